@@ -1,0 +1,86 @@
+//! Who is asking, and how that was claimed.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::text::Secret;
+use crate::time::Timestamp;
+
+/// Names a token in the registry; public, unlike the token itself.
+#[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(transparent)]
+pub struct TokenId(pub Arc<str>);
+
+/// What kind of actor a principal is.
+#[derive(
+    Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum PrincipalKind {
+    /// A program that acts on a model's output.
+    #[default]
+    Agent,
+    /// A human being.
+    Person,
+    /// A program that does what its code says.
+    Service,
+}
+
+impl PrincipalKind {
+    /// The word used in configuration and records.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Agent => "agent",
+            Self::Person => "person",
+            Self::Service => "service",
+        }
+    }
+}
+
+/// Who asks, as proved.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Principal {
+    /// The one doing the work; with delegation (RFC 8693) this is `act.sub`.
+    pub subject: Arc<str>,
+    /// Agent, person or service.
+    pub kind: PrincipalKind,
+    /// Groups of the subject, as the issuer stated them.
+    pub groups: Vec<Arc<str>>,
+    /// Who vouched: `narrows` for our own tokens, else the identity provider's issuer URL.
+    pub issuer: Arc<str>,
+    /// For whom the work is done, when the token says so.
+    pub on_behalf_of: Option<Arc<str>>,
+    /// Groups of the party in `on_behalf_of`. Access needs both parties granted (R12).
+    pub on_behalf_of_groups: Vec<Arc<str>>,
+    /// The token used, when it is one of ours.
+    pub token: Option<TokenId>,
+    /// Who minted that token; may not approve for this principal (R12).
+    pub minted_by: Option<Arc<str>>,
+    /// When the proof ends; the session ends with it.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl Principal {
+    /// Every identity in the chain of this principal; none of them may approve for it (R12).
+    pub fn chain(&self) -> impl Iterator<Item = &str> {
+        [Some(&self.subject), self.on_behalf_of.as_ref(), self.minted_by.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(AsRef::as_ref)
+    }
+}
+
+/// What a client said to prove itself, before anyone believed it.
+#[derive(Debug)]
+pub struct Claim {
+    /// The token, as sent.
+    pub secret: Secret<String>,
+    /// The resource the client wants.
+    pub resource: String,
+    /// Free text the client gave as its own name; never trusted.
+    pub user: String,
+    /// What the client calls itself (`application_name`, `User-Agent`); never trusted.
+    pub application: Option<String>,
+}
