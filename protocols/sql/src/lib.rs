@@ -1,1 +1,32 @@
-//! Placeholder.
+//! What a PostgreSQL statement does, from PostgreSQL's own grammar.
+//!
+//! Text, a catalog snapshot and a few session settings go in; facts, the origins of every output
+//! column, and the list of places where stored columns are used come out. The crate is pure: it
+//! knows no wire protocol, no policy and no mask. Masks reach it only as a predicate over stored
+//! columns, in [`exposure`].
+//!
+//! * [`catalog`]: the snapshot that names are resolved against, plain data.
+//! * [`parse`]: text to [`Statements`], on a stack deep enough for hostile nesting.
+//! * [`statement`]: what is known of a statement, all of it flat, so it can be kept and shared.
+//! * [`exposure()`]: whether a statement could tell a principal what a mask hides.
+//!
+//! What it refuses to guess: a name it cannot resolve is listed as written and makes the columns
+//! that depend on it *unknown*; unknown is never the same as "depends on nothing".
+
+#![deny(missing_docs)]
+
+pub mod catalog;
+pub mod exposure;
+pub mod parse;
+pub mod statement;
+
+pub use catalog::{
+    Catalog, CatalogData, ColumnId, Function, Operator, Relation, RelationKind, SearchPath,
+    StoredColumn,
+};
+pub use exposure::{Predicates, Untraceable, exposure, masked_columns, masked_kinds};
+pub use parse::{Options, Unparsable, analyse};
+pub use statement::{
+    CopyDetails, CopyTarget, Facts, Guess, Opaque, Operand, OutputColumn, Outputs, Place,
+    Statement, StatementKind, Statements, TransactionKind, Use,
+};

@@ -1,0 +1,389 @@
+//! The snapshot of a server's catalog that names are resolved against.
+//!
+//! Plain data, read by somebody else on a connection of their own. A snapshot never changes; a new
+//! version is a new value.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// Object identifiers below this one belong to PostgreSQL itself (`FirstNormalObjectId` in
+/// PostgreSQL's `access/transam.h`).
+pub const FIRST_NORMAL_OID: u32 = 16_384;
+
+/// A column as stored: a relation and the position in it.
+///
+/// System columns (`ctid`, `xmin`, `tableoid`, …) have negative positions.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+pub struct ColumnId {
+    /// `pg_class.oid`.
+    pub relation: u32,
+    /// `pg_attribute.attnum`, from 1.
+    pub attnum: i16,
+}
+
+/// What kind of relation (`pg_class.relkind`).
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RelationKind {
+    /// `c`: a composite type.
+    Composite,
+    /// `f`: a foreign table.
+    Foreign,
+    /// `i`, `I`: an index.
+    Index,
+    /// `m`: a materialized view.
+    MaterializedView,
+    /// `p`: a partitioned table.
+    Partitioned,
+    /// `S`: a sequence.
+    Sequence,
+    /// `r`: an ordinary table.
+    Table,
+    /// `t`: a TOAST table.
+    Toast,
+    /// `v`: a view.
+    View,
+}
+
+impl RelationKind {
+    /// From `pg_class.relkind`; `None` for a letter this build does not know.
+    #[must_use]
+    pub const fn from_relkind(letter: char) -> Option<Self> {
+        Some(match letter {
+            'c' => Self::Composite,
+            'f' => Self::Foreign,
+            'i' | 'I' => Self::Index,
+            'm' => Self::MaterializedView,
+            'p' => Self::Partitioned,
+            'S' => Self::Sequence,
+            'r' => Self::Table,
+            't' => Self::Toast,
+            'v' => Self::View,
+            _ => return None,
+        })
+    }
+}
+
+/// A column of a relation (`pg_attribute`).
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct StoredColumn {
+    /// Position, from 1; positions of dropped columns stay in use.
+    pub attnum: i16,
+    /// Its name, exactly as stored.
+    pub name: Arc<str>,
+    /// `pg_type.oid` of its type.
+    pub type_oid: u32,
+    /// `pg_type.typlen`: bytes, or -1 for variable length.
+    #[serde(default)]
+    pub type_len: i16,
+    /// `attisdropped`: it has no name a statement could use any more.
+    #[serde(default)]
+    pub dropped: bool,
+    /// Part of a unique or foreign key: writing it is a guess at its other values (R5).
+    #[serde(default)]
+    pub unique: bool,
+    /// The expression of a generated column, as `pg_get_expr` prints it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generated: Option<Arc<str>>,
+}
+
+/// A relation (`pg_class`).
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Relation {
+    /// `pg_class.oid`.
+    pub oid: u32,
+    /// Name of its schema.
+    pub schema: Arc<str>,
+    /// Its name.
+    pub name: Arc<str>,
+    /// What kind.
+    pub kind: RelationKind,
+    /// Columns by position, dropped ones included or left out.
+    #[serde(default)]
+    pub columns: Vec<StoredColumn>,
+    /// The SELECT of a view or materialized view, as `pg_get_viewdef` prints it **with an empty
+    /// search path**, so that every name in it is qualified. A view without one is untraceable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub definition: Option<Arc<str>>,
+    /// Relations it inherits from or is a partition of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parents: Vec<u32>,
+    /// It is temporary, so it belongs to one backend.
+    #[serde(default)]
+    pub temp: bool,
+}
+
+impl Relation {
+    /// The live column called `name`.
+    #[must_use]
+    pub fn column(&self, name: &str) -> Option<&StoredColumn> {
+        self.columns.iter().find(|column| !column.dropped && &*column.name == name)
+    }
+
+    /// It ships with PostgreSQL.
+    #[must_use]
+    pub fn builtin(&self) -> bool {
+        self.oid < FIRST_NORMAL_OID
+    }
+}
+
+/// A function, procedure or aggregate (`pg_proc`).
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Function {
+    /// `pg_proc.oid`.
+    pub oid: u32,
+    /// Name of its schema.
+    pub schema: Arc<str>,
+    /// Its name.
+    pub name: Arc<str>,
+    /// Name of its language: `internal`, `c`, `sql`, `plpgsql`, …
+    pub language: Arc<str>,
+    /// `provolatile`: `i`, `s` or `v`.
+    pub volatility: char,
+    /// It ships with PostgreSQL (`oid < 16384`).
+    pub builtin: bool,
+    /// The body of a function in SQL: `prosrc`, or `pg_get_function_sqlbody` for the standard form.
+    /// `None` when it cannot be read or when the function has settings of its own (`proconfig`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<Arc<str>>,
+    /// Types of its input arguments.
+    #[serde(default)]
+    pub arg_types: Vec<u32>,
+    /// `proargnames`, empty strings for arguments without one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub arg_names: Vec<Arc<str>>,
+    /// It returns a set of rows.
+    #[serde(default)]
+    pub returns_set: bool,
+    /// `pg_type.oid` of what it returns.
+    #[serde(default)]
+    pub return_type: u32,
+    /// `prokind` is `a` or `w`: an aggregate or window function; its real work is in other
+    /// functions, so `language` says nothing about what it can do.
+    #[serde(default)]
+    pub aggregate: bool,
+}
+
+/// An operator that does not ship with PostgreSQL (`pg_operator`, `oid >= 16384`).
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Operator {
+    /// Its symbol: `===`.
+    pub name: Arc<str>,
+    /// `pg_proc.oid` of the function behind it.
+    pub function: u32,
+}
+
+/// The parts of a [`Catalog`], without its indexes: what is written down.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct CatalogData {
+    /// See [`Catalog::version`].
+    #[serde(default)]
+    pub version: u64,
+    /// Every relation whose columns a statement can name. Those of PostgreSQL itself may be left
+    /// out: a name in `pg_catalog` or `information_schema` that is not here is taken to exist.
+    #[serde(default)]
+    pub relations: Vec<Relation>,
+    /// Every function that does not ship with PostgreSQL, and those of PostgreSQL that are not
+    /// immutable. A name that is not here is taken for a function of PostgreSQL only if
+    /// `builtin_functions` names it, or if that list is empty.
+    #[serde(default)]
+    pub functions: Vec<Function>,
+    /// Names of all functions that ship with PostgreSQL; empty when the reader did not look.
+    #[serde(default)]
+    pub builtin_functions: Vec<Arc<str>>,
+    /// Operators that do not ship with PostgreSQL.
+    #[serde(default)]
+    pub operators: Vec<Operator>,
+}
+
+/// A snapshot of a server's catalog, indexed.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(from = "CatalogData", into = "CatalogData")]
+pub struct Catalog {
+    /// Tells one snapshot from another; facts are cached by text and this number.
+    pub version: u64,
+    data: CatalogData,
+    by_oid: HashMap<u32, usize>,
+    by_name: HashMap<Arc<str>, Vec<usize>>,
+    functions_by_name: HashMap<Arc<str>, Vec<usize>>,
+    operators_by_name: HashMap<Arc<str>, Vec<u32>>,
+    children: HashMap<u32, Vec<u32>>,
+    builtin_functions: std::collections::HashSet<Arc<str>>,
+}
+
+impl From<CatalogData> for Catalog {
+    fn from(data: CatalogData) -> Self {
+        Self::new(data)
+    }
+}
+
+impl From<Catalog> for CatalogData {
+    fn from(catalog: Catalog) -> Self {
+        catalog.data
+    }
+}
+
+impl Catalog {
+    /// Indexes what was read.
+    #[must_use]
+    pub fn new(data: CatalogData) -> Self {
+        let mut catalog = Self { version: data.version, ..Self::default() };
+        for (index, relation) in data.relations.iter().enumerate() {
+            catalog.by_oid.insert(relation.oid, index);
+            catalog.by_name.entry(Arc::clone(&relation.name)).or_default().push(index);
+            for parent in &relation.parents {
+                catalog.children.entry(*parent).or_default().push(relation.oid);
+            }
+        }
+        for (index, function) in data.functions.iter().enumerate() {
+            let name = Arc::clone(&function.name);
+            catalog.functions_by_name.entry(name).or_default().push(index);
+        }
+        for operator in &data.operators {
+            let name = Arc::clone(&operator.name);
+            catalog.operators_by_name.entry(name).or_default().push(operator.function);
+        }
+        catalog.builtin_functions = data.builtin_functions.iter().cloned().collect();
+        catalog.data = data;
+        catalog
+    }
+
+    /// The relation with this `pg_class.oid`.
+    #[must_use]
+    pub fn relation(&self, oid: u32) -> Option<&Relation> {
+        self.by_oid.get(&oid).and_then(|index| self.data.relations.get(*index))
+    }
+
+    /// Every relation, in the order given.
+    pub fn relations(&self) -> impl Iterator<Item = &Relation> {
+        self.data.relations.iter()
+    }
+
+    /// Relations called `name`, in any schema.
+    pub fn named(&self, name: &str) -> impl Iterator<Item = &Relation> {
+        self.by_name
+            .get(name)
+            .into_iter()
+            .flatten()
+            .filter_map(|index| self.data.relations.get(*index))
+    }
+
+    /// What `schema.name` or, without a schema, `name` under `path` means.
+    ///
+    /// More than one answer only when the path is [`SearchPath::Unknown`]: then it is every
+    /// relation of that name. Temporary relations come first under a path that does not list
+    /// `pg_temp`, and `pg_catalog` before everything under one that does not list it, as
+    /// PostgreSQL has it.
+    #[must_use]
+    pub fn find(&self, schema: Option<&str>, name: &str, path: &SearchPath) -> Vec<&Relation> {
+        match (schema, path) {
+            (Some("pg_temp"), _) => self.named(name).filter(|r| r.temp).collect(),
+            (Some(schema), _) => self.named(name).filter(|r| &*r.schema == schema).collect(),
+            (None, SearchPath::Unknown) => self.named(name).collect(),
+            (None, SearchPath::Known(schemas)) => self.first_in_path(name, schemas),
+        }
+    }
+
+    fn first_in_path(&self, name: &str, schemas: &[Arc<str>]) -> Vec<&Relation> {
+        if !self.by_name.contains_key(name) {
+            return Vec::new();
+        }
+        let lists = |wanted: &str| schemas.iter().any(|schema| &**schema == wanted);
+        if !lists("pg_temp") {
+            let temporary: Vec<_> = self.named(name).filter(|r| r.temp).collect();
+            if !temporary.is_empty() {
+                // Whose temporary table it is cannot be told from here, so the stored one of the
+                // same name may be meant as well.
+                let stored = self.stored_in_path(name, schemas, &lists);
+                return temporary.into_iter().chain(stored).collect();
+            }
+        }
+        self.stored_in_path(name, schemas, &lists).into_iter().collect()
+    }
+
+    fn stored_in_path(
+        &self,
+        name: &str,
+        schemas: &[Arc<str>],
+        lists: &dyn Fn(&str) -> bool,
+    ) -> Option<&Relation> {
+        let implicit = (!lists("pg_catalog")).then_some("pg_catalog");
+        implicit.into_iter().chain(schemas.iter().map(|schema| &**schema)).find_map(|schema| {
+            self.named(name).find(|relation| match schema {
+                "pg_temp" => relation.temp,
+                schema => &*relation.schema == schema,
+            })
+        })
+    }
+
+    /// Relations that inherit from `oid` or are partitions of it, one level down.
+    #[must_use]
+    pub fn children(&self, oid: u32) -> &[u32] {
+        self.children.get(&oid).map_or(&[], Vec::as_slice)
+    }
+
+    /// Every live column of every relation.
+    pub fn all_columns(&self) -> impl Iterator<Item = (ColumnId, &Relation, &StoredColumn)> {
+        self.data.relations.iter().flat_map(|relation| {
+            relation.columns.iter().filter(|column| !column.dropped).map(move |column| {
+                (ColumnId { relation: relation.oid, attnum: column.attnum }, relation, column)
+            })
+        })
+    }
+
+    /// A column by its identity.
+    #[must_use]
+    pub fn column(&self, id: ColumnId) -> Option<(&Relation, &StoredColumn)> {
+        let relation = self.relation(id.relation)?;
+        let column = relation.columns.iter().find(|column| column.attnum == id.attnum)?;
+        Some((relation, column))
+    }
+
+    /// Functions called `name`, in any schema.
+    pub fn functions(&self, name: &str) -> impl Iterator<Item = &Function> {
+        self.functions_by_name
+            .get(name)
+            .into_iter()
+            .flatten()
+            .filter_map(|index| self.data.functions.get(*index))
+    }
+
+    /// The function with this `pg_proc.oid`.
+    #[must_use]
+    pub fn function(&self, oid: u32) -> Option<&Function> {
+        self.data.functions.iter().find(|function| function.oid == oid)
+    }
+
+    /// Functions behind the operators called `name` that do not ship with PostgreSQL.
+    #[must_use]
+    pub fn operators(&self, name: &str) -> &[u32] {
+        self.operators_by_name.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether PostgreSQL itself ships a function called `name`, as far as the snapshot says.
+    #[must_use]
+    pub fn ships_function(&self, name: &str) -> bool {
+        self.builtin_functions.is_empty() || self.builtin_functions.contains(name)
+    }
+}
+
+/// Where unqualified names are looked for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum SearchPath {
+    /// Schemas in order, `"$user"` already replaced, schemas that do not exist left out or in.
+    Known(Vec<Arc<str>>),
+    /// The session changed it in a way that was not followed: an unqualified name is then every
+    /// relation of that name.
+    Unknown,
+}
+
+impl SearchPath {
+    /// A known path.
+    #[must_use]
+    pub fn of(schemas: &[&str]) -> Self {
+        Self::Known(schemas.iter().map(|schema| Arc::from(*schema)).collect())
+    }
+}

@@ -1,0 +1,340 @@
+//! What is known of a statement. Flat and owned: it outlives the parse tree, so it can be kept by
+//! text and catalog version, and judging it needs no deep stack.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::catalog::ColumnId;
+
+/// A text and everything in it. Empty text, or only comments and semicolons, has an empty list.
+#[derive(Clone, Debug, Default)]
+pub struct Statements {
+    /// The statements in order.
+    pub list: Vec<Statement>,
+    /// Facts merged over all of them.
+    pub facts: Facts,
+}
+
+/// One statement.
+#[derive(Clone, Debug)]
+pub struct Statement {
+    /// What kind.
+    pub kind: StatementKind,
+    /// Its facts; those of an inner statement (EXPLAIN ANALYZE, PREPARE, DECLARE) included.
+    pub facts: Facts,
+    /// The columns it returns. For DECLARE and PREPARE: those that FETCH and EXECUTE will return.
+    pub outputs: Outputs,
+    /// Where stored columns are used other than as a traced output.
+    pub uses: Vec<Use>,
+    /// What in it cannot be looked into.
+    pub opaque: Vec<Opaque>,
+    /// Client values that masked columns would be compared with (R5).
+    pub guesses: Vec<Guess>,
+    /// Its place in the text, bytes; surrounding blanks and comments may be included.
+    pub range: Range<usize>,
+}
+
+/// What kind of statement.
+#[derive(Clone, Debug)]
+pub enum StatementKind {
+    /// CALL.
+    Call,
+    /// CLOSE.
+    ClosePortal {
+        /// The cursor; `None` for ALL.
+        cursor: Option<Arc<str>>,
+    },
+    /// COPY.
+    Copy(CopyDetails),
+    /// Definition of data, CREATE TABLE AS and SELECT INTO included.
+    Ddl {
+        /// `create table`, `alter table`, `drop view`, …
+        command: Arc<str>,
+    },
+    /// DEALLOCATE.
+    Deallocate {
+        /// The prepared statement; `None` for ALL.
+        name: Option<Arc<str>>,
+    },
+    /// DECLARE … CURSOR.
+    Declare {
+        /// The cursor.
+        cursor: Arc<str>,
+        /// It outlives the transaction.
+        hold: bool,
+        /// The query.
+        inner: Box<Statement>,
+    },
+    /// DELETE.
+    Delete,
+    /// DISCARD.
+    Discard {
+        /// `all`, `plans`, `sequences` or `temp`.
+        what: &'static str,
+    },
+    /// DO.
+    Do,
+    /// EXECUTE of a prepared statement.
+    Execute {
+        /// Its name.
+        name: Arc<str>,
+    },
+    /// EXPLAIN.
+    Explain {
+        /// The inner statement is executed.
+        analyze: bool,
+        /// The inner statement.
+        inner: Box<Statement>,
+    },
+    /// FETCH or MOVE.
+    Fetch {
+        /// The cursor.
+        cursor: Arc<str>,
+        /// It is MOVE: no rows are returned.
+        is_move: bool,
+    },
+    /// INSERT.
+    Insert,
+    /// LISTEN.
+    Listen {
+        /// The channel.
+        channel: Arc<str>,
+    },
+    /// MERGE.
+    Merge,
+    /// NOTIFY.
+    Notify {
+        /// The channel.
+        channel: Arc<str>,
+    },
+    /// PREPARE.
+    Prepare {
+        /// Its name.
+        name: Arc<str>,
+        /// The statement prepared.
+        inner: Box<Statement>,
+    },
+    /// RESET.
+    Reset {
+        /// The setting; `None` for ALL.
+        name: Option<Arc<str>>,
+    },
+    /// SELECT, VALUES, TABLE.
+    Select,
+    /// SET.
+    Set {
+        /// The setting, lower case: `search_path`, `role`, `session_authorization`, `timezone`, …
+        name: Arc<str>,
+        /// The value as text, several joined by `, `; `None` for DEFAULT.
+        value: Option<Arc<str>>,
+        /// Only until the end of the transaction.
+        local: bool,
+    },
+    /// SHOW.
+    Show {
+        /// The setting, or `all`.
+        name: Arc<str>,
+    },
+    /// BEGIN, COMMIT and their kin.
+    Transaction(TransactionKind),
+    /// UNLISTEN.
+    Unlisten {
+        /// The channel; `None` for `*`.
+        channel: Option<Arc<str>>,
+    },
+    /// UPDATE.
+    Update,
+    /// Anything else, by its verb: `vacuum`, `lock`, `comment`, …
+    Utility(Arc<str>),
+}
+
+/// Steps of a transaction.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum TransactionKind {
+    /// BEGIN or START TRANSACTION.
+    Begin,
+    /// COMMIT or END; `chain` begins another at once.
+    Commit {
+        /// AND CHAIN.
+        chain: bool,
+    },
+    /// COMMIT PREPARED.
+    CommitPrepared,
+    /// PREPARE TRANSACTION.
+    Prepare,
+    /// RELEASE SAVEPOINT.
+    Release(Arc<str>),
+    /// ROLLBACK or ABORT; `chain` begins another at once.
+    Rollback {
+        /// AND CHAIN.
+        chain: bool,
+    },
+    /// ROLLBACK PREPARED.
+    RollbackPrepared,
+    /// ROLLBACK TO SAVEPOINT.
+    RollbackTo(Arc<str>),
+    /// SAVEPOINT.
+    Savepoint(Arc<str>),
+}
+
+/// The other end of a COPY.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum CopyTarget {
+    /// The client: STDIN or STDOUT.
+    Client,
+    /// A file on the server.
+    File(Arc<str>),
+    /// A program on the server.
+    Program(Arc<str>),
+}
+
+/// A COPY.
+#[derive(Clone, Debug)]
+pub struct CopyDetails {
+    /// Data goes into the table (FROM); otherwise out of it (TO).
+    pub from: bool,
+    /// Where to or from.
+    pub target: CopyTarget,
+    /// The relation, `schema.name`; `None` for COPY (query).
+    pub relation: Option<Arc<str>>,
+    /// Options as given, names in lower case: `format`, `delimiter`, `header`, …; an option
+    /// without a value has `true`, lists are joined by `,`.
+    pub options: Vec<(Arc<str>, Arc<str>)>,
+    /// Columns as transferred, with their origins; `None` when they could not be told. The same
+    /// as the statement's outputs for COPY TO.
+    pub columns: Option<Vec<OutputColumn>>,
+}
+
+/// What a statement does. Lists are sorted and without repetition, except `verbs`, which keeps the
+/// order of the text.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// The verb of the statement itself, lower case: `select`, `insert`, `create`, …
+    pub verb: Arc<str>,
+    /// Every effect at any depth, CTEs included, first the statement's own. EXPLAIN lists the
+    /// verbs of the inner statement only with ANALYZE, because only then it runs.
+    pub verbs: Vec<Arc<str>>,
+    /// `reads` and `writes` together.
+    pub tables: Vec<Arc<str>>,
+    /// Relations read, `schema.name`; as written when the name resolves to nothing. Of a view: the
+    /// view and what it reads.
+    pub reads: Vec<Arc<str>>,
+    /// Relations written or defined, likewise.
+    pub writes: Vec<Arc<str>>,
+    /// `schema.table.column`, read or written.
+    pub columns: Vec<Arc<str>>,
+    /// Names of functions called, as written, lower case folded by the grammar, `schema.name` when
+    /// qualified other than by `pg_catalog`.
+    pub functions: Vec<Arc<str>>,
+    /// `update`, `delete`, `merge`, once for each that touches every row (R6).
+    pub unfiltered: Vec<Arc<str>>,
+    /// It runs text that is not in it (R6).
+    pub dynamic: bool,
+    /// It is proved to change nothing.
+    pub read_only: bool,
+    /// At most so many rows come back; `None` when no bound is known.
+    pub rows: Option<u64>,
+    /// Ways to files and programs of the server, a fixed word each.
+    pub server_access: Vec<&'static str>,
+    /// It changes, or may change, who the session acts as, or a role's own definition.
+    pub role_change: bool,
+    /// Ways to see or signal other backends: names of functions and relations (R10).
+    pub other_backends: Vec<Arc<str>>,
+    /// It defines, alters or drops objects.
+    pub ddl: bool,
+    /// It changes, or may change, `search_path`.
+    pub changes_search_path: bool,
+    /// Settings changed: name in lower case, value when it is a constant in the text.
+    pub sets: Vec<(Arc<str>, Option<Arc<str>>)>,
+    /// Steps of transactions, in order.
+    pub transactions: Vec<TransactionKind>,
+    /// Identities of the relations and functions named (`pg_class.oid`, `pg_proc.oid`), views'
+    /// own relations included; part of the operation's digest (R11).
+    pub objects: Vec<u32>,
+    /// Names that resolved to nothing in the snapshot, as written.
+    pub unresolved: Vec<Arc<str>>,
+}
+
+/// The columns a statement returns.
+#[derive(Clone, Debug, Default)]
+pub struct Outputs {
+    /// `None`: it returns none, or they cannot be told (then the statement has an [`Opaque`], or
+    /// is EXECUTE or FETCH, whose columns are those of another statement).
+    pub columns: Option<Vec<OutputColumn>>,
+}
+
+/// One column that a statement returns.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct OutputColumn {
+    /// Its label, when the text tells.
+    pub name: Option<Arc<str>>,
+    /// Every stored column its value can depend on. A column of a view stands beside the columns
+    /// under it.
+    pub deps: BTreeSet<ColumnId>,
+    /// It is this stored column and nothing else.
+    pub direct: Option<ColumnId>,
+    /// It may depend on more than `deps`.
+    pub unknown: bool,
+}
+
+/// A stored column is used.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Use {
+    /// Which.
+    pub column: ColumnId,
+    /// Where.
+    pub place: Place,
+    /// Its name, `schema.table.column`, for messages.
+    pub name: Arc<str>,
+}
+
+/// Where a column is used, other than as an output whose value is traced.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Place {
+    /// Compared by `=` or IN with values the client sent.
+    Equality,
+    /// Compared by `=` with another stored column.
+    EquiJoin(ColumnId),
+    /// Inside an expression: its value can cause an error, a delay, or become another value. The
+    /// text names the operation.
+    Expression(Arc<str>),
+    /// An argument of a function in FROM.
+    FromFunction(Arc<str>),
+    /// Copied to where no mask follows: another table, a definition, a setting. The text names it.
+    Moved(Arc<str>),
+    /// Decides which rows, how many, or in which order: the text says by what (`WHERE`, `ORDER BY`,
+    /// `GROUP BY`, `DISTINCT`, …).
+    Predicate(&'static str),
+    /// Its definition, or that of its table, is changed. The text names the command.
+    Redefined(Arc<str>),
+}
+
+/// Something that cannot be looked into.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Opaque {
+    /// A word from the documented list, see [`crate::exposure::REASONS`].
+    pub reason: &'static str,
+    /// What it is about, as the statement names it.
+    pub object: Arc<str>,
+}
+
+/// A value that a stored column is compared with.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Guess {
+    /// The column.
+    pub column: ColumnId,
+    /// The value.
+    pub operand: Operand,
+}
+
+/// A value that the client sent.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Operand {
+    /// In the text.
+    Constant(Arc<str>),
+    /// Beside it: `$1` is 1. It may be an array of many values.
+    Parameter(i32),
+    /// Computed from such values, or copied in; the number of values is not known.
+    Computed,
+}
