@@ -1,1 +1,26 @@
-//! Placeholder.
+//! The sans-io pipeline of one connection, and the contract that protocols meet.
+//!
+//! [`Connection::handle`] is the whole engine: it takes the time and something that happened, and
+//! returns what must be done about it, in order. It keeps an operation's bytes until policy allowed
+//! the operation and the journal holds its record, and it keeps a reply's bytes until policy saw
+//! them and the journal holds theirs (P1). It never learns which protocol it carries.
+
+#![deny(missing_docs)]
+
+mod connection;
+mod contract;
+mod digest;
+mod facts;
+mod outbox;
+mod reply;
+mod step;
+
+pub use connection::{Connection, Settings};
+pub use contract::{
+    Capabilities, Connected, Conversation, Detection, Errand, ErrandInput, ErrandOutbox, Fault,
+    HoldNotice, Input, Limits, Protocol, Setup, Snapshots, TlsFacts, Unit, Unsolicited,
+};
+pub use facts::{COMMON_FACTS, Ledger};
+pub use outbox::{Batch, ErrandAct, Outbox};
+pub use policy::{HashKey, MaskKind, MaskPlan, Permit, Refusal};
+pub use step::{Act, Answer, Happening, HoldRequest, PayloadPolicy, Ticket};
