@@ -77,7 +77,8 @@ pub struct RuleMatch {
 pub enum EventBody {
     /// A client proved itself and was let in to a resource.
     SessionStarted {
-        /// Who, in full.
+        /// Who, in full. Written as `identity`, because the event itself has a `principal`.
+        #[serde(rename = "identity")]
         principal: Principal,
         /// Network address of the client.
         client: String,

@@ -38,3 +38,21 @@ pub const RECORDED_TEXT_BYTES_MAX: usize = 1024 * 1024;
 pub const SESSIONS_MAX: usize = 20_000;
 /// How long a silent upstream may keep a cancelled operation before the connection is given up.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest record of the journal, bytes: the longest upstream message and room for its description.
+pub const RECORD_BYTES_MAX: usize = 320 * 1024 * 1024;
+/// Size past which a journal segment is closed and the next begun; the default.
+pub const JOURNAL_SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
+/// Journalled events whose index entries wait in memory; past it they are read from the journal again.
+pub const INDEX_NOTES_MAX: usize = 200_000;
+/// Tokens in the registry, revoked ones included.
+pub const TOKENS_MAX: usize = 100_000;
+/// Approval requests that may wait for an answer; past it new holds are refused.
+pub const APPROVALS_PENDING_MAX: usize = 1_000;
+/// Bytes of text and parameters of all waiting approval requests together.
+pub const APPROVALS_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Grants that may be in force at once.
+pub const GRANTS_MAX: usize = 10_000;
+/// Sessions that may wait for the answer to one approval request.
+pub const APPROVAL_WAITERS_MAX: usize = 1_000;
+/// Pairs of principal and resource whose recent usage is remembered.
+pub const LEDGER_KEYS_MAX: usize = 10_000;
