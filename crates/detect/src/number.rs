@@ -1,0 +1,166 @@
+//! Reads a number as people write it: digits with separators, wide digits, invisible characters.
+
+use crate::text::{Gap, Unit, unit_at};
+
+/// Digits read at once: one more than the longest value, so that its end is seen.
+pub(crate) const DIGITS_MAX: usize = 20;
+/// Separators in a row that still belong to one number.
+const SEPARATORS_MAX: usize = 3;
+/// Invisible characters in a row that still belong to one number.
+const INVISIBLE_MAX: usize = 8;
+
+/// The digits from one place on, as far as they can belong to one value.
+pub(crate) struct Number {
+    digits: [u8; DIGITS_MAX],
+    ends: [usize; DIGITS_MAX],
+    starts: [usize; DIGITS_MAX],
+    /// What stands before each digit; the first is not looked at.
+    gaps: [Gap; DIGITS_MAX],
+    length: usize,
+}
+
+impl Number {
+    /// Reads from `at`, where a digit stands.
+    pub(crate) fn read(text: &[u8], at: usize) -> Self {
+        let mut number = Self {
+            digits: [0; DIGITS_MAX],
+            ends: [at; DIGITS_MAX],
+            starts: [at; DIGITS_MAX],
+            gaps: [Gap::None; DIGITS_MAX],
+            length: 0,
+        };
+        let (mut at, mut gap, mut separators, mut invisible) = (at, Gap::None, 0, 0);
+        loop {
+            let (unit, bytes) = unit_at(text, at);
+            match unit {
+                Unit::Digit(digit) => {
+                    if !number.push(digit, at, at + bytes, gap) {
+                        return number;
+                    }
+                    (gap, separators, invisible) = (Gap::None, 0, 0);
+                }
+                Unit::Separator(kind) if separators < SEPARATORS_MAX => {
+                    gap = if separators == 0 { kind } else { Gap::Other };
+                    separators += 1;
+                }
+                Unit::Invisible if invisible < INVISIBLE_MAX => invisible += 1,
+                _ => return number,
+            }
+            at += bytes;
+        }
+    }
+
+    fn push(&mut self, digit: u8, start: usize, end: usize, gap: Gap) -> bool {
+        let at = self.length;
+        if let (Some(d), Some(s), Some(e), Some(g)) = (
+            self.digits.get_mut(at),
+            self.starts.get_mut(at),
+            self.ends.get_mut(at),
+            self.gaps.get_mut(at),
+        ) {
+            (*d, *s, *e, *g) = (digit, start, end, gap);
+            self.length += 1;
+        }
+        self.length < DIGITS_MAX
+    }
+
+    /// How many digits were read; [`DIGITS_MAX`] when there may be more.
+    pub(crate) fn len(&self) -> usize {
+        self.length
+    }
+
+    /// Whether the number went on past what was read.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.length == DIGITS_MAX
+    }
+
+    /// The values of all digits.
+    pub(crate) fn digits(&self) -> &[u8] {
+        self.digits.get(..self.length).unwrap_or_default()
+    }
+
+    /// The value of the first `count` digits.
+    pub(crate) fn value(&self, from: usize, count: usize) -> u32 {
+        let digits = self.digits().get(from..from + count).unwrap_or_default();
+        digits.iter().fold(0, |value, digit| value * 10 + u32::from(*digit))
+    }
+
+    /// Where the digit number `index` starts, in bytes.
+    pub(crate) fn start(&self, index: usize) -> usize {
+        self.starts.get(index).copied().unwrap_or(usize::MAX)
+    }
+
+    /// Where the first `count` digits end, in bytes.
+    pub(crate) fn end(&self, count: usize) -> usize {
+        count.checked_sub(1).and_then(|i| self.ends.get(i)).copied().unwrap_or(0)
+    }
+
+    /// What stands after the first `count` digits, when a digit follows; [`None`] at the end.
+    pub(crate) fn gap_after(&self, count: usize) -> Option<Gap> {
+        self.gaps.get(count).copied().filter(|_| count < self.length)
+    }
+
+    /// Lengths of the groups of digits, in order, and what stands after each.
+    pub(crate) fn groups(&self) -> Groups {
+        let mut groups = Groups { lengths: [0; DIGITS_MAX], count: 0 };
+        for index in 0..self.length {
+            if index == 0 || self.gap_after(index) != Some(Gap::None) {
+                groups.count += 1;
+            }
+            if let Some(length) = groups.lengths.get_mut(groups.count - 1) {
+                *length += 1;
+            }
+        }
+        groups
+    }
+}
+
+/// How a number is split into groups.
+pub(crate) struct Groups {
+    lengths: [u8; DIGITS_MAX],
+    count: usize,
+}
+
+impl Groups {
+    /// The length of each group, in digits.
+    pub(crate) fn lengths(&self) -> &[u8] {
+        self.lengths.get(..self.count).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn groups(text: &str) -> Vec<u8> {
+        Number::read(text.as_bytes(), 0).groups().lengths().to_vec()
+    }
+
+    #[test]
+    fn groups_are_split_at_what_a_reader_sees() {
+        assert_eq!(groups("4111 1111-1111.1111x"), [4, 4, 4, 4]);
+        assert_eq!(groups("41\u{200b}11\x1b[0m11"), [6]);
+        assert_eq!(groups("１２ 34"), [2, 2]);
+        assert_eq!(groups("12,34"), [2]);
+        assert_eq!(groups("12 - 34"), [2, 2]);
+        assert_eq!(groups("12    34"), [2]);
+    }
+
+    #[test]
+    fn reading_stops_at_the_bound() {
+        let long = "1 ".repeat(100);
+        let number = Number::read(long.as_bytes(), 0);
+        assert_eq!((number.len(), number.is_cut()), (DIGITS_MAX, true));
+        let invisible = format!("1{}2", "\u{200b}".repeat(INVISIBLE_MAX + 1));
+        assert_eq!(groups(&invisible), [1]);
+        let fits = format!("1{}2", "\u{200b}".repeat(INVISIBLE_MAX));
+        assert_eq!(groups(&fits), [2]);
+    }
+
+    #[test]
+    fn places_are_in_bytes() {
+        let number = Number::read("x１ 2".as_bytes(), 1);
+        assert_eq!((number.start(0), number.end(1), number.start(1), number.end(2)), (1, 4, 5, 6));
+        assert_eq!((number.gap_after(1), number.gap_after(2)), (Some(Gap::Space), None));
+    }
+}

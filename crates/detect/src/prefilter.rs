@@ -1,0 +1,204 @@
+//! Says quickly that a block of bytes holds nothing, without knowing where its fields begin and end.
+//!
+//! Every test here depends only on bytes inside a value (and, for values that need a word, on the
+//! bytes between the word and the value), never on what surrounds it. So what holds for a field
+//! holds for every block that contains the field, whatever bytes frame it.
+
+use aho_corasick::AhoCorasick;
+use memchr::{memchr, memchr3};
+
+use crate::context::{self, Words};
+use crate::kind::{DetectionType, TypeSet};
+use crate::number::Number;
+use crate::text::{Gap, Unit, unit_at};
+use crate::{aws, card, email, iban, phone, ssn};
+
+/// Fewest bytes of a number that any kind reports.
+const NUMBER_BYTES_MIN: usize = 7;
+/// Bytes looked at together for the start of an account number.
+const BLOCK_BYTES: usize = 256;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Prefilter {
+    types: TypeSet,
+    /// Fixed texts that some kinds cannot be without; [`None`] when no such kind is wanted.
+    literals: Option<AhoCorasick>,
+}
+
+impl Prefilter {
+    pub(crate) fn new(types: TypeSet) -> Self {
+        let mut literals: Vec<&[u8]> = Vec::new();
+        if types.contains(DetectionType::Jwt) {
+            literals.push(b"eyJ");
+        }
+        if types.contains(DetectionType::PrivateKey) {
+            literals.push(b"PRIVATE KEY");
+        }
+        if types.contains(DetectionType::AwsKey) {
+            literals.extend(aws::PREFIXES.iter().map(|prefix| prefix.as_slice()));
+            literals.extend([b"ecret".as_slice(), b"ECRET"]);
+        }
+        let literals = match literals.as_slice() {
+            [] => None,
+            // A handful of short texts always fits; without the automaton everything is a "maybe".
+            literals => AhoCorasick::new(literals).ok(),
+        };
+        Self { types, literals }
+    }
+
+    pub(crate) fn may_contain(&self, bytes: &[u8]) -> bool {
+        self.literal(bytes)
+            || (self.types.contains(DetectionType::Email) && may_contain_email(bytes))
+            || (self.types.contains(DetectionType::Iban) && may_contain_iban(bytes))
+            || self.number(bytes)
+    }
+
+    fn wants(&self, kinds: &[DetectionType]) -> bool {
+        kinds.iter().any(|kind| self.types.contains(*kind))
+    }
+
+    fn literal(&self, bytes: &[u8]) -> bool {
+        let Some(literals) = &self.literals else {
+            return self.wants(&[
+                DetectionType::Jwt,
+                DetectionType::PrivateKey,
+                DetectionType::AwsKey,
+            ]);
+        };
+        literals.find_iter(bytes).any(|found| {
+            let text = bytes.get(found.start()..found.end()).unwrap_or_default();
+            match text {
+                b"ecret" | b"ECRET" => aws::secret_candidate(bytes, found.end()),
+                [b'A', ..] => aws::id_candidate(bytes, found.start()).is_some(),
+                _ => true,
+            }
+        })
+    }
+
+    fn number(&self, bytes: &[u8]) -> bool {
+        if !self.wants(&[DetectionType::CreditCard, DetectionType::UsSsn, DetectionType::Phone]) {
+            return false;
+        }
+        // Whatever is at least this long covers one of the places looked at.
+        let mut at = NUMBER_BYTES_MIN - 1;
+        while let Some(byte) = bytes.get(at) {
+            if !in_number(*byte) {
+                at += NUMBER_BYTES_MIN;
+                continue;
+            }
+            let before = bytes.get(..at).unwrap_or_default();
+            let start = at - before.iter().rev().take_while(|byte| in_number(**byte)).count();
+            let after = bytes.get(at..).unwrap_or_default();
+            let end = at + after.iter().take_while(|byte| in_number(**byte)).count();
+            if end - start >= NUMBER_BYTES_MIN && self.run(bytes, start, end) {
+                return true;
+            }
+            at = end + NUMBER_BYTES_MIN;
+        }
+        false
+    }
+
+    /// Looks at every number in a run of bytes that can stand in numbers.
+    fn run(&self, bytes: &[u8], start: usize, end: usize) -> bool {
+        let mut at = start;
+        while at < end {
+            let (Unit::Digit(_), width) = unit_at(bytes, at) else {
+                at += 1;
+                continue;
+            };
+            let number = Number::read(bytes, at);
+            if self.numbers_in(bytes, &number) {
+                return true;
+            }
+            // A number that was read to its end was looked at from each of its digits.
+            at = if number.is_cut() { at + width } else { number.end(number.len()) };
+        }
+        false
+    }
+
+    fn numbers_in(&self, bytes: &[u8], number: &Number) -> bool {
+        let wants = |kind| self.types.contains(kind);
+        let count = number.len();
+        if count < NUMBER_BYTES_MIN {
+            return false;
+        }
+        // The later digits of a number that was not read to its end get a reading of their own.
+        let starts = if number.is_cut() { 1 } else { count };
+        let told = |words| context::mentioned(bytes, number.start(0), words);
+        let digits = number.digits();
+        (wants(DetectionType::Phone) && (told(Words::Phone) || phone::follows_plus(bytes, number)))
+            || (wants(DetectionType::UsSsn) && count >= ssn::DIGITS && told(Words::Ssn))
+            || (0..starts).any(|from| {
+                let rest = digits.get(from..).unwrap_or_default();
+                (wants(DetectionType::CreditCard) && card::starts_card(rest))
+                    || (wants(DetectionType::UsSsn) && grouped(number, from, &[3, 2, 4]))
+                    || (wants(DetectionType::Phone) && phone::may_start(number, from))
+            })
+    }
+}
+
+/// Whether the digits from number `from` on are split like this, the last group being at least as
+/// long.
+pub(crate) fn grouped(number: &Number, from: usize, lengths: &[usize]) -> bool {
+    let mut place = from;
+    let Some((last, inner)) = lengths.split_last() else { return false };
+    let split = inner.iter().all(|length| {
+        let joined = (place + 1..place + length).all(|at| number.gap_after(at) == Some(Gap::None));
+        place += length;
+        joined && number.gap_after(place).is_some_and(|gap| gap != Gap::None)
+    });
+    split && (place + 1..place + last).all(|at| number.gap_after(at) == Some(Gap::None))
+}
+
+/// Bytes of digits, separators and invisible characters, in whatever encoding of theirs.
+fn in_number(byte: u8) -> bool {
+    matches!(byte, b'0'..=b'9' | b' ' | b'-' | b'.' | b'(' | b')' | b'/' | b'_')
+        || matches!(byte, 0x80..|0x1b| b'[' | b';' | b'm')
+}
+
+fn may_contain_email(bytes: &[u8]) -> bool {
+    let sign = |at: usize| email::may_surround(bytes, at);
+    each(|from| memchr(b'@', bytes.get(from..)?), sign)
+        || each(|from| memchr3(b'%', b'\\', b'&', bytes.get(from..)?), sign)
+        || each(|from| memchr(0xef, bytes.get(from..)?), sign)
+}
+
+/// Whether `test` holds at one of the places that `next` finds, each relative to where it looks.
+fn each(next: impl Fn(usize) -> Option<usize>, test: impl Fn(usize) -> bool) -> bool {
+    let mut from = 0;
+    while let Some(at) = next(from).map(|skip| from + skip) {
+        if test(at) {
+            return true;
+        }
+        from = at + 1;
+    }
+    false
+}
+
+fn may_contain_iban(bytes: &[u8]) -> bool {
+    let mut block = 0;
+    while block < bytes.len() {
+        // Blocks overlap, so that no head is cut.
+        let end = bytes.len().min(block + BLOCK_BYTES + 3);
+        let part = bytes.get(block..end).unwrap_or_default();
+        if has_head(part) && (block..end).any(|at| iban::candidate(bytes, at).is_some()) {
+            return true;
+        }
+        block += BLOCK_BYTES;
+    }
+    false
+}
+
+/// Whether two letters are followed by a digit. Written so that the compiler makes it vectors.
+fn has_head(part: &[u8]) -> bool {
+    let second = part.get(1..).unwrap_or_default();
+    let third = part.get(2..).unwrap_or_default();
+    let hits = part.iter().zip(second).zip(third).fold(0_u8, |hits, ((a, b), c)| {
+        hits | (letter(*a) & letter(*b) & u8::from(c.wrapping_sub(b'0') < 10 || *c >= 0x80))
+    });
+    hits != 0
+}
+
+fn letter(byte: u8) -> u8 {
+    u8::from((byte | 0x20).wrapping_sub(b'a') < 26)
+}
