@@ -1,0 +1,151 @@
+//! The configuration file: strict, with every problem of one run reported together.
+//!
+//! The text becomes a [`tree`] whose nodes know where they stand, the tree a text form ([`text`]) and
+//! that the [`working`] form, which `policy` then compiles. Each step reports into one
+//! [`Report`](read::Report), so nobody mends a file one mistake at a time.
+
+pub mod nearest;
+pub mod read;
+pub mod sample;
+pub mod scalar;
+pub mod show;
+pub mod text;
+pub mod tree;
+pub mod working;
+
+#[cfg(test)]
+mod tests;
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use policy::{Location, PolicySet, Problem};
+
+use read::{Form as _, Report};
+pub use working::Config;
+
+use crate::protocols::Rulebook;
+
+/// A configuration that can be used, with its rules compiled.
+pub struct Loaded {
+    /// The working form.
+    pub config: Config,
+    /// Its rules, ready to decide.
+    pub policy: PolicySet,
+    /// What should be known about it.
+    pub warnings: Vec<Problem>,
+}
+
+/// A configuration that cannot be used.
+#[derive(Debug)]
+pub struct Unusable {
+    /// Everything wrong with it, in the order of the file.
+    pub problems: Vec<Problem>,
+    /// What else should be known about it.
+    pub warnings: Vec<Problem>,
+}
+
+/// Reads, checks and compiles the file at `path`. `version` tells apart the policies of one process.
+pub fn load(path: &Path, rulebook: &Rulebook, version: u64) -> Result<Loaded, Unusable> {
+    let mut report = Report::default();
+    let mut policy = None;
+    let config = read_config(path, &mut report).map(|mut config| {
+        config.policy.version = version;
+        match rulebook.compile(config.policy.clone()) {
+            Ok(compiled) => policy = Some(compiled),
+            Err(problems) => report.problems.extend(problems),
+        }
+        config
+    });
+    report.problems.sort_by(|a, b| a.at.cmp(&b.at));
+    report.problems.dedup();
+    report.warnings.sort_by(|a, b| a.at.cmp(&b.at));
+    match (config, policy) {
+        (Some(config), Some(policy)) if report.problems.is_empty() => {
+            Ok(Loaded { config, policy, warnings: report.warnings })
+        }
+        _ => Err(Unusable { problems: report.problems, warnings: report.warnings }),
+    }
+}
+
+/// Where a client command finds the gateway: of no use for anything else, so that a mistake in a rule
+/// does not keep anyone from `narrows kill`. `None` when even that cannot be read.
+pub fn whereabouts(path: &Path) -> Option<Config> {
+    read_config(path, &mut Report::default())
+}
+
+fn read_config(path: &Path, report: &mut Report) -> Option<Config> {
+    let name: Arc<str> = path.display().to_string().into();
+    let root = read_tree(path, &name, report)?;
+    let file = text::File::read(&root, "", report)?;
+    let mut file = file;
+    let rules = match file.rules.take() {
+        None => Vec::new(),
+        Some(text::Rules::Inline(rules)) => rules,
+        Some(text::Rules::Folder(folder)) => {
+            let base = path.parent().unwrap_or(Path::new(""));
+            read_rules(&base.join(&folder.value), &folder.at, report)
+        }
+    };
+    Some(working::complete(file, rules, path, report))
+}
+
+fn read_tree(path: &Path, name: &Arc<str>, report: &mut Report) -> Option<tree::Node> {
+    let start = Location { file: Arc::clone(name), line: 1, column: 1 };
+    let mut bytes = Vec::new();
+    let limit = tree::FILE_BYTES_MAX;
+    let read = File::open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes));
+    if let Err(error) = read {
+        report.problem(&start, format!("cannot read the file: {error}"), "");
+        return None;
+    }
+    if bytes.len() as u64 > limit {
+        let message = format!("the file has more than {limit} bytes");
+        report.problem(&start, message, "put rules into a folder: rules: ./rules");
+        return None;
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => tree::parse(name, &text, &mut report.problems),
+        Err(error) => {
+            let valid = error.utf8_error().valid_up_to();
+            let message = format!("the file is not UTF-8 text, from byte {valid} on");
+            report.problem(&start, message, "save it as UTF-8");
+            None
+        }
+    }
+}
+
+/// Reads every `.yaml` file of a folder, in the order of their names.
+fn read_rules(folder: &Path, at: &Location, report: &mut Report) -> Vec<text::Rule> {
+    let mut files: Vec<PathBuf> = match std::fs::read_dir(folder) {
+        Ok(entries) => entries.filter_map(|entry| Some(entry.ok()?.path())).collect(),
+        Err(error) => {
+            let message = format!("rules: cannot read the folder {}: {error}", folder.display());
+            report.problem(at, message, "name a folder, or write the rules here");
+            return Vec::new();
+        }
+    };
+    files.retain(|file| {
+        let extension = file.extension().and_then(|extension| extension.to_str());
+        matches!(extension, Some("yaml" | "yml")) && !is_hidden(file)
+    });
+    files.sort();
+    if files.is_empty() {
+        let message = format!("rules: {} holds no .yaml file", folder.display());
+        report.warn(at, message, "no rule applies");
+    }
+    let mut rules = Vec::new();
+    for file in files {
+        let name: Arc<str> = file.display().to_string().into();
+        if let Some(root) = read_tree(&file, &name, report) {
+            rules.extend(Vec::read(&root, "rules", report).unwrap_or_default());
+        }
+    }
+    rules
+}
+
+fn is_hidden(file: &Path) -> bool {
+    file.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
+}

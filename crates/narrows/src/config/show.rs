@@ -1,0 +1,208 @@
+//! The working configuration as `narrows check --show` prints it: defaults filled in, secrets hidden.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use model::UpstreamTls;
+use policy::{ActionSpec, Located, RuleSpec};
+
+use super::Config;
+use super::scalar::{OnFailureForm, Payload};
+
+/// The whole configuration, as lines that read like the file.
+pub fn show(config: &Config) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    let _ = write(config, &mut out);
+    out
+}
+
+fn write(config: &Config, out: &mut String) -> std::fmt::Result {
+    writeln!(out, "data_dir: {}", config.data_dir.display())?;
+    writeln!(out, "state: sqlite")?;
+    writeln!(out, "listen:\n  admin: {}", config.admin)?;
+    for (protocol, address) in &config.listeners {
+        writeln!(out, "  {protocol}: {address}")?;
+    }
+    match &config.tls {
+        Some((cert, key)) => {
+            writeln!(out, "tls: {{ cert: {}, key: {} }}", cert.display(), key.display())?;
+        }
+        None => writeln!(out, "tls: a certificate of the local CA (narrows ca)")?,
+    }
+    writeln!(out, "resources:")?;
+    for upstream in &config.upstreams {
+        writeln!(out, "  {}:", upstream.resource.name)?;
+        writeln!(out, "    type: {}", upstream.resource.kind)?;
+        writeln!(out, "    address: {}", upstream.address)?;
+        writeln!(out, "    database: {}", upstream.database)?;
+        writeln!(out, "    user: {}", upstream.user)?;
+        let password = upstream.password.as_ref();
+        writeln!(out, "    password: {}", password.map_or("none".into(), |p| p.describe()))?;
+        let tls = match upstream.tls {
+            UpstreamTls::Off => "off",
+            UpstreamTls::Require => "require",
+            UpstreamTls::VerifyFull => "verify-full",
+        };
+        writeln!(out, "    tls: {tls}")?;
+        if let Some(ca) = &upstream.ca {
+            writeln!(out, "    ca: {}", ca.display())?;
+        }
+        writeln!(out, "    recording: {{ on_failure: {} }}", on_failure(upstream.on_failure))?;
+        for (key, value) in upstream.options.as_object().into_iter().flatten() {
+            writeln!(out, "    {key}: {value}")?;
+        }
+    }
+    writeln!(out, "lists:")?;
+    for (name, values) in &config.policy.lists {
+        writeln!(out, "  {name}: [{}]", values.join(", "))?;
+    }
+    writeln!(out, "access:")?;
+    for line in &config.policy.access {
+        let mut keys = Vec::new();
+        push_list(&mut keys, "groups", &line.groups);
+        push_list(&mut keys, "subjects", &line.subjects);
+        push_list(&mut keys, "resources", &line.resources);
+        writeln!(out, "  - {{ {} }}", keys.join(", "))?;
+    }
+    writeln!(out, "rules:")?;
+    for rule in &config.policy.rules {
+        write_rule(rule, out)?;
+    }
+    write_bounds(config, out)
+}
+
+fn write_bounds(config: &Config, out: &mut String) -> std::fmt::Result {
+    let recording = &config.recording;
+    let payload = match recording.payload {
+        Payload::Full => "full".to_owned(),
+        Payload::Head(bytes) => format!("{{ head: {bytes}B }}"),
+        Payload::None => "none".to_owned(),
+    };
+    writeln!(out, "recording:")?;
+    if let Some(store) = &recording.store {
+        writeln!(out, "  store: file:{}", store.display())?;
+    }
+    writeln!(out, "  sync: {}", time(recording.sync))?;
+    writeln!(out, "  payload: {payload}")?;
+    writeln!(out, "  on_failure: {}", on_failure(recording.on_failure))?;
+    writeln!(
+        out,
+        "hold: {{ buffer: {}B, buffer_total: {}B }}",
+        config.hold_buffer_bytes, config.hold_total_bytes
+    )?;
+    writeln!(out, "catalog: {{ max_age: {} }}", time(config.catalog_max_age))?;
+    writeln!(out, "sessions_max: {}", config.sessions_max)?;
+    writeln!(out, "postgres: {{ statement_bytes_max: {}B }}", config.statement_bytes_max)?;
+    let key = config.installation_key.as_ref();
+    let key = key.map_or("made in data_dir".to_owned(), super::scalar::SecretForm::describe);
+    writeln!(out, "keys: {{ installation: {key} }}")
+}
+
+fn write_rule(rule: &RuleSpec, out: &mut String) -> std::fmt::Result {
+    writeln!(out, "  - name: {}", rule.name.value)?;
+    let mut applies = Vec::new();
+    push_list(&mut applies, "groups", &rule.applies.groups);
+    push_list(&mut applies, "subjects", &rule.applies.subjects);
+    push_list(&mut applies, "kinds", &rule.applies.kinds);
+    if !applies.is_empty() {
+        writeln!(out, "    for: {{ {} }}", applies.join(", "))?;
+    }
+    if !rule.on.is_empty() {
+        writeln!(out, "    on: {}", list(&rule.on))?;
+    }
+    if let Some(when) = &rule.when {
+        writeln!(out, "    when: {}", when.value.trim().replace('\n', " "))?;
+    }
+    if let Some(window) = rule.window {
+        writeln!(out, "    window: {}", time(window))?;
+    }
+    writeln!(out, "    {}: {}", rule.action.word(), action(&rule.action))?;
+    if rule.observe {
+        writeln!(out, "    mode: observe")?;
+    }
+    Ok(())
+}
+
+fn action(action: &ActionSpec) -> String {
+    let mut keys = Vec::new();
+    match action {
+        ActionSpec::Mask(mask) => {
+            push_list(&mut keys, "fields", &mask.fields);
+            push_list(&mut keys, "types", &mask.types);
+            let with = mask.with.as_ref().map_or("redact", |with| with.value.as_str());
+            keys.push(format!("with: {with}"));
+            if let Some(predicates) = &mask.predicates {
+                keys.push(format!("predicates: {}", predicates.value));
+            }
+        }
+        ActionSpec::Approve(approve) => {
+            push_list(&mut keys, "by", &approve.by);
+            keys.push(format!("needs: {}", approve.needs.unwrap_or(1)));
+            keys.push(format!("wait: {}", time(approve.wait.unwrap_or(policy::WAIT_DEFAULT))));
+            let expires = approve.expires.unwrap_or(policy::EXPIRES_DEFAULT);
+            keys.push(format!("expires: {}", time(expires)));
+            keys.push(match approve.grant.unwrap_or_default() {
+                policy::Grant::Once => "grant: once".to_owned(),
+                policy::Grant::Session => "grant: session".to_owned(),
+                policy::Grant::For(length) => format!("grant: {}", time(length)),
+            });
+            if let Some(rows) = approve.rows_max {
+                keys.push(format!("rows_max: {rows}"));
+            }
+        }
+        ActionSpec::Block(message) | ActionSpec::Alert(message) => {
+            return format!("{:?}", message.value);
+        }
+        ActionSpec::Limit(limit) => {
+            let amounts =
+                [("operations", limit.operations), ("rows", limit.rows), ("bytes", limit.bytes)];
+            for (name, amount) in amounts {
+                keys.extend(amount.map(|amount| format!("{name}: {amount}")));
+            }
+            let per = if limit.per == policy::Per::Resource { "resource" } else { "principal" };
+            keys.push(format!("per: {per}"));
+            keys.push(format!("window: {}", time(limit.window.unwrap_or(policy::WINDOW_DEFAULT))));
+        }
+        ActionSpec::Classify(classify) => {
+            push_list(&mut keys, "fields", &classify.fields);
+            push_list(&mut keys, "types", &classify.types);
+        }
+    }
+    format!("{{ {} }}", keys.join(", "))
+}
+
+fn push_list(keys: &mut Vec<String>, name: &str, values: &[Located<String>]) {
+    if !values.is_empty() {
+        keys.push(format!("{name}: {}", list(values)));
+    }
+}
+
+fn list(values: &[Located<String>]) -> String {
+    let values: Vec<&str> = values.iter().map(|value| value.value.as_str()).collect();
+    format!("[{}]", values.join(", "))
+}
+
+fn on_failure(choice: OnFailureForm) -> &'static str {
+    match choice {
+        OnFailureForm::Refuse => "refuse",
+        OnFailureForm::Continue => "continue",
+    }
+}
+
+/// `90s` as `1m30s`: the units that [`super::scalar::Time`] reads.
+pub fn time(length: Duration) -> String {
+    let millis = length.as_millis();
+    if millis == 0 {
+        return "0".to_owned();
+    }
+    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")];
+    let mut rest = millis;
+    units.iter().fold(String::new(), |mut text, (size, unit)| {
+        if rest / size > 0 {
+            text.push_str(&format!("{}{unit}", rest / size));
+            rest %= size;
+        }
+        text
+    })
+}

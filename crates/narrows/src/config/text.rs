@@ -1,0 +1,475 @@
+//! The text form: what can be written in the file, key by key. The working form is made from it in
+//! [`super::working`].
+
+use std::path::PathBuf;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+use super::read::{At, Form, Named, Report, form};
+use super::scalar::{
+    Address, FileForm, GrantForm, ModeForm, OnFailureForm, Payload, PerForm, SecretForm, Size,
+    Time, TlsForm,
+};
+use super::tree::{Node, Value};
+use crate::protocols;
+
+form! {
+    /// The configuration of a Narrows gateway.
+    pub struct File {
+        /// Folder for the state database, the journal and the local CA; made with mode 0700.
+        /// Relative to this file. Default: `./var`.
+        "data_dir" => data_dir: At<String>,
+        /// Where sessions, tokens and approvals are indexed: `sqlite`.
+        "state" => state: At<String>,
+        /// Addresses to listen on.
+        "listen" => listen: Listen,
+        /// The gateway's own certificate; without it a local CA issues one.
+        "tls" => tls: Tls,
+        /// Identity providers.
+        #[schemars(skip)]
+        "identity" => identity: Unbuilt,
+        /// The upstreams that can be reached, by name.
+        "resources" => resources: Resources,
+        /// Named lists of text, `lists.NAME` in conditions.
+        "lists" => lists: Named<Vec<String>>,
+        /// Who may reach what. Nothing is reachable that no line here grants.
+        "access" => access: Vec<Access>,
+        /// The rules, or the name of a folder with files of rules.
+        "rules" => rules: Rules,
+        /// What is recorded, and how safely.
+        "recording" => recording: Recording,
+        /// Notifications about approvals.
+        #[schemars(skip)]
+        "approvals" => approvals: Unbuilt,
+        /// Replies withheld while a rule can still stop them.
+        "hold" => hold: Hold,
+        /// The catalog that statements are judged against.
+        "catalog" => catalog: Catalog,
+        /// Sessions carried at once. Default: 20000.
+        "sessions_max" => sessions_max: At<u64>,
+        /// Settings of the PostgreSQL protocol.
+        "postgres" => postgres: Postgres,
+        /// Keys from elsewhere.
+        "keys" => keys: Keys,
+    }
+}
+
+form! {
+    /// The gateway's own certificate.
+    pub struct Tls {
+        /// Certificate chain, PEM.
+        #[schemars(required)]
+        "cert" => cert: At<FileForm>,
+        /// Private key, PEM.
+        #[schemars(required)]
+        "key" => key: At<FileForm>,
+    }
+}
+
+form! {
+    /// A line of `access`: grants the resources to whoever satisfies every key given.
+    pub struct Access {
+        /// Groups; membership in any is enough.
+        "groups" => groups: Vec<At<String>>,
+        /// Subjects; `*` is everyone.
+        "subjects" => subjects: Vec<At<String>>,
+        /// Resource names, `type:NAME`, or `*`.
+        #[schemars(required)]
+        "resources" => resources: Vec<At<String>>,
+    }
+}
+
+form! {
+    /// A rule: whom and what it concerns, when, and exactly one of `mask`, `approve`, `block`, `alert`,
+    /// `limit`, `classify`.
+    pub struct Rule {
+        /// Its name; unique.
+        #[schemars(required)]
+        "name" => name: At<String>,
+        /// Whom it concerns; everyone when left out.
+        "for" => applies: For,
+        /// Resource names or `type:NAME`; all when left out.
+        "on" => on: Vec<At<String>>,
+        /// Its condition, an expression in CEL; always when left out.
+        "when" => when: At<String>,
+        /// Hides fields of replies.
+        "mask" => mask: At<Mask>,
+        /// Holds the operation until a person says yes.
+        "approve" => approve: At<Approve>,
+        /// Refuses the operation with this message; `{fact.name}` stands for the fact's value.
+        "block" => block: At<String>,
+        /// Notifies with this message; never changes the outcome.
+        "alert" => alert: At<String>,
+        /// Refuses past an amount per window.
+        "limit" => limit: At<Limit>,
+        /// Taints and records what fields carry.
+        "classify" => classify: At<Classify>,
+        /// `observe` records matches without effect.
+        "mode" => mode: At<ModeForm>,
+        /// Window of the sliding facts in the condition. Default: 1h.
+        "window" => window: At<Time>,
+    }
+}
+
+form! {
+    /// Whom a rule concerns: within a key any, across keys all.
+    pub struct For {
+        /// Groups of either party.
+        "groups" => groups: Vec<At<String>>,
+        /// Subjects of either party.
+        "subjects" => subjects: Vec<At<String>>,
+        /// `agent`, `person`, `service`.
+        "kinds" => kinds: Vec<At<String>>,
+    }
+}
+
+form! {
+    /// Hides fields of replies.
+    pub struct Mask {
+        /// Names or globs: `column`, `table.column`, `schema.table.column`.
+        "fields" => fields: Vec<At<String>>,
+        /// Detection types found in any value (best effort): `CREDIT_CARD`, `US_SSN`, …
+        "types" => types: Vec<At<String>>,
+        /// `redact` (default), `partial`, `hash`, `null`.
+        "with" => with: At<MaskWord>,
+        /// What may be learned by comparing: `refuse`, `equality`, `allow`.
+        "predicates" => predicates: At<String>,
+    }
+}
+
+form! {
+    /// Holds the operation until a person says yes.
+    pub struct Approve {
+        /// Groups whose members may answer.
+        #[schemars(required)]
+        "by" => by: Vec<At<String>>,
+        /// How many different people must say yes. Default: 1.
+        "needs" => needs: At<u32>,
+        /// How long the client is held. Default: 2m.
+        "wait" => wait: At<Time>,
+        /// How long the request can be answered. Default: 10m.
+        "expires" => expires: At<Time>,
+        /// What a yes covers. Default: once.
+        "grant" => grant: At<GrantForm>,
+        /// Rows past which a repeat asks again. Default: twice what the approver saw.
+        "rows_max" => rows_max: At<u64>,
+    }
+}
+
+form! {
+    /// Refuses past an amount per window.
+    pub struct Limit {
+        /// Operations.
+        "operations" => operations: At<u64>,
+        /// Rows.
+        "rows" => rows: At<u64>,
+        /// Bytes.
+        "bytes" => bytes: At<Size>,
+        /// Whose use counts. Default: principal.
+        "per" => per: At<PerForm>,
+        /// The window. Default: 1h.
+        "window" => window: At<Time>,
+    }
+}
+
+form! {
+    /// Taints and records what fields carry.
+    pub struct Classify {
+        /// Names or globs of fields.
+        "fields" => fields: Vec<At<String>>,
+        /// Detection types.
+        "types" => types: Vec<At<String>>,
+    }
+}
+
+form! {
+    /// What is recorded, and how safely.
+    pub struct Recording {
+        /// Where closed recordings go: `file:FOLDER`.
+        "store" => store: At<String>,
+        /// How often the journal is synced to disk; 0 syncs before each acknowledgement. Default: 50ms.
+        "sync" => sync: At<Time>,
+        /// How much of replies is kept. Default: full.
+        "payload" => payload: At<Payload>,
+        /// What happens to operations that cannot be recorded. Default: refuse.
+        "on_failure" => on_failure: At<OnFailureForm>,
+    }
+}
+
+form! {
+    /// What a resource says about its recording.
+    pub struct ResourceRecording {
+        /// What happens to operations that cannot be recorded.
+        "on_failure" => on_failure: At<OnFailureForm>,
+    }
+}
+
+form! {
+    /// Replies withheld while a rule can still stop them.
+    pub struct Hold {
+        /// Of one reply. Default: 16MiB.
+        "buffer" => buffer: At<Size>,
+        /// Of the whole gateway; past it new holds are refused. Default: 256MiB.
+        "buffer_total" => buffer_total: At<Size>,
+    }
+}
+
+form! {
+    /// The catalog that statements are judged against.
+    pub struct Catalog {
+        /// How old it may be before it is checked again. Default: 1s.
+        "max_age" => max_age: At<Time>,
+    }
+}
+
+form! {
+    /// Settings of the PostgreSQL protocol.
+    pub struct Postgres {
+        /// Longest statement accepted. Default: 1MiB.
+        "statement_bytes_max" => statement_bytes_max: At<Size>,
+    }
+}
+
+form! {
+    /// Keys from elsewhere.
+    pub struct Keys {
+        /// At least 32 bytes, shared by all gateways of an installation; token, mask and taint keys are
+        /// derived from it. Made in `data_dir` when left out.
+        "installation" => installation: At<SecretForm>,
+    }
+}
+
+form! {
+    /// A PostgreSQL database.
+    pub struct PostgresResource {
+        /// `postgres`
+        #[schemars(required)]
+        "type" => kind: At<String>,
+        /// Host and port.
+        #[schemars(required)]
+        "address" => address: At<Address>,
+        /// The database. Default: the resource's name.
+        "database" => database: At<String>,
+        /// The role the gateway logs in as.
+        #[schemars(required)]
+        "user" => user: At<String>,
+        /// Its password.
+        "password" => password: At<SecretForm>,
+        /// How the connection is protected. Default: verify-full.
+        "tls" => tls: At<TlsForm>,
+        /// Certificates to trust besides the system's, PEM.
+        "ca" => ca: At<FileForm>,
+        /// What its recording does on failure; default: what `recording` says.
+        "recording" => recording: ResourceRecording,
+        /// Settings of the protocol itself, see the guide.
+        "isolation" => isolation: At<String>,
+        /// Roles that `SET ROLE` may name.
+        "roles" => roles: Vec<At<String>>,
+        /// Lets statements read and write files of the server, and run its programs.
+        "server_files" => server_files: At<bool>,
+    }
+}
+
+/// `listen`: an address for the admin API and for each protocol.
+#[derive(Clone, Debug)]
+pub struct Listen(pub Named<At<Address>>);
+
+impl Form for Listen {
+    fn read(node: &Node, what: &str, report: &mut Report) -> Option<Self> {
+        Named::read(node, what, report).map(Self)
+    }
+}
+
+impl JsonSchema for Listen {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Listen".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let address = generator.subschema_for::<Address>();
+        let listeners: serde_json::Map<_, _> = std::iter::once("admin")
+            .chain(protocols::names())
+            .map(|name| (name.to_owned(), address.clone().to_value()))
+            .collect();
+        json_schema!({
+            "type": "object", "properties": listeners, "additionalProperties": false
+        })
+    }
+}
+
+/// `resources`: each of a type that this build has, or not.
+#[derive(Clone, Debug)]
+pub struct Resources(pub Named<Resource>);
+
+/// A resource as written.
+#[derive(Clone, Debug)]
+pub enum Resource {
+    /// `type: postgres`
+    Postgres(Box<PostgresResource>),
+    /// Wrong, and reported; kept so that what names it is not reported too.
+    Broken,
+}
+
+impl Form for Resources {
+    fn read(node: &Node, what: &str, report: &mut Report) -> Option<Self> {
+        Named::read(node, what, report).map(Self)
+    }
+}
+
+impl Form for Resource {
+    fn read(node: &Node, what: &str, report: &mut Report) -> Option<Self> {
+        Some(Self::read_any(node, what, report).unwrap_or(Self::Broken))
+    }
+}
+
+impl Resource {
+    fn read_any(node: &Node, what: &str, report: &mut Report) -> Option<Self> {
+        let kind = match &node.value {
+            Value::Table(entries) => entries.iter().find(|(key, _)| key.name == "type"),
+            // Says what a resource is made of.
+            _ => {
+                return PostgresResource::read(node, what, report)
+                    .map(|r| Self::Postgres(r.into()));
+            }
+        };
+        let built: Vec<&str> = protocols::names().collect();
+        let Some((_, kind)) = kind else {
+            let help = format!("write type: {}", built.join(" or "));
+            report.problem(&node.at, format!("{what} has no type"), help);
+            return None;
+        };
+        let name = String::read(kind, &format!("{what}.type"), report)?;
+        if built.contains(&&*name) {
+            return PostgresResource::read(node, what, report).map(|r| Self::Postgres(r.into()));
+        }
+        let message = format!("{what}: this build has no resource type \"{name}\"");
+        let near = super::nearest::nearest(&name, built.iter().copied());
+        let help = match near {
+            Some(near) => format!("did you mean \"{near}\"?"),
+            None => format!("remove the resource. Built: {}", built.join(", ")),
+        };
+        report.problem(&kind.at, message, help);
+        None
+    }
+}
+
+impl JsonSchema for Resources {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Resources".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let resource = generator.subschema_for::<PostgresResource>();
+        json_schema!({ "type": "object", "additionalProperties": resource })
+    }
+}
+
+/// `rules`: a list, or the name of a folder.
+#[derive(Clone, Debug)]
+pub enum Rules {
+    /// Written here.
+    Inline(Vec<Rule>),
+    /// In the files of a folder, each a list of rules.
+    Folder(At<PathBuf>),
+}
+
+impl Form for Rules {
+    fn read(node: &Node, what: &str, report: &mut Report) -> Option<Self> {
+        if let Value::Text(text) = &node.value {
+            return Some(Self::Folder(At { value: text.into(), at: node.at.clone() }));
+        }
+        Vec::read(node, what, report).map(Self::Inline)
+    }
+}
+
+impl JsonSchema for Rules {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Rules".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let rules = generator.subschema_for::<Vec<Rule>>();
+        json_schema!({
+            "anyOf": [{ "type": "string", "description": "A folder with files of rules." }, rules]
+        })
+    }
+}
+
+/// `mask.with`: a word. YAML reads a bare `null` as nothing, and here it means the word.
+#[derive(Clone, Debug)]
+pub struct MaskWord(pub String);
+
+impl Form for MaskWord {
+    fn read(node: &Node, what: &str, report: &mut Report) -> Option<Self> {
+        match node.value {
+            Value::Null => Some(Self("null".to_owned())),
+            _ => String::read(node, what, report).map(Self),
+        }
+    }
+}
+
+impl JsonSchema for MaskWord {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "MaskWord".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "enum": ["redact", "partial", "hash", "null", null] })
+    }
+}
+
+/// A part of the file that this build does not have. Read as it is, refused as a whole.
+#[derive(Clone, Debug)]
+pub struct Unbuilt {
+    /// Its keys.
+    pub keys: Vec<At<String>>,
+    /// Where it stands.
+    pub at: policy::Location,
+}
+
+impl Form for Unbuilt {
+    fn read(node: &Node, _: &str, _: &mut Report) -> Option<Self> {
+        let keys = match &node.value {
+            Value::Table(entries) => entries.as_slice(),
+            _ => &[],
+        };
+        let keys = keys.iter().map(|(key, _)| At { value: key.name.clone(), at: key.at.clone() });
+        Some(Self { keys: keys.collect(), at: node.at.clone() })
+    }
+}
+
+/// The JSON Schema of the file, as text.
+pub fn schema() -> String {
+    let mut schema = schemars::schema_for!(File).to_value();
+    without_null(&mut schema);
+    if let Some(root) = schema.as_object_mut() {
+        root.insert("title".to_owned(), "narrows.yaml".into());
+    }
+    let mut text = serde_json::to_string_pretty(&schema).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// A key left out is not a key with nothing in it: takes the `null` that an `Option` brings.
+fn without_null(value: &mut serde_json::Value) {
+    match value {
+        serde_json::Value::Object(map) => {
+            if let Some(serde_json::Value::Array(kinds)) = map.get_mut("type") {
+                kinds.retain(|kind| kind != "null");
+                if let [only] = kinds.as_slice() {
+                    let only = only.clone();
+                    map.insert("type".to_owned(), only);
+                }
+            }
+            if let Some(serde_json::Value::Array(choices)) = map.get_mut("anyOf") {
+                choices.retain(|choice| choice.get("type").is_none_or(|kind| kind != "null"));
+                if let [serde_json::Value::Object(only)] = choices.as_slice() {
+                    let only = only.clone();
+                    map.remove("anyOf");
+                    for (key, value) in only {
+                        map.entry(key).or_insert(value);
+                    }
+                }
+            }
+            map.values_mut().for_each(without_null);
+        }
+        serde_json::Value::Array(items) => items.iter_mut().for_each(without_null),
+        _ => {}
+    }
+}

@@ -1,0 +1,597 @@
+//! The working form: the text form, checked as a whole and completed with defaults.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{Resource, UpstreamTls, limit};
+use policy::{
+    AccessSpec, ActionSpec, Applies, ApproveSpec, ClassifySpec, LimitSpec, Located, Location,
+    MaskSpec, Per, PolicySpec, RuleSpec,
+};
+
+use super::nearest::nearest;
+use super::read::{At, Report};
+use super::scalar::{
+    Address, ModeForm, OnFailureForm, Payload, PerForm, SecretForm, TlsForm, bad_name, is_name,
+};
+use super::text::{self, Unbuilt};
+use super::tree::quoted;
+use crate::protocols;
+
+/// Where the admin API listens when the file does not say.
+const ADMIN_DEFAULT: &str = "127.0.0.1:7070";
+const DATA_DIR_DEFAULT: &str = "./var";
+/// See `recording.sync`.
+const SYNC_DEFAULT: Duration = Duration::from_millis(50);
+/// See `catalog.max_age`.
+const CATALOG_MAX_AGE_DEFAULT: Duration = Duration::from_secs(1);
+/// Listeners and resource types of the design that are still to come.
+const PLANNED: [&str; 6] = ["http", "egress", "ssh", "mcp", "openai", "kubernetes"];
+
+/// A configuration that can be used.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The file it was read from.
+    pub file: PathBuf,
+    /// Folder of state, journal and local CA.
+    pub data_dir: PathBuf,
+    /// Where the admin API listens.
+    pub admin: Address,
+    /// Where each protocol listens.
+    pub listeners: Vec<(&'static str, Address)>,
+    /// Certificate and key files; `None`: the local CA.
+    pub tls: Option<(PathBuf, PathBuf)>,
+    /// What can be reached.
+    pub upstreams: Vec<Upstream>,
+    /// Rules, access, lists and resources, as policy compiles them.
+    pub policy: PolicySpec,
+    /// What is recorded.
+    pub recording: Recording,
+    /// Bytes of one reply that may be withheld.
+    pub hold_buffer_bytes: usize,
+    /// Bytes withheld by the whole gateway.
+    pub hold_total_bytes: usize,
+    /// How old a catalog may be.
+    pub catalog_max_age: Duration,
+    /// Sessions carried at once.
+    pub sessions_max: usize,
+    /// Longest statement, bytes.
+    pub statement_bytes_max: usize,
+    /// The installation key, when it comes from elsewhere.
+    pub installation_key: Option<SecretForm>,
+}
+
+/// A registered upstream.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    /// Name and type.
+    pub resource: Resource,
+    /// Where it is.
+    pub address: Address,
+    /// What to open there.
+    pub database: String,
+    /// The account.
+    pub user: String,
+    /// Its password.
+    pub password: Option<SecretForm>,
+    /// How the connection is protected.
+    pub tls: UpstreamTls,
+    /// More certificates to trust.
+    pub ca: Option<PathBuf>,
+    /// What happens when the record cannot be written.
+    pub on_failure: OnFailureForm,
+    /// Settings that the protocol reads itself.
+    pub options: serde_json::Value,
+}
+
+/// What is recorded, and how safely.
+#[derive(Clone, Debug)]
+pub struct Recording {
+    /// Where closed recordings go.
+    pub store: Option<PathBuf>,
+    /// How often the journal is synced.
+    pub sync: Duration,
+    /// How much of replies is kept.
+    pub payload: Payload,
+    /// What happens when the record cannot be written.
+    pub on_failure: OnFailureForm,
+}
+
+/// Completes the text form. Every problem goes into the report; what is returned is of use only if
+/// there were none.
+pub fn complete(
+    file: text::File,
+    rules: Vec<text::Rule>,
+    path: &Path,
+    report: &mut Report,
+) -> Config {
+    let base = path.parent().unwrap_or(Path::new(""));
+    refuse_unbuilt(&file, report);
+    let recording = recording(file.recording, base, report);
+    let (admin, listeners) = listeners(file.listen, &file.at, report);
+    let (upstreams, resources) = upstreams(file.resources, &recording, base, report);
+    let data_dir = file.data_dir.map_or_else(|| DATA_DIR_DEFAULT.to_owned(), |dir| dir.value);
+    let (buffer, total) = hold(file.hold, report);
+    Config {
+        file: path.to_owned(),
+        data_dir: base.join(data_dir),
+        admin,
+        listeners,
+        tls: tls(file.tls, base, report),
+        policy: PolicySpec {
+            version: 0,
+            rules: rules
+                .into_iter()
+                .enumerate()
+                .map(|(index, rule)| self::rule(index, rule, report))
+                .collect(),
+            access: access(file.access.unwrap_or_default()),
+            lists: lists(file.lists, report),
+            resources,
+        },
+        upstreams,
+        recording,
+        hold_buffer_bytes: buffer,
+        hold_total_bytes: total,
+        catalog_max_age: file
+            .catalog
+            .and_then(|catalog| catalog.max_age)
+            .map_or(CATALOG_MAX_AGE_DEFAULT, |age| age.value.0),
+        sessions_max: count(file.sessions_max, "sessions_max", limit::SESSIONS_MAX, report),
+        statement_bytes_max: statement_bytes(file.postgres, report),
+        installation_key: file
+            .keys
+            .and_then(|keys| keys.installation)
+            .map(|key| relative_secret(key.value, base)),
+    }
+}
+
+fn refuse_unbuilt(file: &text::File, report: &mut Report) {
+    if let Some(state) = &file.state
+        && state.value != "sqlite"
+    {
+        let known =
+            state.value.starts_with("postgres://") || state.value.starts_with("postgresql://");
+        let message = match known {
+            // The address may hold a password.
+            true => "state: this build keeps its state in SQLite only".to_owned(),
+            false => format!("state: found {}", quoted(&state.value)),
+        };
+        report.problem(&state.at, message, "write sqlite");
+    }
+    for (name, part) in [("identity", &file.identity), ("approvals", &file.approvals)] {
+        let Some(Unbuilt { keys, at }) = part else { continue };
+        let known = if name == "identity" { "oidc" } else { "notify" };
+        if keys.is_empty() {
+            let message = format!("{name}: this build has nothing to set here");
+            report.problem(at, message, format!("remove {name}"));
+        }
+        for key in keys {
+            match nearest(&key.value, [known]) {
+                Some(near) if near != key.value => {
+                    let message = format!("unknown key {} in {name}", quoted(&key.value));
+                    report.problem(&key.at, message, format!("did you mean \"{near}\"?"));
+                }
+                Some(_) => {
+                    let message = format!("{name}.{known} is not built yet");
+                    let help = if name == "identity" {
+                        "remove it; clients prove themselves with tokens of `narrows token create`"
+                    } else {
+                        "remove it; `narrows approvals` lists what waits"
+                    };
+                    report.problem(&key.at, message, help);
+                }
+                None => {
+                    let message = format!("unknown key {} in {name}", quoted(&key.value));
+                    report.problem(&key.at, message, "remove it");
+                }
+            }
+        }
+    }
+}
+
+fn listeners(
+    listen: Option<text::Listen>,
+    file_at: &Location,
+    report: &mut Report,
+) -> (Address, Vec<(&'static str, Address)>) {
+    let default = Address { host: "127.0.0.1".to_owned(), port: 7070 };
+    debug_assert_eq!(default.to_string(), ADMIN_DEFAULT);
+    let (mut admin, mut listeners) = (default, Vec::new());
+    let entries = listen.map(|listen| listen.0.0).unwrap_or_default();
+    let mut seen: Vec<(String, String)> = Vec::new();
+    for (name, address) in entries {
+        if let Some((other, _)) = seen.iter().find(|(_, taken)| *taken == address.value.to_string())
+            && address.value.port != 0
+        {
+            let message = format!("listen.{}: {} is taken", name.value, address.value);
+            report.problem(
+                &address.at,
+                message,
+                format!("listen.{other} uses it; choose another port"),
+            );
+        }
+        seen.push((name.value.clone(), address.value.to_string()));
+        if name.value == "admin" {
+            warn_if_open(&address, report);
+            admin = address.value;
+        } else if let Some(protocol) = protocols::names().find(|known| *known == name.value) {
+            listeners.push((protocol, address.value));
+        } else {
+            refuse_listener(&name, report);
+        }
+    }
+    if listeners.is_empty() && !seen.iter().any(|(name, _)| name != "admin") {
+        let help = "write listen: { postgres: 127.0.0.1:7432 }";
+        report.problem(file_at, "listen: no protocol listens anywhere", help);
+    }
+    (admin, listeners)
+}
+
+fn refuse_listener(name: &At<String>, report: &mut Report) {
+    let built: Vec<&str> = std::iter::once("admin").chain(protocols::names()).collect();
+    let message = format!("this build has no \"{}\" listener", name.value);
+    let near = nearest(&name.value, built.iter().copied());
+    let help = match near {
+        Some(near) if !PLANNED.contains(&&*name.value) => format!("did you mean \"{near}\"?"),
+        _ => format!("remove the line. Built: {}", built.join(", ")),
+    };
+    report.problem(&name.at, message, help);
+}
+
+/// The admin API has no TLS of its own.
+fn warn_if_open(address: &At<Address>, report: &mut Report) {
+    let Address { host, port } = &address.value;
+    let local = match (host.as_str(), *port).to_socket_addrs() {
+        Ok(mut all) => all.all(|one: SocketAddr| one.ip().is_loopback()),
+        Err(_) => false,
+    };
+    if !local {
+        let message = format!("listen.admin: {} can be reached from the network", address.value);
+        report.warn(
+            &address.at,
+            message,
+            "the admin API has no TLS; use 127.0.0.1 and a TLS proxy",
+        );
+    }
+}
+
+fn tls(tls: Option<text::Tls>, base: &Path, report: &mut Report) -> Option<(PathBuf, PathBuf)> {
+    let tls = tls?;
+    let (Some(cert), Some(key)) = (tls.cert, tls.key) else {
+        let help = "write tls: { cert: {file: gw.pem}, key: {file: gw.key} }, or leave tls out";
+        report.problem(&tls.at, "tls needs a certificate and a key", help);
+        return None;
+    };
+    let mut read = |file: At<super::scalar::FileForm>, what: &str| {
+        let path = base.join(file.value.0);
+        check_file(&path, what, &file.at, report);
+        path
+    };
+    Some((read(cert, "tls.cert"), read(key, "tls.key")))
+}
+
+fn check_file(path: &Path, what: &str, at: &Location, report: &mut Report) {
+    if let Err(error) = std::fs::File::open(path) {
+        report.problem(at, format!("{what}: cannot read {}: {error}", path.display()), "");
+    }
+}
+
+fn recording(form: Option<text::Recording>, base: &Path, report: &mut Report) -> Recording {
+    let Some(form) = form else {
+        return Recording {
+            store: None,
+            sync: SYNC_DEFAULT,
+            payload: Payload::Full,
+            on_failure: OnFailureForm::Refuse,
+        };
+    };
+    let store = form.store.and_then(|store| match store.value.strip_prefix("file:") {
+        Some(folder) if !folder.is_empty() => Some(base.join(folder)),
+        _ => {
+            let message = format!("recording.store: found {}", quoted(&store.value));
+            let help = "this build stores in a folder only; write \"file:./var/recordings\"";
+            report.problem(&store.at, message, help);
+            None
+        }
+    });
+    Recording {
+        store,
+        sync: form.sync.map_or(SYNC_DEFAULT, |sync| sync.value.0),
+        payload: form.payload.map_or(Payload::Full, |payload| payload.value),
+        on_failure: form.on_failure.map_or(OnFailureForm::Refuse, |at| at.value),
+    }
+}
+
+/// The upstreams, and every name that was written for one: a resource with a mistake in it is still
+/// a resource to whatever names it.
+fn upstreams(
+    resources: Option<text::Resources>,
+    recording: &Recording,
+    base: &Path,
+    report: &mut Report,
+) -> (Vec<Upstream>, Vec<Resource>) {
+    let entries = resources.map(|resources| resources.0.0).unwrap_or_default();
+    let (mut upstreams, mut named) = (Vec::new(), Vec::new());
+    for (name, form) in entries {
+        if !is_name(&name.value) {
+            let (message, help) = bad_name("resources", &name.value);
+            report.problem(&name.at, message, help);
+        }
+        let upstream = match form {
+            text::Resource::Postgres(form) => upstream(&name, *form, recording, base, report),
+            text::Resource::Broken => None,
+        };
+        let stand_in = || Resource {
+            name: name.value.as_str().into(),
+            kind: protocols::names().next().unwrap_or_default().into(),
+        };
+        named.push(upstream.as_ref().map_or_else(stand_in, |upstream| upstream.resource.clone()));
+        upstreams.extend(upstream);
+    }
+    (upstreams, named)
+}
+
+fn upstream(
+    name: &At<String>,
+    form: text::PostgresResource,
+    recording: &Recording,
+    base: &Path,
+    report: &mut Report,
+) -> Option<Upstream> {
+    let what = format!("resources.{}", name.value);
+    let mut missing = |key: &str, example: &str, absent: bool| {
+        // A key that is there and wrong was reported already, so this may say it twice.
+        if absent {
+            report.problem(
+                &form.at,
+                format!("{what} has no {key}"),
+                format!("write {key}: {example}"),
+            );
+        }
+    };
+    missing("address", "\"127.0.0.1:5432\"", form.address.is_none() && !form.has("address"));
+    missing("user", "app", form.user.is_none() && !form.has("user"));
+    let tls_at = form.tls.as_ref().map(|tls| tls.at.clone());
+    let tls = match form.tls.map(|tls| tls.value) {
+        None | Some(TlsForm::VerifyFull) => UpstreamTls::VerifyFull,
+        Some(TlsForm::Require) => UpstreamTls::Require,
+        Some(TlsForm::Off) => UpstreamTls::Off,
+    };
+    let (address, user) = (form.address?.value, form.user?.value);
+    if let Some(at) = tls_at {
+        warn_about_tls(&what, tls, &address, &at, report);
+    }
+    let ca = form.ca.map(|ca| {
+        let path = base.join(ca.value.0);
+        check_file(&path, &format!("{what}.ca"), &ca.at, report);
+        path
+    });
+    let mut options = serde_json::Map::new();
+    if let Some(isolation) = form.isolation {
+        options.insert("isolation".to_owned(), isolation.value.into());
+    }
+    if let Some(roles) = form.roles {
+        let roles: Vec<String> = roles.into_iter().map(|role| role.value).collect();
+        options.insert("roles".to_owned(), roles.into());
+    }
+    if let Some(server_files) = form.server_files {
+        options.insert("server_files".to_owned(), server_files.value.into());
+    }
+    let on_failure = form.recording.and_then(|recording| recording.on_failure);
+    Some(Upstream {
+        resource: Resource {
+            name: name.value.as_str().into(),
+            kind: form.kind.map(|kind| Arc::from(kind.value))?,
+        },
+        address,
+        database: form.database.map_or_else(|| name.value.clone(), |database| database.value),
+        user,
+        password: form.password.map(|password| relative_secret(password.value, base)),
+        tls,
+        ca,
+        on_failure: on_failure.map_or(recording.on_failure, |at| at.value),
+        options: serde_json::Value::Object(options),
+    })
+}
+
+fn warn_about_tls(
+    what: &str,
+    tls: UpstreamTls,
+    address: &Address,
+    at: &Location,
+    report: &mut Report,
+) {
+    let local = address.host == "localhost"
+        || address.host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    match tls {
+        UpstreamTls::Off if !local => report.warn(
+            at,
+            format!("{what}.tls: off sends credentials and data to {address} in clear text"),
+            "use verify-full, with ca: FILE where the server has its own CA",
+        ),
+        UpstreamTls::Require if !local => report.warn(
+            at,
+            format!("{what}.tls: require does not check who {address} is"),
+            "use verify-full, with ca: FILE where the server has its own CA",
+        ),
+        _ => {}
+    }
+}
+
+fn relative_secret(secret: SecretForm, base: &Path) -> SecretForm {
+    match secret {
+        SecretForm::File(path) => SecretForm::File(base.join(path)),
+        other => other,
+    }
+}
+
+fn access(lines: Vec<text::Access>) -> Vec<AccessSpec> {
+    let whole = lines.into_iter().filter(|line| !line.broken);
+    let spec = |line: text::Access| AccessSpec {
+        groups: located(line.groups),
+        subjects: located(line.subjects),
+        resources: located(line.resources),
+        at: line.at,
+    };
+    whole.map(spec).collect()
+}
+
+fn lists(
+    lists: Option<super::read::Named<Vec<String>>>,
+    report: &mut Report,
+) -> Vec<(String, Vec<String>)> {
+    let lists = lists.unwrap_or_default().0;
+    for (name, _) in &lists {
+        let word = name.value.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && name.value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        if !word {
+            let message = format!("lists: {} is not a name for an expression", quoted(&name.value));
+            report.problem(
+                &name.at,
+                message,
+                "use letters, digits and '_', beginning with a letter",
+            );
+        }
+    }
+    lists.into_iter().map(|(name, values)| (name.value, values)).collect()
+}
+
+const ACTIONS: &str = "mask, approve, block, alert, limit, classify";
+
+fn rule(index: usize, form: text::Rule, report: &mut Report) -> RuleSpec {
+    let name = form
+        .name
+        .clone()
+        .map_or_else(|| Located::new(format!("rules[{index}]"), form.at.clone()), At::located);
+    if !form.has("name") {
+        report.problem(&form.at, "this rule has no name", "write name: what-it-is-for");
+    }
+    let observe = form.mode.as_ref().is_some_and(|mode| mode.value == ModeForm::Observe);
+    if let Some(mode) = form.mode.as_ref().filter(|_| observe) {
+        let what = format!("rule {} only observes: it never takes part in the outcome", name.value);
+        report.warn(&mode.at, what, "remove mode: observe to enforce it");
+    }
+    let applies = form.applies.clone().map(|applies| Applies {
+        groups: located(applies.groups),
+        subjects: located(applies.subjects),
+        kinds: located(applies.kinds),
+    });
+    RuleSpec {
+        applies: applies.unwrap_or_default(),
+        on: located(form.on.clone()),
+        when: form.when.clone().map(At::located),
+        observe,
+        window: form.window.as_ref().map(|window| window.value.0),
+        at: form.at.clone(),
+        action: action(&name, form, report),
+        name,
+    }
+}
+
+/// The one action of a rule. Where it is wrong, an alert stands in, so that the rule's condition is
+/// still checked and nothing is reported twice.
+fn action(name: &Located<String>, form: text::Rule, report: &mut Report) -> ActionSpec {
+    let stand_in = ActionSpec::Alert(Located::new("wrong".to_owned(), form.at.clone()));
+    let written: Vec<&str> = ACTIONS.split(", ").filter(|action| form.has(action)).collect();
+    if written.len() != 1 {
+        let label = format!("rule {}", name.value);
+        let message = match written.as_slice() {
+            [] => format!("{label} does nothing"),
+            several => format!("{label} has {} actions: {}", several.len(), several.join(", ")),
+        };
+        report.problem(&name.at, message, format!("write exactly one of: {ACTIONS}"));
+        return stand_in;
+    }
+    None.or_else(|| form.mask.filter(|at| !at.value.broken).map(|at| mask(at.value)))
+        .or_else(|| form.approve.filter(|at| !at.value.broken).map(|at| approve(at.value)))
+        .or_else(|| form.block.map(|at| ActionSpec::Block(at.located())))
+        .or_else(|| form.alert.map(|at| ActionSpec::Alert(at.located())))
+        .or_else(|| form.limit.filter(|at| !at.value.broken).map(|at| limit(at.value)))
+        .or_else(|| form.classify.filter(|at| !at.value.broken).map(|at| classify(at.value)))
+        .unwrap_or(stand_in)
+}
+
+fn mask(form: text::Mask) -> ActionSpec {
+    ActionSpec::Mask(MaskSpec {
+        fields: located(form.fields),
+        types: located(form.types),
+        with: form.with.map(|with| Located::new(with.value.0, with.at)),
+        predicates: form.predicates.map(At::located),
+    })
+}
+
+fn approve(form: text::Approve) -> ActionSpec {
+    ActionSpec::Approve(ApproveSpec {
+        by: located(form.by),
+        needs: form.needs.map(|needs| needs.value),
+        wait: form.wait.map(|wait| wait.value.0),
+        expires: form.expires.map(|expires| expires.value.0),
+        grant: form.grant.map(|grant| grant.value.0),
+        rows_max: form.rows_max.map(|rows| rows.value),
+    })
+}
+
+fn limit(form: text::Limit) -> ActionSpec {
+    ActionSpec::Limit(LimitSpec {
+        operations: form.operations.map(|operations| operations.value),
+        rows: form.rows.map(|rows| rows.value),
+        bytes: form.bytes.map(|bytes| bytes.value.0),
+        per: match form.per.map(|per| per.value) {
+            Some(PerForm::Resource) => Per::Resource,
+            Some(PerForm::Principal) | None => Per::Principal,
+        },
+        window: form.window.map(|window| window.value.0),
+    })
+}
+
+fn classify(form: text::Classify) -> ActionSpec {
+    ActionSpec::Classify(ClassifySpec { fields: located(form.fields), types: located(form.types) })
+}
+
+fn located(values: Option<Vec<At<String>>>) -> Vec<Located<String>> {
+    values.unwrap_or_default().into_iter().map(At::located).collect()
+}
+
+fn hold(hold: Option<text::Hold>, report: &mut Report) -> (usize, usize) {
+    let defaults = (limit::HOLD_BUFFER_BYTES, limit::HOLD_BUFFER_TOTAL_BYTES);
+    let Some(hold) = hold else { return defaults };
+    let at = hold.at.clone();
+    let size = |size: Option<At<super::scalar::Size>>, default| {
+        size.map_or(default, |size| usize::try_from(size.value.0).unwrap_or(usize::MAX))
+    };
+    let (buffer, total) = (size(hold.buffer, defaults.0), size(hold.buffer_total, defaults.1));
+    if total < buffer {
+        let message = "hold.buffer_total is smaller than hold.buffer";
+        report.problem(&at, message, "it bounds all withheld replies together; make it larger");
+    }
+    (buffer, total)
+}
+
+fn count(value: Option<At<u64>>, what: &str, default: usize, report: &mut Report) -> usize {
+    let Some(value) = value else { return default };
+    match usize::try_from(value.value) {
+        Ok(0) | Err(_) => {
+            report.problem(&value.at, format!("{what}: found {}", value.value), "write 1 or more");
+            default
+        }
+        Ok(count) => count,
+    }
+}
+
+fn statement_bytes(postgres: Option<text::Postgres>, report: &mut Report) -> usize {
+    const LEAST: u64 = 1024;
+    let default = limit::STATEMENT_BYTES_MAX;
+    let Some(size) = postgres.and_then(|postgres| postgres.statement_bytes_max) else {
+        return default;
+    };
+    let most = limit::CLIENT_MESSAGE_BYTES_MAX as u64;
+    if !(LEAST..=most).contains(&size.value.0) {
+        let message = format!("postgres.statement_bytes_max: found {} bytes", size.value.0);
+        report.problem(&size.at, message, "write a size from 1KiB to 64MiB");
+        return default;
+    }
+    usize::try_from(size.value.0).unwrap_or(default)
+}
