@@ -1,1 +1,38 @@
-//! Placeholder.
+//! The durable side of a gateway: what happened (journal), where to find it (index), and what the
+//! operator decided (registry: tokens, approvals, grants).
+//!
+//! Everything here is synchronous and takes the time as an argument; the one clock and the one async
+//! runtime live in `runtime`. The journal is the truth: the index is rebuilt from it, and no
+//! operation goes upstream before its event is in it (P1, P5). The registry cannot be rebuilt; back
+//! it up.
+
+#![deny(missing_docs)]
+
+pub mod approvals;
+mod data_dir;
+mod id;
+mod index;
+pub mod journal;
+mod live;
+mod state;
+mod store;
+#[cfg(test)]
+mod testing;
+mod tokens;
+mod usage;
+
+pub use approvals::{
+    Answer, AnswerError, Approval, ApprovalError, ApprovalId, ApprovalRule, Approvals, Approver,
+    GrantScope, Granted, NewApproval, Requested, Status, Verdict, Vote, Waiter, WaiterId,
+};
+pub use data_dir::{DataDir, DataDirError, InstallationKey};
+pub use id::{NoRandomness, session_id};
+pub use index::{
+    Decisions, Index, IndexError, SessionEvents, SessionFilter, SessionSummary, TableUse,
+};
+pub use journal::{Damage, Journal, JournalError, Position, Record, Recovery};
+pub use live::{Live, LiveSession, NotAdmitted, Registration, SessionCounters, SessionInfo};
+pub use state::{State, StateError};
+pub use store::{Opened, Store, StoreError, StoreOptions};
+pub use tokens::{NewToken, TokenError, TokenRecord, Tokens, TokensError};
+pub use usage::{Ledger, Usage};

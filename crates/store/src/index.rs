@@ -1,0 +1,258 @@
+//! The index: which sessions there were, what they did, and where the journal holds their events.
+//!
+//! Fed by notes that the journal keeps beside each record, written to the state database a few times
+//! a second together with the place of the last record they cover. What is missing after a crash, an
+//! error or an overflow is read from the journal again, and all of it can be ([`Index::reindex`]).
+
+mod batch;
+mod note;
+mod query;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::journal::{Chain, Cut, Journal, JournalError, Position};
+use crate::state::{State, StateError};
+
+pub(crate) use note::Note;
+pub use query::{Decisions, SessionEvents, SessionFilter, SessionSummary, TableUse};
+
+use batch::{Batch, OpenReplies};
+
+/// How often the notes are written.
+pub(crate) const INTERVAL: Duration = Duration::from_millis(250);
+/// Records read from the journal per transaction while catching up.
+const CHUNK_RECORDS: usize = 10_000;
+
+/// Why the index could not be read or brought up to date.
+#[derive(Debug, thiserror::Error)]
+pub enum IndexError {
+    /// The state database failed.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The journal could not be read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The thread that writes the index could not be started.
+    #[error("cannot start a thread for the index: {0}")]
+    Thread(io::Error),
+}
+
+/// The index of one gateway's journal.
+pub struct Index {
+    inner: Arc<Inner>,
+    writer: Option<JoinHandle<()>>,
+}
+
+struct Inner {
+    state: Arc<State>,
+    journal: Arc<Journal>,
+    work: Mutex<Work>,
+    stop: Mutex<bool>,
+    wake: Condvar,
+}
+
+#[derive(Default)]
+struct Work {
+    open: OpenReplies,
+    /// Something of the journal is not in the database and not in the notes either.
+    behind: bool,
+    /// Memory for the next notes.
+    spare: Vec<Note>,
+}
+
+/// The last record that is in the database.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Indexed {
+    position: Position,
+    chain: Chain,
+}
+
+impl Index {
+    /// Opens the index and brings it up to date with the journal, then keeps it so, every `interval`.
+    pub fn open(
+        state: Arc<State>,
+        journal: Arc<Journal>,
+        interval: Duration,
+    ) -> Result<Self, IndexError> {
+        journal.keep_notes();
+        let work = Mutex::new(Work { behind: true, ..Work::default() });
+        let (stop, wake) = (Mutex::new(false), Condvar::new());
+        let inner = Arc::new(Inner { state, journal, work, stop, wake });
+        inner.flush()?;
+        let shared = Arc::clone(&inner);
+        let writer = std::thread::Builder::new()
+            .name("narrows-index".to_owned())
+            .spawn(move || shared.run(interval))
+            .map_err(IndexError::Thread)?;
+        Ok(Self { inner, writer: Some(writer) })
+    }
+
+    /// Brings the database up to date with everything the journal acknowledged before the call.
+    /// Queries do this by themselves.
+    pub fn flush(&self) -> Result<(), IndexError> {
+        self.inner.flush()
+    }
+
+    /// Empties the index and builds it again from the journal.
+    pub fn reindex(&self) -> Result<(), IndexError> {
+        let mut work = self.inner.work.lock();
+        work.behind = true;
+        self.inner.state.index(write::clear)?;
+        self.inner.flush_locked(&mut work)
+    }
+}
+
+impl fmt::Debug for Index {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Index").field("journal", &self.inner.journal).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Index {
+    fn drop(&mut self) {
+        *self.inner.stop.lock() = true;
+        self.inner.wake.notify_one();
+        if let Some(writer) = self.writer.take() {
+            let _ = writer.join();
+        }
+    }
+}
+
+impl Inner {
+    fn run(&self, interval: Duration) {
+        let mut failing = false;
+        loop {
+            let mut stop = self.stop.lock();
+            if !*stop {
+                self.wake.wait_for(&mut stop, interval);
+            }
+            let last = *stop;
+            drop(stop);
+            match self.flush() {
+                Ok(()) => failing = false,
+                // Said once: the sessions go on, and what is missing is read again from the journal.
+                Err(error) if !failing => {
+                    tracing::error!(%error, "the index is behind the journal");
+                    failing = true;
+                }
+                Err(_) => {}
+            }
+            if last {
+                return;
+            }
+        }
+    }
+
+    fn flush(&self) -> Result<(), IndexError> {
+        self.flush_locked(&mut self.work.lock())
+    }
+
+    fn flush_locked(&self, work: &mut Work) -> Result<(), IndexError> {
+        let cut = self.journal.take_notes(std::mem::take(&mut work.spare));
+        let written = if work.behind || cut.lost {
+            self.catch_up(work, &cut)
+        } else if cut.notes.is_empty() {
+            work.spare = cut.notes;
+            return Ok(());
+        } else {
+            let mut batch = Batch::default();
+            cut.notes.iter().for_each(|note| batch.add(note, &mut work.open));
+            let indexed = Indexed { position: cut.last, chain: cut.chain };
+            self.write(&batch, indexed)
+        };
+        work.behind = written.is_err();
+        if written.is_ok() {
+            work.spare = cut.notes;
+            work.spare.clear();
+        }
+        written
+    }
+
+    fn write(&self, batch: &Batch, indexed: Indexed) -> Result<(), IndexError> {
+        let gateway = self.journal.gateway();
+        Ok(self.state.index(|db| write::write(db, gateway, batch, indexed))?)
+    }
+
+    /// Reads from the journal what is not in the database, up to `cut`.
+    fn catch_up(&self, work: &mut Work, cut: &Cut) -> Result<(), IndexError> {
+        let gateway = self.journal.gateway();
+        let indexed = self.state.index(|db| write::indexed(db, gateway))?;
+        if let Some(indexed) = indexed
+            && !self.agrees(indexed, cut)?
+        {
+            tracing::warn!("the index is not of this journal; it is built again");
+            self.state.index(write::clear)?;
+            return self.read_after(work, None, cut);
+        }
+        self.read_after(work, indexed, cut)
+    }
+
+    /// Whether the last record indexed is in the journal, as it was. `true` also when its segment is
+    /// no longer here.
+    fn agrees(&self, indexed: Indexed, cut: &Cut) -> Result<bool, IndexError> {
+        let position = indexed.position;
+        if position.sequence > cut.last.sequence {
+            return Ok(false);
+        }
+        match self.journal.read_between(Some(position), cut.end)?.next() {
+            Some(Ok(record)) if record.position.segment == position.segment => {
+                Ok(record.position.offset == position.offset && record.chain == indexed.chain)
+            }
+            Some(Ok(_)) => Ok(true),
+            // Damaged where it was read before: what is indexed is all the better kept.
+            Some(Err(_)) => Ok(true),
+            None => Ok(false),
+        }
+    }
+
+    fn read_after(
+        &self,
+        work: &mut Work,
+        indexed: Option<Indexed>,
+        cut: &Cut,
+    ) -> Result<(), IndexError> {
+        work.open = self.state.index(write::open_replies)?;
+        let after = indexed.map(|indexed| indexed.position);
+        let mut batch = Batch::default();
+        let mut pending: Option<(Indexed, usize)> = None;
+        for record in self.journal.read_between(after, cut.end)? {
+            let record = match record {
+                Ok(record) => record,
+                Err(error @ JournalError::Io { .. }) => return Err(error.into()),
+                Err(error) => {
+                    tracing::error!(%error, "part of the journal cannot be indexed");
+                    continue;
+                }
+            };
+            if after.is_some_and(|after| {
+                (record.position.segment, record.position.offset) <= (after.segment, after.offset)
+            }) {
+                continue;
+            }
+            let Position { segment, offset, .. } = record.position;
+            if let Some(note) = Note::of(&record.event, segment, offset, record.stop) {
+                batch.add(&note, &mut work.open);
+            }
+            let reached = Indexed { position: record.position, chain: record.chain };
+            let count = pending.map_or(1, |(_, count)| count + 1);
+            pending = Some((reached, count));
+            if count >= CHUNK_RECORDS {
+                self.write(&std::mem::take(&mut batch), reached)?;
+                pending = None;
+            }
+        }
+        if let Some((reached, _)) = pending {
+            self.write(&batch, reached)?;
+        }
+        Ok(())
+    }
+}

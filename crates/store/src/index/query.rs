@@ -1,0 +1,345 @@
+//! Asking the index.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::path::PathBuf;
+
+use model::{DetectionCount, Event, SessionId, Timestamp};
+use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter, types::Value};
+
+use super::{Index, IndexError};
+use crate::journal::{JournalError, Stretch};
+use crate::state::{from_sql, to_sql};
+use crate::usage::{Ledger, Usage};
+
+/// Which sessions to list.
+#[derive(Clone, Debug, Default)]
+pub struct SessionFilter {
+    /// Only those with an event at or after this.
+    pub since: Option<Timestamp>,
+    /// Only those of this subject.
+    pub principal: Option<String>,
+    /// Only those that named this table: `schema.table`, or `table` in any schema.
+    pub table: Option<String>,
+    /// Only those whose end is not recorded.
+    pub live: bool,
+    /// At most so many, the newest; `None` is 100.
+    pub limit: Option<usize>,
+}
+
+/// How often each decision was made.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Serialize)]
+pub struct Decisions {
+    /// Allowed.
+    pub allow: u64,
+    /// Allowed with masks.
+    pub mask: u64,
+    /// Held for a person.
+    pub hold: u64,
+    /// Refused.
+    pub block: u64,
+}
+
+/// What a session did to one table, as far as its operations named it.
+#[derive(Clone, Debug, Eq, PartialEq, serde::Serialize)]
+pub struct TableUse {
+    /// `schema.table`.
+    pub name: String,
+    /// Operations that read it.
+    pub reads: u64,
+    /// Operations that wrote it.
+    pub writes: u64,
+    /// Operations that would have, and were refused.
+    pub refused: u64,
+    /// The first time.
+    pub first_at: Timestamp,
+    /// The last time.
+    pub last_at: Timestamp,
+}
+
+/// A session as the index knows it.
+#[derive(Clone, Debug, Eq, PartialEq, serde::Serialize)]
+pub struct SessionSummary {
+    /// Its name.
+    pub id: SessionId,
+    /// The gateway that carried it.
+    pub gateway: String,
+    /// Subject of its principal.
+    pub principal: String,
+    /// What it reached.
+    pub resource: String,
+    /// The protocol spoken.
+    pub protocol: String,
+    /// Network address of the client.
+    pub client: String,
+    /// What the client called itself.
+    pub application: Option<String>,
+    /// Its first event.
+    pub started_at: Timestamp,
+    /// Its newest event.
+    pub last_at: Timestamp,
+    /// Its end, if that is recorded.
+    pub ended_at: Option<Timestamp>,
+    /// Why it ended: a fixed word.
+    pub end_reason: Option<String>,
+    /// Operations decided, rows and bytes returned.
+    #[serde(flatten)]
+    pub done: Usage,
+    /// How they were decided. An operation that was held counts again when it is answered.
+    pub decisions: Decisions,
+    /// Number of its newest event.
+    pub sequence: u64,
+    /// Tables named; empty in lists.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tables: Vec<TableUse>,
+    /// Sensitive values found; empty in lists.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub detections: Vec<DetectionCount>,
+}
+
+const COLUMNS: &str = "id, gateway, principal, resource, protocol, client, application, started_at,
+    last_at, ended_at, end_reason, operations, rows, bytes, allowed, masked, held, blocked, sequence";
+const LIMIT_DEFAULT: usize = 100;
+
+impl Index {
+    /// Sessions, newest first.
+    pub fn sessions(&self, filter: &SessionFilter) -> Result<Vec<SessionSummary>, IndexError> {
+        self.flush()?;
+        Ok(self.inner.state.read(|db| sessions(db, filter))?)
+    }
+
+    /// One session, with tables and detections.
+    pub fn session(&self, id: &SessionId) -> Result<Option<SessionSummary>, IndexError> {
+        self.flush()?;
+        Ok(self.inner.state.read(|db| session(db, id))?)
+    }
+
+    /// The events of a session in order, read from the journal as they are asked for. An item that is
+    /// an error names a damaged place; the next item goes on behind it.
+    pub fn events(&self, id: &SessionId) -> Result<SessionEvents, IndexError> {
+        self.events_from(id, 0)
+    }
+
+    /// The events of a session after its event number `sequence`, at most `limit` of them, for
+    /// following it while it goes on.
+    pub fn events_after(
+        &self,
+        id: &SessionId,
+        sequence: u64,
+        limit: usize,
+    ) -> Result<Vec<Event>, IndexError> {
+        let events = self.events_from(id, sequence)?;
+        Ok(events.take(limit).collect::<Result<_, _>>()?)
+    }
+
+    fn events_from(&self, id: &SessionId, after: u64) -> Result<SessionEvents, IndexError> {
+        self.flush()?;
+        let ranges = self.inner.state.read(|db| ranges(db, id, after))?;
+        Ok(SessionEvents {
+            folder: self.inner.journal.folder().to_owned(),
+            session: id.clone(),
+            after,
+            ranges: ranges.into(),
+            stretch: None,
+        })
+    }
+
+    /// Sessions of this gateway whose end is not recorded.
+    pub(crate) fn unended(&self) -> Result<Vec<SessionSummary>, IndexError> {
+        let filter = SessionFilter { live: true, limit: Some(usize::MAX), ..Default::default() };
+        let mut open = self.sessions(&filter)?;
+        open.retain(|session| session.gateway == self.inner.journal.gateway());
+        Ok(open)
+    }
+
+    /// Fills a ledger with what was used since `since`.
+    pub(crate) fn load_usage(&self, ledger: &Ledger, since: Timestamp) -> Result<(), IndexError> {
+        self.flush()?;
+        let since = to_sql(crate::usage::minute(since));
+        Ok(self.inner.state.read(|db| load_usage(db, ledger, since))?)
+    }
+}
+
+/// See [`Index::events`].
+pub struct SessionEvents {
+    folder: PathBuf,
+    session: SessionId,
+    after: u64,
+    ranges: VecDeque<Place>,
+    stretch: Option<Stretch>,
+}
+
+struct Place {
+    gateway: String,
+    segment: u64,
+    start: u64,
+    stop: u64,
+}
+
+impl Iterator for SessionEvents {
+    type Item = Result<Event, JournalError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let Some(stretch) = &mut self.stretch else {
+                let Place { gateway, segment, start, stop } = self.ranges.pop_front()?;
+                match Stretch::open(&self.folder, &gateway, segment, start, stop) {
+                    Ok(stretch) => self.stretch = stretch,
+                    Err(error) => return Some(Err(error)),
+                }
+                continue;
+            };
+            match stretch.next() {
+                None => self.stretch = None,
+                Some(Ok(event)) => {
+                    // Other sessions' events lie between.
+                    let ours = event.session.as_ref() == Some(&self.session);
+                    if ours && event.sequence > self.after {
+                        return Some(Ok(event));
+                    }
+                }
+                Some(Err(error)) => {
+                    if matches!(error, JournalError::Io { .. }) {
+                        self.stretch = None;
+                    }
+                    return Some(Err(error));
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Debug for SessionEvents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionEvents").field("session", &self.session).finish_non_exhaustive()
+    }
+}
+
+fn sessions(db: &mut Connection, filter: &SessionFilter) -> rusqlite::Result<Vec<SessionSummary>> {
+    let mut conditions = vec!["1"];
+    let mut values = Vec::new();
+    if let Some(since) = filter.since {
+        conditions.push("last_at >= ?");
+        values.push(Value::Integer(to_sql(since.0)));
+    }
+    if let Some(principal) = &filter.principal {
+        conditions.push("principal = ?");
+        values.push(Value::Text(principal.clone()));
+    }
+    if let Some(table) = &filter.table {
+        // Without LIKE: a table's name may hold any character.
+        conditions.push(
+            "EXISTS (SELECT 1 FROM session_tables WHERE session = id
+             AND (name = ? OR substr(name, -length(?)) = ?))",
+        );
+        let suffix = format!(".{table}");
+        values.push(Value::Text(table.clone()));
+        values.extend([Value::Text(suffix.clone()), Value::Text(suffix)]);
+    }
+    if filter.live {
+        conditions.push("ended_at IS NULL");
+    }
+    let sql = format!(
+        "SELECT {COLUMNS} FROM sessions WHERE {} ORDER BY started_at DESC, id DESC LIMIT ?",
+        conditions.join(" AND ")
+    );
+    values.push(Value::Integer(to_sql(filter.limit.unwrap_or(LIMIT_DEFAULT) as u64)));
+    db.prepare_cached(&sql)?.query_map(params_from_iter(values), summary)?.collect()
+}
+
+fn session(db: &mut Connection, id: &SessionId) -> rusqlite::Result<Option<SessionSummary>> {
+    let transaction = db.transaction()?;
+    let sql = format!("SELECT {COLUMNS} FROM sessions WHERE id = ?1");
+    let found = transaction.prepare_cached(&sql)?.query_row([&*id.0], summary).optional()?;
+    let Some(mut found) = found else { return Ok(None) };
+    found.tables = transaction
+        .prepare_cached(
+            "SELECT name, reads, writes, refused, first_at, last_at FROM session_tables
+             WHERE session = ?1 ORDER BY name",
+        )?
+        .query_map([&*id.0], |row| {
+            Ok(TableUse {
+                name: row.get(0)?,
+                reads: number(row, 1)?,
+                writes: number(row, 2)?,
+                refused: number(row, 3)?,
+                first_at: Timestamp(number(row, 4)?),
+                last_at: Timestamp(number(row, 5)?),
+            })
+        })?
+        .collect::<Result<_, _>>()?;
+    found.detections = transaction
+        .prepare_cached(
+            "SELECT kind, seen, masked FROM session_detections WHERE session = ?1 ORDER BY kind",
+        )?
+        .query_map([&*id.0], |row| {
+            Ok(DetectionCount { kind: row.get(0)?, seen: number(row, 1)?, masked: number(row, 2)? })
+        })?
+        .collect::<Result<_, _>>()?;
+    Ok(Some(found))
+}
+
+fn summary(row: &Row<'_>) -> rusqlite::Result<SessionSummary> {
+    Ok(SessionSummary {
+        id: SessionId(row.get(0)?),
+        gateway: row.get(1)?,
+        principal: row.get(2)?,
+        resource: row.get(3)?,
+        protocol: row.get(4)?,
+        client: row.get(5)?,
+        application: row.get(6)?,
+        started_at: Timestamp(number(row, 7)?),
+        last_at: Timestamp(number(row, 8)?),
+        ended_at: row.get::<_, Option<i64>>(9)?.map(|at| Timestamp(from_sql(at))),
+        end_reason: row.get(10)?,
+        done: Usage {
+            operations: number(row, 11)?,
+            rows: number(row, 12)?,
+            bytes: number(row, 13)?,
+        },
+        decisions: Decisions {
+            allow: number(row, 14)?,
+            mask: number(row, 15)?,
+            hold: number(row, 16)?,
+            block: number(row, 17)?,
+        },
+        sequence: number(row, 18)?,
+        tables: Vec::new(),
+        detections: Vec::new(),
+    })
+}
+
+fn ranges(db: &mut Connection, id: &SessionId, after: u64) -> rusqlite::Result<Vec<Place>> {
+    db.prepare_cached(
+        "SELECT gateway, segment, start, stop FROM session_ranges
+         WHERE session = ?1 AND sequence > ?2 ORDER BY gateway, segment, start",
+    )?
+    .query_map(params![&*id.0, to_sql(after)], |row| {
+        Ok(Place {
+            gateway: row.get(0)?,
+            segment: number(row, 1)?,
+            start: number(row, 2)?,
+            stop: number(row, 3)?,
+        })
+    })?
+    .collect()
+}
+
+fn load_usage(db: &mut Connection, ledger: &Ledger, since: i64) -> rusqlite::Result<()> {
+    let mut query = db.prepare(
+        "SELECT principal, resource, minute, operations, rows, bytes FROM usage
+         WHERE minute >= ?1 ORDER BY minute",
+    )?;
+    let mut rows = query.query([since])?;
+    while let Some(row) = rows.next()? {
+        let done =
+            Usage { operations: number(row, 3)?, rows: number(row, 4)?, bytes: number(row, 5)? };
+        let (principal, resource): (String, String) = (row.get(0)?, row.get(1)?);
+        ledger.add_minute(&principal, &resource, done, number(row, 2)?);
+    }
+    Ok(())
+}
+
+fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    row.get(column).map(from_sql)
+}

@@ -1,0 +1,288 @@
+//! The journal: every event of one gateway, in order, in append-only files.
+//!
+//! An event is acknowledged when the operating system has it, so `kill -9` of the gateway loses
+//! nothing that was acknowledged (P5); a background thread makes the disk have it every
+//! [`Options::sync`]. Records are chained by SHA-256, so a change in the middle shows. The format is
+//! described in `frame`, what counts as torn and what as damaged in `scan`.
+
+mod disk;
+mod frame;
+mod read;
+mod recover;
+mod scan;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use model::{Event, limit};
+
+use crate::data_dir::is_gateway_name;
+use crate::id::NoRandomness;
+use crate::index::Note;
+
+pub use read::Reader;
+
+pub(crate) use frame::Chain;
+pub(crate) use read::{End, Stretch};
+
+use disk::{Disk, SystemDisk};
+use write::Shared;
+
+/// How a journal is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// How long the disk may lag behind what was acknowledged; zero makes every acknowledgement wait
+    /// for the disk. What a power cut can cost. `recording.sync`, 50 ms by default.
+    pub sync: Duration,
+    /// Size past which a segment is closed and the next begun, bytes.
+    pub segment_bytes_max: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { sync: Duration::from_millis(50), segment_bytes_max: limit::JOURNAL_SEGMENT_BYTES }
+    }
+}
+
+/// Where a record is.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Position {
+    /// Number of the segment.
+    pub segment: u64,
+    /// Where the record begins in it, bytes.
+    pub offset: u64,
+    /// Number of the record in this gateway's journal, from 1.
+    pub sequence: u64,
+}
+
+/// A record of the journal.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    /// Where it is.
+    pub position: Position,
+    /// Where it ends in its segment, bytes.
+    pub stop: u64,
+    /// Its link in the chain.
+    pub chain: [u8; 32],
+    /// What happened.
+    pub event: Event,
+}
+
+/// Bytes of a journal that are not as they were written.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Damage {
+    /// The file. It is never changed again: it is evidence.
+    pub path: PathBuf,
+    /// Where in it, bytes.
+    pub offset: u64,
+    /// What was found.
+    pub what: String,
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at byte {}: {}", self.path.display(), self.offset, self.what)
+    }
+}
+
+/// What opening a journal found.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Recovery {
+    /// Records in the newest segment, the only one read on opening.
+    pub records: u64,
+    /// An unfinished record at the end was cut off: the file, where, and how many bytes. Normal after
+    /// a crash; it had not been acknowledged.
+    pub torn: Option<(PathBuf, u64, u64)>,
+    /// Damage found in the newest segment. Its file is kept as it is, and a new segment was begun.
+    pub damage: Vec<Damage>,
+}
+
+/// Why an event is not, or may not be, in the journal, or cannot be read from it. The operation it
+/// belongs to must be refused (P2).
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The operating system refused. A full disk is [`io::ErrorKind::StorageFull`].
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was attempted.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// Another process writes this journal.
+    #[error(
+        "{} is locked: another process (id {owner}) writes the journal of this gateway; stop it, or \
+         use another data_dir",
+        path.display()
+    )]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+        /// The process that holds it, as far as it said.
+        owner: String,
+    },
+    /// Bytes were changed since they were written.
+    #[error("the journal is damaged: {0}")]
+    Damaged(Damage),
+    /// A segment written by another version of the format.
+    #[error("{} has format {found}; this build reads format {}", path.display(), frame::FORMAT)]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u16,
+    },
+    /// An event that cannot be a record: too long, or without a JSON form.
+    #[error("{0}")]
+    Event(String),
+    /// The disk failed to keep what the operating system had taken; events of the last moments may
+    /// not survive a power cut. New events go to a new segment.
+    #[error("the disk did not keep the journal: {0}")]
+    Sync(String),
+    /// A gateway's name that cannot be part of a file name.
+    #[error("{0:?} cannot name a gateway; it takes 1 to 44 of a-z, 0-9 and '-'")]
+    Gateway(String),
+    /// No randomness.
+    #[error(transparent)]
+    Random(#[from] NoRandomness),
+}
+
+/// The journal of one gateway, open for appending. Only one process can have it open.
+pub struct Journal {
+    shared: Arc<Shared>,
+    syncer: Option<JoinHandle<()>>,
+    /// Holds the lock for as long as the journal is open.
+    _lock: std::fs::File,
+}
+
+impl Journal {
+    /// Opens the journal of `gateway` in `folder` (`data_dir/journal`), making it if missing and
+    /// mending what a crash left.
+    pub fn open(
+        folder: &Path,
+        gateway: &str,
+        options: Options,
+    ) -> Result<(Self, Recovery), JournalError> {
+        Self::open_on(Box::new(SystemDisk), folder, gateway, options)
+    }
+
+    fn open_on(
+        disk: Box<dyn Disk>,
+        folder: &Path,
+        gateway: &str,
+        options: Options,
+    ) -> Result<(Self, Recovery), JournalError> {
+        if !is_gateway_name(gateway) {
+            return Err(JournalError::Gateway(gateway.to_owned()));
+        }
+        let lock = recover::lock(folder, gateway)?;
+        let (writer, recovery) = recover::recover(&*disk, folder, gateway)?;
+        let shared = Arc::new(Shared::new(disk, folder, gateway, options, writer));
+        let syncer =
+            write::spawn(&shared).map_err(|source| failed("start a thread for", folder)(source))?;
+        Ok((Self { shared, syncer: Some(syncer), _lock: lock }, recovery))
+    }
+
+    /// Appends events, all or none, with one write; the place of the last. When it returns `Ok` they
+    /// survive the end of this process, and with [`Options::sync`] zero also a power cut.
+    ///
+    /// After an error nothing of the batch is in the journal, except after [`JournalError::Sync`],
+    /// when it may be. The journal stays usable: when there is space again, events are taken again.
+    pub fn append(&self, events: &[Event]) -> Result<Position, JournalError> {
+        self.shared.append(events)
+    }
+
+    /// Waits until the disk has everything appended so far.
+    pub fn sync(&self) -> Result<(), JournalError> {
+        self.shared.sync_now()
+    }
+
+    /// Where the last record is; all zeros when there is none.
+    #[must_use]
+    pub fn last(&self) -> Position {
+        self.shared.last()
+    }
+
+    /// The name of the gateway.
+    #[must_use]
+    pub fn gateway(&self) -> &str {
+        self.shared.gateway()
+    }
+
+    /// Where the segments are.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.shared.folder()
+    }
+
+    /// All records acknowledged so far, in order.
+    pub fn read(&self) -> Result<Reader, JournalError> {
+        Reader::between(self.folder(), self.gateway(), None, Some(self.shared.end()))
+    }
+
+    /// The records acknowledged so far from `position`, the place of a record, on, that one included.
+    pub fn read_from(&self, position: Position) -> Result<Reader, JournalError> {
+        Reader::between(self.folder(), self.gateway(), Some(position), Some(self.shared.end()))
+    }
+
+    /// From now on keeps, beside each record, what the index needs to know.
+    pub(crate) fn keep_notes(&self) {
+        self.shared.keep_notes();
+    }
+
+    /// Takes the notes kept so far, and the place of the end at the same moment.
+    pub(crate) fn take_notes(&self, spare: Vec<Note>) -> Cut {
+        self.shared.take_notes(spare)
+    }
+
+    pub(crate) fn read_between(
+        &self,
+        begin: Option<Position>,
+        end: End,
+    ) -> Result<Reader, JournalError> {
+        Reader::between(self.folder(), self.gateway(), begin, Some(end))
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        self.shared.stop();
+        if let Some(syncer) = self.syncer.take() {
+            let _ = syncer.join();
+        }
+    }
+}
+
+impl fmt::Debug for Journal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Journal")
+            .field("gateway", &self.gateway())
+            .field("last", &self.last())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The notes up to one moment.
+pub(crate) struct Cut {
+    /// In order; meaningless when `lost`.
+    pub(crate) notes: Vec<Note>,
+    /// There were more than may be kept: they have to be read from the journal.
+    pub(crate) lost: bool,
+    /// The last record and its chain at that moment.
+    pub(crate) last: Position,
+    pub(crate) chain: Chain,
+    pub(crate) end: End,
+}
+
+fn failed(action: &'static str, path: &Path) -> impl Fn(io::Error) -> JournalError {
+    move |source| JournalError::Io { action, path: path.to_owned(), source }
+}

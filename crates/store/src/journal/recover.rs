@@ -1,0 +1,172 @@
+//! Opening a journal: taking the lock, reading the newest segment, mending its end.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+use super::disk::Disk;
+use super::frame::CHAIN_START;
+use super::read::{file_name, open, segments};
+use super::scan::Step;
+use super::write::{Fresh, Writer, create_segment};
+use super::{Damage, JournalError, Position, Recovery, failed};
+
+/// Takes the lock of a gateway's journal, making the folder if missing.
+pub(super) fn lock(folder: &Path, gateway: &str) -> Result<File, JournalError> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(failed("make the folder", folder))?;
+    let path = folder.join(format!("{gateway}.lock"));
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .map_err(failed("open", &path))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut owner = String::new();
+            let _ = Read::by_ref(&mut file).take(20).read_to_string(&mut owner);
+            let known = !owner.is_empty() && owner.bytes().all(|byte| byte.is_ascii_digit());
+            let owner = if known { owner } else { "unknown".to_owned() };
+            return Err(JournalError::Locked { path, owner });
+        }
+        Err(TryLockError::Error(error)) => return Err(failed("lock", &path)(error)),
+    }
+    // Only to make the error above helpful: a full disk must not keep the gateway from starting.
+    let _ = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
+    Ok(file)
+}
+
+/// Reads the newest segment and returns a writer that goes on behind its last whole record.
+pub(super) fn recover(
+    disk: &dyn Disk,
+    folder: &Path,
+    gateway: &str,
+) -> Result<(Writer, Recovery), JournalError> {
+    let mut numbers = segments(folder, gateway)?;
+    let mut recovery = Recovery::default();
+    while let Some(newest) = numbers.pop() {
+        let path = folder.join(file_name(gateway, newest));
+        let scan = match open(&path, gateway) {
+            Ok(Some(scan)) => scan,
+            Ok(None) => {
+                // Its header was never finished, so it never held a record.
+                fs::remove_file(&path).map_err(failed("remove the unborn segment", &path))?;
+                continue;
+            }
+            Err(JournalError::Damaged(damage)) => {
+                // Nothing in it can be read, not even where its chain began.
+                tracing::error!(%damage, "the journal is damaged; a new segment is begun");
+                recovery.damage.push(damage);
+                let end = fs::metadata(&path).map_err(failed("look at", &path))?.len();
+                // Numbers above any it can have used: each record has more than one byte.
+                let base = before(folder, gateway, numbers.last().copied())?;
+                let next = Next {
+                    segment: newest + 1,
+                    sequence: base.saturating_add(end),
+                    chain: CHAIN_START,
+                };
+                return Ok((create(disk, folder, gateway, next)?, recovery));
+            }
+            Err(error) => return Err(error),
+        };
+        return resume(disk, folder, gateway, scan, recovery);
+    }
+    let next = Next { segment: 1, sequence: 0, chain: CHAIN_START };
+    Ok((create(disk, folder, gateway, next)?, recovery))
+}
+
+struct Next {
+    segment: u64,
+    /// Of the last record before it.
+    sequence: u64,
+    chain: [u8; 32],
+}
+
+fn create(
+    disk: &dyn Disk,
+    folder: &Path,
+    gateway: &str,
+    next: Next,
+) -> Result<Writer, JournalError> {
+    let Next { segment, sequence, chain } = next;
+    let fresh = create_segment(disk, folder, gateway, segment, sequence + 1, chain)?;
+    let last = Position { segment, offset: 0, sequence };
+    let mut writer = Writer::new(fresh, last, chain);
+    writer.sync_later(disk.folder(folder).map_err(failed("open", folder))?);
+    Ok(writer)
+}
+
+fn resume(
+    disk: &dyn Disk,
+    folder: &Path,
+    gateway: &str,
+    mut scan: super::scan::Scan,
+    mut recovery: Recovery,
+) -> Result<(Writer, Recovery), JournalError> {
+    let path = scan.path.clone();
+    let segment = scan.header.segment;
+    let mut sequence = scan.header.first_sequence.saturating_sub(1);
+    let mut chain = scan.header.previous;
+    let mut last = 0;
+    loop {
+        match scan.step().map_err(failed("read", &path))? {
+            Step::Record(found) => {
+                chain = found.chain;
+                last = found.start;
+                sequence += 1;
+                recovery.records += 1;
+            }
+            Step::Damaged { at, what } => {
+                let damage = Damage { path: path.clone(), offset: at, what: what.to_owned() };
+                tracing::error!(%damage, "the journal is damaged; the file is kept as it is");
+                recovery.damage.push(damage);
+                // Counted as the reader counts it.
+                if scan.at() != at {
+                    sequence += 1;
+                }
+            }
+            Step::Torn { at } => {
+                let bytes = fs::metadata(&path).map_err(failed("look at", &path))?.len() - at;
+                recovery.torn = Some((path.clone(), at, bytes));
+                break;
+            }
+            Step::End => break,
+        }
+    }
+    if !recovery.damage.is_empty() {
+        let next = Next { segment: segment + 1, sequence, chain };
+        return Ok((create(disk, folder, gateway, next)?, recovery));
+    }
+    let file = disk.open(&path).map_err(failed("open", &path))?;
+    let mut end = scan.at();
+    if let Some((_, at, bytes)) = recovery.torn {
+        tracing::warn!(path = %path.display(), at, bytes, "cut an unfinished record off the journal");
+        file.cut(at).map_err(failed("cut the unfinished record off", &path))?;
+        end = at;
+    }
+    let fresh = Fresh { file, segment, offset: end, seed: scan.header.seed() };
+    let last = Position { segment, offset: last, sequence };
+    Ok((Writer::new(fresh, last, chain), recovery))
+}
+
+/// The number of the last record up to and including segment `newest`.
+fn before(folder: &Path, gateway: &str, newest: Option<u64>) -> Result<u64, JournalError> {
+    let Some(newest) = newest else { return Ok(0) };
+    let path = folder.join(file_name(gateway, newest));
+    let Ok(Some(mut scan)) = open(&path, gateway) else { return Ok(0) };
+    let mut sequence = scan.header.first_sequence.saturating_sub(1);
+    loop {
+        match scan.step().map_err(failed("read", &path))? {
+            Step::Record(_) | Step::Damaged { .. } => sequence += 1,
+            Step::Torn { .. } | Step::End => return Ok(sequence),
+        }
+    }
+}

@@ -1,0 +1,445 @@
+//! Appending: encode, one write, then tell the thread that syncs.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use model::{Event, limit};
+use parking_lot::{Condvar, Mutex};
+
+use super::disk::{Disk, SegmentFile};
+use super::frame::{self, Chain, DATA_START, Header};
+use super::read::{End, file_name};
+use super::{Cut, JournalError, Options, Position, failed};
+use crate::id;
+use crate::index::Note;
+
+/// Memory the encode buffer keeps between batches; a longer batch gives the rest back.
+const BUFFER_BYTES_KEPT: usize = 1024 * 1024;
+
+/// What appending threads and the syncing thread share.
+pub(super) struct Shared {
+    disk: Box<dyn Disk>,
+    folder: PathBuf,
+    gateway: String,
+    options: Options,
+    writer: Mutex<Writer>,
+    commit: Mutex<Commit>,
+    /// Wakes those who wait for the disk.
+    committed: Condvar,
+    /// Wakes the thread that syncs.
+    work: Condvar,
+}
+
+pub(super) struct Writer {
+    file: Arc<dyn SegmentFile>,
+    segment: u64,
+    /// Where the next record begins.
+    offset: u64,
+    /// The last record.
+    pub(super) last: Position,
+    chain: Chain,
+    seed: u32,
+    buffer: Vec<u8>,
+    tail: Tail,
+    /// Closed segments, and the folder after a new one, that the disk may not have yet.
+    unsynced: Vec<Arc<dyn SegmentFile>>,
+    notes: Option<Notes>,
+}
+
+/// What is behind the last record.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Tail {
+    Clean,
+    /// A failed write may have left bytes, to be cut off before anything else is written.
+    Dirty,
+    /// The disk lost something of this segment: go on in a new one.
+    Distrusted,
+}
+
+#[derive(Default)]
+struct Notes {
+    kept: Vec<Note>,
+    lost: bool,
+}
+
+#[derive(Default)]
+struct Commit {
+    /// The highest record number appended, as far as those who asked for a sync said.
+    wanted: u64,
+    /// The highest record number for which a sync was tried.
+    settled: u64,
+    /// Record numbers from and to which some sync failed. Those between that did not fail are told
+    /// they did, if they still wait: an error too many is safe.
+    failed: Option<(u64, u64, String)>,
+    /// Someone is syncing now.
+    busy: bool,
+    stop: bool,
+}
+
+/// A segment that can be appended to.
+pub(super) struct Fresh {
+    pub(super) file: Arc<dyn SegmentFile>,
+    pub(super) segment: u64,
+    pub(super) offset: u64,
+    pub(super) seed: u32,
+}
+
+impl Writer {
+    /// Goes on in `segment`, after the record `last` (of which only the number matters when it is in
+    /// another segment).
+    pub(super) fn new(fresh: Fresh, last: Position, chain: Chain) -> Self {
+        Self {
+            file: fresh.file,
+            segment: fresh.segment,
+            offset: fresh.offset,
+            last,
+            chain,
+            seed: fresh.seed,
+            buffer: Vec::new(),
+            tail: Tail::Clean,
+            unsynced: Vec::new(),
+            notes: None,
+        }
+    }
+
+    pub(super) fn sync_later(&mut self, file: Arc<dyn SegmentFile>) {
+        self.unsynced.push(file);
+    }
+
+    fn end(&self) -> End {
+        End { segment: self.segment, offset: self.offset }
+    }
+
+    /// Appends all events or none.
+    fn append(
+        &mut self,
+        events: &[Event],
+        path: &dyn Fn(u64) -> PathBuf,
+    ) -> Result<Position, JournalError> {
+        let notes = self.notes.as_ref().map_or(0, |notes| notes.kept.len());
+        let written = self.encode(events).and_then(|encoded| match self.write() {
+            Ok(()) => Ok(encoded),
+            Err(error) => Err(failed("append to", &path(self.segment))(error)),
+        });
+        match written {
+            Ok((last, chain)) => {
+                self.offset += self.buffer.len() as u64;
+                self.chain = chain;
+                self.last = last;
+            }
+            Err(_) => {
+                if let Some(kept) = &mut self.notes {
+                    kept.kept.truncate(notes);
+                }
+            }
+        }
+        self.buffer.clear();
+        self.buffer.shrink_to(BUFFER_BYTES_KEPT);
+        written.map(|(last, _)| last)
+    }
+
+    /// Encodes all events into the buffer; the place of the last and the chain after it.
+    fn encode(&mut self, events: &[Event]) -> Result<(Position, Chain), JournalError> {
+        self.buffer.clear();
+        let mut chain = self.chain;
+        let mut last = self.last;
+        for event in events {
+            let start = self.offset + self.buffer.len() as u64;
+            chain = frame::encode(&mut self.buffer, event, &chain, self.seed)
+                .map_err(|error| JournalError::Event(error.to_string()))?;
+            last = Position { segment: self.segment, offset: start, sequence: last.sequence + 1 };
+            if let Some(notes) = &mut self.notes {
+                let stop = self.offset + self.buffer.len() as u64;
+                notes.keep(Note::of(event, self.segment, start, stop));
+            }
+        }
+        Ok((last, chain))
+    }
+
+    /// Writes the buffer behind the last record, whole or not at all.
+    fn write(&mut self) -> io::Result<()> {
+        let mut done = 0;
+        while let Some(rest) = self.buffer.get(done..).filter(|rest| !rest.is_empty()) {
+            match self.file.write_at(rest, self.offset + done as u64) {
+                Ok(0) => return Err(self.undo(io::ErrorKind::WriteZero.into())),
+                Ok(written) => done += written,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.undo(error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Cuts off what a failed write left. If even that fails, the next append tries again first.
+    fn undo(&mut self, error: io::Error) -> io::Error {
+        if self.file.cut(self.offset).is_err() {
+            self.tail = Tail::Dirty;
+        }
+        error
+    }
+}
+
+impl Notes {
+    fn keep(&mut self, note: Option<Note>) {
+        if self.kept.len() >= limit::INDEX_NOTES_MAX {
+            self.lost = true;
+            self.kept = Vec::new();
+        }
+        if !self.lost {
+            self.kept.extend(note);
+        }
+    }
+}
+
+impl Shared {
+    pub(super) fn new(
+        disk: Box<dyn Disk>,
+        folder: &Path,
+        gateway: &str,
+        options: Options,
+        writer: Writer,
+    ) -> Self {
+        let number = writer.last.sequence;
+        let commit = Commit { wanted: number, settled: number, ..Commit::default() };
+        Self {
+            disk,
+            folder: folder.to_owned(),
+            gateway: gateway.to_owned(),
+            options,
+            writer: Mutex::new(writer),
+            commit: Mutex::new(commit),
+            committed: Condvar::new(),
+            work: Condvar::new(),
+        }
+    }
+
+    pub(super) fn append(&self, events: &[Event]) -> Result<Position, JournalError> {
+        let mut writer = self.writer.lock();
+        if events.is_empty() {
+            return Ok(writer.last);
+        }
+        self.make_ready(&mut writer)?;
+        let last = writer.append(events, &|segment| self.path(segment))?;
+        drop(writer);
+        if self.options.sync.is_zero() {
+            self.sync_up_to(last.sequence)?;
+        } else {
+            let mut commit = self.commit.lock();
+            let idle = commit.wanted <= commit.settled;
+            commit.wanted = commit.wanted.max(last.sequence);
+            if idle {
+                self.work.notify_one();
+            }
+        }
+        Ok(last)
+    }
+
+    pub(super) fn sync_now(&self) -> Result<(), JournalError> {
+        let last = self.writer.lock().last.sequence;
+        self.sync_up_to(last)
+    }
+
+    pub(super) fn last(&self) -> Position {
+        self.writer.lock().last
+    }
+
+    pub(super) fn end(&self) -> End {
+        self.writer.lock().end()
+    }
+
+    pub(super) fn gateway(&self) -> &str {
+        &self.gateway
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(super) fn keep_notes(&self) {
+        self.writer.lock().notes.get_or_insert_default();
+    }
+
+    pub(super) fn take_notes(&self, spare: Vec<Note>) -> Cut {
+        let mut writer = self.writer.lock();
+        let kept = Notes { kept: spare, lost: false };
+        let taken = writer.notes.as_mut().map(|notes| std::mem::replace(notes, kept));
+        let notes = taken.unwrap_or_default();
+        Cut {
+            notes: notes.kept,
+            lost: notes.lost,
+            last: writer.last,
+            chain: writer.chain,
+            end: writer.end(),
+        }
+    }
+
+    pub(super) fn stop(&self) {
+        self.commit.lock().stop = true;
+        self.work.notify_one();
+    }
+
+    fn path(&self, segment: u64) -> PathBuf {
+        self.folder.join(file_name(&self.gateway, segment))
+    }
+
+    /// Mends what an earlier failure left, and begins a new segment when this one is full.
+    fn make_ready(&self, writer: &mut Writer) -> Result<(), JournalError> {
+        match writer.tail {
+            Tail::Clean => {}
+            Tail::Dirty => {
+                let path = self.path(writer.segment);
+                writer.file.cut(writer.offset).map_err(failed("mend", &path))?;
+                writer.tail = Tail::Clean;
+            }
+            Tail::Distrusted => {
+                self.begin_segment(writer)?;
+                if let Err(error) = writer.file.sync() {
+                    return Err(JournalError::Sync(error.to_string()));
+                }
+                writer.tail = Tail::Clean;
+            }
+        }
+        let full = self.options.segment_bytes_max;
+        if writer.offset < full || writer.offset == DATA_START as u64 {
+            return Ok(());
+        }
+        match self.begin_segment(writer) {
+            // A segment may grow to twice its size while a new one cannot be made.
+            Err(_) if writer.offset < full.saturating_mul(2) => Ok(()),
+            made => made,
+        }
+    }
+
+    fn begin_segment(&self, writer: &mut Writer) -> Result<(), JournalError> {
+        let next = writer.segment + 1;
+        let first = writer.last.sequence + 1;
+        let fresh =
+            create_segment(&*self.disk, &self.folder, &self.gateway, next, first, writer.chain)?;
+        let folder = self.disk.folder(&self.folder).map_err(failed("open", &self.folder))?;
+        let closed = std::mem::replace(&mut writer.file, fresh.file);
+        if writer.tail != Tail::Distrusted {
+            writer.unsynced.push(closed);
+        }
+        writer.unsynced.push(folder);
+        writer.segment = fresh.segment;
+        writer.offset = fresh.offset;
+        writer.seed = fresh.seed;
+        Ok(())
+    }
+
+    /// Returns when a sync that covers record number `wanted` is over. The first to come syncs for
+    /// all who come meanwhile.
+    fn sync_up_to(&self, wanted: u64) -> Result<(), JournalError> {
+        let mut commit = self.commit.lock();
+        loop {
+            if commit.settled >= wanted {
+                return commit.outcome(wanted);
+            }
+            if !commit.busy {
+                break;
+            }
+            self.committed.wait(&mut commit);
+        }
+        commit.busy = true;
+        drop(commit);
+        let (reached, synced) = self.sync_files();
+        let mut commit = self.commit.lock();
+        commit.busy = false;
+        if let Err(error) = synced {
+            let from = commit.failed.as_ref().map_or(commit.settled + 1, |(from, ..)| *from);
+            commit.failed = Some((from, reached, error.to_string()));
+        }
+        commit.settled = commit.settled.max(reached);
+        self.committed.notify_all();
+        commit.outcome(wanted)
+    }
+
+    /// Syncs everything appended so far; the number of the last record of that.
+    fn sync_files(&self) -> (u64, io::Result<()>) {
+        let mut writer = self.writer.lock();
+        let reached = writer.last.sequence;
+        let mut files = std::mem::take(&mut writer.unsynced);
+        files.push(Arc::clone(&writer.file));
+        let segment = writer.segment;
+        drop(writer);
+        let synced = files.iter().try_for_each(|file| file.sync());
+        if let Err(error) = &synced {
+            tracing::error!(path = %self.path(segment).display(), %error, "the disk did not keep the journal");
+            let mut writer = self.writer.lock();
+            // The system may call lost pages clean after saying so once; a new file says the truth.
+            if writer.segment == segment {
+                writer.tail = Tail::Distrusted;
+            }
+        }
+        (reached, synced)
+    }
+}
+
+impl Commit {
+    fn outcome(&self, number: u64) -> Result<(), JournalError> {
+        match &self.failed {
+            Some((from, to, error)) if (*from..=*to).contains(&number) => {
+                Err(JournalError::Sync(error.clone()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Starts the thread that syncs at most once per [`Options::sync`].
+pub(super) fn spawn(shared: &Arc<Shared>) -> io::Result<JoinHandle<()>> {
+    let shared = Arc::clone(shared);
+    std::thread::Builder::new().name("narrows-sync".to_owned()).spawn(move || {
+        let pause = shared.options.sync;
+        loop {
+            let mut commit = shared.commit.lock();
+            while !commit.stop && commit.wanted <= commit.settled {
+                shared.work.wait(&mut commit);
+            }
+            if !commit.stop {
+                // Lets a batch gather; only `stop` ends it early.
+                shared.work.wait_for(&mut commit, pause);
+            }
+            let stop = commit.stop;
+            drop(commit);
+            // A failure was logged; appending goes on in a new segment.
+            let _ = shared.sync_now();
+            if stop {
+                return;
+            }
+        }
+    })
+}
+
+/// Makes the file of a segment. It takes its name only when its header is written, so that a file
+/// without one is never found under it, short of a power cut.
+pub(super) fn create_segment(
+    disk: &dyn Disk,
+    folder: &Path,
+    gateway: &str,
+    segment: u64,
+    first_sequence: u64,
+    previous: Chain,
+) -> Result<Fresh, JournalError> {
+    let mut salt = [0; 16];
+    salt.iter_mut().zip(id::random_32()?).for_each(|(to, from)| *to = from);
+    let header = Header { gateway: gateway.to_owned(), segment, first_sequence, previous, salt };
+    let bytes = header.encode();
+    let path = folder.join(file_name(gateway, segment));
+    let unnamed = folder.join(format!("{gateway}.new"));
+    let file = disk.create(&unnamed).map_err(failed("make", &unnamed))?;
+    let mut done = 0;
+    while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
+        match file.write_at(rest, done as u64) {
+            Ok(0) => return Err(failed("write", &unnamed)(io::ErrorKind::WriteZero.into())),
+            Ok(written) => done += written,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(failed("write", &unnamed)(error)),
+        }
+    }
+    fs::rename(&unnamed, &path).map_err(failed("name", &path))?;
+    Ok(Fresh { file, segment, offset: DATA_START as u64, seed: header.seed() })
+}

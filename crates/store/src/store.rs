@@ -1,0 +1,252 @@
+//! Everything durable of one gateway, opened together.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use model::event::EVENT_VERSION;
+use model::{Event, EventBody, Secret, Timestamp, limit};
+
+use crate::approvals::Approvals;
+use crate::data_dir::{DataDir, DataDirError, InstallationKey};
+use crate::index::{INTERVAL, Index, IndexError, SessionSummary};
+use crate::journal::{self, Journal, JournalError, Recovery};
+use crate::live::Live;
+use crate::state::{State, StateError};
+use crate::tokens::Tokens;
+use crate::usage::Ledger;
+
+const DAY_NS: u64 = 24 * 60 * 60 * 1_000_000_000;
+/// Events appended at once while closing sessions that a crash left open.
+const CLOSE_BATCH: usize = 1000;
+
+/// What to open.
+#[derive(Debug)]
+pub struct StoreOptions {
+    /// `data_dir`.
+    pub data_dir: PathBuf,
+    /// How the journal is written.
+    pub journal: journal::Options,
+    /// `keys.installation`, at least 32 bytes; `None` uses `data_dir/installation.key`.
+    pub installation_key: Option<Secret<Vec<u8>>>,
+    /// Sessions the gateway may carry; `sessions_max`.
+    pub sessions_max: usize,
+}
+
+impl StoreOptions {
+    /// Defaults for everything but the folder.
+    #[must_use]
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            data_dir: data_dir.into(),
+            journal: journal::Options::default(),
+            installation_key: None,
+            sessions_max: limit::SESSIONS_MAX,
+        }
+    }
+}
+
+/// Why the store cannot be opened. All of it is the operator's to mend.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The data folder.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The state database.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The index.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+}
+
+/// What opening found.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// What the journal had to mend.
+    pub recovery: Recovery,
+    /// Sessions that the process before left open; each got its `session_ended` event, with reason
+    /// `gateway_stopped`.
+    pub sessions_closed: usize,
+}
+
+/// Everything durable of one gateway. The parts are shared freely.
+pub struct Store {
+    /// The data folder.
+    pub data_dir: DataDir,
+    /// The name of this gateway.
+    pub gateway: Arc<str>,
+    /// The installation key, to derive others from.
+    pub key: Arc<InstallationKey>,
+    /// What happened.
+    pub journal: Arc<Journal>,
+    /// Where to find it.
+    pub index: Arc<Index>,
+    /// Who may come in.
+    pub tokens: Arc<Tokens>,
+    /// What waits for a person.
+    pub approvals: Arc<Approvals>,
+    /// Who is in.
+    pub live: Arc<Live>,
+    /// Who did how much lately.
+    pub usage: Arc<Ledger>,
+}
+
+impl Store {
+    /// Opens or makes a gateway's data folder. A revoked token ends its live sessions from here on.
+    pub fn open(options: StoreOptions, now: Timestamp) -> Result<(Self, Opened), StoreError> {
+        let data_dir = DataDir::open(&options.data_dir)?;
+        let gateway = data_dir.gateway()?;
+        // The lock of the journal comes first: it keeps a second process from the rest as well.
+        let folder = data_dir.path().join("journal");
+        let (journal, recovery) = Journal::open(&folder, &gateway, options.journal)?;
+        let journal = Arc::new(journal);
+        let key = Arc::new(match &options.installation_key {
+            Some(bytes) => InstallationKey::from_bytes(bytes.expose())?,
+            None => data_dir.installation_key()?,
+        });
+        let state = Arc::new(State::open(&data_dir.path().join("state.sqlite"))?);
+        let index = Arc::new(Index::open(Arc::clone(&state), Arc::clone(&journal), INTERVAL)?);
+        let sessions_closed = close_left_open(&journal, &index, now)?;
+        let usage = Arc::new(Ledger::new(limit::LEDGER_KEYS_MAX));
+        index.load_usage(&usage, Timestamp(now.0.saturating_sub(DAY_NS)))?;
+        let live = Live::new(options.sessions_max);
+        let tokens = Arc::new(Tokens::open(Arc::clone(&state), &key)?);
+        let ending = Arc::clone(&live);
+        tokens.subscribe(Box::new(move |id| {
+            ending.revoke(id, "revoked");
+        }));
+        let approvals = Arc::new(Approvals::open(state, now)?);
+        let store = Self { data_dir, gateway, key, journal, index, tokens, approvals, live, usage };
+        Ok((store, Opened { recovery, sessions_closed }))
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("gateway", &self.gateway).finish_non_exhaustive()
+    }
+}
+
+/// Records the end of sessions that ended with the process before.
+fn close_left_open(journal: &Journal, index: &Index, now: Timestamp) -> Result<usize, StoreError> {
+    let open = index.unended()?;
+    for sessions in open.chunks(CLOSE_BATCH) {
+        let events: Vec<_> = sessions.iter().map(|session| ended(session, now)).collect();
+        if let Err(error) = journal.append(&events) {
+            // A full disk: new operations are refused anyway, and the next start closes them.
+            tracing::error!(%error, "cannot record the end of sessions the last process left open");
+            return Ok(0);
+        }
+    }
+    Ok(open.len())
+}
+
+fn ended(session: &SessionSummary, now: Timestamp) -> Event {
+    Event {
+        v: EVENT_VERSION,
+        at: now,
+        gateway: session.gateway.as_str().into(),
+        session: Some(session.id.clone()),
+        sequence: session.sequence + 1,
+        principal: Some(session.principal.as_str().into())
+            .filter(|_| !session.principal.is_empty()),
+        resource: Some(session.resource.as_str().into()).filter(|_| !session.resource.is_empty()),
+        body: EventBody::SessionEnded {
+            reason: "gateway_stopped".to_owned(),
+            detail: Some("the gateway stopped without ending the session".to_owned()),
+            operations: session.done.operations,
+            rows: session.done.rows,
+            bytes: session.done.bytes,
+        },
+        payload: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::live::SessionInfo;
+    use crate::testing::{Folder, at, event, started};
+    use crate::tokens::NewToken;
+
+    #[test]
+    fn sessions_left_open_by_a_crash_are_closed_at_the_next_start() {
+        let folder = Folder::new();
+        let id = {
+            let (store, opened) = Store::open(StoreOptions::new(folder.path()), at(0)).unwrap();
+            assert_eq!(opened.sessions_closed, 0);
+            let mut first = event("s_one", 1, at(1), started());
+            first.gateway = Arc::clone(&store.gateway);
+            store.journal.append(std::slice::from_ref(&first)).unwrap();
+            first.session.unwrap()
+        };
+        let (store, opened) = Store::open(StoreOptions::new(folder.path()), at(9)).unwrap();
+        assert_eq!(opened.sessions_closed, 1);
+        let session = store.index.session(&id).unwrap().unwrap();
+        assert_eq!(session.ended_at, Some(at(9)));
+        assert_eq!(session.end_reason.as_deref(), Some("gateway_stopped"));
+        let events: Vec<_> = store.index.events(&id).unwrap().map(Result::unwrap).collect();
+        assert_eq!(events.len(), 2);
+        assert_eq!(events[1].sequence, 2);
+    }
+
+    #[test]
+    fn a_second_process_is_told_who_has_the_folder() {
+        let folder = Folder::new();
+        let (_store, _) = Store::open(StoreOptions::new(folder.path()), at(0)).unwrap();
+        let error = Store::open(StoreOptions::new(folder.path()), at(0)).unwrap_err().to_string();
+        assert!(error.contains(&std::process::id().to_string()), "{error}");
+    }
+
+    #[test]
+    fn a_revocation_ends_live_sessions_at_once() {
+        let folder = Folder::new();
+        let (store, _) = Store::open(StoreOptions::new(folder.path()), at(0)).unwrap();
+        let new = NewToken { subject: "bot".to_owned(), ..NewToken::default() };
+        let (record, token) = store.tokens.create(new, at(0)).unwrap();
+        let info = SessionInfo {
+            id: crate::session_id(at(1)).unwrap(),
+            principal: store.tokens.verify(token.expose(), at(1)).unwrap(),
+            resource: "appdb".into(),
+            protocol: "postgres".into(),
+            client: "127.0.0.1:9".into(),
+            application: None,
+            started_at: at(1),
+        };
+        let (told, heard) = std::sync::mpsc::channel();
+        let stop = Box::new(move |reason| drop(told.send(reason)));
+        let _live = store.live.register(info, stop).unwrap();
+        store.tokens.revoke(&record.id, at(2)).unwrap();
+        assert_eq!(heard.try_recv(), Ok("revoked"));
+    }
+
+    #[test]
+    fn usage_is_remembered_over_a_restart() {
+        use model::OperationId;
+        let folder = Folder::new();
+        let reply = EventBody::Reply {
+            operation: OperationId(1),
+            outcome: "done".to_owned(),
+            rows: 7,
+            bytes: 70,
+            columns: Vec::new(),
+            detections: Vec::new(),
+            duration_ns: 1,
+            error_code: None,
+            payload_dropped: 0,
+        };
+        {
+            let (store, _) = Store::open(StoreOptions::new(folder.path()), at(0)).unwrap();
+            store.journal.append(&[event("s_one", 1, at(1), reply)]).unwrap();
+        }
+        let (store, _) = Store::open(StoreOptions::new(folder.path()), at(60)).unwrap();
+        let used = store.usage.principal("agent", "appdb", Duration::from_secs(3600), at(61));
+        assert_eq!((used.rows, used.bytes), (7, 70));
+    }
+}
