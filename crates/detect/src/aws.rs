@@ -13,15 +13,24 @@ const REACH_BYTES: usize = 96;
 /// Prefixes of ids that come with a secret ("IAM identifiers", unique identifiers).
 pub(crate) const PREFIXES: [&[u8; 4]; 4] = [b"AKIA", b"ASIA", b"ABIA", b"ACCA"];
 
+/// How the ids and secrets end that AWS prints in its own documentation; they open nothing.
+const EXAMPLE: &[u8] = b"EXAMPLE";
+/// See [`EXAMPLE`].
+const EXAMPLE_KEY: &[u8] = b"EXAMPLEKEY";
+
 /// The end of the access key id that starts at `at`.
 ///
 /// The characters are base32; an id with others, as people make them up, counts when a word before
-/// it speaks of AWS.
+/// it speaks of AWS. The ids of AWS's own documentation do not count.
 pub(crate) fn id(text: &[u8], at: usize) -> Option<usize> {
     let end = id_candidate(text, at)?;
-    let base32 = text.get(at..end)?.iter().all(|byte| matches!(byte, b'A'..=b'Z' | b'2'..=b'7'));
-    (opens(text, at) && closes(text, end) && (base32 || context::before(text, at, Words::Aws)))
-        .then_some(end)
+    let id = text.get(at..end)?;
+    let base32 = id.iter().all(|byte| matches!(byte, b'A'..=b'Z' | b'2'..=b'7'));
+    (opens(text, at)
+        && closes(text, end)
+        && !id.ends_with(EXAMPLE)
+        && (base32 || context::before(text, at, Words::Aws)))
+    .then_some(end)
 }
 
 /// The same, whatever stands around it.
@@ -64,7 +73,8 @@ fn is_key_byte(byte: &u8) -> bool {
 
 /// Random base64 has capitals, small letters and digits; hexadecimal digests and words do not.
 fn is_secret(run: &[u8]) -> bool {
-    run.iter().any(u8::is_ascii_uppercase)
+    !run.ends_with(EXAMPLE_KEY)
+        && run.iter().any(u8::is_ascii_uppercase)
         && run.iter().any(u8::is_ascii_lowercase)
         && run.iter().any(u8::is_ascii_digit)
 }
@@ -75,7 +85,7 @@ mod tests {
 
     #[test]
     fn ids_are_found_and_lookalikes_are_not() {
-        for text in ["AKIAIOSFODNN7EXAMPLE", "ASIAY34FZKBOKMUTVV7A", "ABIAIOSFODNN7EXAMPLE"] {
+        for text in ["AKIAIOSFODNN7EXAMPLX", "ASIAY34FZKBOKMUTVV7A", "ABIAIOSFODNN7EXAMPLX"] {
             assert_eq!(id(text.as_bytes(), 0), Some(20), "{text}");
         }
         for text in [
@@ -83,18 +93,19 @@ mod tests {
             "AKIAIOSFODNN7EXAMPLEX",
             "AKIAiosfodnn7example",
             "AKIA",
-            "AKXAIOSFODNN7EXAMPLE",
+            "AKXAIOSFODNN7EXAMPLX",
+            "AKIAIOSFODNN7EXAMPLE",
             "AKIA0189FODNN7EXAMPL",
         ] {
             assert_eq!(id(text.as_bytes(), 0), None, "{text}");
         }
         assert_eq!(id(b"aws key AKIA1234567890ABCDEF", 8), Some(28));
-        assert_eq!(id(b"xAKIAIOSFODNN7EXAMPLE", 1), None);
+        assert_eq!(id(b"xAKIAIOSFODNN7EXAMPLX", 1), None);
     }
 
     #[test]
     fn secrets_are_found_after_the_word_only() {
-        let key = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
+        let key = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPL0KEY";
         let text = format!("secret_access_key = \"{key}\"");
         assert_eq!(secret_after(text.as_bytes(), 6), Some((21, 61)));
         let hash = "secret: 356a192b7913b04c54574d18c28d46e6395428ab";

@@ -17,6 +17,16 @@ pub(crate) enum Words {
 }
 
 impl Words {
+    /// The first letters of the words, as bits.
+    const fn firsts(self) -> u32 {
+        match self {
+            Self::Card => const { initials(Self::Card.list()) },
+            Self::Ssn => const { initials(Self::Ssn.list()) },
+            Self::Phone => const { initials(Self::Phone.list()) },
+            Self::Aws => const { initials(Self::Aws.list()) },
+        }
+    }
+
     /// In lower case. Up to [`SHORT`] letters they count only as a word of their own.
     const fn list(self) -> &'static [&'static [u8]] {
         match self {
@@ -41,6 +51,16 @@ impl Words {
     }
 }
 
+const fn initials(words: &[&[u8]]) -> u32 {
+    let mut letters = 0;
+    let mut rest = words;
+    while let [[first, ..], tail @ ..] = rest {
+        letters |= initial(*first);
+        rest = tail;
+    }
+    letters
+}
+
 /// Longest word that must stand alone: `tel` must not be found in `hotel`.
 const SHORT: usize = 6;
 
@@ -49,26 +69,47 @@ const SHORT: usize = 6;
 /// A NUL byte ends the search: it cannot be part of text, so what is before it belongs to something
 /// else (the length of a field, when a whole message is looked at).
 pub(crate) fn before(text: &[u8], at: usize, words: Words) -> bool {
-    let mut reach = text.get(at.saturating_sub(REACH_BYTES)..at).unwrap_or_default();
-    if let Some(nul) = reach.iter().rposition(|byte| *byte == 0) {
-        reach = reach.get(nul + 1..).unwrap_or_default();
-    }
-    (0..reach.len()).any(|from| {
-        words.list().iter().any(|word| {
-            starts_with(reach, from, word)
-                && (word.len() > SHORT || stands_alone(reach, from, from + word.len()))
-        })
+    any_word(text, at, words, |reach, from, word| {
+        word.len() > SHORT || stands_alone(reach, from, from + word.len())
     })
 }
 
 /// Whether one of the words may stand before `at`, whatever surrounds the word; true whenever
 /// [`before`] is true of any part of the text that ends in the same way.
 pub(crate) fn mentioned(text: &[u8], at: usize, words: Words) -> bool {
+    any_word(text, at, words, |_, _, _| true)
+}
+
+fn any_word(
+    text: &[u8],
+    at: usize,
+    words: Words,
+    accept: impl Fn(&[u8], usize, &[u8]) -> bool,
+) -> bool {
+    let list = words.list();
     let mut reach = text.get(at.saturating_sub(REACH_BYTES)..at).unwrap_or_default();
     if let Some(nul) = reach.iter().rposition(|byte| *byte == 0) {
         reach = reach.get(nul + 1..).unwrap_or_default();
     }
-    (0..reach.len()).any(|from| words.list().iter().any(|word| starts_with(reach, from, word)))
+    let firsts = words.firsts();
+    reach.iter().enumerate().filter(|(_, byte)| firsts & initial(**byte) != 0).any(|(from, _)| {
+        list.iter().any(|word| starts_with(reach, from, word) && accept(reach, from, word))
+    })
+}
+
+/// The letter as a bit; nothing for what is no letter.
+const fn initial(byte: u8) -> u32 {
+    let place = (byte | 0x20).wrapping_sub(b'a');
+    if place < 26 { 1 << place } else { 0 }
+}
+
+/// Whether the value at `at` is the tail of a longer token (`BUILD-555-1234`), unless the token's
+/// head is one of the words (`tel-5550132`).
+pub(crate) fn continues_token(text: &[u8], at: usize, words: Words) -> bool {
+    let Some(joint) = at.checked_sub(1) else { return false };
+    let joined = matches!(text.get(joint), Some(b'-' | b'/' | b'.' | b'_' | b'#'));
+    let head = joint.checked_sub(1).and_then(|i| text.get(i));
+    joined && head.is_some_and(u8::is_ascii_alphanumeric) && !ends(text, joint, words)
 }
 
 /// Whether one of the words ends right before `at`, as in `ssn123456789`.
@@ -80,7 +121,10 @@ pub(crate) fn ends(text: &[u8], at: usize, words: Words) -> bool {
 }
 
 fn starts_with(text: &[u8], from: usize, word: &[u8]) -> bool {
-    text.get(from..from + word.len()).is_some_and(|found| found.eq_ignore_ascii_case(word))
+    let first = |text: &[u8]| text.first().map(u8::to_ascii_lowercase);
+    let Some(rest) = text.get(from..) else { return false };
+    first(rest) == first(word)
+        && rest.get(..word.len()).is_some_and(|found| found.eq_ignore_ascii_case(word))
 }
 
 fn stands_alone(text: &[u8], from: usize, to: usize) -> bool {

@@ -31,8 +31,8 @@ pub(crate) fn sign(text: &[u8], at: usize) -> Option<usize> {
 /// The address around the `@` at `at`.
 pub(crate) fn recognise(text: &[u8], at: usize) -> Option<Found> {
     let after = at + sign(text, at)?;
-    let start = local_part(text, at)?;
     let end = domain(text, after)?;
+    let start = local_part(text, at)?;
     Some(Found { start, end })
 }
 
@@ -85,10 +85,7 @@ fn domain(text: &[u8], at: usize) -> Option<usize> {
         let ascii = top.iter().take_while(|byte| byte.is_ascii()).count();
         let top = if ascii >= 2 { top.get(..ascii)? } else { top };
         let top = trim_end(top);
-        if is_top_level(top)
-            && host.iter().all(|b| *b != b'.') | !host.ends_with(b".")
-            && starts_host(host)
-        {
+        if is_top_level(top) && !host.ends_with(b".") && starts_host(host) {
             return whole_characters(text, at, at + dot + 1 + top.len());
         }
         name = host;

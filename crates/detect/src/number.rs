@@ -12,8 +12,11 @@ const INVISIBLE_MAX: usize = 8;
 /// The digits from one place on, as far as they can belong to one value.
 pub(crate) struct Number {
     digits: [u8; DIGITS_MAX],
-    ends: [usize; DIGITS_MAX],
-    starts: [usize; DIGITS_MAX],
+    /// Where the first digit starts, in bytes.
+    origin: usize,
+    /// Where each digit starts and ends, in bytes from `origin`.
+    starts: [u16; DIGITS_MAX],
+    ends: [u16; DIGITS_MAX],
     /// What stands before each digit; the first is not looked at.
     gaps: [Gap; DIGITS_MAX],
     length: usize,
@@ -24,8 +27,9 @@ impl Number {
     pub(crate) fn read(text: &[u8], at: usize) -> Self {
         let mut number = Self {
             digits: [0; DIGITS_MAX],
-            ends: [at; DIGITS_MAX],
-            starts: [at; DIGITS_MAX],
+            origin: at,
+            starts: [0; DIGITS_MAX],
+            ends: [0; DIGITS_MAX],
             gaps: [Gap::None; DIGITS_MAX],
             length: 0,
         };
@@ -52,6 +56,9 @@ impl Number {
 
     fn push(&mut self, digit: u8, start: usize, end: usize, gap: Gap) -> bool {
         let at = self.length;
+        // The bounds on separators and invisible characters keep this far below the type's range.
+        let offset = |place: usize| u16::try_from(place - self.origin).unwrap_or(u16::MAX);
+        let (start, end) = (offset(start), offset(end));
         if let (Some(d), Some(s), Some(e), Some(g)) = (
             self.digits.get_mut(at),
             self.starts.get_mut(at),
@@ -87,12 +94,13 @@ impl Number {
 
     /// Where the digit number `index` starts, in bytes.
     pub(crate) fn start(&self, index: usize) -> usize {
-        self.starts.get(index).copied().unwrap_or(usize::MAX)
+        self.origin + self.starts.get(index).copied().map_or(0, usize::from)
     }
 
     /// Where the first `count` digits end, in bytes.
     pub(crate) fn end(&self, count: usize) -> usize {
-        count.checked_sub(1).and_then(|i| self.ends.get(i)).copied().unwrap_or(0)
+        let last = count.checked_sub(1).and_then(|i| self.ends.get(i));
+        self.origin + last.copied().map_or(0, usize::from)
     }
 
     /// What stands after the first `count` digits, when a digit follows; [`None`] at the end.

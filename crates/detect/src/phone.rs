@@ -282,9 +282,21 @@ fn with_international_prefix(text: &[u8], number: &Number, before: Option<Gap>) 
 
 /// Any number of the right length, after a word that says what it is.
 fn told(text: &[u8], number: &Number, before: Option<Gap>) -> Option<usize> {
-    let dotted = before == Some(Gap::Dot);
+    let start = number.start(0);
+    if before.is_some_and(|gap| gap != Gap::Space)
+        || context::continues_token(text, start, Words::Phone)
+    {
+        return None;
+    }
     let count = (TOLD_DIGITS_MIN..=DIGITS_MAX).rev().find(|count| ends(text, number, *count))?;
-    (!dotted && context::before(text, number.start(0), Words::Phone)).then_some(count)
+    // Versions and amounts have groups of one digit; telephone numbers at most in front.
+    let mut digits = 0;
+    let groups = number.groups();
+    let grouped = groups.lengths().iter().all(|length| {
+        digits += usize::from(*length);
+        *length > 1 || digits == 1 || digits > count
+    });
+    (grouped && context::before(text, start, Words::Phone)).then_some(count)
 }
 
 #[cfg(test)]
@@ -380,5 +392,9 @@ mod tests {
         assert_eq!(found("{\"mobile\":\"07700900123\"}"), Some("07700900123"));
         assert_eq!(found("hotel 4155550132"), None);
         assert_eq!(found("phone 12"), None);
+        assert_eq!(found("tel-5550132"), Some("5550132"));
+        assert_eq!(found("mobile BUILD-555-1234"), None);
+        assert_eq!(found("Mobile Safari/6534.14.6"), None);
+        assert_eq!(found("mobile 6534.14.6"), None);
     }
 }

