@@ -107,7 +107,11 @@ pub(crate) fn parse_duration(text: &str) -> Option<i128> {
             _ => return None,
         };
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-        if whole.len() > 19 || fraction.len() > 9 || fraction.contains('.') || digits == "." {
+        if whole.len() > 19
+            || fraction.len() > 9
+            || fraction.contains('.')
+            || whole.len() + fraction.len() == 0
+        {
             return None;
         }
         let whole: i128 = if whole.is_empty() { 0 } else { whole.parse().ok()? };

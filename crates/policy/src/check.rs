@@ -1,5 +1,6 @@
-//! From CEL text to a typed tree. The text is parsed by the `cel` crate; names and types are checked
-//! here, so that whatever is wrong with a condition is a problem with a place when it is loaded.
+//! From CEL text to a typed tree. The text is parsed by the `cel` crate; names and types are
+//! checked here, so that whatever is wrong with a condition is a problem with a place when it is
+//! loaded.
 
 mod call;
 
@@ -22,6 +23,8 @@ use crate::tree::{Bool, List, Map, Number, Text};
 pub(crate) const CONDITION_BYTES_MAX: usize = 8 * 1024;
 /// Most parts of a condition (operators, names, literals, list items).
 const NODES_MAX: usize = 1000;
+/// Longest name looked up, characters.
+const NAME_CHARS_MAX: usize = 100;
 /// Deepest nesting of a condition.
 const DEPTH_MAX: usize = 64;
 
@@ -110,6 +113,11 @@ fn syntax(text: &Located<String>, errors: &[cel::ParseError]) -> Problem {
     };
     let message = message.strip_prefix("Syntax error: ").unwrap_or(message);
     let message = message.split(" expecting ").next().unwrap_or(message);
+    let message = message.replace("'<EOF>'", "the end of the condition");
+    if message.contains("Recursion limit") {
+        let message = format!("the condition is nested deeper than {DEPTH_MAX}");
+        return Problem::new(&text.at, message).help("write several rules");
+    }
     let at = place(&text.at, line.max(1), column.max(1));
     let words = format!(" {} ", text.value);
     let help = [
@@ -123,10 +131,7 @@ fn syntax(text: &Located<String>, errors: &[cel::ParseError]) -> Problem {
     ]
     .into_iter()
     .find(|(wrong, _)| words.to_lowercase().contains(wrong))
-    .map_or(
-        "conditions are written in CEL, for example: \"drop\" in some.list || some.count > 3",
-        |(_, right)| right,
-    );
+    .map_or("conditions are CEL, for example: \"x\" in a.list || a.count > 3", |(_, right)| right);
     Problem::new(&at, format!("the condition is not understood here: {message}")).help(help)
 }
 
@@ -249,7 +254,7 @@ impl Checker<'_> {
             let message = format!("{item} is text and has no fields");
             return self.reject(expr, &message, "compare it as it is");
         }
-        let name = segments.join(".");
+        let name: String = segments.join(".").chars().take(NAME_CHARS_MAX).collect();
         if let Some((_, fact)) = self.names.schema.lookup(&name) {
             return Some(self.fact(fact.name, fact.kind));
         }
@@ -308,6 +313,10 @@ impl Checker<'_> {
 
     fn list(&mut self, expr: &IdedExpr, list: &ListExpr) -> Option<Typed> {
         self.nodes += list.elements.len();
+        if self.nodes > NODES_MAX {
+            self.too_large(expr);
+            return None;
+        }
         let mut texts: Vec<Arc<str>> = Vec::new();
         let mut numbers = Vec::new();
         for element in &list.elements {
@@ -409,7 +418,8 @@ impl Checker<'_> {
         }
         let start = self.source.offset_for(first.id).map_or(0, |(start, _)| start);
         let (mut line, mut column) = (1, 1);
-        for c in self.text.value.chars().take(usize::try_from(start).unwrap_or(0)) {
+        let start = usize::try_from(start).unwrap_or(0);
+        for (_, c) in self.text.value.char_indices().take_while(|(at, _)| *at < start) {
             if c == '\n' {
                 (line, column) = (line + 1, 1);
             } else {
@@ -442,15 +452,24 @@ fn segments(expr: &IdedExpr) -> Option<Vec<&str>> {
 
 /// An expression in a message: its own words where it is short.
 fn describe(expr: &IdedExpr) -> String {
-    match &expr.expr {
+    words(expr).unwrap_or_else(|| "this".to_owned())
+}
+
+/// An expression in an example: its own words where it is short.
+fn sample(expr: &IdedExpr) -> String {
+    words(expr).unwrap_or_else(|| "…".to_owned())
+}
+
+fn words(expr: &IdedExpr) -> Option<String> {
+    Some(match &expr.expr {
         Expr::Literal(LiteralValue::String(text)) if text.inner().chars().count() <= 40 => {
             format!("\"{}\"", text.inner())
         }
         Expr::Literal(LiteralValue::Int(number)) => number.inner().to_string(),
         Expr::Literal(LiteralValue::Boolean(value)) => value.inner().to_string(),
-        _ => match segments(expr) {
-            Some(names) => names.join("."),
-            None => "this".to_owned(),
-        },
-    }
+        _ => segments(expr)?.join("."),
+    })
 }
+
+#[cfg(test)]
+mod tests;

@@ -267,8 +267,8 @@ impl Known<'_> {
         }
     }
 
-    /// A message; its facts must be known by the phase in which it is used, since what a client reads
-    /// may only hold what that client sent.
+    /// A message; its facts must be known by the phase in which it is used, since what a client
+    /// reads may only hold what that client sent.
     fn template(
         &self,
         message: &Located<String>,

@@ -1,8 +1,8 @@
 //! Decisions: what happens to an operation, and to its reply.
 //!
-//! Order: block, then limit, then approve (every one must be satisfied), then mask (the union), then
-//! alert, then allow. A rule that cannot be evaluated refuses (P2); an observed rule is recorded and
-//! takes no part.
+//! Order: block, then limit, then approve (every one must be satisfied), then mask (the union),
+//! then alert, then allow. A rule that cannot be evaluated refuses (P2); an observed rule is
+//! recorded and takes no part.
 
 use std::fmt;
 use std::sync::atomic::AtomicBool;
@@ -95,8 +95,8 @@ pub enum Outcome {
     Refuse(Refusal),
 }
 
-/// The rules that can concern one principal on one resource. Cheap to clone; make one per session and
-/// a new one when the policy changes.
+/// The rules that can concern one principal on one resource. Cheap to clone; make one per session
+/// and a new one when the policy changes.
 #[derive(Clone)]
 pub struct Scope(pub(crate) Arc<Scoped>);
 
@@ -112,8 +112,8 @@ pub(crate) struct Scoped {
     pub always: Box<[usize]>,
     /// Mask rules with one, likewise; [`ScopedRule::bit`] is a position here.
     pub conditional: Box<[usize]>,
-    /// The union of masks for each set of conditional mask rules that match, made when first needed;
-    /// empty when there are too many of them.
+    /// The union of masks for each set of conditional mask rules that match, made when first
+    /// needed; empty when there are too many of them.
     pub unions: Box<[OnceLock<Arc<MaskPlan>>]>,
     pub plans: Arc<Plans>,
 }
@@ -252,7 +252,8 @@ impl Scope {
         Decided { decision, matches, alerts }
     }
 
-    /// Judges the pending rules of a permit while its reply comes, and once more when it is complete.
+    /// Judges the pending rules of a permit while its reply comes, and once more when it is
+    /// complete.
     ///
     /// The rules are those the permit was given under, also where `self` is newer.
     #[must_use]
@@ -377,8 +378,8 @@ impl Judged {
         self.pending.push(Pending { rule: index, stops, satisfied, alerted });
     }
 
-    /// A rule that depends on the result of an operation that may write: a person can say yes before
-    /// it runs, nothing else can stop it in time (R3).
+    /// A rule that depends on the result of an operation that may write: a person can say yes
+    /// before it runs, nothing else can stop it in time (R3).
     fn before_a_write(&mut self, rule: &Rule, request: &Request<'_>) {
         self.matches.push(rule.matched());
         if let Action::Approve(need) = &rule.action {

@@ -1,13 +1,13 @@
 //! Rules in, decisions out. The only place where a [`Permit`] is made.
 //!
-//! [`compile()`] turns the configuration's rules into a [`PolicySet`] and finds every problem in them;
-//! [`PolicySet::scope`] picks those that concern one principal on one resource; [`Scope::decide`]
-//! judges an operation and [`Scope::review`] its reply. Conditions are CEL, checked against the
-//! [`Schema`] when loaded; this crate knows no fact's and no protocol's name.
+//! [`compile()`] turns the configuration's rules into a [`PolicySet`] and finds every problem in
+//! them; [`PolicySet::scope`] picks those that concern one principal on one resource;
+//! [`Scope::decide`] judges an operation and [`Scope::review`] its reply. Conditions are CEL,
+//! checked against the [`Schema`] when loaded; this crate knows no fact's and no protocol's name.
 //!
-//! Facts may be unknown when a rule is judged (R3). Evaluation then gives every outcome that is still
-//! possible: a rule that certainly matches applies at once, one that certainly does not is out, and one
-//! that may match is pending until the reply tells. An error refuses (P2).
+//! Facts may be unknown when a rule is judged (R3). Evaluation then gives every outcome that is
+//! still possible: a rule that certainly matches applies at once, one that certainly does not is
+//! out, and one that may match is pending until the reply tells. An error refuses (P2).
 
 #![deny(missing_docs)]
 
@@ -17,6 +17,8 @@ mod check;
 mod compile;
 mod decide;
 mod explain;
+#[cfg(test)]
+mod fixture;
 mod glob;
 mod mask;
 mod nearest;

@@ -8,7 +8,8 @@ use detect::DetectionType;
 
 use crate::glob::Glob;
 
-/// How a value is hidden, strictest first (R19); where several rules hide a field, the strictest wins.
+/// How a value is hidden, strictest first (R19); where several rules hide a field, the strictest
+/// wins.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum MaskKind {
     /// Becomes NULL.
@@ -180,8 +181,8 @@ impl MaskPlan {
         &self.detections
     }
 
-    /// What rules say about comparisons of the stored column (R5), strictest; `None` where it is not
-    /// masked or no rule says anything, so that the default for its type applies.
+    /// What rules say about comparisons of the stored column (R5), strictest; `None` where it is
+    /// not masked or no rule says anything, so that the default for its type applies.
     #[must_use]
     pub fn predicates(&self, schema: &str, table: &str, column: &str) -> Option<Predicates> {
         self.of_field(schema, table, column).filter_map(|rule| rule.predicates).min()

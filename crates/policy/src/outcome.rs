@@ -163,8 +163,10 @@ impl Range {
     }
 
     pub fn less(self, other: Self) -> Outcomes {
-        self.compare(other, |a, b| Outcomes {
-            0: u8::from(a.low < b.high) * TRUE | u8::from(a.high >= b.low) * FALSE,
+        self.compare(other, |a, b| {
+            let truth = if a.low < b.high { TRUE } else { 0 };
+            let falsehood = if a.high >= b.low { FALSE } else { 0 };
+            Outcomes(truth | falsehood)
         })
     }
 

@@ -97,18 +97,15 @@ impl Permit {
 
     /// Takes an approver's yes to a held reply; those rules no longer stop it.
     ///
-    /// # Errors
-    ///
-    /// Gives the hold back when it was made for another permit: our own mistake, and the reply stays
-    /// held.
-    pub fn satisfy(&mut self, held: HeldReply) -> Result<(), HeldReply> {
-        if held.operation != self.operation || !held.scope.same(&self.scope) {
-            return Err(held);
-        }
+    /// False when the hold was made for another operation, which is a mistake of ours: the reply
+    /// then stays held.
+    #[must_use = "false: the hold was for another operation"]
+    pub fn satisfy(&mut self, held: HeldReply) -> bool {
+        let ours = held.operation == self.operation && held.scope.same(&self.scope);
         for pending in &mut self.pending {
-            pending.satisfied |= held.rules.contains(&pending.rule);
+            pending.satisfied |= ours && held.rules.contains(&pending.rule);
         }
-        Ok(())
+        ours
     }
 
     pub(crate) fn scope(&self) -> &Scope {
@@ -205,7 +202,8 @@ impl Held {
         self.permit.operation
     }
 
-    /// Takes the yes. The permit carries the union of all matching masks, and may itself be pending.
+    /// Takes the yes. The permit carries the union of all matching masks, and may itself be
+    /// pending.
     pub fn approve(self) -> Permit {
         self.permit
     }
@@ -268,8 +266,8 @@ impl Refusal {
         Self { reason, message, rules }
     }
 
-    /// A refusal that no rule asked for: the operation could not be parsed, traced, recorded, or its
-    /// client may not be here. `reason` is a fixed word that the caller's guide lists.
+    /// A refusal that no rule asked for: the operation could not be parsed, traced, recorded, or
+    /// its client may not be here. `reason` is a fixed word that the caller's guide lists.
     #[must_use]
     pub fn unjudgeable(reason: &'static str, message: ClientText) -> Self {
         Self { reason, message, rules: Vec::new() }

@@ -28,9 +28,12 @@ pub struct PolicySet {
     plans: Arc<Plans>,
     /// Position of each rule among the enforced mask rules.
     masks: Box<[Option<usize>]>,
-    /// Scopes by block and rules, so that sessions whose rules are the same share one.
-    scopes: Mutex<HashMap<(BlockId, Box<[usize]>), Scope>>,
+    /// Kept, so that sessions whose rules are the same share one.
+    scopes: Mutex<Scopes>,
 }
+
+/// Scopes by block and by the numbers of their rules.
+type Scopes = HashMap<(BlockId, Box<[usize]>), Scope>;
 
 impl PolicySet {
     pub(crate) fn new(
@@ -67,8 +70,8 @@ impl PolicySet {
         self.version
     }
 
-    /// Whether access is granted; with delegation both parties must be granted (R12), each by a line
-    /// of its own.
+    /// Whether access is granted; with delegation both parties must be granted (R12), each by a
+    /// line of its own.
     #[must_use]
     pub fn admits(&self, principal: &Principal, resource: &Resource) -> bool {
         let granted = |subject, groups: &[Arc<str>]| {

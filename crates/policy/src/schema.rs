@@ -1,5 +1,5 @@
-//! The facts that rules may read: declared by the engine and by each protocol, looked up by name when
-//! rules are compiled, and by number when they are judged.
+//! The facts that rules may read: declared by the engine and by each protocol, looked up by name
+//! when rules are compiled, and by number when they are judged.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -104,8 +104,8 @@ pub struct AccessSpec {
     pub at: Location,
 }
 
-/// Whom a rule concerns (`for:`). An empty key concerns everyone; within a key any value does, across
-/// keys all must hold.
+/// Whom a rule concerns (`for:`). An empty key concerns everyone; within a key any value does,
+/// across keys all must hold.
 #[derive(Clone, Debug, Default)]
 pub struct Applies {
     /// Groups of either party (R12).

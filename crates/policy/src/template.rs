@@ -1,5 +1,5 @@
-//! Messages with facts in them: `POST to {http.host} is not allowed`. Braces are doubled to stand for
-//! themselves.
+//! Messages with facts in them: `POST to {http.host} is not allowed`. Braces are doubled to stand
+//! for themselves.
 
 use model::Value;
 

@@ -144,6 +144,9 @@ pub(crate) struct Frame<'a> {
     pub item: Option<&'a str>,
 }
 
+/// A map's entries.
+type Entries<'a> = &'a [(Arc<str>, Arc<str>)];
+
 /// A value that is known, or not yet, or never.
 enum Known<T> {
     Yes(T),
@@ -185,7 +188,7 @@ impl<'a> Frame<'a> {
         }
     }
 
-    fn map(&self, map: Map) -> Known<&'a [(Arc<str>, Arc<str>)]> {
+    fn map(&self, map: Map) -> Known<Entries<'a>> {
         self.known(map.0, |value| match value {
             Value::TextMap(entries) => Some(&**entries),
             _ => None,
@@ -434,7 +437,7 @@ fn choose<T>(
 /// The items of a list: texts, or the keys of a map.
 enum Items<'a> {
     Texts(&'a [Arc<str>]),
-    Keys(&'a [(Arc<str>, Arc<str>)]),
+    Keys(Entries<'a>),
 }
 
 impl<'a> Items<'a> {
@@ -446,11 +449,12 @@ impl<'a> Items<'a> {
     }
 
     fn iter(&self) -> impl Iterator<Item = &'a str> + use<'a> {
-        let (texts, entries): (&'a [Arc<str>], &'a [(Arc<str>, Arc<str>)]) = match self {
-            Self::Texts(texts) => (texts, &[]),
-            Self::Keys(entries) => (&[], entries),
+        let (texts, entries) = match *self {
+            Self::Texts(texts) => (texts, Default::default()),
+            Self::Keys(entries) => (Default::default(), entries),
         };
-        texts.iter().map(|text| &**text).chain(entries.iter().map(|(key, _)| &**key))
+        let keys = entries.iter().map(|(key, _)| &**key);
+        texts.iter().map(|text| &**text).chain(keys)
     }
 }
 
@@ -498,3 +502,6 @@ impl Pattern {
 fn without_dot(host: &str) -> &str {
     host.strip_suffix('.').unwrap_or(host)
 }
+
+#[cfg(test)]
+mod tests;

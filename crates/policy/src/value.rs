@@ -49,8 +49,8 @@ impl HashKey {
             .collect()
     }
 
-    /// A number in `0..2^(bits - 1)`, so that it fits a signed integer of `bits` bits. `bits` below 2
-    /// or above 64 count as 2 or 64.
+    /// A number in `0..2^(bits - 1)`, so that it fits a signed integer of `bits` bits. `bits` below
+    /// 2 or above 64 count as 2 or 64.
     #[must_use]
     pub fn hash_int(&self, canonical: &str, bits: u32) -> i64 {
         let [a, b, c, d, e, f, g, h, ..] = self.hash_bytes(canonical);

@@ -6,7 +6,7 @@ use cel::IdedExpr;
 use cel::common::ast::{CallExpr, operators};
 use regex_automata::meta::Regex;
 
-use super::{Checker, Typed, describe, segments};
+use super::{Checker, Typed, describe, sample, segments};
 use crate::calendar::{Part, parse_duration, parse_time};
 use crate::glob::Glob;
 use crate::nearest::hint;
@@ -116,7 +116,7 @@ impl Checker<'_> {
             (Typed::Text(a), Typed::Text(b)) => Bool::CompareText(Order::Equal, a, b),
             (Typed::List(a), Typed::List(b)) => Bool::EqualLists(a, b),
             (found @ Typed::List(_), other @ Typed::Text(_)) => {
-                let help = format!("write {} in {}", describe(b), describe(a));
+                let help = format!("write {} in {}", sample(b), sample(a));
                 return self.mismatch(expr, "compared", (a, &found), (b, &other), &help);
             }
             (found, other) => {
@@ -141,10 +141,10 @@ impl Checker<'_> {
             (found, other) => {
                 let help = match (&found, &other) {
                     (Typed::List(_) | Typed::Map(_), _) => {
-                        format!("write {}.size() for how many there are", describe(a))
+                        format!("write {}.size() for how many there are", sample(a))
                     }
                     (_, Typed::List(_) | Typed::Map(_)) => {
-                        format!("write {}.size() for how many there are", describe(b))
+                        format!("write {}.size() for how many there are", sample(b))
                     }
                     (Typed::Number(_, Unit::Duration), _)
                     | (_, Typed::Number(_, Unit::Duration)) => {
@@ -244,7 +244,7 @@ impl Checker<'_> {
                 if named && items.iter().any(|item| item.contains('*')) {
                     let message =
                         format!("{} holds patterns, which `in` does not use", describe(b));
-                    let help = format!("write host_in({}, {})", describe(a), describe(b));
+                    let help = format!("write host_in({}, {})", sample(a), sample(b));
                     return self.reject(expr, &message, &help);
                 }
                 items.sort_unstable();
@@ -258,7 +258,7 @@ impl Checker<'_> {
             (found, other) => {
                 let help = match (&found, &other) {
                     (Typed::List(_), Typed::List(_)) => {
-                        format!("write {}.exists(v, v in {})", describe(a), describe(b))
+                        format!("write {}.exists(v, v in {})", sample(a), sample(b))
                     }
                     (_, Typed::Text(_)) => {
                         format!(
@@ -460,6 +460,7 @@ impl Checker<'_> {
                 let help = format!("write .{name}(v, condition on v)");
                 self.reject(expr, &format!("{name}() takes a variable and a condition"), &help)
             }
+            ("size", _) => self.reject(expr, "size() takes no value", "write .size()"),
             ("startsWith" | "endsWith" | "contains" | "matches", _) => {
                 self.reject(expr, &format!("{name}() takes one text"), "give it one")
             }
@@ -479,7 +480,7 @@ impl Checker<'_> {
                 Some(Typed::Bool(Bool::Find(find, text, part)))
             }
             (found @ Typed::List(_), other) => {
-                let (list, text) = (describe(target), describe(part));
+                let (list, text) = (sample(target), sample(part));
                 let help = format!("write {text} in {list}, or {list}.exists(v, …)");
                 self.mismatch(expr, "searched", (target, &found), (part, &other), &help)
             }
