@@ -1,0 +1,355 @@
+//! The gateway as the binary sees it: made of parts, told to serve, to reload, to stop.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::rand;
+use bytes::Bytes;
+use engine::{HashKey, Ledger, PayloadPolicy, Protocol};
+use model::limit;
+use parking_lot::Mutex;
+use policy::{BlockId, PolicySet};
+use store::{Approvals, Journal, Live, Tokens};
+use tokio::sync::{Notify as Signal, Semaphore, watch};
+use tokio::time::{Instant, timeout_at};
+
+use crate::alert::Notify;
+use crate::counters::{Counters, GatewayState};
+use crate::identity::Throttle;
+use crate::mailbox::Mailbox;
+use crate::record::Recorder;
+use crate::resource::ResourcePlan;
+use crate::rules::Rules;
+use crate::upstream::Upstream;
+
+/// Connections beyond `sessions_max` that may be on their way to become sessions, or be told why not.
+const NEWCOMERS_MAX: usize = 256;
+/// Cancels sent to upstreams at once.
+const CANCELS_MAX: usize = 32;
+/// How long stopped sessions may take to say goodbye when the gateway shuts down.
+const GOODBYE: Duration = Duration::from_secs(5);
+
+/// Everything a gateway is made of.
+pub struct Parts {
+    /// Names this gateway in records.
+    pub gateway: Arc<str>,
+    /// Its data folder.
+    pub data_dir: PathBuf,
+    /// The protocols it can speak, each with its block of facts.
+    pub protocols: Vec<(&'static dyn Protocol<Bytes>, BlockId)>,
+    /// The registered upstreams. One whose type no protocol of `protocols` has is ignored.
+    pub resources: Vec<ResourcePlan>,
+    /// The rules in force.
+    pub policy: Arc<PolicySet>,
+    /// Where events go.
+    pub journal: Arc<Journal>,
+    /// Proofs of identity.
+    pub tokens: Arc<Tokens>,
+    /// Questions to people.
+    pub approvals: Arc<Approvals>,
+    /// The registry of live sessions.
+    pub live: Arc<Live>,
+    /// Usage counters.
+    pub ledger: Arc<dyn Ledger>,
+    /// What clients are shown when they start TLS; without it they cannot.
+    pub server_tls: Option<Arc<rustls::ServerConfig>>,
+    /// Key of the `hash` mask.
+    pub hash_key: Arc<HashKey>,
+    /// Everything else that can be set.
+    pub settings: Settings,
+}
+
+/// What can be set; the defaults are those of `model::limit`.
+#[derive(Clone)]
+pub struct Settings {
+    /// How much of replies is recorded.
+    pub payload: PayloadPolicy,
+    /// Bytes of one reply that may be withheld.
+    pub hold_buffer_bytes: usize,
+    /// Bytes withheld by the whole gateway.
+    pub hold_total_bytes: usize,
+    /// Sessions at once.
+    pub sessions_max: usize,
+    /// Longest text of one operation, bytes.
+    pub statement_bytes_max: usize,
+    /// Where people answer, without a slash at the end: `http://127.0.0.1:7070`.
+    pub admin_url: String,
+    /// How old what is known of an upstream may be while sessions are live.
+    pub catalog_max_age: Duration,
+    /// How long it may still be used when the upstream no longer answers the survey.
+    pub catalog_outlive: Duration,
+    /// Appending to the journal waits for the disk (`recording.sync: 0`), so it must not be done on
+    /// a thread that serves other connections.
+    pub record_waits_for_disk: bool,
+    /// Time a client has to prove who it is.
+    pub identify_timeout: Duration,
+    /// Time to reach an upstream and log in there.
+    pub connect_timeout: Duration,
+    /// Carries alerts to people, besides the log.
+    pub notify: Option<Arc<dyn Notify>>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            payload: PayloadPolicy::Full,
+            hold_buffer_bytes: limit::HOLD_BUFFER_BYTES,
+            hold_total_bytes: limit::HOLD_BUFFER_TOTAL_BYTES,
+            sessions_max: limit::SESSIONS_MAX,
+            statement_bytes_max: limit::STATEMENT_BYTES_MAX,
+            admin_url: "http://127.0.0.1:7070".to_owned(),
+            catalog_max_age: Duration::from_secs(1),
+            catalog_outlive: Duration::from_secs(30),
+            record_waits_for_disk: false,
+            identify_timeout: limit::IDENTIFY_TIMEOUT,
+            connect_timeout: limit::CONNECT_TIMEOUT,
+            notify: None,
+        }
+    }
+}
+
+/// Why a listener was not served.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// No protocol of that name was among the parts. The caller's mistake.
+    #[error("this gateway has no protocol {0:?}")]
+    UnknownProtocol(String),
+    /// The listener cannot tell its own address.
+    #[error("the listener cannot be used: {0}")]
+    Listener(#[from] std::io::Error),
+}
+
+/// A running gateway.
+pub struct Gateway {
+    pub(crate) name: Arc<str>,
+    pub(crate) settings: Settings,
+    pub(crate) protocols: Vec<(&'static dyn Protocol<Bytes>, BlockId)>,
+    pub(crate) rules: ArcSwap<Rules>,
+    pub(crate) recorder: Arc<Recorder>,
+    pub(crate) tokens: Arc<Tokens>,
+    pub(crate) approvals: Arc<Approvals>,
+    pub(crate) live: Arc<Live>,
+    pub(crate) ledger: Arc<dyn Ledger>,
+    pub(crate) server_tls: Option<Arc<rustls::ServerConfig>>,
+    pub(crate) hash_key: Arc<HashKey>,
+    pub(crate) hold_total: Arc<AtomicUsize>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) throttle: Throttle,
+    pub(crate) cancels: Arc<Semaphore>,
+    pub(crate) listeners: AtomicUsize,
+    pub(crate) housekeeping: AtomicBool,
+    pub(crate) draining: watch::Sender<bool>,
+    data_dir: PathBuf,
+    connections: Connections,
+}
+
+impl Gateway {
+    /// A gateway that serves nothing yet.
+    #[must_use]
+    pub fn new(parts: Parts) -> Arc<Self> {
+        let live = Arc::clone(&parts.live);
+        parts.tokens.subscribe(Box::new(move |token| {
+            live.revoke(token, "revoked");
+        }));
+        let upstreams = upstreams(parts.resources, &parts.protocols, &parts.settings, None);
+        let rules = Rules { policy: parts.policy, upstreams };
+        Arc::new(Self {
+            rules: ArcSwap::from_pointee(rules),
+            recorder: Arc::new(Recorder::new(parts.journal, Arc::clone(&parts.gateway))),
+            connections: Connections::new(&parts.gateway),
+            name: parts.gateway,
+            settings: parts.settings,
+            protocols: parts.protocols,
+            tokens: parts.tokens,
+            approvals: parts.approvals,
+            live: parts.live,
+            ledger: parts.ledger,
+            server_tls: parts.server_tls,
+            hash_key: parts.hash_key,
+            hold_total: Arc::default(),
+            counters: Arc::default(),
+            throttle: Throttle::default(),
+            cancels: Arc::new(Semaphore::new(CANCELS_MAX)),
+            listeners: AtomicUsize::new(0),
+            housekeeping: AtomicBool::new(false),
+            draining: watch::Sender::new(false),
+            data_dir: parts.data_dir,
+        })
+    }
+
+    /// Puts new rules and resources in force at once and tells every live session.
+    ///
+    /// A session on a resource whose plan changed stays connected as it is; the next one uses the new
+    /// plan. A session whose access was withdrawn, or whose resource is gone, ends.
+    pub fn reload(&self, policy: Arc<PolicySet>, resources: Vec<ResourcePlan>) {
+        let old = self.rules.load_full();
+        let kept = Some(&old.upstreams);
+        let upstreams = upstreams(resources, &self.protocols, &self.settings, kept);
+        self.rules.store(Arc::new(Rules { policy, upstreams }));
+        for mailbox in self.connections.all() {
+            mailbox.look();
+        }
+    }
+
+    /// Lets no new session in, waits up to `grace` for the live ones to end, then ends them.
+    pub async fn shut_down(&self, grace: Duration) {
+        self.draining.send_replace(true);
+        let end = Instant::now() + grace;
+        if timeout_at(end, self.connections.emptied()).await.is_ok() {
+            return;
+        }
+        for mailbox in self.connections.all() {
+            mailbox.stop("shutting_down");
+        }
+        let left = timeout_at(Instant::now() + GOODBYE, self.connections.emptied()).await.is_err();
+        if left {
+            tracing::warn!(connections = self.connections.count(), "connections are cut off");
+        }
+    }
+
+    /// What it did and does.
+    #[must_use]
+    pub fn state(&self) -> GatewayState {
+        GatewayState {
+            listeners: self.listeners.load(Ordering::Relaxed),
+            draining: *self.draining.borrow(),
+            connections: self.connections.count(),
+            sessions: self.live.count(),
+            withheld_bytes: self.hold_total.load(Ordering::Relaxed),
+            journal_errors: self.recorder.errors(),
+            journal_failing: self.recorder.is_failing(),
+            unrecorded: self.recorder.unrecorded(),
+            ..self.counters.read()
+        }
+    }
+
+    /// The data folder.
+    #[must_use]
+    pub fn data_dir(&self) -> &std::path::Path {
+        &self.data_dir
+    }
+
+    /// Gives a new connection its place; `None` when there are too many.
+    pub(crate) fn seat(self: &Arc<Self>, mailbox: Arc<Mailbox>) -> Option<Seat> {
+        let most = self.settings.sessions_max.saturating_add(NEWCOMERS_MAX);
+        let key = self.connections.insert(mailbox, most)?;
+        Some(Seat { gateway: Arc::clone(self), key })
+    }
+
+    /// Passes a cancel on to the connection that holds `key`, if one does.
+    pub(crate) fn cancel(&self, key: [u8; 8]) {
+        if let Some(mailbox) = self.connections.find(key) {
+            mailbox.cancel();
+        }
+    }
+}
+
+/// Keeps what did not change, so that surveys and what was prepared live on.
+fn upstreams(
+    plans: Vec<ResourcePlan>,
+    protocols: &[(&'static dyn Protocol<Bytes>, BlockId)],
+    settings: &Settings,
+    kept: Option<&HashMap<Arc<str>, Arc<Upstream>>>,
+) -> HashMap<Arc<str>, Arc<Upstream>> {
+    let mut upstreams = HashMap::new();
+    for plan in plans {
+        let name = Arc::clone(&plan.resource.name);
+        if let Some(same) = kept.and_then(|kept| kept.get(&name)).filter(|old| old.plan == plan) {
+            same.forget_tls();
+            upstreams.insert(name, Arc::clone(same));
+            continue;
+        }
+        let kind = &*plan.resource.kind;
+        match protocols.iter().find(|(protocol, _)| protocol.name() == kind) {
+            Some((protocol, _)) => {
+                upstreams.insert(name, Arc::new(Upstream::new(plan, *protocol, settings)));
+            }
+            None => tracing::error!(resource = %name, kind, "no protocol speaks to this resource"),
+        }
+    }
+    upstreams
+}
+
+/// The connections of this process, by their cancel keys.
+///
+/// A key is found by hash map: how long that takes depends on the keyed hash of what was sent, which
+/// an attacker can neither predict nor steer, so it tells nothing about how near a guess was.
+struct Connections {
+    /// Begins every key: names the gateway, so that a cancel that lands elsewhere can be passed on.
+    mark: [u8; 2],
+    seats: Mutex<HashMap<[u8; 8], Arc<Mailbox>>>,
+    empty: Signal,
+}
+
+impl Connections {
+    fn new(gateway: &str) -> Self {
+        let name = digest(&SHA256, gateway.as_bytes());
+        let mut mark = [0; 2];
+        mark.iter_mut().zip(name.as_ref()).for_each(|(to, from)| *to = *from);
+        Self { mark, seats: Mutex::default(), empty: Signal::new() }
+    }
+
+    fn insert(&self, mailbox: Arc<Mailbox>, most: usize) -> Option<[u8; 8]> {
+        let mut seats = self.seats.lock();
+        if seats.len() >= most {
+            return None;
+        }
+        loop {
+            let mut key = [0; 8];
+            // 48 random bits, valid while the connection lives: 16 more than servers use themselves.
+            rand::fill(&mut key).ok()?;
+            key.iter_mut().zip(self.mark).for_each(|(to, from)| *to = from);
+            if !seats.contains_key(&key) {
+                seats.insert(key, mailbox);
+                return Some(key);
+            }
+        }
+    }
+
+    fn remove(&self, key: [u8; 8]) {
+        let mut seats = self.seats.lock();
+        seats.remove(&key);
+        if seats.is_empty() {
+            self.empty.notify_waiters();
+        }
+    }
+
+    fn find(&self, key: [u8; 8]) -> Option<Arc<Mailbox>> {
+        self.seats.lock().get(&key).cloned()
+    }
+
+    fn all(&self) -> Vec<Arc<Mailbox>> {
+        self.seats.lock().values().cloned().collect()
+    }
+
+    fn count(&self) -> usize {
+        self.seats.lock().len()
+    }
+
+    async fn emptied(&self) {
+        loop {
+            let emptied = self.empty.notified();
+            if self.count() == 0 {
+                return;
+            }
+            emptied.await;
+        }
+    }
+}
+
+/// A connection's place among the others; dropping it frees the place.
+pub(crate) struct Seat {
+    gateway: Arc<Gateway>,
+    pub key: [u8; 8],
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.gateway.connections.remove(self.key);
+    }
+}

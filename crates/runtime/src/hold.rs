@@ -1,0 +1,254 @@
+//! Asking people: between the engine's holds and the registry of approvals.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use engine::{Answer, HoldRequest};
+use model::{OperationId, Principal, SessionId, Timestamp};
+use policy::{Grant, Need};
+use store::{
+    ApprovalError, ApprovalId, ApprovalRule, Approvals, GrantScope, Granted, NewApproval,
+    Requested, Waiter, WaiterId,
+};
+
+use crate::counters::Counters;
+use crate::mailbox::{Mailbox, Note};
+
+/// Rounds in which a request may be answered between asking and waiting, before it is given up.
+const ROUNDS_MAX: usize = 3;
+/// Who answers when no person did.
+const NOBODY: &str = "the gateway";
+
+/// What became of a request.
+pub(crate) enum Placed {
+    /// It waits for a person.
+    Waiting(ApprovalId, WaiterId),
+    /// An earlier yes covers it.
+    Granted(Granted),
+    /// It could not be placed; the operation is refused (P2).
+    Failed,
+}
+
+/// The holds of one connection.
+pub(crate) struct Holds {
+    mailbox: Arc<Mailbox>,
+    approvals: Arc<Approvals>,
+    counters: Arc<Counters>,
+    waiting: HashMap<OperationId, Option<(ApprovalId, WaiterId)>>,
+    asked: bool,
+}
+
+impl Holds {
+    pub fn new(
+        mailbox: Arc<Mailbox>,
+        approvals: Arc<Approvals>,
+        counters: Arc<Counters>,
+    ) -> Self {
+        Self { mailbox, approvals, counters, waiting: HashMap::new(), asked: false }
+    }
+
+    /// Asks. The registry writes to a disk, so it is asked from a thread that may wait.
+    pub fn place(
+        &mut self,
+        request: HoldRequest,
+        session: &SessionId,
+        principal: &Principal,
+        resource: &Arc<str>,
+        now: Timestamp,
+    ) {
+        self.asked = true;
+        let operation = request.operation;
+        let new = new_approval(request, session, principal, resource, now);
+        if self.waiting.insert(operation, None).is_none() {
+            self.counters.holds.fetch_add(1, Ordering::Relaxed);
+        }
+        let (approvals, mailbox) = (Arc::clone(&self.approvals), Arc::clone(&self.mailbox));
+        tokio::task::spawn_blocking(move || {
+            let placed = place(&approvals, &mailbox, &new, now);
+            let waiter = match &placed {
+                Placed::Waiting(approval, waiter) => Some((approval.clone(), *waiter)),
+                Placed::Granted(_) | Placed::Failed => None,
+            };
+            if !mailbox.tell(Note::Placed(operation, placed))
+                && let Some((approval, waiter)) = waiter
+            {
+                approvals.unsubscribe(&approval, waiter);
+            }
+        });
+    }
+
+    /// Notes where a request waits; `false` when nobody waits for it any more.
+    pub fn placed(&mut self, operation: OperationId, approval: &ApprovalId, waiter: WaiterId) -> bool {
+        match self.waiting.get_mut(&operation) {
+            Some(slot) => {
+                *slot = Some((approval.clone(), waiter));
+                true
+            }
+            None => {
+                self.approvals.unsubscribe(approval, waiter);
+                false
+            }
+        }
+    }
+
+    /// Takes an answer; `None` when nobody waits for it any more, or when it changes nothing.
+    pub fn answered(&mut self, operation: OperationId, answer: store::Answer) -> Option<Answer> {
+        let waiting = self.waiting.remove(&operation)?;
+        self.counters.holds.fetch_sub(1, Ordering::Relaxed);
+        let approval = waiting.map_or_else(|| "".into(), |(approval, _)| approval.0);
+        let nobody = |reason: &str| {
+            Some(Answer::Denied {
+                approval: Arc::clone(&approval),
+                approver: NOBODY.into(),
+                reason: Some(reason.to_owned()),
+            })
+        };
+        match answer {
+            store::Answer::Approved(granted) => Some(approved(granted)),
+            store::Answer::Denied { by, reason } => Some(Answer::Denied {
+                approval,
+                approver: by,
+                reason: reason.map(|reason| reason.to_string()),
+            }),
+            store::Answer::Expired => nobody("nobody answered in time"),
+            store::Answer::Withdrawn => nobody("the request was taken back"),
+            store::Answer::Spent => {
+                nobody("the yes was given to an identical operation; repeat this one to ask again")
+            }
+            store::Answer::Late => nobody("the yes came too late; repeat the same operation"),
+        }
+    }
+
+    /// Nobody waits for this operation any more; the question stands until it expires.
+    pub fn unhold(&mut self, operation: OperationId) {
+        let Some(slot) = self.waiting.remove(&operation) else { return };
+        self.counters.holds.fetch_sub(1, Ordering::Relaxed);
+        if let Some((approval, waiter)) = slot {
+            self.approvals.unsubscribe(&approval, waiter);
+        }
+    }
+
+    /// The session is over: stops waiting, and forgets what was granted to it alone.
+    pub fn end(&mut self, session: &SessionId) {
+        let operations: Vec<_> = self.waiting.keys().copied().collect();
+        for operation in operations {
+            self.unhold(operation);
+        }
+        if std::mem::take(&mut self.asked) {
+            let (approvals, session) = (Arc::clone(&self.approvals), session.clone());
+            tokio::task::spawn_blocking(move || {
+                if let Err(error) = approvals.end_session(&session) {
+                    tracing::warn!(%error, "the grants of an ended session stay until they expire");
+                }
+            });
+        }
+    }
+}
+
+impl Drop for Holds {
+    fn drop(&mut self) {
+        // After a panic only; an ended session left nothing here.
+        self.counters.holds.fetch_sub(self.waiting.len(), Ordering::Relaxed);
+        for (approval, waiter) in self.waiting.drain().filter_map(|(_, slot)| slot) {
+            self.approvals.unsubscribe(&approval, waiter);
+        }
+    }
+}
+
+/// What a yes says to the engine.
+pub(crate) fn approved(granted: Granted) -> Answer {
+    Answer::Approved {
+        approval: granted.approval.0,
+        approver: granted.approvers.join(", ").into(),
+        rows_max: granted.rows_max,
+    }
+}
+
+/// What the engine hears when a request could not even be placed.
+pub(crate) fn not_placed() -> Answer {
+    Answer::Denied {
+        approval: "(none)".into(),
+        approver: NOBODY.into(),
+        reason: Some("no more approval requests can be taken now".to_owned()),
+    }
+}
+
+fn place(
+    approvals: &Approvals,
+    mailbox: &Arc<Mailbox>,
+    new: &NewApproval,
+    now: Timestamp,
+) -> Placed {
+    match try_place(approvals, mailbox, new, now) {
+        Ok(placed) => placed,
+        Err(error) => {
+            tracing::error!(%error, session = %new.session.0, "an approval request was not taken");
+            Placed::Failed
+        }
+    }
+}
+
+fn try_place(
+    approvals: &Approvals,
+    mailbox: &Arc<Mailbox>,
+    new: &NewApproval,
+    now: Timestamp,
+) -> Result<Placed, ApprovalError> {
+    let mut round = 0;
+    loop {
+        let id = match approvals.request(new.clone(), now)? {
+            Requested::Granted(granted) => return Ok(Placed::Granted(granted)),
+            Requested::Pending(id) => id,
+        };
+        let (to, operation) = (Arc::clone(mailbox), new.operation);
+        let waiter = Waiter {
+            session: new.session.clone(),
+            wait_until: new.wait_until,
+            tell: Box::new(move |answer| {
+                to.tell(Note::Answered(operation, answer));
+            }),
+        };
+        match approvals.subscribe(&id, waiter) {
+            Ok(waiter) => return Ok(Placed::Waiting(id, waiter)),
+            // Answered in between: a yes left a grant, so asking again finds it.
+            Err(ApprovalError::Unknown(_)) if round < ROUNDS_MAX => round += 1,
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn new_approval(
+    request: HoldRequest,
+    session: &SessionId,
+    principal: &Principal,
+    resource: &Arc<str>,
+    now: Timestamp,
+) -> NewApproval {
+    let needs = request.needs;
+    NewApproval {
+        digest: request.digest,
+        session: session.clone(),
+        operation: request.operation,
+        principal: principal.clone(),
+        resource: Arc::clone(resource),
+        text: request.text,
+        parameters: request.parameters,
+        objects: request.objects,
+        rules: needs.rules.iter().map(rule).collect(),
+        rows_seen: request.rows_seen,
+        detections: request.detections,
+        wait_until: now.plus(needs.wait),
+        expires_at: now.plus(needs.expires),
+        grant: match needs.grant {
+            Grant::Once => GrantScope::Once,
+            Grant::Session => GrantScope::Session,
+            Grant::For(duration) => GrantScope::For(duration),
+        },
+        rows_max: needs.rows_max,
+    }
+}
+
+fn rule(need: &Need) -> ApprovalRule {
+    ApprovalRule { rule: Arc::clone(&need.rule), by: need.by.to_vec(), needs: need.needs }
+}

@@ -1,0 +1,14 @@
+//! What a reload swaps as one.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use policy::PolicySet;
+
+use crate::upstream::Upstream;
+
+/// The rules and resources in force; immutable, replaced whole.
+pub(crate) struct Rules {
+    pub policy: Arc<PolicySet>,
+    pub upstreams: HashMap<Arc<str>, Arc<Upstream>>,
+}

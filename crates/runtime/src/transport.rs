@@ -1,0 +1,199 @@
+//! Sockets: options, reading without holding memory, writing what is queued.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use model::limit::READ_CHUNK_BYTES;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsStream;
+
+/// Reads up to this size are copied into a buffer of their own; larger ones are handed on as they
+/// are. So a message that waits somewhere never keeps 64 KiB alive.
+const COPIED_BYTES_MAX: usize = 8 * 1024;
+/// The shared buffer is replaced when less than this is left in it.
+const ROOM_MIN: usize = 32 * 1024;
+/// Units joined in one write.
+const SLICES_MAX: usize = 32;
+/// A silent peer is probed after a minute and given up a minute later.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+const KEEPALIVE_PROBES: u32 = 4;
+
+thread_local! {
+    /// Where this thread reads into. A connection uses it only between the moment its socket has
+    /// data and the end of that read, so idle connections hold no buffer at all.
+    static SCRATCH: RefCell<BytesMut> = RefCell::new(BytesMut::new());
+}
+
+/// A connected socket.
+pub(crate) enum Wire {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Wire {
+    pub fn is_tls(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+
+    /// Reads what there is, at most 64 KiB; an empty result is the end of the stream.
+    ///
+    /// Waits without holding memory. A socket that delivered less than it could is known to be
+    /// empty, so the next read waits for it without asking the kernel first.
+    pub fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            if scratch.capacity() < ROOM_MIN {
+                *scratch = BytesMut::with_capacity(READ_CHUNK_BYTES);
+            }
+            // A read future keeps nothing between polls, so making one per poll loses nothing.
+            let polled = match self {
+                Self::Plain(stream) => pin!(stream.read_buf(scratch)).poll(cx),
+                Self::Tls(stream) => pin!(stream.read_buf(scratch)).poll(cx),
+            };
+            polled.map(|result| result.map(|_| take(scratch)))
+        })
+    }
+
+    /// Reads and discards what there is; zero bytes are the end of the stream.
+    pub fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut bin = [0; 4096];
+        let mut bin = ReadBuf::new(&mut bin);
+        let polled = match self {
+            Self::Plain(stream) => Pin::new(stream).poll_read(cx, &mut bin),
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_read(cx, &mut bin),
+        };
+        polled.map(|result| result.map(|()| bin.filled().len()))
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, out: &VecDeque<Bytes>) -> Poll<io::Result<usize>> {
+        match (self, out.len()) {
+            (Self::Plain(stream), 1) => {
+                Pin::new(stream).poll_write(cx, out.front().map_or(&[], |unit| unit))
+            }
+            (wire, _) => {
+                let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+                let mut count = 0;
+                for (slice, unit) in slices.iter_mut().zip(out) {
+                    *slice = IoSlice::new(unit);
+                    count += 1;
+                }
+                let slices = slices.get(..count).unwrap_or_default();
+                match wire {
+                    Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+                    Self::Tls(stream) => Pin::new(&mut **stream).poll_write_vectored(cx, slices),
+                }
+            }
+        }
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(_) => Poll::Ready(Ok(())),
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_flush(cx),
+        }
+    }
+
+    /// Says that nothing more will be sent.
+    pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_shutdown(cx),
+        }
+    }
+}
+
+/// Takes what was read out of the shared buffer.
+fn take(scratch: &mut BytesMut) -> Bytes {
+    if scratch.len() <= COPIED_BYTES_MAX {
+        let bytes = Bytes::copy_from_slice(scratch);
+        scratch.clear();
+        bytes
+    } else {
+        scratch.split().freeze()
+    }
+}
+
+/// Units waiting for a socket to take them, in order.
+#[derive(Default)]
+pub(crate) struct Queue {
+    units: VecDeque<Bytes>,
+    bytes: usize,
+    unflushed: bool,
+}
+
+impl Queue {
+    pub fn push(&mut self, unit: Bytes) {
+        if !unit.is_empty() {
+            self.bytes = self.bytes.saturating_add(unit.len());
+            self.units.push_back(unit);
+        }
+    }
+
+    /// Bytes that wait.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.units.is_empty() && !self.unflushed
+    }
+
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Writes as much as the socket takes; ready when everything is written.
+    pub fn poll_write(&mut self, wire: &mut Wire, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.units.is_empty() {
+            match wire.poll_write(cx, &self.units) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(written)) => {
+                    self.unflushed = wire.is_tls();
+                    self.advance(written);
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        if self.units.capacity() > 4 * SLICES_MAX {
+            self.units.shrink_to(SLICES_MAX);
+        }
+        if self.unflushed {
+            match wire.poll_flush(cx) {
+                Poll::Ready(Ok(())) => self.unflushed = false,
+                other => return other,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn advance(&mut self, mut written: usize) {
+        self.bytes = self.bytes.saturating_sub(written);
+        while let Some(first) = self.units.front_mut() {
+            if first.len() > written {
+                first.advance(written);
+                return;
+            }
+            written = written.saturating_sub(first.len());
+            self.units.pop_front();
+        }
+    }
+}
+
+/// Sets what every socket of ours has: no delay for small messages, probes for silent peers.
+pub(crate) fn prepare(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE_IDLE)
+        .with_interval(KEEPALIVE_INTERVAL)
+        .with_retries(KEEPALIVE_PROBES);
+    SockRef::from(stream).set_tcp_keepalive(&keepalive)
+}
