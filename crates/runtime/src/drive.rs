@@ -102,7 +102,7 @@ struct Stay {
     principal: Arc<Principal>,
     upstream: Arc<Upstream>,
     /// Keeps it listed and stoppable.
-    registration: Registration,
+    _registration: Registration,
     lease: Option<Lease>,
     /// The server that was reached.
     address: Option<SocketAddr>,

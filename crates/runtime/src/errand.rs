@@ -25,8 +25,14 @@ pub(crate) enum ErrandError {
     Closed,
     #[error("the upstream broke the protocol: {0}")]
     Fault(&'static str),
-    #[error("{0}{}", .1.as_deref().map(|detail| format!(": {detail}")).unwrap_or_default())]
-    Failed(&'static str, Option<String>),
+    #[error("{what}{}", detail.as_deref().map(|detail| format!(": {detail}")).unwrap_or_default())]
+    Failed { what: &'static str, detail: Option<String> },
+}
+
+impl ErrandError {
+    pub fn failed(what: &'static str) -> Self {
+        Self::Failed { what, detail: None }
+    }
 }
 
 /// Where an errand stands when it wants nothing from the network.
@@ -96,17 +102,17 @@ impl Trip {
                 ErrandAct::Snapshot(snapshot) => self.snapshot = Some(snapshot),
                 ErrandAct::Idle => next = Step::Rest(Rest::Idle),
                 ErrandAct::Done => next = Step::Rest(Rest::Done),
-                ErrandAct::Failed(what, detail) => return Err(ErrandError::Failed(what, detail)),
+                ErrandAct::Failed(what, detail) => return Err(ErrandError::Failed { what, detail }),
             }
         }
         handled.map_err(|fault| ErrandError::Fault(fault.what))?;
         if self.queue.bytes() > SEND_BYTES_MAX {
-            return Err(ErrandError::Failed("it sends too much", None));
+            return Err(ErrandError::failed("it sends too much"));
         }
         self.flush().await?;
         if start_tls {
             let Some(Wire::Plain(stream)) = self.wire.take() else {
-                return Err(ErrandError::Failed("it starts TLS twice", None));
+                return Err(ErrandError::failed("it starts TLS twice"));
             };
             let (wire, facts) = self.upstream.start_tls(stream).await?;
             self.wire = Some(wire);

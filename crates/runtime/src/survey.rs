@@ -286,6 +286,6 @@ async fn bounded<T>(
     within: Duration,
     work: impl Future<Output = Result<T, ErrandError>>,
 ) -> Result<T, ErrandError> {
-    let timed_out = ErrandError::Failed("it did not answer in time", None);
+    let timed_out = ErrandError::failed("it did not answer in time");
     timeout(within, work).await.unwrap_or(Err(timed_out))
 }

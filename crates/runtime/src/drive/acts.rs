@@ -142,9 +142,13 @@ impl Driver {
                     if let Some(end) = principal.expires_at {
                         self.timers.set(Alarm::Expiry, end);
                     }
-                    let principal = Arc::clone(&principal);
-                    self.stay =
-                        Some(Stay { principal, upstream, registration, lease: None, address: None });
+                    self.stay = Some(Stay {
+                        principal: Arc::clone(&principal),
+                        upstream,
+                        _registration: registration,
+                        lease: None,
+                        address: None,
+                    });
                 }
                 Err(refusal) => return self.disprove(refusal),
             }
