@@ -373,7 +373,7 @@ impl Judged {
             self.before_a_write(rule, request);
             return;
         }
-        let satisfied = request.satisfied.contains(&rule.name);
+        let satisfied = AtomicBool::new(request.satisfied.contains(&rule.name));
         let alerted = AtomicBool::new(false);
         self.pending.push(Pending { rule: index, stops, satisfied, alerted });
     }
@@ -429,7 +429,7 @@ impl Review {
         match rule.judge(frame) {
             Settled::No => {}
             Settled::Yes => self.applies(pending, scoped, view),
-            Settled::Maybe if !pending.stops || pending.satisfied => {}
+            Settled::Maybe if !pending.stops || pending.is_satisfied() => {}
             Settled::Maybe => match progress {
                 Progress::Streaming => self.undecided = true,
                 Progress::Full => self.full(pending, rule),
@@ -491,7 +491,7 @@ impl Review {
     }
 
     fn hold(&mut self, pending: &Pending, need: &Need) {
-        if !pending.satisfied {
+        if !pending.is_satisfied() {
             self.held.push(pending.rule);
             self.needs.push(need.clone());
         }

@@ -55,7 +55,7 @@ pub(crate) struct Pending {
     /// It can stop the reply: neither an alert nor observed.
     pub stops: bool,
     /// Someone said yes to it.
-    pub satisfied: bool,
+    pub satisfied: AtomicBool,
     /// Its alert was given.
     pub alerted: AtomicBool,
 }
@@ -86,7 +86,7 @@ impl Permit {
     /// [`Scope::review`] passes it.
     #[must_use]
     pub fn is_pending(&self) -> bool {
-        self.pending.iter().any(|pending| pending.stops && !pending.satisfied)
+        self.pending.iter().any(|pending| pending.stops && !pending.is_satisfied())
     }
 
     /// Whether any rule, alerts and observed ones included, is judged by the reply.
@@ -100,12 +100,21 @@ impl Permit {
     /// False when the hold was made for another operation, which is a mistake of ours: the reply
     /// then stays held.
     #[must_use = "false: the hold was for another operation"]
-    pub fn satisfy(&mut self, held: HeldReply) -> bool {
+    pub fn satisfy(&self, held: &HeldReply) -> bool {
         let ours = held.operation == self.operation && held.scope.same(&self.scope);
-        for pending in &mut self.pending {
-            pending.satisfied |= ours && held.rules.contains(&pending.rule);
+        for pending in &self.pending {
+            if ours && held.rules.contains(&pending.rule) {
+                pending.satisfied.store(true, Ordering::Relaxed);
+            }
         }
         ours
+    }
+
+    /// A yes no longer covers the reply (R11, `rows_max`): its rules may stop it again.
+    pub fn ask_again(&self) {
+        for pending in &self.pending {
+            pending.satisfied.store(false, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn scope(&self) -> &Scope {
@@ -118,6 +127,11 @@ impl Permit {
 }
 
 impl Pending {
+    /// Someone said yes to it.
+    pub fn is_satisfied(&self) -> bool {
+        self.satisfied.load(Ordering::Relaxed)
+    }
+
     /// True the first time it is called.
     pub fn first_alert(&self) -> bool {
         !self.alerted.swap(true, Ordering::Relaxed)
