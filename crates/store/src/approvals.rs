@@ -176,7 +176,8 @@ impl Approvals {
         if let Some(granted) = self.consume(&mut inner, &new, now)? {
             return Ok(Requested::Granted(granted));
         }
-        let same = inner.pending.values_mut().find(|pending| pending.approval.is_same(&new));
+        let same = inner.pending.values_mut().filter(|pending| pending.approval.is_same(&new));
+        let same = same.min_by_key(|pending| pending.approval.requested_at);
         let changed = match same {
             Some(pending) => {
                 let mut joined = pending.approval.clone();

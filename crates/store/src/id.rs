@@ -88,8 +88,6 @@ mod tests {
         assert_eq!(base62(one), format!("{}z", "0".repeat(42)));
         one[31] = 62;
         assert_eq!(base62(one), format!("{}10", "0".repeat(41)));
-        let highest = base62([255; 32]);
-        assert_eq!(highest.len(), 43);
-        assert!(highest.starts_with('z'), "{highest}");
+        assert_eq!(base62([255; 32]), "yhjskwdA6OZ1AL1YmHWZWm8LLG7HjnuCA2j5rOw8Xp1");
     }
 }

@@ -220,7 +220,7 @@ mod tests {
             started_at: at(1),
         };
         let (told, heard) = std::sync::mpsc::channel();
-        let stop = Box::new(move |reason| drop(told.send(reason)));
+        let stop = Box::new(move |reason| told.send(reason).unwrap());
         let _live = store.live.register(info, stop).unwrap();
         store.tokens.revoke(&record.id, at(2)).unwrap();
         assert_eq!(heard.try_recv(), Ok("revoked"));

@@ -1,1 +1,631 @@
+//! What survives: torn ends, changed bytes, full and broken disks, and the end of the process.
 
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::FileExt;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use model::event::Verdict;
+
+use super::disk::SegmentFile;
+use super::*;
+use crate::testing::{Folder, at, event, operation, small};
+
+const GATEWAY: &str = "gw-test";
+
+fn open(folder: &Folder) -> (Journal, Recovery) {
+    open_with(folder, Options::default())
+}
+
+fn open_with(folder: &Folder, options: Options) -> (Journal, Recovery) {
+    Journal::open(folder.path(), GATEWAY, options).unwrap()
+}
+
+fn segment(folder: &Folder, number: u64) -> PathBuf {
+    folder.path().join(read::file_name(GATEWAY, number))
+}
+
+/// The event numbers that can be read, and the errors between them.
+fn contents(folder: &Folder) -> (Vec<u64>, Vec<JournalError>) {
+    let (mut numbers, mut errors) = (Vec::new(), Vec::new());
+    for record in Reader::open(folder.path(), GATEWAY).unwrap() {
+        match record {
+            Ok(record) => numbers.push(record.event.sequence),
+            Err(error) => errors.push(error),
+        }
+    }
+    (numbers, errors)
+}
+
+fn events(numbers: std::ops::RangeInclusive<u64>) -> Vec<Event> {
+    numbers.map(small).collect()
+}
+
+#[test]
+fn what_was_appended_is_read_back_as_it_was() {
+    let folder = Folder::new();
+    let (journal, recovery) = open(&folder);
+    assert_eq!(recovery, Recovery::default());
+    let mut with_payload = small(2);
+    with_payload.payload = vec![0, 255, b'{', b'"'];
+    let first = journal.append(&[small(1), with_payload.clone()]).unwrap();
+    assert_eq!((first.segment, first.sequence), (1, 2));
+    let second = journal.append(&[event("s_one", 3, at(3), crate::testing::started())]).unwrap();
+    assert_eq!(second.sequence, 3);
+    let records: Vec<_> = journal.read().unwrap().map(Result::unwrap).collect();
+    assert_eq!(records.len(), 3);
+    assert_eq!(records[0].event, small(1));
+    assert_eq!(records[1].event, with_payload);
+    assert_eq!(records[1].position, first);
+    assert_eq!(records[2].position, second);
+    assert_eq!(records[1].stop, second.offset);
+    let from: Vec<_> = journal.read_from(first).unwrap().map(Result::unwrap).collect();
+    assert_eq!(from, records[1..]);
+    assert_eq!(journal.append(&[]).unwrap(), second);
+    assert_eq!(journal.last(), second);
+}
+
+#[test]
+fn reopening_goes_on_where_the_journal_ended() {
+    let folder = Folder::new();
+    open(&folder).0.append(&events(1..=3)).unwrap();
+    let (journal, recovery) = open(&folder);
+    assert_eq!(recovery, Recovery { records: 3, ..Recovery::default() });
+    assert_eq!(journal.append(&events(4..=4)).unwrap().sequence, 4);
+    drop(journal);
+    let (numbers, errors) = contents(&folder);
+    assert_eq!(numbers, [1, 2, 3, 4]);
+    assert!(errors.is_empty(), "{errors:?}");
+}
+
+#[test]
+fn segments_follow_one_another_in_one_chain() {
+    let folder = Folder::new();
+    let options = Options { segment_bytes_max: 2000, ..Options::default() };
+    let (journal, _) = open_with(&folder, options);
+    for number in 1..=40 {
+        journal.append(&events(number..=number)).unwrap();
+    }
+    let last = journal.last();
+    assert!(last.segment > 3, "{last:?}");
+    assert_eq!(last.sequence, 40);
+    let records: Vec<_> = journal.read().unwrap().map(Result::unwrap).collect();
+    assert!(records.iter().map(|record| record.position.sequence).eq(1..=40));
+    let middle = records[17].position;
+    let tail: Vec<_> = journal.read_from(middle).unwrap().map(Result::unwrap).collect();
+    assert_eq!(tail, records[17..]);
+    drop(journal);
+    let (journal, _) = open_with(&folder, options);
+    assert_eq!(journal.append(&events(41..=41)).unwrap().sequence, 41);
+}
+
+#[test]
+fn a_missing_segment_and_a_swapped_one_are_reported() {
+    let folder = Folder::new();
+    let options = Options { segment_bytes_max: 1, ..Options::default() };
+    let (journal, _) = open_with(&folder, options);
+    for number in 1..=4 {
+        journal.append(&events(number..=number)).unwrap();
+    }
+    drop(journal);
+    let hidden = folder.path().join("hidden");
+    std::fs::rename(segment(&folder, 2), &hidden).unwrap();
+    let (numbers, errors) = contents(&folder);
+    assert_eq!(numbers, [1, 3, 4]);
+    assert!(errors[0].to_string().contains("segment 3 after segment 1"), "{errors:?}");
+
+    let other = Folder::new();
+    let (journal, _) = open_with(&other, options);
+    journal.append(&events(7..=7)).unwrap();
+    journal.append(&events(8..=8)).unwrap();
+    drop(journal);
+    std::fs::copy(segment(&other, 2), segment(&folder, 2)).unwrap();
+    let (numbers, errors) = contents(&folder);
+    assert_eq!(numbers, [1, 8, 3, 4]);
+    assert_eq!(errors.len(), 2, "{errors:?}");
+    assert!(errors[0].to_string().contains("does not follow"), "{errors:?}");
+}
+
+#[test]
+fn p5_an_end_torn_at_any_byte_of_the_last_record_loses_only_that_record() {
+    let folder = Folder::new();
+    let (journal, _) = open(&folder);
+    journal.append(&events(1..=3)).unwrap();
+    let last = journal.last();
+    drop(journal);
+    let path = segment(&folder, 1);
+    let whole = std::fs::read(&path).unwrap();
+    let start = last.offset as usize;
+    for cut in start..whole.len() {
+        std::fs::write(&path, &whole[..cut]).unwrap();
+        let (journal, recovery) = open(&folder);
+        assert_eq!(recovery.records, 2, "cut at {cut}");
+        assert_eq!(recovery.damage, [], "cut at {cut}");
+        let torn = (cut > start).then(|| (path.clone(), last.offset, (cut - start) as u64));
+        assert_eq!(recovery.torn, torn);
+        assert_eq!(journal.append(&events(4..=4)).unwrap().sequence, 3);
+        drop(journal);
+        let (numbers, errors) = contents(&folder);
+        assert_eq!(numbers, [1, 2, 4], "cut at {cut}");
+        assert!(errors.is_empty(), "cut at {cut}: {errors:?}");
+    }
+}
+
+#[test]
+fn p5_space_a_power_cut_left_blank_is_cut_off() {
+    let folder = Folder::new();
+    open(&folder).0.append(&events(1..=2)).unwrap();
+    let file = std::fs::OpenOptions::new().write(true).open(segment(&folder, 1)).unwrap();
+    let length = file.metadata().unwrap().len();
+    file.set_len(length + 4096).unwrap();
+    let (journal, recovery) = open(&folder);
+    assert_eq!(recovery.torn, Some((segment(&folder, 1), length, 4096)));
+    journal.append(&events(3..=3)).unwrap();
+    drop(journal);
+    assert_eq!(contents(&folder).0, [1, 2, 3]);
+}
+
+/// Goal: whatever single bit changes, in whatever record, the change is reported, the file stays as
+/// evidence, every other record can be read, and appending goes on.
+#[test]
+fn p5_a_changed_bit_anywhere_is_reported_and_hides_no_other_record() {
+    let folder = Folder::new();
+    let (journal, _) = open(&folder);
+    let starts: Vec<_> =
+        (1..=3).map(|n| journal.append(&events(n..=n)).unwrap().offset as usize).collect();
+    drop(journal);
+    let path = segment(&folder, 1);
+    let whole = std::fs::read(&path).unwrap();
+    for place in starts[0]..whole.len() {
+        let mut changed = whole.clone();
+        changed[place] ^= 1 << (place % 8);
+        std::fs::write(&path, &changed).unwrap();
+        let hit = starts.iter().rposition(|start| *start <= place).unwrap();
+        let (journal, recovery) = open(&folder);
+        let [damage] = recovery.damage.as_slice() else { panic!("byte {place}: {recovery:?}") };
+        assert_eq!((&damage.path, damage.offset), (&path, starts[hit] as u64), "byte {place}");
+        assert_eq!(recovery.torn, None, "byte {place}");
+        assert_eq!(journal.append(&events(9..=9)).unwrap().segment, 2, "byte {place}");
+        drop(journal);
+        assert_eq!(std::fs::read(&path).unwrap(), changed, "the evidence, byte {place}");
+        let (numbers, errors) = contents(&folder);
+        let mut others = vec![1, 2, 3, 9];
+        others.remove(hit);
+        assert_eq!(numbers, others, "byte {place}");
+        assert_eq!(errors.len(), 1, "byte {place}: {errors:?}");
+        assert!(errors[0].to_string().contains("gw-test-0000000001.nj"), "{errors:?}");
+        std::fs::remove_file(segment(&folder, 2)).unwrap();
+    }
+}
+
+#[test]
+fn p5_a_changed_bit_in_one_copy_of_the_header_costs_nothing_and_in_both_is_reported() {
+    let folder = Folder::new();
+    open(&folder).0.append(&events(1..=2)).unwrap();
+    let path = segment(&folder, 1);
+    let whole = std::fs::read(&path).unwrap();
+    for place in 0..frame::DATA_START {
+        let mut changed = whole.clone();
+        changed[place] ^= 0x10;
+        std::fs::write(&path, &changed).unwrap();
+        let (numbers, errors) = contents(&folder);
+        assert_eq!(numbers, [1, 2], "byte {place}");
+        assert!(errors.is_empty(), "byte {place}: {errors:?}");
+    }
+    let mut changed = whole;
+    changed[40] ^= 1;
+    changed[168] ^= 1;
+    std::fs::write(&path, &changed).unwrap();
+    let (journal, recovery) = open(&folder);
+    assert_eq!(recovery.damage.len(), 1);
+    journal.append(&events(3..=3)).unwrap();
+    let (numbers, errors) = contents(&folder);
+    assert_eq!(numbers, [3]);
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert_eq!(std::fs::read(&path).unwrap(), changed, "the evidence");
+}
+
+#[test]
+fn p6_a_record_taken_out_or_put_in_another_order_breaks_the_chain() {
+    let folder = Folder::new();
+    let (journal, _) = open(&folder);
+    let starts: Vec<_> =
+        (1..=4).map(|n| journal.append(&events(n..=n)).unwrap().offset as usize).collect();
+    drop(journal);
+    let path = segment(&folder, 1);
+    let whole = std::fs::read(&path).unwrap();
+    let record = |n: usize| &whole[starts[n]..starts.get(n + 1).copied().unwrap_or(whole.len())];
+    let table: [(&[usize], usize, &[u64]); 3] = [
+        (&[0, 2, 3], 1, &[1, 3, 4]),
+        (&[0, 2, 1, 3], 3, &[1, 3, 2, 4]),
+        (&[1, 2, 3], 1, &[2, 3, 4]),
+    ];
+    for (order, breaks, numbers) in table {
+        let mut bytes = whole[..starts[0]].to_vec();
+        order.iter().for_each(|n| bytes.extend_from_slice(record(*n)));
+        std::fs::write(&path, &bytes).unwrap();
+        let (found, errors) = contents(&folder);
+        assert_eq!(found, numbers, "{order:?}");
+        assert_eq!(errors.len(), breaks, "{order:?}: {errors:?}");
+        assert!(errors[0].to_string().contains("does not follow"), "{errors:?}");
+    }
+}
+
+#[test]
+fn a_payload_cannot_pass_for_a_record() {
+    let folder = Folder::new();
+    let other = Folder::new();
+    open(&other).0.append(&events(7..=7)).unwrap();
+    // A whole record of another segment, as a hostile database might return it.
+    let forged = std::fs::read(segment(&other, 1)).unwrap()[frame::DATA_START..].to_vec();
+    let (journal, _) = open(&folder);
+    let mut carrier = small(1);
+    carrier.payload = forged;
+    let start = journal.append(std::slice::from_ref(&carrier)).unwrap().offset;
+    journal.append(&events(2..=2)).unwrap();
+    drop(journal);
+    let path = segment(&folder, 1);
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[start as usize + 60] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    let (numbers, errors) = contents(&folder);
+    assert_eq!(numbers, [2]);
+    assert_eq!(errors.len(), 1);
+}
+
+#[test]
+fn a_segment_of_another_format_or_gateway_is_refused_with_its_name() {
+    let folder = Folder::new();
+    open(&folder).0.append(&events(1..=1)).unwrap();
+    let path = segment(&folder, 1);
+    let whole = std::fs::read(&path).unwrap();
+    let mut newer = whole.clone();
+    for copy in [0, 128] {
+        newer[copy + 8] = 9;
+        let crc = crc32c::crc32c(&newer[copy..copy + 124]);
+        newer[copy + 124..copy + 128].copy_from_slice(&crc.to_le_bytes());
+    }
+    std::fs::write(&path, newer).unwrap();
+    let error = Journal::open(folder.path(), GATEWAY, Options::default()).unwrap_err();
+    assert!(error.to_string().contains("has format 9"), "{error}");
+    std::fs::write(&path, &whole).unwrap();
+    std::fs::rename(&path, folder.path().join("gw-other-0000000001.nj")).unwrap();
+    let mut reader = Reader::open(folder.path(), "gw-other").unwrap();
+    let error = reader.next().unwrap().unwrap_err();
+    assert!(error.to_string().contains("gw-test"), "{error}");
+    let error = Journal::open(folder.path(), "../x", Options::default()).unwrap_err();
+    assert!(matches!(error, JournalError::Gateway(_)));
+}
+
+#[test]
+fn p5_a_second_writer_is_refused_until_the_first_is_gone() {
+    let folder = Folder::new();
+    let (journal, _) = open(&folder);
+    let error = Journal::open(folder.path(), GATEWAY, Options::default()).unwrap_err();
+    assert!(matches!(error, JournalError::Locked { .. }));
+    let id = std::process::id().to_string();
+    assert!(error.to_string().contains(&id), "{error}");
+    drop(journal);
+    open(&folder);
+}
+
+#[test]
+fn p8_an_event_longer_than_a_record_may_be_is_refused_and_the_rest_goes_on() {
+    let folder = Folder::new();
+    let (journal, _) = open(&folder);
+    let mut long = small(1);
+    long.payload = vec![7; limit::RECORD_BYTES_MAX];
+    let error = journal.append(&[small(9), long.clone()]).unwrap_err();
+    assert!(matches!(error, JournalError::Event(_)), "{error}");
+    let json = serde_json::to_vec(&long).unwrap().len();
+    long.payload.truncate(limit::RECORD_BYTES_MAX - json - 4);
+    journal.append(&[long]).unwrap();
+    journal.append(&events(2..=2)).unwrap();
+    drop(journal);
+    let (numbers, errors) = contents(&folder);
+    assert_eq!(numbers, [1, 2]);
+    assert!(errors.is_empty(), "{errors:?}");
+}
+
+#[test]
+fn appending_from_many_threads_keeps_one_chain() {
+    for sync in [Duration::from_millis(1), Duration::ZERO] {
+        let folder = Folder::new();
+        let (journal, _) = open_with(&folder, Options { sync, segment_bytes_max: 8000 });
+        std::thread::scope(|scope| {
+            for thread in 0..4u64 {
+                let journal = &journal;
+                scope.spawn(move || {
+                    for number in 0..25 {
+                        journal
+                            .append(&events(thread * 25 + number..=thread * 25 + number))
+                            .unwrap();
+                    }
+                });
+            }
+        });
+        journal.sync().unwrap();
+        drop(journal);
+        let (mut numbers, errors) = contents(&folder);
+        assert!(errors.is_empty(), "{errors:?}");
+        numbers.sort_unstable();
+        assert!(numbers.into_iter().eq(0..100));
+    }
+}
+
+/// A disk that can be full, and can fail to cut, sync or make files.
+#[derive(Clone, Default)]
+struct Faults(Arc<FaultState>);
+
+#[derive(Default)]
+struct FaultState {
+    /// Bytes that can still be written; counted only while `full_counts`.
+    room: AtomicU64,
+    full_counts: AtomicBool,
+    no_cut: AtomicBool,
+    no_sync: AtomicBool,
+    no_create: AtomicBool,
+    syncs: AtomicU64,
+}
+
+impl FaultState {
+    fn check(&self, flag: &AtomicBool) -> io::Result<()> {
+        if flag.load(Ordering::SeqCst) {
+            return Err(io::Error::other("injected"));
+        }
+        Ok(())
+    }
+}
+
+impl Faults {
+    fn fill_after(&self, bytes: u64) {
+        self.0.room.store(bytes, Ordering::SeqCst);
+        self.0.full_counts.store(true, Ordering::SeqCst);
+    }
+
+    fn free(&self) {
+        self.0.full_counts.store(false, Ordering::SeqCst);
+    }
+}
+
+struct FaultyFile(Arc<dyn SegmentFile>, Arc<FaultState>);
+
+impl SegmentFile for FaultyFile {
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        if !self.1.full_counts.load(Ordering::SeqCst) {
+            return self.0.write_at(bytes, offset);
+        }
+        let room = self.1.room.load(Ordering::SeqCst) as usize;
+        if room == 0 {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let written = self.0.write_at(&bytes[..bytes.len().min(room)], offset)?;
+        self.1.room.fetch_sub(written as u64, Ordering::SeqCst);
+        Ok(written)
+    }
+
+    fn cut(&self, bytes: u64) -> io::Result<()> {
+        self.1.check(&self.1.no_cut)?;
+        self.0.cut(bytes)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.1.syncs.fetch_add(1, Ordering::SeqCst);
+        self.1.check(&self.1.no_sync)?;
+        self.0.sync()
+    }
+}
+
+impl Disk for Faults {
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn SegmentFile>> {
+        self.0.check(&self.0.no_create)?;
+        Ok(Arc::new(FaultyFile(SystemDisk.create(path)?, Arc::clone(&self.0))))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn SegmentFile>> {
+        Ok(Arc::new(FaultyFile(SystemDisk.open(path)?, Arc::clone(&self.0))))
+    }
+
+    fn folder(&self, path: &Path) -> io::Result<Arc<dyn SegmentFile>> {
+        SystemDisk.folder(path)
+    }
+}
+
+fn open_faulty(folder: &Folder, options: Options) -> (Journal, Faults) {
+    let faults = Faults::default();
+    let disk = Box::new(faults.clone());
+    let (journal, _) = Journal::open_on(disk, folder.path(), GATEWAY, options).unwrap();
+    (journal, faults)
+}
+
+#[test]
+fn p5_a_full_disk_refuses_whole_batches_and_loses_nothing_else() {
+    let folder = Folder::new();
+    let (journal, faults) = open_faulty(&folder, Options::default());
+    journal.append(&events(1..=2)).unwrap();
+    let before = std::fs::read(segment(&folder, 1)).unwrap();
+    // Full at once, inside the fixed part, inside a body, between two records of a batch.
+    for room in [0, 1, 39, 40, 41, 200, 300, 500, 600] {
+        faults.fill_after(room);
+        let error = journal.append(&events(3..=5)).unwrap_err();
+        let JournalError::Io { source, path, .. } = &error else { panic!("{error}") };
+        assert_eq!(source.kind(), io::ErrorKind::StorageFull);
+        assert_eq!(*path, segment(&folder, 1));
+        assert_eq!(std::fs::read(segment(&folder, 1)).unwrap(), before, "room {room}");
+        assert_eq!(journal.last().sequence, 2);
+    }
+    faults.free();
+    assert_eq!(journal.append(&events(6..=6)).unwrap().sequence, 3);
+    drop(journal);
+    let (numbers, errors) = contents(&folder);
+    assert_eq!(numbers, [1, 2, 6]);
+    assert!(errors.is_empty(), "{errors:?}");
+}
+
+#[test]
+fn p5_bytes_that_cannot_be_cut_off_are_cut_off_before_the_next_append() {
+    let folder = Folder::new();
+    let (journal, faults) = open_faulty(&folder, Options::default());
+    journal.append(&events(1..=1)).unwrap();
+    faults.fill_after(100);
+    faults.0.no_cut.store(true, Ordering::SeqCst);
+    journal.append(&events(2..=2)).unwrap_err();
+    faults.free();
+    let error = journal.append(&events(2..=2)).unwrap_err();
+    assert!(error.to_string().contains("cannot mend"), "{error}");
+    faults.0.no_cut.store(false, Ordering::SeqCst);
+    journal.append(&events(3..=3)).unwrap();
+    drop(journal);
+    let (numbers, errors) = contents(&folder);
+    assert_eq!(numbers, [1, 3]);
+    assert!(errors.is_empty(), "{errors:?}");
+}
+
+#[test]
+fn p5_a_crash_on_a_full_disk_leaves_a_torn_end_and_no_more() {
+    let folder = Folder::new();
+    let (journal, faults) = open_faulty(&folder, Options::default());
+    journal.append(&events(1..=1)).unwrap();
+    faults.fill_after(100);
+    faults.0.no_cut.store(true, Ordering::SeqCst);
+    journal.append(&events(2..=2)).unwrap_err();
+    drop(journal);
+    let (_, recovery) = open(&folder);
+    assert_eq!(recovery.records, 1);
+    assert!(recovery.torn.is_some());
+}
+
+#[test]
+fn p5_with_sync_zero_an_acknowledgement_waits_for_the_disk() {
+    let folder = Folder::new();
+    let options = Options { sync: Duration::ZERO, ..Options::default() };
+    let (journal, faults) = open_faulty(&folder, options);
+    let before = faults.0.syncs.load(Ordering::SeqCst);
+    journal.append(&events(1..=1)).unwrap();
+    assert!(faults.0.syncs.load(Ordering::SeqCst) > before);
+    faults.0.no_sync.store(true, Ordering::SeqCst);
+    let error = journal.append(&events(2..=2)).unwrap_err();
+    assert!(matches!(error, JournalError::Sync(_)), "{error}");
+    let error = journal.append(&events(3..=3)).unwrap_err();
+    assert!(matches!(error, JournalError::Sync(_)), "a new segment does not hold either: {error}");
+    faults.0.no_sync.store(false, Ordering::SeqCst);
+    let position = journal.append(&events(4..=4)).unwrap();
+    assert!(position.segment > 1, "the old segment is not trusted any more");
+    drop(journal);
+    let (numbers, errors) = contents(&folder);
+    assert!(errors.is_empty(), "{errors:?}");
+    assert!(numbers.contains(&1) && numbers.contains(&4), "{numbers:?}");
+}
+
+#[test]
+fn a_segment_grows_on_while_no_new_one_can_be_made_but_not_for_ever() {
+    let folder = Folder::new();
+    let options = Options { segment_bytes_max: 2000, ..Options::default() };
+    let (journal, faults) = open_faulty(&folder, options);
+    faults.0.no_create.store(true, Ordering::SeqCst);
+    let appended = (1..100).take_while(|n| journal.append(&events(*n..=*n)).is_ok()).count();
+    let length = std::fs::metadata(segment(&folder, 1)).unwrap().len();
+    assert!((4000..4500).contains(&length), "{length}");
+    faults.0.no_create.store(false, Ordering::SeqCst);
+    assert_eq!(journal.append(&events(100..=100)).unwrap().segment, 2);
+    drop(journal);
+    assert_eq!(contents(&folder).0.len(), appended + 1);
+}
+
+const CHILD: &str = "NARROWS_STORE_TEST_CHILD";
+
+/// Not a test of its own: the process that the next test kills. Appends for as long as it lives and
+/// prints the number of every event that was acknowledged.
+#[test]
+fn child_that_appends_until_it_is_killed() {
+    let Some(folder) = std::env::var_os(CHILD) else { return };
+    let options = Options { segment_bytes_max: 20_000, ..Options::default() };
+    let (journal, _) = Journal::open(Path::new(&folder), GATEWAY, options).unwrap();
+    for number in 1.. {
+        let mut events = events(number * 10 + 1..=number * 10 + 3);
+        events[1].payload = vec![b'x'; (number % 700) as usize];
+        journal.append(&events).unwrap();
+        println!("\nacknowledged {}", number * 10 + 3);
+    }
+}
+
+#[test]
+fn p5_kill_9_at_any_moment_loses_no_acknowledged_event() {
+    for lines in [1, 2, 7, 50, 333, 1000] {
+        let folder = Folder::new();
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "journal::tests::child_that_appends_until_it_is_killed",
+                "--nocapture",
+            ])
+            .env(CHILD, folder.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let mut acknowledged = Vec::new();
+        for line in output.lines().map(Result::unwrap) {
+            if let Some(number) = line.strip_prefix("acknowledged ") {
+                acknowledged.push(number.parse::<u64>().unwrap());
+                // Once, at this line; what it printed until it died is read as well.
+                if acknowledged.len() == lines {
+                    child.kill().unwrap();
+                }
+            }
+        }
+        child.wait().unwrap();
+        assert!(acknowledged.len() >= lines);
+        let (_, recovery) = open(&folder);
+        assert_eq!(recovery.damage, []);
+        let (numbers, errors) = contents(&folder);
+        assert!(errors.is_empty(), "{errors:?}");
+        let found: std::collections::HashSet<_> = numbers.iter().copied().collect();
+        for last in acknowledged {
+            for number in last - 2..=last {
+                assert!(found.contains(&number), "{number} was acknowledged and is gone");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_offline_reader_sees_what_a_writer_has_acknowledged() {
+    let folder = Folder::new();
+    let (journal, _) = open(&folder);
+    journal.append(&events(1..=2)).unwrap();
+    let reader = journal.read().unwrap();
+    journal.append(&events(3..=3)).unwrap();
+    assert_eq!(reader.count(), 2, "a reader ends where the journal ended when it was made");
+    let (numbers, errors) = contents(&folder);
+    assert_eq!(numbers, [1, 2, 3]);
+    assert!(errors.is_empty());
+    // Half a record, as a reader may catch it.
+    let file = std::fs::OpenOptions::new().write(true).open(segment(&folder, 1)).unwrap();
+    let end = file.metadata().unwrap().len();
+    FileExt::write_all_at(&file, &[9, 9, 0, 0, 1, 2, 3], end).unwrap();
+    let (numbers, errors) = contents(&folder);
+    assert_eq!(numbers, [1, 2, 3]);
+    assert!(errors.is_empty(), "{errors:?}");
+}
+
+#[test]
+fn the_first_record_of_the_format_stays_readable() {
+    let folder = Folder::new();
+    let (journal, _) = open(&folder);
+    let body = operation(1, "select 1", "public.t", Verdict::Allow);
+    journal.append(&[event("s_one", 1, at(0), body)]).unwrap();
+    drop(journal);
+    let bytes = std::fs::read(segment(&folder, 1)).unwrap();
+    assert_eq!(&bytes[..10], b"NARROWSJ\x01\x00");
+    let json = u32::from_le_bytes(bytes[296..300].try_into().unwrap()) as usize;
+    let text = std::str::from_utf8(&bytes[300..300 + json]).unwrap();
+    let expected = concat!(
+        r#"{"v":1,"at":1700000000000000000,"gateway":"gw-test","session":"s_one","sequence":1,"#,
+        r#""principal":"agent","resource":"appdb","kind":"operation","operation":1,"#,
+        r#""step":"query","text":"select 1","verbs":["select"],"reads":["public.t"],"#,
+        r#""decision":"allow"}"#
+    );
+    assert_eq!(text, expected);
+}
