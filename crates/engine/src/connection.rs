@@ -4,14 +4,17 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use model::event::Verdict;
+use model::event::{RuleMatch, Verdict};
 use model::limit::{PENDING_BYTES_MAX, PENDING_OPERATIONS_MAX};
 use model::operation::Stage;
 use model::{
     ClientText, Event, EventBody, Lane, Operation, OperationId, Principal, Resource, SessionId,
     Side, Timestamp,
 };
-use policy::{BlockId, Decision, Needs, Outcome, PolicySet, Progress, Refusal, Request, Scope};
+use policy::{
+    BlockId, Decision, HeldReply as HeldByRule, Needs, Outcome, PolicySet, Progress, Refusal,
+    Request, Scope,
+};
 
 use crate::contract::{Conversation, Fault, HoldNotice, Input, Unit};
 use crate::digest::operation_digest;
@@ -193,6 +196,7 @@ impl<U: Unit> Connection<U> {
             Happening::Refreshed => self.tell(Input::Refreshed),
             Happening::Writable(side, writable) => self.writable(side, writable),
         }
+        self.flush_upstream();
         self.deliver();
         self.seal();
         std::mem::take(&mut self.acts)
@@ -224,10 +228,11 @@ impl<U: Unit> Connection<U> {
         let scope = self.policy.scope(&principal, &resource, self.settings.block);
         let masks = Arc::clone(scope.masks());
         let facts = SessionFacts::new(&principal, &resource, &self.frame.session.0, self.now);
+        let application = self.application.take();
         self.event(EventBody::SessionStarted {
             principal: (*principal).clone(),
             client: self.settings.client.clone(),
-            application: self.application.take(),
+            application,
             protocol: self.settings.protocol.to_owned(),
         });
         self.who = Some(Who {
@@ -292,7 +297,7 @@ impl<U: Unit> Connection<U> {
             Out::Control(Side::Client, unit) => {
                 self.queue(EntryGate::Ticket(self.ticket()), Item::Unit(unit));
             }
-            Out::Control(Side::Upstream, unit) => self.acts.push(Act::Send(Side::Upstream, unit)),
+            Out::Control(Side::Upstream, unit) => self.send_upstream(unit),
             Out::Done(permit) => self.done(permit.operation()),
             Out::Forget(id) => {
                 self.gates.remove(&id);
@@ -415,7 +420,7 @@ impl<U: Unit> Connection<U> {
     fn more(&mut self, id: OperationId, unit: U) {
         if let Some(open) = self.open.iter().find(|open| open.id == id) {
             if !matches!(open.state, ReplyState::Stopped) {
-                self.acts.push(Act::Send(Side::Upstream, unit));
+                self.send_upstream(unit);
             }
             return;
         }
@@ -543,6 +548,13 @@ impl<U: Unit> Connection<U> {
             return;
         };
         open.count(&mut batch, self.settings.payload);
+        let rows = open.rows_before.saturating_add(open.rows);
+        if matches!(open.state, ReplyState::Flowing)
+            && open.rows_max.is_some_and(|most| rows > most)
+        {
+            // The yes no longer covers this reply (R11): what comes from here waits again.
+            open.state = ReplyState::Withheld;
+        }
         match &open.state {
             ReplyState::Stopped => {}
             ReplyState::Flowing => {
@@ -568,7 +580,11 @@ impl<U: Unit> Connection<U> {
     fn done(&mut self, id: OperationId) {
         let Some(open) = self.open.iter_mut().find(|open| open.id == id) else { return };
         match &mut open.state {
-            ReplyState::Flowing => self.end(id, false),
+            ReplyState::Flowing => {
+                // A rule could have stopped it, and did not: the conversation waits to hear so.
+                let reviewed = open.permit.has_reply_rules();
+                self.end(id, reviewed);
+            }
             ReplyState::Withheld => {
                 self.review(id, Progress::Complete);
             }
@@ -585,14 +601,14 @@ impl<U: Unit> Connection<U> {
             || self.settings.hold_total.load(Ordering::Relaxed)
                 > self.settings.hold_total_bytes_max;
         let progress = match progress {
-            Progress::Streaming if over => Progress::Overflow,
+            Progress::Streaming if over => Progress::Full,
             other => other,
         };
         let rows = open.rows_before.saturating_add(open.rows);
         let (bytes, columns, detections) = (open.bytes, &*open.columns, &*open.detections);
         let reply = match progress {
             Progress::Complete => ReplyFacts::Complete { rows, bytes, columns, detections },
-            _ => ReplyFacts::Streaming { rows, bytes, columns, detections },
+            _ => ReplyFacts::Streaming { rows, bytes, columns },
         };
         let facts = OperationFacts {
             session: &who.facts,
@@ -602,11 +618,10 @@ impl<U: Unit> Connection<U> {
             ledger: &*self.settings.ledger,
             now: self.now,
         };
-        let satisfied: &[Arc<str>] = match open.rows_max {
-            Some(most) if rows > most => &[],
-            _ => &open.satisfied,
-        };
-        let reviewed = who.scope.review(&open.permit, &facts, progress, satisfied);
+        if open.rows_max.is_some_and(|most| rows > most) {
+            open.permit.ask_again();
+        }
+        let reviewed = who.scope.review(&open.permit, &facts, progress);
         for (rule, message) in reviewed.alerts {
             self.alert(id, rule, message);
         }
@@ -614,9 +629,7 @@ impl<U: Unit> Connection<U> {
         match reviewed.outcome {
             Outcome::Pass if complete => self.pass(id),
             Outcome::Pass | Outcome::Undecided => {}
-            Outcome::Hold(held) => {
-                self.hold_reply(id, held.needs().clone(), reviewed.matches, complete)
-            }
+            Outcome::Hold(held) => self.hold_reply(id, held, reviewed.matches, complete),
             Outcome::Refuse(refusal) => {
                 self.withhold(id, refusal, &reviewed.matches, None);
                 if complete {
@@ -629,20 +642,20 @@ impl<U: Unit> Connection<U> {
     fn hold_reply(
         &mut self,
         id: OperationId,
-        needs: Needs,
-        matches: Vec<model::event::RuleMatch>,
+        hold: HeldByRule,
+        matches: Vec<RuleMatch>,
         complete: bool,
     ) {
-        let deadline = self.now.plus(needs.wait);
+        let deadline = self.now.plus(hold.needs().wait);
         let Some(who) = &self.who else { return };
         let Some(open) = self.open.iter_mut().find(|open| open.id == id) else { return };
         let rows = open.rows_before.saturating_add(open.rows);
         let digest = operation_digest(&who.resource, &who.principal, &open.operation);
-        let mut request = HoldRequest::new(id, &open.operation, digest, needs.clone());
+        let mut request = HoldRequest::new(id, &open.operation, digest, hold.needs().clone());
         request.rows_seen = Some(rows);
         request.detections.clone_from(&open.detections);
         open.state = ReplyState::Held(HeldReply {
-            needs,
+            hold,
             matches: matches.clone(),
             deadline,
             approval: None,
@@ -682,7 +695,7 @@ impl<U: Unit> Connection<U> {
         &mut self,
         id: OperationId,
         refusal: Refusal,
-        matches: &[model::event::RuleMatch],
+        matches: &[RuleMatch],
         by: Option<(Arc<str>, Arc<str>)>,
     ) {
         let Some(open) = self.open.iter_mut().find(|open| open.id == id) else { return };
@@ -764,7 +777,7 @@ impl<U: Unit> Connection<U> {
             && let ReplyState::Held(held) = &mut open.state
         {
             let rows = open.rows_before.saturating_add(open.rows);
-            notice = Some(waiting_words(&approval, &address, &held.needs, Some(rows)));
+            notice = Some(waiting_words(&approval, &address, held.hold.needs(), Some(rows)));
             held.approval = Some(Arc::clone(&approval));
             held.address = address;
         }
@@ -823,49 +836,40 @@ impl<U: Unit> Connection<U> {
 
     fn answered_reply(&mut self, id: OperationId, answer: Answer) {
         let Some(open) = self.open.iter_mut().find(|open| open.id == id) else { return };
-        let ReplyState::Held(held) = &open.state else { return };
-        let rules: Vec<Arc<str>> =
-            held.needs.rules.iter().map(|need| Arc::clone(&need.rule)).collect();
-        let matches = held.matches.clone();
-        let complete = held.complete;
+        if !matches!(open.state, ReplyState::Held(_)) {
+            return;
+        }
+        let ReplyState::Held(held) = std::mem::replace(&mut open.state, ReplyState::Withheld)
+        else {
+            return;
+        };
         let rows = open.rows_before.saturating_add(open.rows);
+        let rules = held.hold.needs().rules.iter().map(|need| Arc::clone(&need.rule));
+        let rules: Vec<Arc<str>> = rules.collect();
         match answer {
             Answer::Approved { approval, approver, rows_max } => {
+                let covered = open.permit.satisfy(&held.hold);
+                debug_assert!(covered, "a hold belongs to its own permit");
                 open.satisfied.extend(rules);
-                open.rows_max = rows_max;
-                open.state = ReplyState::Withheld;
-                self.ruling(id, Verdict::Allow, matches, rows, None, Some((approval, approver)));
-                let progress = if complete { Progress::Complete } else { Progress::Streaming };
-                self.settle_approved(id, progress);
+                open.rows_max = rows_max.map(|most| most.max(rows));
+                let by = Some((approval, approver));
+                self.ruling(id, Verdict::Allow, held.matches, rows, None, by);
+                let progress = if held.complete { Progress::Complete } else { Progress::Streaming };
+                self.review(id, progress);
+                let held_again = self
+                    .open
+                    .iter()
+                    .any(|open| open.id == id && matches!(open.state, ReplyState::Held(_)));
+                self.pause_upstream(held_again);
             }
             Answer::Denied { approval, approver, reason } => {
                 let refusal = denied(&approval, &approver, reason.as_deref(), &rules);
-                self.withhold(id, refusal, &matches, Some((approval, approver)));
-                if complete {
+                self.withhold(id, refusal, &held.matches, Some((approval, approver)));
+                if held.complete {
                     self.end(id, false);
                 }
             }
         }
-    }
-
-    /// After a yes: go on withholding only if another rule may still stop the reply.
-    fn settle_approved(&mut self, id: OperationId, progress: Progress) {
-        self.review(id, progress);
-        let Some(open) = self.open.iter().find(|open| open.id == id) else { return };
-        if !matches!(open.state, ReplyState::Withheld) {
-            return;
-        }
-        let Some(who) = &self.who else { return };
-        let others = open
-            .permit
-            .pending_rules()
-            .iter()
-            .any(|rule| !open.satisfied.iter().any(|satisfied| satisfied == rule));
-        let _ = who;
-        if !others && open.rows_max.is_none() {
-            self.release_reply(id);
-        }
-        self.pause_upstream(false);
     }
 
     fn timer(&mut self) {
@@ -891,7 +895,7 @@ impl<U: Unit> Connection<U> {
             .filter_map(|open| match &open.state {
                 ReplyState::Held(held) if held.deadline <= now => Some((
                     open.id,
-                    still_waiting(held.approval.as_deref(), &held.address, &held.needs),
+                    still_waiting(held.approval.as_deref(), &held.address, held.hold.needs()),
                     held.matches.clone(),
                     held.complete,
                 )),
@@ -1076,7 +1080,7 @@ impl<U: Unit> Connection<U> {
         id: OperationId,
         operation: &Operation,
         decision: Verdict,
-        rules: Vec<model::event::RuleMatch>,
+        rules: Vec<RuleMatch>,
         refusal: Option<&Refusal>,
     ) {
         self.event(EventBody::Operation {
@@ -1099,7 +1103,7 @@ impl<U: Unit> Connection<U> {
         &mut self,
         id: OperationId,
         decision: Verdict,
-        rules: Vec<model::event::RuleMatch>,
+        rules: Vec<RuleMatch>,
         rows: u64,
         refusal: Option<&Refusal>,
         by: Option<(Arc<str>, Arc<str>)>,
@@ -1166,12 +1170,25 @@ impl<U: Unit> Connection<U> {
         self.flush();
     }
 
-    fn flush(&mut self) {
+    /// Sends to the upstream, behind what waits for the journal.
+    fn send_upstream(&mut self, unit: U) {
+        if self.upstream_queue.is_empty() {
+            self.acts.push(Act::Send(Side::Upstream, unit));
+        } else {
+            self.upstream_queue.push_back((self.acked, unit));
+        }
+    }
+
+    fn flush_upstream(&mut self) {
         while self.upstream_queue.front().is_some_and(|(ticket, _)| *ticket <= self.acked) {
             if let Some((_, unit)) = self.upstream_queue.pop_front() {
                 self.acts.push(Act::Send(Side::Upstream, unit));
             }
         }
+    }
+
+    fn flush(&mut self) {
+        self.flush_upstream();
         loop {
             match self.client_queue.front() {
                 Some(Entry { gate: EntryGate::Ticket(ticket), .. }) if *ticket <= self.acked => {}

@@ -101,7 +101,7 @@ pub(crate) enum ReplyFacts<'a> {
     /// Nothing came yet; at most this many rows can.
     Ahead { already: u64, bound: RowBound },
     /// It is coming: so much so far.
-    Streaming { rows: u64, bytes: u64, columns: &'a [Column], detections: &'a [DetectionCount] },
+    Streaming { rows: u64, bytes: u64, columns: &'a [Column] },
     /// It is complete.
     Complete { rows: u64, bytes: u64, columns: &'a [Column], detections: &'a [DetectionCount] },
 }

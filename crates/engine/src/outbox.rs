@@ -3,7 +3,6 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use model::{Claim, Column, DetectionCount, Lane, Operation, OperationId, Side};
 use policy::{Permit, Refusal};
 
@@ -227,6 +226,3 @@ impl<U> ErrandOutbox<U> {
         std::mem::take(&mut self.acts)
     }
 }
-
-/// Bytes are the unit of most protocols.
-pub type ByteOutbox = Outbox<Bytes>;

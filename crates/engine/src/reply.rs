@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use model::event::RuleMatch;
 use model::{Column, DetectionCount, Event, EventBody, Lane, Operation, OperationId, Timestamp};
-use policy::{Needs, Permit};
+use policy::Permit;
 
 use crate::contract::Unit;
 use crate::outbox::Batch;
@@ -25,7 +25,7 @@ pub(crate) struct Open {
     pub columns: Arc<[Column]>,
     pub detections: Vec<DetectionCount>,
     pub error_code: Option<String>,
-    /// Approve rules answered yes.
+    /// Approve rules answered yes, for later steps under the same gate.
     pub satisfied: Vec<Arc<str>>,
     /// Rows after which that yes no longer covers the reply.
     pub rows_max: Option<u64>,
@@ -48,7 +48,7 @@ pub(crate) enum ReplyState {
 
 /// A reply that waits for a person.
 pub(crate) struct HeldReply {
-    pub needs: Needs,
+    pub hold: policy::HeldReply,
     pub matches: Vec<RuleMatch>,
     pub deadline: Timestamp,
     pub approval: Option<Arc<str>>,

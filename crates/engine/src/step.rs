@@ -1,7 +1,6 @@
 //! What the runtime tells a connection, and what it must do in return.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use model::operation::Objects;
 use model::{
@@ -169,6 +168,3 @@ pub enum PayloadPolicy {
     /// Nothing.
     None,
 }
-
-/// The default window of usage facts (`principal.rows`).
-pub const USAGE_WINDOW: Duration = Duration::from_secs(3600);
