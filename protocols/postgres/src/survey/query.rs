@@ -1,0 +1,294 @@
+//! The questions asked of a catalog, PostgreSQL 13 to 18.
+//!
+//! A fresh session's search path may put anybody's schema before `pg_catalog`, so the questions asked
+//! under it call nothing that is not qualified, operators included. All others are asked under an
+//! empty search path, where everything unqualified is PostgreSQL's own.
+
+use std::fmt::Write as _;
+
+/// Parts of a reading, in order.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Part {
+    SearchPath,
+    Facts,
+    Fingerprint,
+    Relations,
+    Columns,
+    Keys,
+    Parents,
+    Locks,
+    Definitions,
+    Generated,
+    Functions,
+    BuiltinFunctions,
+    Operators,
+    Types,
+    End,
+}
+
+impl Part {
+    pub const FIRST: Self = Self::SearchPath;
+
+    pub const fn next(self) -> Option<Self> {
+        Some(match self {
+            Self::SearchPath => Self::Facts,
+            Self::Facts => Self::Fingerprint,
+            Self::Fingerprint => Self::Relations,
+            Self::Relations => Self::Columns,
+            Self::Columns => Self::Keys,
+            Self::Keys => Self::Parents,
+            Self::Parents => Self::Locks,
+            Self::Locks => Self::Definitions,
+            Self::Definitions => Self::Generated,
+            Self::Generated => Self::Functions,
+            Self::Functions => Self::BuiltinFunctions,
+            Self::BuiltinFunctions => Self::Operators,
+            Self::Operators => Self::Types,
+            Self::Types => Self::End,
+            Self::End => return None,
+        })
+    }
+}
+
+/// What later questions depend on.
+#[derive(Debug, Default)]
+pub(super) struct Context {
+    pub server_version_num: i32,
+    /// The oldest transaction that was in progress.
+    pub base: u64,
+    /// Relations that somebody holds or wants an exclusive lock on.
+    pub locked: Vec<u32>,
+}
+
+const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;";
+
+/// Only for the transaction: whatever pools connections before the server gets them back as they
+/// were. The lock timeout is for definitions, which lock what they mention.
+const SETTINGS: &str = "SET LOCAL search_path = '';\
+     SET LOCAL client_min_messages = error;\
+     SET LOCAL lock_timeout = '2s';\
+     SET LOCAL statement_timeout = '60s';\
+     SET LOCAL jit = off;\
+     SET LOCAL quote_all_identifiers = off;\
+     SET LOCAL standard_conforming_strings = on;\
+     SET LOCAL bytea_output = hex;\
+     SET LOCAL \"DateStyle\" = 'ISO';\
+     SET LOCAL \"IntervalStyle\" = 'postgres';\
+     SET LOCAL extra_float_digits = 1;";
+
+/// Whether any transaction finished, and how many of these locks are still held or wanted.
+pub(super) fn check(locked: &[u32]) -> String {
+    let locked = if locked.is_empty() {
+        "0".to_owned()
+    } else {
+        format!(
+            "(SELECT pg_catalog.count(DISTINCT l.relation) FROM pg_catalog.pg_locks l \
+             WHERE {EXCLUSIVE} AND {})",
+            any_of("l.relation", locked)
+        )
+    };
+    format!("SELECT pg_catalog.pg_current_snapshot(), pg_catalog.pg_is_in_recovery(), {locked}")
+}
+
+/// Row versions of the catalog, for comparison with those of the newest snapshot.
+pub(super) fn compare(base: u64) -> String {
+    format!("{BEGIN}{SETTINGS}{}; COMMIT", fingerprint(base))
+}
+
+/// The question for one part of a reading.
+pub(super) fn text(part: Part, context: &Context) -> String {
+    match part {
+        // Ends what an earlier attempt left.
+        Part::SearchPath => format!(
+            "ROLLBACK; {BEGIN} \
+             SELECT s.name FROM pg_catalog.unnest(pg_catalog.current_schemas(false)) AS s (name)"
+        ),
+        Part::Facts => format!("{SETTINGS}{FACTS}"),
+        Part::Fingerprint => fingerprint(context.base),
+        Part::Relations => RELATIONS.to_owned(),
+        Part::Columns => COLUMNS.to_owned(),
+        Part::Keys => KEYS.to_owned(),
+        Part::Parents => PARENTS.to_owned(),
+        Part::Locks => format!("SELECT DISTINCT l.relation FROM pg_locks l WHERE {EXCLUSIVE}"),
+        Part::Definitions => definitions(&context.locked),
+        Part::Generated => generated(&context.locked),
+        Part::Functions => functions(context.server_version_num, &context.locked),
+        Part::BuiltinFunctions => BUILTIN_FUNCTIONS.to_owned(),
+        Part::Operators => OPERATORS.to_owned(),
+        Part::Types => TYPES.to_owned(),
+        Part::End => "COMMIT".to_owned(),
+    }
+}
+
+/// An exclusive lock in this database, held or waited for: either makes a reader wait.
+const EXCLUSIVE: &str = "l.locktype OPERATOR(pg_catalog.=) 'relation' \
+     AND l.mode OPERATOR(pg_catalog.=) 'AccessExclusiveLock' \
+     AND l.database OPERATOR(pg_catalog.=) (SELECT d.oid FROM pg_catalog.pg_database d \
+         WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database())";
+
+/// Who could reset the role back to is counted too.
+const FACTS: &str = "SELECT current_setting('server_version_num'), current_user, \
+     (SELECT bool_or(r.rolsuper) FROM pg_roles r WHERE r.rolname IN (current_user, session_user)), \
+     pg_current_snapshot()";
+
+/// The catalogs a snapshot is made of. None of them is changed by routine vacuuming or analysing,
+/// which update `pg_class` in place.
+const WATCHED: [&str; 11] = [
+    "pg_attrdef",
+    "pg_attribute",
+    "pg_class",
+    "pg_constraint",
+    "pg_index",
+    "pg_inherits",
+    "pg_namespace",
+    "pg_operator",
+    "pg_proc",
+    "pg_rewrite",
+    "pg_type",
+];
+
+/// The snapshot, the settings new sessions start with, and the row versions of the catalog.
+///
+/// Whatever changed since is a row gone, which changes the count, or a row written by a transaction
+/// that was not visible then and so is not older than `base`, which changes the sum. Only those rows
+/// are hashed: most of a large catalog is old.
+fn fingerprint(base: u64) -> String {
+    // 32 bits of the 64 are stored in a row.
+    let base = base & u64::from(u32::MAX);
+    let mut text = String::from(
+        "SELECT pg_current_snapshot(), \
+         concat_ws(' ', current_user, (SELECT string_agg(concat_ws(':', s.setdatabase, s.setrole, \
+             hashtextextended(s.setconfig::text, 0)), ' ' ORDER BY s.setdatabase, s.setrole) \
+           FROM pg_db_role_setting s \
+           WHERE s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database())) \
+             AND s.setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname = session_user)))), \
+         concat_ws(' ', (SELECT string_agg(r.rolsuper::text, ',' ORDER BY r.rolname) \
+           FROM pg_roles r WHERE r.rolname IN (current_user, session_user))",
+    );
+    for name in WATCHED {
+        // Writing to a string cannot fail.
+        let _ = write!(
+            text,
+            ", (SELECT concat_ws('/', count(*), sum(hashtextextended(concat_ws(' ', t.xmin, t.ctid), 0)) \
+             FILTER (WHERE age(t.xmin) <= (SELECT age('{base}'::xid)))) FROM {name} t)"
+        );
+    }
+    text.push(')');
+    text
+}
+
+/// Every relation with columns that a statement can name. Those of PostgreSQL itself are left out.
+const RELATIONS: &str = "SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence = 't' \
+     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+     WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'c', 'S')";
+
+const COLUMNS: &str = "SELECT a.attrelid, a.attnum, a.attname, a.atttypid, a.attlen, \
+         a.attisdropped, a.attgenerated <> '' \
+     FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid \
+     WHERE a.attrelid >= 16384 AND a.attnum > 0 AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'c', 'S') \
+     ORDER BY a.attrelid, a.attnum";
+
+/// Columns whose values writing can be compared with others': of unique and exclusion indexes, those
+/// in their expressions and conditions included, and of foreign keys.
+const KEYS: &str = "SELECT i.indrelid, k.attnum::int4 FROM pg_index i \
+         CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, place) \
+     WHERE (i.indisunique OR i.indisexclusion) AND i.indrelid >= 16384 \
+         AND k.place <= i.indnkeyatts AND k.attnum > 0 \
+     UNION SELECT d.refobjid, d.refobjsubid FROM pg_index i JOIN pg_depend d \
+         ON d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid \
+         AND d.refclassid = 'pg_class'::regclass AND d.refobjid = i.indrelid \
+     WHERE (i.indisunique OR i.indisexclusion) AND i.indrelid >= 16384 AND d.refobjsubid > 0 \
+         AND (i.indexprs IS NOT NULL OR i.indpred IS NOT NULL) \
+     UNION SELECT c.conrelid, k.attnum::int4 FROM pg_constraint c \
+         CROSS JOIN LATERAL unnest(c.conkey) AS k (attnum) \
+     WHERE c.contype IN ('f', 'p', 'u', 'x') AND c.conrelid >= 16384 AND k.attnum > 0";
+
+const PARENTS: &str = "SELECT i.inhrelid, i.inhparent FROM pg_inherits i \
+     WHERE i.inhrelid >= 16384 ORDER BY i.inhrelid, i.inhseqno";
+
+const BUILTIN_FUNCTIONS: &str = "SELECT DISTINCT p.proname FROM pg_proc p WHERE p.oid < 16384";
+
+const OPERATORS: &str = "SELECT o.oprname, o.oprcode::oid FROM pg_operator o WHERE o.oid >= 16384";
+
+const TYPES: &str = "SELECT t.oid, n.nspname, t.typname, t.typtype, t.typbasetype, \
+         CASE WHEN t.typlen = -1 AND e.typarray = t.oid THEN t.typelem ELSE 0 END \
+     FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace \
+         LEFT JOIN pg_type e ON e.oid = t.typelem \
+     WHERE t.oid >= 16384 AND t.typtype <> 'c' AND e.typtype IS DISTINCT FROM 'c'";
+
+/// Describing a view locks what it reads, so it would wait for whoever holds one of `locked`, and
+/// everyone else for us. Such a view is listed as blocked instead.
+fn definitions(locked: &[u32]) -> String {
+    let blocked = if locked.is_empty() {
+        "false".to_owned()
+    } else {
+        format!(
+            "{} OR EXISTS (SELECT FROM pg_rewrite r JOIN pg_depend d \
+             ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid \
+             AND d.refclassid = 'pg_class'::regclass WHERE r.ev_class = c.oid AND {})",
+            any_of("c.oid", locked),
+            any_of("d.refobjid", locked)
+        )
+    };
+    format!(
+        "SELECT c.oid, CASE WHEN NOT b.is_blocked THEN pg_get_viewdef(c.oid) END, b.is_blocked \
+         FROM pg_class c CROSS JOIN LATERAL (SELECT {blocked} AS is_blocked) b \
+         WHERE c.oid >= 16384 AND c.relkind IN ('v', 'm')"
+    )
+}
+
+fn generated(locked: &[u32]) -> String {
+    format!(
+        "SELECT d.adrelid, d.adnum, CASE WHEN NOT b.is_blocked \
+             THEN pg_get_expr(d.adbin, d.adrelid) END, b.is_blocked \
+         FROM pg_attrdef d JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum \
+         CROSS JOIN LATERAL (SELECT {} AS is_blocked) b \
+         WHERE d.adrelid >= 16384 AND a.attgenerated <> ''",
+        any_of("d.adrelid", locked)
+    )
+}
+
+/// All functions that do not ship with PostgreSQL, and those of PostgreSQL that are not immutable.
+///
+/// A function with settings of its own may look names up elsewhere than its caller, so its body is
+/// not given. Names are those of input arguments, so that they go with `proargtypes`.
+fn functions(server_version_num: i32, locked: &[u32]) -> String {
+    let (body, blocked) = if server_version_num < 140_000 {
+        ("p.prosrc", "false".to_owned())
+    } else {
+        let body = "CASE WHEN p.prosqlbody IS NULL THEN p.prosrc \
+             WHEN NOT b.is_blocked THEN pg_get_function_sqlbody(p.oid) END";
+        let blocked = format!(
+            "p.prosqlbody IS NOT NULL AND EXISTS (SELECT FROM pg_depend d \
+             WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid \
+             AND d.refclassid = 'pg_class'::regclass AND {})",
+            any_of("d.refobjid", locked)
+        );
+        (body, if locked.is_empty() { "false".to_owned() } else { blocked })
+    };
+    format!(
+        "SELECT p.oid, n.nspname, p.proname, l.lanname, p.provolatile, \
+             CASE WHEN l.lanname = 'sql' AND p.proconfig IS NULL THEN {body} END, \
+             p.proargtypes, \
+             CASE WHEN p.proargnames IS NULL THEN NULL \
+                 WHEN p.proargmodes IS NULL THEN to_json(p.proargnames)::text \
+                 ELSE (SELECT json_agg(a.name ORDER BY a.place)::text \
+                     FROM unnest(p.proargnames, p.proargmodes) \
+                         WITH ORDINALITY AS a (name, mode, place) \
+                     WHERE a.mode IN ('i', 'b', 'v')) END, \
+             p.proretset, p.prorettype, p.prokind IN ('a', 'w'), b.is_blocked \
+         FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace \
+             JOIN pg_language l ON l.oid = p.prolang \
+             CROSS JOIN LATERAL (SELECT {blocked} AS is_blocked) b \
+         WHERE p.oid >= 16384 OR p.provolatile <> 'i'"
+    )
+}
+
+/// Whether an oid is one of a list.
+fn any_of(expression: &str, oids: &[u32]) -> String {
+    if oids.is_empty() {
+        return "false".to_owned();
+    }
+    let list: Vec<_> = oids.iter().map(u32::to_string).collect();
+    format!("{expression} OPERATOR(pg_catalog.=) ANY ('{{{}}}'::pg_catalog.oid[])", list.join(","))
+}
