@@ -38,13 +38,6 @@ const CONVERSATION: &str =
     "# Who said what, in order, with decisions and records. Write this first.
 ";
 
-const FUZZ_TARGET: &str = "#![no_main]
-
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    testkit::fuzz::both_sides(&NAME::PROTOCOL, bytes);
-});
-";
-
 /// Writes the files of the protocol `name` and says what is left to do.
 pub fn make(tree: &Tree, name: &str) -> Result<()> {
     check_name(name)?;
@@ -77,7 +70,6 @@ fn files(name: &str, lints: &str) -> Vec<(String, String)> {
         (format!("protocols/{name}/clippy.toml"), lints.to_owned()),
         (format!("protocols/{name}/src/lib.rs"), named(LIBRARY)),
         (format!("protocols/{name}/testdata/hello.txt"), named(CONVERSATION)),
-        (format!("fuzz/fuzz_targets/{name}.rs"), named(FUZZ_TARGET)),
     ]
 }
 
@@ -88,9 +80,10 @@ fn next_steps(name: &str) -> String {
   2. write conversations in protocols/{name}/testdata/
   3. write protocols/{name}/src/session.rs, one state at a time
   4. call the conformance tests of `testkit`
-  5. add `{name} = {{ path = \"protocols/{name}\" }}` to [workspace.dependencies],
-     `{name} = {{ workspace = true }}` to crates/narrows/Cargo.toml,
-     a line to crates/narrows/src/protocols.rs and a [[bin]] to fuzz/Cargo.toml"
+  5. write fuzz/fuzz_targets/{name}.rs and its [[bin]] in fuzz/Cargo.toml
+  6. add `{name} = {{ path = \"protocols/{name}\" }}` to [workspace.dependencies],
+     `{name} = {{ workspace = true }}` to crates/narrows/Cargo.toml
+     and a line to crates/narrows/src/protocols.rs"
     )
 }
 
@@ -117,6 +110,6 @@ mod tests {
     fn every_file_names_the_protocol_and_none_the_placeholder() {
         let files = files("redis", "lints");
         assert!(files.iter().all(|(path, text)| path.contains("redis") && !text.contains("NAME")));
-        assert!(files.iter().any(|(path, _)| path == "fuzz/fuzz_targets/redis.rs"));
+        assert!(files.iter().any(|(path, _)| path == "protocols/redis/testdata/hello.txt"));
     }
 }

@@ -1,8 +1,8 @@
 //! Scans a file and says how fast, or where what was found is.
 //!
-//! `cargo run --release -p detect --example scan -- FILE` measures: the whole file, its lines one by
-//! one, and the prefilter. With `--spans` before FILE it prints, for each line, what was found in it
-//! as `start-end:KIND`, so that other programs can compare.
+//! `cargo run --release -p detect --example scan -- FILE` measures: the whole file, its lines one
+//! by one, and the prefilter. With `--spans` before FILE it prints, for each line, what was found
+//! in it as `start-end:KIND`, so that other programs can compare.
 
 use std::error::Error;
 use std::hint::black_box;

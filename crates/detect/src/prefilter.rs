@@ -1,4 +1,5 @@
-//! Says quickly that a block of bytes holds nothing, without knowing where its fields begin and end.
+//! Says quickly that a block of bytes holds nothing, without knowing where its fields begin and
+//! end.
 //!
 //! Every test here depends only on bytes inside a value (and, for values that need a word, on the
 //! bytes between the word and the value), never on what surrounds it. So what holds for a field

@@ -106,8 +106,8 @@ impl Scanner {
         self.prefilter.may_contain(bytes)
     }
 
-    /// Replaces the content of `found` by the sensitive values in `text`: in order, not overlapping,
-    /// each whole, and on character boundaries when `text` is UTF-8.
+    /// Replaces the content of `found` by the sensitive values in `text`: in order, not
+    /// overlapping, each whole, and on character boundaries when `text` is UTF-8.
     ///
     /// `text` is one value (a field, a message, a document); what stands before and after it is not
     /// known. Linear in its length. Allocates only to grow `found`.
