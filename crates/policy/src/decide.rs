@@ -194,14 +194,13 @@ impl Refusals {
         });
     }
 
-    fn limit(&mut self, rule: &Rule, limit: &Limit, view: &View<'_>) -> bool {
+    fn limit(&mut self, rule: &Rule, limit: &Limit, view: &View<'_>) {
         let used = view.source().usage(limit.per, limit.window);
-        let Some((most, unit)) = limit.exceeded(used) else { return false };
+        let Some((most, unit)) = limit.exceeded(used) else { return };
         self.add(Strength::Limit, reason::LIMIT, rule, || {
             let window = show_duration(limit.window.as_nanos());
             format!("the limit of rule \"{}\" is reached: {most} {unit} in {window}", rule.name)
         });
-        true
     }
 
     fn told(self) -> Option<Refusal> {
@@ -307,7 +306,7 @@ impl Judged {
             Action::Approve(_) | Action::Limit(_) | Action::Alert(_) => prepares,
             Action::Block(_) | Action::Mask(_) => false,
         };
-        if waits {
+        if waits || !rule.is_reached(view) {
             return;
         }
         if rule.observe {
@@ -324,11 +323,7 @@ impl Judged {
                 let words = || scoped.message(template, view);
                 self.refusals.add(Strength::Block, reason::BLOCKED, rule, words);
             }
-            Action::Limit(limit) => {
-                if !self.refusals.limit(rule, limit, view) {
-                    return;
-                }
-            }
+            Action::Limit(limit) => self.refusals.limit(rule, limit, view),
             Action::Approve(need) => {
                 if !request.satisfied.contains(&rule.name) {
                     self.needs.push(need.clone());
@@ -447,6 +442,9 @@ impl Review {
 
     fn applies(&mut self, pending: &Pending, scoped: &ScopedRule, view: &View<'_>) {
         let rule = &*scoped.rule;
+        if !rule.is_reached(view) {
+            return;
+        }
         if rule.observe {
             self.matches.push(rule.matched());
             return;
@@ -456,11 +454,7 @@ impl Review {
                 let words = || scoped.message(template, view);
                 self.refusals.add(Strength::Block, reason::BLOCKED, rule, words);
             }
-            Action::Limit(limit) => {
-                if !self.refusals.limit(rule, limit, view) {
-                    return;
-                }
-            }
+            Action::Limit(limit) => self.refusals.limit(rule, limit, view),
             Action::Approve(need) => self.hold(pending, need),
             Action::Alert(template) => {
                 if pending.first_alert() {

@@ -91,12 +91,12 @@ fn explain(scoped: &ScopedRule, view: &View<'_>, stage: Stage) -> Explained {
         }
     };
     if state == RuleState::Matches
-        && let Action::Limit(limit) = &rule.action
+        && let Action::Limit(_) = &rule.action
     {
-        let used = view.source().usage(limit.per, limit.window);
-        why.push_str(match limit.exceeded(used) {
-            Some(_) => "; its limit is reached",
-            None => "; its limit is not reached yet",
+        why.push_str(if rule.is_reached(view) {
+            "; its limit is reached"
+        } else {
+            "; its limit is not reached yet"
         });
     }
     if !scoped.honoured && matches!(state, RuleState::Matches | RuleState::Pending) {

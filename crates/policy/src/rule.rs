@@ -12,7 +12,7 @@ use crate::outcome::{Outcomes, Settled};
 use crate::permit::Need;
 use crate::schema::{BlockId, Fact, FactId, Per, Usage};
 use crate::template::Template;
-use crate::tree::{Bool, Frame};
+use crate::tree::{Bool, Frame, View};
 
 /// A rule.
 #[derive(Debug)]
@@ -105,7 +105,17 @@ impl Rule {
         )
     }
 
-    /// What of the protocol it needs.
+    /// Whether its amount is used up, for a limit; any other rule has none.
+    pub fn is_reached(&self, view: &View<'_>) -> bool {
+        match &self.action {
+            Action::Limit(limit) => {
+                limit.exceeded(view.source().usage(limit.per, limit.window)).is_some()
+            }
+            _ => true,
+        }
+    }
+
+    /// Whether a protocol that can do this can do what it asks.
     pub fn is_honoured(&self, capabilities: Capabilities) -> bool {
         let late = self.phase == Phase::Reply;
         match &self.action {

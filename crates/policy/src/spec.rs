@@ -151,7 +151,8 @@ pub enum ActionSpec {
     Mask(MaskSpec),
     /// Holds the operation for a person.
     Approve(ApproveSpec),
-    /// Refuses, with this message; `{fact.name}` stands for the fact's value.
+    /// Refuses, with this message; `{fact.name}` stands for the fact's value, which the client then
+    /// reads: only facts of the request are accepted.
     Block(Located<String>),
     /// Notifies, with this message.
     Alert(Located<String>),

@@ -67,11 +67,11 @@ impl Template {
         for part in &self.parts {
             match part {
                 Part::Words(words) => text.push_str(words),
-                Part::Fact(local) => {
-                    if let Some(Fact::Known(value)) = fact(*local) {
-                        text.push_str(&show(value));
-                    }
-                }
+                Part::Fact(local) => match fact(*local) {
+                    Some(Fact::Known(value)) => text.push_str(&show(value)),
+                    Some(Fact::Range { low, .. }) => text.push_str(&format!("at least {low}")),
+                    Some(Fact::Pending | Fact::Absent) | None => {}
+                },
             }
         }
         text

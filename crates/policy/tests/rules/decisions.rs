@@ -181,6 +181,15 @@ fn an_observed_rule_is_recorded_and_takes_no_part() {
 }
 
 #[test]
+fn a_limit_is_recorded_only_when_it_is_reached() {
+    for written in [rule("r", "", limit(3)), observed("r", "", limit(3))] {
+        let scope = scope(vec![written]);
+        assert!(decide(&scope, &select().used(2)).matches.is_empty());
+        assert_eq!(matches(&decide(&scope, &select().used(3))), ["r"]);
+    }
+}
+
+#[test]
 fn an_observed_rule_that_errs_takes_no_part() {
     let scope = scope(vec![observed("watch", "sql.dynamic", block("no"))]);
     let decided = decide(&scope, &select().failed("sql.dynamic"));

@@ -154,6 +154,9 @@ fn an_alert_about_a_reply_is_given_once() {
     assert!(reviewed.alerts.is_empty() && reviewed.matches.is_empty());
     let reviewed = review(&scope, &permit, &complete(12), Progress::Complete);
     assert_eq!(reviewed.alerts, [(Arc::from("many"), "12 rows".to_owned())]);
+    let early = crate::common::permit(decide(&scope, &select()));
+    let reviewed = review(&scope, &early, &rows(11), Progress::Streaming);
+    assert_eq!(reviewed.alerts, [(Arc::from("many"), "at least 11 rows".to_owned())]);
     let again = review(&scope, &permit, &complete(12), Progress::Complete);
     assert!(again.alerts.is_empty());
     assert_eq!(again.matches.len(), 1);
