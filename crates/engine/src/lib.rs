@@ -22,5 +22,7 @@ pub use contract::{
 };
 pub use facts::{COMMON_FACTS, Ledger};
 pub use outbox::{Batch, ErrandAct, Outbox};
-pub use policy::{HashKey, MaskKind, MaskPlan, Permit, Predicates, Refusal};
+pub use policy::{
+    HashKey, MaskKind, MaskPlan, Permit, Predicates, REDACTED, Refusal, partial_text,
+};
 pub use step::{Act, Answer, Happening, HoldRequest, PayloadPolicy, Ticket};

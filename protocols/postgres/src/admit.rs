@@ -1,0 +1,146 @@
+//! What may not run whoever asks, and what may not run for a principal with masks.
+
+use engine::{MaskPlan, Predicates, Refusal};
+use model::ClientText;
+use sql::{Catalog, ColumnId, Statement, StatementKind, TransactionKind};
+
+use crate::judge::{Judged, MaskedColumns};
+use crate::ready::Ready;
+
+impl Ready {
+    /// Checks a judged text against what holds for everyone (R6, R10) and, for a principal with
+    /// masks, whether it could tell what they hide (R1, R7).
+    ///
+    /// # Errors
+    /// It may not run; the reason is a word of the documented list.
+    pub fn admit(&self, judged: &Judged) -> Result<(), Refusal> {
+        self.admit_for_everyone(judged)?;
+        if self.masks.is_empty() {
+            return Ok(());
+        }
+        let Some(snapshot) = self.snapshot() else { return Err(no_catalog()) };
+        let catalog = &snapshot.catalog;
+        let masked = self.cache.masked(&self.masks, catalog);
+        if masked.is_empty() {
+            return Ok(());
+        }
+        if self.uncommitted_ddl && judged.statements.list.iter().any(|s| !ends_transaction(s)) {
+            return Err(uncommitted());
+        }
+        for statement in &judged.statements.list {
+            self.admit_hidden(statement, &judged.statements.list, &masked, catalog)?;
+        }
+        Ok(())
+    }
+
+    /// Whether masks of this principal hide stored columns here (R1).
+    pub fn has_masks(&self, catalog: &Catalog) -> bool {
+        !self.masks.is_empty() && !self.cache.masked(&self.masks, catalog).is_empty()
+    }
+
+    fn admit_for_everyone(&self, judged: &Judged) -> Result<(), Refusal> {
+        let facts = &judged.statements.facts;
+        if let Some(access) = facts.server_access.first()
+            && !self.options.server_files
+        {
+            let words = format!(
+                "{access} reaches files or programs of the database server; \
+                 this resource does not allow it"
+            );
+            return Err(Refusal::unjudgeable("server_access", ClientText::composed(words)));
+        }
+        if self.options.shared {
+            return Ok(());
+        }
+        if let Some(object) = facts.other_backends.first() {
+            let words = format!(
+                "{object} shows or signals other sessions, and sessions of others share this role"
+            );
+            return Err(Refusal::unjudgeable("other_backends", ClientText::composed(words)));
+        }
+        if facts.role_change && !self.role_is_listed(judged) {
+            let words = "changing the role is refused: sessions of others share it; \
+                         list allowed roles in the resource's `roles`";
+            return Err(Refusal::unjudgeable("role_change", ClientText::fixed(words)));
+        }
+        Ok(())
+    }
+
+    /// SET ROLE to a role that the resource lists, and nothing else of the kind (R10).
+    fn role_is_listed(&self, judged: &Judged) -> bool {
+        judged.statements.list.iter().filter(|s| s.facts.role_change).all(|s| match &s.kind {
+            StatementKind::Set { name, value: Some(role), .. } if &**name == "role" => {
+                self.options.roles.iter().any(|listed| **listed == **role)
+            }
+            StatementKind::Reset { .. } => true,
+            _ => false,
+        })
+    }
+
+    fn admit_hidden(
+        &self,
+        statement: &Statement,
+        all: &[Statement],
+        masked: &MaskedColumns,
+        catalog: &Catalog,
+    ) -> Result<(), Refusal> {
+        self.admit_indirect(statement, all)?;
+        let predicates = |id: ColumnId| allowed_predicates(&self.masks, catalog, id);
+        sql::exposure(statement, &|id| masked.contains_key(&id), &predicates).map_err(
+            |untraceable| {
+                let words = ClientText::composed(untraceable.message);
+                Refusal::unjudgeable(untraceable.reason, words)
+            },
+        )
+    }
+
+    /// FETCH and EXECUTE return the columns of another statement, which must be known and alone.
+    fn admit_indirect(&self, statement: &Statement, all: &[Statement]) -> Result<(), Refusal> {
+        let known = match &statement.kind {
+            StatementKind::Fetch { is_move: true, .. } => true,
+            StatementKind::Fetch { cursor, .. } => self.portals.find(cursor.as_bytes()).is_some(),
+            StatementKind::Execute { name } => self.statements.find(name.as_bytes()).is_some(),
+            _ => return Ok(()),
+        };
+        if known && all.len() == 1 {
+            return Ok(());
+        }
+        let words = "FETCH and EXECUTE must be sent alone and name a cursor or statement that this \
+                     session declared or prepared, because columns are masked for you on this \
+                     resource";
+        Err(Refusal::unjudgeable("unknown_source", ClientText::fixed(words)))
+    }
+}
+
+/// What `predicates` says of the masks of a stored column. Unless the rule says more, none: answers
+/// about a hidden value are a way to guess it (R5).
+fn allowed_predicates(plan: &MaskPlan, catalog: &Catalog, id: ColumnId) -> sql::Predicates {
+    let named = catalog.column(id).and_then(|(relation, column)| {
+        plan.predicates(&relation.schema, &relation.name, &column.name)
+    });
+    match named {
+        Some(Predicates::Allow) => sql::Predicates::Allow,
+        Some(Predicates::Equality) => sql::Predicates::Equality,
+        Some(Predicates::Refuse) | None => sql::Predicates::Refuse,
+    }
+}
+
+fn ends_transaction(statement: &Statement) -> bool {
+    matches!(
+        &statement.kind,
+        StatementKind::Transaction(
+            TransactionKind::Commit { .. } | TransactionKind::Rollback { .. }
+        )
+    )
+}
+
+fn no_catalog() -> Refusal {
+    let words = ClientText::fixed("the catalog of this database could not be read");
+    Refusal::unjudgeable("catalog", words)
+}
+
+fn uncommitted() -> Refusal {
+    let words = "this transaction changed definitions that masks depend on; \
+                 commit or roll back before the next statement";
+    Refusal::unjudgeable("uncommitted_ddl", ClientText::fixed(words))
+}

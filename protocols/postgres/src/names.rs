@@ -1,0 +1,116 @@
+//! Prepared statements, portals and cursors of one session, by name.
+//!
+//! PostgreSQL keeps one name space for statements (`Parse` and `PREPARE`) and one for portals (`Bind`
+//! and `DECLARE`), and so does this. What is asked for but not yet confirmed is kept apart: until the
+//! server confirms, an earlier statement of the same name may still be the one that runs.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+
+use model::OperationId;
+use model::limit::{PORTALS_MAX, PREPARED_STATEMENTS_MAX};
+
+use crate::judge::Judged;
+use crate::message::FieldDescription;
+
+/// A prepared statement.
+pub(crate) struct Prepared {
+    /// What its text does. For SQL PREPARE this is the inner statement's.
+    pub judged: Arc<Judged>,
+    /// Which statement of the text.
+    pub index: Option<usize>,
+    /// Types of its parameters as the client gave them.
+    pub parameter_types: Vec<u32>,
+    /// What the server says it returns; empty for nothing.
+    pub fields: OnceLock<Arc<[FieldDescription]>>,
+}
+
+/// A portal or cursor.
+pub(crate) struct Portal {
+    /// What it runs.
+    pub prepared: Arc<Prepared>,
+    /// Result formats as bound.
+    pub formats: Vec<i16>,
+    /// The operation that passed the gate for it.
+    pub gate: OperationId,
+    /// It outlives its transaction.
+    pub hold: bool,
+}
+
+/// Names to what they mean.
+pub(crate) struct Names<T> {
+    known: HashMap<Vec<u8>, Arc<T>>,
+    asked: Vec<(Vec<u8>, Arc<T>)>,
+    most: usize,
+}
+
+impl<T> Names<T> {
+    fn new(most: usize) -> Self {
+        Self { known: HashMap::new(), asked: Vec::new(), most }
+    }
+
+    /// What `name` means to the next message: what was asked for last, else what is known.
+    pub fn find(&self, name: &[u8]) -> Option<&Arc<T>> {
+        let asked = self.asked.iter().rev().find(|(asked, _)| asked == name);
+        asked.map(|(_, value)| value).or_else(|| self.known.get(name))
+    }
+
+    /// No more names fit.
+    pub fn is_full(&self) -> bool {
+        self.known.len().saturating_add(self.asked.len()) >= self.most
+    }
+
+    /// Asks for a name.
+    pub fn ask(&mut self, name: &[u8], value: Arc<T>) {
+        self.asked.push((name.to_vec(), value));
+    }
+
+    /// The server confirmed the oldest one asked for under this name. Returns what it replaces.
+    pub fn confirm(&mut self, name: &[u8]) -> Option<Arc<T>> {
+        let at = self.asked.iter().position(|(asked, _)| asked == name)?;
+        let (name, value) = self.asked.remove(at);
+        self.known.insert(name, value)
+    }
+
+    /// The oldest one asked for under this name will not come to be.
+    pub fn unasked(&mut self, name: &[u8]) -> Option<Arc<T>> {
+        let at = self.asked.iter().position(|(asked, _)| asked == name)?;
+        Some(self.asked.remove(at).1)
+    }
+
+    /// The name is gone.
+    pub fn remove(&mut self, name: &[u8]) -> Option<Arc<T>> {
+        self.known.remove(name)
+    }
+
+    /// Keeps only what `keep` says; returns the rest.
+    pub fn retain(&mut self, keep: impl Fn(&T) -> bool) -> Vec<Arc<T>> {
+        let mut gone = Vec::new();
+        self.known.retain(|_, value| {
+            let keeps = keep(value);
+            if !keeps {
+                gone.push(Arc::clone(value));
+            }
+            keeps
+        });
+        gone
+    }
+
+    /// Puts in a name that is known already.
+    pub fn insert(&mut self, name: &[u8], value: Arc<T>) -> Option<Arc<T>> {
+        if self.known.len() >= self.most && !self.known.contains_key(name) {
+            return Some(value);
+        }
+        self.known.insert(name.to_vec(), value)
+    }
+}
+
+/// Prepared statements.
+pub(crate) fn statements() -> Names<Prepared> {
+    Names::new(PREPARED_STATEMENTS_MAX)
+}
+
+/// Portals and cursors.
+pub(crate) fn portals() -> Names<Portal> {
+    Names::new(PORTALS_MAX)
+}

@@ -1,0 +1,461 @@
+//! An open session: what both directions share.
+//!
+//! Client messages are taken up one operation at a time: the next is looked at when the one before
+//! was released or refused, and, while a rule may still stop a reply, when that reply is settled. So
+//! nothing is ever sent that an earlier decision would have prevented (R2, R3).
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use engine::{Connected, Fault, Input, Limits, MaskPlan, Outbox, Permit, Refusal, Setup};
+use model::limit::SEND_BUFFER_BYTES_MAX;
+use model::{ClientText, OperationId, Side};
+
+use crate::conversation::cancel_errand;
+use crate::judge::{Cache, Environment, Judged};
+use crate::login::BackendKey;
+use crate::message::{Frame, Inbox, Report, Severity};
+use crate::names::{Names, Portal, Prepared, portals, statements};
+use crate::refusal;
+use crate::replies::{Expected, Inflow};
+use crate::startup::Start;
+use crate::survey::Snapshot;
+
+/// An open session.
+pub(crate) struct Ready {
+    pub cache: Arc<Cache>,
+    pub setup: Setup,
+    pub connected: Connected,
+    pub options: ResourceOptions,
+    pub masks: Arc<MaskPlan>,
+    pub settings: Settings,
+    pub key: BackendKey,
+
+    pub inbox: Inbox,
+    pub frames: VecDeque<Incoming>,
+    pub frames_bytes: usize,
+    pub discard_bytes: usize,
+    pub skip_to_sync: bool,
+    pub undecided: Option<Undecided>,
+    pub settling: Option<Settling>,
+    pub withholding: Option<Withholding>,
+    pub refreshing: bool,
+    pub paused: bool,
+    pub over: bool,
+
+    pub expected: VecDeque<Expected>,
+    pub inflow: Inflow,
+    /// Transaction status of the last `ReadyForQuery`.
+    pub status: u8,
+    /// Something was sent since the last `Sync`.
+    pub dirty: bool,
+    /// The server was asked to flush since something was sent.
+    pub flushed: bool,
+    pub statements: Names<Prepared>,
+    pub portals: Names<Portal>,
+    /// This session changed definitions in the transaction that is open now (R7).
+    pub uncommitted_ddl: bool,
+}
+
+/// What a session starts with.
+pub(crate) struct Opened {
+    pub setup: Setup,
+    pub cache: Arc<Cache>,
+    pub inbox: Inbox,
+    pub masks: Arc<MaskPlan>,
+    pub start: Start,
+    pub connected: Connected,
+    pub snapshot: Arc<Snapshot>,
+    pub parameters: Vec<(String, String)>,
+    pub key: BackendKey,
+    pub status: u8,
+}
+
+/// A client message taken off the wire.
+pub(crate) enum Incoming {
+    Frame(Frame),
+    /// A statement longer than allowed; its bytes are dropped as they come.
+    TooLarge(u8),
+}
+
+/// The operation whose verdict is awaited.
+pub(crate) struct Undecided {
+    pub id: OperationId,
+    pub plan: Plan,
+    /// Where in the text the trouble is, characters from 1.
+    pub position: Option<usize>,
+}
+
+/// What follows when an operation is released.
+pub(crate) enum Plan {
+    Simple(Arc<Judged>),
+    Extended {
+        steps: Vec<crate::replies::Step>,
+        sync: Option<Bytes>,
+    },
+    /// It will be refused; the kind tells how.
+    Refused {
+        simple: bool,
+        sync: Option<Bytes>,
+    },
+}
+
+/// An operation whose reply a rule may still stop. The client's next message waits for it.
+pub(crate) struct Settling {
+    pub id: OperationId,
+    pub tail: Tail,
+    /// Steps that went well before rows came: `1`, `2`.
+    pub acknowledged: Vec<Bytes>,
+}
+
+/// How far the server is with it.
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub(crate) enum Tail {
+    Running,
+    /// Done, and `ReadyForQuery` with this status came.
+    Ready(u8),
+    /// Done, with no `Sync` sent.
+    Unsynced,
+}
+
+/// An operation whose reply must not reach the client.
+pub(crate) struct Withholding {
+    pub id: OperationId,
+    pub refusal: Refusal,
+    pub failed: bool,
+    pub acknowledged: Vec<Bytes>,
+}
+
+/// Session settings that the meaning of a text depends on, as the server reports them.
+pub(crate) struct Settings {
+    pub standard_conforming_strings: bool,
+    pub encoding: Encoding,
+    /// `None`: changed in a way that was not followed.
+    pub search_path: Option<Vec<Arc<str>>>,
+    pub default_search_path: Vec<Arc<str>>,
+    pub role: Arc<str>,
+}
+
+/// How the client's text is encoded.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Encoding {
+    Utf8,
+    /// One byte a character, the lower half ASCII.
+    SingleByte,
+    /// More bytes a character; only ASCII text can be judged.
+    Other,
+}
+
+/// The resource's own settings.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ResourceOptions {
+    /// `server_files: allow`.
+    pub server_files: bool,
+    /// `isolation: shared`.
+    pub shared: bool,
+    /// `roles: […]`.
+    pub roles: Vec<String>,
+}
+
+impl ResourceOptions {
+    fn read(options: &serde_json::Value) -> Self {
+        let word = |key: &str| options.get(key).and_then(serde_json::Value::as_str);
+        let roles = options.get("roles").and_then(serde_json::Value::as_array);
+        Self {
+            server_files: word("server_files") == Some("allow"),
+            shared: word("isolation") == Some("shared"),
+            roles: roles
+                .into_iter()
+                .flatten()
+                .filter_map(|role| role.as_str().map(str::to_owned))
+                .collect(),
+        }
+    }
+}
+
+impl Ready {
+    pub fn new(opened: Opened) -> Self {
+        let search_path = if opened.start.parameters.iter().any(|(name, value)| {
+            name.eq_ignore_ascii_case("search_path") || value.contains("search_path")
+        }) {
+            None
+        } else {
+            Some(opened.snapshot.search_path.clone())
+        };
+        let mut ready = Self {
+            cache: opened.cache,
+            setup: opened.setup,
+            options: ResourceOptions::read(&opened.connected.options),
+            connected: opened.connected,
+            masks: opened.masks,
+            settings: Settings {
+                standard_conforming_strings: true,
+                encoding: Encoding::Utf8,
+                search_path,
+                default_search_path: opened.snapshot.search_path.clone(),
+                role: Arc::clone(&opened.snapshot.role),
+            },
+            key: opened.key,
+            inbox: opened.inbox,
+            frames: VecDeque::new(),
+            frames_bytes: 0,
+            discard_bytes: 0,
+            skip_to_sync: false,
+            undecided: None,
+            settling: None,
+            withholding: None,
+            refreshing: false,
+            paused: false,
+            over: false,
+            expected: VecDeque::new(),
+            inflow: Inflow::default(),
+            status: opened.status,
+            dirty: false,
+            flushed: true,
+            statements: statements(),
+            portals: portals(),
+            uncommitted_ddl: false,
+        };
+        for (name, value) in &opened.parameters {
+            ready.settings.reported(name, value);
+        }
+        ready
+    }
+
+    pub fn handle(&mut self, input: Input<Bytes>, out: &mut Outbox<Bytes>) -> Result<(), Fault> {
+        match input {
+            Input::Data(Side::Client, bytes) => self.inbox.push(&bytes),
+            Input::Data(Side::Upstream, bytes) => self.upstream(bytes, out)?,
+            Input::Released(permit) => self.released(permit, out),
+            Input::Refused(id, refusal) => self.refused(id, &refusal, out),
+            Input::Withheld(id, refusal) => self.withheld(id, refusal, out),
+            Input::Passed(id) => {
+                if self.settling.as_ref().is_some_and(|settling| settling.id == id) {
+                    self.settling = None;
+                }
+            }
+            Input::Held(_, notice) => {
+                let report = Report {
+                    severity: Severity::Notice,
+                    code: "00000",
+                    message: notice.text.as_str(),
+                    detail: None,
+                    hint: None,
+                    position: None,
+                };
+                out.answer(report.to_message());
+            }
+            Input::Rescoped(masks) => self.masks = masks,
+            Input::Refreshed => self.refreshing = false,
+            Input::Cancel => {
+                if !self.expected.is_empty() {
+                    out.cancel(cancel_errand(&self.key));
+                }
+            }
+            Input::Stopped(refusal) => {
+                if !self.expected.is_empty() {
+                    out.cancel(cancel_errand(&self.key));
+                }
+                out.control(Side::Client, refusal::error(&refusal, Severity::Fatal, None));
+                self.over = true;
+                out.close();
+            }
+            Input::Closed(side) => self.closed(side, out),
+            Input::TlsStarted(..)
+            | Input::Identified { .. }
+            | Input::Unidentified(_)
+            | Input::Connected(_)
+            | Input::Unreachable(_) => {}
+        }
+        self.resume(out)
+    }
+
+    fn closed(&mut self, side: Side, out: &mut Outbox<Bytes>) {
+        match side {
+            Side::Client if !self.expected.is_empty() => out.cancel(cancel_errand(&self.key)),
+            Side::Client => {}
+            Side::Upstream if self.over => {}
+            Side::Upstream => {
+                let words = ClientText::fixed("the server closed the connection");
+                let refusal = Refusal::unjudgeable("upstream_down", words);
+                out.control(Side::Client, refusal::error(&refusal, Severity::Fatal, None));
+            }
+        }
+        self.over = true;
+    }
+
+    /// Takes up client messages as far as decisions allow.
+    pub fn resume(&mut self, out: &mut Outbox<Bytes>) -> Result<(), Fault> {
+        loop {
+            self.split(out)?;
+            if self.over || self.is_blocked() || self.frames.is_empty() {
+                break;
+            }
+            if !self.step(out)? {
+                break;
+            }
+        }
+        self.bound(out);
+        Ok(())
+    }
+
+    fn is_blocked(&self) -> bool {
+        self.undecided.is_some()
+            || self.settling.is_some()
+            || self.withholding.is_some()
+            || self.refreshing
+    }
+
+    /// Takes whole messages off what arrived.
+    fn split(&mut self, out: &mut Outbox<Bytes>) -> Result<(), Fault> {
+        loop {
+            if self.discard_bytes > 0 {
+                let dropped = self.inbox.take(self.discard_bytes).len();
+                self.discard_bytes = self.discard_bytes.saturating_sub(dropped);
+                if self.discard_bytes > 0 {
+                    return Ok(());
+                }
+            }
+            let Limits { statement_bytes_max } = self.setup.limits;
+            let most = model::limit::CLIENT_MESSAGE_BYTES_MAX.max(statement_bytes_max);
+            let (tag, length) =
+                match crate::message::header(self.inbox.peek(), usize::MAX, Side::Client) {
+                    Ok(Some(found)) => found,
+                    Ok(None) => return Ok(()),
+                    Err(fault) => return Err(self.violation(fault, out)),
+                };
+            if matches!(tag, b'Q' | b'P') && length > statement_bytes_max {
+                self.discard_bytes = length;
+                self.frames.push_back(Incoming::TooLarge(tag));
+                continue;
+            }
+            if length > most {
+                let fault = Fault::client("message longer than allowed");
+                return Err(self.violation(fault, out));
+            }
+            if self.inbox.len() < length {
+                return Ok(());
+            }
+            let bytes = self.inbox.take(length);
+            self.frames_bytes = self.frames_bytes.saturating_add(length);
+            self.frames.push_back(Incoming::Frame(Frame { tag, bytes }));
+        }
+    }
+
+    /// Reads no more from a client that is far ahead of its decisions (P8).
+    fn bound(&mut self, out: &mut Outbox<Bytes>) {
+        let waiting = self.frames_bytes.saturating_add(self.inbox.len());
+        let over = waiting > SEND_BUFFER_BYTES_MAX && !self.frames.is_empty();
+        if over != self.paused {
+            self.paused = over;
+            if over {
+                out.pause(Side::Client);
+            } else {
+                out.resume(Side::Client);
+            }
+        }
+    }
+
+    pub fn pop_frame(&mut self) -> Option<Incoming> {
+        let frame = self.frames.pop_front()?;
+        if let Incoming::Frame(frame) = &frame {
+            self.frames_bytes = self.frames_bytes.saturating_sub(frame.bytes.len());
+        }
+        Some(frame)
+    }
+
+    /// Tells the client how it broke the protocol, then ends the connection.
+    pub fn violation(&mut self, fault: Fault, out: &mut Outbox<Bytes>) -> Fault {
+        let report = Report {
+            severity: Severity::Fatal,
+            code: "08P01",
+            message: fault.what,
+            detail: None,
+            hint: None,
+            position: None,
+        };
+        out.control(Side::Client, report.to_message());
+        self.over = true;
+        fault
+    }
+
+    // ---- judging -------------------------------------------------------------------------------
+
+    pub fn snapshot(&self) -> Option<Arc<Snapshot>> {
+        self.connected.snapshots.current()?.downcast::<Snapshot>().ok()
+    }
+
+    pub fn environment(&self) -> Environment {
+        Environment {
+            standard_conforming_strings: self.settings.standard_conforming_strings,
+            search_path: self.settings.search_path.clone(),
+            role: Arc::clone(&self.settings.role),
+        }
+    }
+
+    /// Sends to the server outside any operation.
+    pub fn control(&mut self, unit: Bytes, out: &mut Outbox<Bytes>) {
+        out.control(Side::Upstream, unit);
+        self.dirty = true;
+        self.flushed = false;
+    }
+
+    /// Has the server send what it holds back, once, so that waiting for it ends.
+    pub fn flush(&mut self, out: &mut Outbox<Bytes>) {
+        if !self.flushed && !self.expected.is_empty() {
+            out.control(Side::Upstream, crate::message::message(b'H', |_: &mut BytesMut| {}));
+            self.flushed = true;
+        }
+    }
+
+    fn released(&mut self, permit: Arc<Permit>, out: &mut Outbox<Bytes>) {
+        let Some(undecided) = self.undecided.take() else { return };
+        debug_assert_eq!(undecided.id, permit.operation(), "one operation is asked at a time");
+        let pending = permit.is_pending();
+        self.sent(undecided.plan, &permit);
+        if pending {
+            self.settling = Some(Settling {
+                id: permit.operation(),
+                tail: Tail::Running,
+                acknowledged: Vec::new(),
+            });
+            if self.dirty {
+                self.flush(out);
+            }
+        }
+    }
+}
+
+impl Settings {
+    /// The server reported a setting.
+    pub fn reported(&mut self, name: &str, value: &str) {
+        match name {
+            "standard_conforming_strings" => self.standard_conforming_strings = value == "on",
+            "client_encoding" => self.encoding = Encoding::of(value),
+            _ => {}
+        }
+    }
+}
+
+impl Encoding {
+    /// By PostgreSQL's name for it (PostgreSQL 17, table 23.3).
+    fn of(name: &str) -> Self {
+        match name {
+            "UTF8" | "UNICODE" => Self::Utf8,
+            "SQL_ASCII" | "KOI8R" | "KOI8U" => Self::SingleByte,
+            other
+                if other.starts_with("LATIN")
+                    || other.starts_with("ISO_8859")
+                    || other.starts_with("WIN")
+                        && other != "WIN949"
+                        && other != "WIN936"
+                        && other != "WIN932"
+                        && other != "WIN950" =>
+            {
+                Self::SingleByte
+            }
+            _ => Self::Other,
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! A refusal in PostgreSQL's words.
+
+use bytes::Bytes;
+use engine::Refusal;
+
+use crate::message::{Report, Severity};
+
+/// SQLSTATE of a refusal (PostgreSQL 17, appendix A).
+pub fn sqlstate(reason: &str) -> &'static str {
+    match reason {
+        "unparsable" => "42601",
+        "too_large" | "too_deep" => "54000",
+        "encoding" => "22021",
+        "cancelled" => "57014",
+        "not_recorded" => "58030",
+        "unsupported" => "0A000",
+        "unknown_statement" => "26000",
+        "unknown_portal" => "34000",
+        "unknown_token" | "expired_token" | "revoked_token" | "clear_text" => "28P01",
+        "no_access" | "unknown_resource" => "28000",
+        "too_many_sessions" => "53300",
+        "upstream_down" | "upstream_tls" | "upstream_timeout" | "upstream_error" | "credential"
+        | "catalog" => "08001",
+        "killed" | "revoked" | "token_expired" | "shutting_down" => "57P01",
+        _ => "42501",
+    }
+}
+
+/// `ErrorResponse` that says a refusal.
+pub fn error(refusal: &Refusal, severity: Severity, position: Option<usize>) -> Bytes {
+    let reason = refusal.reason();
+    let rules: Vec<&str> = refusal.rules().iter().map(AsRef::as_ref).collect();
+    let detail = if rules.is_empty() {
+        format!("narrows: {reason}")
+    } else {
+        format!("narrows: {reason}, rule {}", rules.join(", "))
+    };
+    Report {
+        severity,
+        code: sqlstate(reason),
+        message: refusal.message().as_str(),
+        detail: Some(detail),
+        hint: None,
+        position,
+    }
+    .to_message()
+}

@@ -1,0 +1,162 @@
+//! The columns of a reply: where each is stored, how each is masked, and whether the server
+//! describes what was judged (R7).
+
+use std::sync::Arc;
+
+use engine::{MaskKind, MaskPlan, Refusal};
+use model::{ClientText, Column, Origin};
+use sql::{Catalog, ColumnId, OutputColumn, Statement};
+
+use crate::judge::MaskedColumns;
+use crate::message::FieldDescription;
+
+/// How the reply of one statement is treated.
+pub struct Shape {
+    /// The mask of each column.
+    pub kinds: Vec<Option<MaskKind>>,
+    /// Labels and origins, for the record and for rules.
+    pub columns: Arc<[Column]>,
+}
+
+/// What shapes are made from.
+pub struct Shaping<'a> {
+    /// The snapshot.
+    pub catalog: &'a Catalog,
+    /// Masks of the operation's permit.
+    pub plan: &'a MaskPlan,
+    /// Stored columns they hide.
+    pub masked: &'a MaskedColumns,
+    /// The principal has masks here, so what cannot be traced is refused (R1).
+    pub strict: bool,
+}
+
+impl Shaping<'_> {
+    /// The shape of a reply described by the server.
+    ///
+    /// # Errors
+    /// For a principal with masks: the server describes other columns than were judged.
+    pub fn described(
+        &self,
+        statement: Option<&Statement>,
+        fields: &[FieldDescription],
+    ) -> Result<Shape, Refusal> {
+        let outputs = statement.and_then(|statement| statement.outputs.columns.as_deref());
+        if self.strict {
+            check(outputs, fields)?;
+        }
+        let mut kinds = Vec::with_capacity(fields.len());
+        let mut columns = Vec::with_capacity(fields.len());
+        for (index, field) in fields.iter().enumerate() {
+            let stored = (field.relation != 0)
+                .then_some(ColumnId { relation: field.relation, attnum: field.attnum });
+            let output = outputs.and_then(|outputs| outputs.get(index));
+            let label = String::from_utf8_lossy(&field.label);
+            let (kind, column) = self.column(&label, stored, output);
+            kinds.push(kind);
+            columns.push(column);
+        }
+        Ok(Shape { kinds, columns: columns.into() })
+    }
+
+    /// The shape of COPY TO, whose columns the server does not describe.
+    ///
+    /// # Errors
+    /// For a principal with masks: the columns could not be traced.
+    pub fn copied(&self, outputs: Option<&[OutputColumn]>, count: usize) -> Result<Shape, Refusal> {
+        let outputs = match outputs {
+            Some(outputs) if outputs.len() == count => outputs,
+            _ if self.strict => return Err(untraceable("the columns of this COPY")),
+            _ => &[],
+        };
+        let mut kinds = Vec::with_capacity(count);
+        let mut columns = Vec::with_capacity(count);
+        for index in 0..count {
+            let output = outputs.get(index);
+            if self.strict && output.is_none_or(|output| output.unknown) {
+                return Err(untraceable("a column of this COPY"));
+            }
+            let label = output.and_then(|output| output.name.as_deref()).unwrap_or("?column?");
+            let (kind, column) = self.column(label, None, output);
+            kinds.push(kind);
+            columns.push(column);
+        }
+        Ok(Shape { kinds, columns: columns.into() })
+    }
+
+    fn column(
+        &self,
+        label: &str,
+        stored: Option<ColumnId>,
+        output: Option<&OutputColumn>,
+    ) -> (Option<MaskKind>, Column) {
+        let deps = output.into_iter().flat_map(|output| output.deps.iter().copied()).chain(stored);
+        let mut kind = self.plan.label(label);
+        let mut origins: Vec<Origin> = Vec::new();
+        for id in deps {
+            kind = strictest(kind, self.masked.get(&id).copied());
+            let Some((relation, column)) = self.catalog.column(id) else { continue };
+            let origin = Origin {
+                schema: Arc::clone(&relation.schema),
+                table: Arc::clone(&relation.name),
+                column: Arc::clone(&column.name),
+            };
+            if !origins.contains(&origin) {
+                origins.push(origin);
+            }
+        }
+        let mask = kind.map(|kind| Arc::from(kind.as_str()));
+        (kind, Column { label: label.into(), origins, mask })
+    }
+}
+
+fn strictest(a: Option<MaskKind>, b: Option<MaskKind>) -> Option<MaskKind> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (one, other) => one.or(other),
+    }
+}
+
+/// Origins are decided before sending; what the server describes must agree (R7).
+fn check(outputs: Option<&[OutputColumn]>, fields: &[FieldDescription]) -> Result<(), Refusal> {
+    let Some(outputs) = outputs else {
+        return if fields.is_empty() {
+            Ok(())
+        } else {
+            Err(untraceable("the columns of this reply"))
+        };
+    };
+    if outputs.len() != fields.len() {
+        return Err(changed());
+    }
+    for (output, field) in outputs.iter().zip(fields) {
+        if output.unknown {
+            let label = String::from_utf8_lossy(&field.label).into_owned();
+            return Err(untraceable(&format!("column \"{label}\"")));
+        }
+        let stored = ColumnId { relation: field.relation, attnum: field.attnum };
+        if field.relation != 0 && field.attnum > 0 && !output.deps.contains(&stored) {
+            return Err(changed());
+        }
+    }
+    Ok(())
+}
+
+fn untraceable(what: &str) -> Refusal {
+    Refusal::unjudgeable(
+        "untraceable",
+        ClientText::composed(format!(
+            "{what} cannot be traced to stored columns, and columns are masked for you on this \
+             resource; select the stored columns themselves"
+        )),
+    )
+}
+
+fn changed() -> Refusal {
+    Refusal::unjudgeable(
+        "catalog_changed",
+        ClientText::fixed(
+            "the server describes other columns than the statement was judged by; \
+             a table or view changed just now: repeat the statement",
+        ),
+    )
+}
