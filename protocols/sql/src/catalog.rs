@@ -3,10 +3,12 @@
 //! Plain data, read by somebody else on a connection of their own. A snapshot never changes; a new
 //! version is a new value.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
+
+use crate::view::Lineage;
 
 /// Object identifiers below this one belong to PostgreSQL itself (`FirstNormalObjectId` in
 /// PostgreSQL's `access/transam.h`).
@@ -154,6 +156,9 @@ pub struct Function {
     /// `proargnames`, empty strings for arguments without one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub arg_names: Vec<Arc<str>>,
+    /// Names of its OUT and TABLE columns (`proargnames` where `proargmodes` is `o`, `b` or `t`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub out_names: Vec<Arc<str>>,
     /// It returns a set of rows.
     #[serde(default)]
     pub returns_set: bool,
@@ -164,6 +169,17 @@ pub struct Function {
     /// functions, so `language` says nothing about what it can do.
     #[serde(default)]
     pub aggregate: bool,
+}
+
+impl Function {
+    /// It returns one value of a type that has no columns, as far as the type's number tells.
+    pub(crate) fn returns_scalar(&self) -> bool {
+        /// `pg_type.oid` of `record`, in `pg_type.dat`.
+        const RECORD: u32 = 2249;
+        self.out_names.is_empty()
+            && (1..FIRST_NORMAL_OID).contains(&self.return_type)
+            && self.return_type != RECORD
+    }
 }
 
 /// An operator that does not ship with PostgreSQL (`pg_operator`, `oid >= 16384`).
@@ -186,12 +202,11 @@ pub struct CatalogData {
     /// out: a name in `pg_catalog` or `information_schema` that is not here is taken to exist.
     #[serde(default)]
     pub relations: Vec<Relation>,
-    /// Every function that does not ship with PostgreSQL, and those of PostgreSQL that are not
-    /// immutable. A name that is not here is taken for a function of PostgreSQL only if
-    /// `builtin_functions` names it, or if that list is empty.
+    /// Every function that does not ship with PostgreSQL; those of PostgreSQL may be here too.
     #[serde(default)]
     pub functions: Vec<Function>,
-    /// Names of all functions that ship with PostgreSQL; empty when the reader did not look.
+    /// Names of all functions that ship with this server. Empty: the list built in, that of
+    /// PostgreSQL 15 and the additions up to 18.
     #[serde(default)]
     pub builtin_functions: Vec<Arc<str>>,
     /// Operators that do not ship with PostgreSQL.
@@ -209,9 +224,12 @@ pub struct Catalog {
     by_oid: HashMap<u32, usize>,
     by_name: HashMap<Arc<str>, Vec<usize>>,
     functions_by_name: HashMap<Arc<str>, Vec<usize>>,
+    functions_by_oid: HashMap<u32, usize>,
     operators_by_name: HashMap<Arc<str>, Vec<u32>>,
     children: HashMap<u32, Vec<u32>>,
-    builtin_functions: std::collections::HashSet<Arc<str>>,
+    builtin_functions: HashSet<Arc<str>>,
+    /// What each relation's definition says, found out when first needed.
+    lineage: Vec<OnceLock<Arc<Lineage>>>,
 }
 
 impl From<CatalogData> for Catalog {
@@ -246,6 +264,9 @@ impl Catalog {
             let name = Arc::clone(&operator.name);
             catalog.operators_by_name.entry(name).or_default().push(operator.function);
         }
+        catalog.functions_by_oid =
+            data.functions.iter().enumerate().map(|(at, f)| (f.oid, at)).collect();
+        catalog.lineage = data.relations.iter().map(|_| OnceLock::new()).collect();
         catalog.builtin_functions = data.builtin_functions.iter().cloned().collect();
         catalog.data = data;
         catalog
@@ -354,7 +375,12 @@ impl Catalog {
     /// The function with this `pg_proc.oid`.
     #[must_use]
     pub fn function(&self, oid: u32) -> Option<&Function> {
-        self.data.functions.iter().find(|function| function.oid == oid)
+        self.functions_by_oid.get(&oid).and_then(|index| self.data.functions.get(*index))
+    }
+
+    /// Where the lineage of a relation is kept once it is known.
+    pub(crate) fn lineage(&self, oid: u32) -> Option<&OnceLock<Arc<Lineage>>> {
+        self.by_oid.get(&oid).and_then(|index| self.lineage.get(*index))
     }
 
     /// Functions behind the operators called `name` that do not ship with PostgreSQL.
@@ -366,7 +392,11 @@ impl Catalog {
     /// Whether PostgreSQL itself ships a function called `name`, as far as the snapshot says.
     #[must_use]
     pub fn ships_function(&self, name: &str) -> bool {
-        self.builtin_functions.is_empty() || self.builtin_functions.contains(name)
+        if self.builtin_functions.is_empty() {
+            crate::known::ships(name)
+        } else {
+            self.builtin_functions.contains(name)
+        }
     }
 }
 

@@ -1,23 +1,49 @@
 //! Whether a statement could tell a principal what a mask hides (R1, R5).
+//!
+//! A statement says, for every stored column it names, in which places the column's value or an
+//! answer about it goes. A masked column may go to an output column, where the gateway masks it; it
+//! may be tested for NULL and counted; it may be compared for equality as far as its mask allows.
+//! Anything else is refused, with a reason from [`REASONS`].
 
 use std::collections::{HashMap, HashSet};
 
-use crate::catalog::{Catalog, ColumnId};
-use crate::statement::Statement;
+use crate::catalog::{Catalog, ColumnId, Relation, SearchPath};
+use crate::stack;
+use crate::statement::{Opaque, Place, Statement, Use};
+use crate::view;
+use crate::walk::{Context, Walk};
 
 /// Yes/no answers about a masked column that its mask allows (R5).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Predicates {
-    /// All.
+    /// All: ranges, patterns, order, groups and expressions too.
     Allow,
-    /// `=` and IN against client values, and joins with columns that are masked too.
+    /// `=` and IN against client values, and joins with columns that are masked too. A join with
+    /// a column in clear text would read the masked one off it.
     Equality,
     /// None.
     Refuse,
 }
 
-/// Every reason a statement can be refused with.
-pub const REASONS: &[&str] = &[];
+/// Every reason a statement can be refused with, and what it means.
+pub const REASONS: &[(&str, &str)] = &[
+    ("dynamic_query", "it runs SQL that is not in it"),
+    ("expression", "a masked column is inside an expression that could fail on its value"),
+    ("from_function", "a masked column is the argument of a function in FROM"),
+    ("installs_code", "it puts code into the database that would run later, untraced"),
+    ("large_object", "large objects hold bytes no mask is known for"),
+    ("moved", "a masked column would be copied to where no mask follows"),
+    ("opaque_function", "it calls a function whose body cannot be looked into"),
+    ("opaque_view", "it reads a view column whose definition cannot be looked into"),
+    ("predicate", "a masked column would decide which rows there are, or in which order"),
+    ("raw_storage", "it reads storage that holds other tables' values"),
+    ("redefined", "it changes the definition of a masked column or of its table"),
+    ("replication", "it reads the stream of all changes"),
+    ("server_file", "it reads or writes files or programs of the server"),
+    ("statistics", "it reads statistics, which are samples of stored values"),
+    ("unknown_object", "it names something the catalog snapshot does not have"),
+    ("unknown_statement", "it is of a kind this gateway does not know"),
+];
 
 /// A statement was not proved harmless.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -34,11 +60,110 @@ pub struct Untraceable {
 /// [`Untraceable`] when a masked value, or an answer about one that `predicates` does not allow,
 /// could reach the principal other than through an output column that is traced to it.
 pub fn exposure(
-    _statement: &Statement,
-    _masked: &dyn Fn(ColumnId) -> bool,
-    _predicates: &dyn Fn(ColumnId) -> Predicates,
+    statement: &Statement,
+    masked: &dyn Fn(ColumnId) -> bool,
+    predicates: &dyn Fn(ColumnId) -> Predicates,
 ) -> Result<(), Untraceable> {
-    Err(Untraceable { reason: "unknown_object", message: "not traced yet".into() })
+    if let Some(opaque) = statement.opaque.first() {
+        return Err(untraceable(opaque));
+    }
+    for used in &statement.uses {
+        if masked(used.column)
+            && let Some(reason) = refused(used, masked, predicates)
+        {
+            return Err(Untraceable { reason, message: message(used, reason) });
+        }
+    }
+    let columns = statement.outputs.columns.iter().flatten();
+    if let Some(column) = columns.chain(&statement.outputs.every).find(|column| column.unknown) {
+        let name = column.name.as_deref().unwrap_or("a result column");
+        return Err(Untraceable {
+            reason: "unknown_object",
+            message: format!(
+                "what {name} is made of cannot be told; name the columns of known tables"
+            ),
+        });
+    }
+    Ok(())
+}
+
+fn refused(
+    used: &Use,
+    masked: &dyn Fn(ColumnId) -> bool,
+    predicates: &dyn Fn(ColumnId) -> Predicates,
+) -> Option<&'static str> {
+    let allowed = || predicates(used.column);
+    match &used.place {
+        Place::Equality => (allowed() == Predicates::Refuse).then_some("predicate"),
+        Place::EquiJoin(other) => match allowed() {
+            Predicates::Allow => None,
+            Predicates::Equality => {
+                let alike = masked(*other) && predicates(*other) != Predicates::Refuse;
+                (!alike).then_some("predicate")
+            }
+            Predicates::Refuse => Some("predicate"),
+        },
+        Place::Predicate(_) => (allowed() != Predicates::Allow).then_some("predicate"),
+        Place::Expression(_) => (allowed() != Predicates::Allow).then_some("expression"),
+        Place::FromFunction(_) => Some("from_function"),
+        Place::Moved(_) => Some("moved"),
+        Place::Redefined(_) => Some("redefined"),
+    }
+}
+
+fn untraceable(opaque: &Opaque) -> Untraceable {
+    let object = &opaque.object;
+    let message = match opaque.reason {
+        "dynamic_query" => {
+            format!("{object} runs SQL that cannot be traced; send the statement itself instead")
+        }
+        "installs_code" => {
+            format!("{object} would install code that runs untraced; ask an administrator to do it")
+        }
+        "large_object" => format!("{object} reaches large objects, for which no mask is known"),
+        "opaque_function" => format!(
+            "what the function {object} reads cannot be traced; query the tables directly, or have \
+             it rewritten in SQL"
+        ),
+        "opaque_view" => format!(
+            "what the view column {object} is made of cannot be traced; query its tables directly"
+        ),
+        "statistics" => format!("{object} holds samples of stored values, masked ones too"),
+        "unknown_object" => format!(
+            "{object} is not in the catalog as this gateway knows it; commit its definition first, \
+             or check its name"
+        ),
+        _ => format!("{object} cannot be traced for someone from whom columns are masked"),
+    };
+    Untraceable { reason: opaque.reason, message }
+}
+
+fn message(used: &Use, reason: &str) -> String {
+    let name = &used.name;
+    match &used.place {
+        Place::Equality => format!("{name} is masked and may not be compared; leave it out"),
+        Place::EquiJoin(_) => format!(
+            "{name} is masked and may be joined only with columns that are masked too; join by \
+             another key"
+        ),
+        Place::Predicate(clause) => format!(
+            "{name} is masked and may not be used in {clause}{}; use other columns",
+            if reason == "predicate" { " this way" } else { "" }
+        ),
+        Place::Expression(operation) => format!(
+            "{name} is masked and may not be an operand of {operation}; select the column itself"
+        ),
+        Place::FromFunction(function) => format!(
+            "{name} is masked and may not be an argument of {function} in FROM; select the column \
+             itself"
+        ),
+        Place::Moved(to) => {
+            format!("{name} is masked and may not be copied ({to}); leave the column out")
+        }
+        Place::Redefined(command) => {
+            format!("{command} concerns {name}, which is masked; ask an administrator to do it")
+        }
+    }
 }
 
 /// Every stored column that is masked, with the strictest (smallest) of its masks: those `kind`
@@ -48,12 +173,35 @@ pub fn masked_kinds<K: Ord + Copy>(
     catalog: &Catalog,
     kind: impl Fn(&str, &str, &str) -> Option<K>,
 ) -> HashMap<ColumnId, K> {
-    catalog
+    let mut masks: HashMap<ColumnId, K> = catalog
         .all_columns()
         .filter_map(|(id, relation, column)| {
             Some((id, kind(&relation.schema, &relation.name, &column.name)?))
         })
-        .collect()
+        .collect();
+    if masks.is_empty() {
+        return masks;
+    }
+    let edges = derivations(catalog);
+    // Each round carries masks one step further; trees and views are not deeper than this.
+    for _ in 0..=Walk::NESTING {
+        let mut changed = false;
+        for (from, to) in &edges {
+            let Some(kind) = masks.get(from).copied() else { continue };
+            let known = masks.entry(*to).or_insert_with(|| {
+                changed = true;
+                kind
+            });
+            if kind < *known {
+                *known = kind;
+                changed = true;
+            }
+        }
+        if !changed {
+            break;
+        }
+    }
+    masks
 }
 
 /// The same as [`masked_kinds`], for callers that only want to know which.
@@ -64,4 +212,61 @@ pub fn masked_columns(
     masked_kinds(catalog, |schema, table, column| is_masked(schema, table, column).then_some(()))
         .into_keys()
         .collect()
+}
+
+/// Pairs of columns: the value of the second can depend on the first.
+fn derivations(catalog: &Catalog) -> Vec<(ColumnId, ColumnId)> {
+    let path = SearchPath::Known(Vec::new());
+    let context = Context { catalog, path: &path, used: 0, nesting: 0 };
+    let mut edges = Vec::new();
+    for relation in catalog.relations() {
+        for parent in relation.parents.iter().filter_map(|oid| catalog.relation(*oid)) {
+            for column in relation.columns.iter().filter(|column| !column.dropped) {
+                if let Some(same) = parent.column(&column.name) {
+                    let below = ColumnId { relation: relation.oid, attnum: column.attnum };
+                    let above = ColumnId { relation: parent.oid, attnum: same.attnum };
+                    edges.push((below, above));
+                    edges.push((above, below));
+                }
+            }
+        }
+        if let Some(lineage) = view::lineage(context, relation) {
+            for (place, column) in relation.columns.iter().enumerate() {
+                let to = ColumnId { relation: relation.oid, attnum: column.attnum };
+                let under = lineage.table.at(place);
+                edges.extend(under.iter().flat_map(|val| val.deps.iter()).map(|from| (from, to)));
+            }
+        }
+        generated(context, relation, &mut edges);
+    }
+    edges
+}
+
+fn generated(context: Context<'_>, relation: &Relation, edges: &mut Vec<(ColumnId, ColumnId)>) {
+    for column in &relation.columns {
+        let Some(expression) = &column.generated else { continue };
+        let to = ColumnId { relation: relation.oid, attnum: column.attnum };
+        let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+        let text = format!(
+            "SELECT {expression} FROM {}.{}",
+            quoted(&relation.schema),
+            quoted(&relation.name)
+        );
+        let deps = stack::with_tree(&text, true, 0, |tree, used| {
+            let mut walk = Walk::new(Context { used, ..context }, Walk::BUDGET);
+            let node = tree.stmts.first()?.stmt.as_deref()?;
+            let val = walk.query(node, None, &None).whole();
+            (!val.unknown).then_some(val.deps)
+        });
+        match deps.ok().flatten() {
+            Some(deps) => edges.extend(deps.iter().map(|from| (from, to))),
+            // What cannot be told depends on everything beside it.
+            None => edges.extend(
+                relation
+                    .columns
+                    .iter()
+                    .map(|other| (ColumnId { relation: relation.oid, attnum: other.attnum }, to)),
+            ),
+        }
+    }
 }

@@ -15,17 +15,38 @@
 
 #![deny(missing_docs)]
 
+mod call;
 pub mod catalog;
+mod define;
+mod depth;
 pub mod exposure;
+mod expression;
+mod from;
+mod fuzzing;
+mod known;
+mod modify;
 pub mod parse;
+mod query;
+mod record;
+mod rows;
+mod sample;
+mod scope;
+mod stack;
 pub mod statement;
+mod tree;
+mod utility;
+mod value;
+mod view;
+mod walk;
 
 pub use catalog::{
     Catalog, CatalogData, ColumnId, Function, Operator, Relation, RelationKind, SearchPath,
     StoredColumn,
 };
 pub use exposure::{Predicates, Untraceable, exposure, masked_columns, masked_kinds};
+pub use fuzzing::fuzz;
 pub use parse::{Options, Unparsable, analyse};
+pub use sample::sample;
 pub use statement::{
     CopyDetails, CopyTarget, Facts, Guess, Opaque, Operand, OutputColumn, Outputs, Place,
     Statement, StatementKind, Statements, TransactionKind, Use,

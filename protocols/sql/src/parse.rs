@@ -1,7 +1,12 @@
 //! Text to statements.
 
 use crate::catalog::{Catalog, SearchPath};
-use crate::statement::Statements;
+use crate::record;
+use crate::stack;
+use crate::statement::{Statement, Statements};
+use crate::tree::inner;
+use crate::utility;
+use crate::walk::{Context, Walk};
 
 /// What, besides the text and the catalog, decides what a statement means.
 #[derive(Clone, Copy, Debug)]
@@ -21,8 +26,60 @@ pub struct Unparsable {
     pub message: String,
     /// Where, bytes from the start, when known.
     pub position: Option<usize>,
-    /// A fixed word: `syntax`, `too_deep`, `nul`, `encoding`, `internal`.
+    /// A fixed word: `syntax`, `too_deep`, `too_complex`, `nul`, `internal`.
     pub reason: &'static str,
+}
+
+impl Unparsable {
+    pub(crate) fn internal(message: &str) -> Self {
+        Self { message: message.into(), position: None, reason: "internal" }
+    }
+
+    fn too_complex() -> Self {
+        Self {
+            message: "the statement names too many columns and tables to be looked through".into(),
+            position: None,
+            reason: "too_complex",
+        }
+    }
+
+    pub(crate) fn from_parser(text: &str, error: &pg_query::Error) -> Self {
+        match error {
+            pg_query::Error::Conversion(nul) => Self {
+                message: "the statement contains a NUL byte".into(),
+                position: Some(nul.nul_position()),
+                reason: "nul",
+            },
+            pg_query::Error::Parse(message) => Self {
+                position: position(text, message),
+                reason: if too_deep(message) { "too_deep" } else { "syntax" },
+                message: message.clone(),
+            },
+            pg_query::Error::Decode(_) => Self {
+                message: "the statement is nested too deeply".into(),
+                position: None,
+                reason: "too_deep",
+            },
+            other => Self::internal(&other.to_string()),
+        }
+    }
+}
+
+fn too_deep(message: &str) -> bool {
+    ["nested too deeply", "stack depth", "memory exhausted"].iter().any(|w| message.contains(w))
+}
+
+/// The parser's error position is lost on the way; it can be told again when the token it names is
+/// in the text once, or is the end.
+fn position(text: &str, message: &str) -> Option<usize> {
+    if message.ends_with("at end of input") {
+        return Some(text.len());
+    }
+    let (_, token) = message.split_once("at or near \"")?;
+    let token = token.strip_suffix('"')?;
+    let mut places = text.match_indices(token);
+    let (first, _) = places.next()?;
+    places.next().is_none().then_some(first)
 }
 
 /// Takes a text apart.
@@ -30,9 +87,43 @@ pub struct Unparsable {
 /// # Errors
 /// [`Unparsable`]: the client's fault, except for `internal`.
 pub fn analyse(
-    _text: &str,
-    _options: &Options<'_>,
-    _catalog: &Catalog,
+    text: &str,
+    options: &Options<'_>,
+    catalog: &Catalog,
 ) -> Result<Statements, Unparsable> {
-    Err(Unparsable { message: "not yet".into(), position: None, reason: "internal" })
+    stack::with_tree(text, options.standard_conforming_strings, 0, |tree, used| {
+        let context = Context { catalog, path: options.search_path, used, nesting: 0 };
+        let mut list = Vec::with_capacity(tree.stmts.len());
+        let mut budget = Walk::BUDGET;
+        for raw in &tree.stmts {
+            let Some(node) = raw.stmt.as_deref() else { continue };
+            if inner(node).is_none() {
+                return Err(Unparsable::internal("the parser returned an empty statement"));
+            }
+            let mut statement = utility::statement(context, node, &mut budget);
+            statement.range = range(text, raw.stmt_location, raw.stmt_len);
+            list.push(statement);
+            if budget == 0 {
+                return Err(Unparsable::too_complex());
+            }
+        }
+        let facts = merged(&list);
+        Ok(Statements { list, facts })
+    })?
+}
+
+fn merged(list: &[Statement]) -> crate::statement::Facts {
+    match list {
+        [only] => only.facts.clone(),
+        list => record::merge(list),
+    }
+}
+
+fn range(text: &str, location: i32, length: i32) -> std::ops::Range<usize> {
+    let start = usize::try_from(location).unwrap_or(0).min(text.len());
+    let end = match usize::try_from(length) {
+        Ok(0) | Err(_) => text.len(),
+        Ok(length) => (start + length).min(text.len()),
+    };
+    start..end
 }

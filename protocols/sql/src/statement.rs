@@ -262,6 +262,9 @@ pub struct Outputs {
     /// `None`: it returns none, or they cannot be told (then the statement has an [`Opaque`], or
     /// is EXECUTE or FETCH, whose columns are those of another statement).
     pub columns: Option<Vec<OutputColumn>>,
+    /// When there are columns but their number cannot be told (`SELECT *` from a function that
+    /// returns any record): what each of them can depend on.
+    pub every: Option<OutputColumn>,
 }
 
 /// One column that a statement returns.

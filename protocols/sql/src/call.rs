@@ -1,0 +1,349 @@
+//! Function calls: what a function is, and what that makes of its arguments.
+
+use std::sync::Arc;
+
+use pg_query::protobuf::{FuncCall, Node};
+
+use crate::catalog::{Function, SearchPath};
+use crate::known;
+use crate::scope::Scope;
+use crate::statement::Place;
+use crate::tree::{self, N, boxed, inner};
+use crate::value::{Table, Val};
+use crate::view;
+use crate::walk::{Blame, Params, Walk};
+
+/// What a name calls.
+enum Class<'c> {
+    /// The number of rows or of values that are not NULL.
+    Count,
+    /// Passes values on without looking at them.
+    Transparent,
+    /// Computes from its arguments and nothing else; `volatile` says it may change something.
+    Pure { volatile: bool },
+    /// Cannot be looked into.
+    Opaque { reason: &'static str },
+    /// Functions whose body is SQL that can be read, one of which is meant.
+    Sql(Vec<&'c Function>),
+}
+
+impl<'c> Walk<'c> {
+    /// A call as a value; as rows too when the function's body tells its columns.
+    pub(crate) fn call(
+        &mut self,
+        call: &FuncCall,
+        scope: &Scope<'_, 'c>,
+        blame: &Blame,
+        place: &Place,
+    ) -> (Val, Option<Table>) {
+        let parts = tree::strings(&call.funcname);
+        let (schema, name) = tree::qualified(&parts);
+        if let Some(val) = self.functional_notation(schema, name, call, scope) {
+            return (val, None);
+        }
+        let args: Vec<Val> = call.args.iter().map(|arg| self.eval(arg, scope, blame)).collect();
+        let ordered = self.sort_inside(&call.agg_order, scope);
+        if let Some(filter) = boxed(&call.agg_filter) {
+            self.predicate(filter, scope, "FILTER");
+        }
+        if let Some(over) = &call.over {
+            self.window(over, scope);
+        }
+        if call.agg_distinct {
+            for arg in &args {
+                self.blame_place(&arg.deps, &Place::Predicate("DISTINCT"));
+            }
+        }
+        if self.rec.quiet == 0 {
+            self.settings(schema, name, &call.args);
+        }
+        let (mut val, rows) = self.apply(schema, name, &args, place);
+        if call.agg_within_group {
+            val.absorb(&ordered);
+        }
+        if call.over.is_some() || !call.agg_order.is_empty() {
+            val.client = false;
+        }
+        (val, rows)
+    }
+
+    /// `column(t)` is `t.column` where `t` is an item and there is no such function.
+    fn functional_notation(
+        &mut self,
+        schema: Option<&str>,
+        name: &str,
+        call: &FuncCall,
+        scope: &Scope<'_, 'c>,
+    ) -> Option<Val> {
+        let ([arg], None) = (call.args.as_slice(), schema) else { return None };
+        let Some(N::ColumnRef(column)) = inner(arg) else { return None };
+        let owner = tree::strings(&column.fields);
+        let [owner] = owner.as_slice() else { return None };
+        let catalog = self.context.catalog;
+        if catalog.ships_function(name) || catalog.functions(name).next().is_some() {
+            return None;
+        }
+        scope.item(None, owner).0.filter(|item| item.has(name))?;
+        let field =
+            Node { node: Some(N::String(pg_query::protobuf::String { sval: name.into() })) };
+        let fields = [column.fields.as_slice(), &[field]].concat();
+        Some(self.column_ref(&fields, scope))
+    }
+
+    /// A call whose arguments are known as values only.
+    pub(crate) fn call_by_name(
+        &mut self,
+        schema: Option<&str>,
+        name: &str,
+        args: Vec<Val>,
+        blame: &Blame,
+    ) -> Val {
+        let place = match blame {
+            Blame::Expression => Place::Expression(name.into()),
+            Blame::Predicate(clause) => Place::Predicate(clause),
+            Blame::FromFunction(name) => Place::FromFunction(Arc::clone(name)),
+        };
+        self.apply(schema, name, &args, &place).0
+    }
+
+    fn apply(
+        &mut self,
+        schema: Option<&str>,
+        name: &str,
+        args: &[Val],
+        place: &Place,
+    ) -> (Val, Option<Table>) {
+        if self.rec.quiet == 0 {
+            let shown = match schema {
+                None | Some("pg_catalog") => name.into(),
+                Some(schema) => format!("{schema}.{name}").into(),
+            };
+            self.rec.functions.insert(shown);
+        }
+        let mut all = Val::client();
+        for arg in args {
+            all.absorb(arg);
+        }
+        let in_from = matches!(place, Place::FromFunction(_));
+        let class = self.classify(schema, name, args.len());
+        if in_from || !matches!(class, Class::Count | Class::Transparent) {
+            self.blame_place(&all.deps, place);
+        }
+        match class {
+            Class::Count => (Val::none(), None),
+            Class::Transparent => (Val { client: false, ..all.derived() }, None),
+            Class::Pure { volatile } => {
+                let client = all.client && !volatile;
+                (Val { client, ..all.derived() }, None)
+            }
+            Class::Opaque { reason } => {
+                if self.rec.quiet == 0 {
+                    self.rec.opaque(reason, name);
+                }
+                (Val { unknown: true, client: false, ..all.derived() }, None)
+            }
+            Class::Sql(functions) => self.expand(&functions, args),
+        }
+    }
+
+    fn classify(&mut self, schema: Option<&str>, name: &str, count: usize) -> Class<'c> {
+        let catalog = self.context.catalog;
+        let path = self.context.path;
+        let shipped = matches!(schema, None | Some("pg_catalog" | "information_schema"))
+            && (catalog.ships_function(name) || schema == Some("information_schema"));
+        let mine: Vec<&'c Function> = catalog
+            .functions(name)
+            .filter(|function| !function.builtin)
+            .filter(|function| match (schema, path) {
+                (Some(schema), _) => &*function.schema == schema,
+                (None, SearchPath::Unknown) => true,
+                (None, SearchPath::Known(schemas)) => {
+                    schemas.contains(&function.schema) || &*function.schema == "pg_catalog"
+                }
+            })
+            .filter(|function| !shipped || function.arg_types.len() == count)
+            .collect();
+        if shipped {
+            self.note_shipped(name);
+        }
+        if mine.is_empty() {
+            return if shipped { shipped_class(name) } else { self.missing(name) };
+        }
+        let mut sql = Vec::new();
+        let mut opaque = None;
+        for function in mine {
+            match self.reaches(function) {
+                Reach::Arguments => {}
+                Reach::Body => sql.push(function),
+                Reach::Anything => opaque = Some("opaque_function"),
+            }
+        }
+        if let Some(reason) = opaque.or_else(|| known::opaque(name).filter(|_| shipped)) {
+            return Class::Opaque { reason };
+        }
+        if sql.is_empty() { Class::Pure { volatile: false } } else { Class::Sql(sql) }
+    }
+
+    fn missing(&mut self, name: &str) -> Class<'c> {
+        if self.rec.quiet == 0 {
+            self.rec.may_write = true;
+            self.rec.dynamic = true;
+            self.rec.unresolved.insert(format!("{name}()").into());
+        }
+        // Functions of extensions that reach files or other backends, by the names they have.
+        self.note_shipped(name);
+        Class::Opaque { reason: "unknown_object" }
+    }
+
+    fn note_shipped(&mut self, name: &str) {
+        if self.rec.quiet > 0 {
+            return;
+        }
+        if let Some(word) = known::server_access(name) {
+            self.rec.server_access.insert(word);
+        }
+        if known::shows_backends(name) {
+            self.rec.other_backends.insert(name.into());
+        }
+        self.rec.may_write |= known::ships(name) && known::may_write(name);
+        self.rec.dynamic |= known::dynamic(name);
+    }
+
+    /// What a function that does not ship with PostgreSQL can reach; recorded.
+    pub(crate) fn reaches(&mut self, function: &'c Function) -> Reach {
+        if function.builtin {
+            return Reach::Arguments;
+        }
+        let volatile = function.volatility == 'v' && !known::harmless_extension(&function.name);
+        let native = matches!(&*function.language, "c" | "internal");
+        let reach = if &*function.language == "sql" && function.body.is_some() {
+            Reach::Body
+        } else if native
+            && !function.aggregate
+            && (function.volatility == 'i' || known::harmless_extension(&function.name))
+        {
+            // PostgreSQL lets only superusers make these, and immutable ones see arguments only.
+            Reach::Arguments
+        } else {
+            Reach::Anything
+        };
+        if self.rec.quiet == 0 {
+            self.rec.objects.insert(function.oid);
+            self.rec.may_write |= volatile;
+            self.rec.dynamic |= volatile && reach == Reach::Anything;
+            self.note_shipped_by_extension(function);
+            if reach == Reach::Anything {
+                let name = format!("{}.{}", function.schema, function.name);
+                self.rec.opaque("opaque_function", &name);
+            }
+        }
+        reach
+    }
+
+    fn note_shipped_by_extension(&mut self, function: &Function) {
+        if matches!(&*function.language, "c" | "internal") {
+            if let Some(word) = known::server_access(&function.name) {
+                self.rec.server_access.insert(word);
+            }
+            if known::shows_backends(&function.name) {
+                self.rec.other_backends.insert(Arc::clone(&function.name));
+            }
+        }
+    }
+
+    /// Walks the bodies of functions in SQL with these arguments.
+    fn expand(&mut self, functions: &[&'c Function], args: &[Val]) -> (Val, Option<Table>) {
+        let mut val = Val::none();
+        let mut rows: Option<Table> = None;
+        for function in functions {
+            let params = Params { values: args.to_vec(), names: function.arg_names.clone() };
+            let Some(body) = view::body(self.context, function, params, self.budget) else {
+                if self.rec.quiet == 0 {
+                    self.rec.opaque("opaque_function", &function.name);
+                }
+                return (Val::unknown(), None);
+            };
+            self.budget = body.budget;
+            if self.rec.quiet == 0 {
+                self.rec.absorb(body.rec);
+            }
+            val.absorb(&body.table.whole());
+            rows = Some(columns_of_function(function, body.table));
+        }
+        val.client = false;
+        let rows = match functions {
+            [_] => rows,
+            _ => Some(Table::any(val.clone())),
+        };
+        (val, rows)
+    }
+
+    /// `set_config` changes settings like SET.
+    fn settings(&mut self, schema: Option<&str>, name: &str, args: &[Node]) {
+        if name != "set_config" || !matches!(schema, None | Some("pg_catalog")) {
+            return;
+        }
+        let (setting, value) = (args.first(), args.get(1));
+        match setting.and_then(tree::constant_node) {
+            Some(setting) => {
+                let value = value.and_then(tree::constant_node);
+                self.rec.set(&setting.to_lowercase(), value);
+            }
+            None => {
+                let shown = match setting.and_then(inner) {
+                    Some(N::ParamRef(param)) => format!("${}", param.number),
+                    _ => "?".into(),
+                };
+                self.rec.set(&shown, None);
+                self.rec.changes_search_path = true;
+                self.rec.role_change = true;
+            }
+        }
+    }
+}
+
+/// What a function can reach.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Reach {
+    /// Nothing but its arguments.
+    Arguments,
+    /// What its body in SQL says.
+    Body,
+    /// Anything.
+    Anything,
+}
+
+fn shipped_class<'c>(name: &str) -> Class<'c> {
+    if name == "count" {
+        return Class::Count;
+    }
+    if known::transparent(name) {
+        return Class::Transparent;
+    }
+    match known::opaque(name) {
+        Some(reason) => Class::Opaque { reason },
+        None => Class::Pure { volatile: known::volatile(name) },
+    }
+}
+
+/// The columns of a function in FROM, from the last query of its body.
+fn columns_of_function(function: &Function, mut body: Table) -> Table {
+    for col in &mut body.cols {
+        col.val = std::mem::take(&mut col.val).derived();
+        col.val.client = false;
+    }
+    if function.returns_scalar() {
+        let val = body.whole();
+        return Table { cols: vec![crate::scope::col(None, val)], rest: None };
+    }
+    if function.out_names.len() == body.cols.len() && body.rest.is_none() {
+        body.rename(&function.out_names);
+        return body;
+    }
+    let whole = body.whole();
+    let names = function.out_names.iter();
+    Table {
+        cols: names.map(|name| crate::scope::col(Some(Arc::clone(name)), whole.clone())).collect(),
+        rest: function.out_names.is_empty().then_some(whole),
+    }
+}

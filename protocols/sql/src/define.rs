@@ -1,0 +1,488 @@
+//! Definition of data, and everything else that is neither a query nor a session's own business.
+
+use std::sync::Arc;
+
+use pg_query::protobuf::{
+    AlterTableCmd, AlterTableStmt, AlterTableType, ConstrType, Constraint, CreateStmt,
+    CreateTableAsStmt, DropStmt, IndexStmt, Node, ObjectType, RangeVar, RenameStmt, VacuumStmt,
+    ViewStmt,
+};
+
+use crate::catalog::{Relation, SearchPath};
+use crate::scope::{Columns, Scope, Source, column_id};
+use crate::statement::{Place, StatementKind};
+use crate::tree::{self, N, boxed, inner};
+use crate::utility::{Made, moved_all};
+use crate::value::{Deps, Table, Val};
+use crate::walk::{Mode, Walk};
+
+/// Everything that is not handled elsewhere.
+pub(crate) fn statement(walk: &mut Walk<'_>, node: &Node) -> Made {
+    walk.rec.may_write = true;
+    match inner(node) {
+        Some(N::CreateStmt(create)) => create_table(walk, create),
+        Some(N::CreateForeignTableStmt(create)) => {
+            installs(walk, "CREATE FOREIGN TABLE");
+            match &create.base_stmt {
+                Some(base) => create_table(walk, base),
+                None => ddl(walk, "create", "create foreign table"),
+            }
+        }
+        Some(N::CreateTableAsStmt(create)) => create_as(walk, create),
+        Some(N::ViewStmt(view)) => create_view(walk, view),
+        Some(N::IndexStmt(index)) => create_index(walk, index),
+        Some(N::AlterTableStmt(alter)) => alter_table(walk, alter),
+        Some(N::RenameStmt(rename)) => rename_statement(walk, rename),
+        Some(N::AlterObjectSchemaStmt(alter)) => {
+            if let Some(var) = &alter.relation {
+                redefined(walk, var, "ALTER … SET SCHEMA");
+            } else {
+                installs(walk, "ALTER … SET SCHEMA");
+            }
+            ddl(walk, "alter", "alter set schema")
+        }
+        Some(N::DropStmt(drop)) => drop_statement(walk, drop),
+        Some(N::TruncateStmt(truncate)) => {
+            written_all(walk, &truncate.relations);
+            Made::silent(StatementKind::Utility("truncate".into()), "truncate")
+        }
+        Some(N::VacuumStmt(vacuum)) => vacuum_statement(walk, vacuum),
+        Some(N::LockStmt(lock)) => {
+            for node in &lock.relations {
+                if let Some(N::RangeVar(var)) = inner(node) {
+                    walk.relation(var, Mode::Read);
+                }
+            }
+            utility("lock")
+        }
+        Some(N::RefreshMatViewStmt(refresh)) => {
+            if let Some(var) = &refresh.relation {
+                walk.relation(var, Mode::Write);
+            }
+            ddl(walk, "refresh", "refresh materialized view")
+        }
+        Some(N::CreateSchemaStmt(create)) => {
+            for element in &create.schema_elts {
+                let mut budget = walk.budget;
+                let inner = crate::utility::statement(walk.context, element, &mut budget);
+                walk.budget = budget;
+                walk.rec.adopt(&inner, true);
+            }
+            ddl(walk, "create", "create schema")
+        }
+        Some(N::GrantStmt(grant)) => {
+            written_all(walk, &grant.objects);
+            let verb = if grant.is_grant { "grant" } else { "revoke" };
+            ddl(walk, verb, verb)
+        }
+        _ => match roles(walk, node) {
+            Some(made) => made,
+            None => code(walk, node).unwrap_or_else(|| rest(walk, node)),
+        },
+    }
+}
+
+fn utility(verb: &str) -> Made {
+    Made::silent(StatementKind::Utility(verb.into()), verb)
+}
+
+fn ddl(walk: &mut Walk<'_>, verb: &str, command: &str) -> Made {
+    walk.rec.ddl = true;
+    Made::silent(StatementKind::Ddl { command: command.into() }, verb)
+}
+
+/// Code that will run later, where its effects cannot be traced any more.
+fn installs(walk: &mut Walk<'_>, command: &str) {
+    walk.rec.opaque("installs_code", command);
+}
+
+/// A relation that comes into being: as written, in the first schema of the path.
+pub(crate) fn created(walk: &mut Walk<'_>, var: &RangeVar) {
+    let (schema, name) = tree::range_name(var);
+    let temporary = var.relpersistence == "t" || schema == Some("pg_temp");
+    let schema: Option<Arc<str>> = match (schema, walk.context.path) {
+        _ if temporary => Some("pg_temp".into()),
+        (Some(schema), _) => Some(schema.into()),
+        (None, SearchPath::Known(path)) => path.first().cloned(),
+        (None, SearchPath::Unknown) => None,
+    };
+    let written = schema.map_or_else(|| Arc::from(name), |s| format!("{s}.{name}").into());
+    walk.rec.write(written);
+}
+
+fn written_all(walk: &mut Walk<'_>, relations: &[Node]) {
+    for node in relations {
+        if let Some(N::RangeVar(var)) = inner(node) {
+            walk.relation(var, Mode::Write);
+        }
+    }
+}
+
+fn redefined(walk: &mut Walk<'_>, var: &RangeVar, command: &str) {
+    let (schema, name) = tree::range_name(var);
+    walk.relation(var, Mode::Write);
+    let catalog = walk.context.catalog;
+    for relation in catalog.find(schema, name, walk.context.path) {
+        walk.redefined(relation, command);
+    }
+}
+
+fn create_table(walk: &mut Walk<'_>, create: &CreateStmt) -> Made {
+    if let Some(var) = &create.relation {
+        created(walk, var);
+    }
+    for node in &create.inh_relations {
+        if let Some(N::RangeVar(var)) = inner(node) {
+            walk.relation(var, Mode::Read);
+        }
+    }
+    for node in create.table_elts.iter().chain(&create.constraints) {
+        match inner(node) {
+            Some(N::ColumnDef(column)) => constraints(walk, &column.constraints),
+            Some(N::Constraint(_)) => constraints(walk, std::slice::from_ref(node)),
+            Some(N::TableLikeClause(like)) => {
+                if let Some(var) = &like.relation {
+                    walk.relation(var, Mode::Read);
+                }
+            }
+            _ => {}
+        }
+    }
+    ddl(walk, "create", "create table")
+}
+
+/// A foreign key answers whether values are there, as often as it is asked.
+fn constraints(walk: &mut Walk<'_>, list: &[Node]) {
+    for node in list {
+        let Some(N::Constraint(constraint)) = inner(node) else { continue };
+        let constraint: &Constraint = constraint;
+        let Some(var) = &constraint.pktable else { continue };
+        let item = walk.relation(var, Mode::Read);
+        let Columns::Stored(relation) = item.columns else { continue };
+        let named = tree::strings(&constraint.pk_attrs);
+        let place = Place::Redefined("FOREIGN KEY".into());
+        for column in crate::scope::live(relation) {
+            let keyed = named.contains(&&*column.name) || (named.is_empty() && column.unique);
+            if keyed {
+                walk.blame_place(&Deps::one(column_id(relation, column)), &place);
+            }
+        }
+    }
+}
+
+fn create_as(walk: &mut Walk<'_>, create: &CreateTableAsStmt) -> Made {
+    let view = ObjectType::try_from(create.objtype) == Ok(ObjectType::ObjectMatview);
+    walk.rec.verb("create");
+    if let Some(var) = create.into.as_ref().and_then(|into| into.rel.as_ref()) {
+        created(walk, var);
+    }
+    let table = match boxed(&create.query) {
+        Some(query) if matches!(inner(query), Some(N::ExecuteStmt(_))) => {
+            walk.rec.opaque("unknown_object", "CREATE TABLE AS EXECUTE");
+            Table::any(Val::unknown())
+        }
+        Some(query) => walk.query(query, None, &None),
+        None => Table::default(),
+    };
+    let command = if view { "CREATE MATERIALIZED VIEW" } else { "CREATE TABLE AS" };
+    moved_all(walk, &table, command);
+    ddl(walk, "create", &command.to_lowercase())
+}
+
+fn create_view(walk: &mut Walk<'_>, view: &ViewStmt) -> Made {
+    if let Some(var) = &view.view {
+        created(walk, var);
+        if view.replace {
+            let (schema, name) = tree::range_name(var);
+            let catalog = walk.context.catalog;
+            for relation in catalog.find(schema, name, walk.context.path) {
+                walk.redefined(relation, "CREATE OR REPLACE VIEW");
+            }
+        }
+    }
+    if let Some(query) = boxed(&view.query) {
+        let table = walk.query(query, None, &None);
+        // The query does not run now.
+        walk.rec.verbs.retain(|verb| &**verb != "select");
+        moved_all(walk, &table, "CREATE VIEW");
+    }
+    ddl(walk, "create", "create view")
+}
+
+fn create_index(walk: &mut Walk<'_>, index: &IndexStmt) -> Made {
+    if let Some(var) = &index.relation {
+        let item = walk.relation(var, Mode::Write);
+        let source = Source::of(item);
+        let scope = Scope { source: &source, parent: None, ctes: &None };
+        let place = Place::Redefined("CREATE INDEX".into());
+        for node in index.index_params.iter().chain(&index.index_including_params) {
+            let Some(N::IndexElem(elem)) = inner(node) else { continue };
+            let val = match boxed(&elem.expr) {
+                Some(expr) => walk.decides(expr, &scope, "CREATE INDEX"),
+                None => {
+                    let name = pg_query::protobuf::String { sval: elem.name.clone() };
+                    let field = Node { node: Some(N::String(name)) };
+                    walk.column_ref(std::slice::from_ref(&field), &scope)
+                }
+            };
+            walk.blame_place(&val.deps, &place);
+        }
+        if let Some(condition) = boxed(&index.where_clause) {
+            walk.predicate(condition, &scope, "WHERE");
+        }
+    }
+    ddl(walk, "create", "create index")
+}
+
+fn alter_table(walk: &mut Walk<'_>, alter: &AlterTableStmt) -> Made {
+    let additive = alter.cmds.iter().all(|node| match inner(node) {
+        Some(N::AlterTableCmd(command)) => adds_a_column(command),
+        _ => false,
+    });
+    if let Some(var) = &alter.relation {
+        if additive {
+            walk.relation(var, Mode::Write);
+        } else {
+            redefined(walk, var, "ALTER TABLE");
+        }
+    }
+    for node in &alter.cmds {
+        let Some(N::AlterTableCmd(command)) = inner(node) else { continue };
+        match boxed(&command.def).and_then(inner) {
+            Some(N::ColumnDef(column)) => constraints(walk, &column.constraints),
+            Some(N::Constraint(_)) => {
+                if let Some(def) = boxed(&command.def) {
+                    constraints(walk, std::slice::from_ref(def));
+                }
+            }
+            Some(N::PartitionCmd(part)) => {
+                if let Some(var) = &part.name {
+                    redefined(walk, var, "ALTER TABLE");
+                }
+            }
+            Some(N::RangeVar(var)) => redefined(walk, var, "ALTER TABLE"),
+            _ => {}
+        }
+    }
+    let command = match ObjectType::try_from(alter.objtype) {
+        Ok(ObjectType::ObjectView) => "alter view",
+        Ok(ObjectType::ObjectMatview) => "alter materialized view",
+        Ok(ObjectType::ObjectIndex) => "alter index",
+        Ok(ObjectType::ObjectSequence) => "alter sequence",
+        Ok(ObjectType::ObjectForeignTable) => "alter foreign table",
+        Ok(ObjectType::ObjectType) => "alter type",
+        _ => "alter table",
+    };
+    ddl(walk, "alter", command)
+}
+
+/// ADD COLUMN that reads nothing of the columns there are.
+fn adds_a_column(command: &AlterTableCmd) -> bool {
+    if AlterTableType::try_from(command.subtype) != Ok(AlterTableType::AtAddColumn) {
+        return false;
+    }
+    let Some(N::ColumnDef(column)) = boxed(&command.def).and_then(inner) else { return false };
+    column.constraints.iter().all(|node| match inner(node) {
+        Some(N::Constraint(constraint)) => !matches!(
+            ConstrType::try_from(constraint.contype),
+            Ok(ConstrType::ConstrGenerated | ConstrType::ConstrCheck)
+        ),
+        _ => true,
+    })
+}
+
+fn rename_statement(walk: &mut Walk<'_>, rename: &RenameStmt) -> Made {
+    let kind = ObjectType::try_from(rename.rename_type).unwrap_or_default();
+    match (&rename.relation, kind) {
+        (_, ObjectType::ObjectSchema) => {
+            let catalog = walk.context.catalog;
+            let inside: Vec<&Relation> =
+                catalog.relations().filter(|r| *r.schema == *rename.subname).collect();
+            for relation in inside {
+                walk.redefined(relation, "ALTER SCHEMA RENAME");
+            }
+        }
+        (_, ObjectType::ObjectRole) => walk.rec.role_change = true,
+        (Some(var), _) => redefined(walk, var, "ALTER … RENAME"),
+        (
+            None,
+            ObjectType::ObjectFunction | ObjectType::ObjectProcedure | ObjectType::ObjectRoutine,
+        ) => {
+            installs(walk, "ALTER FUNCTION");
+        }
+        _ => {}
+    }
+    ddl(walk, "alter", "alter rename")
+}
+
+fn drop_statement(walk: &mut Walk<'_>, drop: &DropStmt) -> Made {
+    let kind = ObjectType::try_from(drop.remove_type).unwrap_or_default();
+    let (what, relations) = match kind {
+        ObjectType::ObjectTable => ("table", true),
+        ObjectType::ObjectView => ("view", true),
+        ObjectType::ObjectMatview => ("materialized view", true),
+        ObjectType::ObjectForeignTable => ("foreign table", true),
+        ObjectType::ObjectSequence => ("sequence", true),
+        ObjectType::ObjectIndex => ("index", true),
+        ObjectType::ObjectSchema => ("schema", false),
+        ObjectType::ObjectFunction => ("function", false),
+        ObjectType::ObjectTrigger => ("trigger", false),
+        ObjectType::ObjectType => ("type", false),
+        ObjectType::ObjectExtension => ("extension", false),
+        _ => ("object", false),
+    };
+    for object in &drop.objects {
+        let Some(N::List(list)) = inner(object) else { continue };
+        let parts = tree::strings(&list.items);
+        // A trigger, rule or policy is named behind its table.
+        let on_table = matches!(
+            kind,
+            ObjectType::ObjectTrigger | ObjectType::ObjectRule | ObjectType::ObjectPolicy
+        );
+        let parts = match parts.split_last() {
+            Some((_, table)) if on_table => table,
+            _ if relations => parts.as_slice(),
+            _ => continue,
+        };
+        let (schema, name) = tree::qualified(parts);
+        let var = RangeVar {
+            schemaname: schema.unwrap_or_default().into(),
+            relname: name.into(),
+            ..RangeVar::default()
+        };
+        let quiet = walk.rec.opaque.clone();
+        walk.relation(&var, Mode::Write);
+        // Dropping what is not there tells nothing.
+        walk.rec.opaque = quiet;
+    }
+    ddl(walk, "drop", &format!("drop {what}"))
+}
+
+fn vacuum_statement(walk: &mut Walk<'_>, vacuum: &VacuumStmt) -> Made {
+    for node in &vacuum.rels {
+        if let Some(N::VacuumRelation(relation)) = inner(node)
+            && let Some(var) = &relation.relation
+        {
+            walk.relation(var, Mode::Read);
+        }
+    }
+    utility(if vacuum.is_vacuumcmd { "vacuum" } else { "analyze" })
+}
+
+/// Roles: a change of any may be a change of the one all sessions share.
+fn roles(walk: &mut Walk<'_>, node: &Node) -> Option<Made> {
+    let (verb, command) = match inner(node)? {
+        N::AlterRoleStmt(_) | N::AlterRoleSetStmt(_) => ("alter", "alter role"),
+        N::GrantRoleStmt(grant) if grant.is_grant => ("grant", "grant role"),
+        N::GrantRoleStmt(_) => ("revoke", "revoke role"),
+        N::DropRoleStmt(_) => ("drop", "drop role"),
+        N::CreateRoleStmt(_) => ("create", "create role"),
+        N::ReassignOwnedStmt(_) => ("reassign", "reassign owned"),
+        N::DropOwnedStmt(_) => ("drop", "drop owned"),
+        _ => return None,
+    };
+    walk.rec.role_change |= command != "create role";
+    Some(ddl(walk, verb, command))
+}
+
+/// Statements that put code into the database, or connect it to somewhere else.
+fn code(walk: &mut Walk<'_>, node: &Node) -> Option<Made> {
+    let (verb, command) = match inner(node)? {
+        N::CreateFunctionStmt(create) => {
+            let options = tree::def_elems(&create.options);
+            let language = options.iter().find(|(name, _)| &**name == "language");
+            if language.is_some_and(|(_, value)| value.eq_ignore_ascii_case("c")) {
+                walk.rec.server_access.insert("library");
+            }
+            ("create", "create function")
+        }
+        N::AlterFunctionStmt(_) => ("alter", "alter function"),
+        N::CreateTrigStmt(_) | N::CreateEventTrigStmt(_) => ("create", "create trigger"),
+        N::AlterEventTrigStmt(_) => ("alter", "alter event trigger"),
+        N::RuleStmt(_) => ("create", "create rule"),
+        N::CreatePolicyStmt(_) => ("create", "create policy"),
+        N::AlterPolicyStmt(_) => ("alter", "alter policy"),
+        N::DefineStmt(_) => ("create", "create object"),
+        N::CreateDomainStmt(_) => ("create", "create domain"),
+        N::AlterDomainStmt(_) => ("alter", "alter domain"),
+        N::CreateCastStmt(_) => ("create", "create cast"),
+        N::CreateConversionStmt(_) => ("create", "create conversion"),
+        N::CreateTransformStmt(_) => ("create", "create transform"),
+        N::CreateOpClassStmt(_) | N::CreateOpFamilyStmt(_) => ("create", "create operator class"),
+        N::AlterOpFamilyStmt(_) | N::AlterOperatorStmt(_) => ("alter", "alter operator"),
+        N::CreatePlangStmt(_) => ("create", "create language"),
+        N::CreateAmStmt(_) => ("create", "create access method"),
+        N::CreateExtensionStmt(_) => ("create", "create extension"),
+        N::AlterExtensionStmt(_) | N::AlterExtensionContentsStmt(_) => ("alter", "alter extension"),
+        N::CreateFdwStmt(_) => ("create", "create foreign data wrapper"),
+        N::AlterFdwStmt(_) => ("alter", "alter foreign data wrapper"),
+        N::CreateForeignServerStmt(_) => ("create", "create server"),
+        N::AlterForeignServerStmt(_) => ("alter", "alter server"),
+        N::CreateUserMappingStmt(_) => ("create", "create user mapping"),
+        N::AlterUserMappingStmt(_) => ("alter", "alter user mapping"),
+        N::ImportForeignSchemaStmt(_) => ("create", "import foreign schema"),
+        N::CreatePublicationStmt(_) => ("create", "create publication"),
+        N::AlterPublicationStmt(_) => ("alter", "alter publication"),
+        N::CreateSubscriptionStmt(_) => ("create", "create subscription"),
+        N::AlterSubscriptionStmt(_) => ("alter", "alter subscription"),
+        N::CreateStatsStmt(_) => ("create", "create statistics"),
+        N::LoadStmt(_) => {
+            walk.rec.server_access.insert("library");
+            ("load", "load")
+        }
+        N::AlterSystemStmt(_) => {
+            walk.rec.server_access.insert("server_settings");
+            ("alter", "alter system")
+        }
+        _ => return None,
+    };
+    installs(walk, &command.to_uppercase());
+    Some(ddl(walk, verb, command))
+}
+
+/// What is left: harmless to values, by its verb.
+fn rest(walk: &mut Walk<'_>, node: &Node) -> Made {
+    let Some(found) = inner(node) else { return utility("unknown") };
+    match found {
+        N::CheckPointStmt(_) => utility("checkpoint"),
+        N::ClusterStmt(_) => utility("cluster"),
+        N::ReindexStmt(_) => utility("reindex"),
+        N::ConstraintsSetStmt(_) => utility("set"),
+        N::CommentStmt(_) => ddl(walk, "comment", "comment"),
+        N::SecLabelStmt(_) => ddl(walk, "security label", "security label"),
+        N::CreateSeqStmt(create) => {
+            if let Some(var) = &create.sequence {
+                created(walk, var);
+            }
+            ddl(walk, "create", "create sequence")
+        }
+        N::AlterSeqStmt(_) => ddl(walk, "alter", "alter sequence"),
+        N::CompositeTypeStmt(_) | N::CreateEnumStmt(_) | N::CreateRangeStmt(_) => {
+            ddl(walk, "create", "create type")
+        }
+        N::AlterEnumStmt(_) | N::AlterTypeStmt(_) => ddl(walk, "alter", "alter type"),
+        N::CreatedbStmt(_) => ddl(walk, "create", "create database"),
+        N::DropdbStmt(_) => ddl(walk, "drop", "drop database"),
+        N::AlterDatabaseStmt(_)
+        | N::AlterDatabaseSetStmt(_)
+        | N::AlterDatabaseRefreshCollStmt(_) => ddl(walk, "alter", "alter database"),
+        N::CreateTableSpaceStmt(_) => ddl(walk, "create", "create tablespace"),
+        N::DropTableSpaceStmt(_) => ddl(walk, "drop", "drop tablespace"),
+        N::AlterTableSpaceOptionsStmt(_) | N::AlterTableMoveAllStmt(_) => {
+            ddl(walk, "alter", "alter tablespace")
+        }
+        N::AlterOwnerStmt(_)
+        | N::AlterObjectDependsStmt(_)
+        | N::AlterDefaultPrivilegesStmt(_)
+        | N::AlterCollationStmt(_)
+        | N::AlterStatsStmt(_)
+        | N::AlterTsdictionaryStmt(_)
+        | N::AlterTsconfigurationStmt(_) => ddl(walk, "alter", "alter object"),
+        N::DropUserMappingStmt(_) | N::DropSubscriptionStmt(_) => ddl(walk, "drop", "drop object"),
+        _ => {
+            walk.rec.opaque("unknown_statement", "a statement of an unknown kind");
+            walk.rec.dynamic = true;
+            utility("unknown")
+        }
+    }
+}

@@ -1,0 +1,574 @@
+//! Expressions: what a value depends on, and what looks into it on the way.
+
+use pg_query::protobuf::{
+    AExpr, AExprKind, BoolExprType, FuncCall, JsonAggConstructor, Node, SqlValueFunction,
+    SqlValueFunctionOp, SubLink, SubLinkType, TypeCast,
+};
+
+use crate::scope::Scope;
+use crate::statement::{Operand, Place};
+use crate::tree::{self, N, boxed, inner};
+use crate::value::{Table, Val};
+use crate::walk::{Blame, Walk};
+
+impl<'c> Walk<'c> {
+    /// What an expression's value depends on. Operations that look into a value are blamed.
+    pub(crate) fn eval(&mut self, node: &Node, scope: &Scope<'_, 'c>, blame: &Blame) -> Val {
+        if !self.spend(0) {
+            return Val::unknown();
+        }
+        match inner(node) {
+            Some(N::ColumnRef(column)) => self.column_ref(&column.fields, scope),
+            Some(N::AConst(_) | N::SetToDefault(_)) => Val::client(),
+            Some(N::ParamRef(param)) => self.param(param.number),
+            Some(N::TypeCast(cast)) => self.cast(cast, scope, blame),
+            Some(N::AExpr(expr)) => self.operation(expr, scope, blame),
+            Some(N::BoolExpr(expr)) => {
+                let word = match BoolExprType::try_from(expr.boolop) {
+                    Ok(BoolExprType::AndExpr) => "AND",
+                    Ok(BoolExprType::OrExpr) => "OR",
+                    _ => "NOT",
+                };
+                let val = self.eval_all(&expr.args, scope, blame);
+                self.blamed(val, blame, word)
+            }
+            Some(N::NullTest(test)) => {
+                if let Some(arg) = boxed(&test.arg) {
+                    self.eval(arg, scope, blame);
+                }
+                Val::none()
+            }
+            Some(N::BooleanTest(test)) => {
+                let val = self.eval_opt(&test.arg, scope, blame);
+                self.blamed(val, blame, "IS TRUE")
+            }
+            Some(N::FuncCall(call)) => self.call_value(call, scope, blame),
+            Some(N::SubLink(link)) => self.sublink(link, scope, blame),
+            Some(N::CaseExpr(case)) => {
+                let mut val = Val::client();
+                val.absorb(&self.eval_opt(&case.arg, scope, blame));
+                val.absorb(&self.eval_opt(&case.defresult, scope, blame));
+                for when in &case.args {
+                    if let Some(N::CaseWhen(when)) = inner(when) {
+                        val.absorb(&self.eval_opt(&when.expr, scope, blame));
+                        val.absorb(&self.eval_opt(&when.result, scope, blame));
+                    }
+                }
+                self.blamed(val, blame, "CASE")
+            }
+            Some(N::CoalesceExpr(expr)) => self.eval_all(&expr.args, scope, blame),
+            Some(N::MinMaxExpr(expr)) => {
+                let val = self.eval_all(&expr.args, scope, blame);
+                self.blamed(val, blame, "GREATEST/LEAST")
+            }
+            Some(N::RowExpr(row)) => self.row(&row.args, scope, blame),
+            Some(N::AArrayExpr(array)) => self.eval_all(&array.elements, scope, blame),
+            Some(N::List(list)) => self.eval_all(&list.items, scope, blame),
+            Some(N::AIndirection(_) | N::CollateClause(_) | N::NamedArgExpr(_)) => {
+                self.wrapped(node, scope, blame)
+            }
+            Some(N::GroupingFunc(_) | N::MergeSupportFunc(_)) => Val::none(),
+            Some(N::SqlvalueFunction(_)) => Val::client(),
+            Some(N::CurrentOfExpr(_)) => {
+                self.target_touched = true;
+                Val::none()
+            }
+            Some(N::MultiAssignRef(assign)) => self.assigned(assign, scope, blame),
+            _ => self.structured(node, scope, blame),
+        }
+    }
+
+    fn param(&self, number: i32) -> Val {
+        match &self.params {
+            None => Val::client(),
+            Some(params) => {
+                let place = usize::try_from(number).ok().and_then(|n| n.checked_sub(1));
+                place.and_then(|p| params.values.get(p).cloned()).unwrap_or_else(Val::unknown)
+            }
+        }
+    }
+
+    /// Forms around one value.
+    fn wrapped(&mut self, node: &Node, scope: &Scope<'_, 'c>, blame: &Blame) -> Val {
+        match inner(node) {
+            Some(N::CollateClause(collate)) => self.eval_opt(&collate.arg, scope, blame).derived(),
+            Some(N::NamedArgExpr(arg)) => self.eval_opt(&arg.arg, scope, blame),
+            Some(N::AIndirection(indirection)) => {
+                let Some(arg) = boxed(&indirection.arg) else { return Val::unknown() };
+                if let Some(N::ColumnRef(column)) = inner(arg)
+                    && let [field] = tree::strings(&indirection.indirection).as_slice()
+                    && indirection.indirection.len() == 1
+                    && let [item] = tree::strings(&column.fields).as_slice()
+                    && scope.item(None, item).0.is_some_and(|item| item.find(field).is_some())
+                {
+                    // `(t).f` is `t.f`.
+                    let field = [column.fields.as_slice(), indirection.indirection.as_slice()];
+                    return self.column_ref(&field.concat(), scope);
+                }
+                let mut val = self.eval(arg, scope, blame).derived();
+                for part in &indirection.indirection {
+                    if let Some(N::AIndices(indices)) = inner(part) {
+                        val.absorb(&self.eval_opt(&indices.lidx, scope, blame));
+                        val.absorb(&self.eval_opt(&indices.uidx, scope, blame));
+                        self.blame(&val.deps, blame, "subscript");
+                    }
+                }
+                val
+            }
+            _ => Val::unknown(),
+        }
+    }
+
+    fn row(&mut self, args: &[Node], scope: &Scope<'_, 'c>, blame: &Blame) -> Val {
+        let mut val = Val::client();
+        for arg in args {
+            val.absorb(&self.eval(arg, scope, blame));
+        }
+        val
+    }
+
+    pub(crate) fn eval_opt(
+        &mut self,
+        node: &Option<Box<Node>>,
+        scope: &Scope<'_, 'c>,
+        blame: &Blame,
+    ) -> Val {
+        boxed(node).map_or_else(Val::client, |node| self.eval(node, scope, blame))
+    }
+
+    /// Several values as one.
+    pub(crate) fn eval_all(&mut self, nodes: &[Node], scope: &Scope<'_, 'c>, blame: &Blame) -> Val {
+        let mut val = Val::client();
+        for node in nodes {
+            val.absorb(&self.eval(node, scope, blame));
+        }
+        val
+    }
+
+    fn blamed(&mut self, val: Val, blame: &Blame, operation: &str) -> Val {
+        self.blame(&val.deps, blame, operation);
+        val.derived()
+    }
+
+    fn cast(&mut self, cast: &TypeCast, scope: &Scope<'_, 'c>, blame: &Blame) -> Val {
+        let val = self.eval_opt(&cast.arg, scope, blame);
+        let to = cast.type_name.as_ref().and_then(tree::plain_type);
+        match to {
+            // Every value has a text form, so this cannot fail.
+            Some("text" | "varchar") => val.derived(),
+            _ => self.blamed(val, blame, "cast"),
+        }
+    }
+
+    fn operation(&mut self, expr: &AExpr, scope: &Scope<'_, 'c>, blame: &Blame) -> Val {
+        let parts = tree::strings(&expr.name);
+        let name = parts.last().copied().unwrap_or("operator");
+        let mut val = self.eval_opt(&expr.lexpr, scope, blame);
+        val.absorb(&self.eval_opt(&expr.rexpr, scope, blame));
+        self.custom_operator(name);
+        let kind = AExprKind::try_from(expr.kind).unwrap_or_default();
+        if name == "||" && kind == AExprKind::AexprOp {
+            return val.derived();
+        }
+        self.blamed(val, blame, name)
+    }
+
+    /// Operators that do not ship with PostgreSQL are calls of functions.
+    fn custom_operator(&mut self, name: &str) {
+        let catalog = self.context.catalog;
+        for oid in catalog.operators(name) {
+            let Some(function) = catalog.function(*oid) else {
+                if self.rec.quiet == 0 {
+                    self.rec.opaque("opaque_function", &format!("operator {name}"));
+                }
+                continue;
+            };
+            self.reaches(function);
+        }
+    }
+
+    fn sublink(&mut self, link: &SubLink, scope: &Scope<'_, 'c>, blame: &Blame) -> Val {
+        let Some(query) = boxed(&link.subselect) else { return Val::unknown() };
+        let table = self.query(query, Some(scope), scope.ctes);
+        match tree::sublink_type(link) {
+            SubLinkType::ExistsSublink => Val::none(),
+            SubLinkType::ExprSublink | SubLinkType::ArraySublink => {
+                let mut val = table.at(0).unwrap_or_else(|| table.whole()).derived();
+                val.client = false;
+                val
+            }
+            _ => {
+                let mut val = self.eval_opt(&link.testexpr, scope, blame);
+                val.absorb(&table.whole());
+                val.client = false;
+                self.blamed(val, blame, "IN (subquery)")
+            }
+        }
+    }
+
+    /// `(a, b) = (…)` in SET: the part for one column.
+    fn assigned(
+        &mut self,
+        assign: &pg_query::protobuf::MultiAssignRef,
+        scope: &Scope<'_, 'c>,
+        blame: &Blame,
+    ) -> Val {
+        let Some(source) = boxed(&assign.source) else { return Val::unknown() };
+        let place = usize::try_from(assign.colno).unwrap_or(0).saturating_sub(1);
+        match inner(source) {
+            Some(N::RowExpr(row)) => match row.args.get(place) {
+                Some(arg) => self.eval(arg, scope, blame),
+                None => Val::unknown(),
+            },
+            Some(N::SubLink(link)) => {
+                let Some(query) = boxed(&link.subselect) else { return Val::unknown() };
+                let table = self.query(query, Some(scope), scope.ctes);
+                let mut val = table.at(place).unwrap_or_else(|| table.whole());
+                val.client = false;
+                val
+            }
+            _ => self.eval(source, scope, blame).derived(),
+        }
+    }
+
+    /// XML and SQL/JSON.
+    fn structured(&mut self, node: &Node, scope: &Scope<'_, 'c>, blame: &Blame) -> Val {
+        match inner(node) {
+            Some(N::XmlExpr(xml)) => {
+                let mut val = self.eval_all(&xml.args, scope, blame);
+                for arg in &xml.named_args {
+                    if let Some(N::ResTarget(target)) = inner(arg) {
+                        val.absorb(&self.eval_opt(&target.val, scope, blame));
+                    }
+                }
+                self.blamed(val, blame, "XML")
+            }
+            Some(N::XmlSerialize(xml)) => {
+                let val = self.eval_opt(&xml.expr, scope, blame);
+                self.blamed(val, blame, "XMLSERIALIZE")
+            }
+            Some(N::JsonObjectConstructor(json)) => {
+                let val = self.eval_all(&json.exprs, scope, blame);
+                if json.unique { self.blamed(val, blame, "JSON_OBJECT") } else { val.derived() }
+            }
+            Some(N::JsonKeyValue(pair)) => {
+                let mut val = self.eval_opt(&pair.key, scope, blame);
+                if let Some(value) = &pair.value {
+                    val.absorb(&self.eval_opt(&value.raw_expr, scope, blame));
+                }
+                val
+            }
+            Some(N::JsonArrayConstructor(json)) => self.eval_all(&json.exprs, scope, blame),
+            Some(N::JsonArrayQueryConstructor(json)) => {
+                let Some(query) = boxed(&json.query) else { return Val::unknown() };
+                let mut val = self.query(query, Some(scope), scope.ctes).whole();
+                val.client = false;
+                val
+            }
+            Some(N::JsonValueExpr(json)) => self.eval_opt(&json.raw_expr, scope, blame),
+            Some(N::JsonArgument(arg)) => match &arg.val {
+                Some(value) => self.eval_opt(&value.raw_expr, scope, blame),
+                None => Val::client(),
+            },
+            Some(N::JsonScalarExpr(json)) => self.eval_opt(&json.expr, scope, blame).derived(),
+            Some(N::JsonObjectAgg(_) | N::JsonArrayAgg(_)) => {
+                self.json_aggregate(node, scope, blame)
+            }
+            Some(
+                N::JsonFuncExpr(_)
+                | N::JsonParseExpr(_)
+                | N::JsonSerializeExpr(_)
+                | N::JsonIsPredicate(_),
+            ) => {
+                let val = self.json_function(node, scope, blame);
+                self.blamed(val, blame, "JSON")
+            }
+            _ => {
+                self.rec.opaque("unknown_statement", "an expression of an unknown kind");
+                self.rec.may_write = true;
+                Val::unknown()
+            }
+        }
+    }
+
+    fn json_function(&mut self, node: &Node, scope: &Scope<'_, 'c>, blame: &Blame) -> Val {
+        let mut val = Val::client();
+        match inner(node) {
+            Some(N::JsonFuncExpr(json)) => {
+                if let Some(item) = &json.context_item {
+                    val.absorb(&self.eval_opt(&item.raw_expr, scope, blame));
+                }
+                val.absorb(&self.eval_opt(&json.pathspec, scope, blame));
+                val.absorb(&self.eval_all(&json.passing, scope, blame));
+                for behaviour in [&json.on_empty, &json.on_error].into_iter().flatten() {
+                    val.absorb(&self.eval_opt(&behaviour.expr, scope, blame));
+                }
+            }
+            Some(N::JsonParseExpr(json)) => {
+                if let Some(value) = &json.expr {
+                    val.absorb(&self.eval_opt(&value.raw_expr, scope, blame));
+                }
+            }
+            Some(N::JsonSerializeExpr(json)) => {
+                if let Some(value) = &json.expr {
+                    val.absorb(&self.eval_opt(&value.raw_expr, scope, blame));
+                }
+            }
+            Some(N::JsonIsPredicate(json)) => val.absorb(&self.eval_opt(&json.expr, scope, blame)),
+            _ => val = Val::unknown(),
+        }
+        val
+    }
+
+    fn json_aggregate(&mut self, node: &Node, scope: &Scope<'_, 'c>, blame: &Blame) -> Val {
+        let mut val = Val::none();
+        match inner(node) {
+            Some(N::JsonObjectAgg(aggregate)) => {
+                if let Some(pair) = &aggregate.arg {
+                    let key = self.eval_opt(&pair.key, scope, blame);
+                    self.blame(&key.deps, blame, "JSON_OBJECTAGG key");
+                    val.absorb(&key);
+                    if let Some(value) = &pair.value {
+                        val.absorb(&self.eval_opt(&value.raw_expr, scope, blame));
+                    }
+                }
+                self.aggregate_clauses(aggregate.constructor.as_deref(), scope);
+            }
+            Some(N::JsonArrayAgg(aggregate)) => {
+                if let Some(value) = &aggregate.arg {
+                    val.absorb(&self.eval_opt(&value.raw_expr, scope, blame));
+                }
+                self.aggregate_clauses(aggregate.constructor.as_deref(), scope);
+            }
+            _ => val = Val::unknown(),
+        }
+        val
+    }
+
+    fn aggregate_clauses(&mut self, json: Option<&JsonAggConstructor>, scope: &Scope<'_, 'c>) {
+        let Some(json) = json else { return };
+        self.sort_inside(&json.agg_order, scope);
+        if let Some(filter) = boxed(&json.agg_filter) {
+            self.predicate(filter, scope, "FILTER");
+        }
+        if let Some(over) = &json.over {
+            self.window(over, scope);
+        }
+    }
+
+    /// A condition that decides which rows there are.
+    pub(crate) fn predicate(&mut self, node: &Node, scope: &Scope<'_, 'c>, clause: &'static str) {
+        if !self.spend(0) {
+            return;
+        }
+        match inner(node) {
+            Some(N::BoolExpr(expr)) => {
+                for arg in &expr.args {
+                    self.predicate(arg, scope, clause);
+                }
+            }
+            Some(N::AExpr(expr)) if self.comparison(expr, scope, clause) => {}
+            Some(N::SubLink(link)) if self.membership(link, scope, clause) => {}
+            _ => {
+                self.decides(node, scope, clause);
+            }
+        }
+    }
+
+    /// `=`, IN and IS NOT DISTINCT FROM; false for any other operator.
+    fn comparison(&mut self, expr: &AExpr, scope: &Scope<'_, 'c>, clause: &'static str) -> bool {
+        let kind = AExprKind::try_from(expr.kind).unwrap_or_default();
+        let parts = tree::strings(&expr.name);
+        let comparable = matches!(
+            kind,
+            AExprKind::AexprOp
+                | AExprKind::AexprIn
+                | AExprKind::AexprOpAny
+                | AExprKind::AexprNotDistinct
+        );
+        if !comparable || parts.as_slice() != ["="] {
+            return false;
+        }
+        let (Some(left), Some(right)) = (boxed(&expr.lexpr), boxed(&expr.rexpr)) else {
+            return false;
+        };
+        self.custom_operator("=");
+        match (inner(left), inner(right)) {
+            (Some(N::RowExpr(left)), Some(N::RowExpr(right))) if kind != AExprKind::AexprOpAny => {
+                self.rows_equal(&left.args, &right.args, scope, clause);
+            }
+            (Some(N::RowExpr(row)), Some(N::List(list))) => {
+                for other in &list.items {
+                    match inner(other) {
+                        Some(N::RowExpr(other)) => {
+                            self.rows_equal(&row.args, &other.args, scope, clause);
+                        }
+                        _ => {
+                            self.decides(left, scope, clause);
+                            self.decides(other, scope, clause);
+                        }
+                    }
+                }
+            }
+            (_, Some(N::List(list))) => {
+                let blame = Blame::Predicate(clause);
+                let val = self.eval(left, scope, &blame);
+                for other in &list.items {
+                    let with = self.eval(other, scope, &blame);
+                    self.equal(&val, &with, Some((left, other)), clause);
+                }
+            }
+            _ => self.pair_equal(left, right, scope, clause),
+        }
+        true
+    }
+
+    fn rows_equal(
+        &mut self,
+        left: &[Node],
+        right: &[Node],
+        scope: &Scope<'_, 'c>,
+        clause: &'static str,
+    ) {
+        for pair in left.iter().zip(right) {
+            self.pair_equal(pair.0, pair.1, scope, clause);
+        }
+        let common = left.len().min(right.len());
+        for rest in [left, right].into_iter().filter_map(|side| side.get(common..)).flatten() {
+            self.decides(rest, scope, clause);
+        }
+    }
+
+    fn pair_equal(
+        &mut self,
+        left: &Node,
+        right: &Node,
+        scope: &Scope<'_, 'c>,
+        clause: &'static str,
+    ) {
+        let blame = Blame::Predicate(clause);
+        let a = self.eval(left, scope, &blame);
+        let b = self.eval(right, scope, &blame);
+        self.equal(&a, &b, Some((left, right)), clause);
+    }
+
+    /// Two values are compared by `=`.
+    pub(crate) fn equal(
+        &mut self,
+        left: &Val,
+        right: &Val,
+        nodes: Option<(&Node, &Node)>,
+        clause: &'static str,
+    ) {
+        match (left.direct.filter(|_| left.pure), right.direct.filter(|_| right.pure)) {
+            (Some(a), Some(b)) => {
+                self.blame_place(&left.deps, &Place::EquiJoin(b));
+                self.blame_place(&right.deps, &Place::EquiJoin(a));
+            }
+            (Some(_), None) if right.client => self.guessed(left, nodes.map(|pair| pair.1)),
+            (None, Some(_)) if left.client => self.guessed(right, nodes.map(|pair| pair.0)),
+            _ => {
+                self.blame_place(&left.deps, &Place::Predicate(clause));
+                self.blame_place(&right.deps, &Place::Predicate(clause));
+            }
+        }
+    }
+
+    /// A stored column is compared with what the client sent.
+    pub(crate) fn guessed(&mut self, column: &Val, with: Option<&Node>) {
+        self.blame_place(&column.deps, &Place::Equality);
+        if self.rec.quiet > 0 {
+            return;
+        }
+        let mut operands = Vec::new();
+        match with {
+            Some(node) => operands_of(node, &mut operands),
+            None => operands.push(Operand::Computed),
+        }
+        for id in column.deps.iter() {
+            for operand in &operands {
+                if !self.spend(0) {
+                    return;
+                }
+                self.rec.guess(id, operand.clone());
+            }
+        }
+    }
+
+    /// `x IN (SELECT …)` and `x = ANY (SELECT …)`; false for other kinds of subquery.
+    fn membership(&mut self, link: &SubLink, scope: &Scope<'_, 'c>, clause: &'static str) -> bool {
+        let is_any = tree::sublink_type(link) == SubLinkType::AnySublink;
+        let operator = tree::strings(&link.oper_name);
+        if !is_any || !(operator.is_empty() || operator.as_slice() == ["="]) {
+            return false;
+        }
+        let (Some(test), Some(query)) = (boxed(&link.testexpr), boxed(&link.subselect)) else {
+            return false;
+        };
+        let blame = Blame::Predicate(clause);
+        let tests: Vec<Val> = match inner(test) {
+            Some(N::RowExpr(row)) => {
+                row.args.iter().map(|arg| self.eval(arg, scope, &blame)).collect()
+            }
+            _ => vec![self.eval(test, scope, &blame)],
+        };
+        let table: Table = self.query(query, Some(scope), scope.ctes);
+        for (place, val) in tests.iter().enumerate() {
+            match table.at(place) {
+                Some(with) => self.equal(val, &with, None, clause),
+                None => self.blame_place(&val.deps, &Place::Predicate(clause)),
+            }
+        }
+        true
+    }
+
+    fn call_value(&mut self, call: &FuncCall, scope: &Scope<'_, 'c>, blame: &Blame) -> Val {
+        let name = call.funcname.last().and_then(tree::string).unwrap_or("function");
+        let place = match blame {
+            Blame::Expression => Place::Expression(name.into()),
+            Blame::Predicate(clause) => Place::Predicate(clause),
+            Blame::FromFunction(name) => Place::FromFunction(name.clone()),
+        };
+        self.call(call, scope, blame, &place).0
+    }
+}
+
+/// The client's values in an expression made of nothing else.
+fn operands_of(node: &Node, operands: &mut Vec<Operand>) {
+    match inner(node) {
+        Some(N::AArrayExpr(array)) => {
+            for element in &array.elements {
+                operands_of(element, operands);
+            }
+        }
+        Some(N::ParamRef(param)) => operands.push(Operand::Parameter(param.number)),
+        Some(N::TypeCast(cast)) => match boxed(&cast.arg) {
+            Some(arg) => operands_of(arg, operands),
+            None => operands.push(Operand::Computed),
+        },
+        Some(N::AConst(value)) => operands.push(match tree::constant(value) {
+            Some(text) => Operand::Constant(text),
+            None => Operand::Constant("NULL".into()),
+        }),
+        _ => operands.push(Operand::Computed),
+    }
+}
+
+/// The label of `CURRENT_DATE` and its kin.
+pub(crate) fn sql_value_name(function: &SqlValueFunction) -> Option<&'static str> {
+    use SqlValueFunctionOp as Op;
+    Some(match Op::try_from(function.op).ok()? {
+        Op::SvfopCurrentDate => "current_date",
+        Op::SvfopCurrentTime | Op::SvfopCurrentTimeN => "current_time",
+        Op::SvfopCurrentTimestamp | Op::SvfopCurrentTimestampN => "current_timestamp",
+        Op::SvfopLocaltime | Op::SvfopLocaltimeN => "localtime",
+        Op::SvfopLocaltimestamp | Op::SvfopLocaltimestampN => "localtimestamp",
+        Op::SvfopCurrentRole => "current_role",
+        Op::SvfopCurrentUser => "current_user",
+        Op::SvfopUser => "user",
+        Op::SvfopSessionUser => "session_user",
+        Op::SvfopCurrentCatalog => "current_catalog",
+        Op::SvfopCurrentSchema => "current_schema",
+        Op::SqlvalueFunctionOpUndefined => return None,
+    })
+}

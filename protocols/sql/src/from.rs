@@ -1,0 +1,438 @@
+//! FROM: relations, subqueries, functions and joins.
+
+use std::sync::Arc;
+
+use pg_query::protobuf::{
+    JoinExpr, JsonTable, JsonTableColumn, Node, RangeFunction, RangeTableFunc,
+};
+
+use crate::known;
+use crate::query::forget_client;
+use crate::scope::{Columns, Ctes, Item, Scope, Source, Star, col};
+use crate::statement::Place;
+use crate::tree::{self, N, boxed, inner};
+use crate::value::{Col, Table, Val};
+use crate::walk::{Blame, Walk};
+
+impl<'c> Walk<'c> {
+    pub(crate) fn from_list(
+        &mut self,
+        list: &[Node],
+        parent: Option<&Scope<'_, 'c>>,
+        ctes: &Ctes,
+    ) -> Source<'c> {
+        self.from_beside(Source::default(), list, parent, ctes)
+    }
+
+    /// The items of `list`, after those already there.
+    pub(crate) fn from_beside(
+        &mut self,
+        mut source: Source<'c>,
+        list: &[Node],
+        parent: Option<&Scope<'_, 'c>>,
+        ctes: &Ctes,
+    ) -> Source<'c> {
+        for node in list {
+            if !self.spend(0) {
+                break;
+            }
+            let more = self.from_node(node, &source, parent, ctes);
+            source.append(more);
+        }
+        source
+    }
+
+    /// One item of FROM. `beside` are the items to its left, for LATERAL.
+    pub(crate) fn from_node(
+        &mut self,
+        node: &Node,
+        beside: &Source<'c>,
+        parent: Option<&Scope<'_, 'c>>,
+        ctes: &Ctes,
+    ) -> Source<'c> {
+        let lateral = Scope { source: beside, parent, ctes };
+        match inner(node) {
+            Some(N::RangeVar(var)) => Source::of(self.range_var(var, ctes)),
+            Some(N::RangeSubselect(sub)) => {
+                let around = if sub.lateral { Some(&lateral) } else { parent };
+                let mut table = match boxed(&sub.subquery) {
+                    Some(query) => self.query(query, around, ctes),
+                    None => Table::any(Val::unknown()),
+                };
+                forget_client(&mut table);
+                table.rename(&tree::alias_columns(sub.alias.as_ref()));
+                let name = sub.alias.as_ref().map(|alias| alias.aliasname.as_str().into());
+                Source::of(self.table_item(name, table))
+            }
+            Some(N::RangeFunction(function)) => Source::of(self.range_function(function, &lateral)),
+            Some(N::RangeTableFunc(function)) => Source::of(self.xml_table(function, &lateral)),
+            Some(N::JsonTable(table)) => Source::of(self.json_table(table, &lateral)),
+            Some(N::RangeTableSample(sample)) => {
+                let source = match boxed(&sample.relation) {
+                    Some(relation) => self.from_node(relation, beside, parent, ctes),
+                    None => Source::default(),
+                };
+                for arg in &sample.args {
+                    self.decides(arg, &lateral, "TABLESAMPLE");
+                }
+                if let Some(seed) = boxed(&sample.repeatable) {
+                    self.decides(seed, &lateral, "TABLESAMPLE");
+                }
+                source
+            }
+            Some(N::JoinExpr(join)) => self.join(join, beside, parent, ctes),
+            _ => {
+                self.rec.opaque("unknown_statement", "an unknown item in FROM");
+                Source::of(self.table_item(None, Table::any(Val::unknown())))
+            }
+        }
+    }
+
+    fn join(
+        &mut self,
+        join: &JoinExpr,
+        beside: &Source<'c>,
+        parent: Option<&Scope<'_, 'c>>,
+        ctes: &Ctes,
+    ) -> Source<'c> {
+        let (Some(left), Some(right)) = (boxed(&join.larg), boxed(&join.rarg)) else {
+            return Source::default();
+        };
+        let left = self.from_node(left, beside, parent, ctes);
+        let right = if looks_left(right) {
+            let mut both = beside.clone();
+            self.spend((beside.star.len() + left.star.len()) as u64);
+            both.append(left.clone());
+            self.from_node(right, &both, parent, ctes)
+        } else {
+            self.from_node(right, beside, parent, ctes)
+        };
+        let shared: Vec<Arc<str>> = if join.is_natural {
+            self.shared_names(&left, &right)
+        } else {
+            tree::names(&join.using_clause)
+        };
+        let mut source = left;
+        let boundary = source.star.len();
+        source.append(right);
+        if !shared.is_empty() {
+            source = self.merge_columns(source, boundary, &shared);
+            if let Some(alias) = &join.join_using_alias {
+                let name = Some(alias.aliasname.as_str().into());
+                if let Some(Item { columns, .. }) = source.items.last() {
+                    let columns = columns.clone();
+                    let mut item = self.item(name, columns);
+                    item.qualified_only = true;
+                    source.push(item);
+                }
+            }
+        }
+        if let Some(condition) = boxed(&join.quals) {
+            let scope = Scope { source: &source, parent, ctes };
+            self.predicate(condition, &scope, "JOIN");
+        }
+        match &join.alias {
+            None => source,
+            Some(alias) => {
+                let mut table = self.star(&source);
+                table.rename(&tree::names(&alias.colnames));
+                let name = Some(alias.aliasname.as_str().into());
+                Source::of(self.table_item(name, table))
+            }
+        }
+    }
+
+    fn shared_names(&mut self, left: &Source<'c>, right: &Source<'c>) -> Vec<Arc<str>> {
+        self.spend((left.star.len() * right.star.len()) as u64);
+        if self.budget == 0 {
+            return Vec::new();
+        }
+        let open = !left.open.is_empty() || !right.open.is_empty();
+        if open {
+            // Which columns are compared cannot be told: all of them may be.
+            for side in [left, right] {
+                let deps = self.star(side).whole().deps;
+                self.blame_place(&deps, &Place::Predicate("JOIN"));
+            }
+        }
+        let names = left.star.iter().filter_map(|star| left.star_name(*star));
+        let on_right = |name: &str| right.star.iter().any(|s| right.star_name(*s) == Some(name));
+        names.filter(|name| on_right(name)).map(Arc::from).collect()
+    }
+
+    /// USING and NATURAL: columns of the same name on both sides become one, first in `*`.
+    fn merge_columns(
+        &mut self,
+        mut source: Source<'c>,
+        boundary: usize,
+        names: &[Arc<str>],
+    ) -> Source<'c> {
+        let mut merged = Table::default();
+        let mut hidden: Vec<usize> = Vec::new();
+        for name in names {
+            self.spend(source.star.len() as u64);
+            let place = |from: &[Star], shift: usize| {
+                let found = from.iter().position(|s| source.star_name(*s) == Some(name));
+                found.map(|place| place + shift)
+            };
+            let (before, after) = source.star.split_at(boundary.min(source.star.len()));
+            let sides = [place(before, 0), place(after, boundary)];
+            let mut vals = Vec::new();
+            for side in sides.into_iter().flatten() {
+                hidden.push(side);
+                if let Some(val) = source.star.get(side).and_then(|s| self.star_val(&source, *s)) {
+                    vals.push(val);
+                }
+            }
+            if vals.len() < 2 {
+                // One side has columns that cannot be told.
+                vals.push(self.star(&source).whole().derived());
+            }
+            let mut all = vals.first().cloned().unwrap_or_default();
+            if let [left, right] = vals.as_slice() {
+                self.equal(left, right, None, "JOIN");
+            }
+            for val in vals.get(1..).unwrap_or_default() {
+                all.absorb(val);
+            }
+            merged.cols.push(col(Some(Arc::clone(name)), all));
+        }
+        let mut index = 0;
+        source.star.retain(|_| {
+            index += 1;
+            !hidden.contains(&(index - 1))
+        });
+        let item = self.table_item(None, merged);
+        let at = source.items.len();
+        let count = match &item.columns {
+            Columns::Table(table) => table.cols.len(),
+            Columns::Stored(_) => 0,
+        };
+        source.items.push(item);
+        let first = (0..count).map(|column| Star { item: at, column });
+        source.star = first.chain(source.star).collect();
+        source
+    }
+
+    fn star_val(&mut self, source: &Source<'c>, star: Star) -> Option<Val> {
+        let item = source.items.get(star.item)?;
+        match &item.columns {
+            Columns::Table(table) => table.cols.get(star.column).map(|col| col.val.clone()),
+            Columns::Stored(relation) => {
+                let relation: &'c crate::catalog::Relation = relation;
+                let column = relation.columns.get(star.column)?;
+                let found = crate::scope::Found::Stored(relation, column);
+                Some(self.take(item.id, &found))
+            }
+        }
+    }
+
+    fn range_function(&mut self, range: &RangeFunction, scope: &Scope<'_, 'c>) -> Item<'c> {
+        let alias = range.alias.as_ref();
+        let mut table = Table::default();
+        let mut first_name = None;
+        let single = range.functions.len() == 1;
+        for function in &range.functions {
+            let Some(N::List(pair)) = inner(function) else { continue };
+            let Some(call) = pair.items.first() else { continue };
+            let columns = match pair.items.get(1).and_then(inner) {
+                Some(N::List(columns)) => columns.items.as_slice(),
+                _ if single => range.coldeflist.as_slice(),
+                _ => &[],
+            };
+            let (name, more) = self.from_function(call, columns, scope);
+            let shown = alias.filter(|_| single).map(|alias| alias.aliasname.as_str().into());
+            first_name.get_or_insert(Arc::clone(&name));
+            let more = name_scalar(more, &shown.unwrap_or(name));
+            table.cols.extend(more.cols);
+            if let Some(rest) = more.rest {
+                table.rest.get_or_insert_default().absorb(&rest);
+            }
+        }
+        if range.ordinality {
+            table.cols.push(col(Some("ordinality".into()), Val::none()));
+        }
+        table.rename(&tree::alias_columns(alias));
+        let name = alias.map(|alias| alias.aliasname.as_str().into()).or(first_name);
+        self.table_item(name, table)
+    }
+
+    /// A function in FROM: its name and its columns. One column without a name is a scalar.
+    fn from_function(
+        &mut self,
+        node: &Node,
+        columns: &[Node],
+        scope: &Scope<'_, 'c>,
+    ) -> (Arc<str>, Table) {
+        let Some(N::FuncCall(call)) = inner(node) else {
+            let name: Arc<str> = match inner(node) {
+                Some(N::SqlvalueFunction(f)) => crate::expression::sql_value_name(f),
+                Some(N::CoalesceExpr(_)) => Some("coalesce"),
+                _ => None,
+            }
+            .unwrap_or("function")
+            .into();
+            let blame = Blame::FromFunction(Arc::clone(&name));
+            let val = self.eval(node, scope, &blame);
+            self.blame_place(&val.deps, &Place::FromFunction(Arc::clone(&name)));
+            return (name, Table { cols: vec![col(None, val)], rest: None });
+        };
+        let parts = tree::strings(&call.funcname);
+        let (schema, bare) = tree::qualified(&parts);
+        let name: Arc<str> = bare.into();
+        let blame = Blame::FromFunction(Arc::clone(&name));
+        let (mut val, rows) = self.call(call, scope, &blame, &Place::FromFunction(name.clone()));
+        val.client = false;
+        let names = column_names(columns);
+        if !names.is_empty() {
+            let cols = names.into_iter().map(|name| col(Some(name), val.clone())).collect();
+            return (name, Table { cols, rest: None });
+        }
+        let table = match rows {
+            Some(rows) => rows,
+            None => self.shape(schema, bare, val),
+        };
+        (name, table)
+    }
+
+    /// The columns of a shipped or opaque function, each of which is `val`.
+    fn shape(&mut self, schema: Option<&str>, name: &str, val: Val) -> Table {
+        let named = |names: &mut dyn Iterator<Item = Arc<str>>| Table {
+            cols: names.map(|name| col(Some(name), val.clone())).collect(),
+            rest: None,
+        };
+        let declared: Vec<_> = self
+            .context
+            .catalog
+            .functions(name)
+            .filter(|function| schema.is_none_or(|schema| &*function.schema == schema))
+            .collect();
+        if let Some(names) = known::out_names(name)
+            && declared.iter().all(|function| function.builtin)
+        {
+            return named(&mut names.iter().map(|name| Arc::from(*name)));
+        }
+        if let [only] = declared.as_slice() {
+            if !only.out_names.is_empty() {
+                return named(&mut only.out_names.iter().cloned());
+            }
+            if only.returns_scalar() {
+                return Table { cols: vec![col(None, val)], rest: None };
+            }
+        }
+        if known::scalar_set(name) && declared.iter().all(|function| function.builtin) {
+            return Table { cols: vec![col(None, val)], rest: None };
+        }
+        Table::any(val)
+    }
+
+    fn xml_table(&mut self, function: &RangeTableFunc, scope: &Scope<'_, 'c>) -> Item<'c> {
+        let name: Arc<str> = "xmltable".into();
+        let blame = Blame::FromFunction(Arc::clone(&name));
+        let mut all = Val::none();
+        let mut cols: Vec<Col> = Vec::new();
+        for node in [&function.docexpr, &function.rowexpr] {
+            if let Some(node) = boxed(node) {
+                all.absorb(&self.eval(node, scope, &blame));
+            }
+        }
+        for column in &function.columns {
+            if let Some(N::RangeTableFuncCol(column)) = inner(column) {
+                for node in [&column.colexpr, &column.coldefexpr] {
+                    if let Some(node) = boxed(node) {
+                        all.absorb(&self.eval(node, scope, &blame));
+                    }
+                }
+                cols.push(col(Some(column.colname.as_str().into()), Val::none()));
+            }
+        }
+        self.made_table(name, all, cols, function.alias.as_ref())
+    }
+
+    fn json_table(&mut self, table: &JsonTable, scope: &Scope<'_, 'c>) -> Item<'c> {
+        let name: Arc<str> = "json_table".into();
+        let blame = Blame::FromFunction(Arc::clone(&name));
+        let mut all = Val::none();
+        if let Some(node) = table.context_item.as_ref().and_then(|item| boxed(&item.raw_expr)) {
+            all.absorb(&self.eval(node, scope, &blame));
+        }
+        for node in &table.passing {
+            all.absorb(&self.eval(node, scope, &blame));
+        }
+        let mut cols = Vec::new();
+        json_columns(&table.columns, &mut cols);
+        self.made_table(name, all, cols, table.alias.as_ref())
+    }
+
+    fn made_table(
+        &mut self,
+        name: Arc<str>,
+        all: Val,
+        mut cols: Vec<Col>,
+        alias: Option<&pg_query::protobuf::Alias>,
+    ) -> Item<'c> {
+        self.blame_place(&all.deps, &Place::FromFunction(Arc::clone(&name)));
+        for col in &mut cols {
+            col.val = all.clone().derived();
+        }
+        let mut table = Table { cols, rest: None };
+        forget_client(&mut table);
+        table.rename(&tree::alias_columns(alias));
+        let shown = alias.map_or(name, |alias| alias.aliasname.as_str().into());
+        self.table_item(Some(shown), table)
+    }
+}
+
+fn json_columns(nodes: &[Node], cols: &mut Vec<Col>) {
+    for node in nodes {
+        if let Some(N::JsonTableColumn(column)) = inner(node) {
+            let column: &JsonTableColumn = column;
+            if column.columns.is_empty() {
+                cols.push(col(Some(column.name.as_str().into()), Val::none()));
+            }
+            json_columns(&column.columns, cols);
+        }
+    }
+}
+
+/// A single column without a name is called like the function, or its alias.
+fn name_scalar(mut table: Table, name: &Arc<str>) -> Table {
+    if let [only] = table.cols.as_mut_slice()
+        && table.rest.is_none()
+        && only.name.is_none()
+    {
+        only.name = Some(Arc::clone(name));
+    }
+    table
+}
+
+fn column_names(columns: &[Node]) -> Vec<Arc<str>> {
+    columns
+        .iter()
+        .filter_map(|node| match inner(node) {
+            Some(N::ColumnDef(column)) => Some(column.colname.as_str().into()),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Whether an arm of a join can name items to its left.
+fn looks_left(node: &Node) -> bool {
+    let mut pending = vec![node];
+    while let Some(node) = pending.pop() {
+        match inner(node) {
+            Some(N::RangeVar(_)) | None => {}
+            Some(N::RangeSubselect(sub)) => {
+                if sub.lateral {
+                    return true;
+                }
+            }
+            Some(N::JoinExpr(join)) => {
+                pending.extend([&join.larg, &join.rarg].into_iter().filter_map(boxed));
+            }
+            Some(N::RangeTableSample(sample)) => pending.extend(boxed(&sample.relation)),
+            Some(_) => return true,
+        }
+    }
+    false
+}

@@ -1,0 +1,364 @@
+//! What is known by name of the functions and relations that ship with PostgreSQL.
+//!
+//! Sources: `pg_proc.dat` of PostgreSQL 15, the release notes up to 18, and the chapters "System
+//! Administration Functions", "System Views" and "The Cumulative Statistics System".
+
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
+/// Every function name in `pg_catalog`, a `!` after those with a volatile variant.
+const BUILTIN: &str = include_str!("builtin.txt");
+
+fn builtin() -> &'static HashMap<&'static str, bool> {
+    static TABLE: OnceLock<HashMap<&'static str, bool>> = OnceLock::new();
+    TABLE.get_or_init(|| {
+        BUILTIN
+            .split_ascii_whitespace()
+            .map(|word| match word.strip_suffix('!') {
+                Some(name) => (name, true),
+                None => (word, false),
+            })
+            .collect()
+    })
+}
+
+/// Whether PostgreSQL ships a function of this name.
+pub(crate) fn ships(name: &str) -> bool {
+    builtin().contains_key(name)
+}
+
+/// Whether a shipped function of this name may change something. Volatile ones may, except those
+/// known to be volatile for another reason.
+pub(crate) fn may_write(name: &str) -> bool {
+    builtin().get(name).copied().unwrap_or(true) && !HARMLESS_VOLATILE.contains(&name)
+}
+
+const HARMLESS_VOLATILE: &[&str] = &[
+    "array_sample",
+    "array_shuffle",
+    "bernoulli",
+    "clock_timestamp",
+    "current_query",
+    "currval",
+    "gen_random_uuid",
+    "has_sequence_privilege",
+    "lastval",
+    "pg_collation_actual_version",
+    "pg_column_size",
+    "pg_current_wal_flush_lsn",
+    "pg_current_wal_insert_lsn",
+    "pg_current_wal_lsn",
+    "pg_database_collation_actual_version",
+    "pg_database_size",
+    "pg_indexes_size",
+    "pg_is_in_recovery",
+    "pg_is_wal_replay_paused",
+    "pg_jit_available",
+    "pg_last_committed_xact",
+    "pg_last_wal_receive_lsn",
+    "pg_last_wal_replay_lsn",
+    "pg_last_xact_replay_timestamp",
+    "pg_notification_queue_usage",
+    "pg_partition_ancestors",
+    "pg_partition_tree",
+    "pg_relation_size",
+    "pg_sequence_last_value",
+    "pg_sleep",
+    "pg_sleep_for",
+    "pg_sleep_until",
+    "pg_table_size",
+    "pg_tablespace_size",
+    "pg_total_relation_size",
+    "pg_xact_commit_timestamp",
+    "pg_xact_status",
+    "random",
+    "random_normal",
+    "setseed",
+    "system",
+    "timeofday",
+    "txid_status",
+    "uuidv4",
+    "uuidv7",
+];
+
+/// Functions that pass values on without looking at them: nothing about a value can make them fail
+/// or take longer, so a masked argument only makes the result masked.
+pub(crate) fn transparent(name: &str) -> bool {
+    matches!(
+        name,
+        "any_value"
+            | "array_agg"
+            | "array_to_json"
+            | "concat"
+            | "concat_ws"
+            | "first_value"
+            | "json_agg"
+            | "json_agg_strict"
+            | "json_build_array"
+            | "json_build_object"
+            | "jsonb_agg"
+            | "jsonb_agg_strict"
+            | "jsonb_build_array"
+            | "jsonb_build_object"
+            | "lag"
+            | "last_value"
+            | "lead"
+            | "max"
+            | "min"
+            | "nth_value"
+            | "row_to_json"
+            | "string_agg"
+            | "to_json"
+            | "to_jsonb"
+    )
+}
+
+/// The reason why a shipped function cannot be looked into, if that is so: it runs text, reads
+/// relations named at run time, or reads storage.
+pub(crate) fn opaque(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "query_to_xml"
+        | "query_to_xml_and_xmlschema"
+        | "query_to_xmlschema"
+        | "cursor_to_xml"
+        | "cursor_to_xmlschema"
+        | "database_to_xml"
+        | "database_to_xml_and_xmlschema"
+        | "database_to_xmlschema"
+        | "schema_to_xml"
+        | "schema_to_xml_and_xmlschema"
+        | "schema_to_xmlschema"
+        | "table_to_xml"
+        | "table_to_xml_and_xmlschema"
+        | "table_to_xmlschema"
+        | "ts_rewrite"
+        | "ts_stat" => "dynamic_query",
+        "loread" | "lowrite" => "large_object",
+        "pg_mcv_list_items" => "statistics",
+        _ if name.starts_with("lo_") => "large_object",
+        _ if name.starts_with("pg_logical_slot_") => "replication",
+        _ if server_access(name).is_some() => "server_file",
+        _ => return None,
+    })
+}
+
+/// Whether a shipped function runs SQL text given to it, or any query chosen at run time.
+pub(crate) fn dynamic(name: &str) -> bool {
+    matches!(
+        name,
+        "query_to_xml"
+            | "query_to_xml_and_xmlschema"
+            | "query_to_xmlschema"
+            | "ts_rewrite"
+            | "ts_stat"
+    )
+}
+
+/// The way to files of the server that a function opens, if it does (R6). Includes the functions of
+/// the `adminpack` extension, which are in `pg_catalog` too.
+pub(crate) fn server_access(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "pg_read_file"
+        | "pg_read_binary_file"
+        | "pg_read_file_old"
+        | "pg_read_server_files"
+        | "pg_stat_file"
+        | "pg_current_logfile"
+        | "pg_hba_file_rules"
+        | "pg_ident_file_mappings"
+        | "pg_show_all_file_settings" => "read_file",
+        "pg_file_write"
+        | "pg_file_read"
+        | "pg_file_sync"
+        | "pg_file_rename"
+        | "pg_file_unlink"
+        | "pg_file_length"
+        | "pg_logdir_ls"
+        | "pg_rotate_logfile"
+        | "pg_rotate_logfile_old"
+        | "pg_backup_start"
+        | "pg_backup_stop" => "write_file",
+        "lo_import" | "lo_export" => "large_object_file",
+        "pg_reload_conf" => "server_settings",
+        _ if name.starts_with("pg_ls_") => "list_files",
+        _ => return None,
+    })
+}
+
+/// Relations of PostgreSQL that show files of the server or secrets of its roles.
+pub(crate) fn server_relation(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "pg_hba_file_rules" | "pg_ident_file_mappings" | "pg_file_settings" => "read_file",
+        "pg_authid" | "pg_shadow" | "pg_user_mapping" => "role_passwords",
+        _ => return None,
+    })
+}
+
+/// Functions that show or signal other backends (R10).
+pub(crate) fn shows_backends(name: &str) -> bool {
+    matches!(
+        name,
+        "pg_blocking_pids"
+            | "pg_cancel_backend"
+            | "pg_get_backend_memory_contexts"
+            | "pg_lock_status"
+            | "pg_log_backend_memory_contexts"
+            | "pg_log_standby_snapshot"
+            | "pg_notification_queue_usage"
+            | "pg_prepared_xact"
+            | "pg_safe_snapshot_blocking_pids"
+            | "pg_isolation_test_session_is_blocked"
+            | "pg_stat_get_activity"
+            | "pg_stat_get_progress_info"
+            | "pg_stat_get_wal_senders"
+            | "pg_stat_statements"
+            | "pg_terminate_backend"
+    ) || name.starts_with("pg_stat_get_backend_")
+}
+
+/// Relations that show other backends or what they ran (R10).
+pub(crate) fn backend_relation(name: &str) -> bool {
+    matches!(
+        name,
+        "pg_locks"
+            | "pg_prepared_xacts"
+            | "pg_replication_slots"
+            | "pg_stat_activity"
+            | "pg_stat_gssapi"
+            | "pg_stat_replication"
+            | "pg_stat_ssl"
+            | "pg_stat_statements"
+            | "pg_stat_statements_info"
+            | "pg_stat_subscription"
+            | "pg_stat_wal_receiver"
+    ) || name.starts_with("pg_stat_progress_")
+}
+
+/// Relations of PostgreSQL that hold copies of stored values.
+pub(crate) fn opaque_relation(schema: &str, name: &str) -> Option<&'static str> {
+    Some(match name {
+        "pg_statistic"
+        | "pg_stats"
+        | "pg_stats_ext"
+        | "pg_stats_ext_exprs"
+        | "pg_statistic_ext_data" => "statistics",
+        "pg_largeobject" => "large_object",
+        "pg_stat_activity" | "pg_stat_statements" | "pg_prepared_statements" | "pg_cursors" => {
+            return None;
+        }
+        _ if schema == "pg_toast" => "raw_storage",
+        _ => return None,
+    })
+}
+
+/// Column names of shipped functions that return rows, where there is more than one column or its
+/// name is not the function's.
+pub(crate) fn out_names(name: &str) -> Option<&'static [&'static str]> {
+    Some(match name {
+        "json_array_elements"
+        | "json_array_elements_text"
+        | "jsonb_array_elements"
+        | "jsonb_array_elements_text" => &["value"],
+        "json_each" | "json_each_text" | "jsonb_each" | "jsonb_each_text" => &["key", "value"],
+        "aclexplode" => &["grantor", "grantee", "privilege_type", "is_grantable"],
+        "_pg_expandarray" => &["x", "n"],
+        "pg_get_keywords" => &["word", "catcode", "barelabel", "catdesc", "baredesc"],
+        "pg_options_to_table" => &["option_name", "option_value"],
+        _ => return None,
+    })
+}
+
+/// Shipped functions in FROM that return one column named after the function or its alias.
+pub(crate) fn scalar_set(name: &str) -> bool {
+    matches!(
+        name,
+        "generate_series"
+            | "generate_subscripts"
+            | "json_object_keys"
+            | "jsonb_object_keys"
+            | "jsonb_path_query"
+            | "regexp_matches"
+            | "regexp_split_to_table"
+            | "string_to_table"
+            | "unnest"
+            | "now"
+            | "current_database"
+            | "current_schemas"
+            | "version"
+            | "lower"
+            | "upper"
+            | "length"
+            | "concat"
+    )
+}
+
+/// Functions of common extensions that are volatile for a reason other than writing.
+pub(crate) fn harmless_extension(name: &str) -> bool {
+    matches!(
+        name,
+        "gen_random_bytes"
+            | "gen_random_uuid"
+            | "gen_salt"
+            | "uuid_generate_v1"
+            | "uuid_generate_v1mc"
+            | "uuid_generate_v4"
+    )
+}
+
+/// Columns every table has without having them stored.
+pub(crate) fn system_column(name: &str) -> bool {
+    matches!(name, "ctid" | "xmin" | "xmax" | "cmin" | "cmax" | "tableoid")
+}
+
+/// Whether a shipped function has a variant that is volatile.
+pub(crate) fn volatile(name: &str) -> bool {
+    builtin().get(name).copied().unwrap_or(true)
+}
+
+/// Shipped aggregates that statements use most; for the bound of rows only.
+pub(crate) fn aggregate(name: &str) -> bool {
+    matches!(
+        name,
+        "array_agg"
+            | "avg"
+            | "bool_and"
+            | "bool_or"
+            | "count"
+            | "every"
+            | "json_agg"
+            | "json_object_agg"
+            | "jsonb_agg"
+            | "jsonb_object_agg"
+            | "max"
+            | "min"
+            | "stddev"
+            | "string_agg"
+            | "sum"
+            | "variance"
+    )
+}
+
+/// Shipped functions that return exactly one value, likewise.
+pub(crate) fn one_row(name: &str) -> bool {
+    matches!(
+        name,
+        "clock_timestamp"
+            | "current_database"
+            | "current_schema"
+            | "current_setting"
+            | "currval"
+            | "gen_random_uuid"
+            | "lastval"
+            | "nextval"
+            | "now"
+            | "pg_backend_pid"
+            | "pg_is_in_recovery"
+            | "pg_sleep"
+            | "set_config"
+            | "setval"
+            | "statement_timestamp"
+            | "transaction_timestamp"
+            | "txid_current"
+            | "version"
+    )
+}

@@ -1,0 +1,374 @@
+//! INSERT, UPDATE, DELETE and MERGE.
+
+use std::sync::Arc;
+
+use pg_query::protobuf::{
+    CmdType, DeleteStmt, InsertStmt, MergeMatchKind, MergeStmt, MergeWhenClause, Node,
+    OnConflictClause, RangeVar, ReturningClause, ReturningOptionKind, SelectStmt, UpdateStmt,
+};
+
+use crate::catalog::{ColumnId, Relation};
+use crate::scope::{Columns, Ctes, Item, Scope, Source, column_id};
+use crate::statement::{Operand, Place};
+use crate::tree::{N, boxed, inner};
+use crate::value::{Deps, Table, Val};
+use crate::walk::{Blame, Mode, Walk};
+
+impl<'c> Walk<'c> {
+    pub(crate) fn insert(
+        &mut self,
+        insert: &InsertStmt,
+        parent: Option<&Scope<'_, 'c>>,
+        ctes: &Ctes,
+    ) -> Table {
+        self.rec.verb("insert");
+        let ctes = self.with(insert.with_clause.as_ref(), parent, ctes);
+        let Some(var) = &insert.relation else { return Table::any(Val::unknown()) };
+        let item = self.changed(var, insert.returning_clause.as_ref());
+        let targets = self.insert_targets(&item, &insert.cols);
+        if let Some(query) = boxed(&insert.select_stmt) {
+            let table = match inner(query) {
+                Some(N::SelectStmt(select)) if !select.values_lists.is_empty() => {
+                    self.written_values(&targets, select);
+                    self.plain_values(query, parent, &ctes)
+                }
+                _ => self.query(query, parent, &ctes),
+            };
+            self.stored_into(&targets, &table, var);
+        }
+        if let Some(conflict) = &insert.on_conflict_clause {
+            self.on_conflict(conflict, &item, parent, &ctes);
+        }
+        let columns = item.columns.clone();
+        let source = Source::of(item);
+        self.returning(insert.returning_clause.as_ref(), source, columns, parent, &ctes)
+    }
+
+    /// VALUES of an INSERT reads nothing, so it adds no `select` to the verbs.
+    fn plain_values(&mut self, query: &Node, parent: Option<&Scope<'_, 'c>>, ctes: &Ctes) -> Table {
+        let had = self.rec.verbs.iter().any(|verb| &**verb == "select");
+        let before = self.rec.reads.len();
+        let table = self.query(query, parent, ctes);
+        if !had && self.rec.reads.len() == before {
+            self.rec.verbs.retain(|verb| &**verb != "select");
+        }
+        table
+    }
+
+    /// The relation a statement changes.
+    fn changed(&mut self, var: &RangeVar, returning: Option<&ReturningClause>) -> Item<'c> {
+        if returning.is_some() {
+            self.relation(var, Mode::Read);
+        }
+        self.relation(var, Mode::Write)
+    }
+
+    /// The columns an INSERT fills, in order; `None` for one that cannot be told.
+    fn insert_targets(&mut self, item: &Item<'c>, cols: &[Node]) -> Vec<Option<ColumnId>> {
+        if cols.is_empty() {
+            return match &item.columns {
+                Columns::Stored(relation) => {
+                    let relation: &'c Relation = relation;
+                    let live = crate::scope::live(relation);
+                    let ids: Vec<_> = live.map(|column| column_id(relation, column)).collect();
+                    for id in &ids {
+                        self.rec.column(*id);
+                    }
+                    ids.into_iter().map(Some).collect()
+                }
+                Columns::Table(_) => Vec::new(),
+            };
+        }
+        let mut targets = Vec::with_capacity(cols.len());
+        for node in cols {
+            if let Some(N::ResTarget(target)) = inner(node) {
+                targets.push(self.target_column(item, &target.name));
+            }
+        }
+        targets
+    }
+
+    /// Values written to unique columns are guesses at the values already there (R5).
+    fn written_values(&mut self, targets: &[Option<ColumnId>], select: &SelectStmt) {
+        for (place, target) in targets.iter().enumerate() {
+            let Some(id) = target.filter(|id| self.is_unique(*id)) else { continue };
+            for row in &select.values_lists {
+                if let Some(N::List(row)) = inner(row)
+                    && let Some(value) = row.items.get(place)
+                    && !matches!(inner(value), Some(N::SetToDefault(_)))
+                {
+                    let column = crate::scope::stored_val(id);
+                    self.guessed(&column, Some(value));
+                }
+            }
+        }
+    }
+
+    fn is_unique(&self, id: ColumnId) -> bool {
+        self.context.catalog.column(id).is_some_and(|(_, column)| column.unique)
+    }
+
+    /// Query results go into a table.
+    fn stored_into(&mut self, targets: &[Option<ColumnId>], table: &Table, var: &RangeVar) {
+        let place = Place::Moved(format!("INSERT INTO {}", var.relname).into());
+        if table.rest.is_some() {
+            self.blame_place(&table.whole().deps, &place);
+            return;
+        }
+        for (index, col) in table.cols.iter().enumerate() {
+            let target = targets.get(index).copied().flatten();
+            self.moved(&col.val, target, &place);
+            if let Some(id) = target.filter(|id| self.is_unique(*id))
+                && !col.val.client
+            {
+                self.rec.used(id, Place::Equality);
+                self.rec.guess(id, Operand::Computed);
+            }
+        }
+    }
+
+    /// A value is stored. A column may be copied onto itself: its mask goes with it.
+    fn moved(&mut self, val: &Val, target: Option<ColumnId>, place: &Place) {
+        if val.direct.is_some() && val.direct == target {
+            return;
+        }
+        self.blame_place(&val.deps, place);
+    }
+
+    fn on_conflict(
+        &mut self,
+        conflict: &OnConflictClause,
+        item: &Item<'c>,
+        parent: Option<&Scope<'_, 'c>>,
+        ctes: &Ctes,
+    ) {
+        let target = Source::of(item.clone());
+        let scope = Scope { source: &target, parent, ctes };
+        if let Some(infer) = &conflict.infer {
+            for elem in &infer.index_elems {
+                let Some(N::IndexElem(elem)) = inner(elem) else { continue };
+                match boxed(&elem.expr) {
+                    Some(expr) => {
+                        self.decides(expr, &scope, "ON CONFLICT");
+                    }
+                    None => {
+                        if let Some(id) = self.target_column(item, &elem.name) {
+                            self.rec.used(id, Place::Equality);
+                            self.rec.guess(id, Operand::Computed);
+                        }
+                    }
+                }
+            }
+            if let Some(condition) = boxed(&infer.where_clause) {
+                self.predicate(condition, &scope, "ON CONFLICT");
+            }
+        }
+        if conflict.target_list.is_empty() {
+            return;
+        }
+        self.rec.verb("update");
+        let mut source = target;
+        let mut excluded = self.item(Some("excluded".into()), item.columns.clone());
+        excluded.qualified_only = true;
+        source.push(excluded);
+        let scope = Scope { source: &source, parent, ctes };
+        self.assignments(&conflict.target_list, item, &scope, "ON CONFLICT DO UPDATE");
+        if let Some(condition) = boxed(&conflict.where_clause) {
+            self.predicate(condition, &scope, "WHERE");
+        }
+    }
+
+    /// The list of SET.
+    fn assignments(
+        &mut self,
+        list: &[Node],
+        item: &Item<'c>,
+        scope: &Scope<'_, 'c>,
+        statement: &str,
+    ) {
+        for node in list {
+            let Some(N::ResTarget(target)) = inner(node) else { continue };
+            let id = self.target_column(item, &target.name);
+            for part in &target.indirection {
+                if let Some(N::AIndices(indices)) = inner(part) {
+                    for index in [&indices.lidx, &indices.uidx] {
+                        let val = self.eval_opt(index, scope, &Blame::Expression);
+                        self.blame(&val.deps, &Blame::Expression, "subscript");
+                    }
+                }
+            }
+            let Some(value) = boxed(&target.val) else { continue };
+            let val = self.eval(value, scope, &Blame::Expression);
+            let place = Place::Moved(format!("{statement} SET {}", target.name).into());
+            self.moved(&val, id, &place);
+            if let Some(id) = id.filter(|id| self.is_unique(*id))
+                && !matches!(inner(value), Some(N::SetToDefault(_)))
+            {
+                self.guessed(&crate::scope::stored_val(id), Some(value));
+            }
+        }
+    }
+
+    pub(crate) fn update(
+        &mut self,
+        update: &UpdateStmt,
+        parent: Option<&Scope<'_, 'c>>,
+        ctes: &Ctes,
+    ) -> Table {
+        self.rec.verb("update");
+        let ctes = self.with(update.with_clause.as_ref(), parent, ctes);
+        let Some(var) = &update.relation else { return Table::any(Val::unknown()) };
+        let item = self.changed(var, update.returning_clause.as_ref());
+        if var.relname == "pg_settings" {
+            // Writing to this view is how else SET can be said.
+            self.rec.changes_search_path = true;
+            self.rec.role_change = true;
+        }
+        let source = Source::of(item.clone());
+        let source = self.from_beside(source, &update.from_clause, parent, &ctes);
+        let scope = Scope { source: &source, parent, ctes: &ctes };
+        let filtered = self.filter(boxed(&update.where_clause), item.id, &scope);
+        if !filtered {
+            self.rec.unfiltered("update");
+        }
+        self.assignments(&update.target_list, &item, &scope, "UPDATE");
+        self.returning(update.returning_clause.as_ref(), source, item.columns, parent, &ctes)
+    }
+
+    pub(crate) fn delete(
+        &mut self,
+        delete: &DeleteStmt,
+        parent: Option<&Scope<'_, 'c>>,
+        ctes: &Ctes,
+    ) -> Table {
+        self.rec.verb("delete");
+        let ctes = self.with(delete.with_clause.as_ref(), parent, ctes);
+        let Some(var) = &delete.relation else { return Table::any(Val::unknown()) };
+        let item = self.changed(var, delete.returning_clause.as_ref());
+        let id = item.id;
+        let columns = item.columns.clone();
+        let source = self.from_beside(Source::of(item), &delete.using_clause, parent, &ctes);
+        let scope = Scope { source: &source, parent, ctes: &ctes };
+        if !self.filter(boxed(&delete.where_clause), id, &scope) {
+            self.rec.unfiltered("delete");
+        }
+        self.returning(delete.returning_clause.as_ref(), source, columns, parent, &ctes)
+    }
+
+    /// Walks the condition of a statement that changes `target`; whether it reads a column of it.
+    fn filter(&mut self, condition: Option<&Node>, target: u32, scope: &Scope<'_, 'c>) -> bool {
+        let Some(condition) = condition else { return false };
+        let outer = (self.target.replace(target), std::mem::take(&mut self.target_touched));
+        self.predicate(condition, scope, "WHERE");
+        let touched = self.target_touched;
+        (self.target, self.target_touched) = outer;
+        touched
+    }
+
+    pub(crate) fn merge(
+        &mut self,
+        merge: &MergeStmt,
+        parent: Option<&Scope<'_, 'c>>,
+        ctes: &Ctes,
+    ) -> Table {
+        self.rec.verb("merge");
+        let ctes = self.with(merge.with_clause.as_ref(), parent, ctes);
+        let Some(var) = &merge.relation else { return Table::any(Val::unknown()) };
+        let item = self.changed(var, merge.returning_clause.as_ref());
+        let mut source = match boxed(&merge.source_relation) {
+            Some(from) => self.from_node(from, &Source::default(), parent, &ctes),
+            None => Source::default(),
+        };
+        source.append(Source::of(item.clone()));
+        let scope = Scope { source: &source, parent, ctes: &ctes };
+        let filtered = self.filter(boxed(&merge.join_condition), item.id, &scope);
+        let mut every_row = false;
+        for node in &merge.merge_when_clauses {
+            let Some(N::MergeWhenClause(when)) = inner(node) else { continue };
+            every_row |= self.merge_when(when, filtered, &item, &scope);
+        }
+        if every_row {
+            self.rec.unfiltered("merge");
+        }
+        self.returning(merge.returning_clause.as_ref(), source, item.columns, parent, &ctes)
+    }
+
+    /// One WHEN; whether it changes rows of the target without regard to what is in them.
+    fn merge_when(
+        &mut self,
+        when: &MergeWhenClause,
+        filtered: bool,
+        item: &Item<'c>,
+        scope: &Scope<'_, 'c>,
+    ) -> bool {
+        let condition = self.filter(boxed(&when.condition), item.id, scope);
+        let by_source = MergeMatchKind::try_from(when.match_kind)
+            == Ok(MergeMatchKind::MergeWhenNotMatchedBySource);
+        let filtered = condition || (filtered && !by_source);
+        match CmdType::try_from(when.command_type).unwrap_or_default() {
+            CmdType::CmdInsert => {
+                self.rec.verb("insert");
+                let targets = self.insert_targets(item, &when.target_list);
+                let place = Place::Moved("MERGE INSERT".into());
+                for (index, value) in when.values.iter().enumerate() {
+                    let val = self.eval(value, scope, &Blame::Expression);
+                    let target = targets.get(index).copied().flatten();
+                    self.moved(&val, target, &place);
+                    if let Some(id) = target.filter(|id| self.is_unique(*id)) {
+                        self.guessed(&crate::scope::stored_val(id), Some(value));
+                    }
+                }
+                false
+            }
+            CmdType::CmdUpdate => {
+                self.rec.verb("update");
+                self.assignments(&when.target_list, item, scope, "MERGE UPDATE");
+                !filtered
+            }
+            CmdType::CmdDelete => {
+                self.rec.verb("delete");
+                !filtered
+            }
+            _ => false,
+        }
+    }
+
+    /// RETURNING sees the changed relation, before and after, and what stood beside it.
+    fn returning(
+        &mut self,
+        clause: Option<&ReturningClause>,
+        mut source: Source<'c>,
+        columns: Columns<'c>,
+        parent: Option<&Scope<'_, 'c>>,
+        ctes: &Ctes,
+    ) -> Table {
+        let Some(clause) = clause else { return Table::default() };
+        let mut names: [Arc<str>; 2] = ["old".into(), "new".into()];
+        for node in &clause.options {
+            if let Some(N::ReturningOption(option)) = inner(node) {
+                let old = ReturningOptionKind::ReturningOptionOld as i32 == option.option;
+                let [before, after] = &mut names;
+                *(if old { before } else { after }) = option.value.as_str().into();
+            }
+        }
+        for name in names {
+            if source.items.iter().any(|item| item.name.as_ref() == Some(&name)) {
+                continue;
+            }
+            let mut item = self.item(Some(name), columns.clone());
+            item.qualified_only = true;
+            source.push(item);
+        }
+        let scope = Scope { source: &source, parent, ctes };
+        self.targets(&clause.exprs, &scope)
+    }
+
+    /// Every column of a relation is touched by a change of its definition.
+    pub(crate) fn redefined(&mut self, relation: &'c Relation, command: &str) {
+        let place = Place::Redefined(command.into());
+        for column in crate::scope::live(relation) {
+            let id = column_id(relation, column);
+            self.blame_place(&Deps::one(id), &place);
+        }
+    }
+}

@@ -1,0 +1,533 @@
+//! SELECT, VALUES, set operations and WITH.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use pg_query::protobuf::{CommonTableExpr, Node, SelectStmt, SetOperation, WindowDef, WithClause};
+
+use crate::scope::{Cte, Ctes, Scope, Source, col};
+use crate::statement::Place;
+use crate::tree::{self, N, boxed, inner};
+use crate::value::{Col, Table, Val};
+use crate::walk::{Blame, Walk};
+
+/// Rounds in which the columns of recursive queries must settle.
+const ROUNDS: usize = 8;
+
+impl<'c> Walk<'c> {
+    /// A query of any kind that returns rows: SELECT or a statement with RETURNING.
+    pub(crate) fn query(
+        &mut self,
+        node: &Node,
+        parent: Option<&Scope<'_, 'c>>,
+        ctes: &Ctes,
+    ) -> Table {
+        match inner(node) {
+            Some(N::SelectStmt(select)) => self.select(select, parent, ctes),
+            Some(N::InsertStmt(insert)) => self.insert(insert, parent, ctes),
+            Some(N::UpdateStmt(update)) => self.update(update, parent, ctes),
+            Some(N::DeleteStmt(delete)) => self.delete(delete, parent, ctes),
+            Some(N::MergeStmt(merge)) => self.merge(merge, parent, ctes),
+            _ => {
+                self.rec.opaque("unknown_statement", "a query of an unknown kind");
+                self.rec.may_write = true;
+                Table::any(Val::unknown())
+            }
+        }
+    }
+
+    pub(crate) fn select(
+        &mut self,
+        select: &SelectStmt,
+        parent: Option<&Scope<'_, 'c>>,
+        ctes: &Ctes,
+    ) -> Table {
+        self.rec.verb("select");
+        let ctes = self.with(select.with_clause.as_ref(), parent, ctes);
+        if !select.locking_clause.is_empty() {
+            self.rec.may_write = true;
+        }
+        let operation = SetOperation::try_from(select.op).unwrap_or_default();
+        let (table, source) = match operation {
+            SetOperation::SetopUnion | SetOperation::SetopIntersect | SetOperation::SetopExcept => {
+                (self.set_operation(select, operation, parent, &ctes), Source::default())
+            }
+            _ if !select.values_lists.is_empty() => {
+                (self.values(select, parent, &ctes), Source::default())
+            }
+            _ => self.plain_select(select, parent, &ctes),
+        };
+        let scope = Scope { source: &source, parent, ctes: &ctes };
+        self.sort(&select.sort_clause, &table, &scope);
+        for limit in [&select.limit_offset, &select.limit_count] {
+            if let Some(limit) = boxed(limit) {
+                self.decides(limit, &scope, "LIMIT");
+            }
+        }
+        table
+    }
+
+    fn plain_select(
+        &mut self,
+        select: &SelectStmt,
+        parent: Option<&Scope<'_, 'c>>,
+        ctes: &Ctes,
+    ) -> (Table, Source<'c>) {
+        let source = self.from_list(&select.from_clause, parent, ctes);
+        let scope = Scope { source: &source, parent, ctes };
+        let table = self.targets(&select.target_list, &scope);
+        if let Some(condition) = boxed(&select.where_clause) {
+            self.predicate(condition, &scope, "WHERE");
+        }
+        for item in &select.group_clause {
+            self.group_item(item, &table, &scope);
+        }
+        if let Some(condition) = boxed(&select.having_clause) {
+            self.predicate(condition, &scope, "HAVING");
+        }
+        for window in &select.window_clause {
+            if let Some(N::WindowDef(window)) = inner(window) {
+                self.window(window, &scope);
+            }
+        }
+        if !select.distinct_clause.is_empty() {
+            let on: Vec<&Node> =
+                select.distinct_clause.iter().filter(|n| inner(n).is_some()).collect();
+            if on.is_empty() {
+                self.blame_place(&table.whole().deps, &Place::Predicate("DISTINCT"));
+            }
+            for node in on {
+                self.by_output(node, &table, &scope, "DISTINCT");
+            }
+        }
+        (table, source)
+    }
+
+    /// The output columns of a target list.
+    pub(crate) fn targets(&mut self, list: &[Node], scope: &Scope<'_, 'c>) -> Table {
+        let mut table = Table::default();
+        for node in list {
+            if !self.spend(0) {
+                return Table::any(Val::unknown());
+            }
+            let Some(N::ResTarget(target)) = inner(node) else { continue };
+            let Some(val) = boxed(&target.val) else { continue };
+            if let Some(more) = self.expansion(val, scope) {
+                self.spend(more.cols.len() as u64);
+                table.cols.extend(more.cols);
+                if let Some(rest) = more.rest {
+                    table.rest.get_or_insert_default().absorb(&rest);
+                }
+                continue;
+            }
+            let name: Option<Arc<str>> = if target.name.is_empty() {
+                Some(tree_label(val))
+            } else {
+                Some(target.name.as_str().into())
+            };
+            let val = self.eval(val, scope, &Blame::Expression);
+            table.cols.push(Col { name, val });
+        }
+        table
+    }
+
+    /// The columns of `*`, `t.*` and `(expression).*`.
+    fn expansion(&mut self, node: &Node, scope: &Scope<'_, 'c>) -> Option<Table> {
+        let is_star =
+            |node: Option<&Node>| node.is_some_and(|node| matches!(inner(node), Some(N::AStar(_))));
+        match inner(node)? {
+            N::ColumnRef(column) if is_star(column.fields.last()) => {
+                Some(self.star_of(&tree::strings(&column.fields), scope))
+            }
+            N::AIndirection(indirection) if is_star(indirection.indirection.last()) => {
+                let arg = boxed(&indirection.arg)?;
+                if indirection.indirection.len() == 1
+                    && let Some(N::ColumnRef(column)) = inner(arg)
+                {
+                    return Some(self.star_of(&tree::strings(&column.fields), scope));
+                }
+                Some(Table::any(self.eval(arg, scope, &Blame::Expression).derived()))
+            }
+            _ => None,
+        }
+    }
+
+    fn values(
+        &mut self,
+        select: &SelectStmt,
+        parent: Option<&Scope<'_, 'c>>,
+        ctes: &Ctes,
+    ) -> Table {
+        let source = Source::default();
+        let scope = Scope { source: &source, parent, ctes };
+        let mut table: Option<Table> = None;
+        for row in &select.values_lists {
+            if !self.spend(0) {
+                return Table::any(Val::unknown());
+            }
+            let Some(N::List(row)) = inner(row) else { continue };
+            let mut this = Table::default();
+            for (index, value) in row.items.iter().enumerate() {
+                let val = match self.expansion(value, &scope) {
+                    Some(several) => several.whole(),
+                    None => self.eval(value, &scope, &Blame::Expression),
+                };
+                match &mut table {
+                    Some(all) => {
+                        if let Some(col) = all.cols.get_mut(index) {
+                            col.val.absorb(&val);
+                        }
+                    }
+                    None => {
+                        let name = format!("column{}", index + 1);
+                        this.cols.push(col(Some(name.into()), val));
+                    }
+                }
+            }
+            table.get_or_insert(this);
+        }
+        table.unwrap_or_default()
+    }
+
+    fn set_operation(
+        &mut self,
+        select: &SelectStmt,
+        operation: SetOperation,
+        parent: Option<&Scope<'_, 'c>>,
+        ctes: &Ctes,
+    ) -> Table {
+        let arm = |walk: &mut Self, arm: &Option<Box<SelectStmt>>| match arm {
+            Some(arm) => walk.select(arm, parent, ctes),
+            None => Table::any(Val::unknown()),
+        };
+        let left = arm(self, &select.larg);
+        let right = arm(self, &select.rarg);
+        let word = match operation {
+            SetOperation::SetopIntersect => "INTERSECT",
+            SetOperation::SetopExcept => "EXCEPT",
+            _ => "UNION",
+        };
+        if !(select.all && operation == SetOperation::SetopUnion) {
+            let place = Place::Predicate(word);
+            self.blame_place(&left.whole().deps, &place);
+            self.blame_place(&right.whole().deps, &place);
+        }
+        left.union(&right)
+    }
+
+    /// WITH: the queries in reach of the statement it belongs to.
+    pub(crate) fn with(
+        &mut self,
+        clause: Option<&WithClause>,
+        parent: Option<&Scope<'_, 'c>>,
+        ctes: &Ctes,
+    ) -> Ctes {
+        let Some(clause) = clause else { return ctes.clone() };
+        let list: Vec<&CommonTableExpr> = clause
+            .ctes
+            .iter()
+            .filter_map(|node| match inner(node) {
+                Some(N::CommonTableExpr(cte)) => Some(&**cte),
+                _ => None,
+            })
+            .collect();
+        if clause.recursive {
+            return self.with_recursive(&list, parent, ctes);
+        }
+        let mut reach = ctes.clone();
+        for cte in list {
+            let table = self.cte(cte, parent, &reach);
+            reach = extend(cte, table, reach);
+        }
+        reach
+    }
+
+    /// Each query may name any of them, itself too: walked in silence until the columns of all
+    /// settle, then once more to record. What starts from "depends on nothing" and only grows
+    /// settles at the least fixpoint.
+    fn with_recursive(
+        &mut self,
+        list: &[&CommonTableExpr],
+        parent: Option<&Scope<'_, 'c>>,
+        ctes: &Ctes,
+    ) -> Ctes {
+        let mut tables: Vec<Table> = list.iter().map(|_| Table::any(Val::none())).collect();
+        let mut settled = false;
+        self.rec.quiet += 1;
+        for _ in 0..ROUNDS.max(list.len().min(64) + 2) {
+            let reach = reach(list, &tables, ctes);
+            let next: Vec<Table> = list.iter().map(|cte| self.cte(cte, parent, &reach)).collect();
+            settled = next == tables;
+            tables = next;
+            if settled || self.budget == 0 {
+                break;
+            }
+        }
+        self.rec.quiet -= 1;
+        if !settled {
+            for (table, cte) in tables.iter_mut().zip(list) {
+                self.rec.opaque("unknown_object", &cte.ctename);
+                *table = Table::any(Val::unknown());
+            }
+        }
+        let reach = reach(list, &tables, ctes);
+        for cte in list {
+            self.cte(cte, parent, &reach);
+        }
+        reach
+    }
+
+    fn cte(&mut self, cte: &CommonTableExpr, parent: Option<&Scope<'_, 'c>>, ctes: &Ctes) -> Table {
+        let Some(query) = boxed(&cte.ctequery) else { return Table::any(Val::unknown()) };
+        let mut table = self.query(query, parent, ctes);
+        table.rename(&tree::names(&cte.aliascolnames));
+        forget_client(&mut table);
+        if let Some(search) = &cte.search_clause {
+            let name = Some(search.search_seq_column.as_str().into());
+            let names = tree::strings(&search.search_col_list);
+            let val = self.columns_named(&table, &names);
+            self.blame_place(&val.deps, &Place::Predicate("ORDER BY"));
+            table.cols.push(col(name, val));
+        }
+        if let Some(cycle) = &cte.cycle_clause {
+            let names = tree::strings(&cycle.cycle_col_list);
+            let val = self.columns_named(&table, &names);
+            self.blame_place(&val.deps, &Place::Predicate("WHERE"));
+            for name in [&cycle.cycle_mark_column, &cycle.cycle_path_column] {
+                table.cols.push(col(Some(name.as_str().into()), val.clone()));
+            }
+        }
+        table
+    }
+
+    fn columns_named(&mut self, table: &Table, names: &[&str]) -> Val {
+        let mut all = Val::none();
+        for name in names {
+            match table.named(name) {
+                Some(val) => all.absorb(val),
+                None => all.absorb(&Val::unknown()),
+            }
+        }
+        all
+    }
+
+    fn sort(&mut self, list: &[Node], table: &Table, scope: &Scope<'_, 'c>) {
+        for node in list {
+            if let Some(N::SortBy(sort)) = inner(node)
+                && let Some(by) = boxed(&sort.node)
+            {
+                self.by_output(by, table, scope, "ORDER BY");
+            }
+        }
+    }
+
+    /// ORDER BY inside a function call: never by output.
+    pub(crate) fn sort_inside(&mut self, list: &[Node], scope: &Scope<'_, 'c>) -> Val {
+        let mut all = Val::client();
+        for node in list {
+            if let Some(N::SortBy(sort)) = inner(node)
+                && let Some(by) = boxed(&sort.node)
+            {
+                all.absorb(&self.decides(by, scope, "ORDER BY"));
+            }
+        }
+        all
+    }
+
+    fn group_item(&mut self, node: &Node, table: &Table, scope: &Scope<'_, 'c>) {
+        match inner(node) {
+            Some(N::GroupingSet(set)) => {
+                for item in &set.content {
+                    self.group_item(item, table, scope);
+                }
+            }
+            Some(N::List(list)) => {
+                for item in &list.items {
+                    self.group_item(item, table, scope);
+                }
+            }
+            Some(N::ColumnRef(column)) if column.fields.len() == 1 => {
+                // A bare name is an input column first, an output column otherwise.
+                let name = tree::strings(&column.fields).first().copied().unwrap_or("");
+                let (meaning, cost) = scope.bare(name);
+                self.spend(cost);
+                match (meaning, table.named(name)) {
+                    (None, Some(val)) => {
+                        let deps = val.deps.clone();
+                        self.blame_place(&deps, &Place::Predicate("GROUP BY"));
+                    }
+                    _ => {
+                        self.decides(node, scope, "GROUP BY");
+                    }
+                }
+            }
+            _ => self.by_position(node, table, scope, "GROUP BY"),
+        }
+    }
+
+    /// ORDER BY and DISTINCT ON: a bare name is an output column first.
+    fn by_output(
+        &mut self,
+        node: &Node,
+        table: &Table,
+        scope: &Scope<'_, 'c>,
+        clause: &'static str,
+    ) {
+        if let Some(N::ColumnRef(column)) = inner(node)
+            && let [name] = tree::strings(&column.fields).as_slice()
+            && let Some(found) = table.cols.iter().find(|c| c.name.as_deref() == Some(name))
+        {
+            let deps = found.val.deps.clone();
+            self.blame_place(&deps, &Place::Predicate(clause));
+            return;
+        }
+        self.by_position(node, table, scope, clause);
+    }
+
+    fn by_position(
+        &mut self,
+        node: &Node,
+        table: &Table,
+        scope: &Scope<'_, 'c>,
+        clause: &'static str,
+    ) {
+        if let Some(N::AConst(_)) = inner(node)
+            && let Some(place) = tree::whole_number(node)
+        {
+            let index = usize::try_from(place).unwrap_or(usize::MAX).saturating_sub(1);
+            if let Some(val) = table.at(index) {
+                self.blame_place(&val.deps, &Place::Predicate(clause));
+            }
+            return;
+        }
+        self.decides(node, scope, clause);
+    }
+
+    /// An expression whose value decides on rows.
+    pub(crate) fn decides(
+        &mut self,
+        node: &Node,
+        scope: &Scope<'_, 'c>,
+        clause: &'static str,
+    ) -> Val {
+        let val = self.eval(node, scope, &Blame::Predicate(clause));
+        self.blame_place(&val.deps, &Place::Predicate(clause));
+        val
+    }
+
+    pub(crate) fn window(&mut self, window: &WindowDef, scope: &Scope<'_, 'c>) {
+        for node in &window.partition_clause {
+            self.decides(node, scope, "PARTITION BY");
+        }
+        self.sort_inside(&window.order_clause, scope);
+        for offset in [&window.start_offset, &window.end_offset] {
+            if let Some(offset) = boxed(offset) {
+                self.decides(offset, scope, "ROWS");
+            }
+        }
+    }
+}
+
+fn extend(cte: &CommonTableExpr, table: Table, parent: Ctes) -> Ctes {
+    Some(Rc::new(Cte { name: cte.ctename.as_str().into(), table: Rc::new(table), parent }))
+}
+
+fn reach(list: &[&CommonTableExpr], tables: &[Table], ctes: &Ctes) -> Ctes {
+    let all = list.iter().zip(tables);
+    all.fold(ctes.clone(), |reach, (cte, table)| extend(cte, table.clone(), reach))
+}
+
+/// Rows of a query are not single values the client sent, even if made of constants.
+pub(crate) fn forget_client(table: &mut Table) {
+    for col in &mut table.cols {
+        col.val.client = false;
+    }
+}
+
+/// The label PostgreSQL gives an unnamed output column (`FigureColname`).
+fn tree_label(node: &Node) -> Arc<str> {
+    label(node, 0).0.map_or_else(|| "?column?".into(), Arc::from)
+}
+
+/// A label, and how sure it is: a cast keeps the label of what it casts if that is a name.
+fn label(node: &Node, depth: u32) -> (Option<&str>, u8) {
+    if depth > 64 {
+        return (None, 0);
+    }
+    match inner(node) {
+        Some(N::ColumnRef(column)) => (column.fields.iter().rev().find_map(tree::string), 2),
+        Some(N::AIndirection(indirection)) => {
+            match indirection.indirection.iter().rev().find_map(tree::string) {
+                Some(name) => (Some(name), 2),
+                None => boxed(&indirection.arg).map_or((None, 0), |arg| label(arg, depth + 1)),
+            }
+        }
+        Some(N::FuncCall(call)) => (call.funcname.last().and_then(tree::string), 2),
+        Some(N::AExpr(expr)) if expr.kind == pg_query::protobuf::AExprKind::AexprNullif as i32 => {
+            (Some("nullif"), 2)
+        }
+        Some(N::TypeCast(cast)) => {
+            let of = boxed(&cast.arg).map_or((None, 0), |arg| label(arg, depth + 1));
+            if of.1 > 1 {
+                return of;
+            }
+            let name = cast.type_name.as_ref().and_then(|n| n.names.last().and_then(tree::string));
+            (name, 1)
+        }
+        Some(N::CollateClause(collate)) => {
+            boxed(&collate.arg).map_or((None, 0), |arg| label(arg, depth + 1))
+        }
+        Some(N::GroupingFunc(_)) => (Some("grouping"), 2),
+        Some(N::MergeSupportFunc(_)) => (Some("merge_action"), 2),
+        Some(N::SubLink(link)) => sublink_label(link, depth),
+        Some(N::CaseExpr(case)) => {
+            let of = boxed(&case.defresult).map_or((None, 0), |arg| label(arg, depth + 1));
+            if of.1 > 1 { of } else { (Some("case"), 1) }
+        }
+        Some(N::AArrayExpr(_)) => (Some("array"), 2),
+        Some(N::RowExpr(_)) => (Some("row"), 2),
+        Some(N::CoalesceExpr(_)) => (Some("coalesce"), 2),
+        Some(N::MinMaxExpr(expr)) => {
+            let greatest = expr.op == pg_query::protobuf::MinMaxOp::IsGreatest as i32;
+            (Some(if greatest { "greatest" } else { "least" }), 2)
+        }
+        Some(N::SqlvalueFunction(function)) => (crate::expression::sql_value_name(function), 2),
+        Some(N::JsonObjectConstructor(_)) => (Some("json_object"), 2),
+        Some(N::JsonArrayConstructor(_) | N::JsonArrayQueryConstructor(_)) => {
+            (Some("json_array"), 2)
+        }
+        Some(N::JsonObjectAgg(_)) => (Some("json_objectagg"), 2),
+        Some(N::JsonArrayAgg(_)) => (Some("json_arrayagg"), 2),
+        Some(N::JsonScalarExpr(_)) => (Some("json_scalar"), 2),
+        Some(N::JsonParseExpr(_)) => (Some("json"), 2),
+        Some(N::JsonSerializeExpr(_)) => (Some("json_serialize"), 2),
+        Some(N::XmlSerialize(_)) => (Some("xmlserialize"), 2),
+        _ => (None, 0),
+    }
+}
+
+fn sublink_label(link: &pg_query::protobuf::SubLink, depth: u32) -> (Option<&str>, u8) {
+    use pg_query::protobuf::SubLinkType;
+    match tree::sublink_type(link) {
+        SubLinkType::ExistsSublink => (Some("exists"), 2),
+        SubLinkType::ArraySublink => (Some("array"), 2),
+        SubLinkType::ExprSublink => {
+            let Some(N::SelectStmt(select)) = boxed(&link.subselect).and_then(inner) else {
+                return (None, 0);
+            };
+            let mut select: &SelectStmt = select;
+            while let Some(left) = &select.larg {
+                select = left;
+            }
+            match select.target_list.first().and_then(inner) {
+                Some(N::ResTarget(target)) if !target.name.is_empty() => (Some(&target.name), 2),
+                Some(N::ResTarget(target)) => {
+                    boxed(&target.val).map_or((None, 0), |val| label(val, depth + 1))
+                }
+                _ if !select.values_lists.is_empty() => (Some("column1"), 2),
+                _ => (None, 0),
+            }
+        }
+        _ => (None, 0),
+    }
+}

@@ -1,0 +1,98 @@
+//! How many rows a statement can return at most.
+
+use pg_query::protobuf::{LimitOption, Node, SelectStmt, SetOperation};
+
+use crate::known;
+use crate::tree::{self, N, boxed, inner};
+
+/// A bound for a query or a statement that changes rows; `None` when there is none.
+pub(crate) fn bound(node: &Node) -> Option<u64> {
+    match inner(node)? {
+        N::SelectStmt(select) => of_select(select, 0),
+        N::InsertStmt(insert) => match (&insert.returning_clause, boxed(&insert.select_stmt)) {
+            (None, _) => Some(0),
+            (Some(_), None) => Some(1),
+            (Some(_), Some(query)) => match inner(query)? {
+                N::SelectStmt(select) => of_select(select, 0),
+                _ => None,
+            },
+        },
+        N::UpdateStmt(update) => update.returning_clause.is_none().then_some(0),
+        N::DeleteStmt(delete) => delete.returning_clause.is_none().then_some(0),
+        N::MergeStmt(merge) => merge.returning_clause.is_none().then_some(0),
+        _ => None,
+    }
+}
+
+fn of_select(select: &SelectStmt, depth: u32) -> Option<u64> {
+    let with_ties = select.limit_option == LimitOption::WithTies as i32;
+    let limit = boxed(&select.limit_count).filter(|_| !with_ties).and_then(tree::whole_number);
+    let natural = match SetOperation::try_from(select.op).unwrap_or_default() {
+        // Deeper chains are rare; no bound is always true.
+        _ if depth > 64 => None,
+        SetOperation::SetopUnion => {
+            let left = of_select(select.larg.as_deref()?, depth + 1);
+            let right = of_select(select.rarg.as_deref()?, depth + 1);
+            left.zip(right).map(|(a, b)| a.saturating_add(b))
+        }
+        SetOperation::SetopIntersect | SetOperation::SetopExcept => {
+            of_select(select.larg.as_deref()?, depth + 1)
+        }
+        _ if !select.values_lists.is_empty() => u64::try_from(select.values_lists.len()).ok(),
+        _ => of_plain(select),
+    };
+    match (limit, natural) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+/// One row comes from no FROM, or from aggregates without GROUP BY, unless a target returns a set.
+fn of_plain(select: &SelectStmt) -> Option<u64> {
+    let kinds: Vec<Kind> = select
+        .target_list
+        .iter()
+        .map(|node| match inner(node) {
+            Some(N::ResTarget(target)) => boxed(&target.val).map_or(Kind::Other, kind),
+            _ => Kind::Other,
+        })
+        .collect();
+    let grouped = !select.group_clause.is_empty();
+    let single = kinds.iter().all(|kind| matches!(kind, Kind::Single | Kind::Aggregate));
+    let aggregated = kinds.iter().any(|kind| matches!(kind, Kind::Aggregate));
+    let one = single && !grouped && (select.from_clause.is_empty() || aggregated);
+    one.then_some(1)
+}
+
+enum Kind {
+    Aggregate,
+    Single,
+    Other,
+}
+
+fn kind(node: &Node) -> Kind {
+    let mut node = node;
+    for _ in 0..16 {
+        match inner(node) {
+            Some(N::AConst(_) | N::ParamRef(_) | N::SqlvalueFunction(_)) => return Kind::Single,
+            Some(N::TypeCast(cast)) => match boxed(&cast.arg) {
+                Some(arg) => node = arg,
+                None => return Kind::Other,
+            },
+            Some(N::CoalesceExpr(expr)) => match expr.args.first() {
+                Some(arg) => node = arg,
+                None => return Kind::Other,
+            },
+            Some(N::FuncCall(call)) if call.over.is_none() => {
+                let parts = tree::strings(&call.funcname);
+                return match tree::qualified(&parts) {
+                    (None | Some("pg_catalog"), name) if known::aggregate(name) => Kind::Aggregate,
+                    (None | Some("pg_catalog"), name) if known::one_row(name) => Kind::Single,
+                    _ => Kind::Other,
+                };
+            }
+            _ => return Kind::Other,
+        }
+    }
+    Kind::Other
+}

@@ -1,0 +1,271 @@
+//! Names in reach of an expression: FROM items, their columns, and the queries around.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::catalog::{ColumnId, Relation, StoredColumn};
+use crate::value::{Col, Deps, Table, Val};
+
+/// One FROM item, or one arm of a join.
+#[derive(Clone, Debug)]
+pub(crate) struct Item<'c> {
+    /// Tells items apart; every mention in a text is another item.
+    pub id: u32,
+    /// The alias, or the relation's name; `None` for the merged columns of a join.
+    pub name: Option<Arc<str>>,
+    /// The schema a qualified reference may name; none once there is an alias.
+    pub schema: Option<Arc<str>>,
+    pub columns: Columns<'c>,
+    /// References need the item's name (`old`, `new`, an alias of USING).
+    pub qualified_only: bool,
+}
+
+/// The columns of an item.
+#[derive(Clone, Debug)]
+pub(crate) enum Columns<'c> {
+    /// Those of a relation in the snapshot.
+    Stored(&'c Relation),
+    /// Anything else.
+    Table(Rc<Table>),
+}
+
+/// A column found.
+pub(crate) enum Found<'s, 'c> {
+    /// Of a relation in the snapshot.
+    Stored(&'c Relation, &'c StoredColumn),
+    /// Of something computed.
+    Computed(&'s Val),
+    /// A system column of a relation.
+    System,
+}
+
+impl<'c> Item<'c> {
+    pub(crate) fn find<'s>(&'s self, name: &str) -> Option<Found<'s, 'c>> {
+        match &self.columns {
+            Columns::Stored(relation) => {
+                let relation: &'c Relation = relation;
+                relation.column(name).map(|column| Found::Stored(relation, column))
+            }
+            Columns::Table(table) => table.named(name).map(Found::Computed),
+        }
+    }
+
+    /// Has a column of exactly this name, not merely one that could have it.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        match &self.columns {
+            Columns::Stored(relation) => relation.column(name).is_some(),
+            Columns::Table(table) => table.cols.iter().any(|col| col.name.as_deref() == Some(name)),
+        }
+    }
+
+    fn stored(&self) -> bool {
+        matches!(self.columns, Columns::Stored(_))
+    }
+}
+
+/// A place in the list that `*` stands for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Star {
+    pub item: usize,
+    /// Index into the columns of the item, dropped ones counted.
+    pub column: usize,
+}
+
+impl Star {
+    fn stored_name(self, relation: &Relation) -> Option<&str> {
+        relation.columns.get(self.column).map(|column| &*column.name)
+    }
+}
+
+/// What a FROM clause, or a part of one, brings.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Source<'c> {
+    pub items: Vec<Item<'c>>,
+    /// Columns that unqualified names and `*` mean, in order.
+    pub star: Vec<Star>,
+    /// Items with columns of unknown number and name that `*` covers too.
+    pub open: Vec<usize>,
+}
+
+impl<'c> Source<'c> {
+    /// One item, all of its columns visible.
+    pub(crate) fn of(item: Item<'c>) -> Self {
+        let mut source = Self::default();
+        source.push(item);
+        source
+    }
+
+    /// Appends an item, all of its columns visible unless they need its name.
+    pub(crate) fn push(&mut self, item: Item<'c>) {
+        let index = self.items.len();
+        if !item.qualified_only {
+            match &item.columns {
+                Columns::Stored(relation) => {
+                    let all = relation.columns.iter().enumerate();
+                    let live = all.filter(|(_, column)| !column.dropped);
+                    self.star.extend(live.map(|(column, _)| Star { item: index, column }));
+                }
+                Columns::Table(table) => {
+                    if table.rest.is_some() {
+                        self.open.push(index);
+                    }
+                    let all = 0..table.cols.len();
+                    self.star.extend(all.map(|column| Star { item: index, column }));
+                }
+            }
+        }
+        self.items.push(item);
+    }
+
+    /// Appends everything of `other`.
+    pub(crate) fn append(&mut self, other: Self) {
+        let shift = self.items.len();
+        self.items.extend(other.items);
+        self.star
+            .extend(other.star.iter().map(|s| Star { item: s.item + shift, column: s.column }));
+        self.open.extend(other.open.iter().map(|index| index + shift));
+    }
+
+    /// The name of the column at `star`.
+    pub(crate) fn star_name(&self, star: Star) -> Option<&str> {
+        match &self.items.get(star.item)?.columns {
+            Columns::Stored(relation) => star.stored_name(relation),
+            Columns::Table(table) => table.cols.get(star.column)?.name.as_deref(),
+        }
+    }
+}
+
+/// Columns that are not dropped.
+pub(crate) fn live(relation: &Relation) -> impl Iterator<Item = &StoredColumn> {
+    relation.columns.iter().filter(|column| !column.dropped)
+}
+
+/// WITH queries in reach, the innermost first.
+pub(crate) type Ctes = Option<Rc<Cte>>;
+
+/// A WITH query.
+#[derive(Debug)]
+pub(crate) struct Cte {
+    pub name: Arc<str>,
+    pub table: Rc<Table>,
+    pub parent: Ctes,
+}
+
+/// Finds a WITH query by name; also how many steps it took.
+pub(crate) fn find_cte<'e>(ctes: &'e Ctes, name: &str) -> (Option<&'e Rc<Table>>, u64) {
+    let mut cost = 0;
+    let mut next = ctes;
+    while let Some(cte) = next {
+        cost += 1;
+        if &*cte.name == name {
+            return (Some(&cte.table), cost);
+        }
+        next = &cte.parent;
+    }
+    (None, cost)
+}
+
+/// Where an expression stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scope<'s, 'c> {
+    pub source: &'s Source<'c>,
+    pub parent: Option<&'s Scope<'s, 'c>>,
+    pub ctes: &'s Ctes,
+}
+
+/// What a name means.
+pub(crate) enum Meaning<'s, 'c> {
+    /// A column of this item.
+    Column(&'s Item<'c>, Found<'s, 'c>),
+    /// The whole row of this item.
+    Row(&'s Item<'c>),
+}
+
+impl<'s, 'c> Scope<'s, 'c> {
+    /// What the bare name means here or in a query around; also how many steps it took to find.
+    pub(crate) fn bare(&self, name: &str) -> (Option<Meaning<'s, 'c>>, u64) {
+        let mut cost = 0;
+        let mut scope = Some(self);
+        while let Some(here) = scope {
+            cost += here.source.star.len() as u64 + here.source.items.len() as u64;
+            if let Some(found) = here.visible(name) {
+                return (Some(found), cost);
+            }
+            scope = here.parent;
+        }
+        (None, cost)
+    }
+
+    fn visible(&self, name: &str) -> Option<Meaning<'s, 'c>> {
+        let source = self.source;
+        for star in &source.star {
+            let item = source.items.get(star.item)?;
+            let matches = match &item.columns {
+                Columns::Table(table) => {
+                    table.cols.get(star.column).is_some_and(|c| c.name.as_deref() == Some(name))
+                }
+                Columns::Stored(relation) => {
+                    star.stored_name(relation).is_some_and(|found| found == name)
+                }
+            };
+            if matches {
+                let found = match &item.columns {
+                    Columns::Stored(relation) => {
+                        let relation: &'c Relation = relation;
+                        Found::Stored(relation, relation.column(name)?)
+                    }
+                    Columns::Table(table) => Found::Computed(&table.cols.get(star.column)?.val),
+                };
+                return Some(Meaning::Column(item, found));
+            }
+        }
+        if known_system(name)
+            && let Some(item) = source.items.iter().find(|item| item.stored())
+        {
+            return Some(Meaning::Column(item, Found::System));
+        }
+        if let Some(item) = source.items.iter().find(|item| item.name.as_deref() == Some(name)) {
+            return Some(Meaning::Row(item));
+        }
+        // A name that an item of unknown columns may have.
+        let open = source.open.first().and_then(|index| source.items.get(*index))?;
+        open.find(name).map(|found| Meaning::Column(open, found))
+    }
+
+    /// The item that a qualified reference names, here or in a query around.
+    pub(crate) fn item(&self, schema: Option<&str>, name: &str) -> (Option<&'s Item<'c>>, u64) {
+        let mut cost = 0;
+        let mut scope = Some(self);
+        while let Some(here) = scope {
+            cost += here.source.items.len() as u64;
+            let found = here.source.items.iter().find(|item| {
+                item.name.as_deref() == Some(name)
+                    && (schema.is_none() || item.schema.as_deref() == schema)
+            });
+            if found.is_some() {
+                return (found, cost);
+            }
+            scope = here.parent;
+        }
+        (None, cost)
+    }
+}
+
+fn known_system(name: &str) -> bool {
+    crate::known::system_column(name)
+}
+
+/// The identity of a column of a relation.
+pub(crate) fn column_id(relation: &Relation, column: &StoredColumn) -> ColumnId {
+    ColumnId { relation: relation.oid, attnum: column.attnum }
+}
+
+/// A bare stored column.
+pub(crate) fn stored_val(id: ColumnId) -> Val {
+    Val { deps: Deps::one(id), direct: Some(id), pure: true, unknown: false, client: false }
+}
+
+/// A computed column.
+pub(crate) fn col(name: Option<Arc<str>>, val: Val) -> Col {
+    Col { name, val }
+}

@@ -1,0 +1,171 @@
+//! What is known of a value: the stored columns it can depend on.
+
+use std::sync::Arc;
+
+use crate::catalog::ColumnId;
+
+/// Sorted, without repetition. Most sets have no member or one.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Deps(Vec<ColumnId>);
+
+impl Deps {
+    pub(crate) fn one(id: ColumnId) -> Self {
+        Self(vec![id])
+    }
+
+    pub(crate) fn insert(&mut self, id: ColumnId) {
+        if let Err(place) = self.0.binary_search(&id) {
+            self.0.insert(place, id);
+        }
+    }
+
+    pub(crate) fn absorb(&mut self, other: &Self) {
+        if self.0.is_empty() {
+            self.0.clone_from(&other.0);
+        } else {
+            for id in &other.0 {
+                self.insert(*id);
+            }
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = ColumnId> {
+        self.0.iter().copied()
+    }
+}
+
+/// A value, as far as it matters here.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Val {
+    /// Stored columns it can depend on.
+    pub deps: Deps,
+    /// It is a bare reference to this column of a relation.
+    pub direct: Option<ColumnId>,
+    /// `direct`, and nothing is computed on the way down through views either.
+    pub pure: bool,
+    /// It may depend on more than `deps`.
+    pub unknown: bool,
+    /// It is made of constants and parameters only.
+    pub client: bool,
+}
+
+impl Val {
+    /// Depends on nothing stored, but is not the client's own value either.
+    pub(crate) fn none() -> Self {
+        Self::default()
+    }
+
+    /// What the client sent.
+    pub(crate) fn client() -> Self {
+        Self { client: true, ..Self::default() }
+    }
+
+    /// May depend on anything.
+    pub(crate) fn unknown() -> Self {
+        Self { unknown: true, ..Self::default() }
+    }
+
+    /// Computed from `self` and `other`.
+    pub(crate) fn absorb(&mut self, other: &Self) {
+        self.deps.absorb(&other.deps);
+        self.unknown |= other.unknown;
+        self.client &= other.client;
+        self.direct = None;
+        self.pure = false;
+    }
+
+    /// The same dependencies, but no longer the column itself.
+    pub(crate) fn derived(mut self) -> Self {
+        self.direct = None;
+        self.pure = false;
+        self
+    }
+}
+
+/// A column of a row source, with its name where the text or the catalog tells it.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Col {
+    pub name: Option<Arc<str>>,
+    pub val: Val,
+}
+
+/// The columns of a row source.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Table {
+    pub cols: Vec<Col>,
+    /// There may be more columns, of unknown names; each of them is this.
+    pub rest: Option<Val>,
+}
+
+impl Table {
+    /// Columns nobody can tell, each of them `val`.
+    pub(crate) fn any(val: Val) -> Self {
+        Self { cols: Vec::new(), rest: Some(val) }
+    }
+
+    /// All columns as one value: a whole row.
+    pub(crate) fn whole(&self) -> Val {
+        let mut whole = Val::none();
+        for col in &self.cols {
+            whole.absorb(&col.val);
+        }
+        if let Some(rest) = &self.rest {
+            whole.absorb(rest);
+        }
+        whole
+    }
+
+    /// The column at `index`, from 0; every column at once when places cannot be told.
+    pub(crate) fn at(&self, index: usize) -> Option<Val> {
+        if self.rest.is_some() {
+            return Some(self.whole());
+        }
+        self.cols.get(index).map(|col| col.val.clone())
+    }
+
+    /// The column called `name`.
+    pub(crate) fn named(&self, name: &str) -> Option<&Val> {
+        let found = self.cols.iter().find(|col| col.name.as_deref() == Some(name));
+        found.map(|col| &col.val).or(self.rest.as_ref())
+    }
+
+    /// Applies a column alias list: the first columns get these names.
+    pub(crate) fn rename(&mut self, names: &[Arc<str>]) {
+        if names.is_empty() {
+            return;
+        }
+        if self.rest.is_some() {
+            let whole = self.whole();
+            self.cols = names
+                .iter()
+                .map(|name| Col { name: Some(Arc::clone(name)), val: whole.clone() })
+                .collect();
+            self.rest = Some(whole);
+            return;
+        }
+        for (col, name) in self.cols.iter_mut().zip(names) {
+            col.name = Some(Arc::clone(name));
+        }
+    }
+
+    /// By position, a row of either (UNION and its kin).
+    pub(crate) fn union(mut self, other: &Self) -> Self {
+        if self.rest.is_some() || other.rest.is_some() {
+            let mut whole = self.whole();
+            whole.absorb(&other.whole());
+            for col in &mut self.cols {
+                col.val = whole.clone();
+            }
+            self.rest = Some(whole);
+            return self;
+        }
+        for (col, with) in self.cols.iter_mut().zip(&other.cols) {
+            col.val.absorb(&with.val);
+        }
+        self
+    }
+}

@@ -1,0 +1,149 @@
+//! Text kept in the catalog: definitions of views and bodies of functions in SQL.
+
+use std::sync::Arc;
+
+use crate::catalog::{Function, Relation, RelationKind, SearchPath};
+use crate::record::Recorder;
+use crate::stack;
+use crate::tree::{N, inner};
+use crate::value::{Table, Val};
+use crate::walk::{Context, Params, Walk};
+
+/// What a view's definition says: the columns under its own, and what reading it does.
+#[derive(Debug, Default)]
+pub(crate) struct Lineage {
+    pub table: Table,
+    pub reads: Vec<Arc<str>>,
+    objects: Vec<u32>,
+    other_backends: Vec<Arc<str>>,
+    server_access: Vec<&'static str>,
+    may_write: bool,
+    dynamic: bool,
+}
+
+impl Lineage {
+    fn unknown() -> Self {
+        Self { table: Table::any(Val::unknown()), may_write: true, ..Self::default() }
+    }
+
+    /// Reading the view does all this.
+    pub(crate) fn note(&self, rec: &mut Recorder) {
+        rec.reads.extend(self.reads.iter().cloned());
+        rec.objects.extend(self.objects.iter().copied());
+        rec.other_backends.extend(self.other_backends.iter().cloned());
+        rec.server_access.extend(self.server_access.iter().copied());
+        rec.may_write |= self.may_write;
+        rec.dynamic |= self.dynamic;
+    }
+}
+
+/// What is under a view or materialized view; `None` for other relations and for views that ship
+/// with PostgreSQL, whose columns count as their own.
+pub(crate) fn lineage(context: Context<'_>, relation: &Relation) -> Option<Arc<Lineage>> {
+    let is_view = matches!(relation.kind, RelationKind::View | RelationKind::MaterializedView);
+    if !is_view || relation.builtin() {
+        return None;
+    }
+    let kept = context.catalog.lineage(relation.oid)?;
+    if let Some(known) = kept.get() {
+        return Some(Arc::clone(known));
+    }
+    if context.nesting >= Walk::NESTING {
+        return Some(Arc::new(Lineage::unknown()));
+    }
+    let made = Arc::new(trace(context, relation).unwrap_or_else(Lineage::unknown));
+    // A definition that names itself, which no server has, was settled further down; the first
+    // answer stays.
+    let _ = kept.set(Arc::clone(&made));
+    Some(made)
+}
+
+fn trace(context: Context<'_>, relation: &Relation) -> Option<Lineage> {
+    let text = relation.definition.as_deref()?;
+    // Names in a definition are qualified. If they are not, these two are the likeliest.
+    let path = SearchPath::Known(vec![Arc::clone(&relation.schema), "public".into()]);
+    stack::with_tree(text, true, context.used, |tree, used| {
+        let context = Context { path: &path, used, nesting: context.nesting + 1, ..context };
+        let mut walk = Walk::new(context, Walk::BUDGET);
+        let mut table = match tree.stmts.as_slice() {
+            [only] => walk.query(only.stmt.as_deref()?, None, &None),
+            _ => return None,
+        };
+        if walk.budget == 0 {
+            return None;
+        }
+        crate::query::forget_client(&mut table);
+        let opaque = walk.rec.opaque.iter().any(|found| found.reason == "unknown_statement");
+        Some(Lineage {
+            table: if opaque { Table::any(Val::unknown()) } else { table },
+            reads: walk.rec.reads.into_iter().collect(),
+            objects: walk.rec.objects.into_iter().collect(),
+            other_backends: walk.rec.other_backends.into_iter().collect(),
+            server_access: walk.rec.server_access.into_iter().collect(),
+            may_write: walk.rec.may_write,
+            dynamic: walk.rec.dynamic,
+        })
+    })
+    .ok()
+    .flatten()
+}
+
+/// What a function's body in SQL does with some arguments.
+pub(crate) struct Body {
+    pub table: Table,
+    pub rec: Recorder,
+    pub budget: u64,
+}
+
+/// Walks the body of a function in SQL; `None` when that cannot be done.
+pub(crate) fn body(
+    context: Context<'_>,
+    function: &Function,
+    params: Params,
+    budget: u64,
+) -> Option<Body> {
+    if context.nesting >= Walk::NESTING {
+        return None;
+    }
+    let text = plain_statements(function.body.as_deref()?);
+    let cost = text.len() as u64;
+    stack::with_tree(&text, true, context.used, |tree, used| {
+        let context = Context { used, nesting: context.nesting + 1, ..context };
+        let mut walk = Walk::new(context, budget);
+        walk.params = Some(params);
+        walk.spend(cost);
+        let mut table = Table::default();
+        for raw in &tree.stmts {
+            let node = raw.stmt.as_deref()?;
+            table = match inner(node)? {
+                N::SelectStmt(_)
+                | N::InsertStmt(_)
+                | N::UpdateStmt(_)
+                | N::DeleteStmt(_)
+                | N::MergeStmt(_) => walk.query(node, None, &None),
+                _ => return None,
+            };
+        }
+        (walk.budget > 0).then(|| Body { table, budget: walk.budget, rec: walk.rec })
+    })
+    .ok()
+    .flatten()
+}
+
+/// The standard form of a body, `BEGIN ATOMIC … END` or `RETURN …`, as plain statements.
+fn plain_statements(body: &str) -> String {
+    let text = body.trim();
+    let starts =
+        |word: &str| text.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
+    if starts("BEGIN ATOMIC") {
+        let inside = text.get("BEGIN ATOMIC".len()..).unwrap_or_default().trim_end_matches(';');
+        let cut = inside.len().saturating_sub(3);
+        if inside.get(cut..).is_some_and(|end| end.eq_ignore_ascii_case("END")) {
+            return inside.get(..cut).unwrap_or_default().to_owned();
+        }
+    }
+    if starts("RETURN ") {
+        return format!("SELECT {}", text.get("RETURN ".len()..).unwrap_or_default());
+    }
+    text.to_owned()
+}

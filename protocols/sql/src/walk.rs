@@ -1,0 +1,494 @@
+//! The walk through a statement's tree: shared state, and names of relations and columns.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use pg_query::protobuf::{Node, RangeVar};
+
+use crate::catalog::{Catalog, ColumnId, Relation, RelationKind, SearchPath, StoredColumn};
+use crate::known;
+use crate::record::Recorder;
+use crate::scope::{
+    Columns, Ctes, Found, Item, Meaning, Scope, Source, col, column_id, find_cte, live, stored_val,
+};
+use crate::statement::Place;
+use crate::tree::{self, N, inner};
+use crate::value::{Deps, Table, Val};
+use crate::view;
+
+/// What a walk is given.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Context<'c> {
+    pub catalog: &'c Catalog,
+    pub path: &'c SearchPath,
+    /// Tokens open on this stack.
+    pub used: usize,
+    /// Views and function bodies around.
+    pub nesting: u32,
+}
+
+/// Whose fault it is when a column is looked into.
+#[derive(Clone, Debug)]
+pub(crate) enum Blame {
+    /// An expression whose value goes on.
+    Expression,
+    /// A clause that decides which rows there are.
+    Predicate(&'static str),
+    /// An argument of this function in FROM.
+    FromFunction(Arc<str>),
+}
+
+/// Arguments of the function whose body is walked.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Params {
+    pub values: Vec<Val>,
+    pub names: Vec<Arc<str>>,
+}
+
+/// One walk: a statement, a view's definition or a function's body.
+#[derive(Debug)]
+pub(crate) struct Walk<'c> {
+    pub context: Context<'c>,
+    pub rec: Recorder,
+    pub params: Option<Params>,
+    /// Steps left; at zero the text is refused as too complex.
+    pub budget: u64,
+    /// The item that UPDATE, DELETE or MERGE changes, while its condition is walked.
+    pub target: Option<u32>,
+    pub target_touched: bool,
+    items: u32,
+}
+
+impl<'c> Walk<'c> {
+    /// Steps for one text. A step is a name compared or a column made; this many take less than a
+    /// second.
+    pub(crate) const BUDGET: u64 = 20_000_000;
+    /// Views and function bodies within one another.
+    pub(crate) const NESTING: u32 = 32;
+
+    pub(crate) fn new(context: Context<'c>, budget: u64) -> Self {
+        Self {
+            context,
+            rec: Recorder::default(),
+            params: None,
+            budget,
+            target: None,
+            target_touched: false,
+            items: 0,
+        }
+    }
+
+    /// Takes `steps` from the budget; false when there is none left.
+    pub(crate) fn spend(&mut self, steps: u64) -> bool {
+        self.budget = self.budget.saturating_sub(steps + 1);
+        self.budget > 0
+    }
+
+    pub(crate) fn item(&mut self, name: Option<Arc<str>>, columns: Columns<'c>) -> Item<'c> {
+        self.items += 1;
+        Item { id: self.items, name, schema: None, columns, qualified_only: false }
+    }
+
+    pub(crate) fn table_item(&mut self, name: Option<Arc<str>>, table: Table) -> Item<'c> {
+        self.item(name, Columns::Table(Rc::new(table)))
+    }
+
+    /// A relation in FROM.
+    pub(crate) fn range_var(&mut self, var: &RangeVar, ctes: &Ctes) -> Item<'c> {
+        let (schema, name) = tree::range_name(var);
+        if schema.is_none() {
+            let (found, cost) = find_cte(ctes, name);
+            self.spend(cost);
+            if let Some(table) = found.cloned() {
+                let shown = var.alias.as_ref().map_or(name, |alias| &alias.aliasname);
+                let item = self.item(Some(shown.into()), Columns::Table(table));
+                return self.aliased(item, var);
+            }
+        }
+        self.relation(var, Mode::Read)
+    }
+
+    /// A relation that a statement reads or changes, as an item.
+    pub(crate) fn relation(&mut self, var: &RangeVar, mode: Mode) -> Item<'c> {
+        let (schema, name) = tree::range_name(var);
+        let found = self.context.catalog.find(schema, name, self.context.path);
+        for relation in &found {
+            self.note(relation, mode);
+        }
+        let columns = match found.as_slice() {
+            [] => Columns::Table(Rc::new(self.absent(schema, name, mode))),
+            [relation] => Columns::Stored(relation),
+            several => Columns::Table(Rc::new(self.any_of(several))),
+        };
+        let shown = var.alias.as_ref().map_or(name, |alias| alias.aliasname.as_str());
+        let mut item = self.item(Some(shown.into()), columns);
+        if var.alias.is_none() {
+            item.schema = match (schema, found.as_slice()) {
+                (Some(schema), _) => Some(schema.into()),
+                (None, [relation]) => Some(Arc::clone(&relation.schema)),
+                (None, _) => None,
+            };
+        }
+        self.aliased(item, var)
+    }
+
+    fn aliased(&mut self, item: Item<'c>, var: &RangeVar) -> Item<'c> {
+        let names = tree::alias_columns(var.alias.as_ref());
+        if names.is_empty() {
+            return item;
+        }
+        let mut table = self.columns_of(&item);
+        table.rename(&names);
+        Item { columns: Columns::Table(Rc::new(table)), ..item }
+    }
+
+    /// Records that a relation is read or written.
+    pub(crate) fn note(&mut self, relation: &'c Relation, mode: Mode) {
+        if self.rec.quiet > 0 {
+            return;
+        }
+        let name: Arc<str> = format!("{}.{}", relation.schema, relation.name).into();
+        self.rec.objects.insert(relation.oid);
+        if relation.builtin()
+            || &*relation.schema == "pg_toast"
+            || relation.name.starts_with("pg_stat_statements")
+        {
+            self.note_system(&relation.schema, &relation.name);
+        }
+        match mode {
+            Mode::Read => {
+                self.rec.read(name);
+                if let Some(lineage) = view::lineage(self.context, relation) {
+                    lineage.note(&mut self.rec);
+                }
+            }
+            Mode::Write => self.rec.write(name),
+        }
+    }
+
+    fn note_system(&mut self, schema: &str, name: &str) {
+        if known::backend_relation(name) {
+            self.rec.other_backends.insert(name.into());
+        }
+        if let Some(word) = known::server_relation(name) {
+            self.rec.server_access.insert(word);
+        }
+        if let Some(reason) = known::opaque_relation(schema, name) {
+            self.rec.opaque(reason, &format!("{schema}.{name}"));
+        }
+    }
+
+    /// A relation the snapshot does not have. PostgreSQL's own may be left out of it.
+    fn absent(&mut self, schema: Option<&str>, name: &str, mode: Mode) -> Table {
+        let system = match schema {
+            Some("pg_catalog" | "information_schema") => true,
+            None => name.starts_with("pg_"),
+            Some(_) => false,
+        };
+        let written: Arc<str> = match (schema, system) {
+            (Some(schema), _) => format!("{schema}.{name}").into(),
+            (None, true) => format!("pg_catalog.{name}").into(),
+            (None, false) => name.into(),
+        };
+        if self.rec.quiet == 0 {
+            match mode {
+                Mode::Read => self.rec.read(Arc::clone(&written)),
+                Mode::Write => self.rec.write(Arc::clone(&written)),
+            }
+            if schema == Some("pg_toast") || system {
+                self.note_system(schema.unwrap_or("pg_catalog"), name);
+            }
+            if name == "pg_stat_statements" {
+                self.rec.other_backends.insert(name.into());
+            }
+        }
+        if system {
+            return Table::any(Val::none());
+        }
+        if self.rec.quiet == 0 {
+            self.rec.unresolved.insert(Arc::clone(&written));
+            self.rec.opaque("unknown_object", &written);
+        }
+        Table::any(Val::unknown())
+    }
+
+    /// A name that may mean several relations: every column of any of them.
+    fn any_of(&mut self, several: &[&'c Relation]) -> Table {
+        let mut table = Table::default();
+        let mut whole = Val::none();
+        for relation in several {
+            for column in live(relation) {
+                let val = self.stored(relation, column).derived();
+                whole.absorb(&val);
+                let same =
+                    |col: &&mut crate::value::Col| col.name.as_deref() == Some(&*column.name);
+                match table.cols.iter_mut().find(same) {
+                    Some(col) => col.val.absorb(&val),
+                    None => table.cols.push(col(Some(Arc::clone(&column.name)), val)),
+                }
+            }
+        }
+        table.rest = Some(whole);
+        table
+    }
+
+    /// A stored column as a value: itself, and what a view's definition puts under it.
+    pub(crate) fn stored(&mut self, relation: &'c Relation, column: &StoredColumn) -> Val {
+        let id = column_id(relation, column);
+        let mut val = stored_val(id);
+        if matches!(relation.kind, RelationKind::View | RelationKind::MaterializedView)
+            && let Some(lineage) = view::lineage(self.context, relation)
+        {
+            let place = relation.columns.iter().position(|other| other.attnum == column.attnum);
+            match place.and_then(|place| lineage.table.at(place)) {
+                Some(under) => {
+                    val.deps.absorb(&under.deps);
+                    val.pure = under.pure;
+                    val.unknown = under.unknown;
+                }
+                None => {
+                    val.pure = false;
+                    val.unknown = true;
+                }
+            }
+            if val.unknown {
+                let name = format!("{}.{}.{}", relation.schema, relation.name, column.name);
+                self.rec.opaque("opaque_view", &name);
+            }
+        }
+        val
+    }
+
+    /// A column found by name: recorded, and as a value.
+    pub(crate) fn take(&mut self, item: u32, found: &Found<'_, 'c>) -> Val {
+        if self.target == Some(item) {
+            self.target_touched = true;
+        }
+        match found {
+            Found::Stored(relation, column) => {
+                let val = self.stored(relation, column);
+                for id in val.deps.iter() {
+                    self.rec.column(id);
+                }
+                val
+            }
+            Found::Computed(val) => (*val).clone(),
+            Found::System => Val::none(),
+        }
+    }
+
+    /// All columns of an item, in order, recorded as read.
+    pub(crate) fn columns_of(&mut self, item: &Item<'c>) -> Table {
+        if self.target == Some(item.id) {
+            self.target_touched = true;
+        }
+        match &item.columns {
+            Columns::Stored(relation) => {
+                let relation: &'c Relation = relation;
+                self.spend(relation.columns.len() as u64);
+                let cols = live(relation).map(|column| {
+                    let val = self.take(item.id, &Found::Stored(relation, column));
+                    col(Some(Arc::clone(&column.name)), val)
+                });
+                Table { cols: cols.collect(), rest: None }
+            }
+            Columns::Table(table) => {
+                self.spend(table.cols.len() as u64);
+                (**table).clone()
+            }
+        }
+    }
+
+    /// The columns that `*` stands for.
+    pub(crate) fn star(&mut self, source: &Source<'c>) -> Table {
+        let mut table = Table::default();
+        for star in &source.star {
+            if !self.spend(0) {
+                return Table::any(Val::unknown());
+            }
+            let Some(item) = source.items.get(star.item) else { continue };
+            if self.target == Some(item.id) {
+                self.target_touched = true;
+            }
+            let made = match &item.columns {
+                Columns::Stored(relation) => {
+                    let relation: &'c Relation = relation;
+                    let Some(column) = relation.columns.get(star.column) else { continue };
+                    let val = self.take(item.id, &Found::Stored(relation, column));
+                    col(Some(Arc::clone(&column.name)), val)
+                }
+                Columns::Table(table) => match table.cols.get(star.column) {
+                    Some(col) => col.clone(),
+                    None => continue,
+                },
+            };
+            table.cols.push(made);
+        }
+        for open in &source.open {
+            if let Some(Item { columns: Columns::Table(from), .. }) = source.items.get(*open) {
+                let whole = from.whole();
+                table.rest.get_or_insert_default().absorb(&whole);
+            }
+        }
+        table
+    }
+
+    /// A column reference as a value.
+    pub(crate) fn column_ref(&mut self, fields: &[Node], scope: &Scope<'_, 'c>) -> Val {
+        let last_is_star = fields.last().is_some_and(|f| matches!(inner(f), Some(N::AStar(_))));
+        let names = tree::strings(fields);
+        if last_is_star {
+            return self.star_of(&names, scope).whole();
+        }
+        match names.as_slice() {
+            [] => Val::unknown(),
+            [name] => self.bare(name, scope),
+            [item, name] => self.qualified(None, item, name, scope),
+            [.., schema, item, name] => self.qualified(Some(schema), item, name, scope),
+        }
+    }
+
+    fn bare(&mut self, name: &str, scope: &Scope<'_, 'c>) -> Val {
+        let (meaning, cost) = scope.bare(name);
+        self.spend(cost);
+        match meaning {
+            Some(Meaning::Column(item, found)) => {
+                self.write_down(item, &found, name);
+                self.take(item.id, &found)
+            }
+            Some(Meaning::Row(item)) => self.columns_of(item).whole().derived(),
+            None => match self.param_named(name) {
+                Some(val) => val,
+                None => self.no_such_column(name),
+            },
+        }
+    }
+
+    fn qualified(
+        &mut self,
+        schema: Option<&str>,
+        item: &str,
+        name: &str,
+        scope: &Scope<'_, 'c>,
+    ) -> Val {
+        let (found, cost) = scope.item(schema, item);
+        self.spend(cost);
+        let Some(found) = found else {
+            // `composite.field`, or `function.argument` in a body.
+            let (meaning, cost) = scope.bare(item);
+            self.spend(cost);
+            if let Some(Meaning::Column(owner, column)) = meaning {
+                return self.take(owner.id, &column).derived();
+            }
+            if let Some(val) = self.param_named(name) {
+                return val;
+            }
+            return self.no_such_column(&format!("{item}.{name}"));
+        };
+        if let Some(column) = found.find(name) {
+            self.write_down(found, &column, name);
+            return self.take(found.id, &column);
+        }
+        if known::system_column(name) {
+            return self.take(found.id, &Found::System);
+        }
+        // Attribute notation: `t.f` is `f(t)` where there is no such column.
+        let whole = self.columns_of(found).whole().derived();
+        self.call_by_name(None, name, vec![whole], &Blame::Expression)
+    }
+
+    /// Columns of relations that are not in the snapshot are listed as written.
+    fn write_down(&mut self, item: &Item<'c>, found: &Found<'_, 'c>, name: &str) {
+        if self.rec.quiet == 0
+            && let Found::Computed(val) = found
+            && val.unknown
+            && !item.has(name)
+            && let Some(of) = &item.name
+        {
+            let written = match &item.schema {
+                Some(schema) => format!("{schema}.{of}.{name}"),
+                None => format!("{of}.{name}"),
+            };
+            self.rec.written_columns.insert(written.into());
+        }
+    }
+
+    fn param_named(&self, name: &str) -> Option<Val> {
+        let params = self.params.as_ref()?;
+        let place = params.names.iter().position(|known| &**known == name)?;
+        Some(params.values.get(place).cloned().unwrap_or_else(Val::unknown))
+    }
+
+    fn no_such_column(&mut self, name: &str) -> Val {
+        if self.rec.quiet == 0 {
+            self.rec.unresolved.insert(name.into());
+            self.rec.opaque("unknown_object", name);
+        }
+        Val::unknown()
+    }
+
+    /// The columns of `*` or `item.*`.
+    pub(crate) fn star_of(&mut self, names: &[&str], scope: &Scope<'_, 'c>) -> Table {
+        let (schema, name) = match names {
+            [] => return self.star(scope.source),
+            [name] => (None, *name),
+            [.., schema, name] => (Some(*schema), *name),
+        };
+        let (found, cost) = scope.item(schema, name);
+        self.spend(cost);
+        if let Some(item) = found {
+            return self.columns_of(item);
+        }
+        if names.len() == 1
+            && let (Some(Meaning::Column(item, column)), _) = scope.bare(name)
+        {
+            return Table::any(self.take(item.id, &column).derived());
+        }
+        Table::any(self.no_such_column(&format!("{}.*", names.join("."))))
+    }
+
+    /// Puts the blame for looking into columns where it belongs.
+    pub(crate) fn blame(&mut self, deps: &Deps, blame: &Blame, operation: &str) {
+        if deps.is_empty() || self.rec.quiet > 0 {
+            return;
+        }
+        let place = match blame {
+            Blame::Expression => Place::Expression(operation.into()),
+            Blame::Predicate(clause) => Place::Predicate(clause),
+            Blame::FromFunction(name) => Place::FromFunction(Arc::clone(name)),
+        };
+        self.blame_place(deps, &place);
+    }
+
+    /// The same, for a place already made.
+    pub(crate) fn blame_place(&mut self, deps: &Deps, place: &Place) {
+        for id in deps.iter() {
+            self.spend(0);
+            self.rec.used(id, place.clone());
+        }
+    }
+
+    /// The stored column `name` of an item, for targets of INSERT and UPDATE.
+    pub(crate) fn target_column(&mut self, item: &Item<'c>, name: &str) -> Option<ColumnId> {
+        match item.find(name) {
+            Some(Found::Stored(relation, column)) => {
+                let id = column_id(relation, column);
+                self.rec.column(id);
+                Some(id)
+            }
+            _ => {
+                if let Some(of) = &item.name {
+                    self.rec.written_columns.insert(format!("{of}.{name}").into());
+                }
+                None
+            }
+        }
+    }
+}
+
+/// What is done to a relation.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Mode {
+    Read,
+    Write,
+}
