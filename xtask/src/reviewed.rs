@@ -27,7 +27,8 @@ const HEAD: &str = "\
 #   abort     makes an upstream fail on purpose, so that a refusal tells the truth
 #   composed  makes words that a client reads (ClientText::composed)
 #   blob      a file over 100 kB that belongs here
-# After reading every such call of a file: `cargo xtask tidy --write-reviewed`, and say so in the commit.
+# After reading every such call of a file: `cargo xtask tidy --write-reviewed`, and say so in the
+# commit.
 ";
 
 /// What the list says.

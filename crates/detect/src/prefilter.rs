@@ -203,3 +203,43 @@ fn has_head(part: &[u8]) -> bool {
 fn letter(byte: u8) -> u8 {
     u8::from((byte | 0x20).wrapping_sub(b'a') < 26)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn may_contain(kind: DetectionType, bytes: &[u8]) -> bool {
+        Prefilter::new(TypeSet::from_iter([kind])).may_contain(bytes)
+    }
+
+    #[test]
+    fn the_shortest_values_are_seen_wherever_they_start() {
+        for pad in 0..40 {
+            let block = |value: &str| [&[1; 40][..pad], value.as_bytes(), &[1; 9]].concat();
+            assert!(may_contain(DetectionType::Phone, &block("tel:5550132")), "{pad}");
+            assert!(may_contain(DetectionType::UsSsn, &block("123-45-6789")), "{pad}");
+            assert!(may_contain(DetectionType::CreditCard, &block("4222222222222")), "{pad}");
+        }
+        for pad in 240..270 {
+            let block = [&[1; 270][..pad], b"NO9386011117947", &[1; 9]].concat();
+            assert!(may_contain(DetectionType::Iban, &block), "{pad}");
+        }
+    }
+
+    #[test]
+    fn frames_that_look_like_letters_and_digits_do_not_hide_a_value() {
+        assert!(may_contain(DetectionType::UsSsn, b"\0\0\0assn 123456789"));
+        assert!(may_contain(DetectionType::UsSsn, b"\0\0\x001123-45-67899"));
+        assert!(may_contain(DetectionType::CreditCard, b"\0\0\x00541111111111111119"));
+        assert!(may_contain(DetectionType::AwsKey, b"xAKIAIOSFODNN7EXAMPLXy"));
+        assert!(may_contain(DetectionType::Phone, b"\0\0\0a+14155550132"));
+    }
+
+    #[test]
+    fn blocks_of_plain_rows_are_a_no() {
+        let row = b"\0\0\0\x052.125\0\0\0\x1d2026-11-23 07:22:09.123456+00\0\0\0\x05plain";
+        for kind in DetectionType::ALL {
+            assert!(!may_contain(kind, &row.repeat(100)), "{kind}");
+        }
+    }
+}

@@ -209,7 +209,7 @@ fn long_hostile_input_is_scanned_in_one_go() {
         "\\n",
         "\0",
     ] {
-        let text = piece.repeat(100_000 / piece.len());
+        let text = piece.repeat(20_000 / piece.len());
         assert_sound(&scan(&scanner, text.as_bytes()), text.len(), TypeSet::ALL);
         let _ = scanner.may_contain(text.as_bytes());
     }
