@@ -1,1 +1,38 @@
-//! Placeholder.
+//! The REST API for operators and approvers: tokens, sessions, approvals, reload, explain, metrics.
+//!
+//! Off the data path: it may fail and sessions go on. It reads and changes the store; what only the
+//! running gateway knows comes in through [`Control`]. Every route under `/api` wants a bearer token,
+//! and every change is in the journal as an event of kind `admin`.
+
+#![deny(missing_docs)]
+
+mod audit;
+mod auth;
+mod bound;
+mod control;
+mod dto;
+mod error;
+mod extract;
+mod metrics;
+mod openapi;
+mod routes;
+mod server;
+#[cfg(test)]
+mod tests;
+mod token_file;
+mod words;
+
+pub use control::{
+    Control, Counters, ExplainAnswer, ExplainError, ExplainRequest, ExplainedMask,
+    ExplainedOperation, ExplainedRule, ProblemView, Reloaded, ResourceView,
+};
+pub use dto::{
+    ApprovalRuleView, ApprovalView, ApproveRequest, DecisionsView, DenyRequest, DetectionView,
+    EventsPage, KillRequest, SessionView, TableView, TokenCreated, TokenRequest, TokenView,
+    VoteView,
+};
+pub use error::ErrorBody;
+pub use openapi::document;
+pub use server::{Admin, AdminParts};
+pub use token_file::{AdminTokenError, admin_token, read_admin_token};
+pub use words::{format_time, parse_duration, parse_time};

@@ -1,0 +1,130 @@
+//! Who calls: the holder of the admin token, or a person who answers approvals.
+
+use std::sync::Arc;
+
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use model::{Principal, PrincipalKind};
+use store::{Approval, Approver, TokenError};
+use subtle::ConstantTimeEq;
+
+use crate::bound::Peer;
+use crate::error::ApiError;
+use crate::server::Shared;
+
+/// The subject under which the holder of the admin token acts.
+pub(crate) const ADMIN_SUBJECT: &str = "admin.token";
+
+/// Who calls, as proved.
+#[derive(Clone, Debug)]
+pub(crate) enum Caller {
+    /// The machine's owner.
+    Admin,
+    /// A person with a token of their own.
+    Person(Arc<Principal>),
+}
+
+impl Caller {
+    pub fn subject(&self) -> &str {
+        match self {
+            Self::Admin => ADMIN_SUBJECT,
+            Self::Person(person) => &person.subject,
+        }
+    }
+
+    pub fn approver(&self) -> Approver {
+        match self {
+            Self::Admin => Approver::admin_token(),
+            Self::Person(person) => Approver::from_principal(person),
+        }
+    }
+
+    /// Whether an approval is theirs to see: they may answer it.
+    pub fn sees(&self, approval: &Approval) -> bool {
+        match self {
+            Self::Admin => true,
+            Self::Person(person) => approval
+                .rules
+                .iter()
+                .any(|rule| rule.by.iter().any(|group| person.groups.contains(group))),
+        }
+    }
+}
+
+/// Lets in the admin token only.
+pub(crate) async fn admin(
+    State(shared): State<Arc<Shared>>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    match prove(&shared, &request)? {
+        Caller::Admin => {
+            request.extensions_mut().insert(Caller::Admin);
+            Ok(next.run(request).await)
+        }
+        Caller::Person(person) => Err(ApiError::forbidden(
+            "admin_only",
+            format!("{} may answer approvals and nothing else here", person.subject),
+        )
+        .help("use the admin token: data_dir/admin.token on the gateway's machine")),
+    }
+}
+
+/// Lets in whoever may answer approvals.
+pub(crate) async fn approver(
+    State(shared): State<Arc<Shared>>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    let caller = prove(&shared, &request)?;
+    request.extensions_mut().insert(caller);
+    Ok(next.run(request).await)
+}
+
+fn prove(shared: &Shared, request: &Request) -> Result<Caller, ApiError> {
+    // R16: this listener has no TLS, so a token that came over the network could have been read.
+    let peer = request.extensions().get::<ConnectInfo<Peer>>();
+    if !peer.is_some_and(|ConnectInfo(Peer(peer))| peer.ip().to_canonical().is_loopback()) {
+        return Err(ApiError::forbidden(
+            "insecure",
+            "tokens are accepted from this machine only, because this address has no TLS",
+        )
+        .help("put a TLS proxy on the gateway's machine in front of it"));
+    }
+    let token = bearer(request.headers())?;
+    // The comparison takes as long for a wrong token as for a right one of the same length, and the
+    // length is no secret.
+    if bool::from(token.as_bytes().ct_eq(shared.admin_token.expose().as_bytes())) {
+        return Ok(Caller::Admin);
+    }
+    let unauthorized = |code, message: &str| ApiError::new(StatusCode::UNAUTHORIZED, code, message);
+    match shared.store.tokens.verify(token, shared.control.now()) {
+        Ok(principal) if principal.kind == PrincipalKind::Person => {
+            Ok(Caller::Person(Arc::new(principal)))
+        }
+        Ok(principal) => Err(ApiError::forbidden(
+            "people_only",
+            format!("{} is not a person; only people answer approvals", principal.subject),
+        )
+        .help("make a token with: narrows token create NAME --kind person")),
+        Err(TokenError::Expired) => Err(unauthorized("expired_token", "the token has expired")),
+        Err(TokenError::Unknown | TokenError::Revoked) => {
+            Err(unauthorized("unknown_token", "the token is not valid here"))
+        }
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Result<&str, ApiError> {
+    let missing = |message: &str| {
+        ApiError::new(StatusCode::UNAUTHORIZED, "no_token", message)
+            .help("send Authorization: Bearer TOKEN")
+    };
+    let value = headers.get(header::AUTHORIZATION).ok_or_else(|| missing("a token is wanted"))?;
+    let value = value.to_str().map_err(|_| missing("the Authorization header is not text"))?;
+    match value.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(token.trim()),
+        _ => Err(missing("the Authorization header is not a bearer token")),
+    }
+}

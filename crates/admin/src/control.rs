@@ -1,0 +1,205 @@
+//! What only the running gateway knows, asked through one small trait.
+
+use std::collections::BTreeMap;
+
+use model::{PrincipalKind, Timestamp};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// The running gateway, as the API sees it. Written by the binary. Calls may block for a moment: they
+/// are made outside the data path.
+pub trait Control: Send + Sync + 'static {
+    /// The time.
+    fn now(&self) -> Timestamp;
+    /// Reads the configuration again and puts it in force: all of it or nothing.
+    ///
+    /// # Errors
+    ///
+    /// Everything wrong with the new configuration; the old one stays in force.
+    fn reload(&self) -> Result<Reloaded, Vec<ProblemView>>;
+    /// Says what the rules would do with an operation.
+    ///
+    /// # Errors
+    ///
+    /// When the question cannot be answered.
+    fn explain(&self, ask: &ExplainRequest) -> Result<ExplainAnswer, ExplainError>;
+    /// Why the gateway is not ready; empty when it is.
+    fn unready(&self) -> Vec<String>;
+    /// The upstreams in force.
+    fn resources(&self) -> Vec<ResourceView>;
+    /// What was counted since the start.
+    fn counters(&self) -> Counters;
+}
+
+/// A configuration that was put in force.
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+pub struct Reloaded {
+    /// How many rules it has.
+    pub rules: usize,
+    /// How many resources it has.
+    pub resources: usize,
+    /// What should be known about it, and settings that take effect at the next start only.
+    pub warnings: Vec<String>,
+}
+
+/// Something wrong in the configuration.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+pub struct ProblemView {
+    /// The file.
+    pub file: String,
+    /// The line, from 1.
+    pub line: u32,
+    /// The column in characters, from 1.
+    pub column: u32,
+    /// What was found.
+    pub message: String,
+    /// What would be right.
+    pub help: Option<String>,
+}
+
+impl std::fmt::Display for ProblemView {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}:{}: {}", self.file, self.line, self.column, self.message)?;
+        match &self.help {
+            Some(help) => write!(f, " ({help})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A registered upstream, without secrets.
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+pub struct ResourceView {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Host and port.
+    pub address: String,
+    /// What is opened there.
+    pub database: String,
+    /// The account of the gateway.
+    pub user: String,
+    /// `verify-full`, `require` or `off`.
+    pub tls: String,
+}
+
+/// An operation to explain, for a principal that need not exist.
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExplainRequest {
+    /// The subject who would ask.
+    #[serde(rename = "as")]
+    pub subject: String,
+    /// Groups of the subject.
+    #[serde(default)]
+    pub groups: Vec<String>,
+    /// Agent, person or service.
+    #[serde(default)]
+    #[schema(value_type = String, example = "agent")]
+    pub kind: PrincipalKind,
+    /// The resource.
+    pub on: String,
+    /// The operation's text.
+    pub text: String,
+}
+
+/// What the rules say.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, ToSchema)]
+pub struct ExplainAnswer {
+    /// The principal may reach the resource.
+    pub access: bool,
+    /// The strictest decision: `allow`, `mask`, `hold` or `block`.
+    pub decision: String,
+    /// What else should be known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// Each operation of the text.
+    pub operations: Vec<ExplainedOperation>,
+}
+
+/// One operation.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, ToSchema)]
+pub struct ExplainedOperation {
+    /// Its text.
+    pub text: String,
+    /// `allow`, `mask`, `hold` or `block`.
+    pub decision: String,
+    /// A fixed word for the reason of a refusal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What the client would be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// The facts that rules can read, by name.
+    pub facts: BTreeMap<String, String>,
+    /// Every rule that concerns the principal there.
+    pub rules: Vec<ExplainedRule>,
+    /// What would be hidden of its reply.
+    pub masks: Vec<ExplainedMask>,
+}
+
+/// What a rule says about it.
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+pub struct ExplainedRule {
+    /// Its name.
+    pub rule: String,
+    /// Its action.
+    pub action: String,
+    /// `matches`, `pending`, `no match`, `not applicable` or `fails`.
+    pub state: String,
+    /// It takes no part in the outcome.
+    pub observed: bool,
+    /// Why, in words.
+    pub why: String,
+}
+
+/// A field that would be hidden.
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+pub struct ExplainedMask {
+    /// The column or type.
+    pub field: String,
+    /// How.
+    pub with: String,
+    /// The rules that ask for it.
+    pub rules: Vec<String>,
+    /// True for what is hidden only as far as it is recognised (R8).
+    pub best_effort: bool,
+}
+
+/// Why a question could not be answered.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum ExplainError {
+    /// There is no such resource; the nearest name, if any.
+    UnknownResource(Option<String>),
+    /// The gateway does not know enough about the upstream (yet).
+    Unavailable(String),
+}
+
+/// What the gateway counted since its start, and what it holds now.
+#[derive(Clone, Debug, Default)]
+pub struct Counters {
+    /// Client connections now, identified or not.
+    pub connections: u64,
+    /// Sessions let in.
+    pub sessions_total: u64,
+    /// Clients turned away, by reason.
+    pub refused: BTreeMap<String, u64>,
+    /// Decisions on operations, by verdict.
+    pub decisions: BTreeMap<&'static str, u64>,
+    /// Rows sent to clients.
+    pub rows: u64,
+    /// Bytes of replies sent to clients.
+    pub bytes: u64,
+    /// Bytes of replies withheld now.
+    pub withheld_bytes: u64,
+    /// Batches the journal could not take.
+    pub journal_errors: u64,
+    /// Operations that passed unrecorded and are not in a gap event yet.
+    pub unrecorded: u64,
+    /// Upstreams that could not be used, by reason.
+    pub upstream_errors: BTreeMap<String, u64>,
+    /// Alerts given.
+    pub alerts: u64,
+}

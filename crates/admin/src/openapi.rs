@@ -1,0 +1,43 @@
+//! The OpenAPI document, from the routes themselves.
+
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+
+use crate::routes::{approvals, gateway, health, sessions, tokens};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Narrows", description = "The administrative API of a Narrows gateway."),
+    paths(
+        tokens::create, tokens::list, tokens::revoke,
+        sessions::list, sessions::show, sessions::events, sessions::kill,
+        approvals::list, approvals::show, approvals::approve, approvals::deny,
+        gateway::resources, gateway::reload, gateway::explain,
+        health::healthz, health::readyz, health::metrics, health::openapi,
+    ),
+    modifiers(&Bearer),
+    security(("token" = [])),
+)]
+pub(crate) struct Document;
+
+struct Bearer;
+
+impl Modify for Bearer {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let scheme = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some(
+                "The admin token (data_dir/admin.token), or for /api/v1/approvals the token of a \
+                 person.",
+            ))
+            .build();
+        let components = document.components.get_or_insert_with(Default::default);
+        components.add_security_scheme("token", SecurityScheme::Http(scheme));
+    }
+}
+
+/// The document as JSON text.
+#[must_use]
+pub fn document() -> String {
+    Document::openapi().to_pretty_json().unwrap_or_default()
+}

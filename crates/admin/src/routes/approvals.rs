@@ -1,0 +1,187 @@
+//! Approvals: what waits, and answering it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::{Extension, Json};
+use serde::Deserialize;
+use store::approvals::Verdict;
+use store::{AnswerError, Approval, ApprovalId};
+use utoipa::IntoParams;
+
+use super::blocking;
+use crate::audit::Deed;
+use crate::auth::Caller;
+use crate::dto::{ApprovalView, ApproveRequest, DenyRequest};
+use crate::error::{ApiError, ErrorBody};
+use crate::extract::{Ask, Body};
+use crate::server::Shared;
+use crate::words::parse_duration;
+
+/// Requests looked through for a list of those that no longer wait.
+const RECENT_MAX: usize = 1_000;
+/// Longest time that one yes may cover.
+const GRANT_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ListQuery {
+    /// `pending` (default), `approved`, `denied`, `expired`, `withdrawn`, `all`.
+    status: Option<String>,
+}
+
+/// Lists approval requests: all for the admin token, those they may answer for a person.
+#[utoipa::path(get, path = "/api/v1/approvals", tag = "approvals", params(ListQuery),
+    responses((status = 200, body = Vec<ApprovalView>), (status = 400, body = ErrorBody)))]
+pub(crate) async fn list(
+    State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
+    Ask(query): Ask<ListQuery>,
+) -> Result<Json<Vec<ApprovalView>>, ApiError> {
+    let status = query.status.unwrap_or_else(|| "pending".to_owned());
+    let known = ["pending", "approved", "denied", "expired", "withdrawn", "all"];
+    if !known.contains(&&*status) {
+        return Err(ApiError::invalid(format!("status: {status:?} is not a status"))
+            .help(format!("write one of: {}", known.join(", "))));
+    }
+    let list = blocking(move || {
+        let approvals = &shared.store.approvals;
+        // What is over is no longer pending, even before the next sweep.
+        approvals.expire(shared.control.now()).map_err(ApiError::internal)?;
+        let mut found = match &*status {
+            "pending" => approvals.pending(),
+            _ => approvals.recent(RECENT_MAX).map_err(ApiError::internal)?,
+        };
+        found.retain(|one| caller.sees(one) && (status == "all" || one.status.as_str() == status));
+        Ok(found.iter().map(ApprovalView::from).collect())
+    });
+    Ok(Json(list.await?))
+}
+
+/// One approval request.
+#[utoipa::path(get, path = "/api/v1/approvals/{id}", tag = "approvals",
+    params(("id" = String, Path, description = "The request")),
+    responses((status = 200, body = ApprovalView), (status = 404, body = ErrorBody)))]
+pub(crate) async fn show(
+    State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Json<ApprovalView>, ApiError> {
+    let view = blocking(move || Ok(ApprovalView::from(&find(&shared, &caller, &id)?)));
+    Ok(Json(view.await?))
+}
+
+/// Says yes. The answer shows where the request stands: still pending while more people are needed.
+#[utoipa::path(post, path = "/api/v1/approvals/{id}/approve", tag = "approvals",
+    params(("id" = String, Path, description = "The request")), request_body = ApproveRequest,
+    responses((status = 200, body = ApprovalView), (status = 403, body = ErrorBody),
+        (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
+pub(crate) async fn approve(
+    State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    Body(ask): Body<ApproveRequest>,
+) -> Result<Json<ApprovalView>, ApiError> {
+    let duration = match &ask.duration {
+        None => None,
+        Some(text) => Some(length(text)?),
+    };
+    if duration.is_some() && ask.session {
+        return Err(ApiError::invalid("a yes is either for a time or for the session")
+            .help("leave out for or session"));
+    }
+    let scope = match (&ask.duration, ask.session) {
+        (Some(text), _) => format!("for {text}"),
+        (None, true) => "for the session".to_owned(),
+        (None, false) => "as the rule says".to_owned(),
+    };
+    let verdict = Verdict::Approve { duration, session: ask.session, reason: ask.reason };
+    let view = blocking(move || {
+        let approval = find(&shared, &caller, &id)?;
+        let detail = Some(format!("{scope}; {} on {}", asked_by(&approval), approval.resource));
+        let deed =
+            Deed { actor: caller.subject(), action: "approval.approve", target: &id, detail };
+        let now = shared.control.now();
+        shared.audit.demand(deed, now)?;
+        let answered =
+            shared.store.approvals.answer(&approval.id, &caller.approver(), verdict, now);
+        if let Err(error) = answered {
+            let detail = Some(format!("did not count: {error}"));
+            let action = "approval.approve";
+            let deed = Deed { actor: caller.subject(), action, target: &id, detail };
+            shared.audit.note(deed, now);
+            return Err(self::error(error));
+        }
+        Ok(ApprovalView::from(&find(&shared, &caller, &id)?))
+    });
+    Ok(Json(view.await?))
+}
+
+/// Says no; the client is told the reason.
+#[utoipa::path(post, path = "/api/v1/approvals/{id}/deny", tag = "approvals",
+    params(("id" = String, Path, description = "The request")), request_body = DenyRequest,
+    responses((status = 200, body = ApprovalView), (status = 403, body = ErrorBody),
+        (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
+pub(crate) async fn deny(
+    State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    Body(ask): Body<DenyRequest>,
+) -> Result<Json<ApprovalView>, ApiError> {
+    if ask.reason.trim().is_empty() {
+        return Err(ApiError::invalid("a no needs a reason")
+            .help("the client is told it, so that it knows what to do instead"));
+    }
+    let view = blocking(move || {
+        let approval = find(&shared, &caller, &id)?;
+        let now = shared.control.now();
+        let verdict = Verdict::Deny { reason: Some(ask.reason.clone()) };
+        let approver = caller.approver();
+        shared.store.approvals.answer(&approval.id, &approver, verdict, now).map_err(error)?;
+        let detail = Some(format!("{}; {}", ask.reason, asked_by(&approval)));
+        let deed = Deed { actor: caller.subject(), action: "approval.deny", target: &id, detail };
+        shared.audit.note(deed, now);
+        Ok(ApprovalView::from(&find(&shared, &caller, &id)?))
+    });
+    Ok(Json(view.await?))
+}
+
+fn asked_by(approval: &Approval) -> String {
+    format!("asked by {}", approval.principal.subject)
+}
+
+/// A request that the caller may see; the others do not exist for them.
+fn find(shared: &Shared, caller: &Caller, id: &str) -> Result<Approval, ApiError> {
+    let found = shared.store.approvals.approval(&ApprovalId(id.into()));
+    let found = found.map_err(ApiError::internal)?;
+    found.filter(|approval| caller.sees(approval)).ok_or_else(|| {
+        ApiError::not_found(format!("there is no approval request {id}"))
+            .help("narrows approvals lists them; their names begin with ap_")
+    })
+}
+
+fn length(text: &str) -> Result<Duration, ApiError> {
+    parse_duration(text).filter(|length| !length.is_zero() && *length <= GRANT_MAX).ok_or_else(
+        || {
+            ApiError::invalid(format!("for: {text:?} is not a length of time up to 30 days"))
+                .help("write 30m, 2h, 1d")
+        },
+    )
+}
+
+fn error(error: AnswerError) -> ApiError {
+    let message = error.to_string();
+    match error {
+        AnswerError::Unknown(_) => ApiError::not_found(message),
+        AnswerError::AlreadyAnswered(_) => {
+            ApiError::new(StatusCode::CONFLICT, "already_answered", message)
+        }
+        AnswerError::Expired => ApiError::new(StatusCode::CONFLICT, "expired", message),
+        AnswerError::OwnRequest { .. } => ApiError::forbidden("own_request", message),
+        AnswerError::NotAnApprover { .. } => ApiError::forbidden("not_an_approver", message),
+        AnswerError::Full(_) => ApiError::new(StatusCode::CONFLICT, "full", message),
+        AnswerError::State(_) | AnswerError::Random(_) => ApiError::internal(message),
+    }
+}

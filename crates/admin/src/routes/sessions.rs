@@ -1,0 +1,192 @@
+//! Sessions: list, look at, follow, end.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::{Extension, Json};
+use base64::Engine as _;
+use model::{Event, SessionId};
+use serde::Deserialize;
+use store::SessionFilter;
+use utoipa::IntoParams;
+
+use super::blocking;
+use crate::audit::Deed;
+use crate::auth::Caller;
+use crate::dto::{EventsPage, KillRequest, SessionView};
+use crate::error::{ApiError, ErrorBody};
+use crate::extract::{Ask, Body};
+use crate::server::Shared;
+use crate::words::{format_time, parse_time};
+
+/// Most sessions listed at once.
+const SESSIONS_MAX: usize = 10_000;
+/// Most events given at once.
+const EVENTS_MAX: usize = 5_000;
+/// Payload bytes past which a page of events ends.
+const PAYLOAD_BYTES: usize = 8 * 1024 * 1024;
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ListQuery {
+    /// Only sessions with an event at or after this time (RFC 3339).
+    since: Option<String>,
+    /// Only those of this subject.
+    principal: Option<String>,
+    /// Only those that named this table: `schema.table` or `table`.
+    table: Option<String>,
+    /// Only those that are alive.
+    #[serde(default)]
+    live: bool,
+    /// At most so many, the newest. Default: 100.
+    limit: Option<usize>,
+}
+
+/// Lists sessions, newest first.
+#[utoipa::path(get, path = "/api/v1/sessions", tag = "sessions", params(ListQuery),
+    responses((status = 200, body = Vec<SessionView>), (status = 400, body = ErrorBody)))]
+pub(crate) async fn list(
+    State(shared): State<Arc<Shared>>,
+    Ask(query): Ask<ListQuery>,
+) -> Result<Json<Vec<SessionView>>, ApiError> {
+    let since = match &query.since {
+        None => None,
+        Some(text) => Some(parse_time(text).ok_or_else(|| {
+            ApiError::invalid(format!("since: {text:?} is not a time"))
+                .help("write it like 2026-11-23T07:00:00Z")
+        })?),
+    };
+    let filter = SessionFilter {
+        since,
+        principal: query.principal,
+        table: query.table,
+        live: query.live,
+        limit: Some(query.limit.unwrap_or(100).min(SESSIONS_MAX)),
+    };
+    let sessions = blocking(move || {
+        let found = shared.store.index.sessions(&filter).map_err(ApiError::internal)?;
+        Ok(found.iter().map(|s| SessionView::new(s, shared.is_live(&s.id))).collect())
+    });
+    Ok(Json(sessions.await?))
+}
+
+/// One session, with the tables it named and the sensitive values found.
+#[utoipa::path(get, path = "/api/v1/sessions/{id}", tag = "sessions",
+    params(("id" = String, Path, description = "The session")),
+    responses((status = 200, body = SessionView), (status = 404, body = ErrorBody)))]
+pub(crate) async fn show(
+    State(shared): State<Arc<Shared>>,
+    Path(id): Path<String>,
+) -> Result<Json<SessionView>, ApiError> {
+    let view = blocking(move || {
+        let id = SessionId(id.into());
+        let found = shared.store.index.session(&id).map_err(ApiError::internal)?;
+        let found = found.ok_or_else(|| unknown(&id))?;
+        Ok(SessionView::new(&found, shared.is_live(&id)))
+    });
+    Ok(Json(view.await?))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EventsQuery {
+    /// Only events after this number.
+    #[serde(default)]
+    after: u64,
+    /// At most so many. Default: 500.
+    limit: Option<usize>,
+    /// Add what the client got, in base64.
+    #[serde(default)]
+    payload: bool,
+}
+
+/// Events of a session, in order; for following it, ask again with `after=` the `next` of the answer.
+#[utoipa::path(get, path = "/api/v1/sessions/{id}/events", tag = "sessions",
+    params(("id" = String, Path, description = "The session"), EventsQuery),
+    responses((status = 200, body = EventsPage), (status = 404, body = ErrorBody)))]
+pub(crate) async fn events(
+    State(shared): State<Arc<Shared>>,
+    Path(id): Path<String>,
+    Ask(query): Ask<EventsQuery>,
+) -> Result<Json<EventsPage>, ApiError> {
+    let limit = query.limit.unwrap_or(500).clamp(1, EVENTS_MAX);
+    let page = blocking(move || {
+        let id = SessionId(id.into());
+        // Asked before reading: whatever it did until then is in the page or in the next one.
+        let live = shared.is_live(&id);
+        let found = shared.store.index.session(&id).map_err(ApiError::internal)?;
+        let found = found.ok_or_else(|| unknown(&id))?;
+        let events =
+            shared.store.index.events_after(&id, query.after, limit).map_err(ApiError::internal)?;
+        let mut page = EventsPage { events: Vec::new(), next: query.after, more: false, live };
+        let mut bytes = 0_usize;
+        for event in &events {
+            page.events.push(view(event, query.payload)?);
+            page.next = event.sequence;
+            bytes = bytes.saturating_add(if query.payload { event.payload.len() } else { 0 });
+            if bytes > PAYLOAD_BYTES {
+                break;
+            }
+        }
+        page.more = !page.events.is_empty() && page.next < found.sequence;
+        Ok(page)
+    });
+    Ok(Json(page.await?))
+}
+
+/// Ends a live session.
+#[utoipa::path(post, path = "/api/v1/sessions/{id}/kill", tag = "sessions",
+    params(("id" = String, Path, description = "The session")), request_body = KillRequest,
+    responses((status = 200, body = SessionView), (status = 404, body = ErrorBody),
+        (status = 409, body = ErrorBody)))]
+pub(crate) async fn kill(
+    State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    Body(ask): Body<KillRequest>,
+) -> Result<Json<SessionView>, ApiError> {
+    let view = blocking(move || {
+        let id = SessionId(id.into());
+        let killed = shared.store.live.kill(&id, "killed");
+        let found = shared.store.index.session(&id).map_err(ApiError::internal)?;
+        let found = found.ok_or_else(|| unknown(&id))?;
+        if !killed {
+            let when = found.ended_at.map_or_else(
+                || format!("is carried by gateway {}", found.gateway),
+                |at| format!("ended at {}", format_time(at)),
+            );
+            let message = format!("session {} is not live here: it {when}", id.0);
+            return Err(ApiError::new(StatusCode::CONFLICT, "not_live", message));
+        }
+        shared.audit.note(
+            Deed {
+                actor: caller.subject(),
+                action: "session.kill",
+                target: &id.0,
+                detail: ask.reason,
+            },
+            shared.control.now(),
+        );
+        Ok(SessionView::new(&found, shared.is_live(&id)))
+    });
+    Ok(Json(view.await?))
+}
+
+/// An event as JSON, its time in words.
+fn view(event: &Event, payload: bool) -> Result<serde_json::Value, ApiError> {
+    let mut value = serde_json::to_value(event).map_err(ApiError::internal)?;
+    if let Some(fields) = value.as_object_mut() {
+        fields.insert("at".to_owned(), format_time(event.at).into());
+        if payload && !event.payload.is_empty() {
+            let text = base64::engine::general_purpose::STANDARD.encode(&event.payload);
+            fields.insert("payload".to_owned(), text.into());
+        }
+    }
+    Ok(value)
+}
+
+fn unknown(id: &SessionId) -> ApiError {
+    ApiError::not_found(format!("there is no session {}", id.0))
+        .help("narrows sessions lists them; their names begin with s_")
+}

@@ -1,0 +1,112 @@
+//! Tokens: make, list, revoke.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::{Extension, Json};
+use model::TokenId;
+use store::{NewToken, TokensError};
+
+use super::blocking;
+use crate::audit::Deed;
+use crate::auth::Caller;
+use crate::dto::{TokenCreated, TokenRequest, TokenView, strings};
+use crate::error::{ApiError, ErrorBody};
+use crate::extract::Body;
+use crate::server::Shared;
+use crate::words::{format_time, parse_duration};
+
+/// Makes a token and shows it, this once.
+#[utoipa::path(post, path = "/api/v1/tokens", tag = "tokens", request_body = TokenRequest,
+    responses((status = 201, body = TokenCreated), (status = 400, body = ErrorBody)))]
+pub(crate) async fn create(
+    State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
+    Body(ask): Body<TokenRequest>,
+) -> Result<(StatusCode, Json<TokenCreated>), ApiError> {
+    let ttl = match &ask.ttl {
+        None => None,
+        Some(text) => Some(parse_duration(text).filter(|ttl| !ttl.is_zero()).ok_or_else(|| {
+            ApiError::invalid(format!("ttl: {text:?} is not a length of time"))
+                .help("write 30m, 1h, 7d; leave it out for a token without an end")
+        })?),
+    };
+    let created = blocking(move || {
+        let now = shared.control.now();
+        let detail = format!(
+            "kind {}, groups [{}], ttl {}",
+            ask.kind.as_str(),
+            ask.groups.join(", "),
+            ask.ttl.as_deref().unwrap_or("none")
+        );
+        let new = NewToken {
+            subject: ask.subject.clone(),
+            groups: ask.groups,
+            kind: ask.kind,
+            ttl,
+            minted_by: Some(caller.subject().to_owned()),
+        };
+        shared.audit.demand(
+            Deed {
+                actor: caller.subject(),
+                action: "token.create",
+                target: &ask.subject,
+                detail: Some(detail),
+            },
+            now,
+        )?;
+        let (record, token) = shared.store.tokens.create(new, now).map_err(error)?;
+        Ok(TokenCreated {
+            id: record.id.0.to_string(),
+            token: token.expose().clone(),
+            subject: record.subject.to_string(),
+            groups: strings(&record.groups),
+            kind: record.kind.as_str().to_owned(),
+            expires_at: record.expires_at.map(format_time),
+        })
+    });
+    Ok((StatusCode::CREATED, Json(created.await?)))
+}
+
+/// Lists all tokens ever made, oldest first, without the tokens themselves.
+#[utoipa::path(get, path = "/api/v1/tokens", tag = "tokens",
+    responses((status = 200, body = Vec<TokenView>)))]
+pub(crate) async fn list(State(shared): State<Arc<Shared>>) -> Json<Vec<TokenView>> {
+    let now = shared.control.now();
+    let tokens = shared.store.tokens.list();
+    Json(tokens.iter().map(|token| TokenView::new(token, now)).collect())
+}
+
+/// Revokes a token and ends its live sessions.
+#[utoipa::path(delete, path = "/api/v1/tokens/{id}", tag = "tokens",
+    params(("id" = String, Path, description = "The token's public name")),
+    responses((status = 200, body = TokenView), (status = 404, body = ErrorBody)))]
+pub(crate) async fn revoke(
+    State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Json<TokenView>, ApiError> {
+    let view = blocking(move || {
+        let now = shared.control.now();
+        let record =
+            shared.store.tokens.revoke(&TokenId(id.as_str().into()), now).map_err(error)?;
+        let detail = Some(format!("of {}", record.subject));
+        shared.audit.note(
+            Deed { actor: caller.subject(), action: "token.revoke", target: &id, detail },
+            now,
+        );
+        Ok(TokenView::new(&record, now))
+    });
+    Ok(Json(view.await?))
+}
+
+fn error(error: TokensError) -> ApiError {
+    match error {
+        TokensError::Invalid(message) => ApiError::invalid(message),
+        TokensError::Unknown(id) => ApiError::not_found(format!("there is no token {}", id.0))
+            .help("narrows token list shows the public names; they begin with tk_"),
+        TokensError::Full(_) => ApiError::new(StatusCode::CONFLICT, "full", error.to_string()),
+        TokensError::State(_) | TokensError::Random(_) => ApiError::internal(error),
+    }
+}

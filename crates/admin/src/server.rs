@@ -1,0 +1,181 @@
+//! The server: routes, limits, and who may call what.
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use axum::routing::{delete, get, post};
+use model::{Secret, SessionId};
+use store::Store;
+use tokio::net::TcpListener;
+
+use crate::audit::Audit;
+use crate::auth;
+use crate::bound::{Bounded, Peer};
+use crate::control::Control;
+use crate::error::ApiError;
+use crate::routes::{approvals, gateway, health, sessions, tokens};
+
+/// Longest body of a request, bytes: the longest statement, to explain it, and some room.
+const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Names and values of a request's headers together, bytes.
+const HEADER_BYTES_MAX: usize = 16 * 1024;
+/// Longest time a request may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What the API is made of.
+pub struct AdminParts {
+    /// The store of the gateway.
+    pub store: Arc<Store>,
+    /// The running gateway.
+    pub control: Arc<dyn Control>,
+    /// The admin token; see [`crate::admin_token`].
+    pub admin_token: Secret<String>,
+    /// Version of the build, for metrics.
+    pub version: &'static str,
+}
+
+/// The API, ready to serve.
+pub struct Admin {
+    shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    pub store: Arc<Store>,
+    pub control: Arc<dyn Control>,
+    pub admin_token: Secret<String>,
+    pub audit: Audit,
+    pub version: &'static str,
+}
+
+impl Shared {
+    pub fn is_live(&self, id: &SessionId) -> bool {
+        self.store.live.session(id).is_some()
+    }
+
+    /// Why new sessions would not be served.
+    pub fn unready(&self) -> Vec<String> {
+        let mut reasons = self.control.unready();
+        if let Err(error) = self.store.journal.sync() {
+            reasons.push(format!("the journal cannot be written: {error}"));
+        }
+        if let Err(error) = self.store.index.flush() {
+            reasons.push(format!("the state database cannot be used: {error}"));
+        }
+        reasons
+    }
+}
+
+impl Admin {
+    /// The API over its parts.
+    #[must_use]
+    pub fn new(parts: AdminParts) -> Self {
+        let AdminParts { store, control, admin_token, version } = parts;
+        let audit =
+            Audit { journal: Arc::clone(&store.journal), gateway: Arc::clone(&store.gateway) };
+        Self { shared: Arc::new(Shared { store, control, admin_token, audit, version }) }
+    }
+
+    /// Serves until `stop` is done, then answers what is under way and returns.
+    ///
+    /// # Errors
+    ///
+    /// When the listener cannot be used.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> io::Result<()> {
+        let service = self.router().into_make_service_with_connect_info::<Peer>();
+        axum::serve(Bounded::new(listener), service).with_graceful_shutdown(stop).await
+    }
+
+    fn router(self) -> Router {
+        let shared = self.shared;
+        let for_admin = Router::new()
+            .route("/api/v1/tokens", post(tokens::create).get(tokens::list))
+            .route("/api/v1/tokens/{id}", delete(tokens::revoke))
+            .route("/api/v1/sessions", get(sessions::list))
+            .route("/api/v1/sessions/{id}", get(sessions::show))
+            .route("/api/v1/sessions/{id}/events", get(sessions::events))
+            .route("/api/v1/sessions/{id}/kill", post(sessions::kill))
+            .route("/api/v1/resources", get(gateway::resources))
+            .route("/api/v1/reload", post(gateway::reload))
+            .route("/api/v1/explain", post(gateway::explain))
+            // Unknown paths too: nothing under /api answers without the token.
+            .route("/api/{*rest}", axum::routing::any(unknown))
+            .route_layer(middleware::from_fn_with_state(Arc::clone(&shared), auth::admin));
+        let for_approvers = Router::new()
+            .route("/api/v1/approvals", get(approvals::list))
+            .route("/api/v1/approvals/{id}", get(approvals::show))
+            .route("/api/v1/approvals/{id}/approve", post(approvals::approve))
+            .route("/api/v1/approvals/{id}/deny", post(approvals::deny))
+            .route_layer(middleware::from_fn_with_state(Arc::clone(&shared), auth::approver));
+        let for_all = Router::new()
+            .route("/healthz", get(health::healthz))
+            .route("/readyz", get(health::readyz))
+            .route("/metrics", get(health::metrics))
+            .route("/openapi.json", get(health::openapi));
+        for_admin
+            .merge(for_approvers)
+            .merge(for_all)
+            .fallback(unknown)
+            .method_not_allowed_fallback(wrong_method)
+            .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+            .layer(middleware::from_fn(limit))
+            .layer(middleware::from_fn(watch))
+            .with_state(shared)
+    }
+}
+
+async fn unknown(request: Request) -> ApiError {
+    ApiError::not_found(format!("there is nothing at {}", request.uri().path()))
+        .help("see /openapi.json for what there is")
+}
+
+async fn wrong_method(request: Request) -> ApiError {
+    let message = format!("{} is not for {}", request.uri().path(), request.method());
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "wrong_method", message)
+        .help("see /openapi.json for what there is")
+}
+
+/// Bounds a request's headers and time, and keeps answers out of caches.
+async fn limit(request: Request, next: Next) -> Result<Response, ApiError> {
+    let bytes: usize =
+        request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    let path = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
+    if bytes + path > HEADER_BYTES_MAX {
+        let message = format!("headers and address have {} bytes", bytes + path);
+        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        return Err(ApiError::new(status, "too_large", message)
+            .help(format!("the limit is {HEADER_BYTES_MAX}")));
+    }
+    match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
+        Ok(mut response) => {
+            let value = HeaderValue::from_static("no-store");
+            response.headers_mut().insert(header::CACHE_CONTROL, value);
+            Ok(response)
+        }
+        Err(_) => {
+            let message = format!("the request took longer than {} s", REQUEST_TIMEOUT.as_secs());
+            Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", message))
+        }
+    }
+}
+
+/// Logs refused calls: someone may be guessing.
+async fn watch(request: Request, next: Next) -> Response {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let response = next.run(request).await;
+    if matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+        let status = response.status().as_u16();
+        tracing::warn!(%method, path, status, "an administrative request was refused");
+    }
+    response
+}

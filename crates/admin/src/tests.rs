@@ -1,0 +1,495 @@
+//! The API over real sockets on loopback, with a real store in a folder of its own.
+
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use model::operation::Objects;
+use model::{
+    Event, EventBody, OperationId, Principal, PrincipalKind, Secret, SessionId, Timestamp,
+};
+use serde_json::{Value, json};
+use store::{ApprovalRule, GrantScope, NewApproval, Requested, SessionInfo, Store, StoreOptions};
+
+use crate::control::*;
+use crate::server::{Admin, AdminParts};
+
+const ADMIN: &str = "nrw_admin_0123456789";
+
+struct Fake {
+    unready: parking_lot::Mutex<Vec<String>>,
+}
+
+impl Control for Fake {
+    fn now(&self) -> Timestamp {
+        Timestamp(1_000_000_000_000_000_000)
+    }
+    fn reload(&self) -> Result<Reloaded, Vec<ProblemView>> {
+        Err(vec![ProblemView {
+            file: "n.yaml".into(),
+            line: 3,
+            column: 4,
+            message: "unknown key \"rulse\"".into(),
+            help: Some("did you mean \"rules\"?".into()),
+        }])
+    }
+    fn explain(&self, ask: &ExplainRequest) -> Result<ExplainAnswer, ExplainError> {
+        match &*ask.on {
+            "appdb" => Ok(ExplainAnswer { access: true, ..ExplainAnswer::default() }),
+            _ => Err(ExplainError::UnknownResource(Some("appdb".into()))),
+        }
+    }
+    fn unready(&self) -> Vec<String> {
+        self.unready.lock().clone()
+    }
+    fn resources(&self) -> Vec<ResourceView> {
+        Vec::new()
+    }
+    fn counters(&self) -> Counters {
+        Counters {
+            sessions_total: 7,
+            decisions: [("allow", 5), ("block", 2)].into(),
+            refused: [("unknown_token".to_owned(), 3)].into(),
+            ..Counters::default()
+        }
+    }
+}
+
+struct World {
+    store: Arc<Store>,
+    fake: Arc<Fake>,
+    address: SocketAddr,
+    agent: ureq::Agent,
+    folder: PathBuf,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+impl World {
+    fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let name = format!(
+            "narrows-admin-{}-{}",
+            std::process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        );
+        let folder = std::env::temp_dir().join(name);
+        let fake = Arc::new(Fake { unready: parking_lot::Mutex::default() });
+        let (store, _) = Store::open(StoreOptions::new(&folder), fake.now()).unwrap();
+        let store = Arc::new(store);
+        let parts = AdminParts {
+            store: Arc::clone(&store),
+            control: Arc::<Fake>::clone(&fake),
+            admin_token: Secret::new(ADMIN.to_owned()),
+            version: "test",
+        };
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.unwrap().block_on(async move {
+                let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+                tell.send(listener.local_addr().unwrap()).unwrap();
+                Admin::new(parts).serve(listener, std::future::pending()).await.unwrap();
+            });
+        });
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(Duration::from_secs(20)))
+            .build();
+        Self { store, fake, address: told.recv().unwrap(), agent: config.into(), folder }
+    }
+
+    fn call(&self, method: &str, path: &str, token: Option<&str>, body: Option<Value>) -> Answer {
+        let mut request = ureq::http::Request::builder()
+            .method(method)
+            .uri(format!("http://{}{path}", self.address));
+        if let Some(token) = token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let body = body.map(|body| body.to_string()).unwrap_or_default();
+        let request = request.header("content-type", "application/json").body(body).unwrap();
+        let mut response = self.agent.run(request).unwrap();
+        let status = response.status().as_u16();
+        let text = response.body_mut().read_to_string().unwrap();
+        Answer { status, json: serde_json::from_str(&text).unwrap_or(Value::Null), text }
+    }
+
+    fn get(&self, path: &str) -> Answer {
+        self.call("GET", path, Some(ADMIN), None)
+    }
+
+    fn post(&self, path: &str, body: Value) -> Answer {
+        self.call("POST", path, Some(ADMIN), Some(body))
+    }
+
+    fn token(&self, subject: &str, kind: &str, groups: &[&str]) -> String {
+        let body = json!({ "subject": subject, "kind": kind, "groups": groups });
+        let made = self.post("/api/v1/tokens", body);
+        assert_eq!(made.status, 201, "{}", made.text);
+        made.json["token"].as_str().unwrap().to_owned()
+    }
+
+    /// What was journalled about administration: `actor action target`.
+    fn deeds(&self) -> Vec<String> {
+        let records = self.store.journal.read().unwrap();
+        let deeds = records.filter_map(|record| match record.unwrap().event.body {
+            EventBody::Admin { actor, action, target, .. } => {
+                Some(format!("{actor} {action} {target}"))
+            }
+            _ => None,
+        });
+        deeds.collect()
+    }
+
+    fn ask_for_approval(&self, subject: &str) -> String {
+        let now = self.fake.now();
+        let requested = self.store.approvals.request(
+            NewApproval {
+                digest: [7; 32],
+                session: SessionId("s_1".into()),
+                operation: OperationId(1),
+                principal: principal(subject),
+                resource: "appdb".into(),
+                text: "select * from customers".into(),
+                parameters: Vec::new(),
+                objects: Arc::new(Objects::default()),
+                rules: vec![ApprovalRule {
+                    rule: "big-reads".into(),
+                    by: vec!["dba".into()],
+                    needs: 1,
+                }],
+                rows_seen: Some(20_000),
+                detections: Vec::new(),
+                wait_until: now.plus(Duration::from_secs(120)),
+                expires_at: now.plus(Duration::from_secs(600)),
+                grant: GrantScope::Once,
+                rows_max: None,
+            },
+            now,
+        );
+        match requested.unwrap() {
+            Requested::Pending(id) => id.to_string(),
+            Requested::Granted(_) => panic!("nothing was granted"),
+        }
+    }
+}
+
+struct Answer {
+    status: u16,
+    json: Value,
+    text: String,
+}
+
+impl Answer {
+    fn code(&self) -> &str {
+        self.json["error"]["code"].as_str().unwrap_or("")
+    }
+}
+
+fn principal(subject: &str) -> Principal {
+    Principal {
+        subject: subject.into(),
+        kind: PrincipalKind::Agent,
+        groups: vec!["agents".into()],
+        issuer: "narrows".into(),
+        on_behalf_of: None,
+        on_behalf_of_groups: Vec::new(),
+        token: None,
+        minted_by: None,
+        expires_at: None,
+    }
+}
+
+fn event(world: &World, session: &str, sequence: u64, body: EventBody, payload: &[u8]) -> Event {
+    Event {
+        v: 1,
+        at: world.fake.now(),
+        gateway: Arc::clone(&world.store.gateway),
+        session: Some(SessionId(session.into())),
+        sequence,
+        principal: Some("agent-7".into()),
+        resource: Some("appdb".into()),
+        body,
+        payload: payload.to_vec(),
+    }
+}
+
+fn started() -> EventBody {
+    EventBody::SessionStarted {
+        principal: principal("agent-7"),
+        client: "127.0.0.1:5".into(),
+        application: Some("psql".into()),
+        protocol: "postgres".into(),
+    }
+}
+
+#[test]
+fn every_route_under_api_wants_a_token() {
+    let world = World::new();
+    let document: Value = serde_json::from_str(&crate::document()).unwrap();
+    let agent = world.token("bot", "agent", &["dba"]);
+    let person = world.token("ana", "person", &["dba"]);
+    let mut seen = 0;
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for method in methods.as_object().unwrap().keys() {
+            let open = ["/healthz", "/readyz", "/metrics", "/openapi.json"].contains(&&**path);
+            let (method, path) = (method.to_uppercase(), path.replace("{id}", "x_1"));
+            let body = (method == "POST").then(|| json!({}));
+            let call = |token| world.call(&method, &path, token, body.clone());
+            if open {
+                assert_eq!(call(None).status, 200, "{path}");
+                continue;
+            }
+            seen += 1;
+            assert_eq!(call(None).status, 401, "{method} {path} without a token");
+            assert_eq!(call(Some("nrw_wrong")).status, 401, "{method} {path}, wrong token");
+            assert_eq!(call(Some(&ADMIN[..19])).status, 401, "{method} {path}, cut token");
+            assert_eq!(call(Some(&agent)).code(), "people_only", "{method} {path}, an agent");
+            if !path.starts_with("/api/v1/approvals") {
+                assert_eq!(call(Some(&person)).code(), "admin_only", "{method} {path}, a person");
+            }
+        }
+    }
+    assert_eq!(seen, 14);
+    assert_eq!(world.call("GET", "/api/v1/nothing", None, None).status, 401);
+    assert_eq!(world.get("/api/v1/nothing").code(), "not_found");
+}
+
+#[test]
+fn every_route_of_the_server_is_in_the_document() {
+    let routes = include_str!("server.rs");
+    let document = crate::document();
+    for line in routes.lines().filter(|line| line.trim_start().starts_with(".route(\"")) {
+        let path = line.split('"').nth(1).unwrap();
+        if !path.contains('*') {
+            assert!(document.contains(&format!("\"{path}\"")), "{path} is not in the document");
+        }
+    }
+}
+
+#[test]
+fn a_token_is_made_once_shown_once_listed_and_revoked() {
+    let world = World::new();
+    let body = json!({ "subject": "agent-7", "groups": ["agents"], "ttl": "1h" });
+    let made = world.post("/api/v1/tokens", body);
+    assert_eq!(made.status, 201);
+    let keys: Vec<_> = made.json.as_object().unwrap().keys().cloned().collect();
+    assert_eq!(keys, ["expires_at", "groups", "id", "kind", "subject", "token"]);
+    assert_eq!(made.json["expires_at"], "2001-09-09T02:46:40Z");
+    let token = made.json["token"].as_str().unwrap();
+    assert!(world.store.tokens.verify(token, world.fake.now()).is_ok());
+    let listed = world.get("/api/v1/tokens");
+    assert!(!listed.text.contains(token));
+    assert_eq!(listed.json[0]["status"], "active");
+    let id = made.json["id"].as_str().unwrap();
+    let revoked = world.call("DELETE", &format!("/api/v1/tokens/{id}"), Some(ADMIN), None);
+    assert_eq!(revoked.json["status"], "revoked");
+    assert!(world.store.tokens.verify(token, world.fake.now()).is_err());
+    let unknown = world.call("DELETE", "/api/v1/tokens/tk_none", Some(ADMIN), None);
+    assert_eq!((unknown.status, unknown.code()), (404, "not_found"));
+    let revoke = format!("admin.token token.revoke {id}");
+    assert_eq!(world.deeds(), ["admin.token token.create agent-7", &revoke]);
+}
+
+#[test]
+fn a_bad_request_says_what_would_be_right() {
+    let world = World::new();
+    for (body, code, words) in [
+        (json!({ "subject": "a", "ttl": "soon" }), "invalid", "30m, 1h, 7d"),
+        (json!({ "subject": "" }), "invalid", ""),
+        (json!({ "subject": "admin.token" }), "invalid", ""),
+        (json!({ "subjct": "a" }), "invalid", "subjct"),
+        (json!({ "subject": "a", "kind": "robot" }), "invalid", "agent"),
+    ] {
+        let answer = world.post("/api/v1/tokens", body.clone());
+        assert_eq!((answer.status / 100, answer.code()), (4, code), "{body}: {}", answer.text);
+        assert!(answer.text.contains(words), "{}", answer.text);
+        assert!(answer.json["error"]["message"].is_string());
+    }
+    assert_eq!(world.get("/api/v1/sessions?since=yesterday").code(), "invalid");
+    assert_eq!(world.get("/api/v1/sessions?table=a&limti=3").code(), "invalid");
+    assert_eq!(world.get("/api/v1/approvals?status=x").code(), "invalid");
+    assert_eq!(world.call("PUT", "/api/v1/tokens", Some(ADMIN), None).code(), "wrong_method");
+}
+
+#[test]
+fn p8_bodies_and_headers_are_bounded() {
+    let world = World::new();
+    // Raw, because a client that is refused while it still sends may see only the broken pipe.
+    let mut stream = std::net::TcpStream::connect(world.address).unwrap();
+    let head = format!(
+        "POST /api/v1/explain HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ADMIN}\r\n\
+         Content-Type: application/json\r\nContent-Length: 3000000\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 413");
+    let long = "x".repeat(17 * 1024);
+    assert_eq!(world.call("GET", "/api/v1/tokens", Some(&long), None).status, 431);
+}
+
+#[test]
+fn sessions_are_listed_shown_followed_and_killed() {
+    let world = World::new();
+    let id = SessionId("s_1".into());
+    let heard = Arc::new(parking_lot::Mutex::new(Vec::new()));
+    let ear = Arc::clone(&heard);
+    let info = SessionInfo {
+        id: id.clone(),
+        principal: principal("agent-7"),
+        resource: "appdb".into(),
+        protocol: "postgres".into(),
+        client: "127.0.0.1:5".into(),
+        application: None,
+        started_at: world.fake.now(),
+    };
+    let stop = Box::new(move |reason| ear.lock().push(reason));
+    let registration = world.store.live.register(info, stop).unwrap();
+    let unsolicited = EventBody::Unsolicited { what: "notice".into(), bytes: 3 };
+    let events =
+        [event(&world, "s_1", 1, started(), b""), event(&world, "s_1", 2, unsolicited, b"abc")];
+    world.store.journal.append(&events).unwrap();
+
+    let list = world.get("/api/v1/sessions?live=true&principal=agent-7");
+    assert_eq!(list.json[0]["id"], "s_1");
+    assert_eq!(list.json[0]["live"], true);
+    assert!(list.json[0]["ended_at"].is_null());
+    assert_eq!(world.get("/api/v1/sessions?principal=other").json, json!([]));
+    assert_eq!(world.get("/api/v1/sessions?since=2030-01-01T00:00:00Z").json, json!([]));
+    assert_eq!(world.get("/api/v1/sessions/s_1").json["application"], "psql");
+    assert_eq!(world.get("/api/v1/sessions/s_2").status, 404);
+
+    let page = world.get("/api/v1/sessions/s_1/events?limit=1");
+    assert_eq!(page.json["events"][0]["kind"], "session_started");
+    assert_eq!(page.json["events"][0]["at"], "2001-09-09T01:46:40Z");
+    assert_eq!((&page.json["next"], &page.json["more"]), (&json!(1), &json!(true)));
+    let page = world.get("/api/v1/sessions/s_1/events?after=1&payload=true");
+    assert_eq!(page.json["events"][0]["payload"], "YWJj");
+    assert_eq!((&page.json["more"], &page.json["live"]), (&json!(false), &json!(true)));
+    assert_eq!(world.get("/api/v1/sessions/s_1/events?after=9").json["events"], json!([]));
+
+    let killed = world.post("/api/v1/sessions/s_1/kill", json!({ "reason": "odd" }));
+    assert_eq!(killed.status, 200, "{}", killed.text);
+    assert_eq!(*heard.lock(), ["killed"]);
+    drop(registration);
+    let again = world.post("/api/v1/sessions/s_1/kill", json!({}));
+    assert_eq!((again.status, again.code()), (409, "not_live"));
+    assert_eq!(world.deeds(), ["admin.token session.kill s_1"]);
+}
+
+#[test]
+fn a_person_sees_and_answers_what_is_theirs_to_answer_and_nothing_else() {
+    let world = World::new();
+    let dba = world.token("dora", "person", &["dba"]);
+    let other = world.token("otto", "person", &["sales"]);
+    let own = world.token("agent-7", "person", &["dba"]);
+    let id = world.ask_for_approval("agent-7");
+    let list = |token: &str| world.call("GET", "/api/v1/approvals", Some(token), None).json;
+    assert_eq!(list(&dba)[0]["id"], id.as_str());
+    assert_eq!(list(&other), json!([]));
+    let approve = format!("/api/v1/approvals/{id}/approve");
+    let yes = |token: &str| world.call("POST", &approve, Some(token), Some(json!({})));
+    assert_eq!(yes(&other).status, 404, "what they may not answer does not exist for them");
+    assert_eq!(yes(&own).code(), "own_request", "four eyes (R12)");
+    assert_eq!(yes(&dba).json["status"], "approved");
+    let again = yes(&dba);
+    assert_eq!((again.status, again.code()), (409, "already_answered"));
+    let answered = world.get("/api/v1/approvals?status=approved");
+    assert_eq!(answered.json[0]["votes"][0]["by"], "dora");
+    assert_eq!(world.get("/api/v1/approvals").json, json!([]));
+}
+
+#[test]
+fn approvals_read_as_documented_and_a_no_has_a_reason() {
+    let world = World::new();
+    let id = world.ask_for_approval("agent-7");
+    let one = world.get("/api/v1/approvals").json[0].clone();
+    for key in
+        ["id", "status", "principal", "resource", "operation", "rule", "requested_at", "expires_at"]
+    {
+        assert!(one[key].is_string(), "{key}: {one}");
+    }
+    assert_eq!(one["operation"], "select * from customers");
+    assert_eq!(one["expires_at"], "2001-09-09T01:56:40Z");
+    let deny = format!("/api/v1/approvals/{id}/deny");
+    assert_eq!(world.post(&deny, json!({ "reason": " " })).code(), "invalid");
+    assert_eq!(world.post(&deny, json!({ "reason": "ask first" })).json["status"], "denied");
+    assert_eq!(world.deeds(), [format!("admin.token approval.deny {id}")]);
+    let id = world.ask_for_approval("agent-7");
+    let approve = format!("/api/v1/approvals/{id}/approve");
+    assert_eq!(world.post(&approve, json!({ "for": "x" })).code(), "invalid");
+    assert_eq!(world.post(&approve, json!({ "for": "31d" })).code(), "invalid");
+    assert_eq!(world.post(&approve, json!({ "for": "30m", "session": true })).code(), "invalid");
+    assert_eq!(world.post(&approve, json!({ "for": "30m" })).json["status"], "approved");
+}
+
+#[test]
+fn a_failed_reload_lists_every_problem_with_its_place() {
+    let world = World::new();
+    let answer = world.post("/api/v1/reload", json!({}));
+    assert_eq!((answer.status, answer.code()), (422, "configuration"));
+    assert_eq!(answer.json["error"]["problems"][0]["line"], 3);
+    assert_eq!(world.deeds().len(), 2, "asked for, refused");
+}
+
+#[test]
+fn explain_names_the_nearest_resource() {
+    let world = World::new();
+    let ask = |on: &str| {
+        world.post("/api/v1/explain", json!({ "as": "a", "on": on, "text": "select 1" }))
+    };
+    assert_eq!(ask("appdb").json["access"], true);
+    assert!(ask("apdb").text.contains("did you mean"));
+}
+
+#[test]
+fn readiness_gives_its_reasons() {
+    let world = World::new();
+    assert_eq!(world.get("/readyz").json, json!({ "ready": true, "reasons": [] }));
+    world.fake.unready.lock().push("no listener is up".to_owned());
+    let answer = world.call("GET", "/readyz", None, None);
+    assert_eq!((answer.status, &answer.json["reasons"][0]), (503, &json!("no listener is up")));
+}
+
+#[test]
+fn metrics_are_open_metrics_text() {
+    let world = World::new();
+    let text = world.call("GET", "/metrics", None, None).text;
+    for line in [
+        "narrows_operations_total{decision=\"allow\"} 5",
+        "narrows_sessions_refused_total{reason=\"unknown_token\"} 3",
+        "narrows_sessions_total 7",
+        "narrows_sessions_live 0",
+        "narrows_journal_append_errors_total 0",
+        "# EOF",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+    }
+    assert!(text.contains("narrows_build_info{version=\"test\""), "{text}");
+    assert!(text.contains("narrows_process_resident_memory_bytes"), "{text}");
+}
+
+#[test]
+fn the_admin_token_is_made_once_and_only_for_its_owner() {
+    use std::os::unix::fs::PermissionsExt;
+    let world = World::new();
+    let token = crate::admin_token(&world.folder).unwrap();
+    assert_eq!(crate::admin_token(&world.folder).unwrap().expose(), token.expose());
+    assert_eq!(crate::read_admin_token(&world.folder).unwrap().expose(), token.expose());
+    let path = world.folder.join("admin.token");
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let error = crate::admin_token(&world.folder).unwrap_err().to_string();
+    assert!(error.contains("chmod 600"), "{error}");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    std::fs::write(&path, "").unwrap();
+    assert!(crate::admin_token(&world.folder).is_err(), "an empty file is no token");
+}
