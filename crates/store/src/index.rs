@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use model::limit;
 use parking_lot::{Condvar, Mutex};
 
 use crate::journal::{Chain, Cut, Journal, JournalError, Position};
@@ -83,7 +84,7 @@ impl Index {
         journal: Arc<Journal>,
         interval: Duration,
     ) -> Result<Self, IndexError> {
-        journal.keep_notes();
+        journal.keep_notes(limit::INDEX_NOTES_MAX);
         let work = Mutex::new(Work { behind: true, ..Work::default() });
         let (stop, wake) = (Mutex::new(false), Condvar::new());
         let inner = Arc::new(Inner { state, journal, work, stop, wake });

@@ -234,9 +234,10 @@ impl Journal {
         Reader::between(self.folder(), self.gateway(), Some(position), Some(self.shared.end()))
     }
 
-    /// From now on keeps, beside each record, what the index needs to know.
-    pub(crate) fn keep_notes(&self) {
-        self.shared.keep_notes();
+    /// From now on keeps, beside each record, what the index needs to know: at most `max` notes
+    /// between two calls of [`Journal::take_notes`].
+    pub(crate) fn keep_notes(&self, max: usize) {
+        self.shared.keep_notes(max);
     }
 
     /// Takes the notes kept so far, and the place of the end at the same moment.

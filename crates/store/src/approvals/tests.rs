@@ -437,18 +437,7 @@ fn observers_hear_of_every_change_in_order() {
 }
 
 #[test]
-fn p8_what_waits_is_bounded_in_number_and_in_bytes() {
-    let desk = Desk::new();
-    let long: Arc<str> = "x".repeat(limit::APPROVALS_BYTES_MAX / 4).into();
-    let big = |digest| NewApproval { text: Arc::clone(&long), ..new(digest) };
-    for digest in 1..=3 {
-        desk.ask(big(digest), at(0));
-    }
-    let error = desk.approvals.request(big(4), at(0)).unwrap_err();
-    assert!(matches!(error, ApprovalError::Full(_)));
-    desk.approvals.withdraw(&desk.approvals.pending()[0].id).unwrap();
-    desk.ask(big(4), at(0));
-
+fn p8_what_waits_is_bounded_in_number() {
     let mut inner = Inner::default();
     for number in 0..limit::APPROVALS_PENDING_MAX {
         let approval = new(1).into_approval(format!("ap_{number}"), at(0));
@@ -457,6 +446,35 @@ fn p8_what_waits_is_bounded_in_number_and_in_bytes() {
     }
     let one_more = new(1).into_approval("ap_more".to_owned(), at(0));
     assert!(matches!(inner.make_sure_there_is_room(&one_more), Err(ApprovalError::Full(_))));
+}
+
+#[test]
+fn p8_what_waits_is_bounded_in_bytes() {
+    let overhead = new(1).into_approval("ap_0".to_owned(), at(0)).weight() - new(1).text.len();
+    let quarter = limit::APPROVALS_BYTES_MAX / 4 - overhead;
+    let big = |number: u64, bytes: usize| {
+        let text = "x".repeat(bytes).into();
+        NewApproval { text, ..new(1) }.into_approval(format!("ap_{number}"), at(0))
+    };
+    let mut inner = Inner::default();
+    (0..3).for_each(|number| inner.insert(big(number, quarter)));
+    let over = big(4, quarter + 1);
+    assert!(matches!(inner.make_sure_there_is_room(&over), Err(ApprovalError::Full(_))));
+    inner.make_sure_there_is_room(&big(4, quarter)).unwrap();
+    inner.remove(&ApprovalId("ap_0".into()));
+    inner.make_sure_there_is_room(&over).unwrap();
+}
+
+#[test]
+fn p8_waiters_of_one_request_are_bounded() {
+    let desk = Desk::new();
+    let id = desk.ask(new(1), at(0));
+    let waiters: Vec<_> =
+        (0..limit::APPROVAL_WAITERS_MAX).map(|_| desk.wait(&id, "s_one", 120)).collect();
+    let waiter =
+        Waiter { session: SessionId("s_one".into()), wait_until: at(120), tell: Box::new(|_| ()) };
+    assert!(matches!(desk.approvals.subscribe(&id, waiter), Err(ApprovalError::Full(_))));
+    drop(waiters);
 }
 
 #[test]

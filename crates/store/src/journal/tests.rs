@@ -17,8 +17,11 @@ fn open(folder: &Folder) -> (Journal, Recovery) {
     open_with(folder, Options::default())
 }
 
+/// On a disk that is not waited for: no test here cuts the power.
 fn open_with(folder: &Folder, options: Options) -> (Journal, Recovery) {
-    Journal::open(folder.path(), GATEWAY, options).unwrap()
+    let faults = Faults::default();
+    faults.0.skip_sync.store(true, Ordering::SeqCst);
+    Journal::open_on(Box::new(faults), folder.path(), GATEWAY, options).unwrap()
 }
 
 fn segment(folder: &Folder, number: u64) -> PathBuf {
@@ -317,14 +320,18 @@ fn p8_an_event_longer_than_a_record_may_be_is_refused_and_the_rest_goes_on() {
     long.payload = vec![7; limit::RECORD_BYTES_MAX];
     let error = journal.append(&[small(9), long.clone()]).unwrap_err();
     assert!(matches!(error, JournalError::Event(_)), "{error}");
-    let json = serde_json::to_vec(&long).unwrap().len();
-    long.payload.truncate(limit::RECORD_BYTES_MAX - json - 4);
-    journal.append(&[long]).unwrap();
     journal.append(&events(2..=2)).unwrap();
     drop(journal);
     let (numbers, errors) = contents(&folder);
-    assert_eq!(numbers, [1, 2]);
+    assert_eq!(numbers, [2]);
     assert!(errors.is_empty(), "{errors:?}");
+
+    let json = serde_json::to_vec(&long).unwrap().len();
+    for (bytes, fits) in [(limit::RECORD_BYTES_MAX, true), (limit::RECORD_BYTES_MAX + 1, false)] {
+        long.payload.resize(bytes - json - 4, 7);
+        let encoded = frame::encode(&mut Vec::new(), &long, &frame::CHAIN_START, 0);
+        assert_eq!(encoded.is_ok(), fits, "{bytes}");
+    }
 }
 
 #[test]
@@ -365,6 +372,7 @@ struct FaultState {
     no_cut: AtomicBool,
     no_sync: AtomicBool,
     no_create: AtomicBool,
+    skip_sync: AtomicBool,
     syncs: AtomicU64,
 }
 
@@ -412,6 +420,9 @@ impl SegmentFile for FaultyFile {
     fn sync(&self) -> io::Result<()> {
         self.1.syncs.fetch_add(1, Ordering::SeqCst);
         self.1.check(&self.1.no_sync)?;
+        if self.1.skip_sync.load(Ordering::SeqCst) {
+            return Ok(());
+        }
         self.0.sync()
     }
 }
@@ -460,6 +471,21 @@ fn p5_a_full_disk_refuses_whole_batches_and_loses_nothing_else() {
     let (numbers, errors) = contents(&folder);
     assert_eq!(numbers, [1, 2, 6]);
     assert!(errors.is_empty(), "{errors:?}");
+}
+
+#[test]
+fn a_refused_batch_leaves_no_note_for_the_index() {
+    let folder = Folder::new();
+    let (journal, faults) = open_faulty(&folder, Options::default());
+    journal.keep_notes(100);
+    journal.append(&events(1..=2)).unwrap();
+    faults.fill_after(300);
+    journal.append(&events(3..=5)).unwrap_err();
+    faults.free();
+    journal.append(&events(6..=6)).unwrap();
+    let cut = journal.take_notes(Vec::new());
+    assert_eq!(cut.notes.len(), 3);
+    assert_eq!((cut.last, cut.lost), (journal.last(), false));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use model::{Event, limit};
+use model::Event;
 use parking_lot::{Condvar, Mutex};
 
 use super::disk::{Disk, SegmentFile};
@@ -62,6 +62,7 @@ enum Tail {
 #[derive(Default)]
 struct Notes {
     kept: Vec<Note>,
+    max: usize,
     lost: bool,
 }
 
@@ -184,7 +185,7 @@ impl Writer {
 
 impl Notes {
     fn keep(&mut self, note: Option<Note>) {
-        if self.kept.len() >= limit::INDEX_NOTES_MAX {
+        if self.kept.len() >= self.max {
             self.lost = true;
             self.kept = Vec::new();
         }
@@ -258,14 +259,16 @@ impl Shared {
         &self.folder
     }
 
-    pub(super) fn keep_notes(&self) {
-        self.writer.lock().notes.get_or_insert_default();
+    pub(super) fn keep_notes(&self, max: usize) {
+        self.writer.lock().notes.get_or_insert_default().max = max;
     }
 
     pub(super) fn take_notes(&self, spare: Vec<Note>) -> Cut {
         let mut writer = self.writer.lock();
-        let kept = Notes { kept: spare, lost: false };
-        let taken = writer.notes.as_mut().map(|notes| std::mem::replace(notes, kept));
+        let taken = writer.notes.as_mut().map(|notes| {
+            let fresh = Notes { kept: spare, max: notes.max, lost: false };
+            std::mem::replace(notes, fresh)
+        });
         let notes = taken.unwrap_or_default();
         Cut {
             notes: notes.kept,
