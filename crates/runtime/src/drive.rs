@@ -420,7 +420,8 @@ impl Driver {
                 Alarm::Expiry => self.stop("token_expired"),
                 Alarm::Connect => {
                     if self.logging_in {
-                        let address = self.stay.as_ref().map(|stay| stay.upstream.plan.host.clone());
+                        let address =
+                            self.stay.as_ref().map(|stay| stay.upstream.plan.host.clone());
                         self.unreachable(&Unreachable::Timeout(address.unwrap_or_default()));
                     }
                 }

@@ -102,7 +102,9 @@ impl Trip {
                 ErrandAct::Snapshot(snapshot) => self.snapshot = Some(snapshot),
                 ErrandAct::Idle => next = Step::Rest(Rest::Idle),
                 ErrandAct::Done => next = Step::Rest(Rest::Done),
-                ErrandAct::Failed(what, detail) => return Err(ErrandError::Failed { what, detail }),
+                ErrandAct::Failed(what, detail) => {
+                    return Err(ErrandError::Failed { what, detail });
+                }
             }
         }
         handled.map_err(|fault| ErrandError::Fault(fault.what))?;

@@ -40,11 +40,7 @@ pub(crate) struct Holds {
 }
 
 impl Holds {
-    pub fn new(
-        mailbox: Arc<Mailbox>,
-        approvals: Arc<Approvals>,
-        counters: Arc<Counters>,
-    ) -> Self {
+    pub fn new(mailbox: Arc<Mailbox>, approvals: Arc<Approvals>, counters: Arc<Counters>) -> Self {
         Self { mailbox, approvals, counters, waiting: HashMap::new(), asked: false }
     }
 
@@ -79,7 +75,12 @@ impl Holds {
     }
 
     /// Notes where a request waits; `false` when nobody waits for it any more.
-    pub fn placed(&mut self, operation: OperationId, approval: &ApprovalId, waiter: WaiterId) -> bool {
+    pub fn placed(
+        &mut self,
+        operation: OperationId,
+        approval: &ApprovalId,
+        waiter: WaiterId,
+    ) -> bool {
         match self.waiting.get_mut(&operation) {
             Some(slot) => {
                 *slot = Some((approval.clone(), waiter));

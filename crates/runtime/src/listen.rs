@@ -149,8 +149,15 @@ impl Newcomer {
             }
         };
         let client = Client { wire, peer: self.peer, identify_by };
-        match Driver::new(gateway, client, self.protocol, self.block, self.mailbox, notes, self.seat)
-        {
+        match Driver::new(
+            gateway,
+            client,
+            self.protocol,
+            self.block,
+            self.mailbox,
+            notes,
+            self.seat,
+        ) {
             Ok(driver) => driver.run().await,
             Err(error) => tracing::error!(%error, "a session cannot be named"),
         }

@@ -74,8 +74,8 @@ impl SecretSource {
             },
             Self::File(path) => {
                 let read = tokio::fs::read(path).await;
-                let bytes = read
-                    .map_err(|source| SecretError::File { path: path.clone(), source })?;
+                let bytes =
+                    read.map_err(|source| SecretError::File { path: path.clone(), source })?;
                 checked(bytes, self)
             }
             Self::Command(words) => checked(run(words).await?, self),

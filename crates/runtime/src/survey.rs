@@ -119,12 +119,11 @@ impl Survey {
         let seen = status.borrow_and_update().attempt;
         this.sessions.fetch_add(1, Ordering::AcqRel);
         let lease = Lease(Arc::clone(upstream));
-        if this.is_fresh() {
-            Self::start(upstream);
+        let fresh = this.is_fresh();
+        Self::look(upstream, fresh);
+        if fresh {
             return Ok(Some(lease));
         }
-        Self::start(upstream);
-        this.wake.notify_one();
         loop {
             let gone = status.changed().await.is_err();
             let now = status.borrow_and_update().clone();
@@ -146,17 +145,20 @@ impl Survey {
             return;
         }
         upstream.survey.waiting.lock().push(Arc::clone(mailbox));
-        Self::start(upstream);
-        upstream.survey.wake.notify_one();
+        Self::look(upstream, false);
     }
 
     fn is_fresh(&self) -> bool {
         self.newest.snapshot.load().is_some() && self.newest.age() <= self.age_max
     }
 
-    fn start(upstream: &Arc<Upstream>) {
+    /// Has the task look now, unless what is known is fresh. A task that is only started here looks
+    /// first thing.
+    fn look(upstream: &Arc<Upstream>, fresh: bool) {
         if !upstream.survey.running.swap(true, Ordering::AcqRel) {
             tokio::spawn(run(Arc::clone(upstream)));
+        } else if !fresh {
+            upstream.survey.wake.notify_one();
         }
     }
 

@@ -73,7 +73,11 @@ impl Wire {
         polled.map(|result| result.map(|()| bin.filled().len()))
     }
 
-    fn poll_write(&mut self, cx: &mut Context<'_>, out: &VecDeque<Bytes>) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        out: &VecDeque<Bytes>,
+    ) -> Poll<io::Result<usize>> {
         match (self, out.len()) {
             (Self::Plain(stream), 1) => {
                 Pin::new(stream).poll_write(cx, out.front().map_or(&[], |unit| unit))

@@ -68,7 +68,9 @@ impl Unreachable {
             Self::Down(..) => "the resource cannot be reached now; try again later",
             Self::Timeout(_) => "the resource did not answer in time; try again later",
             Self::Tls(..) => "the gateway does not trust the resource's TLS; tell its operator",
-            Self::Credential(_) => "the gateway has no credential for the resource; tell its operator",
+            Self::Credential(_) => {
+                "the gateway has no credential for the resource; tell its operator"
+            }
             Self::Catalog(_) => "the gateway cannot read the resource's catalog; tell its operator",
         };
         Refusal::unjudgeable(self.reason(), ClientText::fixed(words))

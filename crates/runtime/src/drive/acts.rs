@@ -214,7 +214,9 @@ impl Driver {
             NotAdmitted::Revoked => NotProved::Revoked.refusal(),
             NotAdmitted::TooMany(_) => Refusal::unjudgeable(
                 "too_many_sessions",
-                ClientText::fixed("the gateway carries as many sessions as it may; try again later"),
+                ClientText::fixed(
+                    "the gateway carries as many sessions as it may; try again later",
+                ),
             ),
             NotAdmitted::Duplicate => Refusal::unjudgeable(
                 "duplicate_session",
