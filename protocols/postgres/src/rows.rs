@@ -1,0 +1,179 @@
+//! Masking of `DataRow` messages.
+//!
+//! The columns of a reply are compiled once; each row is then copied in slices as large as possible,
+//! with only the masked fields written anew. A row is either written whole or not at all.
+
+use bytes::{BufMut, BytesMut};
+use detect::{DetectionType, TypeSet};
+use engine::{Fault, HashKey, MaskKind};
+use model::{DetectionCount, Side};
+
+use crate::mask::{ColumnMask, Decodes, Detections, Hidden};
+use crate::message::{self, FieldDescription, Reader};
+use crate::types::Format;
+
+/// The tag of `DataRow`.
+const DATA_ROW: u8 = b'D';
+/// Bytes of a field's length.
+const LENGTH_BYTES: usize = 4;
+
+/// What is done to each row of one reply.
+#[derive(Clone, Debug)]
+pub struct RowMask {
+    columns: Box<[ColumnMask]>,
+    detections: Option<Detections>,
+    masked: bool,
+    decodes: Decodes,
+}
+
+/// Compiles the masks of a reply whose columns are `fields`.
+///
+/// `formats` are the result formats of Bind: one for all columns or one for each. When it is empty,
+/// the formats of `fields` count; that is right for simple queries and for a described portal, and
+/// wrong for a described statement, so pass `&[0]` for a Bind that lists none. `kinds` says how each
+/// column is masked; a column without an entry is masked to NULL, and so is a masked column whose
+/// format cannot be told. For domains and extensions' text types put the identifier of the built-in
+/// type into `fields`.
+#[must_use]
+pub fn compile(
+    fields: &[FieldDescription],
+    formats: &[i16],
+    kinds: &[Option<MaskKind>],
+    detections: &[(DetectionType, MaskKind)],
+) -> RowMask {
+    compile_counting(fields, formats, kinds, detections, TypeSet::EMPTY)
+}
+
+/// As [`compile`]; types in `counted` are counted too, and left as they are where no mask is named.
+#[must_use]
+pub fn compile_counting(
+    fields: &[FieldDescription],
+    formats: &[i16],
+    kinds: &[Option<MaskKind>],
+    detections: &[(DetectionType, MaskKind)],
+    counted: TypeSet,
+) -> RowMask {
+    let detections = Detections::new(detections, counted);
+    let columns = fields.iter().enumerate().map(|(index, field)| {
+        let kind = kinds.get(index).copied().unwrap_or(Some(MaskKind::Null));
+        let code = match formats {
+            [] => Some(field.format),
+            [all] => Some(*all),
+            each => each.get(index).copied(),
+        };
+        let format = code.and_then(Format::from_code);
+        ColumnMask::new(kind, (field.type_oid, field.type_mod), format, detections.as_ref())
+    });
+    let columns: Box<[_]> = columns.collect();
+    RowMask {
+        masked: columns.iter().any(ColumnMask::is_masked),
+        decodes: columns.iter().map(ColumnMask::decodes).max().unwrap_or(Decodes::Never),
+        columns,
+        detections,
+    }
+}
+
+impl RowMask {
+    /// Rows pass as they are, whatever they hold; they need not be given to [`Self::mask_row`].
+    #[must_use]
+    pub fn is_noop(&self) -> bool {
+        self.columns.iter().all(ColumnMask::is_noop)
+    }
+
+    /// A run of whole messages that certainly stay as they are. Quick; "no" is a guess.
+    #[must_use]
+    pub fn untouched(&self, rows: &[u8]) -> bool {
+        if self.masked {
+            return false;
+        }
+        let as_it_is = match self.decodes {
+            Decodes::Never => true,
+            Decodes::Backslashes => memchr::memchr(b'\\', rows).is_none(),
+            Decodes::Always => false,
+        };
+        self.is_noop()
+            || as_it_is && self.detections.as_ref().is_none_or(|found| !found.may_contain(rows))
+    }
+
+    /// Writes the `DataRow` whose body is `body`, masked, to `out`, and adds what was recognised to
+    /// `found`.
+    ///
+    /// # Errors
+    /// The body is not a row of as many fields as were compiled; nothing is written then.
+    pub fn mask_row(
+        &self,
+        body: &[u8],
+        key: &HashKey,
+        out: &mut BytesMut,
+        found: &mut Vec<DetectionCount>,
+    ) -> Result<(), Fault> {
+        let start = out.len();
+        out.reserve(body.len().saturating_add(message::HEADER));
+        let mut result = Ok(());
+        message::write(out, DATA_ROW, |out| result = self.fields(body, key, out, found));
+        if result.is_err() {
+            out.truncate(start);
+        }
+        result
+    }
+
+    fn fields(
+        &self,
+        body: &[u8],
+        key: &HashKey,
+        out: &mut BytesMut,
+        found: &mut Vec<DetectionCount>,
+    ) -> Result<(), Fault> {
+        let mut reader = Reader::new(body, Side::Upstream);
+        if reader.count()? != self.columns.len() {
+            return Err(Fault::upstream("row with another number of fields than described"));
+        }
+        let quiet = self.untouched(body);
+        let mut copied = 0;
+        for column in &self.columns {
+            let at = body.len().saturating_sub(reader.rest().len());
+            let Some(value) = reader.value()? else { continue };
+            if quiet || column.is_noop() {
+                continue;
+            }
+            let detections = self.detections.as_ref();
+            if column.is_masked() {
+                out.put_slice(body.get(copied..at).unwrap_or_default());
+                let length_at = out.len();
+                out.put_i32(-1);
+                if column.hide(value, detections, key, out, found) == Hidden::Written {
+                    put_length(out, length_at);
+                }
+            } else {
+                let mut replaced = BytesMut::new();
+                let hidden = column.hide(value, detections, key, &mut replaced, found);
+                if hidden == Hidden::Untouched {
+                    continue;
+                }
+                out.put_slice(body.get(copied..at).unwrap_or_default());
+                let length_at = out.len();
+                out.put_i32(-1);
+                if hidden == Hidden::Written {
+                    out.put_slice(&replaced);
+                    put_length(out, length_at);
+                }
+            }
+            copied = body.len().saturating_sub(reader.rest().len());
+        }
+        reader.end()?;
+        out.put_slice(body.get(copied..).unwrap_or_default());
+        Ok(())
+    }
+}
+
+/// Writes the length of the value that begins behind `at` to the place before it.
+pub(crate) fn put_length(out: &mut BytesMut, at: usize) {
+    let length = out.len().saturating_sub(at).saturating_sub(LENGTH_BYTES);
+    let length = i32::try_from(length).unwrap_or(i32::MAX);
+    if let Some(slot) = out.get_mut(at..at.saturating_add(LENGTH_BYTES)) {
+        slot.copy_from_slice(&length.to_be_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,173 @@
+//! Errors, notices and notifications for a principal who has masks, without what they may quote of
+//! masked values (P3).
+//!
+//! A report keeps its code, its severity and names of objects. Its words stay only where they can
+//! hold nothing but syntax and identifiers that the client named; otherwise the name of the SQLSTATE
+//! takes their place. Details, hints of other classes, contexts and internal queries never stay.
+
+mod conditions;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use model::Side;
+
+pub use self::conditions::condition;
+use crate::message::{Reader, put_cstr};
+
+/// Fields of a report that are read; a report has at most 18 kinds of them.
+const FIELDS_MAX: usize = 64;
+/// Longest severity, bytes; translated ones are longer than the English.
+const SEVERITY_BYTES_MAX: usize = 64;
+const SQLSTATE_BYTES: usize = 5;
+const INTERNAL_ERROR: &[u8] = b"XX000";
+const WITHHELD: &str = " (text withheld: it may quote masked values)";
+const NOTICE_WITHHELD: &str = "notice text withheld: it may quote masked values";
+
+/// Classes whose words are about syntax, names and states, not about values.
+const WORDS_OF_NAMES: &[&[u8]] = &[
+    b"42", b"26", b"34", b"25", b"3D", b"3F", b"57", b"53", b"08", b"40", b"55", b"0A", b"28",
+    b"54", b"2B", b"3B", b"24",
+];
+
+/// Codes of these classes that functions and casts (`regclass`, `to_regtype`, `has_…_privilege`,
+/// `set_config`) raise while they run, quoting a value that should have been a name. Raised for the
+/// statement itself, they say where in it.
+const NAMES_FROM_VALUES: &[&[u8]] = &[
+    b"0A000", b"3D000", b"3F000", b"42601", b"42602", b"42622", b"42703", b"42704", b"42725",
+    b"42883", b"42P01", b"42P02",
+];
+
+/// The fields of a report that something is kept of.
+#[derive(Default)]
+struct Report<'a> {
+    fields: Vec<(u8, &'a [u8])>,
+}
+
+impl<'a> Report<'a> {
+    /// `None` when the body is not a list of fields.
+    fn read(body: &'a [u8]) -> Option<Self> {
+        let mut reader = Reader::new(body, Side::Upstream);
+        let mut fields = Vec::new();
+        loop {
+            let kind = reader.u8().ok()?;
+            if kind == 0 {
+                break;
+            }
+            fields.push((kind, reader.cstr().ok()?));
+            if fields.len() > FIELDS_MAX {
+                return None;
+            }
+        }
+        reader.end().ok()?;
+        Some(Self { fields })
+    }
+
+    fn field(&self, kind: u8) -> Option<&'a [u8]> {
+        self.fields.iter().find(|(of, _)| *of == kind).map(|(_, text)| *text)
+    }
+
+    fn code(&self) -> &'a [u8] {
+        let plausible = |code: &&[u8]| {
+            code.len() == SQLSTATE_BYTES && code.iter().all(u8::is_ascii_alphanumeric)
+        };
+        self.field(b'C').filter(plausible).unwrap_or(INTERNAL_ERROR)
+    }
+
+    /// Where in the statement text.
+    fn position(&self) -> Option<&'a [u8]> {
+        let plausible =
+            |text: &&[u8]| (1..=10).contains(&text.len()) && text.iter().all(u8::is_ascii_digit);
+        self.field(b'P').filter(plausible)
+    }
+
+    /// Raised by a function's body or a query of one, not by the statement itself: it may say
+    /// anything in any field.
+    fn is_from_within(&self) -> bool {
+        [b'W', b'q', b'p'].into_iter().any(|kind| self.field(kind).is_some())
+    }
+
+    fn is_error(&self) -> bool {
+        let severity = self.field(b'V').or_else(|| self.field(b'S'));
+        severity.is_none_or(|severity| matches!(severity, b"ERROR" | b"FATAL" | b"PANIC"))
+    }
+
+    /// The words can hold no value.
+    fn keeps_words(&self) -> bool {
+        let code = self.code();
+        WORDS_OF_NAMES.iter().any(|class| code.starts_with(class))
+            && !self.is_from_within()
+            && (self.position().is_some() || !NAMES_FROM_VALUES.contains(&code))
+    }
+
+    /// The names of constraint, schema, table, column and type are those of the server's own check,
+    /// not what a function's body put there.
+    fn keeps_names(&self) -> bool {
+        !self.is_from_within() || self.field(b'R') == Some(b"ri_ReportViolation")
+    }
+}
+
+/// The body of an `ErrorResponse` or a `NoticeResponse` without what may quote masked values.
+///
+/// Always kept: severity, code, position, and the names of constraint, schema, table, column and
+/// data type (unless a function's body raised the report, which can write anything there). The
+/// message and the hint are kept for classes of SQLSTATE that carry identifiers and syntax; within
+/// those, not for reports from within a function, and not for codes that casts raise about values
+/// (`42P01` of `::regclass`) unless the report points into the statement. Everything else goes. A
+/// body that is no report becomes a general one.
+#[must_use]
+pub fn scrub_report(body: &[u8]) -> Bytes {
+    let report = Report::read(body).unwrap_or_default();
+    let mut out = BytesMut::with_capacity(body.len().min(1024));
+    let severity = |kind| report.field(kind).filter(|text| text.len() <= SEVERITY_BYTES_MAX);
+    let severities = [(b'S', severity(b'S').or(severity(b'V'))), (b'V', severity(b'V'))];
+    for (kind, text) in severities {
+        put(&mut out, kind, text.or((kind == b'S').then_some(b"ERROR")));
+    }
+    put(&mut out, b'C', Some(report.code()));
+    if report.keeps_words() {
+        put(&mut out, b'M', Some(report.field(b'M').unwrap_or_default()));
+        put(&mut out, b'H', report.field(b'H'));
+    } else if report.is_error() {
+        let words = format!("{}{WITHHELD}", condition(report.code()));
+        put(&mut out, b'M', Some(words.as_bytes()));
+    } else {
+        put(&mut out, b'M', Some(NOTICE_WITHHELD.as_bytes()));
+    }
+    put(&mut out, b'P', report.position());
+    for kind in *b"stcdn" {
+        put(&mut out, kind, report.field(kind).filter(|_| report.keeps_names()));
+    }
+    out.put_u8(0);
+    out.freeze()
+}
+
+/// The SQLSTATE of a report; `None` when it has none that can be one.
+#[must_use]
+pub fn code(body: &[u8]) -> Option<String> {
+    let report = Report::read(body)?;
+    report.field(b'C')?;
+    String::from_utf8(report.code().to_vec()).ok()
+}
+
+fn put(out: &mut BytesMut, kind: u8, text: Option<&[u8]>) {
+    if let Some(text) = text {
+        out.put_u8(kind);
+        put_cstr(out, text);
+    }
+}
+
+/// The body of a `NotificationResponse` with its process and channel and no payload. One that cannot
+/// be read keeps nothing.
+#[must_use]
+pub fn scrub_notification(body: &[u8]) -> Bytes {
+    let mut reader = Reader::new(body, Side::Upstream);
+    let process = reader.i32().unwrap_or_default();
+    let channel = reader.cstr().unwrap_or_default();
+    let mut out = BytesMut::new();
+    out.put_i32(process);
+    put_cstr(&mut out, channel);
+    out.put_u8(0);
+    out.freeze()
+}
+
+#[cfg(test)]
+mod tests;
