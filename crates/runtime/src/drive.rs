@@ -2,8 +2,8 @@
 //!
 //! The loop is: let the engine handle what happened, perform its acts in order, write what is
 //! queued, then wait for whatever happens next. Acts never call back into the engine; what they
-//! cause is queued as a further happening. Everything is polled by this one task, so a byte takes no
-//! detour through another task, a lock or a channel.
+//! cause is queued as a further happening. Everything is polled by this one task, so a byte takes
+//! no detour through another task, a lock or a channel.
 
 mod acts;
 mod meter;
@@ -47,7 +47,7 @@ use port::Port;
 
 /// How long the other side may take to accept what is left for it when the connection ends.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a client may take to close after we did, so that our last words are not lost to a reset.
+/// How long a client may take to close after we did, so that no reset overtakes our last words.
 const LINGER: Duration = Duration::from_secs(1);
 /// Reads between two looks into the mailbox while there is always something to read.
 const READS_PER_LOOK: u8 = 16;
@@ -479,8 +479,8 @@ impl Driver {
         plan.map_or(OnFailure::Refuse, |plan| plan.on_failure)
     }
 
-    /// Sends the next batch to the disk, on a thread that may wait for it. One at a time: batches are
-    /// acknowledged in order.
+    /// Sends the next batch to the disk, on a thread that may wait for it. One at a time: batches
+    /// are acknowledged in order.
     fn record_next(&mut self) {
         if self.recording.is_some() {
             return;

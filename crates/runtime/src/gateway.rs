@@ -1,6 +1,7 @@
 //! The gateway as the binary sees it: made of parts, told to serve, to reload, to stop.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -27,7 +28,7 @@ use crate::resource::ResourcePlan;
 use crate::rules::Rules;
 use crate::upstream::Upstream;
 
-/// Connections beyond `sessions_max` that may be on their way to become sessions, or be told why not.
+/// Connections beyond `sessions_max` that may be on their way to a session, or be told why not.
 const NEWCOMERS_MAX: usize = 256;
 /// Cancels sent to upstreams at once.
 const CANCELS_MAX: usize = 32;
@@ -184,8 +185,8 @@ impl Gateway {
 
     /// Puts new rules and resources in force at once and tells every live session.
     ///
-    /// A session on a resource whose plan changed stays connected as it is; the next one uses the new
-    /// plan. A session whose access was withdrawn, or whose resource is gone, ends.
+    /// A session on a resource whose plan changed stays connected as it is; the next one uses the
+    /// new plan. A session whose access was withdrawn, or whose resource is gone, ends.
     pub fn reload(&self, policy: Arc<PolicySet>, resources: Vec<ResourcePlan>) {
         let old = self.rules.load_full();
         let kept = Some(&old.upstreams);
@@ -277,8 +278,8 @@ fn upstreams(
 
 /// The connections of this process, by their cancel keys.
 ///
-/// A key is found by hash map: how long that takes depends on the keyed hash of what was sent, which
-/// an attacker can neither predict nor steer, so it tells nothing about how near a guess was.
+/// A key is found by hash map: how long that takes depends on the keyed hash of what was sent,
+/// which an attacker can neither predict nor steer, so it tells nothing about how near a guess was.
 struct Connections {
     /// Begins every key: names the gateway, so that a cancel that lands elsewhere can be passed on.
     mark: [u8; 2],
@@ -301,11 +302,11 @@ impl Connections {
         }
         loop {
             let mut key = [0; 8];
-            // 48 random bits, valid while the connection lives: 16 more than servers use themselves.
+            // 48 random bits, good while the connection lives: 16 more than servers use themselves.
             rand::fill(&mut key).ok()?;
             key.iter_mut().zip(self.mark).for_each(|(to, from)| *to = from);
-            if !seats.contains_key(&key) {
-                seats.insert(key, mailbox);
+            if let Entry::Vacant(seat) = seats.entry(key) {
+                seat.insert(mailbox);
                 return Some(key);
             }
         }

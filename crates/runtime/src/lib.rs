@@ -1,8 +1,8 @@
 //! The async side of the data path: listeners, TLS, proofs of identity, transports, upstreams.
 //!
-//! The engine decides what happens; this crate performs it. One task owns a connection: the engine's
-//! state machine, both sockets and every queue, so nothing on the data path takes a lock or crosses
-//! to another task. This crate never learns what the bytes mean: protocols reach it as
+//! The engine decides what happens; this crate performs it. One task owns a connection: the
+//! engine's state machine, both sockets and every queue, so nothing on the data path takes a lock
+//! or crosses to another task. This crate never learns what the bytes mean: protocols reach it as
 //! `&dyn Protocol`.
 
 #![deny(missing_docs)]

@@ -14,7 +14,7 @@ const NOTES_MAX: usize = 64;
 
 /// What the task is told.
 pub(crate) enum Note {
-    /// Something changed that the mailbox or the gateway holds: a stop, a cancel, a survey, new rules.
+    /// Something changed in the mailbox or the gateway: a stop, a cancel, a survey, new rules.
     Look,
     /// What became of an approval request.
     Placed(OperationId, Placed),

@@ -214,8 +214,8 @@ async fn run(upstream: Arc<Upstream>) {
     }
 }
 
-/// One stay at the upstream: surveys, then probes while sessions live. `Ok` when no session has been
-/// there for a while.
+/// One stay at the upstream: surveys, then probes while sessions live. `Ok` when no session has
+/// been there for a while.
 async fn stay(upstream: &Arc<Upstream>, pause: &mut Duration) -> Result<(), ErrandError> {
     let survey = &upstream.survey;
     let Some(errand) = upstream.protocol.survey() else { return Ok(()) };

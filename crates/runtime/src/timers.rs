@@ -24,8 +24,8 @@ pub(crate) enum Alarm {
     Engine,
 }
 
-/// The alarms that are set. Touches the runtime's timer only when the earliest of them changes, which
-/// on the data path it does not.
+/// The alarms that are set. Touches the runtime's timer only when the earliest of them changes,
+/// which on the data path it does not.
 #[derive(Default)]
 pub(crate) struct Timers {
     set: Vec<(Timestamp, Alarm)>,

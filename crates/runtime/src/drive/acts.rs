@@ -275,7 +275,7 @@ impl Driver {
             match timeout(within, run).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => {
-                    tracing::warn!(session = %session.0, %error, "a cancel did not reach its server");
+                    tracing::warn!(session = %session.0, %error, "a cancel failed");
                 }
                 Err(_) => tracing::warn!(session = %session.0, "a cancel took too long"),
             }

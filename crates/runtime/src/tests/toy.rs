@@ -1,5 +1,5 @@
 //! A line protocol. The client says `STARTTLS`, `HELLO token resource`, `GET key`, `DUMP bytes`,
-//! `ASK key`, `CANCEL key` and `QUIT`; the server answers `GET`, `DUMP` and `ASK` with one line each.
+//! `ASK key`, `CANCEL key` and `QUIT`; the server answers `GET`, `DUMP` and `ASK`, a line each.
 
 use std::any::Any;
 use std::collections::VecDeque;

@@ -38,8 +38,8 @@ impl Authority {
     ///
     /// # Errors
     ///
-    /// When a file cannot be read or made, one of the two is missing, the key can be read by others,
-    /// or they do not belong together.
+    /// When a file cannot be read or made, one of the two is missing, the key can be read by
+    /// others, or they do not belong together.
     pub fn open(data_dir: &Path) -> Result<Self, TlsError> {
         let folder = data_dir.join("ca");
         let (path, key_path) = (folder.join("ca.pem"), folder.join("ca.key"));
