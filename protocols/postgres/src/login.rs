@@ -74,8 +74,8 @@ pub struct LoggedIn {
 pub struct BackendKey {
     /// Process id.
     pub pid: u32,
-    /// 4 bytes in protocol 3.0, up to 256 in 3.2; empty when the server sent none (some poolers), in
-    /// which case nothing can be cancelled.
+    /// 4 bytes in protocol 3.0, up to 256 in 3.2; empty when the server sent none (some poolers do
+    /// not), and then nothing can be cancelled.
     pub secret: Secret<Vec<u8>>,
 }
 
@@ -304,6 +304,7 @@ impl Login {
                 password_message(md5_hash(user, password.as_bytes(), salt).as_bytes())
             }
             10 => return self.scram(reader),
+            11 | 12 => return Err(Fault::upstream("a step of SASL that nobody began").into()),
             other => {
                 let name = match other {
                     2 => "Kerberos V5",
@@ -331,9 +332,9 @@ impl Login {
         }
     }
 
-    /// Chooses a mechanism and opens the exchange. With TLS, a server that offers channel binding is
-    /// bound; one that does not is told that we could have (`y`), so that it notices when somebody
-    /// between us removed the offer (RFC 5802, section 6).
+    /// Chooses a mechanism and opens the exchange. With TLS, a server that offers channel binding
+    /// is bound; one that does not is told that we could have (`y`), so that it notices when
+    /// somebody between us removed the offer (RFC 5802, section 6).
     fn scram(&mut self, reader: &mut Reader<'_>) -> Result<Step, LoginError> {
         let (mut plain, mut plus) = (false, false);
         let mut others = Vec::new();

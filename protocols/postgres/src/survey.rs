@@ -1,13 +1,15 @@
 //! The gateway's own stay at a server: reads the catalog, then watches it for changes (R7).
 //!
 //! Everything is read in one read-only transaction of the gateway's own connection, with an empty
-//! search path, so that every name in a definition is qualified. What an unprivileged role can see of
-//! `pg_catalog` is enough. A probe costs one round trip while no transaction finished, and a second
-//! one, which counts and hashes row versions of the catalog, when one did.
+//! search path, so that every name in a definition is qualified. What an unprivileged role can see
+//! of `pg_catalog` is enough. A probe costs one round trip while no transaction finished, and a
+//! second one, which counts and hashes row versions of the catalog, when one did.
 
 mod query;
 mod reading;
 mod row;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -30,7 +32,7 @@ const CATALOG_BYTES_MAX: usize = 512 * 1024 * 1024;
 const CATALOG_COLUMNS_MAX: usize = 2_000_000;
 /// Attempts to read a catalog that changes, or is locked, while it is read.
 const ATTEMPTS_MAX: u32 = 3;
-/// Transactions after which a fingerprint is taken anew: well under the 2^31 that xids compare over.
+/// Transactions after which a fingerprint is taken anew; xids compare over 2^31.
 const FINGERPRINT_AGE_MAX: u64 = 1 << 30;
 /// Numbers snapshots over the life of the process, so that no two are taken for the same.
 static VERSION: AtomicU64 = AtomicU64::new(1);

@@ -325,7 +325,7 @@ fn p7_nothing_printed_holds_the_password() {
     assert_eq!(format!("{key:?}"), "BackendKey { pid: 1, secret: *** }");
 }
 
-// ---- SCRAM ----------------------------------------------------------------------------------------
+// ---- SCRAM --------------------------------------------------------------------------------------
 
 fn scram_offer(mechanisms: &[&str]) -> Bytes {
     let mut list = BytesMut::new();

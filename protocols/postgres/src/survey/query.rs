@@ -1,8 +1,8 @@
 //! The questions asked of a catalog, PostgreSQL 13 to 18.
 //!
-//! A fresh session's search path may put anybody's schema before `pg_catalog`, so the questions asked
-//! under it call nothing that is not qualified, operators included. All others are asked under an
-//! empty search path, where everything unqualified is PostgreSQL's own.
+//! A fresh session's search path may put anybody's schema before `pg_catalog`, so the questions
+//! asked under it call nothing that is not qualified, operators included. All others are asked
+//! under an empty search path, where everything unqualified is PostgreSQL's own.
 
 use std::fmt::Write as _;
 
@@ -131,11 +131,13 @@ const FACTS: &str = "SELECT current_setting('server_version_num'), current_user,
      (SELECT bool_or(r.rolsuper) FROM pg_roles r WHERE r.rolname IN (current_user, session_user)), \
      pg_current_snapshot()";
 
-/// The catalogs a snapshot is made of. None of them is changed by routine vacuuming or analysing,
-/// which update `pg_class` in place.
-const WATCHED: [&str; 11] = [
+/// The catalogs a snapshot is made of, and memberships, which decide what of a search path a role
+/// may use. None of them is changed by routine vacuuming or analysing, which update `pg_class` in
+/// place.
+const WATCHED: [&str; 12] = [
     "pg_attrdef",
     "pg_attribute",
+    "pg_auth_members",
     "pg_class",
     "pg_constraint",
     "pg_index",
@@ -150,8 +152,8 @@ const WATCHED: [&str; 11] = [
 /// The snapshot, the settings new sessions start with, and the row versions of the catalog.
 ///
 /// Whatever changed since is a row gone, which changes the count, or a row written by a transaction
-/// that was not visible then and so is not older than `base`, which changes the sum. Only those rows
-/// are hashed: most of a large catalog is old.
+/// that was not visible then and so is not older than `base`, which changes the sum. Only those
+/// rows are hashed: most of a large catalog is old.
 fn fingerprint(base: u64) -> String {
     // 32 bits of the 64 are stored in a row.
     let base = base & u64::from(u32::MAX);
@@ -159,9 +161,10 @@ fn fingerprint(base: u64) -> String {
         "SELECT pg_current_snapshot(), \
          concat_ws(' ', current_user, (SELECT string_agg(concat_ws(':', s.setdatabase, s.setrole, \
              hashtextextended(s.setconfig::text, 0)), ' ' ORDER BY s.setdatabase, s.setrole) \
-           FROM pg_db_role_setting s \
-           WHERE s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database())) \
-             AND s.setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname = session_user)))), \
+           FROM pg_db_role_setting s WHERE s.setdatabase IN \
+               (0, (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())) \
+             AND s.setrole IN \
+               (0, (SELECT r.oid FROM pg_roles r WHERE r.rolname = session_user)))), \
          concat_ws(' ', (SELECT string_agg(r.rolsuper::text, ',' ORDER BY r.rolname) \
            FROM pg_roles r WHERE r.rolname IN (current_user, session_user))",
     );
@@ -169,8 +172,10 @@ fn fingerprint(base: u64) -> String {
         // Writing to a string cannot fail.
         let _ = write!(
             text,
-            ", (SELECT concat_ws('/', count(*), sum(hashtextextended(concat_ws(' ', t.xmin, t.ctid), 0)) \
-             FILTER (WHERE age(t.xmin) <= (SELECT age('{base}'::xid)))) FROM {name} t)"
+            ", (SELECT concat_ws('/', count(*), \
+                 sum(hashtextextended(concat_ws(' ', t.xmin, t.ctid), 0)) \
+                     FILTER (WHERE age(t.xmin) <= (SELECT age('{base}'::xid)))) \
+               FROM {name} t)"
         );
     }
     text.push(')');
@@ -185,11 +190,12 @@ const RELATIONS: &str = "SELECT c.oid, n.nspname, c.relname, c.relkind, c.relper
 const COLUMNS: &str = "SELECT a.attrelid, a.attnum, a.attname, a.atttypid, a.attlen, \
          a.attisdropped, a.attgenerated <> '' \
      FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid \
-     WHERE a.attrelid >= 16384 AND a.attnum > 0 AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'c', 'S') \
+     WHERE a.attrelid >= 16384 AND a.attnum > 0 \
+         AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'c', 'S') \
      ORDER BY a.attrelid, a.attnum";
 
-/// Columns whose values writing can be compared with others': of unique and exclusion indexes, those
-/// in their expressions and conditions included, and of foreign keys.
+/// Columns that cannot be written without being compared with what is stored: those of unique and
+/// exclusion indexes, of their expressions and conditions, and of foreign keys.
 const KEYS: &str = "SELECT i.indrelid, k.attnum::int4 FROM pg_index i \
          CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, place) \
      WHERE (i.indisunique OR i.indisexclusion) AND i.indrelid >= 16384 \
@@ -251,7 +257,7 @@ fn generated(locked: &[u32]) -> String {
 /// All functions that do not ship with PostgreSQL, and those of PostgreSQL that are not immutable.
 ///
 /// A function with settings of its own may look names up elsewhere than its caller, so its body is
-/// not given. Names are those of input arguments, so that they go with `proargtypes`.
+/// not given. Names of arguments are those of input arguments, so that they go with `proargtypes`.
 fn functions(server_version_num: i32, locked: &[u32]) -> String {
     let (body, blocked) = if server_version_num < 140_000 {
         ("p.prosrc", "false".to_owned())
@@ -266,21 +272,28 @@ fn functions(server_version_num: i32, locked: &[u32]) -> String {
         );
         (body, if locked.is_empty() { "false".to_owned() } else { blocked })
     };
+    let (inputs, outputs) = (argument_names("'i', 'b', 'v'"), argument_names("'o', 'b', 't'"));
     format!(
         "SELECT p.oid, n.nspname, p.proname, l.lanname, p.provolatile, \
              CASE WHEN l.lanname = 'sql' AND p.proconfig IS NULL THEN {body} END, \
              p.proargtypes, \
-             CASE WHEN p.proargnames IS NULL THEN NULL \
-                 WHEN p.proargmodes IS NULL THEN to_json(p.proargnames)::text \
-                 ELSE (SELECT json_agg(a.name ORDER BY a.place)::text \
-                     FROM unnest(p.proargnames, p.proargmodes) \
-                         WITH ORDINALITY AS a (name, mode, place) \
-                     WHERE a.mode IN ('i', 'b', 'v')) END, \
+             CASE WHEN p.proargmodes IS NULL THEN to_json(p.proargnames)::text \
+                 ELSE {inputs} END, \
+             CASE WHEN p.proargmodes IS NOT NULL THEN {outputs} END, \
              p.proretset, p.prorettype, p.prokind IN ('a', 'w'), b.is_blocked \
          FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace \
              JOIN pg_language l ON l.oid = p.prolang \
              CROSS JOIN LATERAL (SELECT {blocked} AS is_blocked) b \
          WHERE p.oid >= 16384 OR p.provolatile <> 'i'"
+    )
+}
+
+/// Names of the arguments with one of these modes, in order, as a JSON array.
+fn argument_names(modes: &str) -> String {
+    format!(
+        "(SELECT json_agg(a.name ORDER BY a.place)::text \
+         FROM unnest(p.proargnames, p.proargmodes) WITH ORDINALITY AS a (name, mode, place) \
+         WHERE a.mode IN ({modes}) AND p.proargnames IS NOT NULL)"
     )
 }
 

@@ -41,9 +41,23 @@ impl Names {
         self.0.insert(Arc::clone(&name));
         name
     }
+
+    /// A column that holds names as a JSON array, or NULL for none.
+    fn listed(&mut self, row: &Row<'_>, column: usize) -> Result<Vec<Arc<str>>, Trouble> {
+        let Some(json) = row.optional(column)? else { return Ok(Vec::new()) };
+        let names: Vec<Option<String>> = serde_json::from_str(&json)
+            .map_err(|_| Trouble::new("a row of the catalog holds no list of names"))?;
+        Ok(names.into_iter().map(|name| self.shared(&name.unwrap_or_default())).collect())
+    }
 }
 
 impl Reading {
+    /// A reading that has seen so many columns.
+    #[cfg(test)]
+    pub fn with_columns(columns: usize) -> Self {
+        Self { columns, ..Self::default() }
+    }
+
     /// Takes a row of `part`.
     pub fn row(&mut self, part: Part, row: &Row<'_>) -> Result<(), Trouble> {
         match part {
@@ -217,16 +231,8 @@ impl Reading {
     }
 
     fn function(&mut self, row: &Row<'_>) -> Result<(), Trouble> {
-        self.is_blocked |= row.flag(11)?;
+        self.is_blocked |= row.flag(12)?;
         let oid = row.number(0)?;
-        let arg_names = match row.optional(7)? {
-            None => Vec::new(),
-            Some(json) => serde_json::from_str::<Vec<Option<String>>>(&json)
-                .map_err(|_| Trouble::new("a row of the catalog holds no list of names"))?
-                .into_iter()
-                .map(|name| self.names.shared(&name.unwrap_or_default()))
-                .collect(),
-        };
         self.data.functions.push(Function {
             oid,
             schema: self.names.shared(&row.text(1)?),
@@ -236,10 +242,11 @@ impl Reading {
             builtin: oid < FIRST_NORMAL_OID,
             body: row.optional(5)?.map(Into::into),
             arg_types: row.numbers(6)?,
-            arg_names,
-            returns_set: row.flag(8)?,
-            return_type: row.number(9)?,
-            aggregate: row.flag(10)?,
+            arg_names: self.names.listed(row, 7)?,
+            out_names: self.names.listed(row, 8)?,
+            returns_set: row.flag(9)?,
+            return_type: row.number(10)?,
+            aggregate: row.flag(11)?,
         });
         Ok(())
     }
