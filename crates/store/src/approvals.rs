@@ -1,8 +1,8 @@
 //! Operations that wait for a person: requests, answers and the grants that answers leave.
 //!
-//! All decisions are made under one lock and written to the registry before anyone hears of them, so
-//! a yes is used at most as often as it was given, across sessions and restarts. The rules about who
-//! may answer are in `answer`, those about what a yes covers in `grant`.
+//! All decisions are made under one lock and written to the registry before anyone hears of them,
+//! so a yes is used at most as often as it was given, across sessions and restarts. The rules about
+//! who may answer are in `answer`, those about what a yes covers in `grant`.
 
 mod answer;
 mod grant;

@@ -1,4 +1,5 @@
-//! The gateway's own folder: who this gateway is, and the key that everything secret is derived from.
+//! The gateway's own folder: who this gateway is, and the key that everything secret is derived
+//! from.
 
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -77,7 +78,7 @@ impl DataDir {
             // It holds keys and recordings: nobody but the gateway's own account looks inside.
             fs::set_permissions(path, fs::Permissions::from_mode(0o700))
                 .map_err(failed("set the permissions of", path))?;
-            tracing::warn!(path = %path.display(), "the data folder was open to others; set to 0700");
+            tracing::warn!(path = %path.display(), "the data folder was open to others; now 0700");
         }
         Ok(Self { path: path.to_owned() })
     }

@@ -1,4 +1,5 @@
-//! Names that are unique without asking anyone: random, readable, and for sessions sortable by time.
+//! Names that are unique without asking anyone: random, readable, and for sessions sortable by
+//! time.
 
 use aws_lc_rs::rand;
 use model::{SessionId, Timestamp};
@@ -14,8 +15,8 @@ pub(crate) const BASE62_CHARS: usize = 43;
 #[error("the operating system gave no random bytes")]
 pub struct NoRandomness;
 
-/// A new session id: `s_` and 20 characters, the first ten of which are the time in milliseconds, so
-/// that ids sort by time; the rest are random.
+/// A new session id: `s_` and 20 characters, the first ten of which are the time in milliseconds,
+/// so that ids sort by time; the rest are random.
 pub fn session_id(now: Timestamp) -> Result<SessionId, NoRandomness> {
     let mut text = String::with_capacity(22);
     text.push_str("s_");

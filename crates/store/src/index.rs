@@ -1,8 +1,9 @@
 //! The index: which sessions there were, what they did, and where the journal holds their events.
 //!
-//! Fed by notes that the journal keeps beside each record, written to the state database a few times
-//! a second together with the place of the last record they cover. What is missing after a crash, an
-//! error or an overflow is read from the journal again, and all of it can be ([`Index::reindex`]).
+//! Fed by notes that the journal keeps beside each record, written to the state database a few
+//! times a second together with the place of the last record they cover. What is missing after a
+//! crash, an error or an overflow is read from the journal again, and all of it can be
+//! ([`Index::reindex`]).
 
 mod batch;
 mod note;
@@ -78,7 +79,8 @@ struct Indexed {
 }
 
 impl Index {
-    /// Opens the index and brings it up to date with the journal, then keeps it so, every `interval`.
+    /// Opens the index and brings it up to date with the journal, then keeps it so, every
+    /// `interval`.
     pub fn open(
         state: Arc<State>,
         journal: Arc<Journal>,
@@ -140,7 +142,8 @@ impl Inner {
             drop(stop);
             match self.flush() {
                 Ok(()) => failing = false,
-                // Said once: the sessions go on, and what is missing is read again from the journal.
+                // Said once: the sessions go on, and what is missing is read again from the
+                // journal.
                 Err(error) if !failing => {
                     tracing::error!(%error, "the index is behind the journal");
                     failing = true;
@@ -197,8 +200,8 @@ impl Inner {
         self.read_after(work, indexed, cut)
     }
 
-    /// Whether the last record indexed is in the journal, as it was. `true` also when its segment is
-    /// no longer here.
+    /// Whether the last record indexed is in the journal, as it was. `true` also when its segment
+    /// is no longer here.
     fn agrees(&self, indexed: Indexed, cut: &Cut) -> Result<bool, IndexError> {
         let position = indexed.position;
         if position.sequence > cut.last.sequence {

@@ -2,8 +2,8 @@
 //!
 //! An event is acknowledged when the operating system has it, so `kill -9` of the gateway loses
 //! nothing that was acknowledged (P5); a background thread makes the disk have it every
-//! [`Options::sync`]. Records are chained by SHA-256, so a change in the middle shows. The format is
-//! described in `frame`, what counts as torn and what as damaged in `scan`.
+//! [`Options::sync`]. Records are chained by SHA-256, so a change in the middle shows. The format
+//! is described in `frame`, what counts as torn and what as damaged in `scan`.
 
 mod disk;
 mod frame;
@@ -38,8 +38,8 @@ use write::Shared;
 /// How a journal is written.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// How long the disk may lag behind what was acknowledged; zero makes every acknowledgement wait
-    /// for the disk. What a power cut can cost. `recording.sync`, 50 ms by default.
+    /// How long the disk may lag behind what was acknowledged; zero makes every acknowledgement
+    /// wait for the disk. What a power cut can cost. `recording.sync`, 50 ms by default.
     pub sync: Duration,
     /// Size past which a segment is closed and the next begun, bytes.
     pub segment_bytes_max: u64,
@@ -97,8 +97,8 @@ impl fmt::Display for Damage {
 pub struct Recovery {
     /// Records in the newest segment, the only one read on opening.
     pub records: u64,
-    /// An unfinished record at the end was cut off: the file, where, and how many bytes. Normal after
-    /// a crash; it had not been acknowledged.
+    /// An unfinished record at the end was cut off: the file, where, and how many bytes. Normal
+    /// after a crash; it had not been acknowledged.
     pub torn: Option<(PathBuf, u64, u64)>,
     /// Damage found in the newest segment. Its file is kept as it is, and a new segment was begun.
     pub damage: Vec<Damage>,
@@ -120,8 +120,8 @@ pub enum JournalError {
     },
     /// Another process writes this journal.
     #[error(
-        "{} is locked: another process (id {owner}) writes the journal of this gateway; stop it, or \
-         use another data_dir",
+        "{} is locked: another process (id {owner}) writes this gateway's journal; stop it, or use \
+         another data_dir",
         path.display()
     )]
     Locked {
@@ -192,8 +192,8 @@ impl Journal {
         Ok((Self { shared, syncer: Some(syncer), _lock: lock }, recovery))
     }
 
-    /// Appends events, all or none, with one write; the place of the last. When it returns `Ok` they
-    /// survive the end of this process, and with [`Options::sync`] zero also a power cut.
+    /// Appends events, all or none, with one write; the place of the last. When it returns `Ok`
+    /// they survive the end of this process, and with [`Options::sync`] zero also a power cut.
     ///
     /// After an error nothing of the batch is in the journal, except after [`JournalError::Sync`],
     /// when it may be. The journal stays usable: when there is space again, events are taken again.
@@ -229,7 +229,8 @@ impl Journal {
         Reader::between(self.folder(), self.gateway(), None, Some(self.shared.end()))
     }
 
-    /// The records acknowledged so far from `position`, the place of a record, on, that one included.
+    /// The records acknowledged so far from `position`, the place of a record, on, that one
+    /// included.
     pub fn read_from(&self, position: Position) -> Result<Reader, JournalError> {
         Reader::between(self.folder(), self.gateway(), Some(position), Some(self.shared.end()))
     }

@@ -1,8 +1,8 @@
 //! The durable side of a gateway: what happened (journal), where to find it (index), and what the
 //! operator decided (registry: tokens, approvals, grants).
 //!
-//! Everything here is synchronous and takes the time as an argument; the one clock and the one async
-//! runtime live in `runtime`. The journal is the truth: the index is rebuilt from it, and no
+//! Everything here is synchronous and takes the time as an argument; the one clock and the one
+//! async runtime live in `runtime`. The journal is the truth: the index is rebuilt from it, and no
 //! operation goes upstream before its event is in it (P1, P5). The registry cannot be rebuilt; back
 //! it up.
 

@@ -96,9 +96,10 @@ pub struct TokenRecord {
 ///
 /// A token is 256 random bits. Kept is only its HMAC-SHA-256 under a key derived from the
 /// installation key, so a copy of the state database opens nothing, not even by guessing offline.
-/// Finding a token compares HMACs in a hash map. The time this takes can tell an attacker only about
-/// the HMAC of what they sent, which they can neither predict nor steer without the key, so it is
-/// independent of how near their guess was to a real token; no constant-time comparison is needed.
+/// Finding a token compares HMACs in a hash map. The time this takes can tell an attacker only
+/// about the HMAC of what they sent, which they can neither predict nor steer without the key, so
+/// it is independent of how near their guess was to a real token; no constant-time comparison is
+/// needed.
 pub struct Tokens {
     state: Arc<State>,
     key: hmac::Key,

@@ -33,10 +33,10 @@ impl Usage {
 
 /// Usage per principal and resource in minutes, in memory.
 ///
-/// Bounded: at most `keys_max` pairs of principal and resource are remembered. Pairs idle for 24 hours
-/// go first; when none is, the one idle longest goes, with a warning, because its limits then count
-/// from zero. Both parties are names from the registry and the configuration, so a client cannot
-/// push others out by inventing names.
+/// Bounded: at most `keys_max` pairs of principal and resource are remembered. Pairs idle for 24
+/// hours go first; when none is, the one idle longest goes, with a warning, because its limits then
+/// count from zero. Both parties are names from the registry and the configuration, so a client
+/// cannot push others out by inventing names.
 #[derive(Debug)]
 pub struct Ledger {
     inner: Mutex<Inner>,
@@ -147,7 +147,7 @@ impl Inner {
         if let Some(book) = self.resources.get_mut(&resource) {
             book.principals.remove(&principal);
             self.keys = self.keys.saturating_sub(1);
-            tracing::warn!(%principal, %resource, "usage ledger is full: the pair idle longest is forgotten");
+            tracing::warn!(%principal, %resource, "usage ledger full: forgot the idlest pair");
         }
     }
 }

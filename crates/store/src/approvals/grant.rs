@@ -146,8 +146,8 @@ impl Grant {
     }
 }
 
-/// Gives a fresh grant to those who wait, first come first served, and returns what is left of it for
-/// repeats.
+/// Gives a fresh grant to those who wait, first come first served, and returns what is left of it
+/// for repeats.
 pub(super) fn share_out(
     grant: Grant,
     waiters: &[(WaiterId, Waiter)],

@@ -98,7 +98,8 @@ pub struct SessionSummary {
 }
 
 const COLUMNS: &str = "id, gateway, principal, resource, protocol, client, application, started_at,
-    last_at, ended_at, end_reason, operations, rows, bytes, allowed, masked, held, blocked, sequence";
+    last_at, ended_at, end_reason, operations, rows, bytes, allowed, masked, held, blocked,
+    sequence";
 const LIMIT_DEFAULT: usize = 100;
 
 impl Index {
@@ -114,8 +115,8 @@ impl Index {
         Ok(self.inner.state.read(|db| session(db, id))?)
     }
 
-    /// The events of a session in order, read from the journal as they are asked for. An item that is
-    /// an error names a damaged place; the next item goes on behind it.
+    /// The events of a session in order, read from the journal as they are asked for. An item that
+    /// is an error names a damaged place; the next item goes on behind it.
     pub fn events(&self, id: &SessionId) -> Result<SessionEvents, IndexError> {
         self.events_from(id, 0)
     }

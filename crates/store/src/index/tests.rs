@@ -1,5 +1,5 @@
-//! The index says the same whether it was fed while events were appended, after crashes, or from the
-//! journal alone.
+//! The index says the same whether it was fed while events were appended, after crashes, or from
+//! the journal alone.
 
 use model::event::Verdict;
 use model::operation::Objects;
@@ -348,7 +348,11 @@ fn body(step: Step) -> EventBody {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 40,
+        failure_persistence: None,
+        ..Default::default()
+    })]
 
     /// Goal: however events, flushes and restarts fall, the index is what a rebuild makes of the
     /// journal, byte for byte.

@@ -11,7 +11,8 @@ use crate::state::{from_sql, to_sql};
 
 const SESSION: &str = "
 INSERT INTO sessions (id, gateway, principal, resource, protocol, client, application, started_at,
-    last_at, ended_at, end_reason, operations, rows, bytes, allowed, masked, held, blocked, sequence)
+    last_at, ended_at, end_reason, operations, rows, bytes, allowed, masked, held, blocked,
+    sequence)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)
 ON CONFLICT (id) DO UPDATE SET
     gateway = excluded.gateway,

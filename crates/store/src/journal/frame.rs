@@ -6,10 +6,12 @@
 //! record   body length u32 · CRC-32C u32 · chain 32 · body
 //! body     JSON length u32 · JSON · payload
 //! ```
+//!
 //! All numbers are little-endian. `chain` is SHA-256 over the chain before it and the body. The CRC
-//! covers the salt, the body length, the chain and the body. The salt is random and never leaves the
-//! file, so a payload cannot hold bytes that pass for a record when a damaged segment is searched
-//! for the next whole one. The header is written twice because without it no record can be checked.
+//! covers the salt, the body length, the chain and the body. The salt is random and never leaves
+//! the file, so a payload cannot hold bytes that pass for a record when a damaged segment is
+//! searched for the next whole one. The header is written twice because without it no record can be
+//! checked.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use crc32c::{crc32c, crc32c_append};

@@ -148,7 +148,7 @@ fn resume(
     let file = disk.open(&path).map_err(failed("open", &path))?;
     let mut end = scan.at();
     if let Some((_, at, bytes)) = recovery.torn {
-        tracing::warn!(path = %path.display(), at, bytes, "cut an unfinished record off the journal");
+        tracing::warn!(path = %path.display(), at, bytes, "cut an unfinished record off");
         file.cut(at).map_err(failed("cut the unfinished record off", &path))?;
         end = at;
     }

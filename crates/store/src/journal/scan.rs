@@ -1,9 +1,9 @@
 //! Reading one segment, record by record, and telling a torn end from damage.
 //!
 //! Torn: the file ends inside a record that was being written when the process or the machine
-//! stopped. Nothing in it was acknowledged as durable beyond that, and it is cut off. Damage: bytes of
-//! a record that once was whole have changed. It is reported, and reading goes on at the next whole
-//! record. Never is a record that was whole dropped in silence.
+//! stopped. Nothing in it was acknowledged as durable beyond that, and it is cut off. Damage: bytes
+//! of a record that once was whole have changed. It is reported, and reading goes on at the next
+//! whole record. Never is a record that was whole dropped in silence.
 
 use std::fs::File;
 use std::io;
@@ -128,7 +128,8 @@ impl Scan {
         let record = self.file.read(start, to_usize(length))?;
         let body = record.get(FRAME_BYTES..).unwrap_or_default();
         if self.chain.is_some_and(|previous| !frame.follows(&previous, body)) {
-            // Whole in itself, yet not what followed when it was written. Said once; then it is read.
+            // Whole in itself, yet not what followed when it was written. Said once; then it is
+            // read.
             self.chain = None;
             return Ok(Step::Damaged {
                 at: start,

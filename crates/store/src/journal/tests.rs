@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use model::event::Verdict;
+use proptest::prelude::*;
 
 use super::disk::SegmentFile;
 use super::*;
@@ -146,6 +147,7 @@ fn p5_an_end_torn_at_any_byte_of_the_last_record_loses_only_that_record() {
         assert_eq!(recovery.damage, [], "cut at {cut}");
         let torn = (cut > start).then(|| (path.clone(), last.offset, (cut - start) as u64));
         assert_eq!(recovery.torn, torn);
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), last.offset, "cut at {cut}");
         assert_eq!(journal.append(&events(4..=4)).unwrap().sequence, 3);
         drop(journal);
         let (numbers, errors) = contents(&folder);
@@ -163,6 +165,7 @@ fn p5_space_a_power_cut_left_blank_is_cut_off() {
     file.set_len(length + 4096).unwrap();
     let (journal, recovery) = open(&folder);
     assert_eq!(recovery.torn, Some((segment(&folder, 1), length, 4096)));
+    assert_eq!(file.metadata().unwrap().len(), length);
     journal.append(&events(3..=3)).unwrap();
     drop(journal);
     assert_eq!(contents(&folder).0, [1, 2, 3]);
@@ -357,6 +360,74 @@ fn appending_from_many_threads_keeps_one_chain() {
         assert!(errors.is_empty(), "{errors:?}");
         numbers.sort_unstable();
         assert!(numbers.into_iter().eq(0..100));
+    }
+}
+
+#[test]
+fn p5_a_segment_whose_header_was_never_finished_is_begun_again() {
+    let folder = Folder::new();
+    let options = Options { segment_bytes_max: 1, ..Options::default() };
+    let (journal, _) = open_with(&folder, options);
+    journal.append(&events(1..=1)).unwrap();
+    journal.append(&events(2..=2)).unwrap();
+    drop(journal);
+    for length in [0, 1, frame::DATA_START - 1] {
+        std::fs::write(segment(&folder, 3), vec![0; length]).unwrap();
+        let (journal, recovery) = open_with(&folder, options);
+        assert_eq!(recovery, Recovery { records: 1, ..Recovery::default() }, "{length}");
+        assert_eq!(journal.append(&events(3..=3)).unwrap().sequence, 3, "{length}");
+        drop(journal);
+        let (numbers, errors) = contents(&folder);
+        assert_eq!(numbers, [1, 2, 3], "{length}");
+        assert!(errors.is_empty(), "{length}: {errors:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 200,
+        failure_persistence: None,
+        ..Default::default()
+    })]
+
+    /// Goal: whatever a disk makes of a segment, reading it ends, returns only what was written, in
+    /// order, says so if anything is missing, and does not keep the journal from going on.
+    #[test]
+    fn p5_a_segment_in_any_state_never_yields_what_was_not_written(
+        changes in prop::collection::vec(
+            (0.0..1.0f64, prop::collection::vec(any::<u8>(), 0..60)),
+            0..4,
+        ),
+        cut in prop::option::of(0.0..1.0f64),
+    ) {
+        let folder = Folder::new();
+        let (journal, _) = open(&folder);
+        for number in 1..=6 {
+            journal.append(&events(number..=number)).unwrap();
+        }
+        drop(journal);
+        let path = segment(&folder, 1);
+        let mut bytes = std::fs::read(&path).unwrap();
+        for (place, with) in changes {
+            let at = (place * bytes.len() as f64) as usize;
+            let end = (at + with.len()).min(bytes.len());
+            bytes[at..end].copy_from_slice(&with[..end - at]);
+        }
+        if let Some(cut) = cut {
+            bytes.truncate((cut * bytes.len() as f64) as usize);
+        }
+        std::fs::write(&path, &bytes).unwrap();
+        let (journal, recovery) = open(&folder);
+        let position = journal.append(&events(7..=7)).unwrap();
+        drop(journal);
+        let (numbers, errors) = contents(&folder);
+        prop_assert!(numbers.is_sorted() && numbers.iter().all(|n| (1..=7).contains(n)));
+        prop_assert_eq!(numbers.last(), Some(&7));
+        prop_assert_eq!(errors.is_empty(), recovery.damage.is_empty());
+        if numbers.len() < 7 && bytes.len() >= frame::DATA_START && cut.is_none() {
+            prop_assert!(!errors.is_empty() || recovery.torn.is_some());
+        }
+        prop_assert!(position.sequence >= numbers.len() as u64);
     }
 }
 

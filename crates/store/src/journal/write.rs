@@ -89,8 +89,8 @@ pub(super) struct Fresh {
 }
 
 impl Writer {
-    /// Goes on in `segment`, after the record `last` (of which only the number matters when it is in
-    /// another segment).
+    /// Goes on in `segment`, after the record `last` (of which only the number matters when it is
+    /// in another segment).
     pub(super) fn new(fresh: Fresh, last: Position, chain: Chain) -> Self {
         Self {
             file: fresh.file,
@@ -370,7 +370,8 @@ impl Shared {
         drop(writer);
         let synced = files.iter().try_for_each(|file| file.sync());
         if let Err(error) = &synced {
-            tracing::error!(path = %self.path(segment).display(), %error, "the disk did not keep the journal");
+            let path = self.path(segment);
+            tracing::error!(path = %path.display(), %error, "the disk did not keep the journal");
             let mut writer = self.writer.lock();
             // The system may call lost pages clean after saying so once; a new file says the truth.
             if writer.segment == segment {
