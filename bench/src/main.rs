@@ -1,0 +1,65 @@
+//! Measures what a gateway costs, and writes PERFORMANCE.md.
+//!
+//! `bench run [--quick] [--out FILE]` starts a private PostgreSQL, a bare byte-copy proxy,
+//! pgbouncer and narrows, measures them in turns and writes the page. `bench copy --listen A --to B`
+//! is that byte-copy proxy: the least that any proxy in user space can cost.
+
+mod client;
+mod copy;
+mod measure;
+mod pgbench;
+mod places;
+mod process;
+mod report;
+mod run;
+mod stats;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+
+const USAGE: &str = "usage: bench copy --listen ADDRESS --to ADDRESS
+       bench run [--quick] [--out FILE]";
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["copy", "--listen", listen, "--to", to] => copy::serve(listen, to),
+        ["run", options @ ..] => run::run(&plan(options)?).context("the run failed"),
+        _ => bail!(USAGE),
+    }
+}
+
+/// How much to measure.
+struct Plan {
+    /// Turns that every candidate gets.
+    rounds: usize,
+    /// Length of one measurement, seconds.
+    seconds: u32,
+    /// Rows of the large result.
+    rows: u64,
+    /// Idle connections whose memory is weighed.
+    idle: usize,
+    /// Where the page goes.
+    out: PathBuf,
+}
+
+fn plan(options: &[&str]) -> Result<Plan> {
+    let mut plan = Plan {
+        rounds: 5,
+        seconds: 6,
+        rows: 1_000_000,
+        idle: 500,
+        out: PathBuf::from("PERFORMANCE.md"),
+    };
+    let mut options = options.iter();
+    while let Some(option) = options.next() {
+        match *option {
+            "--quick" => (plan.rounds, plan.seconds) = (2, 2),
+            "--out" => plan.out = options.next().context("--out needs a file")?.into(),
+            _ => bail!("unknown option {option:?}\n{USAGE}"),
+        }
+    }
+    Ok(plan)
+}

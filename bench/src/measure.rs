@@ -1,0 +1,202 @@
+//! What is measured, and of whom.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+
+use crate::Plan;
+use crate::client::Client;
+use crate::pgbench::{self, Load};
+use crate::places::{DIRECT, GATEWAY_RESULT_RULE, Place, Places, Site};
+use crate::process::{Process, Processors};
+use crate::stats::median;
+
+/// One number that is measured, in the order of the page.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Quantity {
+    SimpleP50,
+    SimpleP99,
+    ExtendedP50,
+    ExtendedP99,
+    PreparedP50,
+    PreparedP99,
+    CpuPerTransaction,
+    ReconnectP50,
+    ManySimple,
+    ManyPrepared,
+    Unmasked,
+    Masked,
+    IdleConnection,
+}
+
+/// Every measurement of every place.
+#[derive(Default)]
+pub struct Results(BTreeMap<(Quantity, &'static str), Vec<f64>>);
+
+impl Results {
+    fn add(&mut self, quantity: Quantity, place: &Place, value: f64) {
+        self.0.entry((quantity, place.name)).or_default().push(value);
+    }
+
+    /// The middle of what was measured.
+    pub fn median(&self, quantity: Quantity, place: &'static str) -> Option<f64> {
+        median(self.0.get(&(quantity, place))?)
+    }
+
+    /// Largest deviation from the middle, as a share of it.
+    pub fn spread(&self, quantity: Quantity, place: &'static str) -> Option<f64> {
+        let middle = self.median(quantity, place)?;
+        let values = self.0.get(&(quantity, place))?;
+        let far = values.iter().map(|value| (value - middle).abs()).fold(0.0, f64::max);
+        Some(far / middle)
+    }
+}
+
+/// One client, everything on one processor: what a request waits for.
+pub fn latency(site: &Site, places: &Places, plan: &Plan, results: &mut Results) -> Result<()> {
+    let modes = [
+        ("simple", Quantity::SimpleP50, Quantity::SimpleP99),
+        ("extended", Quantity::ExtendedP50, Quantity::ExtendedP99),
+        ("prepared", Quantity::PreparedP50, Quantity::PreparedP99),
+    ];
+    for round in 0..plan.rounds {
+        for (mode, p50, p99) in modes {
+            for place in turns(places, round) {
+                let load = Load {
+                    clients: 1,
+                    seconds: plan.seconds,
+                    mode,
+                    reconnect: false,
+                    processors: Processors::One,
+                };
+                let process = process(places, place);
+                let before = process.map(Process::cpu_seconds).transpose()?;
+                let run = pgbench::run(site, place, &load)?;
+                results.add(p50, place, run.p50);
+                results.add(p99, place, run.p99);
+                if let (Some(process), Some(before), "simple") = (process, before, mode) {
+                    let used = process.cpu_seconds()? - before;
+                    let micros = used * 1e6 / run.transactions;
+                    results.add(Quantity::CpuPerTransaction, place, micros);
+                }
+                said(round, mode, place, &format!("p50 {:.0} us", run.p50));
+            }
+        }
+        for place in turns(places, round) {
+            let load = Load {
+                clients: 1,
+                seconds: plan.seconds,
+                mode: "simple",
+                reconnect: true,
+                processors: Processors::One,
+            };
+            let run = pgbench::run(site, place, &load)?;
+            // pgbench counts the connection to the transaction that needs it.
+            results.add(Quantity::ReconnectP50, place, 1e6 / run.tps);
+            said(round, "reconnect", place, &format!("{:.0} us", 1e6 / run.tps));
+        }
+    }
+    Ok(())
+}
+
+/// Many clients, every processor: how much gets through.
+pub fn throughput(site: &Site, places: &Places, plan: &Plan, results: &mut Results) -> Result<()> {
+    for round in 0..plan.rounds {
+        for (mode, quantity) in
+            [("simple", Quantity::ManySimple), ("prepared", Quantity::ManyPrepared)]
+        {
+            for place in turns(places, round) {
+                let load = Load {
+                    clients: 16,
+                    seconds: plan.seconds,
+                    mode,
+                    reconnect: false,
+                    processors: Processors::All,
+                };
+                let run = pgbench::run(site, place, &load)?;
+                results.add(quantity, place, run.tps);
+                said(round, &format!("16 clients, {mode}"), place, &format!("{:.0} tps", run.tps));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A large result, as fast as a client can read it.
+pub fn bulk(places: &Places, plan: &Plan, results: &mut Results) -> Result<()> {
+    for round in 0..plan.rounds {
+        for (table, quantity) in [("articles", Quantity::Unmasked), ("people", Quantity::Masked)] {
+            for place in turns(places, round) {
+                // Such a reply is larger than what may be withheld: it waits for an approver.
+                if place.name == GATEWAY_RESULT_RULE {
+                    continue;
+                }
+                let mut client = Client::connect(place)?;
+                let answer = client.query(&format!("select * from {table}"))?;
+                anyhow::ensure!(answer.rows == plan.rows, "{} rows came", answer.rows);
+                let speed = answer.bytes as f64 / 1e6 / answer.seconds;
+                results.add(quantity, place, speed);
+                said(round, table, place, &format!("{speed:.0} MB/s"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Memory per connection that does nothing.
+pub fn idle(places: &Places, plan: &Plan, results: &mut Results) -> Result<()> {
+    for place in &places.places {
+        let Some(process) = process(places, place) else { continue };
+        // Whatever is made once is made before.
+        drop(idle_clients(place, 10)?);
+        let before = settled(process)?;
+        let clients = idle_clients(place, plan.idle)?;
+        let after = settled(process)?;
+        let each = after.saturating_sub(before) as f64 / clients.len() as f64;
+        results.add(Quantity::IdleConnection, place, each);
+        said(0, "idle", place, &format!("{each:.1} KiB per connection"));
+    }
+    Ok(())
+}
+
+fn idle_clients(place: &Place, count: usize) -> Result<Vec<Client>> {
+    (0..count)
+        .map(|_| {
+            let mut client = Client::connect(place)?;
+            client.query("select name, city from articles where id = 7 limit 1")?;
+            Ok(client)
+        })
+        .collect::<Result<_>>()
+        .with_context(|| format!("{count} connections to {}", place.name))
+}
+
+/// Memory once it no longer changes, KiB.
+fn settled(process: &Process) -> Result<u64> {
+    let mut last = 0;
+    loop {
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        let now = process.resident_kib()?;
+        if now.abs_diff(last) <= 64 {
+            return Ok(now);
+        }
+        last = now;
+    }
+}
+
+/// Every place, each round beginning with another, so that none always follows the same one.
+fn turns(places: &Places, round: usize) -> impl Iterator<Item = &Place> {
+    let count = places.places.len();
+    places.places.iter().cycle().skip(round % count).take(count)
+}
+
+fn process<'a>(places: &'a Places, place: &Place) -> Option<&'a Process> {
+    if place.name == DIRECT {
+        return None;
+    }
+    let at = places.places.iter().position(|other| other.name == place.name)?;
+    places.proxies.get(at.checked_sub(1)?)
+}
+
+fn said(round: usize, what: &str, place: &Place, value: &str) {
+    eprintln!("round {}  {what:<22} {:<22} {value}", round + 1, place.name);
+}

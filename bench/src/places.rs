@@ -1,0 +1,305 @@
+//! The server and everything that stands in front of it, started in a folder of their own.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::process::{Account, Process, Processors, command, is_root, output};
+
+// Below the ports that the kernel gives to outgoing connections.
+const SERVER: u16 = 21_432;
+const COPY: u16 = 21_433;
+const PGBOUNCER: u16 = 21_434;
+const NARROWS: u16 = 21_435;
+const NARROWS_ADMIN: u16 = 21_436;
+const RESULT_RULE: u16 = 21_437;
+const RESULT_RULE_ADMIN: u16 = 21_438;
+
+const CONNECTIONS_MAX: usize = 700;
+
+/// Columns alike in both tables, so that both results have the same bytes but for the masks.
+const TABLE: &str = "(id int8 not null, name text not null, city text not null, \
+                     credit_card text not null, ssn text not null, note text not null)";
+const PLAIN: &str = "(id int8 not null, name text not null, city text not null, \
+                     article text not null, code text not null, note text not null)";
+const ROW: &str = "select i, 'customer number ' || i, 'city ' || i % 1000, \
+                   lpad((4000000000000000 + i)::text, 16, '0'), \
+                   '900-55-' || lpad((i % 10000)::text, 4, '0'), repeat('n', 40) \
+                   from generate_series(1, ";
+
+/// Rules, masks and recording as a site would have them.
+const RULES: &str = r#"  - name: mask-cards-and-ssn
+    mask: { fields: [credit_card, ssn], with: redact }
+  - name: no-destruction
+    on: ["type:postgres"]
+    when: >-
+      sql.dynamic || sql.verbs.exists(v, v in ["drop", "truncate"])
+      || sql.unfiltered.exists(v, v in ["delete", "update", "merge"])
+    block: "destructive statement"
+  - name: not-too-much
+    limit: { operations: 1000000000, window: 1h }
+"#;
+/// Withholds every reply until it is complete (R3).
+const REPLY_RULE: &str = r#"  - name: big-reads
+    when: result.rows > 10000 || principal.rows > 1000000000000
+    approve: { by: [dba] }
+"#;
+
+/// A way to the server.
+#[derive(Clone, Debug)]
+pub struct Place {
+    pub name: &'static str,
+    pub port: u16,
+    pub user: &'static str,
+    pub password: String,
+    pub database: &'static str,
+}
+
+/// Everything that runs.
+pub struct Places {
+    pub places: Vec<Place>,
+    /// In the order of `places`, without the server.
+    pub proxies: Vec<Process>,
+    _server: Process,
+}
+
+pub const DIRECT: &str = "direct";
+pub const BYTE_COPY: &str = "byte-copy";
+pub const BOUNCER: &str = "pgbouncer";
+pub const GATEWAY: &str = "narrows";
+pub const GATEWAY_RESULT_RULE: &str = "narrows, result rule";
+
+/// A folder that is removed in the end, with a database cluster in it.
+pub struct Site {
+    folder: PathBuf,
+    bin: PathBuf,
+}
+
+impl Site {
+    /// Makes the cluster and its tables.
+    pub fn build(rows: u64) -> Result<Self> {
+        let folder = std::env::temp_dir().join(format!("narrows-bench-{}", std::process::id()));
+        fs::create_dir(&folder).context("create a folder for the run")?;
+        let site = Self { folder, bin: postgres_bin()? };
+        let data = site.path("data");
+        fs::create_dir(&data)?;
+        if is_root()? {
+            chown(&data)?;
+        }
+        let mut init = command(&site.program("initdb"), Processors::All, Account::Server)?;
+        init.args(["-D", &data, "-A", "trust", "-U", "bench", "--no-sync", "-E", "UTF8"]);
+        init.args(["--locale", "C"]);
+        output(init, "initdb")?;
+        let server = site.server(Processors::All)?;
+        site.psql("postgres", "create database bench")?;
+        let mut fill = Command::new(site.program("pgbench"));
+        fill.args(["-i", "-q", "-s", "10", "-h", "127.0.0.1", "-U", "bench"]);
+        fill.args(["-p", &SERVER.to_string(), "bench"]);
+        output(fill, "fill the database with pgbench -i")?;
+        for (table, columns) in [("people", TABLE), ("articles", PLAIN)] {
+            site.psql("bench", &format!("create table {table} {columns}"))?;
+            site.psql("bench", &format!("insert into {table} {ROW}{rows}) as i"))?;
+            site.psql("bench", &format!("vacuum analyze {table}"))?;
+        }
+        drop(server);
+        Ok(site)
+    }
+
+    /// Starts the server and every proxy.
+    pub fn start(&self, processors: Processors) -> Result<Places> {
+        let server = self.server(processors)?;
+        let copy = self.byte_copy(processors)?;
+        let bouncer = self.pgbouncer(processors)?;
+        let (narrows, token) =
+            self.narrows("narrows", NARROWS, NARROWS_ADMIN, RULES, processors)?;
+        let rules = format!("{RULES}{REPLY_RULE}");
+        let (result_rule, result_token) =
+            self.narrows("result-rule", RESULT_RULE, RESULT_RULE_ADMIN, &rules, processors)?;
+        let place = |name, port, password: &str| Place {
+            name,
+            port,
+            user: "bench",
+            password: password.to_owned(),
+            database: "bench",
+        };
+        Ok(Places {
+            places: vec![
+                place(DIRECT, SERVER, ""),
+                place(BYTE_COPY, COPY, ""),
+                place(BOUNCER, PGBOUNCER, ""),
+                place(GATEWAY, NARROWS, &token),
+                place(GATEWAY_RESULT_RULE, RESULT_RULE, &result_token),
+            ],
+            proxies: vec![copy, bouncer, narrows, result_rule],
+            _server: server,
+        })
+    }
+
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub fn program(&self, name: &str) -> String {
+        self.bin.join(name).display().to_string()
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.join(name).display().to_string()
+    }
+
+    fn psql(&self, database: &str, sql: &str) -> Result<String> {
+        let mut psql = Command::new(self.program("psql"));
+        psql.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-U", "bench"]);
+        psql.args(["-p", &SERVER.to_string(), "-c", sql, database]);
+        output(psql, sql)
+    }
+
+    fn server(&self, processors: Processors) -> Result<Process> {
+        let mut server = command(&self.program("postgres"), processors, Account::Server)?;
+        server.args(["-D", &self.path("data"), "-p", &SERVER.to_string()]);
+        let connections = format!("max_connections={CONNECTIONS_MAX}");
+        for setting in [
+            "listen_addresses=127.0.0.1",
+            "unix_socket_directories=",
+            "shared_buffers=512MB",
+            "fsync=off",
+            "autovacuum=off",
+            &connections,
+        ] {
+            server.args(["-c", setting]);
+        }
+        let mut server =
+            Process::start("postgres", "-INT", &self.folder.join("server.log"), server)?;
+        let mut ready = Command::new(self.program("pg_isready"));
+        ready.args(["-q", "-h", "127.0.0.1", "-p", &SERVER.to_string()]);
+        let ready = std::cell::RefCell::new(ready);
+        server.wait_until(|| ready.borrow_mut().status().is_ok_and(|status| status.success()))?;
+        Ok(server)
+    }
+
+    fn byte_copy(&self, processors: Processors) -> Result<Process> {
+        let own = std::env::current_exe()?.display().to_string();
+        let mut copy = command(&own, processors, Account::Own)?;
+        copy.args(["copy", "--listen", &address(COPY), "--to", &address(SERVER)]);
+        let mut copy = Process::start(BYTE_COPY, "-TERM", &self.folder.join("copy.log"), copy)?;
+        copy.wait_until(|| is_open(COPY))?;
+        Ok(copy)
+    }
+
+    fn pgbouncer(&self, processors: Processors) -> Result<Process> {
+        let folder = self.folder.join("pgbouncer");
+        fs::create_dir_all(&folder)?;
+        fs::write(folder.join("users.txt"), "\"bench\" \"\"\n")?;
+        let configuration = format!(
+            "[databases]\nbench = host=127.0.0.1 port={SERVER} dbname=bench user=bench\n\
+             [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {PGBOUNCER}\n\
+             unix_socket_dir =\nauth_type = trust\nauth_file = {}\npool_mode = session\n\
+             max_client_conn = {CONNECTIONS_MAX}\ndefault_pool_size = {}\n\
+             ignore_startup_parameters = extra_float_digits\n",
+            folder.join("users.txt").display(),
+            CONNECTIONS_MAX - 20,
+        );
+        let file = folder.join("pgbouncer.ini");
+        fs::write(&file, configuration)?;
+        let program = if Path::new("/usr/sbin/pgbouncer").exists() {
+            "/usr/sbin/pgbouncer"
+        } else {
+            "pgbouncer"
+        };
+        let mut bouncer = command(program, processors, Account::Server)?;
+        bouncer.args(["-q", &file.display().to_string()]);
+        let log = self.folder.join("pgbouncer.log");
+        let mut bouncer = Process::start(BOUNCER, "-TERM", &log, bouncer)?;
+        bouncer.wait_until(|| is_open(PGBOUNCER))?;
+        Ok(bouncer)
+    }
+
+    fn narrows(
+        &self,
+        name: &'static str,
+        port: u16,
+        admin: u16,
+        rules: &str,
+        processors: Processors,
+    ) -> Result<(Process, String)> {
+        let folder = self.folder.join(name);
+        fs::create_dir_all(&folder)?;
+        let configuration = format!(
+            "data_dir: {}\nlisten:\n  admin: {}\n  postgres: {}\nresources:\n  bench: {{ type: \
+             postgres, address: \"{}\", database: bench, user: bench, tls: \"off\" }}\naccess:\n  \
+             - {{ groups: [agents], resources: [bench] }}\nrules:\n{rules}",
+            folder.join("var").display(),
+            address(admin),
+            address(port),
+            address(SERVER),
+        );
+        let file = folder.join("narrows.yaml");
+        fs::write(&file, configuration)?;
+        let program = gateway_program()?;
+        let mut serve = command(&program, processors, Account::Own)?;
+        serve.args(["serve", "-c", &file.display().to_string()]).env("NARROWS_LOG", "warn");
+        let log = self.folder.join(format!("{name}.log"));
+        let mut process = Process::start(name, "-TERM", &log, serve)?;
+        process
+            .wait_until(|| is_ready(admin))
+            .with_context(|| fs::read_to_string(&log).unwrap_or_default())?;
+        let mut create = Command::new(&program);
+        create.args(["token", "create", "bench-agent", "--group", "agents", "--json"]);
+        create.args(["-c", &file.display().to_string()]);
+        let made: serde_json::Value = serde_json::from_str(&output(create, "make a token")?)?;
+        let token = made.get("token").and_then(|token| token.as_str()).context("no token")?;
+        Ok((process, token.to_owned()))
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// The gateway that is measured: beside this program.
+pub fn gateway_program() -> Result<String> {
+    let path = std::env::current_exe()?.with_file_name("narrows");
+    if !path.exists() {
+        bail!("{} is missing; run: cargo build --release -p narrows", path.display());
+    }
+    Ok(path.display().to_string())
+}
+
+fn postgres_bin() -> Result<PathBuf> {
+    let versions = fs::read_dir("/usr/lib/postgresql").context("PostgreSQL is not installed")?;
+    let mut found: Vec<PathBuf> = versions
+        .filter_map(|entry| Some(entry.ok()?.path().join("bin")))
+        .filter(|bin| bin.join("initdb").exists() && bin.join("pgbench").exists())
+        .collect();
+    found.sort();
+    found.pop().context("no PostgreSQL with initdb and pgbench in /usr/lib/postgresql")
+}
+
+fn chown(path: &str) -> Result<()> {
+    let mut chown = Command::new("chown");
+    chown.args(["postgres:postgres", path]);
+    output(chown, "give the folder to postgres").map(|_| ())
+}
+
+pub fn address(port: u16) -> String {
+    format!("127.0.0.1:{port}")
+}
+
+fn is_open(port: u16) -> bool {
+    TcpStream::connect(address(port)).is_ok()
+}
+
+fn is_ready(admin: u16) -> bool {
+    let Ok(mut stream) = TcpStream::connect(address(admin)) else { return false };
+    let request = "GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let mut answer = String::new();
+    stream.write_all(request.as_bytes()).is_ok()
+        && stream.read_to_string(&mut answer).is_ok()
+        && answer.starts_with("HTTP/1.1 200")
+}

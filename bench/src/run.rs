@@ -1,0 +1,34 @@
+//! One whole run.
+
+use anyhow::{Context, Result};
+
+use crate::Plan;
+use crate::measure::{self, Results};
+use crate::places::{Site, gateway_program};
+use crate::process::Processors;
+use crate::report;
+
+pub fn run(plan: &Plan) -> Result<()> {
+    gateway_program()?;
+    eprintln!("building a private PostgreSQL with {} rows", plan.rows);
+    let site = Site::build(plan.rows)?;
+    let mut results = Results::default();
+    {
+        let places = site.start(Processors::One)?;
+        measure::latency(&site, &places, plan, &mut results)?;
+    }
+    {
+        let places = site.start(Processors::All)?;
+        measure::throughput(&site, &places, plan, &mut results)?;
+        measure::bulk(&places, plan, &mut results)?;
+    }
+    {
+        // Fresh processes: what earlier loads left in memory does not count.
+        let places = site.start(Processors::All)?;
+        measure::idle(&places, plan, &mut results)?;
+    }
+    let page = report::page(&site, plan, &results)?;
+    std::fs::write(&plan.out, page).with_context(|| format!("write {}", plan.out.display()))?;
+    eprintln!("wrote {}", plan.out.display());
+    Ok(())
+}
