@@ -137,7 +137,7 @@ impl<'c> Walk<'c> {
                 (Val { client, ..all.derived() }, None)
             }
             Class::Opaque { reason } => {
-                if self.rec.quiet == 0 {
+                if reason != "opaque_function" {
                     self.rec.opaque(reason, name);
                 }
                 (Val { unknown: true, client: false, ..all.derived() }, None)
@@ -229,7 +229,7 @@ impl<'c> Walk<'c> {
         };
         if self.rec.quiet == 0 {
             self.rec.objects.insert(function.oid);
-            self.rec.may_write |= volatile;
+            self.rec.may_write |= volatile && reach != Reach::Body;
             self.rec.dynamic |= volatile && reach == Reach::Anything;
             self.note_shipped_by_extension(function);
             if reach == Reach::Anything {

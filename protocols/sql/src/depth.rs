@@ -17,9 +17,30 @@ pub(crate) fn tokens(text: &str) -> usize {
     count
 }
 
+/// Bytes that PostgreSQL's scanner would read because of comments within comments: at each `/*` it
+/// takes everything up to the next byte that is no operator, and gives back all but two.
+pub(crate) fn comment_reads(text: &str) -> usize {
+    let operator = |byte: &u8| b"~!@#^&|`?+-*/%<>=".contains(byte);
+    let mut reads = 0_usize;
+    for run in text.as_bytes().split(|byte| !operator(byte)) {
+        if run.len() > 2 {
+            let openings = run.windows(2).filter(|pair| pair == b"/*").count();
+            reads = reads.saturating_add(openings.saturating_mul(run.len()));
+        }
+    }
+    reads
+}
+
 #[cfg(test)]
 mod tests {
-    use super::tokens;
+    use super::{comment_reads, tokens};
+
+    #[test]
+    fn runs_of_comment_openings_are_counted_by_their_square() {
+        assert_eq!(comment_reads("select 1 /* x */ + 2"), 0);
+        assert_eq!(comment_reads(&format!("/*{}*/", "*".repeat(98))), 102);
+        assert_eq!(comment_reads(&"/*".repeat(100)), 20_000);
+    }
 
     #[test]
     fn no_token_is_missed() {

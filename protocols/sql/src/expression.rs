@@ -170,7 +170,16 @@ impl<'c> Walk<'c> {
         if name == "||" && kind == AExprKind::AexprOp {
             return val.derived();
         }
-        self.blamed(val, blame, name)
+        let shown = match kind {
+            AExprKind::AexprNullif => "NULLIF",
+            AExprKind::AexprIn => "IN",
+            AExprKind::AexprLike => "LIKE",
+            AExprKind::AexprIlike => "ILIKE",
+            AExprKind::AexprSimilar => "SIMILAR TO",
+            AExprKind::AexprDistinct | AExprKind::AexprNotDistinct => "IS DISTINCT FROM",
+            _ => name,
+        };
+        self.blamed(val, blame, shown)
     }
 
     /// Operators that do not ship with PostgreSQL are calls of functions.
@@ -418,6 +427,11 @@ impl<'c> Walk<'c> {
                     self.equal(&val, &with, Some((left, other)), clause);
                 }
             }
+            (_, Some(made)) if kind == AExprKind::AexprOpAny && !written_out(made) => {
+                // An array that is computed may hold any number of guesses.
+                self.decides(left, scope, clause);
+                self.decides(right, scope, clause);
+            }
             _ => self.pair_equal(left, right, scope, clause),
         }
         true
@@ -482,8 +496,9 @@ impl<'c> Walk<'c> {
         }
         let mut operands = Vec::new();
         match with {
-            Some(node) => operands_of(node, &mut operands),
-            None => operands.push(Operand::Computed),
+            // `$1` in the body of a function is not the client's own.
+            Some(node) if self.params.is_none() => operands_of(node, &mut operands),
+            _ => operands.push(Operand::Computed),
         }
         for id in column.deps.iter() {
             for operand in &operands {
@@ -512,7 +527,12 @@ impl<'c> Walk<'c> {
             }
             _ => vec![self.eval(test, scope, &blame)],
         };
-        let table: Table = self.query(query, Some(scope), scope.ctes);
+        let mut table: Table = self.query(query, Some(scope), scope.ctes);
+        let listed = matches!(inner(query), Some(N::SelectStmt(s)) if !s.values_lists.is_empty());
+        if !listed {
+            // A query can make any number of guesses.
+            crate::query::forget_client(&mut table);
+        }
         for (place, val) in tests.iter().enumerate() {
             match table.at(place) {
                 Some(with) => self.equal(val, &with, None, clause),
@@ -530,6 +550,15 @@ impl<'c> Walk<'c> {
             Blame::FromFunction(name) => Place::FromFunction(name.clone()),
         };
         self.call(call, scope, blame, &place).0
+    }
+}
+
+/// The right side of ANY holds no more values than the client sent.
+fn written_out(made: &N) -> bool {
+    match made {
+        N::ParamRef(_) | N::AConst(_) | N::AArrayExpr(_) => true,
+        N::TypeCast(cast) => boxed(&cast.arg).and_then(inner).is_some_and(written_out),
+        _ => false,
     }
 }
 

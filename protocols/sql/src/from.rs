@@ -134,7 +134,7 @@ impl<'c> Walk<'c> {
         match &join.alias {
             None => source,
             Some(alias) => {
-                let mut table = self.star(&source);
+                let mut table = self.unread(|walk| walk.star(&source));
                 table.rename(&tree::names(&alias.colnames));
                 let name = Some(alias.aliasname.as_str().into());
                 Source::of(self.table_item(name, table))

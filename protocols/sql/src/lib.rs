@@ -43,7 +43,7 @@ pub use catalog::{
     Catalog, CatalogData, ColumnId, Function, Operator, Relation, RelationKind, SearchPath,
     StoredColumn,
 };
-pub use exposure::{Predicates, Untraceable, exposure, masked_columns, masked_kinds};
+pub use exposure::{Predicates, REASONS, Untraceable, exposure, masked_columns, masked_kinds};
 pub use fuzzing::fuzz;
 pub use parse::{Options, Unparsable, analyse};
 pub use sample::sample;

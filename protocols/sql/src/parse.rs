@@ -35,12 +35,8 @@ impl Unparsable {
         Self { message: message.into(), position: None, reason: "internal" }
     }
 
-    fn too_complex() -> Self {
-        Self {
-            message: "the statement names too many columns and tables to be looked through".into(),
-            position: None,
-            reason: "too_complex",
-        }
+    pub(crate) fn too_complex(message: &str) -> Self {
+        Self { message: message.into(), position: None, reason: "too_complex" }
     }
 
     pub(crate) fn from_parser(text: &str, error: &pg_query::Error) -> Self {
@@ -104,7 +100,9 @@ pub fn analyse(
             statement.range = range(text, raw.stmt_location, raw.stmt_len);
             list.push(statement);
             if budget == 0 {
-                return Err(Unparsable::too_complex());
+                return Err(Unparsable::too_complex(
+                    "the statement names too many columns and tables to be looked through",
+                ));
             }
         }
         let facts = merged(&list);

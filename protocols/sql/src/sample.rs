@@ -173,7 +173,6 @@ fn data() -> CatalogData {
         Relation::new(20_011, View, "public", "opaque_people", &[("id", INT4), ("x", TEXT)])
             .defined("SELECT id, public.plain(name) AS x FROM public.customers"),
         Relation::new(20_012, Table, "public", "vault", &[("ssn", TEXT), ("ref", TEXT)]),
-        Relation::new(1_259, Table, "pg_catalog", "pg_class", &[("oid", 26), ("relname", 19)]),
         Relation::new(
             12_000,
             View,

@@ -60,9 +60,10 @@ pub(crate) struct Walk<'c> {
 }
 
 impl<'c> Walk<'c> {
-    /// Steps for one text. A step is a name compared or a column made; this many take less than a
-    /// second.
+    /// Steps for one text. A step is a name compared; this many take well under a second.
     pub(crate) const BUDGET: u64 = 20_000_000;
+    /// Steps that making a column takes.
+    const COLUMN: u64 = 32;
     /// Views and function bodies within one another.
     pub(crate) const NESTING: u32 = 32;
 
@@ -137,9 +138,17 @@ impl<'c> Walk<'c> {
         if names.is_empty() {
             return item;
         }
-        let mut table = self.columns_of(&item);
+        let mut table = self.unread(|walk| walk.columns_of(&item));
         table.rename(&names);
         Item { columns: Columns::Table(Rc::new(table)), ..item }
+    }
+
+    /// Makes columns that nothing has named yet: they are recorded when something does.
+    pub(crate) fn unread<T>(&mut self, make: impl FnOnce(&mut Self) -> T) -> T {
+        self.rec.quiet += 1;
+        let made = make(self);
+        self.rec.quiet -= 1;
+        made
     }
 
     /// Records that a relation is read or written.
@@ -218,7 +227,7 @@ impl<'c> Walk<'c> {
         let mut whole = Val::none();
         for relation in several {
             for column in live(relation) {
-                let val = self.stored(relation, column).derived();
+                let val = self.unread(|walk| walk.stored(relation, column)).derived();
                 whole.absorb(&val);
                 let same =
                     |col: &&mut crate::value::Col| col.name.as_deref() == Some(&*column.name);
@@ -272,8 +281,24 @@ impl<'c> Walk<'c> {
                 }
                 val
             }
-            Found::Computed(val) => (*val).clone(),
+            Found::Computed(val) => {
+                self.touch(val);
+                (*val).clone()
+            }
             Found::System => Val::none(),
+        }
+    }
+
+    /// Records the columns under a computed one.
+    fn touch(&mut self, val: &Val) {
+        if self.rec.quiet > 0 {
+            return;
+        }
+        for id in val.deps.iter() {
+            self.rec.column(id);
+        }
+        if val.unknown && !val.deps.is_empty() {
+            self.rec.opaque("opaque_view", "a column of FROM");
         }
     }
 
@@ -285,7 +310,7 @@ impl<'c> Walk<'c> {
         match &item.columns {
             Columns::Stored(relation) => {
                 let relation: &'c Relation = relation;
-                self.spend(relation.columns.len() as u64);
+                self.spend(relation.columns.len() as u64 * Self::COLUMN);
                 let cols = live(relation).map(|column| {
                     let val = self.take(item.id, &Found::Stored(relation, column));
                     col(Some(Arc::clone(&column.name)), val)
@@ -293,7 +318,8 @@ impl<'c> Walk<'c> {
                 Table { cols: cols.collect(), rest: None }
             }
             Columns::Table(table) => {
-                self.spend(table.cols.len() as u64);
+                self.spend(table.cols.len() as u64 * Self::COLUMN);
+                self.touch(&table.whole());
                 (**table).clone()
             }
         }
@@ -303,7 +329,7 @@ impl<'c> Walk<'c> {
     pub(crate) fn star(&mut self, source: &Source<'c>) -> Table {
         let mut table = Table::default();
         for star in &source.star {
-            if !self.spend(0) {
+            if !self.spend(Self::COLUMN) {
                 return Table::any(Val::unknown());
             }
             let Some(item) = source.items.get(star.item) else { continue };
@@ -318,7 +344,10 @@ impl<'c> Walk<'c> {
                     col(Some(Arc::clone(&column.name)), val)
                 }
                 Columns::Table(table) => match table.cols.get(star.column) {
-                    Some(col) => col.clone(),
+                    Some(col) => {
+                        self.touch(&col.val);
+                        col.clone()
+                    }
                     None => continue,
                 },
             };
@@ -327,6 +356,7 @@ impl<'c> Walk<'c> {
         for open in &source.open {
             if let Some(Item { columns: Columns::Table(from), .. }) = source.items.get(*open) {
                 let whole = from.whole();
+                self.touch(&whole);
                 table.rest.get_or_insert_default().absorb(&whole);
             }
         }

@@ -1,0 +1,275 @@
+//! P8: whatever the text, there is an answer: facts or a clear refusal, never a crash. These run on
+//! the two megabytes of stack a test thread has.
+
+use std::fmt::Write as _;
+
+use sql::{Options, SearchPath, Statements, Unparsable, analyse, fuzz, sample};
+
+fn with(text: &str, strings_conform: bool) -> Result<Statements, Unparsable> {
+    let path = SearchPath::of(&["public"]);
+    let options =
+        Options { standard_conforming_strings: strings_conform, search_path: &path, role: "app" };
+    analyse(text, &options, &sample())
+}
+
+fn take(text: &str) -> Result<Statements, Unparsable> {
+    with(text, true)
+}
+
+#[test]
+fn p8_long_chains_and_deep_nesting_have_an_answer() {
+    for depth in [40, 100, 127, 128, 200, 500, 1_000, 2_000, 4_000, 10_000, 64_000] {
+        let chain = format!("select {}1", "1+".repeat(depth));
+        let parens = format!("select {}1{}", "(".repeat(depth), ")".repeat(depth));
+        let nots = format!("select {} true", "not ".repeat(depth));
+        let casts = format!("select 1{}", "::int".repeat(depth));
+        let queries = format!("select {}1{}", "(select ".repeat(depth), ")".repeat(depth));
+        let from = format!(
+            "select 1 from {}notes{}",
+            "(select * from ".repeat(depth),
+            ") q".repeat(depth)
+        );
+        let unions = format!("select 1{}", " union all select 1".repeat(depth));
+        let joins = format!("select 1 from notes{}", " cross join notes".repeat(depth));
+        let cases =
+            format!("select {}1{}", "case when true then ".repeat(depth), " end".repeat(depth));
+        let calls = format!("select {}1{}", "upper(".repeat(depth), ")".repeat(depth));
+        let arrays = format!("select {}1{}", "array[".repeat(depth), "]".repeat(depth));
+        for text in [chain, parens, nots, casts, queries, from, unions, joins, cases, calls, arrays]
+        {
+            match take(&text) {
+                Ok(found) => assert_eq!(&*found.facts.verb, "select"),
+                Err(error) => {
+                    let start: String = text.chars().take(20).collect();
+                    assert!(depth >= 1_000, "{start} × {depth}: {error:?}");
+                    let known = ["too_deep", "too_complex"].contains(&error.reason);
+                    assert!(known, "{start} × {depth}: {error:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn p8_wide_statements_have_an_answer() {
+    let columns: Vec<String> = (0..50).map(|n| format!("name || '{n}'")).collect();
+    let concatenated = format!("select {} from customers", columns.join(" || "));
+    let found = take(&concatenated).unwrap();
+    assert_eq!(found.list[0].outputs.columns.as_ref().unwrap().len(), 1);
+
+    let mut insert = String::from("insert into notes values (0, '')");
+    for n in 0..5_000 {
+        write!(insert, ", ({n}, 'text, with (brackets')").unwrap();
+    }
+    assert_eq!(take(&insert).unwrap().facts.rows, Some(0));
+
+    let items = format!("select id from {}", vec!["notes"; 20_000].join(", "));
+    assert!(take(&items).is_ok());
+    let squared = format!(
+        "select {} from {}",
+        vec!["nowhere_at_all"; 20_000].join(", "),
+        vec!["notes"; 20_000].join(", ")
+    );
+    assert_eq!(take(&squared).unwrap_err().reason, "too_complex");
+    let stars = format!("select {} from customers", vec!["*"; 400_000].join(","));
+    assert!(take(&stars).is_err_and(|error| error.reason == "too_complex") || stars.len() < 1);
+
+    let ctes: Vec<String> = (0..5_000).map(|n| format!("c{n} as (select 1)")).collect();
+    assert!(take(&format!("with {} select * from c0", ctes.join(", "))).is_ok());
+    let recursive: Vec<String> =
+        (0..200).map(|n| format!("c{n} as (select * from c{})", n + 1)).collect();
+    let chained = format!("with recursive {} select * from c0", recursive.join(", "));
+    assert!(take(&chained).is_ok());
+}
+
+#[test]
+fn p8_a_megabyte_of_comment_or_string_has_an_answer() {
+    let comment = format!("select /* {} */ 1", "x ".repeat(512 * 1024));
+    assert_eq!(take(&comment).unwrap().list.len(), 1);
+    let string = format!("select '{}'", "(".repeat(1024 * 1024));
+    assert_eq!(take(&string).unwrap().list.len(), 1);
+    let open = format!("select '{}", "x".repeat(1024 * 1024));
+    assert_eq!(take(&open).unwrap_err().reason, "syntax");
+    // The scanner reads what is left of such a run again at every step.
+    let nested = format!("select {} 1", "/*".repeat(500_000));
+    assert_eq!(take(&nested).unwrap_err().reason, "too_complex");
+    let ruled = format!("/*{}*/ select 1 -- {}", "*".repeat(100_000), "=".repeat(100_000));
+    assert_eq!(take(&ruled).unwrap().list.len(), 1);
+}
+
+#[test]
+fn text_that_is_not_sql_is_refused_with_its_place() {
+    let error = take("select 'a\0b'").unwrap_err();
+    assert_eq!((error.reason, error.position), ("nul", Some(9)));
+    let error = take("selec 1").unwrap_err();
+    assert_eq!((error.reason, error.position), ("syntax", Some(0)));
+    let error = take("select 1 from").unwrap_err();
+    assert_eq!((error.reason, error.position), ("syntax", Some(13)));
+    assert!(take("").unwrap().list.is_empty());
+    assert!(take(" ;; -- x").unwrap().list.is_empty());
+}
+
+#[test]
+fn strings_are_read_as_the_session_reads_them() {
+    // With conforming strings the quote after the backslash ends the string.
+    let text = r"select '\', ssn from customers where name = ' or 1=1 --'";
+    let on = with(text, true).unwrap();
+    assert_eq!(&*on.facts.columns[0], "public.customers.name");
+    assert_eq!(on.list[0].outputs.columns.as_ref().unwrap().len(), 2);
+    // Without, the string goes on to the next quote and the column is inside it.
+    let off = with(text, false).unwrap();
+    assert!(off.facts.columns.is_empty());
+    let escaped = with(r"select 'it\'s', name from customers", false).unwrap();
+    assert_eq!(escaped.list[0].outputs.columns.as_ref().unwrap().len(), 2);
+    assert!(with(r"select 'it\'s', name from customers", true).is_err());
+    // One setting does not carry over to the next text.
+    assert!(with(r"select '\'", true).is_ok());
+}
+
+#[test]
+fn statements_know_their_place_in_the_text() {
+    let text = "select 1; /* é */ update notes set body = 'ü'; ";
+    let found = take(text).unwrap();
+    let parts: Vec<&str> = found.list.iter().map(|s| text[s.range.clone()].trim()).collect();
+    assert_eq!(parts, ["select 1", "update notes set body = 'ü'"]);
+}
+
+#[test]
+fn names_are_folded_and_cut_as_the_server_does() {
+    let found = take("select NAME, \"name\", SSN from CUSTOMERS").unwrap();
+    assert_eq!(found.facts.columns.len(), 2);
+    let long = "n".repeat(80);
+    let found = take(&format!("select * from {long}")).unwrap();
+    assert_eq!(found.facts.unresolved[0].len(), 63);
+}
+
+#[test]
+fn an_unknown_search_path_means_every_relation_of_that_name() {
+    let catalog = sample();
+    let options = Options {
+        standard_conforming_strings: true,
+        search_path: &SearchPath::Unknown,
+        role: "app",
+    };
+    let found = analyse("select id, ssn, label from customers", &options, &catalog).unwrap();
+    assert_eq!(
+        found.facts.reads.iter().map(|name| &**name).collect::<Vec<_>>(),
+        ["app.customers", "public.customers"]
+    );
+    let outputs = found.list[0].outputs.columns.as_ref().unwrap();
+    assert_eq!(outputs.iter().map(|column| column.deps.len()).collect::<Vec<_>>(), [2, 1, 1]);
+    assert!(outputs.iter().all(|column| column.direct.is_none()));
+}
+
+#[test]
+fn parsing_in_many_threads_leaves_standard_error_alone() {
+    // libpg_query points descriptor 2 elsewhere while it parses.
+    let before = std::fs::read_link("/proc/self/fd/2").unwrap();
+    std::thread::scope(|threads| {
+        for _ in 0..8 {
+            threads.spawn(|| {
+                for n in 0..200 {
+                    take(&format!("select {n} from notes where id = {n}")).unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(std::fs::read_link("/proc/self/fd/2").unwrap(), before);
+}
+
+proptest::proptest! {
+    #[test]
+    fn p8_any_text_has_an_answer(bytes: Vec<u8>) {
+        fuzz(&bytes);
+    }
+
+    #[test]
+    fn p8_any_run_of_words_has_an_answer(
+        words in proptest::collection::vec(proptest::sample::select(WORDS), 0..24),
+        flags: u8,
+    ) {
+        let mut data = vec![flags];
+        data.extend(words.join(" ").into_bytes());
+        fuzz(&data);
+    }
+}
+
+const WORDS: &[&str] = &[
+    "select",
+    "from",
+    "customers",
+    "c",
+    "where",
+    "ssn",
+    "=",
+    "'1'",
+    "(",
+    ")",
+    ",",
+    "*",
+    "join",
+    "on",
+    "using",
+    "(id)",
+    "with",
+    "recursive",
+    "as",
+    "t",
+    "union",
+    "all",
+    "insert",
+    "into",
+    "notes",
+    "values",
+    "update",
+    "set",
+    "body",
+    "delete",
+    "returning",
+    "order",
+    "by",
+    "group",
+    "$1",
+    "1",
+    "case",
+    "when",
+    "then",
+    "end",
+    "array",
+    "[",
+    "]",
+    "::",
+    "text",
+    "lateral",
+    "name",
+    "count",
+    "json_agg",
+    "explain",
+    "copy",
+    "to",
+    "stdout",
+    "people",
+    ";",
+    ".",
+    "old",
+    "row",
+    "in",
+    "everyone()",
+    "ssn_of('1')",
+    "natural",
+    "left",
+    "values (1)",
+    "(select 1)",
+    "limit",
+    "having",
+];
+
+#[test]
+fn p8_many_warnings_do_not_block_the_parser() {
+    let long = format!("{}, ", "n".repeat(80));
+    let text = format!("select {}1", long.repeat(5_000));
+    assert!(take(&text).is_ok());
+    let text = format!("select {}1", r"'\\', ".repeat(20_000));
+    assert!(with(&text, false).is_ok());
+    assert!(take(&"create global temp table t (a int);".repeat(5_000)).is_ok());
+}
