@@ -1,1 +1,27 @@
-//! Placeholder.
+//! A private PostgreSQL, a gateway in front of it, and real clients: what the end-to-end tests
+//! stand on.
+//!
+//! Each test starts its own server and gateway in folders of its own and ends both when it is over.
+//! Nothing here imports a crate of ours: the tests know the gateway as users know it, by its
+//! binary, its files and its sockets.
+
+mod client;
+mod config;
+mod gateway;
+mod http;
+mod lab;
+mod place;
+mod process;
+mod server;
+mod until;
+mod wire;
+
+pub use client::{Driver, Psql};
+pub use config::{Config, RULES};
+pub use gateway::{Gateway, Token};
+pub use http::Response;
+pub use lab::{Lab, lab, lab_with};
+pub use process::{Child, Output};
+pub use server::{Server, Upstream};
+pub use until::{until, within};
+pub use wire::{Message, PgError, Reply, Wire, bind, describe, execute, message, parse, sync};
