@@ -9,7 +9,8 @@ pub(crate) fn tokens(text: &str) -> usize {
     let mut in_word = false;
     for byte in text.bytes() {
         let word = byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80;
-        if !byte.is_ascii_whitespace() && !(word && in_word) {
+        let inside = word && in_word;
+        if !inside && !byte.is_ascii_whitespace() {
             count += 1;
         }
         in_word = word;

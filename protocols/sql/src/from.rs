@@ -15,17 +15,17 @@ use crate::value::{Col, Table, Val};
 use crate::walk::{Blame, Walk};
 
 impl<'c> Walk<'c> {
-    pub(crate) fn from_list(
+    pub(crate) fn sources(
         &mut self,
         list: &[Node],
         parent: Option<&Scope<'_, 'c>>,
         ctes: &Ctes,
     ) -> Source<'c> {
-        self.from_beside(Source::default(), list, parent, ctes)
+        self.sources_beside(Source::default(), list, parent, ctes)
     }
 
     /// The items of `list`, after those already there.
-    pub(crate) fn from_beside(
+    pub(crate) fn sources_beside(
         &mut self,
         mut source: Source<'c>,
         list: &[Node],
@@ -36,14 +36,14 @@ impl<'c> Walk<'c> {
             if !self.spend(0) {
                 break;
             }
-            let more = self.from_node(node, &source, parent, ctes);
+            let more = self.source_of(node, &source, parent, ctes);
             source.append(more);
         }
         source
     }
 
     /// One item of FROM. `beside` are the items to its left, for LATERAL.
-    pub(crate) fn from_node(
+    pub(crate) fn source_of(
         &mut self,
         node: &Node,
         beside: &Source<'c>,
@@ -69,7 +69,7 @@ impl<'c> Walk<'c> {
             Some(N::JsonTable(table)) => Source::of(self.json_table(table, &lateral)),
             Some(N::RangeTableSample(sample)) => {
                 let source = match boxed(&sample.relation) {
-                    Some(relation) => self.from_node(relation, beside, parent, ctes),
+                    Some(relation) => self.source_of(relation, beside, parent, ctes),
                     None => Source::default(),
                 };
                 for arg in &sample.args {
@@ -98,14 +98,14 @@ impl<'c> Walk<'c> {
         let (Some(left), Some(right)) = (boxed(&join.larg), boxed(&join.rarg)) else {
             return Source::default();
         };
-        let left = self.from_node(left, beside, parent, ctes);
+        let left = self.source_of(left, beside, parent, ctes);
         let right = if looks_left(right) {
             let mut both = beside.clone();
             self.spend((beside.star.len() + left.star.len()) as u64);
             both.append(left.clone());
-            self.from_node(right, &both, parent, ctes)
+            self.source_of(right, &both, parent, ctes)
         } else {
-            self.from_node(right, beside, parent, ctes)
+            self.source_of(right, beside, parent, ctes)
         };
         let shared: Vec<Arc<str>> = if join.is_natural {
             self.shared_names(&left, &right)
@@ -240,7 +240,7 @@ impl<'c> Walk<'c> {
                 _ if single => range.coldeflist.as_slice(),
                 _ => &[],
             };
-            let (name, more) = self.from_function(call, columns, scope);
+            let (name, more) = self.function_source(call, columns, scope);
             let shown = alias.filter(|_| single).map(|alias| alias.aliasname.as_str().into());
             first_name.get_or_insert(Arc::clone(&name));
             let more = name_scalar(more, &shown.unwrap_or(name));
@@ -258,7 +258,7 @@ impl<'c> Walk<'c> {
     }
 
     /// A function in FROM: its name and its columns. One column without a name is a scalar.
-    fn from_function(
+    fn function_source(
         &mut self,
         node: &Node,
         columns: &[Node],

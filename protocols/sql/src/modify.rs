@@ -225,7 +225,7 @@ impl<'c> Walk<'c> {
             self.rec.role_change = true;
         }
         let source = Source::of(item.clone());
-        let source = self.from_beside(source, &update.from_clause, parent, &ctes);
+        let source = self.sources_beside(source, &update.from_clause, parent, &ctes);
         let scope = Scope { source: &source, parent, ctes: &ctes };
         let filtered = self.filter(boxed(&update.where_clause), item.id, &scope);
         if !filtered {
@@ -247,7 +247,7 @@ impl<'c> Walk<'c> {
         let item = self.changed(var, delete.returning_clause.as_ref());
         let id = item.id;
         let columns = item.columns.clone();
-        let source = self.from_beside(Source::of(item), &delete.using_clause, parent, &ctes);
+        let source = self.sources_beside(Source::of(item), &delete.using_clause, parent, &ctes);
         let scope = Scope { source: &source, parent, ctes: &ctes };
         if !self.filter(boxed(&delete.where_clause), id, &scope) {
             self.rec.unfiltered("delete");
@@ -276,7 +276,7 @@ impl<'c> Walk<'c> {
         let Some(var) = &merge.relation else { return Table::any(Val::unknown()) };
         let item = self.changed(var, merge.returning_clause.as_ref());
         let mut source = match boxed(&merge.source_relation) {
-            Some(from) => self.from_node(from, &Source::default(), parent, &ctes),
+            Some(from) => self.source_of(from, &Source::default(), parent, &ctes),
             None => Source::default(),
         };
         source.append(Source::of(item.clone()));

@@ -73,7 +73,7 @@ impl<'c> Walk<'c> {
         parent: Option<&Scope<'_, 'c>>,
         ctes: &Ctes,
     ) -> (Table, Source<'c>) {
-        let source = self.from_list(&select.from_clause, parent, ctes);
+        let source = self.sources(&select.from_clause, parent, ctes);
         let scope = Scope { source: &source, parent, ctes };
         let table = self.targets(&select.target_list, &scope);
         if let Some(condition) = boxed(&select.where_clause) {

@@ -124,7 +124,10 @@ pub(crate) fn body(
                 _ => return None,
             };
         }
-        (walk.budget > 0).then(|| Body { table, budget: walk.budget, rec: walk.rec })
+        if walk.budget == 0 {
+            return None;
+        }
+        Some(Body { table, budget: walk.budget, rec: walk.rec })
     })
     .ok()
     .flatten()

@@ -4,6 +4,8 @@
 //! Masked here are `ssn` and `credit_card`, wherever they are. Families are those of the catalogue
 //! of ways data leaves a PostgreSQL server.
 
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on must say so")]
+
 use std::collections::HashSet;
 
 use sql::{
@@ -260,7 +262,10 @@ const ATTEMPTS: &[(&str, Meets)] = &[
     ("select id from customers c order by c", Refused("predicate")),
     ("select row_number() over (order by ssn) from customers", Refused("predicate")),
     ("select rank() over w from customers window w as (partition by ssn)", Refused("predicate")),
-    ("select id from notes limit (select ascii(ssn) from customers limit 1)", Refused("expression")),
+    (
+        "select id from notes limit (select ascii(ssn) from customers limit 1)",
+        Refused("expression"),
+    ),
     ("select count(*) filter (where ssn like '1%') from customers", Refused("predicate")),
     ("select from customers where ssn like '1%'", Refused("predicate")),
     ("select exists (select from customers where ssn like '1%')", Refused("predicate")),

@@ -4,6 +4,8 @@
 //! as it would be now is written beside the test's build output, to be read before it is taken
 //! over.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on must say so")]
+
 use std::fmt::Write as _;
 use std::io::Write as _;
 

@@ -72,7 +72,7 @@ fn p8_wide_statements_have_an_answer() {
     );
     assert_eq!(take(&squared).unwrap_err().reason, "too_complex");
     let stars = format!("select {} from customers", vec!["*"; 400_000].join(","));
-    assert!(take(&stars).is_err_and(|error| error.reason == "too_complex") || stars.len() < 1);
+    assert_eq!(take(&stars).unwrap_err().reason, "too_complex");
 
     let ctes: Vec<String> = (0..5_000).map(|n| format!("c{n} as (select 1)")).collect();
     assert!(take(&format!("with {} select * from c0", ctes.join(", "))).is_ok());
