@@ -156,6 +156,13 @@ async fn limit(request: Request, next: Next) -> Result<Response, ApiError> {
         return Err(ApiError::new(status, "too_large", message)
             .help(format!("the limit is {HEADER_BYTES_MAX}")));
     }
+    // Told before it is sent; a body that does not say its length is cut off while it is read.
+    let length = request.headers().get(header::CONTENT_LENGTH);
+    let length = length.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|length| length > BODY_BYTES_MAX as u64) {
+        let message = format!("the body has more than {BODY_BYTES_MAX} bytes");
+        return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message));
+    }
     match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
         Ok(mut response) => {
             let value = HeaderValue::from_static("no-store");

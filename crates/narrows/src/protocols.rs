@@ -1,8 +1,13 @@
 //! THE list of protocols. A new one is a line here and a dependency.
 
+use std::any::Any;
+use std::sync::Arc;
+
 use bytes::Bytes;
-use engine::Protocol;
-use policy::{BlockId, Capabilities, PolicySet, PolicySpec, Problem, Schema};
+use engine::{MaskKind, MaskPlan, Protocol};
+use model::operation::RowBound;
+use model::{Effect, Value};
+use policy::{BlockId, Capabilities, FunctionDecl, PolicySet, PolicySpec, Problem, Schema, Test};
 
 /// Every protocol of this build.
 static PROTOCOLS: &[&dyn Protocol<Bytes>] = &[&postgres::POSTGRES];
@@ -22,6 +27,70 @@ pub fn find(name: &str) -> Option<&'static dyn Protocol<Bytes>> {
     all().find(|protocol| protocol.name() == name)
 }
 
+/// Functions that conditions may call.
+const FUNCTIONS: [FunctionDecl; 3] = [
+    FunctionDecl {
+        name: "host_in",
+        subject: None,
+        test: Test::Host,
+        about: "host_in(text, lists.NAME): equal to a host of the list, or below one written *.host",
+    },
+    FunctionDecl {
+        name: "in_group",
+        subject: Some("principal.groups"),
+        test: Test::Equal,
+        about: "in_group(\"NAME\"): the principal is in that group",
+    },
+    FunctionDecl {
+        name: "touches",
+        subject: Some("sql.tables"),
+        test: Test::Glob,
+        about: "touches(\"GLOB\"): a table read or written has a name like that",
+    },
+];
+
+/// What a protocol makes of an operation before any rule is asked, for `narrows explain`.
+pub struct Judged {
+    /// Values of the protocol's facts, in the order of its declarations.
+    pub values: Arc<[Value]>,
+    /// What the facts prove about its effect.
+    pub effect: Effect,
+    /// Rows it can return.
+    pub rows: RowBound,
+    /// Columns of the reply: label, where the values come from, and the mask they get.
+    pub columns: Vec<(String, Vec<String>, Option<MaskKind>)>,
+    /// Why it is refused whatever the rules say: a word and a sentence.
+    pub refused: Option<(&'static str, String)>,
+}
+
+/// Judges an operation of the protocol `kind`, as a fresh session would be judged.
+///
+/// # Errors
+///
+/// It cannot be judged; why, in words.
+pub fn judge(
+    kind: &str,
+    text: &str,
+    snapshot: Option<&(dyn Any + Send + Sync)>,
+    masks: &MaskPlan,
+) -> Result<Judged, String> {
+    match kind {
+        "postgres" => {
+            let snapshot = snapshot.and_then(|any| any.downcast_ref::<postgres::Snapshot>());
+            let snapshot = snapshot.ok_or("the resource's catalog has not been read")?;
+            let explained = postgres::explain(text, snapshot, masks)?;
+            Ok(Judged {
+                values: explained.values,
+                effect: explained.effect,
+                rows: explained.rows,
+                columns: explained.columns,
+                refused: explained.refused,
+            })
+        }
+        other => Err(format!("{other} operations cannot be explained")),
+    }
+}
+
 /// The facts that rules may name, and what each protocol can do for a rule.
 pub struct Rulebook {
     schema: Schema,
@@ -37,6 +106,9 @@ impl Rulebook {
         let blocks =
             all().map(|protocol| (protocol, schema.declare(protocol.name(), protocol.facts())));
         let blocks = blocks.collect();
+        for function in FUNCTIONS {
+            schema.define(function);
+        }
         Self { schema, blocks }
     }
 

@@ -3,8 +3,6 @@
 //! A type that can be written in the file implements [`Form`]; tables get it from [`form!`], which
 //! makes the struct, its JSON Schema and its reader from one list of keys, so they cannot disagree.
 
-use std::sync::Arc;
-
 use policy::{Located, Location, Problem};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
@@ -284,8 +282,29 @@ pub fn word<T: Copy>(
     None
 }
 
-/// The name of a file, shared by all places in it.
-pub type FileName = Arc<str>;
+/// What a table of the file knows besides its keys.
+#[derive(Clone, Debug)]
+pub struct Here {
+    /// Where it begins.
+    pub at: Location,
+    /// The known keys that stand in it, right or wrong.
+    pub present: Vec<&'static str>,
+    /// Something in it is wrong, and was reported.
+    pub broken: bool,
+}
+
+impl Here {
+    /// Whether the key stands in the file, right or wrong.
+    pub fn has(&self, key: &str) -> bool {
+        self.present.contains(&key)
+    }
+}
+
+/// A table of the file.
+pub trait Table {
+    /// What it knows besides its keys.
+    fn here(&self) -> &Here;
+}
 
 /// Makes a table of the file: the struct, its schema, its reader. Every key is optional here; what
 /// must be there is said where the text form becomes the working form.
@@ -297,22 +316,15 @@ macro_rules! form {
         #[derive(Clone, Debug, schemars::JsonSchema)]
         #[schemars(deny_unknown_fields)]
         pub struct $name {
-            /// Where the table begins.
+            /// What it knows besides its keys.
             #[schemars(skip)]
-            pub at: policy::Location,
-            #[schemars(skip)]
-            present: Vec<&'static str>,
-            /// Something in the table is wrong, and was reported.
-            #[schemars(skip)]
-            pub broken: bool,
+            pub here: $crate::config::read::Here,
             $($(#[$field_meta])* #[schemars(rename = $key)] pub $field: Option<$type>,)*
         }
 
-        impl $name {
-            /// Whether the key stands in the file, right or wrong.
-            #[must_use]
-            pub fn has(&self, key: &str) -> bool {
-                self.present.contains(&key)
+        impl $crate::config::read::Table for $name {
+            fn here(&self) -> &$crate::config::read::Here {
+                &self.here
             }
         }
 
@@ -325,13 +337,13 @@ macro_rules! form {
                 let before = report.problems.len();
                 let fields =
                     $crate::config::read::Fields::open(node, what, &[$($key),*], report)?;
-                let mut form = Self {
+                let here = $crate::config::read::Here {
                     at: node.at.clone(),
                     present: fields.present(),
                     broken: false,
-                    $($field: fields.field($key, report),)*
                 };
-                form.broken = report.problems.len() > before;
+                let mut form = Self { here, $($field: fields.field($key, report),)* };
+                form.here.broken = report.problems.len() > before;
                 Some(form)
             }
         }

@@ -66,32 +66,10 @@ impl JsonSchema for Size {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Time(pub Duration);
 
-const TIME_UNITS: [(&str, u64); 6] = [
-    ("ms", 1_000_000),
-    ("us", 1_000),
-    ("s", 1_000_000_000),
-    ("m", 60_000_000_000),
-    ("h", 3_600_000_000_000),
-    ("d", 86_400_000_000_000),
-];
-
 impl Time {
     /// Reads `1h30m`; `None` when it is not a length of time.
     pub fn parse(text: &str) -> Option<Self> {
-        let mut rest = text.trim();
-        if rest == "0" {
-            return Some(Self(Duration::ZERO));
-        }
-        let mut total = 0_u64;
-        while !rest.is_empty() {
-            let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-            let number: u64 = rest.get(..digits)?.parse().ok()?;
-            rest = rest.get(digits..)?;
-            let (unit, factor) = TIME_UNITS.iter().find(|(unit, _)| rest.starts_with(unit))?;
-            rest = rest.strip_prefix(unit)?;
-            total = total.checked_add(number.checked_mul(*factor)?)?;
-        }
-        (!text.trim().is_empty()).then_some(Self(Duration::from_nanos(total)))
+        admin::parse_duration(text).map(Self)
     }
 }
 
@@ -466,6 +444,26 @@ words! {
 }
 
 words! {
+    /// `resources.NAME.isolation`
+    pub enum IsolationForm {
+        /// Nothing that shows or signals other backends, or changes roles.
+        "strict" => Strict,
+        /// The upstream role is this resource's alone to share.
+        "shared" => Shared,
+    }
+}
+
+words! {
+    /// `resources.NAME.server_files`
+    pub enum ServerFilesForm {
+        /// Refused for everyone.
+        "refuse" => Refuse,
+        /// Left to the rules.
+        "allow" => Allow,
+    }
+}
+
+words! {
     /// `limit.per`
     pub enum PerForm {
         /// Each principal's own use counts.
@@ -504,18 +502,6 @@ mod tests {
         }
         for text in ["", "MiB", "1", "1.5MiB", "-1MiB", "99999999999GiB", "1 TiB"] {
             assert_eq!(Size::parse(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn times_have_units() {
-        for (text, ms) in
-            [("50ms", 50), ("2m", 120_000), ("1h30m", 5_400_000), ("0", 0), ("7d", 604_800_000)]
-        {
-            assert_eq!(Time::parse(text), Some(Time(Duration::from_millis(ms))), "{text}");
-        }
-        for text in ["", "5", "m", "1.5s", "-1s", "1 s", "99999999999d", "1y"] {
-            assert_eq!(Time::parse(text), None, "{text}");
         }
     }
 

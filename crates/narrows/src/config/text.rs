@@ -7,8 +7,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::read::{At, Form, Named, Report, form};
 use super::scalar::{
-    Address, FileForm, GrantForm, ModeForm, OnFailureForm, Payload, PerForm, SecretForm, Size,
-    Time, TlsForm,
+    Address, FileForm, GrantForm, IsolationForm, ModeForm, OnFailureForm, Payload, PerForm,
+    SecretForm, ServerFilesForm, Size, Time, TlsForm,
 };
 use super::tree::{Node, Value};
 use crate::protocols;
@@ -261,12 +261,14 @@ form! {
         "ca" => ca: At<FileForm>,
         /// What its recording does on failure; default: what `recording` says.
         "recording" => recording: ResourceRecording,
-        /// Settings of the protocol itself, see the guide.
-        "isolation" => isolation: At<String>,
+        /// `strict` (default) keeps clients from other backends' work and from changing roles; `shared`
+        /// does not.
+        "isolation" => isolation: At<IsolationForm>,
         /// Roles that `SET ROLE` may name.
         "roles" => roles: Vec<At<String>>,
-        /// Lets statements read and write files of the server, and run its programs.
-        "server_files" => server_files: At<bool>,
+        /// `allow` lets statements read and write files of the server and run its programs. Default:
+        /// refuse.
+        "server_files" => server_files: At<ServerFilesForm>,
     }
 }
 

@@ -14,7 +14,8 @@ use policy::{
 use super::nearest::nearest;
 use super::read::{At, Report};
 use super::scalar::{
-    Address, ModeForm, OnFailureForm, Payload, PerForm, SecretForm, TlsForm, bad_name, is_name,
+    Address, IsolationForm, ModeForm, OnFailureForm, Payload, PerForm, SecretForm, ServerFilesForm,
+    TlsForm, bad_name, is_name,
 };
 use super::text::{self, Unbuilt};
 use super::tree::quoted;
@@ -110,7 +111,7 @@ pub fn complete(
     let base = path.parent().unwrap_or(Path::new(""));
     refuse_unbuilt(&file, report);
     let recording = recording(file.recording, base, report);
-    let (admin, listeners) = listeners(file.listen, &file.at, report);
+    let (admin, listeners) = listeners(file.listen, &file.here.at, report);
     let (upstreams, resources) = upstreams(file.resources, &recording, base, report);
     let data_dir = file.data_dir.map_or_else(|| DATA_DIR_DEFAULT.to_owned(), |dir| dir.value);
     let (buffer, total) = hold(file.hold, report);
@@ -262,7 +263,7 @@ fn tls(tls: Option<text::Tls>, base: &Path, report: &mut Report) -> Option<(Path
     let tls = tls?;
     let (Some(cert), Some(key)) = (tls.cert, tls.key) else {
         let help = "write tls: { cert: {file: gw.pem}, key: {file: gw.key} }, or leave tls out";
-        report.problem(&tls.at, "tls needs a certificate and a key", help);
+        report.problem(&tls.here.at, "tls needs a certificate and a key", help);
         return None;
     };
     let mut read = |file: At<super::scalar::FileForm>, what: &str| {
@@ -346,14 +347,14 @@ fn upstream(
         // A key that is there and wrong was reported already, so this may say it twice.
         if absent {
             report.problem(
-                &form.at,
+                &form.here.at,
                 format!("{what} has no {key}"),
                 format!("write {key}: {example}"),
             );
         }
     };
-    missing("address", "\"127.0.0.1:5432\"", form.address.is_none() && !form.has("address"));
-    missing("user", "app", form.user.is_none() && !form.has("user"));
+    missing("address", "\"127.0.0.1:5432\"", form.address.is_none() && !form.here.has("address"));
+    missing("user", "app", form.user.is_none() && !form.here.has("user"));
     let tls_at = form.tls.as_ref().map(|tls| tls.at.clone());
     let tls = match form.tls.map(|tls| tls.value) {
         None | Some(TlsForm::VerifyFull) => UpstreamTls::VerifyFull,
@@ -370,15 +371,15 @@ fn upstream(
         path
     });
     let mut options = serde_json::Map::new();
-    if let Some(isolation) = form.isolation {
-        options.insert("isolation".to_owned(), isolation.value.into());
+    if form.isolation.is_some_and(|isolation| isolation.value == IsolationForm::Shared) {
+        options.insert("isolation".to_owned(), "shared".into());
     }
     if let Some(roles) = form.roles {
         let roles: Vec<String> = roles.into_iter().map(|role| role.value).collect();
         options.insert("roles".to_owned(), roles.into());
     }
-    if let Some(server_files) = form.server_files {
-        options.insert("server_files".to_owned(), server_files.value.into());
+    if form.server_files.is_some_and(|choice| choice.value == ServerFilesForm::Allow) {
+        options.insert("server_files".to_owned(), "allow".into());
     }
     let on_failure = form.recording.and_then(|recording| recording.on_failure);
     Some(Upstream {
@@ -429,12 +430,12 @@ fn relative_secret(secret: SecretForm, base: &Path) -> SecretForm {
 }
 
 fn access(lines: Vec<text::Access>) -> Vec<AccessSpec> {
-    let whole = lines.into_iter().filter(|line| !line.broken);
+    let whole = lines.into_iter().filter(|line| !line.here.broken);
     let spec = |line: text::Access| AccessSpec {
         groups: located(line.groups),
         subjects: located(line.subjects),
         resources: located(line.resources),
-        at: line.at,
+        at: line.here.at,
     };
     whole.map(spec).collect()
 }
@@ -465,9 +466,9 @@ fn rule(index: usize, form: text::Rule, report: &mut Report) -> RuleSpec {
     let name = form
         .name
         .clone()
-        .map_or_else(|| Located::new(format!("rules[{index}]"), form.at.clone()), At::located);
-    if !form.has("name") {
-        report.problem(&form.at, "this rule has no name", "write name: what-it-is-for");
+        .map_or_else(|| Located::new(format!("rules[{index}]"), form.here.at.clone()), At::located);
+    if !form.here.has("name") {
+        report.problem(&form.here.at, "this rule has no name", "write name: what-it-is-for");
     }
     let observe = form.mode.as_ref().is_some_and(|mode| mode.value == ModeForm::Observe);
     if let Some(mode) = form.mode.as_ref().filter(|_| observe) {
@@ -485,7 +486,7 @@ fn rule(index: usize, form: text::Rule, report: &mut Report) -> RuleSpec {
         when: form.when.clone().map(At::located),
         observe,
         window: form.window.as_ref().map(|window| window.value.0),
-        at: form.at.clone(),
+        at: form.here.at.clone(),
         action: action(&name, form, report),
         name,
     }
@@ -494,8 +495,8 @@ fn rule(index: usize, form: text::Rule, report: &mut Report) -> RuleSpec {
 /// The one action of a rule. Where it is wrong, an alert stands in, so that the rule's condition is
 /// still checked and nothing is reported twice.
 fn action(name: &Located<String>, form: text::Rule, report: &mut Report) -> ActionSpec {
-    let stand_in = ActionSpec::Alert(Located::new("wrong".to_owned(), form.at.clone()));
-    let written: Vec<&str> = ACTIONS.split(", ").filter(|action| form.has(action)).collect();
+    let stand_in = ActionSpec::Alert(Located::new("wrong".to_owned(), form.here.at.clone()));
+    let written: Vec<&str> = ACTIONS.split(", ").filter(|action| form.here.has(action)).collect();
     if written.len() != 1 {
         let label = format!("rule {}", name.value);
         let message = match written.as_slice() {
@@ -505,12 +506,12 @@ fn action(name: &Located<String>, form: text::Rule, report: &mut Report) -> Acti
         report.problem(&name.at, message, format!("write exactly one of: {ACTIONS}"));
         return stand_in;
     }
-    None.or_else(|| form.mask.filter(|at| !at.value.broken).map(|at| mask(at.value)))
-        .or_else(|| form.approve.filter(|at| !at.value.broken).map(|at| approve(at.value)))
+    None.or_else(|| form.mask.filter(|at| !at.value.here.broken).map(|at| mask(at.value)))
+        .or_else(|| form.approve.filter(|at| !at.value.here.broken).map(|at| approve(at.value)))
         .or_else(|| form.block.map(|at| ActionSpec::Block(at.located())))
         .or_else(|| form.alert.map(|at| ActionSpec::Alert(at.located())))
-        .or_else(|| form.limit.filter(|at| !at.value.broken).map(|at| limit(at.value)))
-        .or_else(|| form.classify.filter(|at| !at.value.broken).map(|at| classify(at.value)))
+        .or_else(|| form.limit.filter(|at| !at.value.here.broken).map(|at| limit(at.value)))
+        .or_else(|| form.classify.filter(|at| !at.value.here.broken).map(|at| classify(at.value)))
         .unwrap_or(stand_in)
 }
 
@@ -558,7 +559,7 @@ fn located(values: Option<Vec<At<String>>>) -> Vec<Located<String>> {
 fn hold(hold: Option<text::Hold>, report: &mut Report) -> (usize, usize) {
     let defaults = (limit::HOLD_BUFFER_BYTES, limit::HOLD_BUFFER_TOTAL_BYTES);
     let Some(hold) = hold else { return defaults };
-    let at = hold.at.clone();
+    let at = hold.here.at.clone();
     let size = |size: Option<At<super::scalar::Size>>, default| {
         size.map_or(default, |size| usize::try_from(size.value.0).unwrap_or(usize::MAX))
     };

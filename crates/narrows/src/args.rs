@@ -1,0 +1,318 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// A gateway between agents and the infrastructure they reach.
+#[derive(Debug, Parser)]
+#[command(name = "narrows", version, about, max_term_width = 100)]
+pub struct Arguments {
+    /// What holds for every command.
+    #[command(flatten)]
+    pub common: Common,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What holds for every command.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Common {
+    /// The configuration file [default: narrows.yaml]
+    #[arg(short, long, global = true, value_name = "FILE", env = "NARROWS_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Address of the gateway's admin API, instead of the one in the configuration
+    #[arg(long, global = true, env = "NARROWS_URL")]
+    pub url: Option<String>,
+    /// Token for the admin API, instead of data_dir/admin.token
+    #[arg(long, global = true, env = "NARROWS_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the gateway
+    Serve,
+    /// Check the configuration: every problem in one run
+    Check {
+        /// Print the working configuration, defaults filled in, secrets hidden
+        #[arg(long)]
+        show: bool,
+        /// Print a configuration to begin with
+        #[arg(long, conflicts_with = "show")]
+        sample: bool,
+    },
+    /// Make the running gateway read its configuration again: all of it or nothing
+    Reload,
+    /// Print the JSON Schema of the configuration file
+    Schema,
+    /// Print the certificate of the local CA, for clients to trust
+    Ca,
+    /// Make, list and revoke tokens
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// List the upstreams
+    Resources,
+    /// List sessions, newest first
+    Sessions(SessionsFilter),
+    /// Tell a session as a story
+    Show {
+        /// The session: s_…
+        session: String,
+        /// Print whole replies
+        #[arg(long)]
+        full: bool,
+    },
+    /// Tell a session again, with its timing
+    Replay {
+        /// The session: s_…
+        session: String,
+        /// Times as fast as it was; 0 does not wait
+        #[arg(long, default_value_t = 1.0, value_parser = speed)]
+        speed: f64,
+    },
+    /// Follow a live session
+    Watch {
+        /// The session: s_…
+        session: String,
+    },
+    /// End a live session
+    Kill {
+        /// The session: s_…
+        session: String,
+        /// Why, for the record
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// List the operations that wait for a person
+    Approvals {
+        /// pending, approved, denied, expired, withdrawn or all
+        #[arg(long, default_value = "pending")]
+        status: ApprovalStatus,
+    },
+    /// Say yes to an operation that waits
+    Approve {
+        /// The approval: ap_…
+        id: String,
+        /// Cover repeats of the same operation for this long: 30m
+        #[arg(long = "for", value_name = "DURATION", value_parser = duration, conflicts_with = "session")]
+        duration: Option<String>,
+        /// Cover repeats of the same operation in the same session
+        #[arg(long)]
+        session: bool,
+        /// Why
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Say no to an operation that waits
+    Deny {
+        /// The approval: ap_…
+        id: String,
+        /// Why; the client is told
+        #[arg(long)]
+        reason: String,
+    },
+    /// Say which rules and masks an operation would meet, and why; nothing is sent upstream
+    Explain {
+        /// Who would ask
+        #[arg(long = "as", value_name = "SUBJECT")]
+        subject: String,
+        /// Groups of the one who would ask
+        #[arg(long = "group", value_name = "GROUP")]
+        groups: Vec<String>,
+        /// What kind of actor it is
+        #[arg(long, default_value = "agent")]
+        kind: Kind,
+        /// The resource
+        #[arg(long, value_name = "RESOURCE")]
+        on: String,
+        /// The operation
+        #[arg(value_name = "SQL")]
+        text: String,
+    },
+    /// Look for what is wrong on this machine
+    Doctor,
+}
+
+/// Tokens.
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Make a token; it is shown once
+    Create {
+        /// Who it stands for
+        name: String,
+        /// A group of the subject; may be repeated
+        #[arg(long = "group", value_name = "GROUP")]
+        groups: Vec<String>,
+        /// What kind of actor it is
+        #[arg(long, default_value = "agent")]
+        kind: Kind,
+        /// How long it is good for: 1h, 7d; until revoked when left out
+        #[arg(long, value_parser = duration)]
+        ttl: Option<String>,
+    },
+    /// List tokens, without the tokens themselves
+    List,
+    /// Revoke a token and end its live sessions
+    Revoke {
+        /// Its public name: tk_…
+        id: String,
+    },
+}
+
+/// Which sessions.
+#[derive(Debug, Args)]
+pub struct SessionsFilter {
+    /// Only those active since: 1h, 7d, or a time such as 2026-11-23T07:00:00Z
+    #[arg(long)]
+    pub since: Option<String>,
+    /// Only those of this subject
+    #[arg(long)]
+    pub principal: Option<String>,
+    /// Only those that named this table
+    #[arg(long)]
+    pub table: Option<String>,
+    /// Only those that are alive
+    #[arg(long)]
+    pub live: bool,
+    /// At most so many
+    #[arg(long, default_value_t = 100)]
+    pub limit: usize,
+}
+
+/// What kind of actor.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum Kind {
+    /// A program that acts on a model's output
+    Agent,
+    /// A human being; may answer approvals
+    Person,
+    /// A program that does what its code says
+    Service,
+}
+
+impl Kind {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Agent => "agent",
+            Self::Person => "person",
+            Self::Service => "service",
+        }
+    }
+}
+
+/// Where a request stands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum ApprovalStatus {
+    Pending,
+    Approved,
+    Denied,
+    Expired,
+    Withdrawn,
+    All,
+}
+
+impl ApprovalStatus {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Approved => "approved",
+            Self::Denied => "denied",
+            Self::Expired => "expired",
+            Self::Withdrawn => "withdrawn",
+            Self::All => "all",
+        }
+    }
+}
+
+fn duration(text: &str) -> Result<String, String> {
+    match admin::parse_duration(text) {
+        Some(length) if !length.is_zero() => Ok(text.to_owned()),
+        _ => Err("write a length of time such as 30m, 1h, 7d".to_owned()),
+    }
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(speed) if speed.is_finite() && speed >= 0.0 => Ok(speed),
+        _ => Err("write a number, 0 or more".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Arguments, clap::Error> {
+        Arguments::try_parse_from(std::iter::once("narrows").chain(line.split(' ')))
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_commands_of_the_guide_can_be_typed() {
+        for line in [
+            "serve",
+            "serve -c narrows.yaml",
+            "-c narrows.yaml serve",
+            "check",
+            "check --show",
+            "check --sample",
+            "reload",
+            "schema",
+            "ca",
+            "token create bot --group agents --group dba --kind person --ttl 1h --json",
+            "token list",
+            "token revoke tk_1",
+            "resources --json",
+            "sessions --since 1h --principal bot --table customers --live",
+            "show s_1",
+            "replay s_1 --speed 0",
+            "watch s_1",
+            "kill s_1 --reason odd",
+            "approvals",
+            "approve ap_1 --for 30m --reason fine",
+            "approve ap_1 --session",
+            "deny ap_1 --reason no",
+            "explain --as bot --group agents --on appdb select",
+            "doctor",
+            "--url http://127.0.0.1:1 --token nrw_x sessions",
+        ] {
+            if let Err(error) = parse(line) {
+                panic!("{line}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn wrong_usage_exits_with_2() {
+        for line in [
+            "srve",
+            "show",
+            "deny ap_1",
+            "approve ap_1 --for soon",
+            "approve ap_1 --for 30m --session",
+            "token create",
+            "token create bot --kind robot",
+            "token create bot --ttl 0",
+            "replay s_1 --speed -1",
+            "explain --as bot select",
+            "demo",
+        ] {
+            let error = parse(line).expect_err(line);
+            assert_eq!(error.exit_code(), 2, "{line}");
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! The commands' side of the admin API.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use admin::ErrorBody;
+use anyhow::{Context as _, anyhow, bail};
+use model::Secret;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::args::Common;
+use crate::config;
+
+/// Longest answer taken, bytes.
+const ANSWER_BYTES_MAX: u64 = 256 * 1024 * 1024;
+const TIMEOUT: Duration = Duration::from_secs(90);
+
+/// A gateway that can be asked.
+pub struct Client {
+    agent: ureq::Agent,
+    base: String,
+    token: Secret<String>,
+    /// How it was found, for the message when it cannot be reached.
+    found: String,
+}
+
+/// The answer was no: the API's own words.
+#[derive(Debug)]
+pub struct Refused {
+    /// What went wrong.
+    pub body: ErrorBody,
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let error = &self.body.error;
+        f.write_str(&error.message)?;
+        for problem in &error.problems {
+            write!(f, "\n  {problem}")?;
+        }
+        match &error.help {
+            Some(help) => write!(f, "\n  {help}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// The configuration file that commands use.
+pub fn config_path(common: &Common) -> PathBuf {
+    common.config.clone().unwrap_or_else(|| PathBuf::from("narrows.yaml"))
+}
+
+impl Client {
+    /// Finds the gateway: `--url` and `--token`, else the configuration file.
+    pub fn find(common: &Common) -> anyhow::Result<Self> {
+        let path = config_path(common);
+        let (base, found, data_dir) = match &common.url {
+            Some(url) => (url.trim_end_matches('/').to_owned(), "--url".to_owned(), None),
+            None => {
+                let config = read_config(&path, common.config.is_some())?;
+                let found = format!("listen.admin in {}", path.display());
+                (admin_url(&config.admin), found, Some(config.data_dir))
+            }
+        };
+        let token = match (&common.token, data_dir) {
+            (Some(token), _) => Secret::new(token.clone()),
+            (None, Some(data_dir)) => admin::read_admin_token(&data_dir).with_context(|| {
+                "no admin token; narrows serve makes it when it first starts\n  \
+                 elsewhere than on the gateway's machine, use --url and --token"
+            })?,
+            (None, None) => {
+                let data_dir = config::whereabouts(&path).map(|config| config.data_dir);
+                let token = data_dir.and_then(|data_dir| admin::read_admin_token(&data_dir).ok());
+                token.ok_or_else(|| anyhow!("--url needs a token: --token or NARROWS_TOKEN"))?
+            }
+        };
+        check_url(&base)?;
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .proxy(None)
+            .timeout_global(Some(TIMEOUT))
+            .build();
+        Ok(Self { agent: config.into(), base, token, found })
+    }
+
+    /// Asks for something.
+    pub fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        self.call("GET", path, None::<&()>)
+    }
+
+    /// Sends something.
+    pub fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> anyhow::Result<T> {
+        self.call("POST", path, Some(body))
+    }
+
+    /// Takes something away.
+    pub fn delete<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        self.call("DELETE", path, None::<&()>)
+    }
+
+    /// Where it is.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    fn call<T: DeserializeOwned>(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&impl Serialize>,
+    ) -> anyhow::Result<T> {
+        let body = body.map(serde_json::to_vec).transpose()?.unwrap_or_default();
+        let request = ureq::http::Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.base))
+            .header("authorization", format!("Bearer {}", self.token.expose()))
+            .header("content-type", "application/json")
+            .body(body)
+            .context("make the request")?;
+        let mut response = self.agent.run(request).map_err(|error| self.unreachable(&error))?;
+        let status = response.status();
+        let text = response
+            .body_mut()
+            .with_config()
+            .limit(ANSWER_BYTES_MAX)
+            .read_to_string()
+            .context("read the gateway's answer")?;
+        if status.is_success() {
+            return serde_json::from_str(&text)
+                .with_context(|| format!("the answer of {}{path} is not understood", self.base));
+        }
+        let not_ready = serde_json::from_str::<serde_json::Value>(&text).ok();
+        if let Some(reasons) = not_ready.as_ref().and_then(|value| value.get("reasons")?.as_array())
+        {
+            let reasons: Vec<&str> = reasons.iter().filter_map(serde_json::Value::as_str).collect();
+            bail!("the gateway at {} is not ready: {}", self.base, reasons.join("; "));
+        }
+        match serde_json::from_str::<ErrorBody>(&text) {
+            Ok(body) => Err(Refused { body }.into()),
+            Err(_) => bail!("{} answered {status}; is it a Narrows gateway?", self.base),
+        }
+    }
+
+    fn unreachable(&self, error: &ureq::Error) -> anyhow::Error {
+        anyhow!(
+            "cannot reach the gateway at {} ({}): {error}\n  start it with: narrows serve\n  or \
+             name another with -c FILE, NARROWS_CONFIG, or --url and --token",
+            self.base,
+            self.found,
+        )
+    }
+}
+
+fn read_config(path: &Path, named: bool) -> anyhow::Result<config::Config> {
+    if !path.exists() {
+        let tried = if named { "" } else { " (nothing else was named)" };
+        bail!(
+            "there is no configuration file {}{tried}\n  name it with -c FILE or NARROWS_CONFIG, or \
+             the gateway itself with --url and --token",
+            path.display()
+        );
+    }
+    config::whereabouts(path)
+        .ok_or_else(|| anyhow!("{} cannot be read as YAML; narrows check says why", path.display()))
+}
+
+/// The address of the admin API for someone on the same machine.
+pub fn admin_url(address: &config::scalar::Address) -> String {
+    let host = match address.host.parse::<IpAddr>() {
+        Ok(IpAddr::V4(ip)) if ip.is_unspecified() => "127.0.0.1".to_owned(),
+        Ok(IpAddr::V6(ip)) if ip.is_unspecified() => "[::1]".to_owned(),
+        Ok(IpAddr::V6(ip)) => format!("[{ip}]"),
+        _ => address.host.clone(),
+    };
+    format!("http://{host}:{}", address.port)
+}
+
+/// A token goes over the network only inside TLS, which this client does not speak (R16).
+fn check_url(base: &str) -> anyhow::Result<()> {
+    let url = url::Url::parse(base).with_context(|| format!("{base} is not an address"))?;
+    let tunnel = "make a tunnel, for example: ssh -L 7070:127.0.0.1:7070 HOST, and use \
+                  --url http://127.0.0.1:7070";
+    if url.scheme() != "http" {
+        bail!("{base}: this command speaks plain http on the same machine only\n  {tunnel}");
+    }
+    let local = match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
+    };
+    if !local {
+        bail!(
+            "{base} is another machine, and a token must not cross the network in clear text\n  {tunnel}"
+        );
+    }
+    Ok(())
+}
+
+/// A part of a path or query, made safe.
+pub fn encoded(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r16_a_token_is_not_sent_over_the_network_in_clear_text() {
+        for ok in ["http://127.0.0.1:7070", "http://localhost:1", "http://[::1]:7070"] {
+            assert!(check_url(ok).is_ok(), "{ok}");
+        }
+        for bad in ["http://10.0.0.5:7070", "http://gw.example:7070", "https://127.0.0.1", "x"] {
+            assert!(check_url(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_admin_address_is_one_that_can_be_called() {
+        for (listen, url) in [
+            ("127.0.0.1:7070", "http://127.0.0.1:7070"),
+            ("0.0.0.0:7070", "http://127.0.0.1:7070"),
+            ("[::]:7070", "http://[::1]:7070"),
+            ("localhost:1", "http://localhost:1"),
+        ] {
+            let address = config::scalar::Address::parse(listen).unwrap();
+            assert_eq!(admin_url(&address), url);
+        }
+    }
+
+    #[test]
+    fn paths_cannot_be_left() {
+        assert_eq!(encoded("../x y?a&b"), "..%2Fx%20y%3Fa%26b");
+    }
+}

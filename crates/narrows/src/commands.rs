@@ -1,0 +1,67 @@
+//! The commands, one file per noun. Exit codes: 0 done, 1 no, 2 wrong usage.
+
+mod approvals;
+pub mod check;
+mod doctor;
+mod explain;
+mod gateway;
+mod serve;
+mod sessions;
+mod token;
+
+use std::process::ExitCode;
+
+use crate::args::{Arguments, Command};
+
+/// The answer is no, and everything was said already.
+#[derive(Debug)]
+pub struct SaidNo;
+
+impl std::fmt::Display for SaidNo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("no")
+    }
+}
+
+impl std::error::Error for SaidNo {}
+
+/// Runs a command and says what went wrong, if it did.
+pub fn run(arguments: Arguments) -> ExitCode {
+    match dispatch(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            if error.downcast_ref::<SaidNo>().is_none() {
+                eprintln!("narrows: {error:#}");
+            }
+            ExitCode::from(1)
+        }
+    }
+}
+
+fn dispatch(Arguments { common, command }: Arguments) -> anyhow::Result<()> {
+    let common = &common;
+    match command {
+        Command::Serve => serve::serve(common),
+        Command::Check { show, sample } => check::check(common, show, sample),
+        Command::Schema => check::schema(),
+        Command::Reload => gateway::reload(common),
+        Command::Ca => gateway::ca(common),
+        Command::Resources => gateway::resources(common),
+        Command::Token(command) => token::token(common, command),
+        Command::Sessions(filter) => sessions::list(common, &filter),
+        Command::Show { session, full } => sessions::show(common, &session, full),
+        Command::Replay { session, speed } => sessions::replay(common, &session, speed),
+        Command::Watch { session } => sessions::watch(common, &session),
+        Command::Kill { session, reason } => sessions::kill(common, &session, reason),
+        Command::Approvals { status } => approvals::list(common, status),
+        Command::Approve { id, duration, session, reason } => {
+            let ask = admin::ApproveRequest { duration, session, reason };
+            approvals::approve(common, &id, &ask)
+        }
+        Command::Deny { id, reason } => approvals::deny(common, &id, reason),
+        Command::Explain { subject, groups, kind, on, text } => {
+            explain::explain(common, subject, groups, kind, on, text)
+        }
+        Command::Doctor => doctor::doctor(common),
+    }
+}

@@ -1,0 +1,142 @@
+//! `narrows doctor`: what is wrong on this machine, in the order in which to mend it.
+
+use std::net::{TcpStream, ToSocketAddrs};
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::SaidNo;
+use crate::args::Common;
+use crate::client::{Client, config_path};
+use crate::config::{self, Config};
+use crate::output::{self, Cell, Out, Tone};
+use crate::protocols::Rulebook;
+
+const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
+
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Health {
+    Good,
+    Careful,
+    Bad,
+}
+
+struct Finding {
+    health: Health,
+    what: String,
+    words: String,
+}
+
+/// Looks at configuration, data folder, gateway and upstreams; fails if something is broken.
+pub fn doctor(common: &Common) -> anyhow::Result<()> {
+    let mut findings = Vec::new();
+    if let Some(config) = look_at_configuration(common, &mut findings) {
+        look_at_data_dir(&config, &mut findings);
+        look_at_gateway(common, &mut findings);
+        look_at_upstreams(&config, &mut findings);
+    }
+    let word = |health| match health {
+        Health::Good => ("ok", Tone::Good),
+        Health::Careful => ("careful", Tone::Careful),
+        Health::Bad => ("broken", Tone::Bad),
+    };
+    if common.json {
+        let list: Vec<_> = findings
+            .iter()
+            .map(
+                |one| json!({ "status": word(one.health).0, "what": one.what, "words": one.words }),
+            )
+            .collect();
+        output::json(&list)?;
+    } else {
+        let out = Out::stdout(runtime::clock::now());
+        let rows: Vec<Vec<Cell>> = findings
+            .iter()
+            .map(|one| {
+                let (text, tone) = word(one.health);
+                vec![Cell::new(tone, text), Cell::from(&one.what), Cell::from(&one.words)]
+            })
+            .collect();
+        output::print(&out.table(&["", "WHAT", ""], &rows))?;
+    }
+    match findings.iter().any(|one| one.health == Health::Bad) {
+        true => Err(SaidNo.into()),
+        false => Ok(()),
+    }
+}
+
+fn say(findings: &mut Vec<Finding>, health: Health, what: &str, words: impl Into<String>) {
+    findings.push(Finding { health, what: what.to_owned(), words: words.into() });
+}
+
+fn look_at_configuration(common: &Common, findings: &mut Vec<Finding>) -> Option<Config> {
+    let path = config_path(common);
+    match config::load(&path, &Rulebook::new(), 1) {
+        Ok(loaded) => {
+            let words = format!("{} is right", path.display());
+            say(findings, Health::Good, "configuration", words);
+            for warning in loaded.warnings {
+                say(findings, Health::Careful, "configuration", warning.to_string());
+            }
+            Some(loaded.config)
+        }
+        Err(unusable) => {
+            let count = output::counted(unusable.problems.len() as u64, "problem");
+            let words = format!("{} has {count}; narrows check lists them", path.display());
+            say(findings, Health::Bad, "configuration", words);
+            config::whereabouts(&path)
+        }
+    }
+}
+
+fn look_at_data_dir(config: &Config, findings: &mut Vec<Finding>) {
+    let path = &config.data_dir;
+    let what = "data folder";
+    match std::fs::metadata(path) {
+        Err(_) => {
+            let words = format!("{} is made when the gateway first starts", path.display());
+            say(findings, Health::Careful, what, words);
+        }
+        Ok(found) if !found.is_dir() => {
+            say(findings, Health::Bad, what, format!("{} is not a folder", path.display()));
+        }
+        Ok(found) if found.permissions().mode() & 0o077 != 0 => {
+            let words = format!("{} is open to others; run: chmod 700 {0}", path.display());
+            say(findings, Health::Careful, what, words);
+        }
+        Ok(_) => say(findings, Health::Good, what, path.display().to_string()),
+    }
+}
+
+fn look_at_gateway(common: &Common, findings: &mut Vec<Finding>) {
+    let client = match Client::find(common) {
+        Ok(client) => client,
+        Err(error) => return say(findings, Health::Bad, "gateway", format!("{error:#}")),
+    };
+    match client.get::<serde_json::Value>("/readyz") {
+        Ok(_) => say(findings, Health::Good, "gateway", format!("ready at {}", client.base())),
+        Err(error) => say(findings, Health::Bad, "gateway", format!("{error:#}")),
+    }
+}
+
+fn look_at_upstreams(config: &Config, findings: &mut Vec<Finding>) {
+    for upstream in &config.upstreams {
+        let what = format!("resource {}", upstream.resource.name);
+        let target = (upstream.address.host.as_str(), upstream.address.port);
+        let dialled = target.to_socket_addrs().and_then(|mut all| match all.next() {
+            Some(address) => TcpStream::connect_timeout(&address, DIAL_TIMEOUT),
+            None => Err(std::io::Error::other("the name has no address")),
+        });
+        match dialled {
+            Ok(_) => {
+                let words = format!("{} answers", upstream.address);
+                say(findings, Health::Good, &what, words);
+            }
+            Err(error) => {
+                let words = format!("{} cannot be reached: {error}", upstream.address);
+                say(findings, Health::Bad, &what, words);
+            }
+        }
+    }
+}

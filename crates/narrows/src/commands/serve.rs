@@ -1,0 +1,206 @@
+//! `narrows serve`: the gateway in the foreground, until told to stop.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use admin::{Admin, AdminParts, Control as _};
+use anyhow::Context as _;
+use model::event::EVENT_VERSION;
+use model::{Event, EventBody};
+use store::Store;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tracing_subscriber::EnvFilter;
+
+use super::SaidNo;
+use super::check::{must_exist, say};
+use crate::args::Common;
+use crate::client::{admin_url, config_path};
+use crate::config::{self, Config, Loaded};
+use crate::control::Running;
+use crate::protocols::Rulebook;
+use crate::wire;
+
+/// How long live sessions may go on after the first signal to stop.
+const GRACE: Duration = Duration::from_secs(30);
+/// How long the admin API may take to answer what is under way when the gateway stops.
+const ADMIN_GRACE: Duration = Duration::from_secs(2);
+
+/// Runs the gateway.
+pub fn serve(common: &Common) -> anyhow::Result<()> {
+    let path = config_path(common);
+    must_exist(&path)?;
+    let rulebook = Rulebook::new();
+    let loaded = match config::load(&path, &rulebook, 1) {
+        Ok(loaded) => loaded,
+        Err(unusable) => {
+            say(&unusable.problems, &unusable.warnings);
+            return Err(SaidNo.into());
+        }
+    };
+    log_to_stderr();
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let tokio = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("narrows")
+        .build()
+        .context("start the runtime")?;
+    let result = tokio.block_on(run(loaded, rulebook));
+    // What still runs is of connections that were cut off already.
+    tokio.shutdown_timeout(Duration::from_secs(1));
+    result
+}
+
+fn log_to_stderr() {
+    let filter = EnvFilter::try_from_env("NARROWS_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let json = std::env::var("NARROWS_LOG_FORMAT").is_ok_and(|format| format == "json");
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_target(false)
+        .with_writer(std::io::stderr);
+    if json {
+        builder.json().init();
+    } else {
+        use std::io::IsTerminal as _;
+        let colours = std::io::stderr().is_terminal()
+            && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        builder.with_ansi(colours).init();
+    }
+}
+
+async fn run(loaded: Loaded, rulebook: Rulebook) -> anyhow::Result<()> {
+    let Loaded { config, policy, .. } = loaded;
+    // First of all, so that no signal is missed while starting.
+    let mut signals = Signals::new()?;
+    let store = wire::open_store(&config, runtime::clock::now()).await?;
+    let admin_token = admin::admin_token(store.data_dir.path())?;
+    let policy = Arc::new(policy);
+    let gateway = wire::gateway(&config, Arc::clone(&policy), &rulebook, &store)?;
+    // Every address is taken before anything is served: all or nothing.
+    let admin_listener = wire::listen("admin", &config.admin).await?;
+    let mut listeners = Vec::new();
+    for (protocol, address) in &config.listeners {
+        listeners.push((*protocol, wire::listen(protocol, address).await?));
+    }
+    record(&store, "config.load", &config, format!("{} rules", config.policy.rules.len()))
+        .context("the journal cannot be written, so nothing is served")?;
+    let serving: Vec<_> = listeners
+        .into_iter()
+        .map(|(protocol, listener)| tokio::spawn(Arc::clone(&gateway).serve(listener, protocol)))
+        .collect();
+    let admin = admin_url(&config.admin);
+    let handle = tokio::runtime::Handle::current();
+    let usage = Arc::clone(&store.usage);
+    let running =
+        Running::new(Arc::clone(&gateway), rulebook, usage, config.clone(), policy, handle);
+    let running = Arc::new(running);
+    let (stop_admin, stopped) = watch::channel(false);
+    let parts = AdminParts {
+        store: Arc::clone(&store),
+        control: Arc::<Running>::clone(&running),
+        admin_token,
+        version: env!("CARGO_PKG_VERSION"),
+    };
+    let admin_task = tokio::spawn(Admin::new(parts).serve(admin_listener, until(stopped)));
+    tracing::info!(admin, gateway = %store.gateway, "serving");
+
+    while let Told::Reload = signals.next().await {
+        let (running, store, config) = (Arc::clone(&running), Arc::clone(&store), config.clone());
+        let reloaded = tokio::task::spawn_blocking(move || {
+            let detail = match running.reload() {
+                Ok(reloaded) => format!("in force: {} rules", reloaded.rules),
+                Err(problems) => format!("refused: {} problems", problems.len()),
+            };
+            if let Err(error) = record(&store, "config.load", &config, detail) {
+                tracing::error!(%error, "a reload is not recorded");
+            }
+        });
+        // A panic in it must not end the gateway; it was logged.
+        let _ = reloaded.await;
+    }
+    tracing::info!(sessions = store.live.count(), "stopping; a second signal stops at once");
+    tokio::select! {
+        () = gateway.shut_down(GRACE) => {}
+        told = signals.stop_again() => {
+            let () = told;
+            tracing::warn!("stopped at once");
+            std::process::exit(1);
+        }
+    }
+    for task in serving {
+        task.abort();
+    }
+    stop_admin.send_replace(true);
+    let _ = tokio::time::timeout(ADMIN_GRACE, admin_task).await;
+    if let Err(error) = store.journal.sync() {
+        tracing::error!(%error, "the journal was not synced to disk");
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn until(mut stopped: watch::Receiver<bool>) {
+    // When the sender is gone the gateway is too.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+fn record(
+    store: &Store,
+    action: &str,
+    config: &Config,
+    detail: String,
+) -> Result<(), store::JournalError> {
+    let event = Event {
+        v: EVENT_VERSION,
+        at: runtime::clock::now(),
+        gateway: Arc::clone(&store.gateway),
+        session: None,
+        sequence: 0,
+        principal: None,
+        resource: None,
+        body: EventBody::Admin {
+            actor: "gateway".to_owned(),
+            action: action.to_owned(),
+            target: config.file.display().to_string(),
+            detail: Some(detail),
+        },
+        payload: Vec::new(),
+    };
+    store.journal.append(&[event]).map(|_| ())
+}
+
+enum Told {
+    Reload,
+    Stop,
+}
+
+struct Signals {
+    hangup: Signal,
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        let make = |kind| signal(kind).context("listen for signals");
+        Ok(Self {
+            hangup: make(SignalKind::hangup())?,
+            interrupt: make(SignalKind::interrupt())?,
+            terminate: make(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) -> Told {
+        tokio::select! {
+            _ = self.hangup.recv() => Told::Reload,
+            _ = self.interrupt.recv() => Told::Stop,
+            _ = self.terminate.recv() => Told::Stop,
+        }
+    }
+
+    async fn stop_again(&mut self) {
+        while let Told::Reload = self.next().await {}
+    }
+}

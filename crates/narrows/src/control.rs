@@ -1,0 +1,210 @@
+//! The running gateway, as the admin API asks it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use admin::{
+    Control, Counters, ExplainAnswer, ExplainError, ExplainRequest, ProblemView, Reloaded,
+    ResourceView,
+};
+use arc_swap::ArcSwap;
+use model::{Principal, Timestamp, UpstreamTls};
+use policy::PolicySet;
+use runtime::Gateway;
+
+use crate::commands::check::view;
+use crate::config::nearest::nearest;
+use crate::config::{self, Config};
+use crate::explain::{self, Question};
+use crate::protocols::Rulebook;
+use crate::wire;
+
+/// A running gateway with the configuration in force.
+pub struct Running {
+    gateway: Arc<Gateway>,
+    rulebook: Rulebook,
+    ledger: wire::Ledger,
+    /// Swapped as one at a reload.
+    current: ArcSwap<Current>,
+    path: PathBuf,
+    listeners: usize,
+    versions: AtomicU64,
+    /// One reload at a time, so that the last one asked for is the one in force.
+    reloading: std::sync::Mutex<()>,
+    handle: tokio::runtime::Handle,
+}
+
+struct Current {
+    config: Config,
+    policy: Arc<PolicySet>,
+}
+
+impl Running {
+    /// Joins the parts. `handle` runs what the API has to wait for.
+    pub fn new(
+        gateway: Arc<Gateway>,
+        rulebook: Rulebook,
+        usage: Arc<store::Ledger>,
+        config: Config,
+        policy: Arc<PolicySet>,
+        handle: tokio::runtime::Handle,
+    ) -> Self {
+        Self {
+            gateway,
+            rulebook,
+            ledger: wire::Ledger(usage),
+            path: config.file.clone(),
+            listeners: config.listeners.len(),
+            versions: AtomicU64::new(config.policy.version),
+            current: ArcSwap::from_pointee(Current { config, policy }),
+            reloading: std::sync::Mutex::new(()),
+            handle,
+        }
+    }
+
+    fn principal(ask: &ExplainRequest) -> Principal {
+        Principal {
+            subject: ask.subject.as_str().into(),
+            kind: ask.kind,
+            groups: ask.groups.iter().map(|group| group.as_str().into()).collect(),
+            issuer: "narrows".into(),
+            on_behalf_of: None,
+            on_behalf_of_groups: Vec::new(),
+            token: None,
+            minted_by: None,
+            expires_at: None,
+        }
+    }
+}
+
+impl Control for Running {
+    fn now(&self) -> Timestamp {
+        runtime::clock::now()
+    }
+
+    fn reload(&self) -> Result<Reloaded, Vec<ProblemView>> {
+        let _one = self.reloading.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let version = self.versions.fetch_add(1, Ordering::Relaxed) + 1;
+        let loaded = match config::load(&self.path, &self.rulebook, version) {
+            Ok(loaded) => loaded,
+            Err(unusable) => {
+                for problem in &unusable.problems {
+                    tracing::error!("{problem}");
+                }
+                tracing::error!("the configuration was not loaded; the old one stays in force");
+                return Err(unusable.problems.iter().map(view).collect());
+            }
+        };
+        let old = self.current.load();
+        let mut warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+        warnings.extend(wire::needs_restart(&old.config, &loaded.config).into_iter().map(|name| {
+            format!("{name} changed; that takes effect when the gateway is started again")
+        }));
+        for warning in &warnings {
+            tracing::warn!("{warning}");
+        }
+        let policy = Arc::new(loaded.policy);
+        self.gateway.reload(Arc::clone(&policy), wire::plans(&loaded.config));
+        let rules = loaded.config.policy.rules.len();
+        let resources = loaded.config.upstreams.len();
+        tracing::info!(rules, resources, "a new configuration is in force");
+        self.current.store(Arc::new(Current { config: loaded.config, policy }));
+        Ok(Reloaded { rules, resources, warnings })
+    }
+
+    fn explain(&self, ask: &ExplainRequest) -> Result<ExplainAnswer, ExplainError> {
+        let current = self.current.load_full();
+        let upstreams = &current.config.upstreams;
+        let Some(upstream) = upstreams.iter().find(|one| *one.resource.name == *ask.on) else {
+            let near = nearest(&ask.on, upstreams.iter().map(|one| &*one.resource.name));
+            return Err(ExplainError::UnknownResource(near.map(str::to_owned)));
+        };
+        let resource = &upstream.resource;
+        let known = self.rulebook.blocks().iter();
+        let mut known = known.filter(|(protocol, _)| *protocol.name() == *resource.kind);
+        let Some((protocol, block)) = known.next() else {
+            let why = format!("no protocol speaks to a {}", resource.kind);
+            return Err(ExplainError::Unavailable(why));
+        };
+        let principal = Self::principal(ask);
+        let question = |snapshot| Question {
+            principal: &principal,
+            resource,
+            block: *block,
+            declared: protocol.facts(),
+            text: &ask.text,
+            snapshot,
+            now: self.now(),
+            ledger: &self.ledger,
+        };
+        if !current.policy.admits(&principal, resource) {
+            return Ok(explain::explain(&current.policy, &question(None)));
+        }
+        // Called outside the runtime's own threads, see `admin::Control`.
+        let snapshot = self
+            .handle
+            .block_on(self.gateway.snapshot(&resource.name))
+            .map_err(ExplainError::Unavailable)?;
+        Ok(explain::explain(&current.policy, &question(snapshot.as_deref())))
+    }
+
+    fn unready(&self) -> Vec<String> {
+        let state = self.gateway.state();
+        let mut reasons = Vec::new();
+        if state.listeners < self.listeners {
+            reasons.push(format!("{} of {} listeners are up", state.listeners, self.listeners));
+        }
+        if state.draining {
+            reasons.push("the gateway is shutting down".to_owned());
+        }
+        if state.journal_failing {
+            reasons.push("the journal did not take the last record".to_owned());
+        }
+        reasons
+    }
+
+    fn resources(&self) -> Vec<ResourceView> {
+        let current = self.current.load();
+        let view = |upstream: &config::working::Upstream| ResourceView {
+            name: upstream.resource.name.to_string(),
+            kind: upstream.resource.kind.to_string(),
+            address: upstream.address.to_string(),
+            database: upstream.database.clone(),
+            user: upstream.user.clone(),
+            tls: match upstream.tls {
+                UpstreamTls::Off => "off",
+                UpstreamTls::Require => "require",
+                UpstreamTls::VerifyFull => "verify-full",
+            }
+            .to_owned(),
+        };
+        current.config.upstreams.iter().map(view).collect()
+    }
+
+    fn counters(&self) -> Counters {
+        let state = self.gateway.state();
+        let words = |counts: std::collections::BTreeMap<&'static str, u64>| {
+            counts.into_iter().map(|(word, count)| (word.to_owned(), count)).collect()
+        };
+        Counters {
+            connections: state.connections as u64,
+            sessions_total: state.sessions_total,
+            refused: words(state.refused),
+            decisions: [
+                ("allow", state.allowed),
+                ("mask", state.masked),
+                ("hold", state.held),
+                ("block", state.blocked),
+            ]
+            .into(),
+            rows: state.rows,
+            bytes: state.bytes,
+            withheld_bytes: state.withheld_bytes as u64,
+            journal_errors: state.journal_errors,
+            unrecorded: state.unrecorded,
+            upstream_errors: words(state.upstream_errors),
+            alerts: state.alerts,
+        }
+    }
+}

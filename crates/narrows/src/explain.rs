@@ -1,0 +1,254 @@
+//! What the rules would do with an operation: the protocol's facts, judged by the policy in force.
+
+use std::any::Any;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use admin::{ExplainAnswer, ExplainedMask, ExplainedOperation, ExplainedRule};
+use engine::{COMMON_FACTS, MaskPlan};
+use model::operation::{RowBound, Stage};
+use model::{FactDecl, OperationId, Principal, Resource, Timestamp, Value};
+use policy::{BlockId, Decision, Fact, FactId, Facts, Per, PolicySet, Request, RuleState, Usage};
+
+use crate::protocols::Judged;
+
+/// What is asked.
+pub struct Question<'a> {
+    pub principal: &'a Principal,
+    pub resource: &'a Resource,
+    pub block: BlockId,
+    pub declared: &'static [FactDecl],
+    pub text: &'a str,
+    pub snapshot: Option<&'a (dyn Any + Send + Sync)>,
+    pub now: Timestamp,
+    pub ledger: &'a dyn engine::Ledger,
+}
+
+/// Explains one text.
+pub fn explain(policy: &PolicySet, ask: &Question<'_>) -> ExplainAnswer {
+    if !policy.admits(ask.principal, ask.resource) {
+        let note = format!("no line of access grants {} to them", ask.resource.name);
+        let notes = vec![note];
+        return ExplainAnswer { decision: "block".into(), notes, ..ExplainAnswer::default() };
+    }
+    let scope = policy.scope(ask.principal, ask.resource, ask.block);
+    let judged = crate::protocols::judge(&ask.resource.kind, ask.text, ask.snapshot, scope.masks());
+    let judged = match judged {
+        Ok(judged) => judged,
+        Err(why) => {
+            let operation = refused(ask.text, "unparsable", why);
+            return answer("block", Vec::new(), operation);
+        }
+    };
+    let facts = Known { ask, judged: &judged };
+    let explanation = scope.explain(Request {
+        operation: OperationId(1),
+        stage: Stage::Gate,
+        effect: judged.effect,
+        rows: judged.rows,
+        facts: &facts,
+        satisfied: &[],
+    });
+    let mut notes = Vec::new();
+    let mut operation = ExplainedOperation {
+        text: ask.text.to_owned(),
+        facts: facts.shown(),
+        rules: explanation.rules.iter().map(rule).collect(),
+        ..ExplainedOperation::default()
+    };
+    operation.decision = match &explanation.decided.decision {
+        Decision::Allow(permit) => {
+            operation.masks = masks(&judged, permit.masks());
+            if permit.is_pending() {
+                notes.push("a rule may still stop it when its reply is known".to_owned());
+            }
+            let sure = operation.masks.iter().any(|mask| !mask.best_effort);
+            if sure { "mask" } else { "allow" }
+        }
+        Decision::Hold(held) => {
+            let needs = held.needs();
+            let by: BTreeSet<&str> =
+                needs.rules.iter().flat_map(|need| need.by.iter().map(AsRef::as_ref)).collect();
+            let by: Vec<&str> = by.into_iter().collect();
+            notes.push(format!(
+                "it waits up to {} for someone of {}",
+                crate::config::show::time(needs.wait),
+                by.join(", ")
+            ));
+            operation.masks = masks(&judged, scope.masks());
+            "hold"
+        }
+        Decision::Refuse(refusal) => {
+            operation.reason = Some(refusal.reason().to_owned());
+            operation.message = Some(refusal.message().to_string());
+            "block"
+        }
+    }
+    .to_owned();
+    if let Some((reason, message)) = &judged.refused
+        && operation.decision != "block"
+    {
+        operation.decision = "block".to_owned();
+        operation.reason = Some((*reason).to_owned());
+        operation.message = Some(message.clone());
+    }
+    let decision = operation.decision.clone();
+    answer(&decision, notes, operation)
+}
+
+fn answer(decision: &str, notes: Vec<String>, operation: ExplainedOperation) -> ExplainAnswer {
+    ExplainAnswer {
+        access: true,
+        decision: decision.to_owned(),
+        notes,
+        operations: vec![operation],
+    }
+}
+
+fn refused(text: &str, reason: &str, message: String) -> ExplainedOperation {
+    ExplainedOperation {
+        text: text.to_owned(),
+        decision: "block".to_owned(),
+        reason: Some(reason.to_owned()),
+        message: Some(message),
+        ..ExplainedOperation::default()
+    }
+}
+
+fn rule(explained: &policy::Explained) -> ExplainedRule {
+    let state = match explained.state {
+        RuleState::Matches => "matches",
+        RuleState::Pending => "pending",
+        RuleState::DoesNotMatch => "no match",
+        RuleState::DoesNotApply => "not applicable",
+        RuleState::Fails => "fails",
+    };
+    ExplainedRule {
+        rule: explained.rule.to_string(),
+        action: explained.action.to_string(),
+        state: state.to_owned(),
+        observed: explained.observed,
+        why: explained.why.clone(),
+    }
+}
+
+/// Which columns of the reply are hidden, and what is looked for in the others.
+fn masks(judged: &Judged, plan: &MaskPlan) -> Vec<ExplainedMask> {
+    let mut masks = Vec::new();
+    for (label, origins, kind) in &judged.columns {
+        let Some(kind) = kind else { continue };
+        let mut rules: BTreeSet<String> =
+            plan.rules_for_label(label).map(ToString::to_string).collect();
+        for origin in origins {
+            let mut parts = origin.splitn(3, '.');
+            if let (Some(schema), Some(table), Some(column)) =
+                (parts.next(), parts.next(), parts.next())
+            {
+                rules.extend(plan.rules_for_field(schema, table, column).map(ToString::to_string));
+            }
+        }
+        let field = match origins.as_slice() {
+            [] => label.clone(),
+            origins => format!("{label} ({})", origins.join(", ")),
+        };
+        masks.push(ExplainedMask {
+            field,
+            with: kind.as_str().to_owned(),
+            rules: rules.into_iter().collect(),
+            best_effort: origins.is_empty(),
+        });
+    }
+    masks.extend(plan.detections().iter().map(|(found, kind)| ExplainedMask {
+        field: format!("any value that looks like {}", found.name()),
+        with: kind.as_str().to_owned(),
+        rules: plan.rules_for_detection(*found).map(ToString::to_string).collect(),
+        best_effort: true,
+    }));
+    masks
+}
+
+/// The facts of a fresh session that asks its first operation.
+struct Known<'a> {
+    ask: &'a Question<'a>,
+    judged: &'a Judged,
+}
+
+impl Known<'_> {
+    fn shown(&self) -> BTreeMap<String, String> {
+        let values = self.ask.declared.iter().zip(self.judged.values.iter());
+        values.map(|(fact, value)| (fact.name.to_owned(), shown(value))).collect()
+    }
+
+    fn used(&self, window: Duration) -> Usage {
+        let ask = self.ask;
+        ask.ledger.usage(Some(&ask.principal.subject), &ask.resource.name, window, ask.now)
+    }
+}
+
+impl Facts for Known<'_> {
+    fn fact(&self, id: FactId, window: Duration) -> Fact {
+        let index = usize::from(id.index);
+        if id.block == self.ask.block {
+            let value = self.judged.values.get(index).cloned();
+            return Fact::Known(value.unwrap_or(Value::Failed("the protocol gave no value")));
+        }
+        if id.block != BlockId::COMMON {
+            return Fact::Absent;
+        }
+        let Some(declared) = COMMON_FACTS.get(index) else { return Fact::Absent };
+        let (who, what) = (self.ask.principal, self.ask.resource);
+        let int = |count: u64| Value::Int(i64::try_from(count).unwrap_or(i64::MAX));
+        Fact::Known(match declared.name {
+            "principal.subject" => Value::Text(Arc::clone(&who.subject)),
+            "principal.kind" => Value::Text(who.kind.as_str().into()),
+            "principal.groups" => Value::TextList(who.groups.clone().into()),
+            "principal.issuer" => Value::Text(Arc::clone(&who.issuer)),
+            "principal.on_behalf_of" => {
+                Value::Text(who.on_behalf_of.clone().unwrap_or_else(|| "".into()))
+            }
+            "resource.name" => Value::Text(Arc::clone(&what.name)),
+            "resource.type" => Value::Text(Arc::clone(&what.kind)),
+            "session.id" => Value::Text("s_explained".into()),
+            "session.age" => Value::Duration(0),
+            "session.rows" | "session.bytes" | "session.operations" => Value::Int(0),
+            "now" => Value::Time(self.ask.now.0),
+            "principal.rows" => int(self.used(window).rows),
+            "principal.bytes" => int(self.used(window).bytes),
+            "principal.operations" => int(self.used(window).operations),
+            "result.rows" => {
+                let high = match self.judged.rows {
+                    RowBound::AtMost(rows) => i64::try_from(rows).unwrap_or(i64::MAX),
+                    RowBound::Unbounded => i64::MAX,
+                };
+                return Fact::Range { low: 0, high };
+            }
+            "result.bytes" => return Fact::Range { low: 0, high: i64::MAX },
+            _ => return Fact::Pending,
+        })
+    }
+
+    fn usage(&self, per: Per, window: Duration) -> Usage {
+        let ask = self.ask;
+        match per {
+            Per::Principal => self.used(window),
+            Per::Resource => ask.ledger.usage(None, &ask.resource.name, window, ask.now),
+        }
+    }
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Bool(value) => value.to_string(),
+        Value::Int(value) => value.to_string(),
+        Value::Text(text) => text.to_string(),
+        Value::TextList(items) => format!("[{}]", items.join(", ")),
+        Value::TextMap(entries) => {
+            let entries: Vec<String> = entries.iter().map(|(k, v)| format!("{k}: {v}")).collect();
+            format!("{{{}}}", entries.join(", "))
+        }
+        Value::Time(at) => admin::format_time(Timestamp(*at)),
+        Value::Duration(length) => crate::config::show::time(Duration::from_nanos(*length)),
+        Value::Failed(why) => format!("cannot be computed: {why}"),
+    }
+}

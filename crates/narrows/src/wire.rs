@@ -1,0 +1,218 @@
+//! From a configuration to a running gateway: every part made and joined, once.
+
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use engine::PayloadPolicy;
+use model::{Secret, Timestamp};
+use policy::{HashKey, PolicySet};
+use runtime::{Gateway, OnFailure, Parts, ResourcePlan, SecretSource, Settings};
+use store::{Store, StoreOptions};
+use tokio::net::TcpListener;
+
+use crate::client::admin_url;
+use crate::config::Config;
+use crate::config::scalar::{Address, OnFailureForm, Payload, SecretForm};
+use crate::config::working::Upstream;
+use crate::protocols::Rulebook;
+
+/// How long what is known of an upstream may be used when it no longer answers.
+const CATALOG_OUTLIVE: Duration = Duration::from_secs(30);
+
+/// Opens everything durable.
+pub async fn open_store(config: &Config, now: Timestamp) -> anyhow::Result<Arc<Store>> {
+    let mut options = StoreOptions::new(&config.data_dir);
+    options.journal.sync = config.recording.sync;
+    options.sessions_max = config.sessions_max;
+    if let Some(form) = &config.installation_key {
+        let key = secret(form).fetch().await.context("keys.installation")?;
+        options.installation_key = Some(Secret::new(key.expose().clone().into_bytes()));
+    }
+    let (store, opened) = Store::open(options, now)?;
+    if let Some((file, offset, bytes)) = opened.recovery.torn {
+        let file = file.display();
+        tracing::warn!(%file, offset, bytes, "an unfinished record was cut off the journal");
+    }
+    for damage in opened.recovery.damage {
+        tracing::error!(%damage, "the journal is damaged; its file is kept as evidence");
+    }
+    if opened.sessions_closed > 0 {
+        tracing::info!(
+            sessions = opened.sessions_closed,
+            "sessions of the last process were closed"
+        );
+    }
+    Ok(Arc::new(store))
+}
+
+/// Makes the gateway; it serves nothing yet.
+pub fn gateway(
+    config: &Config,
+    policy: Arc<PolicySet>,
+    rulebook: &Rulebook,
+    store: &Store,
+) -> anyhow::Result<Arc<Gateway>> {
+    let server_tls = match &config.tls {
+        Some((cert, key)) => runtime::tls::server_config_from(cert, key)?,
+        None => {
+            let authority = runtime::tls::Authority::open(store.data_dir.path())?;
+            authority.server_config(&listening_names(config))?
+        }
+    };
+    let recording = &config.recording;
+    Ok(Gateway::new(Parts {
+        gateway: Arc::clone(&store.gateway),
+        data_dir: store.data_dir.path().to_owned(),
+        protocols: rulebook.blocks().to_vec(),
+        resources: plans(config),
+        policy,
+        journal: Arc::clone(&store.journal),
+        tokens: Arc::clone(&store.tokens),
+        approvals: Arc::clone(&store.approvals),
+        live: Arc::clone(&store.live),
+        ledger: Arc::new(Ledger(Arc::clone(&store.usage))),
+        server_tls: Some(server_tls),
+        hash_key: Arc::new(HashKey::new(store.key.derive("mask").expose())),
+        settings: Settings {
+            payload: match recording.payload {
+                Payload::Full => PayloadPolicy::Full,
+                Payload::Head(bytes) => {
+                    PayloadPolicy::Head(usize::try_from(bytes).unwrap_or(usize::MAX))
+                }
+                Payload::None => PayloadPolicy::None,
+            },
+            hold_buffer_bytes: config.hold_buffer_bytes,
+            hold_total_bytes: config.hold_total_bytes,
+            sessions_max: config.sessions_max,
+            statement_bytes_max: config.statement_bytes_max,
+            admin_url: admin_url(&config.admin),
+            catalog_max_age: config.catalog_max_age,
+            catalog_outlive: CATALOG_OUTLIVE.max(config.catalog_max_age),
+            record_waits_for_disk: recording.sync.is_zero(),
+            ..Settings::default()
+        },
+    }))
+}
+
+/// Names that clients may reach the gateway by, for its certificate.
+fn listening_names(config: &Config) -> Vec<String> {
+    let hosts = config.listeners.iter().map(|(_, address)| &address.host);
+    let named = hosts
+        .filter(|host| host.parse::<std::net::IpAddr>().map_or(true, |ip| !ip.is_unspecified()));
+    named.cloned().collect()
+}
+
+/// How to reach each upstream.
+pub fn plans(config: &Config) -> Vec<ResourcePlan> {
+    config.upstreams.iter().map(plan).collect()
+}
+
+fn plan(upstream: &Upstream) -> ResourcePlan {
+    ResourcePlan {
+        resource: upstream.resource.clone(),
+        host: upstream.address.host.clone(),
+        port: upstream.address.port,
+        tls: upstream.tls,
+        ca_file: upstream.ca.clone(),
+        user: upstream.user.clone(),
+        password: upstream.password.as_ref().map(secret),
+        database: upstream.database.clone(),
+        options: Arc::new(upstream.options.clone()),
+        on_failure: match upstream.on_failure {
+            OnFailureForm::Refuse => OnFailure::Refuse,
+            OnFailureForm::Continue => OnFailure::Continue,
+        },
+    }
+}
+
+fn secret(form: &SecretForm) -> SecretSource {
+    match form {
+        SecretForm::Literal(value) => SecretSource::Literal(value.clone()),
+        SecretForm::Env(name) => SecretSource::Env(name.clone()),
+        SecretForm::File(path) => SecretSource::File(path.clone()),
+        SecretForm::Command(words) => SecretSource::Command(words.clone()),
+    }
+}
+
+/// Takes an address, with words that help when it cannot be had.
+pub async fn listen(what: &str, address: &Address) -> anyhow::Result<TcpListener> {
+    let target = (address.host.as_str(), address.port);
+    let found: Vec<SocketAddr> = target
+        .to_socket_addrs()
+        .with_context(|| {
+            format!("listen.{what}: {} is not an address of this machine", address.host)
+        })?
+        .collect();
+    let Some(first) = found.first() else {
+        bail!("listen.{what}: {} has no address", address.host);
+    };
+    match TcpListener::bind(first).await {
+        Ok(listener) => Ok(listener),
+        Err(error) => Err(explain_bind(what, address, &error)),
+    }
+}
+
+fn explain_bind(what: &str, address: &Address, error: &io::Error) -> anyhow::Error {
+    let help = match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!("another process listens there (ss -ltnp 'sport = :{}' names it)", address.port)
+        }
+        io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
+        io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege".to_owned(),
+        _ => "choose another".to_owned(),
+    };
+    anyhow::anyhow!("listen.{what}: cannot listen on {address}: {error}\n  {help}")
+}
+
+/// Usage counters, as the engine asks for them.
+pub struct Ledger(pub Arc<store::Ledger>);
+
+impl engine::Ledger for Ledger {
+    fn usage(
+        &self,
+        subject: Option<&str>,
+        resource: &str,
+        window: Duration,
+        now: Timestamp,
+    ) -> policy::Usage {
+        let used = match subject {
+            Some(subject) => self.0.principal(subject, resource, window, now),
+            None => self.0.resource(resource, window, now),
+        };
+        let store::Usage { operations, rows, bytes } = used;
+        policy::Usage { operations, rows, bytes }
+    }
+
+    fn add(&self, subject: &str, resource: &str, usage: policy::Usage, now: Timestamp) {
+        let policy::Usage { operations, rows, bytes } = usage;
+        self.0.add(subject, resource, store::Usage { operations, rows, bytes }, now);
+    }
+}
+
+/// Settings that a reload cannot change; their names, where they differ.
+pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
+    let payload = |config: &Config| config.recording.payload;
+    [
+        ("data_dir", absolute(&old.data_dir) != absolute(&new.data_dir)),
+        ("listen", old.admin != new.admin || old.listeners != new.listeners),
+        ("tls", old.tls != new.tls),
+        ("recording.sync", old.recording.sync != new.recording.sync),
+        ("recording.payload", payload(old) != payload(new)),
+        ("hold", old.hold_buffer_bytes != new.hold_buffer_bytes),
+        ("hold", old.hold_total_bytes != new.hold_total_bytes),
+        ("catalog", old.catalog_max_age != new.catalog_max_age),
+        ("sessions_max", old.sessions_max != new.sessions_max),
+        ("postgres", old.statement_bytes_max != new.statement_bytes_max),
+    ]
+    .into_iter()
+    .filter_map(|(name, differs)| differs.then_some(name))
+    .collect()
+}
+
+fn absolute(path: &Path) -> std::path::PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
