@@ -1,5 +1,6 @@
 //! The gateway as the binary sees it: made of parts, told to serve, to reload, to stop.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::path::PathBuf;
@@ -17,7 +18,7 @@ use parking_lot::Mutex;
 use policy::{BlockId, PolicySet};
 use store::{Approvals, Journal, Live, Tokens};
 use tokio::sync::{Notify as Signal, Semaphore, watch};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::alert::Notify;
 use crate::counters::{Counters, GatewayState};
@@ -26,6 +27,7 @@ use crate::mailbox::Mailbox;
 use crate::record::Recorder;
 use crate::resource::ResourcePlan;
 use crate::rules::Rules;
+use crate::survey::Survey;
 use crate::upstream::Upstream;
 
 /// Connections beyond `sessions_max` that may be on their way to a session, or be told why not.
@@ -226,6 +228,27 @@ impl Gateway {
             journal_failing: self.recorder.is_failing(),
             unrecorded: self.recorder.unrecorded(),
             ..self.counters.read()
+        }
+    }
+
+    /// What the protocol knows of a resource's upstream, surveyed now if that is due; `None` where the
+    /// protocol surveys nothing. For explaining decisions outside a session.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be had, in words for the operator.
+    pub async fn snapshot(
+        &self,
+        resource: &str,
+    ) -> Result<Option<Arc<dyn Any + Send + Sync>>, String> {
+        let rules = self.rules.load_full();
+        let Some(upstream) = rules.upstreams.get(resource) else {
+            return Err(format!("there is no resource {resource}"));
+        };
+        match timeout(self.settings.connect_timeout, Survey::ready(upstream)).await {
+            Ok(Ok(_lease)) => Ok(upstream.survey.snapshots().current()),
+            Ok(Err(unreachable)) => Err(unreachable.to_string()),
+            Err(_) => Err(format!("{resource} did not answer in time")),
         }
     }
 
