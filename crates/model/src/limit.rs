@@ -56,3 +56,11 @@ pub const GRANTS_MAX: usize = 10_000;
 pub const APPROVAL_WAITERS_MAX: usize = 1_000;
 /// Pairs of principal and resource whose recent usage is remembered.
 pub const LEDGER_KEYS_MAX: usize = 10_000;
+/// Longest message of an upstream that has not let the gateway in yet, bytes. libpq allows 30,000.
+pub const LOGIN_MESSAGE_BYTES_MAX: usize = 64 * 1024;
+/// All messages of one upstream login together, bytes.
+pub const LOGIN_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of one reading of an upstream's catalog.
+pub const CATALOG_BYTES_MAX: usize = 512 * 1024 * 1024;
+/// Columns of all relations in a catalog together.
+pub const CATALOG_COLUMNS_MAX: usize = 2_000_000;

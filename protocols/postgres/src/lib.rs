@@ -43,7 +43,7 @@ use engine::{Capabilities, Conversation, Detection, Errand, Protocol, Setup};
 use model::FactDecl;
 
 pub use explain::{Explained, explain};
-pub use survey::Snapshot;
+pub use survey::{Snapshot, StoredType, TypeKind};
 
 /// The protocol, for the one list of protocols.
 pub static POSTGRES: Postgres = Postgres { cache: LazyLock::new(Arc::default) };

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use engine::{Fault, TlsFacts};
+use model::limit::{LOGIN_BYTES_MAX, LOGIN_MESSAGE_BYTES_MAX};
 use model::{Credential, Secret, Side, UpstreamTls};
 use postgres_protocol::authentication::md5_hash;
 use postgres_protocol::authentication::sasl::{
@@ -23,10 +24,6 @@ use postgres_protocol::authentication::sasl::{
 use crate::message::{Frame, Inbox, Reader, message, put_cstr, write_untagged};
 use crate::startup::VERSION_3_0;
 
-/// Longest message of a server that has not let us in yet, bytes. libpq allows 30,000.
-const LOGIN_MESSAGE_BYTES_MAX: usize = 64 * 1024;
-/// All messages of one login together, bytes.
-const LOGIN_BYTES_MAX: usize = 1024 * 1024;
 /// Longest cancel key of protocol 3.2, bytes.
 const KEY_BYTES_MAX: usize = 256;
 /// Characters of a server's error kept for the operator's log.
@@ -121,8 +118,8 @@ enum State {
     TlsAnswer,
     Handshake,
     AuthenticationRequest,
-    ScramContinue(Box<ScramSha256>),
-    ScramFinal(Box<ScramSha256>),
+    ScramContinue(ScramSha256),
+    ScramFinal(ScramSha256),
     AuthenticationOk,
     ReadyForQuery { parameters: Vec<(String, String)>, key: Option<BackendKey> },
     Nothing,
@@ -375,13 +372,13 @@ impl Login {
             out.put_u32(u32::try_from(scram.message().len()).unwrap_or(u32::MAX));
             out.put_slice(scram.message());
         });
-        self.state = State::ScramContinue(Box::new(scram));
+        self.state = State::ScramContinue(scram);
         Ok(Step::Send(first))
     }
 
     fn scram_continue(
         &mut self,
-        mut scram: Box<ScramSha256>,
+        mut scram: ScramSha256,
         reader: &mut Reader<'_>,
     ) -> Result<Step, LoginError> {
         expect_request(reader, 11)?;
@@ -394,7 +391,7 @@ impl Login {
     /// The server's own proof: without it, whoever answered may not know the password.
     fn scram_final(
         &mut self,
-        mut scram: Box<ScramSha256>,
+        mut scram: ScramSha256,
         reader: &mut Reader<'_>,
     ) -> Result<Option<Step>, LoginError> {
         expect_request(reader, 12)?;

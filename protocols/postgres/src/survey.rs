@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use engine::{Connected, Errand, ErrandAct, ErrandInput, ErrandOutbox, Fault};
 use model::Side;
-use model::limit::UPSTREAM_MESSAGE_BYTES_MAX;
+use model::limit::{CATALOG_BYTES_MAX, UPSTREAM_MESSAGE_BYTES_MAX};
 
 use crate::login::{LoggedIn, Login, LoginError, ServerError, Step};
 use crate::message::{self, Frame, Inbox};
@@ -26,10 +26,6 @@ use query::Part;
 use reading::Reading;
 use row::Row;
 
-/// Bytes of one reading of a catalog.
-const CATALOG_BYTES_MAX: usize = 512 * 1024 * 1024;
-/// Columns of all relations together.
-const CATALOG_COLUMNS_MAX: usize = 2_000_000;
 /// Attempts to read a catalog that changes, or is locked, while it is read.
 const ATTEMPTS_MAX: u32 = 3;
 /// Transactions after which a fingerprint is taken anew; xids compare over 2^31.

@@ -2,6 +2,13 @@
 //! logging in, every kind of object, every change a probe has to notice.
 
 #![expect(clippy::disallowed_methods, reason = "the tests are the sockets of a crate without any")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that cannot go on fails"
+)]
 
 mod server;
 

@@ -67,7 +67,7 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;";
 const SETTINGS: &str = "SET LOCAL search_path = '';\
      SET LOCAL client_min_messages = error;\
      SET LOCAL lock_timeout = '2s';\
-     SET LOCAL statement_timeout = '60s';\
+     SET LOCAL statement_timeout = '30s';\
      SET LOCAL jit = off;\
      SET LOCAL quote_all_identifiers = off;\
      SET LOCAL standard_conforming_strings = on;\

@@ -3,12 +3,13 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use model::limit::CATALOG_COLUMNS_MAX;
 use sql::catalog::FIRST_NORMAL_OID;
 use sql::{Catalog, CatalogData, Function, Operator, Relation, RelationKind, StoredColumn};
 
 use super::query::{Context, Part};
 use super::row::Row;
-use super::{CATALOG_COLUMNS_MAX, Comparison, Known, Snapshot, StoredType, Trouble, TypeKind};
+use super::{Comparison, Known, Snapshot, StoredType, Trouble, TypeKind};
 
 /// What was read so far.
 #[derive(Default)]

@@ -3,6 +3,7 @@
 use bytes::{BufMut, BytesMut};
 use engine::TlsFacts;
 use model::UpstreamTls;
+use model::limit::CATALOG_COLUMNS_MAX;
 
 use super::*;
 use crate::login::tests::{connected, credential, error, request, settled};
