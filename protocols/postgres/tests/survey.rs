@@ -496,6 +496,25 @@ fn a_probe_notices_every_change_of_the_catalog_and_nothing_else() {
     }
 }
 
+/// A transaction in progress keeps what came after it recent, so recent rows must be told apart.
+#[test]
+fn changes_are_noticed_beside_a_long_transaction() {
+    let server = shop();
+    let long = server.session("app");
+    long.tell("BEGIN; SELECT pg_current_xact_id()");
+    let (mut stay, _) = surveyed(&server, "plain");
+    for name in ["first", "second", "third"] {
+        let change = format!("ALTER TABLE shop.customers RENAME ssn TO {name};");
+        let back = format!("ALTER TABLE shop.customers RENAME {name} TO ssn;");
+        server.psql("app", &change);
+        let snapshot = stay.probe().snapshot();
+        assert!(relation(&snapshot, "shop", "customers").column(name).is_some());
+        assert!(stay.probe().is_quiet());
+        server.psql("app", &back);
+        stay.probe().snapshot();
+    }
+}
+
 #[test]
 fn a_dropped_object_is_gone_from_the_next_snapshot() {
     let server = shop();
