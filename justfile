@@ -1,0 +1,35 @@
+# Names for daily commands; each recipe calls cargo, xtask or a script.
+
+# Fast checks while working.
+check:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets --quiet -- -D warnings
+    cargo xtask layers
+    cargo xtask tidy
+    cargo nextest run --workspace --exclude e2e --status-level fail
+
+# Everything CI runs, or the tests whose names contain NAME.
+test NAME="":
+    @if [ -z "{{NAME}}" ]; then ./test; else cargo nextest run --workspace {{NAME}}; fi
+
+# Measures, and writes PERFORMANCE.md.
+bench *ARGS:
+    cargo build --release --locked -p narrows -p bench
+    target/release/bench run {{ARGS}}
+
+# Real clients against a real server.
+e2e *ARGS:
+    cargo build --release --locked -p narrows
+    cargo nextest run -p e2e {{ARGS}}
+
+# Runs every fuzz target for so many seconds.
+fuzz SECONDS="60":
+    ./scripts/fuzz.sh {{SECONDS}}
+
+# Replays one seed of the engine's simulation.
+sim SEED:
+    NARROWS_SEED={{SEED}} cargo nextest run -p testkit simulation --no-capture
+
+# Starts a new protocol's folder.
+new-protocol NAME:
+    cargo xtask new-protocol {{NAME}}
