@@ -106,7 +106,10 @@ impl Holds {
             })
         };
         match answer {
-            store::Answer::Approved(granted) => Some(approved(granted)),
+            // The bound on rows is for repeats: this yes was given to the reply that waits (R11).
+            store::Answer::Approved(granted) => {
+                Some(approved(Granted { rows_max: None, ..granted }))
+            }
             store::Answer::Denied { by, reason } => Some(Answer::Denied {
                 approval,
                 approver: by,
