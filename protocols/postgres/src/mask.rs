@@ -198,18 +198,6 @@ fn precision_and_scale(type_mod: i32) -> Option<(u32, i32)> {
     Some((packed >> 16 & 0xffff, (scale ^ 1024) - 1024))
 }
 
-/// Whether masks of this kind leave the type anything but NULL; `check` warns where they do not.
-#[must_use]
-pub fn keeps_something(kind: MaskKind, type_oid: u32) -> bool {
-    match TypeClass::of(type_oid) {
-        TypeClass::Text(_) => kind != MaskKind::Null,
-        TypeClass::Bytea | TypeClass::Uuid | TypeClass::Int8 | TypeClass::Numeric => {
-            matches!(kind, MaskKind::Hash | MaskKind::Tokenize)
-        }
-        TypeClass::Json | TypeClass::Jsonb | TypeClass::Other | TypeClass::TextArray => false,
-    }
-}
-
 /// How values of a type are searched for sensitive ones.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Search {

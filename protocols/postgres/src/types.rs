@@ -15,114 +15,124 @@ use std::fmt::Write as _;
 
 use self::number::{float4_text, float8_text, integer_text, numeric_text};
 
-/// Object identifiers of built-in types, `pg_type.oid`.
+/// Object identifiers of the built-in types that are treated in some way, `pg_type.oid`.
 pub mod oid {
-    macro_rules! oids {
-        ($($name:ident = $oid:literal $text:literal,)*) => {
-            $(#[doc = concat!("`", $text, "`.")] pub const $name: u32 = $oid;)*
-            /// Name by object identifier, in the order of the identifiers.
-            pub(super) const NAMES: &[(u32, &str)] = &[$(($oid, $text),)*];
-        };
-    }
-    oids! {
-        BOOL = 16 "bool",
-        BYTEA = 17 "bytea",
-        CHAR = 18 "\"char\"",
-        NAME = 19 "name",
-        INT8 = 20 "int8",
-        INT2 = 21 "int2",
-        INT2VECTOR = 22 "int2vector",
-        INT4 = 23 "int4",
-        REGPROC = 24 "regproc",
-        TEXT = 25 "text",
-        OID = 26 "oid",
-        TID = 27 "tid",
-        XID = 28 "xid",
-        CID = 29 "cid",
-        OIDVECTOR = 30 "oidvector",
-        JSON = 114 "json",
-        XML = 142 "xml",
-        XML_ARRAY = 143 "xml[]",
-        PG_NODE_TREE = 194 "pg_node_tree",
-        JSON_ARRAY = 199 "json[]",
-        POINT = 600 "point",
-        LSEG = 601 "lseg",
-        PATH = 602 "path",
-        BOX = 603 "box",
-        POLYGON = 604 "polygon",
-        LINE = 628 "line",
-        CIDR = 650 "cidr",
-        CIDR_ARRAY = 651 "cidr[]",
-        FLOAT4 = 700 "float4",
-        FLOAT8 = 701 "float8",
-        UNKNOWN = 705 "unknown",
-        CIRCLE = 718 "circle",
-        MACADDR8 = 774 "macaddr8",
-        MONEY = 790 "money",
-        MACADDR = 829 "macaddr",
-        INET = 869 "inet",
-        BOOL_ARRAY = 1000 "bool[]",
-        BYTEA_ARRAY = 1001 "bytea[]",
-        CHAR_ARRAY = 1002 "\"char\"[]",
-        NAME_ARRAY = 1003 "name[]",
-        INT2_ARRAY = 1005 "int2[]",
-        INT4_ARRAY = 1007 "int4[]",
-        TEXT_ARRAY = 1009 "text[]",
-        BPCHAR_ARRAY = 1014 "bpchar[]",
-        VARCHAR_ARRAY = 1015 "varchar[]",
-        INT8_ARRAY = 1016 "int8[]",
-        FLOAT4_ARRAY = 1021 "float4[]",
-        FLOAT8_ARRAY = 1022 "float8[]",
-        OID_ARRAY = 1028 "oid[]",
-        ACLITEM = 1033 "aclitem",
-        INET_ARRAY = 1041 "inet[]",
-        BPCHAR = 1042 "bpchar",
-        VARCHAR = 1043 "varchar",
-        DATE = 1082 "date",
-        TIME = 1083 "time",
-        TIMESTAMP = 1114 "timestamp",
-        TIMESTAMP_ARRAY = 1115 "timestamp[]",
-        DATE_ARRAY = 1182 "date[]",
-        TIME_ARRAY = 1183 "time[]",
-        TIMESTAMPTZ = 1184 "timestamptz",
-        TIMESTAMPTZ_ARRAY = 1185 "timestamptz[]",
-        INTERVAL = 1186 "interval",
-        INTERVAL_ARRAY = 1187 "interval[]",
-        NUMERIC_ARRAY = 1231 "numeric[]",
-        CSTRING_ARRAY = 1263 "cstring[]",
-        TIMETZ = 1266 "timetz",
-        TIMETZ_ARRAY = 1270 "timetz[]",
-        BIT = 1560 "bit",
-        VARBIT = 1562 "varbit",
-        NUMERIC = 1700 "numeric",
-        REFCURSOR = 1790 "refcursor",
-        REGPROCEDURE = 2202 "regprocedure",
-        REGOPER = 2203 "regoper",
-        REGOPERATOR = 2204 "regoperator",
-        REGCLASS = 2205 "regclass",
-        REGTYPE = 2206 "regtype",
-        RECORD = 2249 "record",
-        CSTRING = 2275 "cstring",
-        VOID = 2278 "void",
-        RECORD_ARRAY = 2287 "record[]",
-        UUID = 2950 "uuid",
-        UUID_ARRAY = 2951 "uuid[]",
-        PG_LSN = 3220 "pg_lsn",
-        TSVECTOR = 3614 "tsvector",
-        TSQUERY = 3615 "tsquery",
-        JSONB = 3802 "jsonb",
-        JSONB_ARRAY = 3807 "jsonb[]",
-        INT4RANGE = 3904 "int4range",
-        NUMRANGE = 3906 "numrange",
-        TSRANGE = 3908 "tsrange",
-        TSTZRANGE = 3910 "tstzrange",
-        DATERANGE = 3912 "daterange",
-        INT8RANGE = 3926 "int8range",
-        JSONPATH = 4072 "jsonpath",
-        REGNAMESPACE = 4089 "regnamespace",
-        REGROLE = 4096 "regrole",
-        XID8 = 5069 "xid8",
-    }
+    /// `bool`.
+    pub const BOOL: u32 = 16;
+    /// `bytea`.
+    pub const BYTEA: u32 = 17;
+    /// `"char\`.
+    pub const CHAR: u32 = 18;
+    /// `name`.
+    pub const NAME: u32 = 19;
+    /// `int8`.
+    pub const INT8: u32 = 20;
+    /// `int2`.
+    pub const INT2: u32 = 21;
+    /// `int4`.
+    pub const INT4: u32 = 23;
+    /// `regproc`.
+    pub const REGPROC: u32 = 24;
+    /// `text`.
+    pub const TEXT: u32 = 25;
+    /// `oid`.
+    pub const OID: u32 = 26;
+    /// `xid`.
+    pub const XID: u32 = 28;
+    /// `cid`.
+    pub const CID: u32 = 29;
+    /// `json`.
+    pub const JSON: u32 = 114;
+    /// `xml`.
+    pub const XML: u32 = 142;
+    /// `xml[]`.
+    pub const XML_ARRAY: u32 = 143;
+    /// `json[]`.
+    pub const JSON_ARRAY: u32 = 199;
+    /// `float4`.
+    pub const FLOAT4: u32 = 700;
+    /// `float8`.
+    pub const FLOAT8: u32 = 701;
+    /// `unknown`.
+    pub const UNKNOWN: u32 = 705;
+    /// `bool[]`.
+    pub const BOOL_ARRAY: u32 = 1000;
+    /// `bytea[]`.
+    pub const BYTEA_ARRAY: u32 = 1001;
+    /// `name[]`.
+    pub const NAME_ARRAY: u32 = 1003;
+    /// `int2[]`.
+    pub const INT2_ARRAY: u32 = 1005;
+    /// `int4[]`.
+    pub const INT4_ARRAY: u32 = 1007;
+    /// `text[]`.
+    pub const TEXT_ARRAY: u32 = 1009;
+    /// `bpchar[]`.
+    pub const BPCHAR_ARRAY: u32 = 1014;
+    /// `varchar[]`.
+    pub const VARCHAR_ARRAY: u32 = 1015;
+    /// `int8[]`.
+    pub const INT8_ARRAY: u32 = 1016;
+    /// `float4[]`.
+    pub const FLOAT4_ARRAY: u32 = 1021;
+    /// `float8[]`.
+    pub const FLOAT8_ARRAY: u32 = 1022;
+    /// `oid[]`.
+    pub const OID_ARRAY: u32 = 1028;
+    /// `bpchar`.
+    pub const BPCHAR: u32 = 1042;
+    /// `varchar`.
+    pub const VARCHAR: u32 = 1043;
+    /// `date`.
+    pub const DATE: u32 = 1082;
+    /// `time`.
+    pub const TIME: u32 = 1083;
+    /// `timestamp`.
+    pub const TIMESTAMP: u32 = 1114;
+    /// `timestamp[]`.
+    pub const TIMESTAMP_ARRAY: u32 = 1115;
+    /// `date[]`.
+    pub const DATE_ARRAY: u32 = 1182;
+    /// `time[]`.
+    pub const TIME_ARRAY: u32 = 1183;
+    /// `timestamptz`.
+    pub const TIMESTAMPTZ: u32 = 1184;
+    /// `timestamptz[]`.
+    pub const TIMESTAMPTZ_ARRAY: u32 = 1185;
+    /// `numeric[]`.
+    pub const NUMERIC_ARRAY: u32 = 1231;
+    /// `cstring[]`.
+    pub const CSTRING_ARRAY: u32 = 1263;
+    /// `numeric`.
+    pub const NUMERIC: u32 = 1700;
+    /// `refcursor`.
+    pub const REFCURSOR: u32 = 1790;
+    /// `regclass`.
+    pub const REGCLASS: u32 = 2205;
+    /// `regtype`.
+    pub const REGTYPE: u32 = 2206;
+    /// `record`.
+    pub const RECORD: u32 = 2249;
+    /// `cstring`.
+    pub const CSTRING: u32 = 2275;
+    /// `void`.
+    pub const VOID: u32 = 2278;
+    /// `record[]`.
+    pub const RECORD_ARRAY: u32 = 2287;
+    /// `uuid`.
+    pub const UUID: u32 = 2950;
+    /// `uuid[]`.
+    pub const UUID_ARRAY: u32 = 2951;
+    /// `tsvector`.
+    pub const TSVECTOR: u32 = 3614;
+    /// `jsonb`.
+    pub const JSONB: u32 = 3802;
+    /// `jsonb[]`.
+    pub const JSONB_ARRAY: u32 = 3807;
+    /// `jsonpath`.
+    pub const JSONPATH: u32 = 4072;
+    /// `xid8`.
+    pub const XID8: u32 = 5069;
     /// No type: what a column is whose type nobody told.
     pub const UNSPECIFIED: u32 = 0;
     /// The first identifier that is not built in (`FirstNormalObjectId`).
@@ -132,8 +142,8 @@ pub mod oid {
 /// The name of a built-in type: `int4`, `text[]`.
 #[must_use]
 pub fn name(type_oid: u32) -> Option<&'static str> {
-    let at = oid::NAMES.binary_search_by_key(&type_oid, |(oid, _)| *oid).ok()?;
-    oid::NAMES.get(at).map(|(_, name)| *name)
+    let at = NAMES.binary_search_by_key(&type_oid, |(oid, _)| *oid).ok()?;
+    NAMES.get(at).map(|(_, name)| *name)
 }
 
 /// How a value is written on the wire.
@@ -397,6 +407,107 @@ fn uuid_bytes(text: &str) -> Option<[u8; 16]> {
         text.bytes().filter(|byte| !matches!(byte, b'-' | b'{' | b'}' | b' ')).collect();
     hex_bytes(&digits)?.try_into().ok()
 }
+
+/// Names by identifier, in the order of the identifiers.
+const NAMES: &[(u32, &str)] = &[
+    (16, "bool"),
+    (17, "bytea"),
+    (18, "\"char\""),
+    (19, "name"),
+    (20, "int8"),
+    (21, "int2"),
+    (22, "int2vector"),
+    (23, "int4"),
+    (24, "regproc"),
+    (25, "text"),
+    (26, "oid"),
+    (27, "tid"),
+    (28, "xid"),
+    (29, "cid"),
+    (30, "oidvector"),
+    (114, "json"),
+    (142, "xml"),
+    (143, "xml[]"),
+    (194, "pg_node_tree"),
+    (199, "json[]"),
+    (600, "point"),
+    (601, "lseg"),
+    (602, "path"),
+    (603, "box"),
+    (604, "polygon"),
+    (628, "line"),
+    (650, "cidr"),
+    (651, "cidr[]"),
+    (700, "float4"),
+    (701, "float8"),
+    (705, "unknown"),
+    (718, "circle"),
+    (774, "macaddr8"),
+    (790, "money"),
+    (829, "macaddr"),
+    (869, "inet"),
+    (1000, "bool[]"),
+    (1001, "bytea[]"),
+    (1002, "\"char\"[]"),
+    (1003, "name[]"),
+    (1005, "int2[]"),
+    (1007, "int4[]"),
+    (1009, "text[]"),
+    (1014, "bpchar[]"),
+    (1015, "varchar[]"),
+    (1016, "int8[]"),
+    (1021, "float4[]"),
+    (1022, "float8[]"),
+    (1028, "oid[]"),
+    (1033, "aclitem"),
+    (1041, "inet[]"),
+    (1042, "bpchar"),
+    (1043, "varchar"),
+    (1082, "date"),
+    (1083, "time"),
+    (1114, "timestamp"),
+    (1115, "timestamp[]"),
+    (1182, "date[]"),
+    (1183, "time[]"),
+    (1184, "timestamptz"),
+    (1185, "timestamptz[]"),
+    (1186, "interval"),
+    (1187, "interval[]"),
+    (1231, "numeric[]"),
+    (1263, "cstring[]"),
+    (1266, "timetz"),
+    (1270, "timetz[]"),
+    (1560, "bit"),
+    (1562, "varbit"),
+    (1700, "numeric"),
+    (1790, "refcursor"),
+    (2202, "regprocedure"),
+    (2203, "regoper"),
+    (2204, "regoperator"),
+    (2205, "regclass"),
+    (2206, "regtype"),
+    (2249, "record"),
+    (2275, "cstring"),
+    (2278, "void"),
+    (2287, "record[]"),
+    (2950, "uuid"),
+    (2951, "uuid[]"),
+    (3220, "pg_lsn"),
+    (3614, "tsvector"),
+    (3615, "tsquery"),
+    (3802, "jsonb"),
+    (3807, "jsonb[]"),
+    (3904, "int4range"),
+    (3906, "numrange"),
+    (3908, "tsrange"),
+    (3910, "tstzrange"),
+    (3912, "daterange"),
+    (3926, "int8range"),
+    (4072, "jsonpath"),
+    (4089, "regnamespace"),
+    (4096, "regrole"),
+    (5069, "xid8"),
+];
 
 #[cfg(test)]
 mod tests;
