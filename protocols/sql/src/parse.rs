@@ -15,7 +15,8 @@ pub struct Options<'a> {
     pub standard_conforming_strings: bool,
     /// The session's `search_path`.
     pub search_path: &'a SearchPath,
-    /// The role the session acts as; what `"$user"` stands for.
+    /// The role the session acts as. No fact depends on it today: `"$user"` is replaced in
+    /// `search_path` by whoever makes that.
     pub role: &'a str,
 }
 

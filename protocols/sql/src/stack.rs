@@ -16,15 +16,15 @@ use crate::depth;
 use crate::parse::Unparsable;
 
 /// Tokens that may be open on a stack of 2 MiB, the least that callers have. Measured on nested
-/// subqueries, the worst found (three tokens for each): a build without optimisation takes some
-/// 50 KiB for each of them.
+/// subqueries, the worst found (three tokens for each): 240 tokens overflow 512 KiB and fit in 1 MiB;
+/// a build without optimisation takes some 50 KiB for each subquery.
 const TOKENS_IN_PLACE: usize = if cfg!(debug_assertions) { 48 } else { 256 };
 
 /// Stack of a thread for anything longer, bytes. Only what is touched takes memory.
 const STACK_BYTES: usize = 128 * 1024 * 1024;
 
-/// Bytes that nested comments may make the scanner read, some tens of milliseconds' worth.
-const COMMENT_READS_MAX: usize = 64 * 1024 * 1024;
+/// Bytes that one text may make the parser read over again, some tens of milliseconds' worth.
+const REPEATED_READS_MAX: usize = 64 * 1024 * 1024;
 
 /// libpg_query points file descriptor 2 at a pipe for the time of a parse. Two parses at once would
 /// leave it there for good, so there is never more than one in the process.
@@ -38,8 +38,9 @@ pub(crate) fn with_tree<R: Send>(
     used: usize,
     then: impl FnOnce(&ParseResult, usize) -> R + Send,
 ) -> Result<R, Unparsable> {
-    if depth::comment_reads(text) > COMMENT_READS_MAX {
-        return Err(Unparsable::too_complex("comments are nested too deeply"));
+    if depth::repeated_reads(text) > REPEATED_READS_MAX {
+        let message = "the statement would take the parser too long (nested comments, GLOBAL)";
+        return Err(Unparsable::too_complex(message));
     }
     let tokens = depth::tokens(text);
     if used + tokens <= TOKENS_IN_PLACE {
