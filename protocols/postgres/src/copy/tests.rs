@@ -200,6 +200,60 @@ fn forced_quotes_stay() {
 }
 
 #[test]
+fn p3_data_is_masked_alike_wherever_it_is_cut() {
+    let value = |text: &str| Some(text.as_bytes().to_vec());
+    let rows: Vec<Values> = vec![
+        vec![value("a\\"), value("b\\")],
+        vec![value("\"\"\n"), value("\n\"")],
+        vec![None, value("\\\n\\")],
+        vec![value(""), None],
+    ];
+    let own_escape = CopyFormat::Csv {
+        delimiter: b',',
+        quote: b'"',
+        escape: b'\\',
+        null: Vec::new(),
+        header: false,
+        force_quote: ForceQuote::None,
+    };
+    for format in [text_format(), csv_format(), own_escape, CopyFormat::Binary] {
+        let sent = write(&format, &rows, false);
+        same_in_any_cut(&format, &sent.concat());
+    }
+}
+
+/// Masks the data whole, in two pieces at every place, and byte by byte.
+fn same_in_any_cut(format: &CopyFormat, data: &[u8]) {
+    let masked = |pieces: &[Vec<u8>]| {
+        let mut mask = CopyMask::new(format.clone(), &[PLAIN, REDACT], &[], key());
+        let (bodies, rows) = run(&mut mask, pieces).unwrap();
+        (bodies.concat(), rows)
+    };
+    let whole = masked(&[data.to_vec()]);
+    for place in 0..=data.len() {
+        assert_eq!(masked(&cut(data, &[place])), whole, "{format:?} cut at {place}");
+    }
+    let places: Vec<_> = (0..data.len()).collect();
+    assert_eq!(masked(&cut(data, &places)), whole, "{format:?} in bytes");
+}
+
+#[test]
+fn an_escape_before_anything_but_a_quote_or_itself_is_a_character() {
+    let csv = CopyFormat::Csv {
+        delimiter: b',',
+        quote: b'\'',
+        escape: b'\\',
+        null: Vec::new(),
+        header: false,
+        force_quote: ForceQuote::None,
+    };
+    let data = "'a\\x',s\n'b\\\\',s\n\\,s\n";
+    let wanted = "'a\\x',[REDACTED]\n'b\\\\',[REDACTED]\n\\,[REDACTED]\n";
+    same_in_any_cut(&csv, data.as_bytes());
+    assert_eq!(masked(csv, &[PLAIN, REDACT], data), wanted);
+}
+
+#[test]
 fn the_header_and_the_end_mark_pass_and_are_no_rows() {
     let text = CopyFormat::Text { delimiter: b'|', null: b"\\N".to_vec(), header: true };
     let mut mask = CopyMask::new(text, &[REDACT], &[], key());
