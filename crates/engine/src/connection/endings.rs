@@ -1,0 +1,115 @@
+//! How a session ends, and what becomes of what was open.
+
+use super::*;
+
+impl<U: Unit> Connection<U> {
+    pub(super) fn closed(&mut self, side: Side) {
+        self.tell(Input::Closed(side));
+        let reason = match side {
+            Side::Client => "client_closed",
+            Side::Upstream => "upstream_closed",
+        };
+        self.finish(reason, None);
+    }
+
+    pub(super) fn stop(&mut self, refusal: Refusal) {
+        let reason = refusal.reason();
+        // What was withheld stays withheld; what waits is refused by the end of the session.
+        self.client_queue.retain(|entry| matches!(entry.gate, EntryGate::Ticket(_)));
+        self.tell(Input::Stopped(refusal));
+        self.finish(reason, None);
+    }
+
+    pub(super) fn fault(&mut self, fault: &Fault) {
+        let reason = match fault.side {
+            Side::Client => "client_fault",
+            Side::Upstream => "upstream_fault",
+        };
+        self.finish(reason, Some(fault.what.to_owned()));
+    }
+
+    /// Ends the session once: every open operation gets its outcome, then the connection closes.
+    pub(super) fn finish(&mut self, reason: &str, detail: Option<String>) {
+        if self.ended {
+            return;
+        }
+        self.ended = true;
+        for pending in self.lanes.values().flatten() {
+            if matches!(pending.stage, Waiting::Person { .. }) {
+                self.acts.push(Act::Unhold(pending.id));
+            }
+        }
+        self.lanes.clear();
+        for mut open in std::mem::take(&mut self.open) {
+            self.settings.hold_total.fetch_sub(open.withheld_bytes, Ordering::Relaxed);
+            if open.is_unsettled() {
+                self.acts.push(Act::Unhold(open.id));
+                open.state = ReplyState::Stopped;
+            } else {
+                self.account(&open);
+            }
+            let (body, payload) = open.end("cut", self.now);
+            self.event_with(body, payload);
+        }
+        self.client_queue.retain(|entry| matches!(entry.gate, EntryGate::Ticket(_)));
+        if let Some(who) = &self.who {
+            let (operations, rows, bytes) = (who.facts.operations, who.facts.rows, who.facts.bytes);
+            self.event(EventBody::SessionEnded {
+                reason: reason.to_owned(),
+                detail,
+                operations,
+                rows,
+                bytes,
+            });
+        }
+        self.queue(EntryGate::Ticket(self.ticket()), Item::Close);
+    }
+
+    pub(super) fn record_failed(&mut self, ticket: Ticket) {
+        self.acked = self.acked.max(ticket);
+        let words = ClientText::fixed("refused: the gateway cannot record it now");
+        for pending in self.lanes.values_mut().flatten() {
+            let waits = match &pending.stage {
+                Waiting::RecordToRelease(waits, ..)
+                | Waiting::RecordToRefuse(waits, _)
+                | Waiting::RecordToHold(waits, _) => *waits >= ticket,
+                Waiting::Turn | Waiting::Person { .. } => false,
+            };
+            if waits {
+                let refusal = Refusal::unjudgeable("not_recorded", words.clone());
+                pending.stage = Waiting::RecordToRefuse(ticket, refusal);
+            }
+        }
+        let before = self.client_queue.len();
+        self.client_queue.retain(|entry| {
+            entry.gate != EntryGate::Ticket(ticket) || matches!(entry.item, Item::Close)
+        });
+        let lost = self.client_queue.len() != before;
+        self.upstream_queue.retain(|(waits, _)| *waits != ticket);
+        if lost && !self.ended {
+            self.stop(Refusal::unjudgeable("not_recorded", words));
+        }
+    }
+
+    pub(super) fn writable(&mut self, side: Side, writable: bool) {
+        let other = match side {
+            Side::Client => Side::Upstream,
+            Side::Upstream => Side::Client,
+        };
+        if other == Side::Upstream && self.paused.upstream {
+            return;
+        }
+        self.acts.push(if writable { Act::Resume(other) } else { Act::Pause(other) });
+    }
+
+    pub(super) fn pause_upstream(&mut self, pause: bool) {
+        if self.paused.upstream != pause {
+            self.paused.upstream = pause;
+            self.acts.push(if pause {
+                Act::Pause(Side::Upstream)
+            } else {
+                Act::Resume(Side::Upstream)
+            });
+        }
+    }
+}

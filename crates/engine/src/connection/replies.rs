@@ -1,0 +1,225 @@
+//! From the upstream to the client: counted, reviewed, withheld or let go.
+
+use super::*;
+
+impl<U: Unit> Connection<U> {
+    pub(super) fn reply(&mut self, id: OperationId, mut batch: Batch<U>) {
+        let ticket = self.ticket();
+        let Some(open) = self.open.iter_mut().find(|open| open.id == id) else {
+            self.fault(&Fault::upstream("reply to an operation that is over"));
+            return;
+        };
+        open.count(&mut batch, self.settings.payload);
+        let rows = open.rows_before.saturating_add(open.rows);
+        if matches!(open.state, ReplyState::Flowing)
+            && open.rows_max.is_some_and(|most| rows > most)
+        {
+            // The yes no longer covers this reply (R11): what comes from here waits again.
+            open.state = ReplyState::Withheld;
+        }
+        match &open.state {
+            ReplyState::Stopped => {}
+            ReplyState::Flowing => {
+                self.client_queue.push_back(Entry {
+                    gate: EntryGate::Ticket(ticket),
+                    item: Item::Unit(batch.unit),
+                });
+            }
+            ReplyState::Withheld | ReplyState::Held(_) => {
+                let bytes = batch.unit.size();
+                open.withheld_bytes = open.withheld_bytes.saturating_add(bytes);
+                self.settings.hold_total.fetch_add(bytes, Ordering::Relaxed);
+                let entry = Entry { gate: EntryGate::Operation(id), item: Item::Unit(batch.unit) };
+                self.client_queue.push_back(entry);
+                if matches!(open.state, ReplyState::Withheld) {
+                    self.review(id, Progress::Streaming);
+                }
+            }
+        }
+    }
+
+    /// The conversation says the reply is complete.
+    pub(super) fn done(&mut self, id: OperationId) {
+        let Some(open) = self.open.iter_mut().find(|open| open.id == id) else { return };
+        match &mut open.state {
+            ReplyState::Flowing => {
+                // A rule could have stopped it, and did not: the conversation waits to hear so.
+                let reviewed = open.permit.has_reply_rules();
+                self.end(id, reviewed);
+            }
+            ReplyState::Withheld => {
+                self.review(id, Progress::Complete);
+            }
+            ReplyState::Held(held) => held.complete = true,
+            ReplyState::Stopped => self.end(id, false),
+        }
+    }
+
+    /// Judges what is known of a withheld reply.
+    pub(super) fn review(&mut self, id: OperationId, progress: Progress) {
+        let Some(who) = &self.who else { return };
+        let Some(open) = self.open.iter().find(|open| open.id == id) else { return };
+        let over = open.withheld_bytes > self.settings.hold_buffer_bytes
+            || self.settings.hold_total.load(Ordering::Relaxed)
+                > self.settings.hold_total_bytes_max;
+        let progress = match progress {
+            Progress::Streaming if over => Progress::Full,
+            other => other,
+        };
+        let rows = open.rows_before.saturating_add(open.rows);
+        let (bytes, columns, detections) = (open.bytes, &*open.columns, &*open.detections);
+        let reply = match progress {
+            Progress::Complete => ReplyFacts::Complete { rows, bytes, columns, detections },
+            _ => ReplyFacts::Streaming { rows, bytes, columns },
+        };
+        let facts = OperationFacts {
+            session: &who.facts,
+            block: self.settings.block,
+            facts: &open.operation.facts,
+            reply,
+            ledger: &*self.settings.ledger,
+            now: self.now,
+        };
+        if open.rows_max.is_some_and(|most| rows > most) {
+            open.permit.ask_again();
+        }
+        let reviewed = who.scope.review(&open.permit, &facts, progress);
+        for (rule, message) in reviewed.alerts {
+            self.alert(id, rule, message);
+        }
+        let complete = matches!(progress, Progress::Complete);
+        match reviewed.outcome {
+            Outcome::Pass if complete => self.pass(id),
+            Outcome::Pass | Outcome::Undecided => {}
+            Outcome::Hold(held) => self.hold_reply(id, held, reviewed.matches, complete),
+            Outcome::Refuse(refusal) => {
+                self.withhold(id, refusal, &reviewed.matches, None);
+                if complete {
+                    self.end(id, false);
+                }
+            }
+        }
+    }
+
+    pub(super) fn hold_reply(
+        &mut self,
+        id: OperationId,
+        hold: HeldByRule,
+        matches: Vec<RuleMatch>,
+        complete: bool,
+    ) {
+        let deadline = self.now.plus(hold.needs().wait);
+        let Some(who) = &self.who else { return };
+        let Some(open) = self.open.iter_mut().find(|open| open.id == id) else { return };
+        let rows = open.rows_before.saturating_add(open.rows);
+        let digest = operation_digest(&who.resource, &who.principal, &open.operation);
+        let mut request = HoldRequest::new(id, &open.operation, digest, hold.needs().clone());
+        request.rows_seen = Some(rows);
+        request.detections.clone_from(&open.detections);
+        open.state = ReplyState::Held(HeldReply {
+            hold,
+            matches: matches.clone(),
+            deadline,
+            approval: None,
+            address: String::new(),
+            complete,
+        });
+        self.ruling(id, Verdict::Hold, matches, rows, None, None);
+        self.acts.push(Act::Wake(deadline));
+        self.acts.push(Act::Hold(Box::new(request)));
+        if !complete {
+            self.pause_upstream(true);
+        }
+    }
+
+    /// Lets a withheld reply go.
+    pub(super) fn pass(&mut self, id: OperationId) {
+        self.release_reply(id);
+        self.end(id, true);
+    }
+
+    pub(super) fn release_reply(&mut self, id: OperationId) {
+        let ticket = self.ticket();
+        if let Some(open) = self.open.iter_mut().find(|open| open.id == id) {
+            self.settings.hold_total.fetch_sub(open.withheld_bytes, Ordering::Relaxed);
+            open.withheld_bytes = 0;
+            open.state = ReplyState::Flowing;
+        }
+        for entry in &mut self.client_queue {
+            if entry.gate == EntryGate::Operation(id) {
+                entry.gate = EntryGate::Ticket(ticket);
+            }
+        }
+    }
+
+    /// Drops what was kept of a reply and tells the conversation to refuse and drain.
+    pub(super) fn withhold(
+        &mut self,
+        id: OperationId,
+        refusal: Refusal,
+        matches: &[RuleMatch],
+        by: Option<(Arc<str>, Arc<str>)>,
+    ) {
+        let Some(open) = self.open.iter_mut().find(|open| open.id == id) else { return };
+        if matches!(open.state, ReplyState::Stopped) {
+            return;
+        }
+        let rows = open.rows_before.saturating_add(open.rows);
+        self.settings.hold_total.fetch_sub(open.withheld_bytes, Ordering::Relaxed);
+        open.withheld_bytes = 0;
+        open.state = ReplyState::Stopped;
+        let ticket = self.ticket();
+        let own = |entry: &Entry<U>| match entry.gate {
+            EntryGate::Operation(gate) => gate == id,
+            EntryGate::Ticket(_) => false,
+        };
+        let at = self.client_queue.iter().position(own).unwrap_or(self.client_queue.len());
+        self.client_queue.retain(|entry| !own(entry));
+        self.ruling(id, Verdict::Block, matches.to_vec(), rows, Some(&refusal), by);
+        debug_assert!(ticket == self.ticket(), "one ticket per step");
+        self.pause_upstream(false);
+        self.insert_at = Some(at);
+        self.tell(Input::Withheld(id, refusal));
+        self.insert_at = None;
+    }
+
+    /// Records the end of an operation and forgets it.
+    pub(super) fn end(&mut self, id: OperationId, reviewed: bool) {
+        let Some(at) = self.open.iter().position(|open| open.id == id) else { return };
+        let mut open = self.open.swap_remove(at);
+        let stopped = matches!(open.state, ReplyState::Stopped);
+        let outcome = if stopped {
+            "withheld"
+        } else if open.error_code.is_some() {
+            "error"
+        } else {
+            "done"
+        };
+        if !stopped {
+            self.account(&open);
+        }
+        let (body, payload) = open.end(outcome, self.now);
+        self.event_with(body, payload);
+        if reviewed {
+            self.tell(Input::Passed(id));
+        }
+    }
+
+    pub(super) fn account(&mut self, open: &Open) {
+        let under = open.operation.under.unwrap_or(open.id);
+        if let Some(gate) = self.gates.get_mut(&under) {
+            gate.rows = gate.rows.saturating_add(open.rows);
+            for rule in &open.satisfied {
+                if !gate.satisfied.contains(rule) {
+                    gate.satisfied.push(Arc::clone(rule));
+                }
+            }
+        }
+        if let Some(who) = &mut self.who {
+            who.facts.rows = who.facts.rows.saturating_add(open.rows);
+            who.facts.bytes = who.facts.bytes.saturating_add(open.bytes);
+            let usage = policy::Usage { operations: 1, rows: open.rows, bytes: open.bytes };
+            self.settings.ledger.add(&who.facts.subject, &who.facts.resource, usage, self.now);
+        }
+    }
+}
