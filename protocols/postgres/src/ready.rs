@@ -22,6 +22,11 @@ use crate::replies::{Expected, Inflow};
 use crate::startup::Start;
 use crate::survey::Snapshot;
 
+/// A Query is its text and this: type, length, and the zero byte at the end.
+const QUERY_OVERHEAD_BYTES: usize = 6;
+/// A Parse has a name and up to 65,535 parameter types besides.
+const PARSE_OVERHEAD_BYTES_MAX: usize = 512 * 1024;
+
 /// An open session.
 pub(crate) struct Ready {
     pub cache: Arc<Cache>,
@@ -325,7 +330,13 @@ impl Ready {
                     Ok(None) => return Ok(()),
                     Err(fault) => return Err(self.violation(fault, out)),
                 };
-            if matches!(tag, b'Q' | b'P') && length > statement_bytes_max {
+            // The text itself is measured when it is whole; a message that cannot fit is not waited for.
+            let room = match tag {
+                b'Q' => statement_bytes_max.saturating_add(QUERY_OVERHEAD_BYTES),
+                b'P' => statement_bytes_max.saturating_add(PARSE_OVERHEAD_BYTES_MAX),
+                _ => usize::MAX,
+            };
+            if length > room {
                 self.discard_bytes = length;
                 self.frames.push_back(Incoming::TooLarge(tag));
                 continue;

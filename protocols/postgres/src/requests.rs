@@ -79,6 +79,11 @@ impl Ready {
         let Some(Incoming::Frame(frame)) = self.frames.front() else { return Ok(false) };
         let frame = frame.clone();
         let text = self.whole_text(frame.body(), out)?;
+        if text.len() > self.setup.limits.statement_bytes_max {
+            self.pop_frame();
+            self.too_large(true, out);
+            return Ok(true);
+        }
         if !self.quiet_for(text, out) {
             return Ok(false);
         }
@@ -119,6 +124,11 @@ impl Ready {
             Ok(fields) => fields,
             Err(fault) => return Err(self.violation(fault, out)),
         };
+        if text.len() > self.setup.limits.statement_bytes_max {
+            self.pop_frame();
+            self.too_large(false, out);
+            return Ok(true);
+        }
         if !self.quiet_for(text, out) {
             return Ok(false);
         }
