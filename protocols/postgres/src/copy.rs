@@ -2,8 +2,8 @@
 //!
 //! The payloads of `CopyData` are one stream of rows, in the text, the CSV or the binary format;
 //! where a message ends says nothing (although PostgreSQL ends one with each row, and what is
-//! written here keeps that). Rows are masked as they are complete; what the server sent is kept byte
-//! for byte where nothing is masked. PostgreSQL 17, "COPY", "File Formats", and `copyto.c`.
+//! written here keeps that). Rows are masked as they are complete; what the server sent is kept
+//! byte for byte where nothing is masked. PostgreSQL 17, "COPY", "File Formats", and `copyto.c`.
 
 mod binary;
 mod csv;
@@ -137,7 +137,7 @@ impl CopyMask {
     /// `out`; none when there are none. Adds the rows to `rows` and what was recognised to `found`.
     ///
     /// # Errors
-    /// The data is not in the format, has another number of columns, or a row is longer than 64 MiB.
+    /// The data is not in the format, has another number of columns, or a row over 64 MiB.
     /// Nothing is written then, and nothing more may be pushed.
     pub fn push(
         &mut self,

@@ -38,8 +38,8 @@ pub enum Hidden {
 
 /// How the values of one column are replaced whole (R19).
 ///
-/// * text types: as the kind says, clipped to the declared length; `partial` shows at most a quarter
-///   of the characters and at most four;
+/// * text types: as the kind says, clipped to the declared length; `partial` shows at most a
+///   quarter of the characters and at most four;
 /// * `bytea`, `uuid`: `hash` gives 16 keyed bytes, every other kind NULL;
 /// * `int8`, `numeric`: `hash` gives a keyed number that is not negative and fits the declared
 ///   precision, every other kind NULL;

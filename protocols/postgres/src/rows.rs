@@ -1,6 +1,6 @@
 //! Masking of `DataRow` messages.
 //!
-//! The columns of a reply are compiled once; each row is then copied in slices as large as possible,
+//! The columns of a reply are compiled once; each row is copied in slices as large as possible,
 //! with only the masked fields written anew. A row is either written whole or not at all.
 
 use bytes::{BufMut, BytesMut};
@@ -30,10 +30,10 @@ pub struct RowMask {
 ///
 /// `formats` are the result formats of Bind: one for all columns or one for each. When it is empty,
 /// the formats of `fields` count; that is right for simple queries and for a described portal, and
-/// wrong for a described statement, so pass `&[0]` for a Bind that lists none. `kinds` says how each
-/// column is masked; a column without an entry is masked to NULL, and so is a masked column whose
-/// format cannot be told. For domains and extensions' text types put the identifier of the built-in
-/// type into `fields`.
+/// wrong for a described statement, so pass `&[0]` for a Bind that lists none. `kinds` says how
+/// each column is masked; a column without an entry is masked to NULL, and so is a masked column
+/// whose format cannot be told. For domains and extensions' text types put the identifier of
+/// the built-in type into `fields`.
 #[must_use]
 pub fn compile(
     fields: &[FieldDescription],

@@ -2,8 +2,8 @@
 //! masked values (P3).
 //!
 //! A report keeps its code, its severity and names of objects. Its words stay only where they can
-//! hold nothing but syntax and identifiers that the client named; otherwise the name of the SQLSTATE
-//! takes their place. Details, hints of other classes, contexts and internal queries never stay.
+//! hold nothing but syntax and identifiers that the client named; otherwise the name of the
+//! SQLSTATE takes their place. Details, contexts and internal queries never stay.
 
 mod conditions;
 
@@ -155,8 +155,8 @@ fn put(out: &mut BytesMut, kind: u8, text: Option<&[u8]>) {
     }
 }
 
-/// The body of a `NotificationResponse` with its process and channel and no payload. One that cannot
-/// be read keeps nothing.
+/// The body of a `NotificationResponse` with its process and channel and no payload. One that
+/// cannot be read keeps nothing.
 #[must_use]
 pub fn scrub_notification(body: &[u8]) -> Bytes {
     let mut reader = Reader::new(body, Side::Upstream);

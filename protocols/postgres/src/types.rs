@@ -1,7 +1,7 @@
 //! Built-in types: their names, what a mask can make of them, and their values as text.
 //!
-//! A value arrives as text or in the binary form of its type; both lead to one canonical text, which
-//! is what is hashed and recorded. What cannot be decoded has no canonical text: nothing here
+//! A value arrives as text or in the binary form of its type; both lead to one canonical text,
+//! which is what is hashed and recorded. What cannot be decoded has no canonical text: nothing here
 //! guesses. PostgreSQL 17, `src/include/catalog/pg_type.dat` and the types' send functions.
 
 mod array;

@@ -1,4 +1,4 @@
-//! Rows of the CSV format: lines whose columns a delimiter separates, with quotes that may hold both.
+//! Rows of the CSV format: columns between delimiters; quotes may hold those and ends of lines.
 
 use std::borrow::Cow;
 
@@ -45,8 +45,8 @@ impl CsvRows {
         Self { delimiter, quote, escape, null, force_quote, seen, quoted, escaped }
     }
 
-    /// The length of the first row, its end included. Quotes are followed as `CopyReadLineText` does:
-    /// where quote and escape are the same byte, a doubled one leaves and enters quotes again.
+    /// The length of the first row, its end included. Quotes are followed as `CopyReadLineText`
+    /// does: where quote and escape are the same byte, a doubled one leaves and reenters.
     pub fn next(&mut self, data: &[u8]) -> Option<(usize, Piece)> {
         while let Some(rest) = data.get(self.seen..) {
             let Some(skip) = memchr::memchr3(b'\n', self.quote, self.escape, rest) else {

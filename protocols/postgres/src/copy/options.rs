@@ -165,7 +165,7 @@ fn text(given: &Given<'_>) -> Result<CopyFormat, Unclear> {
         [("quote", given.quote), ("escape", given.escape), ("force_quote", given.force_quote)];
     absent(&csv_only, "only for the csv format")?;
     let delimiter = given.delimiter.map_or(Ok(b'\t'), |text| byte("delimiter", text))?;
-    // The server refuses these too; a delimiter that looks like an escape could not be told from one.
+    // The server refuses these too: such a delimiter could not be told from an escape.
     if delimiter == b'\\' || delimiter == b'.' || matches!(delimiter, b'a'..=b'z' | b'0'..=b'9') {
         return Err(unclear("delimiter", "a character that values are escaped with"));
     }
@@ -276,9 +276,8 @@ pub fn encoding_is_safe(name: &str) -> bool {
         "euctw",
         "muleinternal",
     ];
+    // Code pages for Chinese, Japanese and Korean are numbered as well.
+    let unsafe_page = ["932", "936", "949", "950"].into_iter().any(|page| name.ends_with(page));
     named.contains(&name.as_str())
-        || ["latin", "win", "windows", "iso8859"].into_iter().any(numbered)
-        // Code pages for Chinese, Japanese and Korean have names of the same form.
-            && !["win932", "win936", "win949", "win950", "windows932", "windows936", "windows949", "windows950"]
-                .contains(&name.as_str())
+        || !unsafe_page && ["latin", "win", "windows", "iso8859"].into_iter().any(numbered)
 }

@@ -511,7 +511,7 @@ proptest! {
             rows.into_iter().map(|row| row.into_iter().take(columns.len()).collect()).collect();
         let wanted: Vec<Values> = rows.iter().map(|row| {
             let pairs = row.iter().zip(&columns);
-            pairs.map(|(value, of)| value.as_ref().and_then(|v| by_itself(&format, *of, v))).collect()
+            pairs.map(|(value, of)| by_itself(&format, *of, value.as_deref()?)).collect()
         }).collect();
         let sent = write(&format, &rows, force);
         let wanted = write(&format, &wanted, force);

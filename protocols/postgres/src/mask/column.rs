@@ -19,7 +19,7 @@ pub struct ColumnMask {
 }
 
 impl ColumnMask {
-    /// A column whose values are hidden by `kind`, if given, and searched as far as its type can be.
+    /// A column whose values are hidden by `kind`, if given, and searched if its type can be.
     /// With `format` unknown, a masked column becomes NULL.
     ///
     /// A column that is hidden whole is searched only when something found there would have to be

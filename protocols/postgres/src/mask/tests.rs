@@ -1,4 +1,4 @@
-//! Every type, kind and format; each result is decoded by decoders that share nothing with the code.
+//! Every type, kind and format; each result is decoded by decoders that share no code with it.
 
 use detect::{DetectionType, TypeSet};
 use model::DetectionCount;

@@ -100,7 +100,7 @@ fn words_about_syntax_and_names_stay() {
 
 #[test]
 fn p3_names_that_casts_raise_while_running_are_withheld() {
-    // SELECT ssn::regclass, ::regtype, ::regproc, ::regoper, nextval(ssn), has_schema_privilege(ssn, …)
+    // SELECT ssn::regclass, ::regtype, ::regoper, nextval(ssn), has_schema_privilege(ssn, …)
     for (code, words) in [
         ("42P01", format!("relation \"{SECRET}\" does not exist")),
         ("42704", format!("type \"{SECRET}\" does not exist")),

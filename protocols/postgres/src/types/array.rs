@@ -6,7 +6,8 @@ use super::{from_binary, oid};
 
 /// Elements of a recorded or rendered array that are decoded; more have no canonical text.
 const ELEMENTS_MAX: usize = 1 << 20;
-/// Longest text of an array that is made, bytes: a binary `numeric` of 8 bytes can mean 100,000 digits.
+/// Longest text of an array that is made, bytes: 8 bytes of a binary `numeric` can mean 100,000
+/// digits.
 const TEXT_BYTES_MAX: usize = 16 << 20;
 /// Most dimensions an array has (`MAXDIM`).
 const DIMENSIONS_MAX: i32 = 6;

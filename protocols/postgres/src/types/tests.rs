@@ -230,7 +230,8 @@ fn binary_arrays_of_several_dimensions_are_printed() {
 proptest! {
     #[test]
     fn a_number_survives_its_binary_form(whole in 0_u64.., fraction in "[0-9]{0,20}") {
-        let text = if fraction.is_empty() { whole.to_string() } else { format!("{whole}.{fraction}") };
+        let point = if fraction.is_empty() { "" } else { "." };
+        let text = format!("{whole}{point}{fraction}");
         prop_assert_eq!(binary(oid::NUMERIC, &encode_numeric(&text)), Some(text));
     }
 
