@@ -108,8 +108,12 @@ impl Gateway {
                 sleep(SWEEP).await;
                 let Some(gateway) = gateway.upgrade() else { return };
                 let approvals = Arc::clone(&gateway.approvals);
+                let recorder = Arc::clone(&gateway.recorder);
                 drop(gateway);
-                let sweep = move || approvals.expire(clock::now());
+                let sweep = move || {
+                    recorder.probe();
+                    approvals.expire(clock::now())
+                };
                 match tokio::task::spawn_blocking(sweep).await {
                     Ok(Ok(_)) => {}
                     Ok(Err(error)) => tracing::warn!(%error, "approvals cannot be looked through"),

@@ -62,6 +62,24 @@ impl Recorder {
         }
     }
 
+    /// Tries again after a failure, so that a gateway that refuses everything, and is therefore sent
+    /// nothing, notices by itself that the disk has room again. Blocks like [`Self::append`].
+    pub fn probe(&self) {
+        if !self.is_failing() {
+            return;
+        }
+        let lost = self.lost.swap(0, Ordering::Relaxed);
+        match self.journal.append(&[self.gap(lost)]) {
+            Ok(_) => {
+                self.failing.store(false, Ordering::Relaxed);
+                tracing::info!("the journal takes records again");
+            }
+            Err(_) => {
+                self.lost.fetch_add(lost, Ordering::Relaxed);
+            }
+        }
+    }
+
     /// The gap comes first, so that whoever reads the journal in order learns of it in its place.
     fn append_after_gap(&self, events: &[Event]) -> Result<(), JournalError> {
         if self.lost.load(Ordering::Relaxed) > 0 {
