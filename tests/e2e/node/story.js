@@ -11,6 +11,8 @@ const QueryStream = require('pg-query-stream');
 const { from: copyFrom, to: copyTo } = require('pg-copy-streams');
 
 const REDACTED = '[REDACTED]';
+// A notification's payload is withheld from a principal with masks.
+const MASKED = (process.env.MASKED ?? '1') === '1';
 const LARGE = (process.env.LARGE ?? '1') === '1';
 const steps = [];
 const step = (name, run) => steps.push({ name, run });
@@ -104,7 +106,7 @@ step('listen_and_notify', () => withClient((listener) => withClient(async (clien
   const heard = new Promise((resolve) => { listener.once('notification', (note) => resolve(note.payload)); });
   await listener.query('LISTEN bell_node');
   await client.query("NOTIFY bell_node, 'ding'");
-  assert.equal(await heard, 'ding');
+  assert.equal(await heard, MASKED ? '' : 'ding');
 })));
 
 step('pools', async () => {
@@ -125,7 +127,8 @@ step('large_results', () => withClient(async (client) => {
 
 (async () => {
   const failed = [];
-  for (const { name, run } of steps) {
+  const only = process.argv.slice(2);
+  for (const { name, run } of steps.filter((one) => only.length === 0 || only.includes(one.name))) {
     let timer;
     const late = new Promise((_, reject) => { timer = setTimeout(() => reject(new Error('took longer than 120 s')), 120_000); });
     try {

@@ -7,6 +7,9 @@ import sys
 import traceback
 
 REDACTED = "[REDACTED]"
+# What a notification's payload becomes: for a principal with masks it is withheld, because a trigger
+# may have put a masked value into it.
+MASKED = os.environ.get("MASKED", "1") == "1"
 LARGE = os.environ.get("LARGE", "1") == "1"
 
 _steps = []

@@ -45,6 +45,13 @@ impl Config {
         Self::rules(RULES)
     }
 
+    /// The sample's rules without the one that withholds large replies.
+    #[must_use]
+    pub fn streaming() -> Self {
+        let rules = RULES.split("  - name: ").filter(|rule| !rule.starts_with("big-reads"));
+        Self::rules(&rules.collect::<Vec<_>>().join("  - name: "))
+    }
+
     /// No rules at all.
     #[must_use]
     pub fn open() -> Self {

@@ -12,6 +12,8 @@ use anyhow::{Context, Result, bail};
 
 use crate::until::within;
 
+/// Columns of a log line that are shown.
+const COLUMNS_SHOWN: usize = 240;
 /// Longest run of a client program.
 const RUN_MAX: Duration = Duration::from_secs(240);
 
@@ -242,5 +244,8 @@ pub(crate) fn tail(path: &Path, lines: usize) -> String {
     let text = String::from_utf8_lossy(&bytes);
     let all: Vec<&str> = text.lines().collect();
     let from = all.len().saturating_sub(lines);
-    all.get(from..).unwrap_or_default().join("\n")
+    let last = all.get(from..).unwrap_or_default().iter();
+    // Long statements of the gateway's own say little.
+    let last = last.map(|line| line.chars().take(COLUMNS_SHOWN).collect::<String>());
+    last.collect::<Vec<_>>().join("\n")
 }

@@ -1,6 +1,5 @@
 //! Input that nobody means well: a clear error and a recorded event, never a hang, a crash or a pass.
 
-
 use anyhow::{Context, Result, bail, ensure};
 use e2e::{Config, Lab, Wire, lab, lab_with, message, until};
 use serde_json::Value;

@@ -4,15 +4,9 @@ use std::error::Error as _;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use e2e::{Config, Lab, Output, RULES, lab, lab_with};
+use e2e::{Config, Lab, Output, lab, lab_with};
 use tokio_postgres::types::{FromSql, Type};
 use tokio_postgres::{Client, NoTls};
-
-/// The sample's rules without the one that withholds large replies.
-fn streaming() -> Config {
-    let rules = RULES.split("  - name: ").filter(|rule| !rule.starts_with("big-reads"));
-    Config::rules(&rules.collect::<Vec<_>>().join("  - name: "))
-}
 
 /// Every step of a story went well; names those that did not.
 fn told(output: Output) -> Result<()> {
@@ -24,7 +18,7 @@ fn told(output: Output) -> Result<()> {
 
 #[test]
 fn p9_psycopg_works_as_it_does_directly_and_gets_masked_columns_masked() -> Result<()> {
-    lab_with(&streaming(), |lab| {
+    lab_with(&Config::streaming(), |lab| {
         told(lab.driver(&lab.gateway.agent("psycopg")?).python("psycopg_story.py", &[])?)
     })
 }
@@ -47,6 +41,7 @@ fn psycopg_works_under_a_rule_that_withholds_replies() -> Result<()> {
             "errors_have_their_codes_and_transactions_their_true_state",
             "a_refusal_inside_a_transaction_aborts_it_for_real",
             "savepoints_survive_refusals",
+            "functions_that_change_something_and_return_a_row",
             "listen_and_notify",
             "streaming_single_rows",
             "cancel_stops_the_statement_and_keeps_the_session",
@@ -58,21 +53,32 @@ fn psycopg_works_under_a_rule_that_withholds_replies() -> Result<()> {
 
 #[test]
 fn p9_asyncpg_works_as_it_does_directly_and_gets_masked_columns_masked() -> Result<()> {
-    lab_with(&streaming(), |lab| {
+    lab_with(&Config::streaming(), |lab| {
         told(lab.driver(&lab.gateway.agent("asyncpg")?).python("asyncpg_story.py", &[])?)
     })
 }
 
 #[test]
 fn p9_node_postgres_works_as_it_does_directly_and_gets_masked_columns_masked() -> Result<()> {
-    lab_with(&streaming(), |lab| {
+    lab_with(&Config::streaming(), |lab| {
         told(lab.driver(&lab.gateway.agent("node")?).node("story.js", &[])?)
     })
 }
 
 #[test]
+fn p9_notifications_pass_unchanged_when_nothing_is_masked() -> Result<()> {
+    lab_with(&Config::open(), |lab| {
+        let driver = lab.driver(&lab.gateway.agent("listener")?).env("MASKED", "0");
+        driver.python("psycopg_story.py", &["listen_and_notify"])?.success().context("psycopg")?;
+        driver.python("asyncpg_story.py", &["listen_and_notify"])?.success().context("asyncpg")?;
+        driver.node("story.js", &["listen_and_notify"])?.success().context("node-postgres")?;
+        Ok(())
+    })
+}
+
+#[test]
 fn p9_psql_works_as_it_does_directly_and_gets_masked_columns_masked() -> Result<()> {
-    lab_with(&streaming(), |lab| {
+    lab_with(&Config::streaming(), |lab| {
         let psql = lab.driver(&lab.gateway.agent("psql")?);
         let said = psql.psql(&["SELECT id, ssn, email FROM customers WHERE id = 5"])?.success()?;
         assert_eq!(said.trim(), "5|[REDACTED]|customer5@shop.example");
@@ -105,7 +111,7 @@ fn p9_psql_works_as_it_does_directly_and_gets_masked_columns_masked() -> Result<
 
 #[test]
 fn p9_what_psql_asks_about_the_catalog_is_answered() -> Result<()> {
-    lab_with(&streaming(), |lab| {
+    lab_with(&Config::streaming(), |lab| {
         let psql = lab.driver(&lab.gateway.agent("psql")?);
         for command in [
             "\\d",
@@ -157,7 +163,7 @@ fn p9_pgbench_runs_in_all_its_modes() -> Result<()> {
 
 #[test]
 fn p9_tokio_postgres_works_as_it_does_directly_and_gets_masked_columns_masked() -> Result<()> {
-    lab_with(&streaming(), |lab| {
+    lab_with(&Config::streaming(), |lab| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let story = tokio_story(lab)?;
         runtime.block_on(async { tokio::time::timeout(Duration::from_secs(200), story).await })?

@@ -56,7 +56,7 @@ fn kill_under_load(lab: &mut Lab, mode: &str, round: usize) -> Result<()> {
         &script,
         format!(
             "\\set id random(1, 1000000000)\n\
-             INSERT INTO notes (body) VALUES ('{marker}-:id');\n\
+             INSERT INTO notes (body) VALUES ('{marker}-' || :id);\n\
              SELECT /* {marker} */ credit_card FROM customers WHERE id = 1 + :id % 60000;\n"
         ),
     )?;
@@ -67,7 +67,7 @@ fn kill_under_load(lab: &mut Lab, mode: &str, round: usize) -> Result<()> {
         .start_pgbench(&["-n", "-M", mode, "-c", "6", "-j", "2", "-t", "100000", "-f", &path])?;
     until("the load is on", || {
         ensure!(!lab.server.log()?.contains("FATAL:  sorry"), "the server is full");
-        Ok((executed(lab, &marker)?.values().sum::<usize>() > 200).then_some(()))
+        Ok((executed(lab, &marker)?.values().sum::<usize>() > 600).then_some(()))
     })?;
     lab.gateway.kill()?;
     let _ = load.output(std::time::Duration::from_secs(60))?;

@@ -174,7 +174,7 @@ fn attempt(
 
 #[test]
 fn p3_no_detour_brings_a_masked_value() -> Result<()> {
-    lab(|lab| {
+    lab_with(&Config::streaming(), |lab| {
         let token = lab.gateway.agent("curious")?;
         let known = fifth(lab)?;
         for text in [

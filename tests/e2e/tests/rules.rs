@@ -1,7 +1,7 @@
 //! What rules block never runs, and the client reads why.
 
 use anyhow::{Context, Result, ensure};
-use e2e::{Config, Lab, Wire, lab, lab_with, until};
+use e2e::{Config, Lab, RULES, Wire, lab, lab_with, until};
 use serde_json::Value;
 
 /// The statement is refused with these words and the server never sees it.
@@ -43,8 +43,6 @@ fn p2_destructive_statements_are_blocked() -> Result<()> {
             "DELETE FROM orders WHERE 1 = 1",
             "WITH gone AS (DELETE FROM orders RETURNING *) SELECT count(*) FROM gone",
             "WITH x AS (SELECT 1) UPDATE orders SET amount = 0",
-            "DO $$ BEGIN DELETE FROM orders; END $$",
-            "DO LANGUAGE plpgsql 'BEGIN NULL; END'",
             "SELECT 1; DROP TABLE customers",
             "BEGIN; DELETE FROM orders; COMMIT",
             "EXPLAIN ANALYZE DELETE FROM orders",
@@ -52,6 +50,12 @@ fn p2_destructive_statements_are_blocked() -> Result<()> {
             "COPY (DELETE FROM orders RETURNING *) TO STDOUT",
         ] {
             blocked(lab, &mut wire, text, "42501", "destructive statement")?;
+        }
+        // For a principal with masks these are not even judged by rules: they cannot be traced.
+        for text in
+            ["DO $$ BEGIN DELETE FROM orders; END $$", "DO LANGUAGE plpgsql 'BEGIN NULL; END'"]
+        {
+            blocked(lab, &mut wire, text, "42501", "")?;
         }
         assert_eq!(lab.server.sql("SELECT count(*) FROM orders")?.trim(), "100000");
         let error = wire.query("DROP TABLE orders")?.error().context("refused")?;
@@ -65,6 +69,22 @@ fn p2_destructive_statements_are_blocked() -> Result<()> {
         ] {
             let reply = wire.query(text)?;
             assert_eq!(reply.tags(), [tag], "{text}: {:?}", reply.error());
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn p2_text_that_is_not_in_the_statement_is_blocked_by_its_fact() -> Result<()> {
+    let rules = RULES.split("  - name: ").filter(|rule| !rule.starts_with("mask"));
+    lab_with(&Config::rules(&rules.collect::<Vec<_>>().join("  - name: ")), |lab| {
+        let mut wire = lab.wire(&lab.gateway.agent("agent-7")?)?;
+        for text in [
+            "DO $$ BEGIN DELETE FROM orders; END $$",
+            "DO LANGUAGE plpgsql 'BEGIN NULL; END'",
+            "SELECT query_to_xml('DELETE FROM orders RETURNING 1', true, true, '')",
+        ] {
+            blocked(lab, &mut wire, text, "42501", "destructive statement")?;
         }
         Ok(())
     })
