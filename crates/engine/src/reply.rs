@@ -41,7 +41,7 @@ pub(crate) enum ReplyState {
     /// A rule may still stop it: it is kept.
     Withheld,
     /// It is kept, and a person is asked.
-    Held(HeldReply),
+    Held(Box<HeldReply>),
     /// It must not leave.
     Stopped,
 }

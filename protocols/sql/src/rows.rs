@@ -38,13 +38,27 @@ fn of_select(select: &SelectStmt, depth: u32) -> Option<u64> {
         SetOperation::SetopIntersect | SetOperation::SetopExcept => {
             of_select(select.larg.as_deref()?, depth + 1)
         }
-        _ if !select.values_lists.is_empty() => u64::try_from(select.values_lists.len()).ok(),
+        _ if !select.values_lists.is_empty() => of_values(select),
         _ => of_plain(select),
     };
     match (limit, natural) {
         (Some(a), Some(b)) => Some(a.min(b)),
         (a, b) => a.or(b),
     }
+}
+
+/// As many rows as are written out. A cell that returns a set makes more: PostgreSQL takes a single
+/// row of VALUES in an INSERT for a SELECT.
+fn of_values(select: &SelectStmt) -> Option<u64> {
+    let single = |node: &Node| matches!(kind(node), Kind::Single);
+    let cells_are_single = match select.values_lists.as_slice() {
+        [row] => match inner(row)? {
+            N::List(cells) => cells.items.iter().all(single),
+            _ => false,
+        },
+        _ => true,
+    };
+    cells_are_single.then(|| u64::try_from(select.values_lists.len()).ok()).flatten()
 }
 
 /// One row comes from no FROM, or from aggregates without GROUP BY, unless a target returns a set.
@@ -74,7 +88,9 @@ fn kind(node: &Node) -> Kind {
     let mut node = node;
     for _ in 0..16 {
         match inner(node) {
-            Some(N::AConst(_) | N::ParamRef(_) | N::SqlvalueFunction(_)) => return Kind::Single,
+            Some(N::AConst(_) | N::ParamRef(_) | N::SqlvalueFunction(_) | N::SetToDefault(_)) => {
+                return Kind::Single;
+            }
             Some(N::TypeCast(cast)) => match boxed(&cast.arg) {
                 Some(arg) => node = arg,
                 None => return Kind::Other,
@@ -85,9 +101,18 @@ fn kind(node: &Node) -> Kind {
             },
             Some(N::FuncCall(call)) if call.over.is_none() => {
                 let parts = tree::strings(&call.funcname);
+                // A set anywhere in the arguments makes as many rows.
+                let single = |node: &Node| matches!(kind(node), Kind::Single | Kind::Aggregate);
+                let plain = |node: &Node| matches!(inner(node), Some(N::ColumnRef(_)));
+                let arguments_are_single = || call.args.iter().all(|n| single(n) || plain(n));
                 return match tree::qualified(&parts) {
+                    // PostgreSQL allows no set inside an aggregate.
                     (None | Some("pg_catalog"), name) if known::aggregate(name) => Kind::Aggregate,
-                    (None | Some("pg_catalog"), name) if known::one_row(name) => Kind::Single,
+                    (None | Some("pg_catalog"), name)
+                        if known::one_row(name) && arguments_are_single() =>
+                    {
+                        Kind::Single
+                    }
                     _ => Kind::Other,
                 };
             }

@@ -116,14 +116,14 @@ impl<U: Unit> Connection<U> {
         let mut request = HoldRequest::new(id, &open.operation, digest, hold.needs().clone());
         request.rows_seen = Some(rows);
         request.detections.clone_from(&open.detections);
-        open.state = ReplyState::Held(HeldReply {
+        open.state = ReplyState::Held(Box::new(HeldReply {
             hold,
             matches: matches.clone(),
             deadline,
             approval: None,
             address: String::new(),
             complete,
-        });
+        }));
         self.ruling(id, Verdict::Hold, matches, rows, None, None);
         self.acts.push(Act::Wake(deadline));
         self.acts.push(Act::Hold(Box::new(request)));
