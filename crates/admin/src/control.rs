@@ -23,8 +23,10 @@ pub trait Control: Send + Sync + 'static {
     ///
     /// When the question cannot be answered.
     fn explain(&self, ask: &ExplainRequest) -> Result<ExplainAnswer, ExplainError>;
-    /// Why the gateway is not ready; empty when it is.
+    /// Why the gateway is not ready, the journal left aside; empty when it is.
     fn unready(&self) -> Vec<String>;
+    /// The journal did not take the last record of the data path.
+    fn journal_failing(&self) -> bool;
     /// The upstreams in force.
     fn resources(&self) -> Vec<ResourceView>;
     /// What was counted since the start.

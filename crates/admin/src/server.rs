@@ -62,7 +62,12 @@ impl Shared {
     /// Why new sessions would not be served.
     pub fn unready(&self) -> Vec<String> {
         let mut reasons = self.control.unready();
-        if let Err(error) = self.store.journal.sync() {
+        // Without traffic nobody else would find out that a full disk has room again.
+        let written = match self.control.journal_failing() {
+            true => self.audit.probe(self.control.now()),
+            false => self.store.journal.sync(),
+        };
+        if let Err(error) = written {
             reasons.push(format!("the journal cannot be written: {error}"));
         }
         if let Err(error) = self.store.index.flush() {

@@ -21,6 +21,7 @@ const ADMIN: &str = "nrw_admin_0123456789";
 
 struct Fake {
     unready: parking_lot::Mutex<Vec<String>>,
+    failing: parking_lot::Mutex<bool>,
 }
 
 impl Control for Fake {
@@ -44,6 +45,9 @@ impl Control for Fake {
     }
     fn unready(&self) -> Vec<String> {
         self.unready.lock().clone()
+    }
+    fn journal_failing(&self) -> bool {
+        *self.failing.lock()
     }
     fn resources(&self) -> Vec<ResourceView> {
         Vec::new()
@@ -81,7 +85,7 @@ impl World {
             NEXT.fetch_add(1, Ordering::Relaxed)
         );
         let folder = std::env::temp_dir().join(name);
-        let fake = Arc::new(Fake { unready: parking_lot::Mutex::default() });
+        let fake = Arc::new(Fake { unready: Default::default(), failing: Default::default() });
         let (store, _) = Store::open(StoreOptions::new(&folder), fake.now()).unwrap();
         let store = Arc::new(store);
         let parts = AdminParts {
@@ -457,6 +461,10 @@ fn readiness_gives_its_reasons() {
     world.fake.unready.lock().push("no listener is up".to_owned());
     let answer = world.call("GET", "/readyz", None, None);
     assert_eq!((answer.status, &answer.json["reasons"][0]), (503, &json!("no listener is up")));
+    world.fake.unready.lock().clear();
+    *world.fake.failing.lock() = true;
+    assert_eq!(world.get("/readyz").status, 200, "the journal works again");
+    assert_eq!(world.deeds(), ["gateway journal.probe journal"]);
 }
 
 #[test]

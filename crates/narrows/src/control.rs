@@ -158,10 +158,11 @@ impl Control for Running {
         if state.draining {
             reasons.push("the gateway is shutting down".to_owned());
         }
-        if state.journal_failing {
-            reasons.push("the journal did not take the last record".to_owned());
-        }
         reasons
+    }
+
+    fn journal_failing(&self) -> bool {
+        self.gateway.state().journal_failing
     }
 
     fn resources(&self) -> Vec<ResourceView> {

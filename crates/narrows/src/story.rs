@@ -43,7 +43,7 @@ impl Story {
             out.paint(Tone::Bold, &one_line(&session.principal)),
             session.resource,
             session.protocol,
-            session.started_at,
+            session.started_at.get(..19).unwrap_or(&session.started_at).replace('T', " ") + " UTC",
             out.ago(&session.started_at),
         )
     }
@@ -236,7 +236,7 @@ impl Story {
         let mut lines = format!(
             "#{} {}{}, {} in {}\n",
             operation.0,
-            one_line(&outcome),
+            printable(&outcome),
             counted(*rows, "row"),
             bytes(*size),
             precise(*duration_ns),

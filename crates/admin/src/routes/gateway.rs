@@ -46,10 +46,11 @@ pub(crate) async fn reload(
             }
             Err(problems) => {
                 let count = problems.len();
-                let detail = format!("refused: {count} problems; the old one stays in force");
+                let detail = format!("refused ({count} wrong); the old one stays in force");
                 shared.audit.note(deed(detail), shared.control.now());
+                let noun = if count == 1 { "problem" } else { "problems" };
                 let message =
-                    format!("the configuration has {count} problems; the old one stays in force");
+                    format!("the configuration has {count} {noun}; the old one stays in force");
                 Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "configuration", message)
                     .problems(problems))
             }

@@ -24,6 +24,8 @@ use crate::words::{format_time, parse_time};
 const SESSIONS_MAX: usize = 10_000;
 /// Most events given at once.
 const EVENTS_MAX: usize = 5_000;
+/// Events read at once, which bounds the payloads in memory.
+const EVENTS_STEP: usize = 128;
 /// Payload bytes past which a page of events ends.
 const PAYLOAD_BYTES: usize = 8 * 1024 * 1024;
 
@@ -117,15 +119,21 @@ pub(crate) async fn events(
         let live = shared.is_live(&id);
         let found = shared.store.index.session(&id).map_err(ApiError::internal)?;
         let found = found.ok_or_else(|| unknown(&id))?;
-        let events =
-            shared.store.index.events_after(&id, query.after, limit).map_err(ApiError::internal)?;
         let mut page = EventsPage { events: Vec::new(), next: query.after, more: false, live };
         let mut bytes = 0_usize;
-        for event in &events {
-            page.events.push(view(event, query.payload)?);
-            page.next = event.sequence;
-            bytes = bytes.saturating_add(if query.payload { event.payload.len() } else { 0 });
-            if bytes > PAYLOAD_BYTES {
+        while page.events.len() < limit && bytes <= PAYLOAD_BYTES {
+            let step = EVENTS_STEP.min(limit - page.events.len());
+            let index = &shared.store.index;
+            let events = index.events_after(&id, page.next, step).map_err(ApiError::internal)?;
+            for event in &events {
+                page.events.push(view(event, query.payload)?);
+                page.next = event.sequence;
+                bytes = bytes.saturating_add(if query.payload { event.payload.len() } else { 0 });
+                if bytes > PAYLOAD_BYTES {
+                    break;
+                }
+            }
+            if events.len() < step {
                 break;
             }
         }

@@ -56,7 +56,13 @@ pub(crate) async fn create(
             },
             now,
         )?;
-        let (record, token) = shared.store.tokens.create(new, now).map_err(error)?;
+        let created = shared.store.tokens.create(new, now);
+        let (record, token) = created.map_err(|failed| {
+            let detail = Some(format!("not made: {failed}"));
+            let (actor, action) = (caller.subject(), "token.create");
+            shared.audit.note(Deed { actor, action, target: &ask.subject, detail }, now);
+            error(failed)
+        })?;
         Ok(TokenCreated {
             id: record.id.0.to_string(),
             token: token.expose().clone(),

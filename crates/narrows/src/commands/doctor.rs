@@ -58,7 +58,7 @@ pub fn doctor(common: &Common) -> anyhow::Result<()> {
                 vec![Cell::new(tone, text), Cell::from(&one.what), Cell::from(&one.words)]
             })
             .collect();
-        output::print(&out.table(&["", "WHAT", ""], &rows))?;
+        output::print(&out.table(&["STATUS", "WHAT", "FOUND"], &rows))?;
     }
     match findings.iter().any(|one| one.health == Health::Bad) {
         true => Err(SaidNo.into()),
@@ -67,7 +67,10 @@ pub fn doctor(common: &Common) -> anyhow::Result<()> {
 }
 
 fn say(findings: &mut Vec<Finding>, health: Health, what: &str, words: impl Into<String>) {
-    findings.push(Finding { health, what: what.to_owned(), words: words.into() });
+    let words: String = words.into();
+    // The first line says what is wrong; what to do follows for those who run the command itself.
+    let words = words.lines().next().unwrap_or_default().to_owned();
+    findings.push(Finding { health, what: what.to_owned(), words });
 }
 
 fn look_at_configuration(common: &Common, findings: &mut Vec<Finding>) -> Option<Config> {

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::args::{Common, Kind};
 use crate::client::Client;
-use crate::output::{self, Cell, Out, Tone, tone_of};
+use crate::output::{self, Cell, Out, Tone, one_line, tone_of};
 
 /// Asks the running gateway what its rules would do.
 pub fn explain(
@@ -33,16 +33,14 @@ fn tell(out: Out, subject: &str, on: &str, answer: &admin::ExplainAnswer) -> Str
     }
     for operation in &answer.operations {
         if let Some(message) = &operation.message {
-            let reason = operation.reason.as_deref().unwrap_or("");
-            text.push_str(&format!(
-                "  the client is told: {message} {}\n",
-                out.paint(Tone::Faint, reason)
-            ));
+            let reason = format!("[{}]", operation.reason.as_deref().unwrap_or("refused"));
+            let reason = out.paint(Tone::Faint, &reason);
+            text.push_str(&format!("  the client is told: {} {reason}\n", one_line(message)));
         }
         if !operation.rules.is_empty() {
             text.push_str(&format!("\n{}\n", out.paint(Tone::Bold, "rules")));
         }
-        let rows: Vec<Vec<Cell>> = operation.rules.iter().map(|rule| rule_row(out, rule)).collect();
+        let rows: Vec<Vec<Cell>> = operation.rules.iter().map(rule_row).collect();
         if !rows.is_empty() {
             text.push_str(&out.table(&["RULE", "ACTION", "STATE", "WHY"], &rows));
         }
@@ -76,7 +74,7 @@ fn tell(out: Out, subject: &str, on: &str, answer: &admin::ExplainAnswer) -> Str
     text
 }
 
-fn rule_row(_: Out, rule: &admin::ExplainedRule) -> Vec<Cell> {
+fn rule_row(rule: &admin::ExplainedRule) -> Vec<Cell> {
     let tone = match rule.state.as_str() {
         "matches" => Tone::Careful,
         "fails" => Tone::Bad,

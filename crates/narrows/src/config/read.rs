@@ -24,6 +24,16 @@ impl Report {
         self.problems.push(made(at, message, help));
     }
 
+    /// Adds a problem with a table as a whole.
+    pub fn problem_with(
+        &mut self,
+        table: &impl Table,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        self.problem(&table.here().at, message, help);
+    }
+
     /// Adds a warning.
     pub fn warn(&mut self, at: &Location, message: impl Into<String>, help: impl Into<String>) {
         self.warnings.push(made(at, message, help));

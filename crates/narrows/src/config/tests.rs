@@ -1,1 +1,265 @@
+//! Whole files: what is found wrong in them, and what they come to.
 
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::*;
+use crate::config::sample::SAMPLE;
+
+/// A folder that is removed at the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path =
+            std::env::temp_dir().join(format!("narrows-config-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Every problem of a text, without the folder's name.
+fn problems(text: &str) -> Vec<String> {
+    let folder = Folder::new();
+    let path = folder.write("narrows.yaml", text);
+    let all = match load(&path, &Rulebook::new(), 1) {
+        Ok(_) => Vec::new(),
+        Err(unusable) => unusable.problems,
+    };
+    let prefix = format!("{}/", folder.0.display());
+    all.iter().map(|problem| problem.to_string().replace(&prefix, "")).collect()
+}
+
+fn loaded(text: &str) -> Loaded {
+    let folder = Folder::new();
+    let path = folder.write("narrows.yaml", text);
+    match load(&path, &Rulebook::new(), 1) {
+        Ok(loaded) => loaded,
+        Err(unusable) => panic!("{:#?}", unusable.problems),
+    }
+}
+
+#[test]
+fn every_mistake_is_reported_in_one_run_with_its_place_and_the_nearest_word() {
+    let found = problems(include_str!("testdata/mistakes.yaml"));
+    assert!(found.len() >= 30, "{found:#?}");
+    insta::assert_snapshot!("mistakes", found.join("\n"));
+}
+
+#[test]
+fn the_sample_of_the_design_loads_but_for_what_is_not_built() {
+    let found = problems(include_str!("testdata/design.yaml"));
+    insta::assert_snapshot!("design", found.join("\n"));
+}
+
+#[test]
+fn what_is_built_of_the_sample_of_the_design_loads_as_it_stands() {
+    let text = include_str!("testdata/design.yaml");
+    // Exactly the lines that the test above shows to be refused are left out.
+    let built: Vec<&str> = text
+        .lines()
+        .filter(|line| {
+            let start = line.trim_start();
+            let unbuilt = ["http:", "egress:", "ssh:", "tls: { cert", "identity:", "oidc:"];
+            let unbuilt = unbuilt.iter().chain(&[
+                "- { issuer",
+                "openai:",
+                "web-1:",
+                "internet:",
+                "approvals:",
+                "- name: posts",
+                "on: [\"type:egress\"]",
+                "when: http.",
+                "block: \"POST",
+            ]);
+            !unbuilt.clone().any(|word| start.starts_with(word))
+        })
+        .collect();
+    let text = built.join("\n").replace("[appdb, openai, internet]", "[appdb]");
+    let loaded = loaded(&text);
+    let config = &loaded.config;
+    assert_eq!(loaded.policy.rules().count(), 3);
+    assert_eq!(config.upstreams.len(), 1);
+    assert_eq!(config.upstreams[0].tls, model::UpstreamTls::VerifyFull);
+    assert_eq!(config.listeners[0].1.to_string(), "127.0.0.1:7432");
+    assert_eq!(config.recording.sync, Duration::from_millis(50));
+    assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+}
+
+#[test]
+fn the_sample_to_begin_with_is_right() {
+    let loaded = loaded(SAMPLE);
+    assert_eq!(loaded.policy.rules().count(), 3);
+    assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+}
+
+#[test]
+fn the_committed_schema_is_the_one_of_this_build() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/narrows.schema.json");
+    let committed = std::fs::read_to_string(path).unwrap();
+    assert_eq!(committed, text::schema(), "run: narrows schema > docs/narrows.schema.json");
+}
+
+#[test]
+fn the_schema_knows_every_key_and_no_other() {
+    let schema: serde_json::Value = serde_json::from_str(&text::schema()).unwrap();
+    let mut keys: Vec<&str> =
+        schema["properties"].as_object().unwrap().keys().map(String::as_str).collect();
+    keys.sort_unstable();
+    assert_eq!(
+        keys,
+        [
+            "access",
+            "catalog",
+            "data_dir",
+            "hold",
+            "keys",
+            "listen",
+            "lists",
+            "postgres",
+            "recording",
+            "resources",
+            "rules",
+            "sessions_max",
+            "state",
+            "tls",
+        ]
+    );
+    assert_eq!(schema["additionalProperties"], false);
+    let listen = schema["$defs"]["Listen"]["properties"].as_object().unwrap();
+    assert_eq!(listen.keys().collect::<Vec<_>>(), ["admin", "postgres"]);
+}
+
+#[test]
+fn p7_secrets_are_warned_about_and_never_shown() {
+    let text = SAMPLE.replace("{env: APPDB_PASSWORD}", "hunter2");
+    let loaded = loaded(&text);
+    assert!(loaded.warnings[0].message.contains("the secret stands in the file itself"));
+    let shown = show::show(&loaded.config);
+    assert!(shown.contains("password: *** (written in the file)"), "{shown}");
+    let everything = format!("{shown}{:?}{:?}", loaded.config, loaded.warnings);
+    assert!(!everything.contains("hunter2"));
+    // Not even when it is wrong.
+    for wrong in ["[hunter2]", "{env: [hunter2]}", "12345678", "{evn: hunter2}"] {
+        let found = problems(&SAMPLE.replace("{env: APPDB_PASSWORD}", wrong)).join("\n");
+        assert!(found.contains("appdb.password"), "{wrong}: {found}");
+        assert!(!found.contains("hunter2") && !found.contains("12345678"), "{wrong}: {found}");
+    }
+}
+
+#[test]
+fn check_show_prints_what_is_in_force() {
+    insta::assert_snapshot!("show", {
+        let loaded = loaded(SAMPLE);
+        let folder = loaded.config.file.parent().unwrap().display().to_string();
+        show::show(&loaded.config).replace(&folder, "FOLDER")
+    });
+}
+
+#[test]
+fn rules_may_stand_in_a_folder_of_files() {
+    let folder = Folder::new();
+    let (head, rules) = SAMPLE.split_once("rules:\n").unwrap();
+    let path = folder.write("narrows.yaml", &format!("{head}rules: ./rules\n"));
+    folder.write("rules/b.yaml", rules);
+    folder.write("rules/a.yaml", "- { name: first, alert: \"seen\" }\n");
+    folder.write("rules/.hidden.yaml", "not: rules");
+    folder.write("rules/notes.txt", "not rules");
+    let loaded = load(&path, &Rulebook::new(), 1).map_err(|e| e.problems).unwrap();
+    let names: Vec<_> = loaded.policy.rules().map(ToString::to_string).collect();
+    assert_eq!(names, ["first", "mask-cards-and-ssn", "big-reads", "no-destruction"]);
+    folder.write("rules/c.yaml", "- { name: bad, blok: \"x\" }\n");
+    let unusable = load(&path, &Rulebook::new(), 1).err().unwrap();
+    assert!(unusable.problems[0].at.file.ends_with("rules/c.yaml"));
+    std::fs::remove_dir_all(folder.0.join("rules")).unwrap();
+    let unusable = load(&path, &Rulebook::new(), 1).err().unwrap();
+    assert!(unusable.problems[0].message.contains("cannot read the folder"));
+}
+
+#[test]
+fn a_file_that_is_no_configuration_is_one_clear_problem() {
+    for (text, words) in [
+        ("", "no protocol listens anywhere"),
+        ("[]", "write a table with data_dir"),
+        ("just words", "found the text \"just words\""),
+        ("a: [1", "this is not YAML"),
+    ] {
+        let found = problems(text);
+        assert_eq!(found.len(), 1, "{text:?}: {found:?}");
+        assert!(found[0].contains(words), "{text:?}: {found:?}");
+    }
+    let missing = load(Path::new("/nonexistent/narrows.yaml"), &Rulebook::new(), 1).err().unwrap();
+    assert!(missing.problems[0].message.contains("cannot read the file"));
+}
+
+#[test]
+fn p8_a_file_is_bounded() {
+    let long = format!("# {}\n", "x".repeat(usize::try_from(tree::FILE_BYTES_MAX).unwrap()));
+    assert!(problems(&long)[0].contains("more than 4194304 bytes"));
+}
+
+#[test]
+fn what_weakens_the_gateway_is_warned_about() {
+    let text = SAMPLE
+        .replace("127.0.0.1:5432", "db.example:5432")
+        .replace("admin:    127.0.0.1:7070", "admin: 0.0.0.0:7070")
+        .replace("- name: big-reads", "- name: big-reads\n    mode: observe");
+    let warnings: Vec<_> = loaded(&text).warnings.iter().map(ToString::to_string).collect();
+    for words in ["clear text", "can be reached from the network", "big-reads only observes"] {
+        assert!(warnings.iter().any(|warning| warning.contains(words)), "{words}: {warnings:?}");
+    }
+}
+
+#[test]
+fn paths_are_relative_to_the_file() {
+    let loaded = loaded(&format!("{SAMPLE}\nrecording: {{ store: \"file:./var/recordings\" }}\n"));
+    let folder = loaded.config.file.parent().unwrap();
+    assert_eq!(loaded.config.data_dir, folder.join("./var"));
+    assert_eq!(loaded.config.recording.store, Some(folder.join("./var/recordings")));
+}
+
+#[test]
+fn every_setting_reaches_the_working_form() {
+    let text = SAMPLE.to_owned()
+        + "recording: { sync: 0, payload: { head: 4KiB }, on_failure: continue }\n\
+           hold: { buffer: 1MiB, buffer_total: 2MiB }\n\
+           catalog: { max_age: 5s }\n\
+           sessions_max: 7\n\
+           postgres: { statement_bytes_max: 2MiB }\n\
+           keys: { installation: {env: KEY} }\n";
+    let text = text.replace(
+        "tls: off",
+        "isolation: shared\n    server_files: allow\n    roles: [reader]\n    \
+         recording: { on_failure: refuse }\n    tls: off",
+    );
+    let config = loaded(&text).config;
+    assert_eq!(config.recording.sync, Duration::ZERO);
+    assert_eq!(config.recording.payload, scalar::Payload::Head(4096));
+    assert_eq!(config.recording.on_failure, scalar::OnFailureForm::Continue);
+    assert_eq!(config.upstreams[0].on_failure, scalar::OnFailureForm::Refuse);
+    assert_eq!((config.hold_buffer_bytes, config.hold_total_bytes), (1 << 20, 2 << 20));
+    assert_eq!(config.catalog_max_age, Duration::from_secs(5));
+    assert_eq!(config.sessions_max, 7);
+    assert_eq!(config.statement_bytes_max, 2 << 20);
+    assert!(config.installation_key.is_some());
+    let options = serde_json::json!({
+        "isolation": "shared", "server_files": "allow", "roles": ["reader"]
+    });
+    assert_eq!(config.upstreams[0].options, options);
+}

@@ -79,7 +79,7 @@ pub fn quoted(text: &str) -> String {
 /// Reads a whole file's text; `file` is its name in messages. A syntax error ends the reading, so it
 /// is the only problem reported with it; duplicate keys, anchors and tags are all reported.
 pub fn parse(file: &Arc<str>, text: &str, problems: &mut Vec<Problem>) -> Option<Node> {
-    let mut builder = Builder { file, text, problems, open: Vec::new(), root: None };
+    let mut builder = Builder { file, problems, open: Vec::new(), root: None };
     for event in Parser::new_from_str(text) {
         match event {
             Ok((event, span)) => {
@@ -104,7 +104,6 @@ pub fn parse(file: &Arc<str>, text: &str, problems: &mut Vec<Problem>) -> Option
 
 struct Builder<'a> {
     file: &'a Arc<str>,
-    text: &'a str,
     problems: &'a mut Vec<Problem>,
     open: Vec<Open>,
     root: Option<Node>,
@@ -131,7 +130,7 @@ impl Builder<'_> {
         }
         match event {
             Event::Scalar(text, style, ..) => {
-                let at = self.first_character(*style, &span, at);
+                let at = first_character(*style, at);
                 let value = match style {
                     ScalarStyle::Plain => plain(text),
                     _ => Value::Text(text.to_string()),
@@ -203,29 +202,23 @@ impl Builder<'_> {
         }
     }
 
-    /// Where the content of a scalar begins: behind its quote, or in the line below `|`.
-    fn first_character(&self, style: ScalarStyle, span: &Span, at: Location) -> Location {
-        match style {
-            ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted => {
-                Location { column: at.column.saturating_add(1), ..at }
-            }
-            ScalarStyle::Literal | ScalarStyle::Folded => {
-                let below = self.text.lines().enumerate().skip(span.start.line());
-                let mut filled = below.filter(|(_, line)| !line.trim().is_empty());
-                let Some((index, line)) = filled.next() else { return at };
-                let indent = line.chars().take_while(|c| *c == ' ').count();
-                Location { line: number(index + 1), column: number(indent + 1), ..at }
-            }
-            _ => at,
-        }
-    }
-
     fn problem(&mut self, at: &Location, message: &str, help: &str) {
         self.problems.push(Problem {
             at: at.clone(),
             message: message.to_owned(),
             help: Some(help.to_owned()),
         });
+    }
+}
+
+/// Where the content of a scalar begins. The parser gives the place of a quote, and for `|` and `>`
+/// that of the first character below it.
+fn first_character(style: ScalarStyle, at: Location) -> Location {
+    match style {
+        ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted => {
+            Location { column: at.column.saturating_add(1), ..at }
+        }
+        _ => at,
     }
 }
 
@@ -285,6 +278,10 @@ mod tests {
         assert_eq!(at("a"), "f.yaml:1:4");
         assert_eq!(at("b"), "f.yaml:2:5", "behind the quote");
         assert_eq!(at("c"), "f.yaml:4:5", "in the line below the bar");
+        assert_eq!(
+            read("a: >-\n\n  x\n").0.map(|n| entry(&n, "a").at.to_string()).unwrap(),
+            "f.yaml:3:3"
+        );
         let Value::List(items) = &entry(&node, "d").value else { panic!("not a list") };
         assert_eq!(items[1].at.to_string(), "f.yaml:6:8", "columns count characters");
     }

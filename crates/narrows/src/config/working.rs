@@ -261,9 +261,9 @@ fn warn_if_open(address: &At<Address>, report: &mut Report) {
 
 fn tls(tls: Option<text::Tls>, base: &Path, report: &mut Report) -> Option<(PathBuf, PathBuf)> {
     let tls = tls?;
-    let (Some(cert), Some(key)) = (tls.cert, tls.key) else {
+    let (Some(cert), Some(key)) = (tls.cert.clone(), tls.key.clone()) else {
         let help = "write tls: { cert: {file: gw.pem}, key: {file: gw.key} }, or leave tls out";
-        report.problem(&tls.here.at, "tls needs a certificate and a key", help);
+        report.problem_with(&tls, "tls needs a certificate and a key", help);
         return None;
     };
     let mut read = |file: At<super::scalar::FileForm>, what: &str| {
@@ -468,7 +468,7 @@ fn rule(index: usize, form: text::Rule, report: &mut Report) -> RuleSpec {
         .clone()
         .map_or_else(|| Located::new(format!("rules[{index}]"), form.here.at.clone()), At::located);
     if !form.here.has("name") {
-        report.problem(&form.here.at, "this rule has no name", "write name: what-it-is-for");
+        report.problem_with(&form, "this rule has no name", "write name: what-it-is-for");
     }
     let observe = form.mode.as_ref().is_some_and(|mode| mode.value == ModeForm::Observe);
     if let Some(mode) = form.mode.as_ref().filter(|_| observe) {
