@@ -76,7 +76,7 @@ pub struct Connection<U: Unit> {
     acked: Ticket,
     acts: Vec<Act<U>>,
     pending_bytes: usize,
-    paused: Paused,
+    brakes: Brakes,
     ended: bool,
 }
 
@@ -136,10 +136,24 @@ enum Item<U> {
     Close,
 }
 
+/// Why a side is not read; it is read again when no reason is left.
+#[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+enum Brake {
+    /// The conversation has more of it than it can take up.
+    Conversation,
+    /// Its reply waits for a person.
+    Hold,
+    /// More operations wait for decisions than may.
+    Pending,
+    /// The other side does not take what is sent to it.
+    SlowPeer,
+}
+
+/// The reasons in force, per side.
 #[derive(Default)]
-struct Paused {
-    client: bool,
-    upstream: bool,
+struct Brakes {
+    client: std::collections::BTreeSet<Brake>,
+    upstream: std::collections::BTreeSet<Brake>,
 }
 
 impl<U: Unit> Connection<U> {
@@ -176,7 +190,7 @@ impl<U: Unit> Connection<U> {
             acked: Ticket(0),
             acts: Vec::new(),
             pending_bytes: 0,
-            paused: Paused::default(),
+            brakes: Brakes::default(),
             ended: false,
         }
     }
@@ -261,13 +275,13 @@ impl<U: Unit> Connection<U> {
                 self.gates.entry(id).or_default();
             }
             Out::More(id, unit) => self.more(id, unit),
-            Out::Pause(side) => self.acts.push(Act::Pause(side)),
+            Out::Pause(side) => self.brake(side, Brake::Conversation, true),
             Out::Refresh => self.acts.push(Act::Refresh),
             Out::Refuse(lane, id, operation, refusal) => {
                 self.refuse(lane, id, operation, refusal);
             }
             Out::Reply(permit, batch) => self.reply(permit.operation(), batch),
-            Out::Resume(side) => self.acts.push(Act::Resume(side)),
+            Out::Resume(side) => self.brake(side, Brake::Conversation, false),
             Out::StartTls(side) => {
                 // Everything said in clear text leaves before the handshake.
                 self.seal();

@@ -96,20 +96,25 @@ impl<U: Unit> Connection<U> {
             Side::Client => Side::Upstream,
             Side::Upstream => Side::Client,
         };
-        if other == Side::Upstream && self.paused.upstream {
-            return;
-        }
-        self.acts.push(if writable { Act::Resume(other) } else { Act::Pause(other) });
+        self.brake(other, Brake::SlowPeer, !writable);
     }
 
-    pub(super) fn pause_upstream(&mut self, pause: bool) {
-        if self.paused.upstream != pause {
-            self.paused.upstream = pause;
-            self.acts.push(if pause {
-                Act::Pause(Side::Upstream)
-            } else {
-                Act::Resume(Side::Upstream)
-            });
+    /// Stops or goes on reading a side, for one reason among several.
+    pub(super) fn brake(&mut self, side: Side, why: Brake, on: bool) {
+        let brakes = match side {
+            Side::Client => &mut self.brakes.client,
+            Side::Upstream => &mut self.brakes.upstream,
+        };
+        let was = brakes.is_empty();
+        if on {
+            brakes.insert(why);
+        } else {
+            brakes.remove(&why);
+        }
+        match (was, brakes.is_empty()) {
+            (true, false) => self.acts.push(Act::Pause(side)),
+            (false, true) => self.acts.push(Act::Resume(side)),
+            _ => {}
         }
     }
 }

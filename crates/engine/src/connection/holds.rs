@@ -100,7 +100,7 @@ impl<U: Unit> Connection<U> {
                     .open
                     .iter()
                     .any(|open| open.id == id && matches!(open.state, ReplyState::Held(_)));
-                self.pause_upstream(held_again);
+                self.brake(Side::Upstream, Brake::Hold, held_again);
             }
             Answer::Denied { approval, approver, reason } => {
                 let refusal = denied(&approval, &approver, reason.as_deref(), &rules);

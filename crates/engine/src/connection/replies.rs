@@ -128,7 +128,7 @@ impl<U: Unit> Connection<U> {
         self.acts.push(Act::Wake(deadline));
         self.acts.push(Act::Hold(Box::new(request)));
         if !complete {
-            self.pause_upstream(true);
+            self.brake(Side::Upstream, Brake::Hold, true);
         }
     }
 
@@ -177,7 +177,7 @@ impl<U: Unit> Connection<U> {
         self.client_queue.retain(|entry| !own(entry));
         self.ruling(id, Verdict::Block, matches.to_vec(), rows, Some(&refusal), by);
         debug_assert!(ticket == self.ticket(), "one ticket per step");
-        self.pause_upstream(false);
+        self.brake(Side::Upstream, Brake::Hold, false);
         self.insert_at = Some(at);
         self.tell(Input::Withheld(id, refusal));
         self.insert_at = None;

@@ -117,10 +117,7 @@ impl<U: Unit> Connection<U> {
     pub(super) fn bound_pending(&mut self) {
         let operations: usize = self.lanes.values().map(VecDeque::len).sum();
         let over = operations > PENDING_OPERATIONS_MAX || self.pending_bytes > PENDING_BYTES_MAX;
-        if over != self.paused.client {
-            self.paused.client = over;
-            self.acts.push(if over { Act::Pause(Side::Client) } else { Act::Resume(Side::Client) });
-        }
+        self.brake(Side::Client, Brake::Pending, over);
     }
 
     /// Tells the conversation every verdict that is recorded and first in its lane.
