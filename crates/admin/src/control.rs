@@ -6,8 +6,8 @@ use model::{PrincipalKind, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// The running gateway, as the API sees it. Written by the binary. Calls may block for a moment: they
-/// are made outside the data path.
+/// The running gateway, as the API sees it. Written by the binary. Calls may block for a moment:
+/// they are made outside the data path.
 pub trait Control: Send + Sync + 'static {
     /// The time.
     fn now(&self) -> Timestamp;

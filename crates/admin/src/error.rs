@@ -65,7 +65,8 @@ impl ApiError {
         Self::new(StatusCode::FORBIDDEN, code, message)
     }
 
-    /// Our own failure. The caller is the operator, so the words may name files; they are logged too.
+    /// Our own failure. The caller is the operator, so the words may name files; they are logged
+    /// too.
     pub fn internal(error: impl std::fmt::Display) -> Self {
         tracing::error!(%error, "an administrative request failed");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", error.to_string())

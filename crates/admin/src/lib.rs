@@ -1,8 +1,8 @@
 //! The REST API for operators and approvers: tokens, sessions, approvals, reload, explain, metrics.
 //!
 //! Off the data path: it may fail and sessions go on. It reads and changes the store; what only the
-//! running gateway knows comes in through [`Control`]. Every route under `/api` wants a bearer token,
-//! and every change is in the journal as an event of kind `admin`.
+//! running gateway knows comes in through [`Control`]. Every route under `/api` wants a bearer
+//! token, and every change is in the journal as an event of kind `admin`.
 
 #![deny(missing_docs)]
 

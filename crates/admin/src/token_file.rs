@@ -24,7 +24,11 @@ pub enum AdminTokenError {
         source: io::Error,
     },
     /// Others can read it.
-    #[error("{} can be read by others (mode {mode:03o}); run: chmod 600 {}", path.display(), path.display())]
+    #[error(
+        "{} can be read by others (mode {mode:03o}); run: chmod 600 {}",
+        path.display(),
+        path.display()
+    )]
     Open {
         /// The file.
         path: PathBuf,
@@ -32,7 +36,7 @@ pub enum AdminTokenError {
         mode: u32,
     },
     /// It does not hold a token.
-    #[error("{} does not hold an admin token; remove it and start the gateway again", path.display())]
+    #[error("{} holds no admin token; remove it and start the gateway again", path.display())]
     Content {
         /// The file.
         path: PathBuf,

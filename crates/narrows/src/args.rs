@@ -100,7 +100,8 @@ pub enum Command {
         /// The approval: ap_…
         id: String,
         /// Cover repeats of the same operation for this long: 30m
-        #[arg(long = "for", value_name = "DURATION", value_parser = duration, conflicts_with = "session")]
+        #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+        #[arg(conflicts_with = "session")]
         duration: Option<String>,
         /// Cover repeats of the same operation in the same session
         #[arg(long)]

@@ -164,8 +164,8 @@ fn read_config(path: &Path, named: bool) -> anyhow::Result<config::Config> {
     if !path.exists() {
         let tried = if named { "" } else { " (nothing else was named)" };
         bail!(
-            "there is no configuration file {}{tried}\n  name it with -c FILE or NARROWS_CONFIG, or \
-             the gateway itself with --url and --token",
+            "there is no configuration file {}{tried}\n  name it with -c FILE or \
+             NARROWS_CONFIG, or the gateway itself with --url and --token",
             path.display()
         );
     }
@@ -200,7 +200,8 @@ fn check_url(base: &str) -> anyhow::Result<()> {
     };
     if !local {
         bail!(
-            "{base} is another machine, and a token must not cross the network in clear text\n  {tunnel}"
+            "{base} is another machine, and a token must not cross the network in clear text\n  \
+             {tunnel}"
         );
     }
     Ok(())

@@ -33,7 +33,7 @@ const FUNCTIONS: [FunctionDecl; 3] = [
         name: "host_in",
         subject: None,
         test: Test::Host,
-        about: "host_in(text, lists.NAME): equal to a host of the list, or below one written *.host",
+        about: "host_in(text, lists.NAME): a host of the list, or below one written *.host",
     },
     FunctionDecl {
         name: "in_group",

@@ -426,8 +426,8 @@ mod tests {
     fn a_reply_is_told_with_its_masks_once_it_is_complete() {
         let mut story = story();
         let part = json!({
-            "at": "2026-11-23T07:36:50Z", "kind": "reply_part", "operation": 1, "rows": 1, "bytes": 3,
-            "payload": "YWJj"
+            "at": "2026-11-23T07:36:50Z", "kind": "reply_part", "operation": 1, "rows": 1,
+            "bytes": 3, "payload": "YWJj"
         });
         assert_eq!(story.tell(&part), "");
         let told = story.tell(&json!({

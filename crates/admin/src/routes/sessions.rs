@@ -103,7 +103,8 @@ pub(crate) struct EventsQuery {
     payload: bool,
 }
 
-/// Events of a session, in order; for following it, ask again with `after=` the `next` of the answer.
+/// Events of a session, in order; for following it, ask again with `after=` the `next` of the
+/// answer.
 #[utoipa::path(get, path = "/api/v1/sessions/{id}/events", tag = "sessions",
     params(("id" = String, Path, description = "The session"), EventsQuery),
     responses((status = 200, body = EventsPage), (status = 404, body = ErrorBody)))]

@@ -1,7 +1,7 @@
 //! The configuration file: strict, with every problem of one run reported together.
 //!
-//! The text becomes a [`tree`] whose nodes know where they stand, the tree a text form ([`text`]) and
-//! that the [`working`] form, which `policy` then compiles. Each step reports into one
+//! The text becomes a [`tree`] whose nodes know where they stand, the tree a text form ([`text`])
+//! and that the [`working`] form, which `policy` then compiles. Each step reports into one
 //! [`Report`](read::Report), so nobody mends a file one mistake at a time.
 
 pub mod nearest;
@@ -47,7 +47,8 @@ pub struct Unusable {
     pub warnings: Vec<Problem>,
 }
 
-/// Reads, checks and compiles the file at `path`. `version` tells apart the policies of one process.
+/// Reads, checks and compiles the file at `path`. `version` tells apart the policies of one
+/// process.
 pub fn load(path: &Path, rulebook: &Rulebook, version: u64) -> Result<Loaded, Unusable> {
     let mut report = Report::default();
     let mut policy = None;
@@ -70,8 +71,8 @@ pub fn load(path: &Path, rulebook: &Rulebook, version: u64) -> Result<Loaded, Un
     }
 }
 
-/// Where a client command finds the gateway: of no use for anything else, so that a mistake in a rule
-/// does not keep anyone from `narrows kill`. `None` when even that cannot be read.
+/// Where a client command finds the gateway: of no use for anything else, so that a mistake in a
+/// rule does not keep anyone from `narrows kill`. `None` when even that cannot be read.
 pub fn whereabouts(path: &Path) -> Option<Config> {
     read_config(path, &mut Report::default())
 }

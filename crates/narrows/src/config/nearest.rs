@@ -1,6 +1,7 @@
 //! The nearest right word for a wrong one.
 
-/// The word of `known` that `wrong` most likely meant; `None` when none is near enough to be a help.
+/// The word of `known` that `wrong` most likely meant; `None` when none is near enough to be a
+/// help.
 pub fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     const CHARS_MAX: usize = 64;
     let wrong: Vec<char> = wrong.to_lowercase().chars().take(CHARS_MAX).collect();
@@ -15,7 +16,8 @@ pub fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
     (distance <= letters.min(wrong.len()).div_ceil(3)).then_some(word)
 }
 
-/// Insertions, deletions, replacements and swaps of neighbours that lead from one word to the other.
+/// Insertions, deletions, replacements and swaps of neighbours that lead from one word to the
+/// other.
 fn distance(from: &[char], to: &[char]) -> usize {
     let mut before: Vec<usize> = Vec::new();
     let mut above: Vec<usize> = (0..=to.len()).collect();

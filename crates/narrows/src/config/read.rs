@@ -53,7 +53,8 @@ fn made(at: &Location, message: impl Into<String>, help: impl Into<String>) -> P
 
 /// Something that can be written in the configuration.
 pub trait Form: Sized {
-    /// Reads it. `what` names the setting in messages. `None` when it is wrong; why is in the report.
+    /// Reads it. `what` names the setting in messages. `None` when it is wrong; why is in the
+    /// report.
     fn read(node: &Node, what: &str, report: &mut Report) -> Option<Self>;
 }
 

@@ -261,7 +261,7 @@ impl JsonSchema for SecretForm {
             })
         };
         json_schema!({
-            "description": "A secret: from an environment variable, a file or a command. One written \
+            "description": "From an environment variable, a file or a command. A secret written \
                             here works and is warned about.",
             "anyOf": [
                 one("env", serde_json::json!({ "type": "string" })),
@@ -389,7 +389,9 @@ impl JsonSchema for GrantForm {
 
 /// Makes an enum of words: the enum, its schema, its reader.
 macro_rules! words {
-    ($(#[$meta:meta])* pub enum $name:ident { $($(#[$doc:meta])* $word:literal => $variant:ident,)* }) => {
+    ($(#[$meta:meta])* pub enum $name:ident {
+        $($(#[$doc:meta])* $word:literal => $variant:ident,)*
+    }) => {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, Eq, PartialEq)]
         pub enum $name { $($(#[$doc])* $variant,)* }

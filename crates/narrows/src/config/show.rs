@@ -1,4 +1,5 @@
-//! The working configuration as `narrows check --show` prints it: defaults filled in, secrets hidden.
+//! The working configuration as `narrows check --show` prints it: defaults filled in, secrets
+//! hidden.
 
 use std::fmt::Write as _;
 use std::time::Duration;

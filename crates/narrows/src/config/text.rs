@@ -80,8 +80,8 @@ form! {
 }
 
 form! {
-    /// A rule: whom and what it concerns, when, and exactly one of `mask`, `approve`, `block`, `alert`,
-    /// `limit`, `classify`.
+    /// A rule: whom and what it concerns, when, and exactly one of `mask`, `approve`, `block`,
+    /// `alert`, `limit`, `classify`.
     pub struct Rule {
         /// Its name; unique.
         #[schemars(required)]
@@ -187,7 +187,8 @@ form! {
     pub struct Recording {
         /// Where closed recordings go: `file:FOLDER`.
         "store" => store: At<String>,
-        /// How often the journal is synced to disk; 0 syncs before each acknowledgement. Default: 50ms.
+        /// How often the journal is synced to disk; 0 syncs before each acknowledgement. Default:
+        /// 50ms.
         "sync" => sync: At<Time>,
         /// How much of replies is kept. Default: full.
         "payload" => payload: At<Payload>,
@@ -233,8 +234,8 @@ form! {
 form! {
     /// Keys from elsewhere.
     pub struct Keys {
-        /// At least 32 bytes, shared by all gateways of an installation; token, mask and taint keys are
-        /// derived from it. Made in `data_dir` when left out.
+        /// At least 32 bytes, shared by all gateways of an installation; token, mask and taint keys
+        /// are derived from it. Made in `data_dir` when left out.
         "installation" => installation: At<SecretForm>,
     }
 }
@@ -261,13 +262,13 @@ form! {
         "ca" => ca: At<FileForm>,
         /// What its recording does on failure; default: what `recording` says.
         "recording" => recording: ResourceRecording,
-        /// `strict` (default) keeps clients from other backends' work and from changing roles; `shared`
-        /// does not.
+        /// `strict` (default) keeps clients from other backends' work and from changing roles;
+        /// `shared` does not.
         "isolation" => isolation: At<IsolationForm>,
         /// Roles that `SET ROLE` may name.
         "roles" => roles: Vec<At<String>>,
-        /// `allow` lets statements read and write files of the server and run its programs. Default:
-        /// refuse.
+        /// `allow` lets statements read and write files of the server and run its programs.
+        /// Default: refuse.
         "server_files" => server_files: At<ServerFilesForm>,
     }
 }

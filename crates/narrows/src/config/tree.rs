@@ -76,8 +76,8 @@ pub fn quoted(text: &str) -> String {
     format!("\"{short}\"")
 }
 
-/// Reads a whole file's text; `file` is its name in messages. A syntax error ends the reading, so it
-/// is the only problem reported with it; duplicate keys, anchors and tags are all reported.
+/// Reads a whole file's text; `file` is its name in messages. A syntax error ends the reading, so
+/// it is the only problem reported with it; duplicate keys, anchors and tags are all reported.
 pub fn parse(file: &Arc<str>, text: &str, problems: &mut Vec<Problem>) -> Option<Node> {
     let mut builder = Builder { file, problems, open: Vec::new(), root: None };
     for event in Parser::new_from_str(text) {
@@ -197,7 +197,7 @@ impl Builder<'_> {
         };
         if let Some((first, key)) = duplicate {
             let message = format!("the key {} is here twice", quoted(&key.name));
-            let help = format!("it was first written in line {}; keep one", first.line);
+            let help = format!("it stands in line {} already; keep one", first.line);
             self.problem(&key.at, &message, &help);
         }
     }
@@ -234,8 +234,8 @@ fn number(value: usize) -> u32 {
     u32::try_from(value).unwrap_or(u32::MAX)
 }
 
-/// The core schema of YAML 1.2 (section 10.3.2), where `no` and `012` are no surprises: the first is
-/// text, the second a decimal number.
+/// The core schema of YAML 1.2 (section 10.3.2), where `no` and `012` are no surprises: the first
+/// is text, the second a decimal number.
 fn plain(text: &str) -> Value {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
@@ -303,7 +303,7 @@ mod tests {
         assert_eq!(
             problems,
             [
-                "f.yaml:2:1: the key \"a\" is here twice (it was first written in line 1; keep one)",
+                "f.yaml:2:1: the key \"a\" is here twice (it stands in line 1 already; keep one)",
                 "f.yaml:3:7: anchors (&name) are not supported (write the value where it is used)",
                 "f.yaml:4:4: aliases (*name) are not supported (write the value out)",
                 "f.yaml:5:7: tags (!name) are not supported (leave the tag out)",
