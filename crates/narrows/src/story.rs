@@ -114,7 +114,7 @@ impl Story {
             }
             EventBody::SessionEnded { reason, detail, .. } => {
                 let detail = detail.as_deref().map(|words| format!(" ({words})"));
-                format!("ended: {reason}{}\n", one_line(&detail.unwrap_or_default()))
+                one_line(&format!("ended: {reason}{}", detail.unwrap_or_default())) + "\n"
             }
             EventBody::Operation { .. } => self.operation(body),
             EventBody::Ruling { .. } => self.ruling(body),
