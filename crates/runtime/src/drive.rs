@@ -360,7 +360,7 @@ impl Driver {
             Note::Placed(operation, Placed::Waiting(approval, waiter)) => {
                 if self.holds.placed(operation, &approval, waiter) {
                     let address = format!(
-                        "{}/approvals/{approval} (or run: narrows approve {approval})",
+                        "narrows approve {approval}, or {}/api/v1/approvals/{approval}",
                         self.gateway.settings.admin_url
                     );
                     let placed = Happening::HoldPlaced(operation, approval.0, address);

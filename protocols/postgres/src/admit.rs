@@ -44,8 +44,9 @@ impl Ready {
             && !self.options.server_files
         {
             let words = format!(
-                "{access} reaches files or programs of the database server; \
-                 this resource does not allow it"
+                "{} reaches files or programs of the database server; \
+                 this resource does not allow it",
+                server_access_words(access)
             );
             return Err(Refusal::unjudgeable("server_access", ClientText::composed(words)));
         }
@@ -109,6 +110,22 @@ impl Ready {
                      session declared or prepared, because columns are masked for you on this \
                      resource";
         Err(Refusal::unjudgeable("unknown_source", ClientText::fixed(words)))
+    }
+}
+
+/// The words of [`sql::Facts::server_access`] as a person would say them.
+fn server_access_words(access: &str) -> &str {
+    match access {
+        "copy_program" => "COPY with a program",
+        "copy_file" => "COPY with a server file",
+        "library" => "loading a library",
+        "server_settings" => "changing server settings",
+        "role_passwords" => "reading role passwords",
+        "large_object_file" => "a large object from or to a server file",
+        "read_file" => "reading a server file",
+        "write_file" => "writing a server file",
+        "list_files" => "listing server files",
+        other => other,
     }
 }
 

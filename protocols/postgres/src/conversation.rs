@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use engine::{Conversation, Errand, Fault, Input, MaskPlan, Outbox, Refusal, Setup, TlsFacts};
-use model::{Claim, ClientText, Principal, Resource, Secret, Side, Timestamp};
+use model::{Claim, ClientText, Secret, Side, Timestamp};
 
 use crate::cancel::Cancel;
 use crate::judge::Cache;
@@ -45,8 +45,6 @@ enum State {
 /// A client that was let in.
 struct Known {
     start: Start,
-    principal: Arc<Principal>,
-    resource: Resource,
     masks: Arc<MaskPlan>,
 }
 
@@ -72,8 +70,8 @@ impl Conversation<Bytes> for PostgresConversation {
                 self.client(out)
             }
             Input::TlsStarted(Side::Upstream, facts) => self.upstream_tls(facts, out),
-            Input::Identified { principal, resource, masks } => {
-                self.identified(principal, resource, masks, out);
+            Input::Identified { masks, .. } => {
+                self.identified(masks, out);
                 Ok(())
             }
             Input::Connected(connected) => self.connected(connected, out),
@@ -235,15 +233,9 @@ impl PostgresConversation {
         Ok(())
     }
 
-    fn identified(
-        &mut self,
-        principal: Arc<Principal>,
-        resource: Resource,
-        masks: Arc<MaskPlan>,
-        out: &mut Outbox<Bytes>,
-    ) {
+    fn identified(&mut self, masks: Arc<MaskPlan>, out: &mut Outbox<Bytes>) {
         if let State::Proof(start) = std::mem::replace(&mut self.state, State::Over) {
-            self.state = State::Dial(Box::new(Known { start, principal, resource, masks }));
+            self.state = State::Dial(Box::new(Known { start, masks }));
             out.connect();
         }
     }

@@ -45,6 +45,8 @@ pub(crate) struct Ready {
     pub undecided: Option<Undecided>,
     pub settling: Option<Settling>,
     pub withholding: Option<Withholding>,
+    /// The last reply this conversation stopped itself; the engine says so once more.
+    pub stopped: Option<OperationId>,
     pub refreshing: bool,
     pub paused: bool,
     pub over: bool,
@@ -210,6 +212,7 @@ impl Ready {
             undecided: None,
             settling: None,
             withholding: None,
+            stopped: None,
             refreshing: false,
             paused: false,
             over: false,

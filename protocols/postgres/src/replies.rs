@@ -826,8 +826,9 @@ impl Ready {
         };
         going.flush(out);
         let id = permit.operation();
+        // No cancel: it could reach the server after this statement ended, and stop the next one.
         out.stop(&permit, refusal.clone());
-        out.cancel(crate::conversation::cancel_errand(&self.key));
+        self.stopped = Some(id);
         self.settling = None;
         self.withholding =
             Some(Withholding { id, refusal, failed: false, acknowledged: Vec::new() });

@@ -689,7 +689,8 @@ impl Ready {
 
     /// The reply of a running or finished operation must not leave.
     pub fn withheld(&mut self, id: OperationId, refusal: Refusal, out: &mut Outbox<Bytes>) {
-        if self.withholding.as_ref().is_some_and(|withholding| withholding.id == id) {
+        // The reply may even be drained by now.
+        if self.stopped == Some(id) {
             return;
         }
         let settling = self.settling.take().filter(|settling| settling.id == id);
@@ -718,7 +719,10 @@ impl Ready {
     }
 }
 
-fn parse_fields<'a>(reader: &mut Reader<'a>) -> Result<(&'a [u8], &'a [u8], Vec<u32>), Fault> {
+/// Name, text and parameter types of a Parse.
+type ParseFields<'a> = (&'a [u8], &'a [u8], Vec<u32>);
+
+fn parse_fields<'a>(reader: &mut Reader<'a>) -> Result<ParseFields<'a>, Fault> {
     let name = reader.cstr()?;
     let text = reader.cstr()?;
     let count = reader.count()?;
