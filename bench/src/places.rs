@@ -19,7 +19,10 @@ const NARROWS_ADMIN: u16 = 21_436;
 const RESULT_RULE: u16 = 21_437;
 const RESULT_RULE_ADMIN: u16 = 21_438;
 
-const CONNECTIONS_MAX: usize = 700;
+/// Of the server; pgbouncer keeps those that its clients left.
+const CONNECTIONS_MAX: usize = 2_000;
+/// Of pgbouncer.
+const POOL_MAX: usize = 700;
 
 /// Columns alike in both tables, so that both results have the same bytes but for the masks.
 const TABLE: &str = "(id int8 not null, name text not null, city text not null, \
@@ -198,10 +201,10 @@ impl Site {
             "[databases]\nbench = host=127.0.0.1 port={SERVER} dbname=bench user=bench\n\
              [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {PGBOUNCER}\n\
              unix_socket_dir =\nauth_type = trust\nauth_file = {}\npool_mode = session\n\
-             max_client_conn = {CONNECTIONS_MAX}\ndefault_pool_size = {}\n\
+             max_client_conn = {POOL_MAX}\ndefault_pool_size = {}\n\
              ignore_startup_parameters = extra_float_digits\n",
             folder.join("users.txt").display(),
-            CONNECTIONS_MAX - 20,
+            POOL_MAX,
         );
         let file = folder.join("pgbouncer.ini");
         fs::write(&file, configuration)?;

@@ -4,9 +4,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use model::Timestamp;
 
-/// Longest single wait armed with the timer wheel; later times are armed again when it ends, so a
-/// wall clock that jumps is noticed within a day even by a session that does nothing.
-const WAIT_MAX: Duration = Duration::from_secs(86_400);
+/// Longest single wait; later times are looked at again when it ends. So a session that does nothing
+/// notices within a minute that the wall clock jumped past the end of its token.
+const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// The time now, UTC. Follows the machine's wall clock, jumps included, because expiry dates and
 /// records are wall-clock times. A clock before 1970 reads as 1970.
@@ -26,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wait_is_never_negative_and_never_longer_than_a_day() {
+    fn a_wait_is_never_negative_and_never_longer_than_a_minute() {
         let now = Timestamp(1_000);
         assert_eq!(wait_until(Timestamp(400), now), Duration::ZERO);
         assert_eq!(wait_until(Timestamp(1_600), now), Duration::from_nanos(600));

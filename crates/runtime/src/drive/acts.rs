@@ -132,12 +132,12 @@ impl Driver {
     }
 
     fn proved(&mut self, claim: &Claim, principal: Arc<Principal>, now: Timestamp) {
-        self.timers.clear(Alarm::Identify);
         let Some(upstream) = self.upstream_of(claim, &principal) else { return };
         let resource = upstream.plan.resource.clone();
         if self.rules.policy.admits(&principal, &resource) {
             match self.register(claim, &principal, &upstream, now) {
                 Ok(registration) => {
+                    self.timers.clear(Alarm::Identify);
                     self.meter.count_for(registration.counters());
                     if let Some(end) = principal.expires_at {
                         self.timers.set(Alarm::Expiry, end);

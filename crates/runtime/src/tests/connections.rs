@@ -91,6 +91,19 @@ async fn p8_the_connection_past_the_limit_is_closed_at_once() {
 }
 
 #[tokio::test]
+async fn p8_the_session_past_the_limit_is_told_so() {
+    let server = Server::start(Manner::Answers, None).await;
+    let mut plan = Plan::new(vec![resource(server.address)]);
+    plan.settings.sessions_max = 1;
+    let lab = Lab::new(plan).await;
+    let (_first, _) = lab.session().await;
+    let (_, token) = lab.token(None);
+    let answer = lab.client().await.ask(&format!("HELLO {token} box")).await;
+    assert!(answer.starts_with("ERR too_many_sessions: "), "{answer}");
+    assert_eq!(lab.refusals(), ["too_many_sessions"]);
+}
+
+#[tokio::test]
 async fn a_silent_client_is_ended() {
     let server = Server::start(Manner::Answers, None).await;
     let mut plan = Plan::new(vec![resource(server.address)]);

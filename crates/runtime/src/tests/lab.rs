@@ -151,7 +151,11 @@ impl Lab {
 
     pub async fn new(plan: Plan) -> Self {
         let folder = temporary_folder();
-        let options = StoreOptions { journal: plan.journal, ..StoreOptions::new(&folder) };
+        let options = StoreOptions {
+            journal: plan.journal,
+            sessions_max: plan.settings.sessions_max,
+            ..StoreOptions::new(&folder)
+        };
         let (store, _) = Store::open(options, clock::now()).unwrap();
         let schema = Setting::new();
         let gateway = Gateway::new(Parts {

@@ -58,7 +58,8 @@ impl Authority {
         let certificate = CertificateDer::from_pem_file(&path)
             .map_err(|error| TlsError::content(&path, format!("no PEM certificate: {error}")))?;
         let text = fs::read_to_string(&key_path).map_err(failed("read", &key_path))?;
-        let key = KeyPair::from_pem(&model::Secret::new(text).expose().clone())
+        let text = model::Secret::new(text);
+        let key = KeyPair::from_pem(text.expose())
             .map_err(|error| TlsError::content(&key_path, format!("no PEM key: {error}")))?;
         let issuer = Issuer::from_ca_cert_der(&certificate, key)
             .map_err(|error| TlsError::content(&path, format!("no authority: {error}")))?;
