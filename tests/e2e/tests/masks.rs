@@ -287,6 +287,52 @@ fn p3_a_mask_written_after_a_session_began_holds_for_it() -> Result<()> {
 }
 
 #[test]
+fn p3_a_table_that_changed_behind_the_catalog_gives_one_error_and_no_hang() -> Result<()> {
+    // The snapshot is as old as it may be, so the change is not known when the statement is judged.
+    let config = Config::streaming().with("catalog: { max_age: 1h }");
+    lab_with(&config, |lab| {
+        let token = lab.gateway.agent("steady")?;
+        let known = fifth(lab)?;
+        for extended in [false, true] {
+            let mut wire = lab.wire(&token)?;
+            assert_eq!(wire.query("SELECT 1")?.text(), [["1"]]);
+            lab.server.sql(
+                "ALTER TABLE customers RENAME COLUMN ssn TO city2; \
+                            ALTER TABLE customers RENAME COLUMN city TO ssn; \
+                            ALTER TABLE customers RENAME COLUMN city2 TO city",
+            )?;
+            let text = "SELECT * FROM customers WHERE id = 5";
+            let reply = if extended { wire.extended(text, &[], 1)? } else { wire.query(text)? };
+            if let Some(error) = reply.error() {
+                assert!(error.all.contains("catalog_changed"), "{error:?}");
+            }
+            for n in ["1", "2", "3"] {
+                assert_eq!(wire.query(&format!("SELECT {n}"))?.text(), [[n]], "in step afterwards");
+            }
+            nothing_leaked(&wire, &known, "after a rename");
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn a_column_added_behind_the_catalog_gives_one_error_and_no_hang() -> Result<()> {
+    let config = Config::streaming().with("catalog: { max_age: 1h }");
+    lab_with(&config, |lab| {
+        let mut wire = lab.wire(&lab.gateway.agent("steady")?)?;
+        assert_eq!(wire.query("SELECT 1")?.text(), [["1"]]);
+        lab.server.sql("ALTER TABLE customers ADD COLUMN extra text DEFAULT 'x'")?;
+        let reply = wire.query("SELECT * FROM customers WHERE id = 5")?;
+        let error = reply.error().context("withheld")?;
+        assert!(error.all.contains("catalog_changed") && reply.rows().is_empty(), "{error:?}");
+        for n in ["1", "2", "3"] {
+            assert_eq!(wire.query(&format!("SELECT {n}"))?.text(), [[n]], "in step afterwards");
+        }
+        Ok(())
+    })
+}
+
+#[test]
 fn p3_values_that_look_like_cards_are_found_in_unnamed_columns() -> Result<()> {
     let rules =
         "\n  - name: found\n    mask: { types: [CREDIT_CARD, US_SSN, EMAIL], with: redact }\n";
