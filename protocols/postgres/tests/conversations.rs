@@ -1,0 +1,595 @@
+//! Who said what, in order: the transcripts are in `testdata/` and are read in review.
+//!
+//! A test drives the real engine, with a policy compiled from the rules of its script, by the lines
+//! below; `testdata/<name>.snap` holds those lines and what followed each.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on fails")]
+
+mod notation;
+
+use notation::{Postgres, scene};
+
+fn check(name: &str, script: &str) {
+    let transcript = testkit::conversation::transcript(scene(), Postgres::default(), script);
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path("../testdata");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!(name, transcript));
+}
+
+macro_rules! conversations {
+    ($($name:ident: $script:expr;)+) => {
+        $(#[test]
+        fn $name() {
+            check(stringify!($name), $script);
+        })+
+    };
+}
+
+// ---- logging in ---------------------------------------------------------------------------------
+
+conversations! {
+    login_asks_for_a_token_and_uses_the_gateways_own_account: r#"
+client >> start user=agent database=appdb application_name=psql
+client >> p "token"
+server >> R ok ; S client_encoding UTF8 ; K 7 "4444" ; Z I
+client >> Q "select 1"
+server >> T x:int4 ; D "1" ; C "SELECT 1" ; Z I
+client >> X
+"#;
+    login_with_an_unknown_token_is_refused: r#"
+client >> start user=agent database=appdb
+client >> p "guess"
+"#;
+    login_to_an_unknown_resource_is_refused: r#"
+client >> start user=agent database=other
+client >> p "token"
+"#;
+    login_in_protocol_3_2_is_negotiated: r#"
+client >> start3.9 user=agent database=appdb _pq_.fancy=1
+client >> p "token"
+server >> R ok ; K 7 "4444" ; Z I
+"#;
+    tls_is_started_when_it_can_be: r#"
+set client_tls yes
+set client_private no
+client >> ssl
+client >> start user=agent database=appdb
+"#;
+    tls_and_gss_are_declined_when_they_cannot_be_had: r#"
+client >> gss
+client >> ssl
+client >> start user=agent database=appdb
+"#;
+    r16_a_token_is_not_taken_in_clear_text: r#"
+set client_private no
+client >> ssl
+client >> start user=agent database=appdb
+"#;
+    a_cancel_request_names_its_session: r#"
+client >> cancel 0102030405060708
+"#;
+    replication_is_refused: r#"
+client >> start user=agent database=appdb replication=database
+"#;
+    p7_a_server_that_rejects_the_gateway_is_not_quoted: r#"
+client >> start user=agent database=appdb
+client >> p "token"
+server >> E 28P01 "password authentication failed for user \"gateway\""
+"#;
+}
+
+// ---- simple queries -----------------------------------------------------------------------------
+
+conversations! {
+    a_simple_query_passes_unchanged: r#"
+login
+client >> Q "select id, name from customers"
+server >> T id:customers.id name:customers.name ; D "1" "Ann" ; D "2" null ; C "SELECT 2" ; Z I
+"#;
+    several_statements_in_one_query: r#"
+login
+client >> Q "begin; insert into notes values (1, 'x'); select id from notes; commit"
+server >> C "BEGIN" ; C "INSERT 0 1" ; T id:notes.id ; D "1" ; C "SELECT 1" ; C "COMMIT" ; Z I
+"#;
+    r2_one_refused_statement_refuses_the_whole_query: r#"
+rule no-drop when `sql.verbs.exists(v, v == "drop")` block "no drops"
+login
+client >> Q "select 1; drop table notes"
+client >> Q "select 2"
+server >> T x:int4 ; D "2" ; C "SELECT 1" ; Z I
+"#;
+    an_empty_query_is_answered: r#"
+login
+client >> Q ""
+server >> I ; Z I
+"#;
+    an_error_of_the_server_passes: r#"
+login
+client >> Q "select id from customers where id = 1/0"
+server >> T id:customers.id ; E 22012 "division by zero" ; Z I
+client >> Q "select 1"
+server >> T x:int4 ; D "1" ; C "SELECT 1" ; Z I
+"#;
+    p2_what_cannot_be_parsed_is_refused_at_its_place: r#"
+login
+client >> Q "select 1 frm x where"
+"#;
+    a_notice_a_notification_and_a_setting_pass: r#"
+login
+client >> Q "listen jobs"
+server >> N 00000 "watch out" D "more" ; C "LISTEN" ; Z I
+server >> A "jobs" "7" ; S application_name psql
+"#;
+    p3_notices_errors_and_notifications_are_scrubbed_for_who_has_masks: r#"
+rule hide mask ssn
+login
+client >> Q "insert into notes values (1, 'a')"
+server >> N 00000 "saw 123-45-6789" D "Key (ssn)=(123-45-6789)" ; E 23505 "duplicate key value violates unique constraint \"u\"" D "Key (ssn)=(123-45-6789) already exists." ; Z I
+server >> A "jobs" "123-45-6789"
+"#;
+    p8_a_statement_over_the_limit_is_refused_and_the_session_goes_on: r#"
+set statement_bytes_max 64
+login
+client >> Q "select '\{80*x}'"
+client >> Q "select 1"
+server >> T x:int4 ; D "1" ; C "SELECT 1" ; Z I
+"#;
+    an_unknown_message_ends_the_session: r#"
+login
+client >> tag "y" "abc"
+"#;
+    r20_a_function_call_is_refused: r#"
+login
+client >> F
+client >> Q "select 1"
+"#;
+    r6_a_server_program_is_refused_for_everyone: r#"
+login
+client >> Q "copy notes to program 'cat'"
+"#;
+}
+
+// ---- the extended protocol ----------------------------------------------------------------------
+
+conversations! {
+    extended_merged_is_one_operation: r#"
+login
+client >> P "" "select id from orders where id = $1" 23 ; B "" "" "5" ; D P "" ; E "" ; S
+server >> 1 ; 2 ; T id:orders.id ; D "5" ; C "SELECT 1" ; Z I
+"#;
+    extended_split_is_an_operation_for_each_step: r#"
+login
+client >> P "q" "select id from orders where id = $1" 23
+client >> D S "q" ; S
+server >> 1 ; t 23 ; T id:orders.id ; Z I
+client >> B "" "q" "5"
+client >> E "" ; S
+server >> 2 ; D "5" ; C "SELECT 1" ; Z I
+"#;
+    r9_a_prepared_statement_is_judged_at_every_bind: r#"
+rule no-seven when `sql.verbs.exists(v, v == "delete")` block "no deletes"
+login
+client >> P "s" "select body from notes where id = $1" 23 ; S
+server >> 1 ; Z I
+client >> B "" "s" "1" ; E "" ; S
+server >> 2 ; D "one" ; C "SELECT 1" ; Z I
+client >> B "" "s" "2" ; E "" ; S
+server >> 2 ; D "two" ; C "SELECT 1" ; Z I
+gateway >> reload rule closed when `sql.verb == "select"` block "closed for today"
+client >> B "" "s" "3" ; E "" ; S
+client >> C S "s" ; S
+"#;
+    r9_an_unknown_statement_is_refused: r#"
+login
+client >> B "" "nothing" ; E "" ; S
+"#;
+    p3_masks_in_text_and_binary: r#"
+rule hide mask ssn
+rule age-null mask age with null
+login
+client >> Q "select name, ssn, age from customers"
+server >> T name:customers.name ssn:customers.ssn age:customers.age ; D "Ann" "123-45-6789" "44" ; C "SELECT 1" ; Z I
+client >> P "" "select ssn, age, id from customers" ; B "" "" -> 1 ; D P "" ; E "" ; S
+server >> 1 ; t ; T ssn:customers.ssn age:customers.age id:customers.id ; 2 ; T ssn:customers.ssn:binary age:customers.age:binary id:customers.id:binary ; D "123-45-6789" "\x00\x00\x00\x2c" "\x00\x00\x00\x01" ; C "SELECT 1" ; Z I
+"#;
+    p3_parse_alone_and_the_rest_later: r#"
+rule hide mask ssn
+login
+client >> P "" "select ssn from customers"
+client >> B "" "" -> 1 ; E "" ; S
+server >> 1 ; t ; T ssn:customers.ssn ; 2 ; D "123-45-6789" ; C "SELECT 1" ; Z I
+"#;
+    p3_an_expression_over_a_masked_column_is_masked: r#"
+rule hide mask ssn
+login
+client >> Q "select upper(ssn) as u, 'x' || ssn from customers"
+client >> Q "select p.code from people p"
+server >> T code:people.code ; D "123-45-6789" ; C "SELECT 1" ; Z I
+"#;
+    p3_a_predicate_on_a_masked_column_is_refused: r#"
+rule hide mask age with null
+login
+client >> Q "select id from customers where age = 44"
+"#;
+    r7_columns_that_are_not_what_was_judged_are_withheld: r#"
+rule hide mask ssn
+login
+client >> Q "select name from customers"
+server >> T name:customers.ssn ; D "123-45-6789" ; C "SELECT 1" ; Z I
+client >> Q "select name from customers"
+server >> T name:customers.name ; D "Ann" ; C "SELECT 1" ; Z I
+"#;
+}
+
+// ---- refusals and the truth about transactions --------------------------------------------------
+
+conversations! {
+    r2_a_refusal_in_a_transaction_makes_the_server_fail: r#"
+rule no-delete when `sql.verbs.exists(v, v == "delete")` block "no deletes"
+login
+client >> Q "begin"
+server >> C "BEGIN" ; Z T
+client >> Q "delete from notes"
+server >> E 42601 "syntax error at or near \"narrows\"" ; Z E
+client >> Q "rollback"
+server >> C "ROLLBACK" ; Z I
+"#;
+    r2_a_refusal_in_a_failed_transaction_is_told_at_once: r#"
+rule no-delete when `sql.verbs.exists(v, v == "delete")` block "no deletes"
+login
+client >> Q "begin"
+server >> C "BEGIN" ; Z T
+client >> Q "select 1/0"
+server >> T x:int4 ; E 22012 "division by zero" ; Z E
+client >> Q "delete from notes"
+"#;
+    r2_a_refusal_inside_a_pipeline_makes_the_server_fail: r#"
+rule no-delete when `sql.verbs.exists(v, v == "delete")` block "no deletes"
+login
+client >> P "" "insert into notes values (1, 'a')" ; B "" "" ; E "" ; P "" "delete from notes" ; B "" "" ; E "" ; P "" "select 1" ; B "" "" ; E "" ; S
+server >> 1 ; 2 ; C "INSERT 0 1" ; E 42601 "syntax error at or near \"narrows\"" ; Z I
+client >> Q "select 1"
+"#;
+    r2_a_refusal_first_in_a_pipeline_skips_to_sync: r#"
+rule no-delete when `sql.verbs.exists(v, v == "delete")` block "no deletes"
+login
+client >> P "" "delete from notes" ; B "" "" ; E "" ; P "" "select 1" ; B "" "" ; E "" ; S
+server >> Z I
+"#;
+    several_queries_ahead_keep_their_order: r#"
+rule no-delete when `sql.verbs.exists(v, v == "delete")` block "no deletes"
+login
+client >> Q "select 1" ; Q "delete from notes" ; Q "select 3"
+server >> T x:int4 ; D "1" ; C "SELECT 1" ; Z I
+server >> E 42601 "syntax error at or near \"narrows\"" ; Z I
+server >> T x:int4 ; D "3" ; C "SELECT 1" ; Z I
+"#;
+}
+
+// ---- holds --------------------------------------------------------------------------------------
+
+conversations! {
+    held_and_approved: r#"
+rule ask when `sql.writes.exists(t, t == "public.notes")` approve dba wait 60
+login
+client >> Q "delete from notes where id = 1"
+person >> approve #1
+server >> C "DELETE 1" ; Z I
+"#;
+    held_and_denied: r#"
+rule ask when `sql.writes.exists(t, t == "public.notes")` approve dba wait 60
+login
+client >> Q "delete from notes where id = 1"
+person >> deny #1 "not on a Friday"
+client >> Q "select 1"
+server >> T x:int4 ; D "1" ; C "SELECT 1" ; Z I
+"#;
+    held_too_long: r#"
+rule ask when `sql.writes.exists(t, t == "public.notes")` approve dba wait 60
+login
+client >> Q "delete from notes where id = 1"
+clock >> 59 s
+clock >> 1 s
+person >> approve #1
+"#;
+    r2_held_and_denied_in_a_transaction: r#"
+rule ask when `sql.writes.exists(t, t == "public.notes")` approve dba wait 60
+login
+client >> Q "begin"
+server >> C "BEGIN" ; Z T
+client >> Q "delete from notes where id = 1"
+person >> deny #2
+server >> E 42601 "syntax error at or near \"narrows\"" ; Z E
+"#;
+    held_and_cancelled: r#"
+rule ask when `sql.writes.exists(t, t == "public.notes")` approve dba wait 60
+login
+client >> Q "delete from notes where id = 1"
+gateway >> cancel
+client >> Q "select 1"
+gateway >> cancel
+server >> E 57014 "canceling statement due to user request" ; Z I
+"#;
+    held_and_the_client_leaves: r#"
+rule ask when `sql.writes.exists(t, t == "public.notes")` approve dba wait 60
+login
+client >> Q "delete from notes where id = 1"
+client >> close
+person >> approve #1
+"#;
+    r9_bind_is_the_gate_and_nothing_of_it_is_sent_before_the_yes: r#"
+rule ask when `sql.writes.exists(t, t == "public.notes")` approve dba wait 60
+login
+client >> P "d" "delete from notes where id = $1" 23 ; S
+server >> 1 ; Z I
+client >> B "" "d" "5" ; E "" ; S
+person >> approve #2
+server >> 2 ; C "DELETE 1" ; Z I
+"#;
+    the_client_goes_on_while_one_waits: r#"
+rule ask when `sql.writes.exists(t, t == "public.notes")` approve dba wait 60
+login
+client >> Q "delete from notes where id = 1" ; Q "select 1"
+person >> approve #1
+server >> C "DELETE 1" ; Z I
+server >> T x:int4 ; D "1" ; C "SELECT 1" ; Z I
+"#;
+    approval_is_void_when_rules_change_meanwhile: r#"
+rule ask when `sql.writes.exists(t, t == "public.notes")` approve dba wait 60
+login
+client >> Q "delete from notes where id = 1"
+gateway >> reload rule no-delete when `sql.verb == "delete"` block "no deletes"
+person >> approve #1
+"#;
+}
+
+// ---- replies that may be stopped ----------------------------------------------------------------
+
+conversations! {
+    r3_under_the_threshold_the_reply_is_released_whole: r#"
+rule big when `result.rows > 2` approve dba wait 60
+login
+client >> Q "select id from orders"
+server >> T id:orders.id ; D "1"
+server >> D "2" ; C "SELECT 2"
+server >> Z I
+client >> Q "select 1"
+server >> T x:int4 ; D "1" ; C "SELECT 1" ; Z I
+"#;
+    r3_past_the_threshold_it_waits_and_not_one_row_has_left: r#"
+rule big when `result.rows > 2` approve dba wait 60
+login
+client >> Q "select id from orders"
+server >> T id:orders.id ; D "1" ; D "2" ; D "3"
+person >> approve #1
+server >> D "4" ; C "SELECT 4" ; Z I
+"#;
+    r3_denied_while_it_still_runs_is_cancelled_and_drained: r#"
+rule big when `result.rows > 2` approve dba wait 60
+login
+client >> Q "select id from orders"
+server >> T id:orders.id ; D "1" ; D "2" ; D "3"
+person >> deny #1 "too much"
+server >> D "4" ; D "5"
+server >> E 57014 "canceling statement due to user request" ; Z I
+client >> Q "select 1"
+server >> T x:int4 ; D "1" ; C "SELECT 1" ; Z I
+"#;
+    r3_denied_after_it_ended_sends_nothing_of_it: r#"
+rule big when `result.rows > 2` approve dba wait 60
+login
+client >> Q "select id from orders"
+server >> T id:orders.id ; D "1" ; D "2" ; D "3" ; C "SELECT 3" ; Z I
+person >> deny #1
+client >> Q "select 1"
+"#;
+    r2_r3_denied_in_a_transaction_fails_the_transaction: r#"
+rule big when `result.rows > 2` approve dba wait 60
+login
+client >> Q "begin"
+server >> C "BEGIN" ; Z T
+client >> Q "select id from orders"
+server >> T id:orders.id ; D "1" ; D "2" ; D "3" ; C "SELECT 3" ; Z T
+person >> deny #2
+server >> E 42601 "syntax error at or near \"narrows\"" ; Z E
+"#;
+    r3_nobody_answers_in_time: r#"
+rule big when `result.rows > 2` approve dba wait 60
+login
+client >> Q "select id from orders"
+server >> T id:orders.id ; D "1" ; D "2" ; D "3"
+clock >> 60 s
+server >> E 57014 "canceling statement due to user request" ; Z I
+"#;
+    r3_a_full_buffer_is_asked_about_at_once: r#"
+rule big when `result.rows > 1000` approve dba wait 60
+set hold_buffer_bytes 100
+login
+client >> Q "select body from notes"
+server >> T body:notes.body ; D "\{120*x}"
+person >> approve #1
+server >> C "SELECT 1" ; Z I
+"#;
+    r3_a_statement_that_may_write_is_held_before_it_runs: r#"
+rule big when `result.rows > 2` approve dba wait 60
+login
+client >> Q "update orders set total = 0 returning id"
+"#;
+    r3_a_notice_passes_a_withheld_reply: r#"
+rule big when `result.rows > 2` approve dba wait 60
+login
+client >> Q "select id from orders"
+server >> T id:orders.id ; D "1" ; N 00000 "still here"
+server >> D "2" ; C "SELECT 2" ; Z I
+"#;
+    r4_a_portal_is_read_in_batches_that_count_together: r#"
+rule big when `result.rows > 3` approve dba wait 60
+login
+client >> Q "begin"
+server >> C "BEGIN" ; Z T
+client >> P "" "select id from orders" ; B "p" "" ; E "p" 2 ; H
+server >> 1 ; 2 ; D "1" ; D "2" ; s
+client >> E "p" 2 ; S
+server >> D "3" ; D "4" ; s ; Z T
+person >> approve #3
+"#;
+    r4_a_cursor_counts_rows_over_every_fetch: r#"
+rule big when `result.rows > 3` approve dba wait 60
+login
+client >> Q "begin"
+server >> C "BEGIN" ; Z T
+client >> Q "declare c cursor for select id from orders"
+server >> C "DECLARE CURSOR" ; Z T
+client >> Q "fetch 2 from c"
+server >> T id:orders.id ; D "1" ; D "2" ; C "FETCH 2" ; Z T
+client >> Q "fetch 2 from c"
+server >> T id:orders.id ; D "3" ; D "4" ; C "FETCH 2" ; Z T
+person >> approve #4
+"#;
+    r11_a_yes_covers_so_many_rows: r#"
+rule big when `result.rows > 2` approve dba wait 60
+login
+client >> Q "select id from orders"
+server >> T id:orders.id ; D "1" ; D "2" ; D "3"
+person >> approve #1 rows_max 4
+server >> D "4"
+server >> D "5"
+server >> C "SELECT 5" ; Z I
+"#;
+    a_reply_is_blocked_by_what_is_in_it: r#"
+rule no-names when `result.columns.exists(c, c == "public.customers.email")` block "no addresses"
+login
+client >> Q "select email from customers"
+server >> T email:customers.email ; D "a@example.com" ; C "SELECT 1" ; Z I
+"#;
+}
+
+// ---- COPY ---------------------------------------------------------------------------------------
+
+conversations! {
+    copy_out_is_masked: r#"
+rule hide mask ssn
+login
+client >> Q "copy customers (id, ssn, name) to stdout"
+server >> H 3 ; d "1\t123-45-6789\tAnn\n" ; d "2\t\\N\tBob\n" ; c ; C "COPY 2" ; Z I
+"#;
+    copy_out_as_csv_is_masked_over_any_split: r#"
+rule hide mask ssn
+login
+client >> Q "copy (select ssn, name from customers) to stdout with (format csv, header)"
+server >> H 2 ; d "ssn,name\n" ; d "\"123-45" ; d "-6789\",\"A\"\"nn\"\n" ; c ; C "COPY 1" ; Z I
+"#;
+    copy_in_sends_its_data_with_the_operation: r#"
+login
+client >> Q "copy notes from stdin"
+server >> G 2
+client >> d "1\ta\n" ; d "2\tb\n"
+client >> c
+server >> C "COPY 2" ; Z I
+"#;
+    copy_in_that_fails_ignores_the_rest: r#"
+login
+client >> Q "copy notes from stdin"
+server >> G 2
+client >> d "x\ta\n"
+server >> E 22P02 "invalid input syntax for type integer" ; Z I
+client >> d "2\tb\n" ; c ; Q "select 1"
+server >> T x:int4 ; D "1" ; C "SELECT 1" ; Z I
+"#;
+}
+
+// ---- journal, operators, endings ----------------------------------------------------------------
+
+conversations! {
+    p1_nothing_is_sent_before_the_journal_has_the_record: r#"
+login
+journal >> waits
+client >> Q "select id from orders"
+journal >> catches up
+server >> T id:orders.id ; D "1" ; C "SELECT 1" ; Z I
+journal >> catches up
+"#;
+    p5_what_cannot_be_recorded_is_refused: r#"
+login
+journal >> fails
+client >> Q "select id from orders"
+journal >> keeps
+client >> Q "select 1"
+"#;
+    p5_a_reply_that_cannot_be_recorded_does_not_leave: r#"
+login
+client >> Q "select id from orders"
+journal >> fails
+server >> T id:orders.id ; D "1" ; C "SELECT 1" ; Z I
+"#;
+    revoked_while_it_runs: r#"
+login
+client >> Q "select id from orders"
+server >> T id:orders.id ; D "1"
+gateway >> stop revoked
+"#;
+    revoked_while_it_waits_for_a_person: r#"
+rule ask when `sql.verb == "select"` approve dba wait 60
+login
+client >> Q "select id from orders"
+gateway >> stop revoked
+person >> approve #1
+"#;
+    access_withdrawn_by_a_reload_ends_the_session: r#"
+login
+gateway >> withdraw
+"#;
+    masks_change_with_a_reload: r#"
+login
+client >> Q "select ssn from customers"
+server >> T ssn:customers.ssn ; D "123-45-6789" ; C "SELECT 1" ; Z I
+gateway >> reload rule hide mask ssn with partial
+client >> Q "select ssn from customers"
+server >> T ssn:customers.ssn ; D "123-45-6789" ; C "SELECT 1" ; Z I
+"#;
+    the_server_goes_away_while_it_runs: r#"
+login
+client >> Q "select id from orders"
+server >> T id:orders.id ; D "1"
+server >> close
+"#;
+    the_client_goes_away_while_it_runs: r#"
+login
+client >> Q "select id from orders"
+server >> T id:orders.id ; D "1"
+client >> close
+"#;
+    an_answer_to_nothing_ends_the_session: r#"
+login
+server >> D "1"
+"#;
+    types_found_in_values_are_masked_and_counted: r#"
+rule cards mask types:CREDIT_CARD
+login
+client >> Q "select body from notes"
+server >> T body:notes.body ; D "paid with 4111 1111 1111 1111" ; D "cash" ; C "SELECT 2" ; Z I
+"#;
+    alerts_and_observed_rules_change_nothing: r#"
+rule seen when `sql.verb == "select"` alert "someone reads {sql.tables}"
+rule later when `sql.verb == "select"` observe block "not yet"
+login
+client >> Q "select id from orders"
+server >> T id:orders.id ; D "1" ; C "SELECT 1" ; Z I
+"#;
+    a_limit_refuses_past_its_amount: r#"
+rule few limit operations 2
+login
+client >> Q "select 1"
+server >> T x:int4 ; D "1" ; C "SELECT 1" ; Z I
+client >> Q "select 2"
+server >> T x:int4 ; D "2" ; C "SELECT 1" ; Z I
+client >> Q "select 3"
+"#;
+}
+
+#[test]
+fn the_notation_is_of_this_protocol() {
+    assert_eq!(notation::name(), "postgres");
+}
