@@ -147,7 +147,11 @@ impl Outgoing {
         } else if self.start == self.end {
             self.base = base.clone();
             (self.start, self.end) = (start, end);
-        } else if self.end == start && self.base.as_ptr() == base.as_ptr() {
+        } else if self.end == start
+            && self.base.as_ptr() == base.as_ptr()
+            && self.base.len() == base.len()
+        {
+            // The same chunk, and not a message that happens to begin where the chunk does.
             self.end = end;
         } else {
             let more = base.get(start..end).unwrap_or_default();
