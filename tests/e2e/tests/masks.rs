@@ -1,7 +1,7 @@
 //! P3 and P4 with real values of every built-in type: nothing masked ever arrives, in any form.
 
 use anyhow::{Context, Result, ensure};
-use e2e::{Config, Lab, Reply, Token, Wire, lab, lab_with};
+use e2e::{Config, Lab, Reply, Token, Wire, lab, lab_with, until};
 
 const KINDS: [&str; 4] = ["redact", "partial", "hash", "null"];
 
@@ -346,6 +346,27 @@ fn p3_values_that_look_like_cards_are_found_in_unnamed_columns() -> Result<()> {
         for (column, value) in fifth(lab)?.iter().filter(|(column, _)| column == "credit_card") {
             assert!(!wire.has_received(value), "{column}: {:?}", reply.text());
         }
+        Ok(())
+    })
+}
+
+#[test]
+fn r7_the_catalog_stays_fresh_for_a_session_that_follows_another_at_once() -> Result<()> {
+    lab_with(&Config::streaming(), |lab| {
+        let token = lab.gateway.agent("quick")?;
+        // What the survey asks each time.
+        let probes = || -> Result<usize> {
+            let log = lab.server.log()?;
+            Ok(log.lines().filter(|line| line.contains("pg_current_snapshot()")).count())
+        };
+        drop(lab.wire(&token)?);
+        lab.gateway.events_of("quick")?;
+        let mut wire = lab.wire(&token)?;
+        let before = probes()?;
+        until("the catalog is looked at again and again", || {
+            Ok((probes()? >= before + 3).then_some(()))
+        })?;
+        assert_eq!(wire.query("SELECT 1")?.text(), [["1"]]);
         Ok(())
     })
 }
