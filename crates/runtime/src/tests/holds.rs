@@ -24,7 +24,7 @@ async fn a_held_operation_runs_after_the_yes_and_not_before() {
     let (mut client, _) = lab.session().await;
     let held = client.ask("ASK a").await;
     assert!(held.starts_with("HELD ap_"), "{held}");
-    assert!(held.contains("http://127.0.0.1:7070/approvals/ap_"), "{held}");
+    assert!(held.contains("http://127.0.0.1:7070/api/v1/approvals/ap_"), "{held}");
     assert!(held.contains("narrows approve ap_"), "{held}");
     assert!(server.lines().is_empty(), "nothing was sent before the yes");
     assert_eq!(lab.gateway.state().holds, 1);
