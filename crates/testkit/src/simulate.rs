@@ -208,7 +208,7 @@ impl<A: Actors> Simulation<A> {
             _ if !self.reloads.is_empty() => {
                 self.note("gateway >> reload");
                 let rules = self.random.pick(&self.reloads).clone();
-                self.stage.reload(rules, true);
+                self.stage.reload_once(rules, true);
                 self.listen();
             }
             _ => {}
@@ -243,8 +243,9 @@ impl<A: Actors> Simulation<A> {
                 self.kept(*ticket);
             }
             if let Happening::RecordFailed(ticket) = &reaction {
-                for id in self.events.get(ticket).cloned().unwrap_or_default() {
-                    self.fates.entry(id).or_default().unrecorded = true;
+                // What waits for a later record is refused too: the journal cannot be trusted now.
+                for id in self.events.range(ticket..).flat_map(|(_, ids)| ids) {
+                    self.fates.entry(*id).or_default().unrecorded = true;
                 }
             }
             self.tell(reaction);
@@ -388,6 +389,9 @@ impl<A: Actors> Simulation<A> {
     fn calm_down(&mut self) {
         /// Far more than any seed needs.
         const ROUNDS_MAX: usize = 20_000;
+        /// Rounds without news after which there will be none.
+        const SILENT_MAX: usize = 8;
+        let mut silent = 0_usize;
         self.note("# from here on nothing goes wrong");
         self.stage.journal = JournalMode::Keeps;
         for _ in 0..ROUNDS_MAX {
@@ -402,11 +406,9 @@ impl<A: Actors> Simulation<A> {
             self.deliver(Side::Client);
             self.deliver(Side::Upstream);
             self.serve();
-            let quiet = self.stage.reactions.is_empty()
-                && self.stage.unrecorded.is_empty()
-                && self.asked.is_empty()
-                && self.actors.idle();
-            if quiet && before == self.transcript.len() {
+            let news = before != self.transcript.len() || !self.actors.idle();
+            silent = if news { 0 } else { silent.saturating_add(1) };
+            if silent > SILENT_MAX {
                 return;
             }
         }

@@ -268,10 +268,19 @@ impl Stage {
     /// # Panics
     /// They do not compile.
     pub fn reload(&mut self, rules: Vec<String>, granted: bool) {
+        self.reload_once(rules, granted);
+        self.settle();
+    }
+
+    /// New rules are in force; reactions wait in [`Self::reactions`].
+    ///
+    /// # Panics
+    /// They do not compile.
+    pub fn reload_once(&mut self, rules: Vec<String>, granted: bool) {
         self.scene.rules = rules;
         self.versions = self.versions.saturating_add(1);
         let compiled = compiled(&self.scene, granted, self.versions);
-        self.tell(Happening::Policy(compiled.policy));
+        self.tell_once(Happening::Policy(compiled.policy));
     }
 
     /// A new survey is in place.
