@@ -132,7 +132,10 @@ enum EntryGate {
 }
 
 enum Item<U> {
+    /// What an upstream answered.
     Unit(U),
+    /// The gateway's own words, and what carries no operation. They leave even if the journal fails.
+    Words(U),
     Close,
 }
 
@@ -260,7 +263,7 @@ impl<U: Unit> Connection<U> {
             Out::Close => self.queue(EntryGate::Ticket(self.ticket()), Item::Close),
             Out::Connect => self.acts.push(Act::Connect),
             Out::Control(Side::Client, unit) => {
-                self.queue(EntryGate::Ticket(self.ticket()), Item::Unit(unit));
+                self.queue(EntryGate::Ticket(self.ticket()), Item::Words(unit));
             }
             Out::Control(Side::Upstream, unit) => self.send_upstream(unit),
             Out::Done(permit) => self.done(permit.operation()),

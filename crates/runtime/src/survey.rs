@@ -117,10 +117,13 @@ impl Survey {
         let this = &upstream.survey;
         let mut status = this.status.subscribe();
         let seen = status.borrow_and_update().attempt;
-        this.sessions.fetch_add(1, Ordering::AcqRel);
+        let sessions = this.sessions.fetch_add(1, Ordering::AcqRel);
         let lease = Lease(Arc::clone(upstream));
         let fresh = this.is_fresh();
-        Self::look(upstream, fresh);
+        // With the first session a task that idles must go on probing, fresh as its snapshot may be.
+        if !fresh || sessions == 0 {
+            Self::look(upstream);
+        }
         if fresh {
             return Ok(Some(lease));
         }
@@ -145,20 +148,19 @@ impl Survey {
             return;
         }
         upstream.survey.waiting.lock().push(Arc::clone(mailbox));
-        Self::look(upstream, false);
+        Self::look(upstream);
     }
 
     fn is_fresh(&self) -> bool {
         self.newest.snapshot.load().is_some() && self.newest.age() <= self.age_max
     }
 
-    /// Has the task look now, unless what is known is fresh. A task that is only started here looks
-    /// first thing.
-    fn look(upstream: &Arc<Upstream>, fresh: bool) {
-        if !upstream.survey.running.swap(true, Ordering::AcqRel) {
-            tokio::spawn(run(Arc::clone(upstream)));
-        } else if !fresh {
+    /// Has the task look now. A task that is only started here looks first thing.
+    fn look(upstream: &Arc<Upstream>) {
+        if upstream.survey.running.swap(true, Ordering::AcqRel) {
             upstream.survey.wake.notify_one();
+        } else {
+            tokio::spawn(run(Arc::clone(upstream)));
         }
     }
 

@@ -47,6 +47,8 @@ pub(crate) struct Ready {
     pub withholding: Option<Withholding>,
     /// The last reply this conversation stopped itself; the engine says so once more.
     pub stopped: Option<OperationId>,
+    /// The operation whose refusal was told while its Sync is still to be answered.
+    pub told: Option<OperationId>,
     pub refreshing: bool,
     pub paused: bool,
     pub over: bool,
@@ -213,6 +215,7 @@ impl Ready {
             settling: None,
             withholding: None,
             stopped: None,
+            told: None,
             refreshing: false,
             paused: false,
             over: false,

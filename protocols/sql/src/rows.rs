@@ -95,6 +95,14 @@ fn kind(node: &Node) -> Kind {
                 Some(arg) => node = arg,
                 None => return Kind::Other,
             },
+            // No operator returns a set; one of its operands may.
+            Some(N::AExpr(expr)) => {
+                let single = |operand: Option<&Node>| {
+                    operand.is_none_or(|node| matches!(kind(node), Kind::Single))
+                };
+                let both = single(boxed(&expr.lexpr)) && single(boxed(&expr.rexpr));
+                return if both { Kind::Single } else { Kind::Other };
+            }
             Some(N::CoalesceExpr(expr)) => match expr.args.first() {
                 Some(arg) => node = arg,
                 None => return Kind::Other,

@@ -82,7 +82,7 @@ impl<U: Unit> Connection<U> {
         }
         let before = self.client_queue.len();
         self.client_queue.retain(|entry| {
-            entry.gate != EntryGate::Ticket(ticket) || matches!(entry.item, Item::Close)
+            entry.gate != EntryGate::Ticket(ticket) || !matches!(entry.item, Item::Unit(_))
         });
         let lost = self.client_queue.len() != before;
         self.upstream_queue.retain(|(waits, _)| *waits != ticket);

@@ -73,7 +73,7 @@ impl<U: Unit> Connection<U> {
     }
 
     pub(super) fn answer(&mut self, unit: U) {
-        let entry = Entry { gate: EntryGate::Ticket(self.ticket()), item: Item::Unit(unit) };
+        let entry = Entry { gate: EntryGate::Ticket(self.ticket()), item: Item::Words(unit) };
         match &mut self.insert_at {
             Some(at) => {
                 self.client_queue.insert(*at, entry);
@@ -137,7 +137,7 @@ impl<U: Unit> Connection<U> {
                 _ => break,
             }
             match self.client_queue.pop_front() {
-                Some(Entry { item: Item::Unit(unit), .. }) => {
+                Some(Entry { item: Item::Unit(unit) | Item::Words(unit), .. }) => {
                     self.acts.push(Act::Send(Side::Client, unit));
                 }
                 Some(Entry { item: Item::Close, .. }) => self.acts.push(Act::Close),
