@@ -228,7 +228,7 @@ impl<N: Notation> Play<N> {
         let answer = match verb.text().as_str() {
             "approve" => {
                 let rows_max = rest.get(1).and_then(|number| number.text().parse().ok());
-                Answer::Approved { approval, approver, rows_max }
+                Answer::Approved { approval, approver, rows_max, reason: None }
             }
             "deny" => Answer::Denied { approval, approver, reason: rest.first().map(Word::text) },
             _ => return Err("approve or deny".to_owned()),

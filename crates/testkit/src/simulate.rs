@@ -8,6 +8,9 @@
 //! * R3: no row of a reply that a rule may stop reaches the client before its yes;
 //! * P3: no secret reaches the client;
 //! * once everything has been answered, nobody waits (no deadlock).
+//!
+//! It was seen to fail with an engine that does not wait for the journal (P1), one that lets withheld
+//! rows go (R3), and one whose own answers overtake others (order).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
@@ -286,7 +289,7 @@ impl<A: Actors> Simulation<A> {
         let (approval, approver) = ("a1".into(), "dana".into());
         let answer = if yes {
             self.yes.insert(text);
-            Answer::Approved { approval, approver, rows_max: None }
+            Answer::Approved { approval, approver, rows_max: None, reason: None }
         } else {
             Answer::Denied { approval, approver, reason: None }
         };
