@@ -64,6 +64,8 @@ pub enum Answer {
         approver: Arc<str>,
         /// Rows after which the yes no longer covers the reply (R11).
         rows_max: Option<u64>,
+        /// Why, in the approver's words.
+        reason: Option<String>,
     },
     /// No.
     Denied {

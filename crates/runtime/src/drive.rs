@@ -369,7 +369,7 @@ impl Driver {
             }
             Note::Placed(operation, Placed::Granted(granted)) => {
                 self.holds.unhold(operation);
-                let answer = hold::approved(granted);
+                let answer = hold::approved(granted, None);
                 self.work.push_back(Happening::Answered(operation, answer));
             }
             Note::Placed(operation, Placed::Failed) => {

@@ -108,7 +108,8 @@ impl Holds {
         match answer {
             // The bound on rows is for repeats: this yes was given to the reply that waits (R11).
             store::Answer::Approved(granted) => {
-                Some(approved(Granted { rows_max: None, ..granted }))
+                let reason = reason_of_yes(&self.approvals, &granted.approval);
+                Some(approved(Granted { rows_max: None, ..granted }, reason))
             }
             store::Answer::Denied { by, reason } => Some(Answer::Denied {
                 approval,
@@ -160,9 +161,17 @@ impl Drop for Holds {
     }
 }
 
+/// What the last approver said with the yes.
+fn reason_of_yes(approvals: &Approvals, id: &ApprovalId) -> Option<String> {
+    let approval = approvals.approval(id).ok().flatten()?;
+    let vote = approval.votes.iter().rev().find(|vote| vote.yes)?;
+    vote.reason.as_deref().map(str::to_owned)
+}
+
 /// What a yes says to the engine.
-pub(crate) fn approved(granted: Granted) -> Answer {
+pub(crate) fn approved(granted: Granted, reason: Option<String>) -> Answer {
     Answer::Approved {
+        reason,
         approval: granted.approval.0,
         approver: granted.approvers.join(", ").into(),
         rows_max: granted.rows_max,

@@ -1,10 +1,12 @@
 //! Events on their way into the journal.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use model::event::EVENT_VERSION;
-use model::{Event, EventBody};
+use model::{Event, EventBody, SessionId};
+use parking_lot::Mutex;
 use store::{Journal, JournalError};
 
 use crate::clock;
@@ -19,12 +21,21 @@ pub(crate) enum Kept {
     No,
 }
 
+/// What passed unrecorded in one session.
+#[derive(Default)]
+struct Lost {
+    operations: u64,
+    principal: Option<Arc<str>>,
+    resource: Option<Arc<str>>,
+}
+
 /// Appends batches and keeps the promise about what could not be appended (P5).
 pub(crate) struct Recorder {
     journal: Arc<Journal>,
     gateway: Arc<str>,
-    /// Operations that passed unrecorded and no gap event tells of yet.
-    lost: AtomicU64,
+    /// Operations that passed unrecorded and no gap event tells of yet, by session; as many as there
+    /// are sessions at most.
+    lost: Mutex<HashMap<Option<SessionId>, Lost>>,
     failing: AtomicBool,
     errors: AtomicU64,
 }
@@ -34,7 +45,7 @@ impl Recorder {
         Self {
             journal,
             gateway,
-            lost: AtomicU64::new(0),
+            lost: Mutex::default(),
             failing: AtomicBool::new(false),
             errors: AtomicU64::new(0),
         }
@@ -54,7 +65,7 @@ impl Recorder {
                 match on_failure {
                     OnFailure::Refuse => Kept::No,
                     OnFailure::Continue => {
-                        self.lost.fetch_add(operations(events), Ordering::Relaxed);
+                        self.lose(events);
                         Kept::Yes
                     }
                 }
@@ -68,42 +79,55 @@ impl Recorder {
         if !self.is_failing() {
             return;
         }
-        let lost = self.lost.swap(0, Ordering::Relaxed);
-        match self.journal.append(&[self.gap(lost)]) {
-            Ok(_) => {
-                self.failing.store(false, Ordering::Relaxed);
-                tracing::info!("the journal takes records again");
-            }
-            Err(_) => {
-                self.lost.fetch_add(lost, Ordering::Relaxed);
-            }
+        let mut lost = self.lost.lock();
+        let mut gaps = self.gaps(&lost);
+        if gaps.is_empty() {
+            gaps.push(self.gap(None, &Lost::default()));
         }
+        if self.journal.append(&gaps).is_ok() {
+            lost.clear();
+            self.failing.store(false, Ordering::Relaxed);
+            tracing::info!("the journal takes records again");
+        }
+    }
+
+    /// Counts what passed unrecorded.
+    fn lose(&self, events: &[Event]) {
+        let Some(first) = events.first() else { return };
+        let mut lost = self.lost.lock();
+        let of_session = lost.entry(first.session.clone()).or_default();
+        of_session.principal.clone_from(&first.principal);
+        of_session.resource.clone_from(&first.resource);
+        of_session.operations = of_session.operations.saturating_add(operations(events));
     }
 
     /// The gap comes first, so that whoever reads the journal in order learns of it in its place.
     fn append_after_gap(&self, events: &[Event]) -> Result<(), JournalError> {
-        if self.lost.load(Ordering::Relaxed) > 0 {
-            let lost = self.lost.swap(0, Ordering::Relaxed);
-            if lost > 0
-                && let Err(error) = self.journal.append(&[self.gap(lost)])
-            {
-                self.lost.fetch_add(lost, Ordering::Relaxed);
-                return Err(error);
+        if self.is_failing() {
+            let mut lost = self.lost.lock();
+            let gaps = self.gaps(&lost);
+            if !gaps.is_empty() {
+                self.journal.append(&gaps)?;
+                lost.clear();
             }
         }
         self.journal.append(events).map(|_| ())
     }
 
-    fn gap(&self, operations: u64) -> Event {
+    fn gaps(&self, lost: &HashMap<Option<SessionId>, Lost>) -> Vec<Event> {
+        lost.iter().map(|(session, lost)| self.gap(session.clone(), lost)).collect()
+    }
+
+    fn gap(&self, session: Option<SessionId>, lost: &Lost) -> Event {
         Event {
             v: EVENT_VERSION,
             at: clock::now(),
             gateway: Arc::clone(&self.gateway),
-            session: None,
+            session,
             sequence: 0,
-            principal: None,
-            resource: None,
-            body: EventBody::Gap { operations },
+            principal: lost.principal.clone(),
+            resource: lost.resource.clone(),
+            body: EventBody::Gap { operations: lost.operations },
             payload: Vec::new(),
         }
     }
@@ -125,7 +149,7 @@ impl Recorder {
     }
 
     pub fn unrecorded(&self) -> u64 {
-        self.lost.load(Ordering::Relaxed)
+        self.lost.lock().values().map(|lost| lost.operations).sum()
     }
 }
 

@@ -53,9 +53,10 @@ impl<U: Unit> Connection<U> {
         let Waiting::Person { needs, .. } = &pending.stage else { return };
         let rules: Vec<Arc<str>> = needs.rules.iter().map(|need| Arc::clone(&need.rule)).collect();
         match answer {
-            Answer::Approved { approval, approver, rows_max } => {
+            Answer::Approved { approval, approver, rows_max, reason } => {
                 let by = Some((approval, approver));
                 self.ruling(id, Verdict::Allow, Vec::new(), 0, None, by);
+                self.because(reason);
                 // Judged afresh: rules and tokens may have changed while it waited.
                 let Some(mut pending) =
                     self.lanes.get_mut(&lane).and_then(|queue| queue.remove(index))
@@ -87,13 +88,14 @@ impl<U: Unit> Connection<U> {
         let rules = held.hold.needs().rules.iter().map(|need| Arc::clone(&need.rule));
         let rules: Vec<Arc<str>> = rules.collect();
         match answer {
-            Answer::Approved { approval, approver, rows_max } => {
+            Answer::Approved { approval, approver, rows_max, reason } => {
                 let covered = open.permit.satisfy(&held.hold);
                 debug_assert!(covered, "a hold belongs to its own permit");
                 open.satisfied.extend(rules);
                 open.rows_max = rows_max.map(|most| most.max(rows));
                 let by = Some((approval, approver));
                 self.ruling(id, Verdict::Allow, held.matches, rows, None, by);
+                self.because(reason);
                 let progress = if held.complete { Progress::Complete } else { Progress::Streaming };
                 self.review(id, progress);
                 let held_again = self

@@ -63,6 +63,13 @@ impl<U: Unit> Connection<U> {
         });
     }
 
+    /// Adds an approver's own words to the ruling just recorded.
+    pub(super) fn because(&mut self, words: Option<String>) {
+        if let Some(Event { body: EventBody::Ruling { reason, .. }, .. }) = self.events.last_mut() {
+            *reason = words;
+        }
+    }
+
     pub(super) fn alert(&mut self, id: OperationId, rule: Arc<str>, message: String) {
         self.event(EventBody::Alert {
             operation: id,

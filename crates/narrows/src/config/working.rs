@@ -504,7 +504,10 @@ fn action(name: &Located<String>, form: text::Rule, report: &mut Report) -> Acti
             several => format!("{label} has {} actions: {}", several.len(), several.join(", ")),
         };
         report.problem(&name.at, message, format!("write exactly one of: {ACTIONS}"));
-        return stand_in;
+        if written.is_empty() {
+            return stand_in;
+        }
+        // The first is looked through all the same: its own problems belong to the same run.
     }
     None.or_else(|| form.mask.filter(|at| !at.value.here.broken).map(|at| mask(at.value)))
         .or_else(|| form.approve.filter(|at| !at.value.here.broken).map(|at| approve(at.value)))
