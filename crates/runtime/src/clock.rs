@@ -4,8 +4,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use model::Timestamp;
 
-/// Longest single wait; later times are looked at again when it ends. So a session that does nothing
-/// notices within a minute that the wall clock jumped past the end of its token.
+/// Longest single wait; later times are looked at again when it ends. So a session that does
+/// nothing notices within a minute that the wall clock jumped past the end of its token.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// The time now, UTC. Follows the machine's wall clock, jumps included, because expiry dates and

@@ -231,8 +231,8 @@ impl Gateway {
         }
     }
 
-    /// What the protocol knows of a resource's upstream, surveyed now if that is due; `None` where the
-    /// protocol surveys nothing. For explaining decisions outside a session.
+    /// What the protocol knows of a resource's upstream, surveyed now if that is due; `None` where
+    /// the protocol surveys nothing. For explaining decisions outside a session.
     ///
     /// # Errors
     ///

@@ -33,8 +33,8 @@ struct Lost {
 pub(crate) struct Recorder {
     journal: Arc<Journal>,
     gateway: Arc<str>,
-    /// Operations that passed unrecorded and no gap event tells of yet, by session; as many as there
-    /// are sessions at most.
+    /// Operations that passed unrecorded and no gap event tells of yet, by session; as many as
+    /// there are sessions at most.
     lost: Mutex<HashMap<Option<SessionId>, Lost>>,
     failing: AtomicBool,
     errors: AtomicU64,
@@ -73,8 +73,8 @@ impl Recorder {
         }
     }
 
-    /// Tries again after a failure, so that a gateway that refuses everything, and is therefore sent
-    /// nothing, notices by itself that the disk has room again. Blocks like [`Self::append`].
+    /// Tries again after a failure, so that a gateway that refuses everything, and is therefore
+    /// sent nothing, notices by itself that the disk has room again. Blocks like [`Self::append`].
     pub fn probe(&self) {
         if !self.is_failing() {
             return;

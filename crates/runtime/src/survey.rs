@@ -120,7 +120,8 @@ impl Survey {
         let sessions = this.sessions.fetch_add(1, Ordering::AcqRel);
         let lease = Lease(Arc::clone(upstream));
         let fresh = this.is_fresh();
-        // With the first session a task that idles must go on probing, fresh as its snapshot may be.
+        // With the first session a task that idles must go on probing, fresh as its snapshot may
+        // be.
         if !fresh || sessions == 0 {
             Self::look(upstream);
         }

@@ -1,4 +1,5 @@
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use model::limit::SEND_BUFFER_BYTES_MAX;
 use socket2::SockRef;
@@ -10,6 +11,20 @@ use super::server::{Manner, Server};
 
 const HUGE: u64 = 64 * 1024 * 1024;
 
+/// Waits until the server can write no more; how much it wrote.
+async fn stuck(server: &Server) -> u64 {
+    let dumped = || server.seen.dumped.load(Ordering::Relaxed);
+    until("it begins", || dumped() > 0).await;
+    let mut last = 0;
+    let mut same = 0;
+    while same < 50 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        same = if dumped() == last { same + 1 } else { 0 };
+        last = dumped();
+    }
+    last
+}
+
 #[tokio::test]
 async fn p8_a_client_that_stops_reading_stops_the_server_not_the_memory() {
     let server = Server::start(Manner::Answers, None).await;
@@ -20,16 +35,7 @@ async fn p8_a_client_that_stops_reading_stops_the_server_not_the_memory() {
     let mut client = Talker::new(stream);
     assert!(client.ask(&format!("HELLO {token} box")).await.starts_with("READY"));
     client.say(&format!("DUMP {HUGE}")).await;
-    // The server gets stuck: what it wrote stops growing while the client does not read.
-    let dumped = || server.seen.dumped.load(Ordering::Relaxed);
-    until("it begins", || dumped() > 0).await;
-    let mut last = 0;
-    let mut same = 0;
-    while same < 50 {
-        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
-        same = if dumped() == last { same + 1 } else { 0 };
-        last = dumped();
-    }
+    let last = stuck(&server).await;
     // What left the server is in socket buffers or in our queue, and those are bounded.
     let sockets = 24 * 1024 * 1024;
     assert!(last < SEND_BUFFER_BYTES_MAX as u64 + sockets, "{last} bytes left the server");
@@ -52,7 +58,7 @@ async fn p8_a_client_that_does_not_read_its_goodbye_is_left() {
     let lab = Lab::with(&server).await;
     let (mut client, _) = lab.session().await;
     client.say(&format!("DUMP {HUGE}")).await;
-    until("it begins", || server.seen.dumped.load(Ordering::Relaxed) > 0).await;
+    stuck(&server).await;
     let id = lab.store.live.list()[0].info.id.clone();
     lab.store.live.kill(&id, "killed");
     until("the place is free", || lab.gateway.state().connections == 0).await;
