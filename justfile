@@ -28,7 +28,7 @@ fuzz SECONDS="60":
 
 # Replays one seed of the engine's simulation.
 sim SEED:
-    NARROWS_SEED={{SEED}} cargo nextest run -p testkit simulation --no-capture
+    NARROWS_SEED={{SEED}} cargo nextest run -p postgres --test simulation --no-capture
 
 # Starts a new protocol's folder.
 new-protocol NAME:

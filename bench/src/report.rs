@@ -177,7 +177,7 @@ fn conditions(site: &Site, plan: &Plan) -> Result<String> {
          full recording, synced every 50 ms; «result rule» adds a rule that withholds every reply \
          until it is complete. Its clients prove themselves with a token. The server trusts \
          loopback, pgbouncer pools sessions and checks nobody, and nothing uses TLS, so the \
-         numbers show the proxies and not key derivation. The server does not wait for its disk.\n\n\
+         numbers show the proxies, not key derivation. The server does not wait for its disk.\n\n\
          ## Repeat\n\n```sh\njust bench            # this page\njust bench --quick    # two short \
          rounds\n```\n",
         plan.rounds, plan.seconds, plan.rows, plan.idle

@@ -43,7 +43,7 @@ impl Audit {
         let (actor, action, target) =
             (deed.actor.to_owned(), deed.action.to_owned(), deed.target.to_owned());
         if let Err(error) = self.record(deed, now) {
-            tracing::error!(%error, actor, action, target, "an administrative action is unrecorded");
+            tracing::error!(%error, actor, action, target, "an administrative act is unrecorded");
         }
     }
 

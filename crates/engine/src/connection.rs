@@ -134,7 +134,8 @@ enum EntryGate {
 enum Item<U> {
     /// What an upstream answered.
     Unit(U),
-    /// The gateway's own words, and what carries no operation. They leave even if the journal fails.
+    /// The gateway's own words, and what carries no operation. They leave even if the journal
+    /// fails.
     Words(U),
     Close,
 }

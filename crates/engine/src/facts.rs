@@ -10,8 +10,8 @@ use policy::{BlockId, Fact, FactId, Facts, Per, Usage};
 
 /// Usage counters shared by all sessions of the gateway (and, with shared state, of all gateways).
 pub trait Ledger: Send + Sync {
-    /// What `subject` did on `resource` within `window` before `now`; with no subject, what everyone
-    /// did there.
+    /// What `subject` did on `resource` within `window` before `now`; with no subject, what
+    /// everyone did there.
     fn usage(
         &self,
         subject: Option<&str>,

@@ -1,7 +1,7 @@
 //! The neutral vocabulary of Narrows: who asks, what they reach, what they do, what came back.
 //!
-//! Data only. Nothing here reads a clock, a file or a socket, and nothing here knows a protocol or a
-//! rule; every other crate may depend on this one and this one depends on none of ours.
+//! Data only. Nothing here reads a clock, a file or a socket, and nothing here knows a protocol or
+//! a rule; every other crate may depend on this one and this one depends on none of ours.
 
 #![deny(missing_docs)]
 

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 /// Longest statement accepted from a client, bytes; the default of `postgres.statement_bytes_max`.
 pub const STATEMENT_BYTES_MAX: usize = 1024 * 1024;
-/// Longest single message accepted from a client other than a statement, bytes (bind values, COPY data).
+/// Longest single message accepted from a client other than a statement, bytes (bind values, COPY
+/// data).
 pub const CLIENT_MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Longest single message accepted from an upstream, bytes. PostgreSQL's own limit is 1 GiB.
 pub const UPSTREAM_MESSAGE_BYTES_MAX: usize = 256 * 1024 * 1024;
@@ -42,7 +43,8 @@ pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 pub const RECORD_BYTES_MAX: usize = 320 * 1024 * 1024;
 /// Size past which a journal segment is closed and the next begun; the default.
 pub const JOURNAL_SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
-/// Journalled events whose index entries wait in memory; past it they are read from the journal again.
+/// Journalled events whose index entries wait in memory; past it they are read from the journal
+/// again.
 pub const INDEX_NOTES_MAX: usize = 200_000;
 /// Tokens in the registry, revoked ones included.
 pub const TOKENS_MAX: usize = 100_000;

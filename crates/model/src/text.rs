@@ -33,8 +33,8 @@ impl<T: Zeroize> Drop for Secret<T> {
     }
 }
 
-/// Words that a client may read (P7): fixed text, names from the configuration the operator chose to
-/// show, and values the client itself sent. Nothing an upstream said becomes one.
+/// Words that a client may read (P7): fixed text, names from the configuration the operator chose
+/// to show, and values the client itself sent. Nothing an upstream said becomes one.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ClientText(Cow<'static, str>);
 

@@ -9,8 +9,8 @@
 //! * P3: no secret reaches the client;
 //! * once everything has been answered, nobody waits (no deadlock).
 //!
-//! It was seen to fail with an engine that does not wait for the journal (P1), one that lets withheld
-//! rows go (R3), and one whose own answers overtake others (order).
+//! It was seen to fail with an engine that does not wait for the journal (P1), one that lets
+//! withheld rows go (R3), and one whose own answers overtake others (order).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;

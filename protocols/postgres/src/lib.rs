@@ -1,9 +1,9 @@
 //! PostgreSQL: the wire protocol 3.0 and 3.2 between a client and a server, as one conversation.
 //!
-//! The client proves itself with a token as its password; the gateway logs in to the server with the
-//! credential that only it holds; from then on each statement is an operation that the engine
-//! decides, and each reply passes through the masks of its permit. What the server is asked is never
-//! rewritten: it is forwarded as it came, or refused.
+//! The client proves itself with a token as its password; the gateway logs in to the server with
+//! the credential that only it holds; from then on each statement is an operation that the engine
+//! decides, and each reply passes through the masks of its permit. What the server is asked is
+//! never rewritten: it is forwarded as it came, or refused.
 //!
 //! * [`message`], [`startup`], [`login`]: bytes to messages and the two handshakes.
 //! * [`judge`]: texts to facts, kept by text and catalog version.

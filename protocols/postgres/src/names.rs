@@ -1,8 +1,8 @@
 //! Prepared statements, portals and cursors of one session, by name.
 //!
-//! PostgreSQL keeps one name space for statements (`Parse` and `PREPARE`) and one for portals (`Bind`
-//! and `DECLARE`), and so does this. What is asked for but not yet confirmed is kept apart: until the
-//! server confirms, an earlier statement of the same name may still be the one that runs.
+//! PostgreSQL keeps one name space for statements (`Parse` and `PREPARE`) and one for portals
+//! (`Bind` and `DECLARE`), and so does this. What is asked for but not yet confirmed is kept apart:
+//! until the server confirms, an earlier statement of the same name may still be the one that runs.
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};

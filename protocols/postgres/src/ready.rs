@@ -1,8 +1,8 @@
 //! An open session: what both directions share.
 //!
 //! Client messages are taken up one operation at a time: the next is looked at when the one before
-//! was released or refused, and, while a rule may still stop a reply, when that reply is settled. So
-//! nothing is ever sent that an earlier decision would have prevented (R2, R3).
+//! was released or refused, and, while a rule may still stop a reply, when that reply is settled.
+//! So nothing is ever sent that an earlier decision would have prevented (R2, R3).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -336,7 +336,8 @@ impl Ready {
                     Ok(None) => return Ok(()),
                     Err(fault) => return Err(self.violation(fault, out)),
                 };
-            // The text itself is measured when it is whole; a message that cannot fit is not waited for.
+            // The text itself is measured when it is whole; a message that cannot fit is not waited
+            // for.
             let room = match tag {
                 b'Q' => statement_bytes_max.saturating_add(QUERY_OVERHEAD_BYTES),
                 b'P' => statement_bytes_max.saturating_add(PARSE_OVERHEAD_BYTES_MAX),

@@ -214,17 +214,22 @@ impl Ready {
             going.permit = self.expected.front().and_then(|expected| expected.permit.clone());
             going.pass(&part, 0, part.len());
         }
-        while !self.inflow.carry.is_empty() && !chunk.is_empty() {
-            let found =
-                message::header(&self.inflow.carry, UPSTREAM_MESSAGE_BYTES_MAX, Side::Upstream)?;
+        while !self.inflow.carry.is_empty() {
+            let most = UPSTREAM_MESSAGE_BYTES_MAX;
+            let found = message::header(&self.inflow.carry, most, Side::Upstream)?;
             let wanted = found.map_or(message::HEADER, |(_, length)| length);
-            let missing = wanted.saturating_sub(self.inflow.carry.len()).min(chunk.len());
-            let part = chunk.split_to(missing);
-            self.inflow.carry.extend_from_slice(&part);
             if found.is_some() && self.inflow.carry.len() >= wanted {
                 let whole = self.inflow.carry.split().freeze();
                 self.scan(&whole, &mut going, out)?;
+                break;
             }
+            if chunk.is_empty() {
+                break;
+            }
+            // The header may only now be whole, and say that nothing more is missing.
+            let missing = wanted.saturating_sub(self.inflow.carry.len()).min(chunk.len());
+            let part = chunk.split_to(missing);
+            self.inflow.carry.extend_from_slice(&part);
         }
         if !chunk.is_empty() {
             let used = self.scan(&chunk, &mut going, out)?;
@@ -291,6 +296,8 @@ impl Ready {
             let rows = std::mem::take(&mut going.rows);
             going.flush(out);
             going.rows = rows;
+            // Also when nothing was gathered: that operation may be over.
+            going.permit = None;
         }
         if going.permit.is_none() {
             going.permit = permit.cloned();

@@ -63,8 +63,8 @@ impl Ready {
             }
             b'F' => {
                 self.pop_frame();
-                let words = "function calls by protocol message are refused; call the function in a \
-                             SELECT";
+                let words = "function calls by protocol message are refused; call the function in \
+                             a SELECT";
                 let refusal = Refusal::unjudgeable("unsupported", ClientText::fixed(words));
                 self.refuse_unjudged("function_call", "", refusal, true, None, out);
                 Ok(true)
@@ -466,8 +466,8 @@ impl Ready {
         if self.settings.encoding == Encoding::SingleByte {
             return Ok(text.iter().map(|byte| char::from(*byte)).collect());
         }
-        let words = "statements beyond ASCII are judged only in client_encoding UTF8 or a single-byte \
-                     encoding; SET client_encoding TO 'UTF8'";
+        let words = "statements beyond ASCII are judged only in client_encoding UTF8 or a \
+                     single-byte encoding; SET client_encoding TO 'UTF8'";
         Err(Refusal::unjudgeable("encoding", ClientText::fixed(words)))
     }
 

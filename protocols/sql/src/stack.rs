@@ -16,8 +16,8 @@ use crate::depth;
 use crate::parse::Unparsable;
 
 /// Tokens that may be open on a stack of 2 MiB, the least that callers have. Measured on nested
-/// subqueries, the worst found (three tokens for each): 240 tokens overflow 512 KiB and fit in 1 MiB;
-/// a build without optimisation takes some 50 KiB for each subquery.
+/// subqueries, the worst found (three tokens for each): 240 tokens overflow 512 KiB and fit in 1
+/// MiB; a build without optimisation takes some 50 KiB for each subquery.
 const TOKENS_IN_PLACE: usize = if cfg!(debug_assertions) { 48 } else { 256 };
 
 /// Stack of a thread for anything longer, bytes. Only what is touched takes memory.

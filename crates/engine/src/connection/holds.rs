@@ -199,7 +199,8 @@ fn waiting_words(approval: &str, address: &str, needs: &Needs, rows: Option<u64>
     let rules: Vec<&str> = needs.rules.iter().map(|need| &*need.rule).collect();
     let seen = rows.map(|rows| format!(" after {rows} rows, none sent yet")).unwrap_or_default();
     ClientText::composed(format!(
-        "held for approval {approval}{seen}: rule {} asks {}; waiting up to {} s; to answer: {address}",
+        "held for approval {approval}{seen}: rule {} asks {}; waiting up to {} s; \
+         to answer: {address}",
         rules.join(", "),
         approvers(needs),
         needs.wait.as_secs(),
@@ -209,8 +210,8 @@ fn waiting_words(approval: &str, address: &str, needs: &Needs, rows: Option<u64>
 fn still_waiting(approval: Option<&str>, address: &str, needs: &Needs) -> Refusal {
     let words = match approval {
         Some(approval) => format!(
-            "approval {approval} was not given within {} s by {}; it can still be given: {address}; \
-             then repeat the same statement",
+            "approval {approval} was not given within {} s by {}; \
+             it can still be given: {address}; then repeat the same statement",
             needs.wait.as_secs(),
             approvers(needs),
         ),

@@ -28,6 +28,8 @@ rules:
     approve: { by: [dba], wait: 2m, expires: 10m, grant: once }
   - name: no-destruction
     on: ["type:postgres"]
-    when: sql.dynamic || sql.verbs.exists(v, v in ["drop", "truncate"]) || sql.unfiltered.exists(v, v in ["delete", "update", "merge"])
+    when: >-
+      sql.dynamic || sql.verbs.exists(v, v in ["drop", "truncate"])
+      || sql.unfiltered.exists(v, v in ["delete", "update", "merge"])
     block: "destructive statement"
 "##;
