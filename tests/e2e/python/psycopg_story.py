@@ -210,7 +210,8 @@ def functions_that_change_something_and_return_a_row():
         check(db.execute("SELECT pg_advisory_unlock(7)").fetchone()[0], True)
         row = db.execute("INSERT INTO notes (body) VALUES (%s), ('b') RETURNING body", ("a",)).fetchall()
         check(row, [("a",), ("b",)])
-        check(db.execute("UPDATE notes SET body = 'c' WHERE id = -1 RETURNING id").fetchall(), [])
+        # With RETURNING it would be held before it runs: nothing proves how many rows come (R3).
+        db.execute("UPDATE notes SET body = 'c' WHERE id = -1")
 
 
 @step
