@@ -3,7 +3,7 @@
 //! Text, a catalog snapshot and a few session settings go in; facts, the origins of every output
 //! column, and the list of places where stored columns are used come out. The crate is pure: it
 //! knows no wire protocol, no policy and no mask. Masks reach it only as a predicate over stored
-//! columns, in [`exposure`].
+//! columns, in [`mod@exposure`].
 //!
 //! * [`catalog`]: the snapshot that names are resolved against, plain data.
 //! * [`parse`]: text to [`Statements`], on a stack deep enough for hostile nesting.
