@@ -38,7 +38,8 @@ need_toolchain() {
   apt_need cc gcc libc6-dev
   apt_need make make
   apt_need curl curl ca-certificates
-  apt_need "/usr/lib/llvm-*/lib/libclang*.so*" libclang-dev
+  # Not libclang-cpp, which other packages bring and bindgen cannot use.
+  apt_need "/usr/lib/llvm-*/lib/libclang.so*" libclang-dev
   apt_need "/usr/lib/postgresql/*/bin/postgres" postgresql postgresql-contrib
   apt_need python3 python3
   apt_install
