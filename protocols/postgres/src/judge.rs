@@ -1,8 +1,10 @@
 //! What a text does, as facts for rules, kept by text and catalog version.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use engine::{MaskKind, MaskPlan};
 use model::fact::{FactDecl, FactType, Phase, Value};
@@ -28,11 +30,14 @@ pub static FACTS: &[FactDecl] = &[
 ];
 
 /// What is known of one text under one catalog and one set of session settings.
+#[derive(Clone)]
 pub struct Judged {
     /// The exact text.
     pub text: Arc<str>,
     /// Statements, facts and lineage.
-    pub statements: Statements,
+    pub statements: Arc<Statements>,
+    /// The statements are those of the text's shape: values in their guesses are not told.
+    pub by_shape: bool,
     /// Values of [`FACTS`].
     pub values: Arc<[Value]>,
     /// What it touches, for the record.
@@ -61,21 +66,30 @@ pub struct Environment {
 /// Judged texts and resolved masks, shared by all connections.
 #[derive(Default)]
 pub struct Cache {
-    texts: Mutex<Texts>,
+    texts: Mutex<Texts<Arc<str>>>,
+    /// By what is left of a text without its literals, for texts that differ in nothing else.
+    shapes: Mutex<Texts<Box<[u8]>>>,
     masks: Mutex<HashMap<(u64, u64), Arc<MaskedColumns>>>,
 }
 
 /// Stored columns that a mask plan hides, with the strictest mask of each.
 pub type MaskedColumns = HashMap<ColumnId, MaskKind>;
 
-type Generation = HashMap<(u64, Environment), HashMap<Arc<str>, Arc<Judged>>>;
+/// A catalog version, and what else decides what a text means.
+type Setting = (u64, Arc<Environment>);
+type Generation<K> = HashMap<Setting, HashMap<K, Arc<Judged>>>;
 
 /// Two generations: what is not asked for while one fills up is forgotten with the next.
-#[derive(Default)]
-struct Texts {
-    young: Generation,
-    old: Generation,
+struct Texts<K> {
+    young: Generation<K>,
+    old: Generation<K>,
     size: usize,
+}
+
+impl<K> Default for Texts<K> {
+    fn default() -> Self {
+        Self { young: HashMap::new(), old: HashMap::new(), size: 0 }
+    }
 }
 
 /// Texts per generation.
@@ -93,20 +107,30 @@ impl Cache {
     pub fn judge(
         &self,
         text: &str,
-        environment: &Environment,
+        environment: &Arc<Environment>,
         catalog: &Catalog,
     ) -> Result<Arc<Judged>, Unparsable> {
-        let key = (catalog.version, environment.clone());
-        {
-            let mut texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(judged) = texts.get(&key, text) {
-                return Ok(judged);
-            }
+        let setting = (catalog.version, Arc::clone(environment));
+        if let Some(judged) = locked(&self.texts).find(&setting, text) {
+            return Ok(judged);
+        }
+        let mut shape = Vec::with_capacity(text.len());
+        let shaped = sql::shape_of(text, &mut shape);
+        if shaped && let Some(alike) = locked(&self.shapes).find(&setting, shape.as_slice()) {
+            return Ok(Arc::new(alike.for_text(text)));
         }
         let judged = Arc::new(judge(text, environment, catalog)?);
-        if text.len() <= TEXT_BYTES_MAX {
-            let mut texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
-            texts.put(key, Arc::clone(&judged));
+        let of_shape = if shaped { judged.statements.of_shape() } else { None };
+        match of_shape {
+            Some(statements) => {
+                let alike = Arc::new(judged.of_shape(statements));
+                locked(&self.shapes).put(setting, shape.into(), alike);
+            }
+            None if text.len() <= TEXT_BYTES_MAX => {
+                let text = Arc::clone(&judged.text);
+                locked(&self.texts).put(setting, text, Arc::clone(&judged));
+            }
+            None => {}
         }
         Ok(judged)
     }
@@ -114,7 +138,7 @@ impl Cache {
     /// The stored columns that `plan` hides.
     pub fn masked(&self, plan: &MaskPlan, catalog: &Catalog) -> Arc<MaskedColumns> {
         let key = (plan.id, catalog.version);
-        let mut masks = self.masks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut masks = locked(&self.masks);
         if let Some(columns) = masks.get(&key) {
             return Arc::clone(columns);
         }
@@ -129,25 +153,50 @@ impl Cache {
     }
 }
 
-impl Texts {
-    fn get(&mut self, key: &(u64, Environment), text: &str) -> Option<Arc<Judged>> {
-        if let Some(judged) = self.young.get(key).and_then(|texts| texts.get(text)) {
+/// What a panic left behind is a cache all the same.
+fn locked<T>(cache: &Mutex<T>) -> MutexGuard<'_, T> {
+    cache.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<K: Clone + Eq + Hash> Texts<K> {
+    fn find<Q: Eq + Hash + ?Sized>(&mut self, setting: &Setting, key: &Q) -> Option<Arc<Judged>>
+    where
+        K: Borrow<Q>,
+    {
+        if let Some(judged) = self.young.get(setting).and_then(|texts| texts.get(key)) {
             return Some(Arc::clone(judged));
         }
-        let judged = Arc::clone(self.old.get(key)?.get(text)?);
-        self.put(key.clone(), Arc::clone(&judged));
+        let (key, judged) = self.old.get(setting)?.get_key_value(key)?;
+        let (key, judged) = (key.clone(), Arc::clone(judged));
+        self.put(setting.clone(), key, Arc::clone(&judged));
         Some(judged)
     }
 
-    fn put(&mut self, key: (u64, Environment), judged: Arc<Judged>) {
+    fn put(&mut self, setting: Setting, key: K, judged: Arc<Judged>) {
         if self.size >= TEXTS_MAX {
             self.old = std::mem::take(&mut self.young);
             self.size = 0;
         }
-        let texts = self.young.entry(key).or_default();
-        if texts.insert(Arc::clone(&judged.text), judged).is_none() {
+        let texts = self.young.entry(setting).or_default();
+        if texts.insert(key, judged).is_none() {
             self.size = self.size.saturating_add(1);
         }
+    }
+}
+
+impl Judged {
+    /// The same for all texts of this one's shape.
+    fn of_shape(&self, statements: Statements) -> Self {
+        Self { statements: Arc::new(statements), by_shape: true, ..self.clone() }
+    }
+
+    /// The same for another text of the shape.
+    fn for_text(&self, text: &str) -> Self {
+        let text: Arc<str> = text.into();
+        // `sql.text` is the last of the facts.
+        let others = self.values.iter().take(FACTS.len().saturating_sub(1));
+        let values = others.cloned().chain([Value::Text(Arc::clone(&text))]).collect();
+        Self { text, values, ..self.clone() }
     }
 }
 
@@ -197,7 +246,8 @@ pub fn judge(
         effect,
         rows,
         context,
-        statements,
+        statements: Arc::new(statements),
+        by_shape: false,
         catalog_version: catalog.version,
     })
 }

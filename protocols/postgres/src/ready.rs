@@ -35,6 +35,7 @@ pub(crate) struct Ready {
     pub options: ResourceOptions,
     pub masks: Arc<MaskPlan>,
     pub settings: Settings,
+    environment: Option<Arc<Environment>>,
     pub key: BackendKey,
 
     pub inbox: Inbox,
@@ -205,6 +206,7 @@ impl Ready {
                 default_search_path: opened.snapshot.search_path.clone(),
                 role: Arc::clone(&opened.snapshot.role),
             },
+            environment: None,
             key: opened.key,
             inbox: opened.inbox,
             frames: VecDeque::new(),
@@ -404,12 +406,23 @@ impl Ready {
         self.connected.snapshots.current()?.downcast::<Snapshot>().ok()
     }
 
-    pub fn environment(&self) -> Environment {
-        Environment {
-            standard_conforming_strings: self.settings.standard_conforming_strings,
-            search_path: self.settings.search_path.clone(),
-            role: Arc::clone(&self.settings.role),
+    /// What a text means here and now, made anew only when a setting changed.
+    pub fn environment(&mut self) -> Arc<Environment> {
+        let settings = &self.settings;
+        if let Some(known) = &self.environment
+            && known.standard_conforming_strings == settings.standard_conforming_strings
+            && known.search_path == settings.search_path
+            && known.role == settings.role
+        {
+            return Arc::clone(known);
         }
+        let environment = Arc::new(Environment {
+            standard_conforming_strings: settings.standard_conforming_strings,
+            search_path: settings.search_path.clone(),
+            role: Arc::clone(&settings.role),
+        });
+        self.environment = Some(Arc::clone(&environment));
+        environment
     }
 
     /// Sends to the server outside any operation.

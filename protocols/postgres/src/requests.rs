@@ -471,18 +471,19 @@ impl Ready {
         Err(Refusal::unjudgeable("encoding", ClientText::fixed(words)))
     }
 
-    fn judge(&self, text: &str) -> Result<Arc<Judged>, (Refusal, Option<usize>)> {
+    fn judge(&mut self, text: &str) -> Result<Arc<Judged>, (Refusal, Option<usize>)> {
         let Some(snapshot) = self.snapshot() else {
             let words = ClientText::fixed("the catalog of this database could not be read");
             return Err((Refusal::unjudgeable("catalog", words), None));
         };
+        let environment = self.environment();
         self.cache
-            .judge(text, &self.environment(), &snapshot.catalog)
+            .judge(text, &environment, &snapshot.catalog)
             .map_err(|unparsable| unjudged(text, &unparsable))
     }
 
     /// A prepared statement, judged against the catalog as it is now.
-    fn current(&self, prepared: Arc<Prepared>) -> Result<Arc<Prepared>, (Refusal, Option<usize>)> {
+    fn current(&mut self, prepared: Arc<Prepared>) -> Result<Arc<Prepared>, (Refusal, Option<usize>)> {
         let version = self.snapshot().map(|snapshot| snapshot.catalog.version);
         if version == Some(prepared.judged.catalog_version) {
             return Ok(prepared);

@@ -284,9 +284,12 @@ impl<'c> Walk<'c> {
             return;
         }
         let (setting, value) = (args.first(), args.get(1));
-        match setting.and_then(tree::constant_node) {
+        let mut looked = false;
+        let name = setting.and_then(|node| tree::constant_node(node, &mut looked));
+        let value = value.and_then(|node| tree::constant_node(node, &mut looked));
+        self.rec.literals_matter |= looked;
+        match name {
             Some(setting) => {
-                let value = value.and_then(tree::constant_node);
                 self.rec.set(&setting.to_lowercase(), value);
             }
             None => {

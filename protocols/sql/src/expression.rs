@@ -575,7 +575,7 @@ fn operands_of(node: &Node, operands: &mut Vec<Operand>) {
             Some(arg) => operands_of(arg, operands),
             None => operands.push(Operand::Computed),
         },
-        Some(N::AConst(value)) => operands.push(match tree::constant(value) {
+        Some(N::AConst(value)) => operands.push(match tree::guessed(value) {
             Some(text) => Operand::Constant(text),
             None => Operand::Constant("NULL".into()),
         }),

@@ -8,6 +8,7 @@
 //! * [`catalog`]: the snapshot that names are resolved against, plain data.
 //! * [`parse`]: text to [`Statements`], on a stack deep enough for hostile nesting.
 //! * [`statement`]: what is known of a statement, all of it flat, so it can be kept and shared.
+//! * [`shape`]: texts that differ only in their literals, told apart from all others.
 //! * [`exposure()`]: whether a statement could tell a principal what a mask hides.
 //!
 //! What it refuses to guess: a name it cannot resolve is listed as written and makes the columns
@@ -31,6 +32,7 @@ mod record;
 mod rows;
 mod sample;
 mod scope;
+pub mod shape;
 mod stack;
 pub mod statement;
 mod tree;
@@ -47,6 +49,7 @@ pub use exposure::{Predicates, REASONS, Untraceable, exposure, masked_columns, m
 pub use fuzzing::fuzz;
 pub use parse::{Options, Unparsable, analyse};
 pub use sample::sample;
+pub use shape::shape_of;
 pub use statement::{
     CopyDetails, CopyTarget, Facts, Guess, Opaque, Operand, OutputColumn, Outputs, Place,
     Statement, StatementKind, Statements, TransactionKind, Use,

@@ -392,7 +392,7 @@ impl<'c> Walk<'c> {
         clause: &'static str,
     ) {
         if let Some(N::AConst(_)) = inner(node)
-            && let Some(place) = tree::whole_number(node)
+            && let Some(place) = tree::whole_number(node, &mut self.rec.literals_matter)
         {
             let index = usize::try_from(place).unwrap_or(usize::MAX).saturating_sub(1);
             if let Some(val) = table.at(index) {

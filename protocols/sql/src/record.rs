@@ -33,6 +33,8 @@ pub(crate) struct Recorder {
     pub uses: BTreeSet<(ColumnId, Place)>,
     pub opaque: BTreeSet<Opaque>,
     pub guesses: BTreeSet<Guess>,
+    /// Something that was found out depends on the value of a literal.
+    pub literals_matter: bool,
     /// While more than zero, nothing is recorded: a walk that is going to be repeated.
     pub quiet: u32,
 }

@@ -5,15 +5,16 @@ use pg_query::protobuf::{LimitOption, Node, SelectStmt, SetOperation};
 use crate::known;
 use crate::tree::{self, N, boxed, inner};
 
-/// A bound for a query or a statement that changes rows; `None` when there is none.
-pub(crate) fn bound(node: &Node) -> Option<u64> {
+/// A bound for a query or a statement that changes rows; `None` when there is none. Sets `looked`
+/// when it may depend on the value of a literal.
+pub(crate) fn bound(node: &Node, looked: &mut bool) -> Option<u64> {
     match inner(node)? {
-        N::SelectStmt(select) => of_select(select, 0),
+        N::SelectStmt(select) => of_select(select, 0, looked),
         N::InsertStmt(insert) => match (&insert.returning_clause, boxed(&insert.select_stmt)) {
             (None, _) => Some(0),
             (Some(_), None) => Some(1),
             (Some(_), Some(query)) => match inner(query)? {
-                N::SelectStmt(select) => of_select(select, 0),
+                N::SelectStmt(select) => of_select(select, 0, looked),
                 _ => None,
             },
         },
@@ -24,19 +25,21 @@ pub(crate) fn bound(node: &Node) -> Option<u64> {
     }
 }
 
-fn of_select(select: &SelectStmt, depth: u32) -> Option<u64> {
+fn of_select(select: &SelectStmt, depth: u32, looked: &mut bool) -> Option<u64> {
     let with_ties = select.limit_option == LimitOption::WithTies as i32;
-    let limit = boxed(&select.limit_count).filter(|_| !with_ties).and_then(tree::whole_number);
+    let limit = boxed(&select.limit_count)
+        .filter(|_| !with_ties)
+        .and_then(|node| tree::whole_number(node, looked));
     let natural = match SetOperation::try_from(select.op).unwrap_or_default() {
         // Deeper chains are rare; no bound is always true.
         _ if depth > 64 => None,
         SetOperation::SetopUnion => {
-            let left = of_select(select.larg.as_deref()?, depth + 1);
-            let right = of_select(select.rarg.as_deref()?, depth + 1);
+            let left = of_select(select.larg.as_deref()?, depth + 1, looked);
+            let right = of_select(select.rarg.as_deref()?, depth + 1, looked);
             left.zip(right).map(|(a, b)| a.saturating_add(b))
         }
         SetOperation::SetopIntersect | SetOperation::SetopExcept => {
-            of_select(select.larg.as_deref()?, depth + 1)
+            of_select(select.larg.as_deref()?, depth + 1, looked)
         }
         _ if !select.values_lists.is_empty() => of_values(select),
         _ => of_plain(select),

@@ -16,6 +16,27 @@ pub struct Statements {
     pub facts: Facts,
 }
 
+impl Statements {
+    /// What holds for every text of the same shape (see [`mod@crate::shape`]): the same, but for the
+    /// client's values and the place in the text. `None` when more depends on the values.
+    #[must_use]
+    pub fn of_shape(&self) -> Option<Self> {
+        let [only] = self.list.as_slice() else { return None };
+        if only.literals_matter {
+            return None;
+        }
+        let mut only = only.clone();
+        for guess in &mut only.guesses {
+            if matches!(guess.operand, Operand::Constant(_)) {
+                guess.operand = Operand::Computed;
+            }
+        }
+        only.guesses.dedup();
+        only.range = 0..0;
+        Some(Self { list: vec![only], facts: self.facts.clone() })
+    }
+}
+
 /// One statement.
 #[derive(Clone, Debug)]
 pub struct Statement {
@@ -31,6 +52,9 @@ pub struct Statement {
     pub opaque: Vec<Opaque>,
     /// Client values that masked columns would be compared with (R5).
     pub guesses: Vec<Guess>,
+    /// What is said here beside `guesses` may depend on the values of literals in the text. Always
+    /// so for kinds other than SELECT, INSERT, UPDATE and DELETE.
+    pub literals_matter: bool,
     /// Its place in the text, bytes; surrounding blanks and comments may be included.
     pub range: Range<usize>,
 }

@@ -53,8 +53,14 @@ pub(crate) fn qualified<'a>(parts: &[&'a str]) -> (Option<&'a str>, &'a str) {
     }
 }
 
+/// A constant as text, for the list of values that the client compares with. Nothing else may be
+/// made of it: texts that differ in literals share what is found out (see [`mod@crate::shape`]).
+pub(crate) fn guessed(value: &AConst) -> Option<Arc<str>> {
+    constant(value)
+}
+
 /// A constant as text: the client's own value.
-pub(crate) fn constant(value: &AConst) -> Option<Arc<str>> {
+fn constant(value: &AConst) -> Option<Arc<str>> {
     Some(match value.val.as_ref()? {
         a_const::Val::Ival(number) => number.ival.to_string().into(),
         a_const::Val::Fval(number) => number.fval.as_str().into(),
@@ -64,8 +70,9 @@ pub(crate) fn constant(value: &AConst) -> Option<Arc<str>> {
     })
 }
 
-/// A constant, possibly cast.
-pub(crate) fn constant_node(node: &Node) -> Option<Arc<str>> {
+/// A constant, possibly cast. `looked` is set, because what follows holds for its value only.
+pub(crate) fn constant_node(node: &Node, looked: &mut bool) -> Option<Arc<str>> {
+    *looked = true;
     let mut node = node;
     for _ in 0..8 {
         match inner(node)? {
@@ -77,9 +84,9 @@ pub(crate) fn constant_node(node: &Node) -> Option<Arc<str>> {
     None
 }
 
-/// A whole number, possibly cast.
-pub(crate) fn whole_number(node: &Node) -> Option<u64> {
-    constant_node(node)?.parse().ok()
+/// A whole number, possibly cast; `looked` as above.
+pub(crate) fn whole_number(node: &Node, looked: &mut bool) -> Option<u64> {
+    constant_node(node, looked)?.parse().ok()
 }
 
 /// The name of a type without `pg_catalog`, when it has neither array bounds nor modifiers.

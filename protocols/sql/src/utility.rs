@@ -41,6 +41,14 @@ pub(crate) fn statement(context: Context<'_>, node: &Node, budget: &mut u64) -> 
     *budget = walk.budget;
     let verb = Arc::clone(&made.verb);
     let mut recorder = walk.rec;
+    let plain = matches!(
+        made.kind,
+        StatementKind::Select
+            | StatementKind::Insert
+            | StatementKind::Update
+            | StatementKind::Delete
+    );
+    let literals_matter = recorder.literals_matter || !plain;
     recorder.verbs.retain(|other| *other != verb);
     recorder.verbs.insert(0, verb);
     let parts = recorder.finish(context.catalog, &made.verb, made.rows);
@@ -51,6 +59,7 @@ pub(crate) fn statement(context: Context<'_>, node: &Node, budget: &mut u64) -> 
         uses: parts.uses,
         opaque: parts.opaque,
         guesses: parts.guesses,
+        literals_matter,
         range: 0..0,
     }
 }
@@ -129,7 +138,7 @@ fn query(walk: &mut Walk<'_>, node: &Node) -> Made {
         }
         _ => (StatementKind::Utility("unknown".into()), "unknown", false),
     };
-    let rows = rows::bound(node);
+    let rows = rows::bound(node, &mut walk.rec.literals_matter);
     let outputs = if returns { outputs(&table) } else { Outputs::default() };
     Made { kind, verb: verb.into(), outputs, rows }
 }
@@ -318,7 +327,9 @@ fn set_statement(walk: &mut Walk<'_>, set: &VariableSetStmt) -> Made {
             Made::silent(StatementKind::Reset { name: None }, "reset")
         }
         _ => {
-            let values: Vec<Arc<str>> = set.args.iter().filter_map(tree::constant_node).collect();
+            let looked = &mut walk.rec.literals_matter;
+            let values = set.args.iter().filter_map(|arg| tree::constant_node(arg, looked));
+            let values: Vec<Arc<str>> = values.collect();
             let value: Option<Arc<str>> = (!values.is_empty()).then(|| values.join(", ").into());
             // Giving up a role that was taken is not taking one.
             let role = matches!(&*name, "role" | "session_authorization");
