@@ -9,26 +9,18 @@ mod requests;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 
-use model::event::{RuleMatch, Verdict};
-use model::limit::{PENDING_BYTES_MAX, PENDING_OPERATIONS_MAX};
-use model::operation::Stage;
 use model::{
-    ClientText, Event, EventBody, Lane, Operation, OperationId, Principal, Resource, SessionId,
-    Side, Timestamp,
+    Event, EventBody, Lane, Operation, OperationId, Principal, Resource, SessionId, Side, Timestamp,
 };
-use policy::{
-    BlockId, Decision, HeldReply as HeldByRule, Needs, Outcome, PolicySet, Progress, Refusal,
-    Request, Scope,
-};
+use policy::{BlockId, Needs, PolicySet, Refusal, Scope};
 
-use crate::contract::{Conversation, Fault, HoldNotice, Input, Unit};
-use crate::digest::operation_digest;
-use crate::facts::{Ledger, OperationFacts, ReplyFacts, SessionFacts};
-use crate::outbox::{Batch, Out, Outbox};
-use crate::reply::{EventFrame, HeldReply, Open, ReplyState};
-use crate::step::{Act, Answer, Happening, HoldRequest, PayloadPolicy, Ticket};
+use crate::contract::{Conversation, Input, Unit};
+use crate::facts::{Ledger, SessionFacts};
+use crate::outbox::{Out, Outbox};
+use crate::reply::{EventFrame, Open};
+use crate::step::{Act, Happening, PayloadPolicy, Ticket};
 
 /// What a connection is told when it starts.
 pub struct Settings {

@@ -7,7 +7,8 @@
 //!
 //! * [`message`], [`startup`], [`login`]: bytes to messages and the two handshakes.
 //! * [`judge`]: texts to facts, kept by text and catalog version.
-//! * [`ready`], [`requests`], [`replies`]: the session itself, one direction each.
+//! * [`ready`], [`requests`], [`replies`], [`expected`]: the session itself, one direction each, and
+//!   what the server still owes.
 //! * [`shape`], [`mask`], [`rows`], [`copy`], [`scrub`]: what a reply becomes on its way out.
 //! * [`survey`], [`cancel`]: the gateway's own stays at the server.
 
@@ -18,6 +19,7 @@ mod cancel;
 mod conversation;
 mod copy;
 mod effects;
+mod expected;
 mod explain;
 mod judge;
 mod login;

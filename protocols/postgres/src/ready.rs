@@ -13,12 +13,13 @@ use model::limit::SEND_BUFFER_BYTES_MAX;
 use model::{ClientText, OperationId, Side};
 
 use crate::conversation::cancel_errand;
+use crate::expected::{Expected, Step};
 use crate::judge::{Cache, Environment, Judged};
 use crate::login::BackendKey;
 use crate::message::{Frame, Inbox, Report, Severity};
 use crate::names::{Names, Portal, Prepared, portals, statements};
 use crate::refusal;
-use crate::replies::{Expected, Inflow};
+use crate::replies::Inflow;
 use crate::startup::Start;
 use crate::survey::Snapshot;
 
@@ -101,7 +102,7 @@ pub(crate) struct Undecided {
 pub(crate) enum Plan {
     Simple(Arc<Judged>),
     Extended {
-        steps: Vec<crate::replies::Step>,
+        steps: Vec<Step>,
         sync: Option<Bytes>,
     },
     /// It will be refused; the kind tells how.

@@ -1,6 +1,14 @@
 //! How a session ends, and what becomes of what was open.
 
-use super::*;
+use std::sync::atomic::Ordering;
+
+use model::{ClientText, EventBody, Side};
+use policy::Refusal;
+
+use super::{Brake, Connection, EntryGate, Item, Waiting};
+use crate::contract::{Fault, Input, Unit};
+use crate::reply::ReplyState;
+use crate::step::{Act, Ticket};
 
 impl<U: Unit> Connection<U> {
     pub(super) fn closed(&mut self, side: Side) {

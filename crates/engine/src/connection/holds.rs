@@ -1,6 +1,15 @@
 //! What waits for a person.
 
-use super::*;
+use std::sync::Arc;
+
+use model::event::Verdict;
+use model::{ClientText, EventBody, Lane, OperationId, Side};
+use policy::{Needs, Progress, Refusal};
+
+use super::{Brake, Connection, EntryGate, Waiting};
+use crate::contract::{HoldNotice, Input, Unit};
+use crate::reply::ReplyState;
+use crate::step::{Act, Answer};
 
 impl<U: Unit> Connection<U> {
     pub(super) fn placed(&mut self, id: OperationId, approval: Arc<str>, address: String) {

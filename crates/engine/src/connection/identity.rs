@@ -1,6 +1,13 @@
 //! Who was let in, and what rules concern them.
 
-use super::*;
+use std::sync::Arc;
+
+use model::{ClientText, EventBody, Principal, Resource};
+use policy::{PolicySet, Refusal};
+
+use super::{Connection, Who};
+use crate::contract::{Input, Unit};
+use crate::facts::SessionFacts;
 
 impl<U: Unit> Connection<U> {
     pub(super) fn proved(&mut self, principal: Arc<Principal>, resource: Resource) {

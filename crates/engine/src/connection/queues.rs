@@ -1,6 +1,16 @@
 //! What waits for the journal, and the end of a step.
 
-use super::*;
+use std::sync::Arc;
+
+use model::event::{RuleMatch, Verdict};
+use model::operation::Stage;
+use model::{Event, EventBody, Operation, OperationId, Side};
+use policy::Refusal;
+
+use super::{Connection, Entry, EntryGate, Item};
+use crate::contract::Unit;
+use crate::reply::ReplyState;
+use crate::step::{Act, Ticket};
 
 impl<U: Unit> Connection<U> {
     /// The ticket that this step's events will travel under.

@@ -1,6 +1,19 @@
 //! From the upstream to the client: counted, reviewed, withheld or let go.
 
-use super::*;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use model::event::{RuleMatch, Verdict};
+use model::{OperationId, Side};
+use policy::{HeldReply as HeldByRule, Outcome, Progress, Refusal};
+
+use super::{Brake, Connection, Entry, EntryGate, Item};
+use crate::contract::{Fault, Input, Unit};
+use crate::digest::operation_digest;
+use crate::facts::{OperationFacts, ReplyFacts};
+use crate::outbox::Batch;
+use crate::reply::{HeldReply, Open, ReplyState};
+use crate::step::{Act, HoldRequest};
 
 impl<U: Unit> Connection<U> {
     pub(super) fn reply(&mut self, id: OperationId, mut batch: Batch<U>) {

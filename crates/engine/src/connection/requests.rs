@@ -1,6 +1,19 @@
 //! From the conversation to the upstream: judged, recorded, delivered in turn.
 
-use super::*;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use model::event::Verdict;
+use model::limit::{PENDING_BYTES_MAX, PENDING_OPERATIONS_MAX};
+use model::{ClientText, Lane, Operation, OperationId, Side};
+use policy::{Decision, Refusal, Request};
+
+use super::{Brake, Connection, Pending, Waiting};
+use crate::contract::{Input, Unit};
+use crate::digest::operation_digest;
+use crate::facts::{OperationFacts, ReplyFacts};
+use crate::reply::{Open, ReplyState};
+use crate::step::{Act, HoldRequest};
 
 impl<U: Unit> Connection<U> {
     pub(super) fn ask(

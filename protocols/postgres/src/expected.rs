@@ -1,0 +1,112 @@
+//! What the server owes: one entry for each message that it will answer.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use engine::Permit;
+use sql::StatementKind;
+
+use crate::copy::CopyMask;
+use crate::judge::Judged;
+use crate::names::Prepared;
+use crate::rows::RowMask;
+
+/// One answer the server owes.
+pub(crate) struct Expected {
+    pub what: What,
+    /// The operation it belongs to; `None` for what carries none.
+    pub permit: Option<Arc<Permit>>,
+    /// The operation is over with it.
+    pub ends: bool,
+}
+
+impl Expected {
+    /// An answer that belongs to no operation.
+    pub fn control(what: What) -> Self {
+        Self { what, permit: None, ends: false }
+    }
+}
+
+/// What an answer is for.
+pub(crate) enum What {
+    /// A statement that cannot succeed; `error` takes the place of the server's.
+    Abort {
+        error: Bytes,
+        failed: bool,
+        simple: bool,
+    },
+    Bind {
+        name: Vec<u8>,
+    },
+    Close,
+    DescribePortal,
+    /// `own`: asked by the gateway, the client does not see it.
+    DescribeStatement {
+        prepared: Option<Arc<Prepared>>,
+        own: bool,
+    },
+    Parse {
+        name: Vec<u8>,
+    },
+    /// A Query, or an Execute.
+    Rows(Box<RowsReply>),
+    Sync,
+}
+
+/// A message of an extended-protocol operation, before it is sent.
+pub(crate) enum Step {
+    Parse { name: Vec<u8>, prepared: Arc<Prepared> },
+    DescribeStatement { prepared: Arc<Prepared>, own: bool },
+    Bind { name: Vec<u8>, prepared: Arc<Prepared>, formats: Vec<i16> },
+    DescribePortal,
+    Execute { prepared: Arc<Prepared>, formats: Vec<i16> },
+    Sync,
+}
+
+/// The rows of a Query or Execute.
+pub(crate) struct RowsReply {
+    pub judged: Arc<Judged>,
+    /// Which statement of the text is running.
+    pub statement: usize,
+    pub portal: Option<(Arc<Prepared>, Vec<i16>)>,
+    pub treatment: Treatment,
+    /// The client sends data now.
+    pub copies_in: bool,
+}
+
+/// What happens to rows.
+pub(crate) enum Treatment {
+    /// Not known yet.
+    Undescribed,
+    /// They pass as they come.
+    Pass,
+    Rows(Box<RowMask>),
+    Copy(Box<CopyMask>),
+}
+
+impl RowsReply {
+    pub fn simple(judged: Arc<Judged>) -> Self {
+        let copies_in = copies_in(&judged);
+        let treatment = Treatment::Undescribed;
+        Self { judged, statement: 0, portal: None, treatment, copies_in }
+    }
+
+    pub fn portal(prepared: Arc<Prepared>, formats: Vec<i16>) -> Self {
+        let judged = Arc::clone(&prepared.judged);
+        Self {
+            copies_in: copies_in(&judged),
+            statement: prepared.index.unwrap_or(0),
+            judged,
+            portal: Some((prepared, formats)),
+            treatment: Treatment::Undescribed,
+        }
+    }
+}
+
+fn copies_in(judged: &Judged) -> bool {
+    judged
+        .statements
+        .list
+        .iter()
+        .any(|statement| matches!(&statement.kind, StatementKind::Copy(copy) if copy.from))
+}

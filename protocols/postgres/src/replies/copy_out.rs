@@ -1,0 +1,93 @@
+//! Rows of a COPY TO STDOUT.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use engine::{Fault, Refusal};
+use model::{ClientText, Column};
+use sql::StatementKind;
+
+use super::outgoing::Outgoing;
+use super::rows::no_source;
+use crate::copy::{CopyMask, CopyOptions};
+use crate::expected::{Expected, Treatment, What};
+use crate::ready::{Encoding, Ready};
+
+impl Ready {
+    pub(super) fn copy_out(&self, body: &[u8]) -> Result<(Treatment, Arc<[Column]>), Refusal> {
+        let Some(Expected { what: What::Rows(rows), permit: Some(permit), .. }) =
+            self.expected.front()
+        else {
+            return Err(no_source());
+        };
+        let plan = permit.masks();
+        let copy =
+            rows.judged.statements.list.get(rows.statement).and_then(|statement| match &statement
+                .kind
+            {
+                StatementKind::Copy(copy) => Some(copy),
+                _ => None,
+            });
+        let count = body.get(1..3).and_then(|count| count.try_into().ok());
+        let count = usize::from(u16::from_be_bytes(count.unwrap_or_default()));
+        let outputs = copy.and_then(|copy| copy.columns.as_deref());
+        let shape = self.shaping(plan, |shaping| shaping.copied(outputs, count))?;
+        if plan.is_empty() {
+            return Ok((Treatment::Pass, shape.columns));
+        }
+        let Some(copy) = copy else { return Err(no_source()) };
+        let snapshot = self.snapshot().ok_or_else(no_source)?;
+        let columns: Vec<_> = shape
+            .kinds
+            .iter()
+            .enumerate()
+            .map(|(index, kind)| {
+                let direct = outputs.and_then(|outputs| outputs.get(index)).and_then(|o| o.direct);
+                let stored = direct.and_then(|id| snapshot.catalog.column(id));
+                // An expression's type is not told by COPY, so its mask is NULL (R19).
+                let type_oid = stored.map_or(0, |(_, column)| column.type_oid);
+                (*kind, type_oid, -1)
+            })
+            .collect();
+        let options = CopyOptions::parse(&copy.options).map_err(|unclear| {
+            let words =
+                format!("this COPY cannot be masked: option {}: {}", unclear.option, unclear.what);
+            Refusal::unjudgeable("copy_format", ClientText::composed(words))
+        })?;
+        if options.encoding.is_none() && self.settings.encoding == Encoding::Other {
+            let words = "this COPY cannot be masked in the session's client_encoding; \
+                         SET client_encoding TO 'UTF8'";
+            return Err(Refusal::unjudgeable("copy_format", ClientText::fixed(words)));
+        }
+        let key = Arc::clone(&self.setup.hash_key);
+        let mask = CopyMask::new(options.format, &columns, plan.detections(), key);
+        let treatment =
+            if mask.is_noop() { Treatment::Pass } else { Treatment::Copy(Box::new(mask)) };
+        Ok((treatment, shape.columns))
+    }
+
+    pub(super) fn copy_row(
+        &mut self,
+        base: &Bytes,
+        (start, end): (usize, usize),
+        going: &mut Outgoing,
+    ) -> Result<(), Fault> {
+        let Some(Treatment::Copy(mask)) = self.treatment() else {
+            return Err(Fault::upstream("COPY data out of place"));
+        };
+        let body = base.get(start.saturating_add(5)..end).unwrap_or_default();
+        let mut found = std::mem::take(&mut going.found);
+        let mut rows = 0;
+        let result = mask.push(body, going.own(), &mut rows, &mut found);
+        going.rows = going.rows.saturating_add(rows);
+        going.found = found;
+        result
+    }
+
+    pub(super) fn copy_done(&mut self) -> Result<(), Fault> {
+        if let Some(Treatment::Copy(mask)) = self.treatment() {
+            return mask.finish();
+        }
+        Ok(())
+    }
+}

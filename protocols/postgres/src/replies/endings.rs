@@ -1,0 +1,137 @@
+//! The end of an answer: of a statement, of a pipeline, of an operation.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use engine::{Fault, Outbox};
+
+use super::outgoing::Outgoing;
+use crate::expected::{Expected, Treatment, What};
+use crate::message;
+use crate::ready::{Ready, Tail};
+use crate::scrub;
+
+impl Ready {
+    /// A statement is complete, or a portal suspended.
+    pub(super) fn completed(&mut self, tag: u8, going: &mut Outgoing, out: &mut Outbox<Bytes>) {
+        let Some(Expected { what: What::Rows(rows), permit, .. }) = self.expected.front_mut()
+        else {
+            return;
+        };
+        let (judged, index) = (Arc::clone(&rows.judged), rows.statement);
+        let gate = permit.as_ref().map(|permit| permit.operation());
+        let is_portal = rows.portal.is_some();
+        rows.statement = rows.statement.saturating_add(1);
+        rows.treatment = Treatment::Undescribed;
+        if tag == b'C' {
+            self.took_effect(&judged, index, gate, out);
+        }
+        if is_portal {
+            self.pop(going, out);
+        }
+    }
+
+    /// The first in line is answered.
+    pub(super) fn pop(&mut self, going: &mut Outgoing, out: &mut Outbox<Bytes>) {
+        let Some(expected) = self.expected.pop_front() else { return };
+        self.ended(expected, None, going, out);
+    }
+
+    /// Ends the operation of an answered message, when it was its last.
+    fn ended(
+        &mut self,
+        expected: Expected,
+        status: Option<u8>,
+        going: &mut Outgoing,
+        out: &mut Outbox<Bytes>,
+    ) {
+        let Some(permit) = expected.permit.filter(|_| expected.ends) else { return };
+        going.flush(out);
+        if let Some(settling) = &mut self.settling
+            && settling.id == permit.operation()
+        {
+            settling.tail = status.map_or(Tail::Unsynced, Tail::Ready);
+        }
+        out.finish(permit);
+    }
+
+    pub(super) fn ready_for_query(
+        &mut self,
+        base: &Bytes,
+        (start, end): (usize, usize),
+        going: &mut Outgoing,
+        out: &mut Outbox<Bytes>,
+    ) -> Result<(), Fault> {
+        let Some(&status @ (b'I' | b'T' | b'E')) = base.get(start.saturating_add(5)) else {
+            return Err(Fault::upstream("unknown transaction status"));
+        };
+        let operation =
+            self.expected.front().and_then(|e| e.permit.as_ref()).map(|p| p.operation());
+        if operation.is_some() && operation == self.told.take_if(|told| Some(*told) == operation) {
+            // Replies of this operation are dropped by now, and this is none.
+            going.flush(out);
+            out.answer(message::ready(status));
+        } else {
+            going.pass(base, start, end);
+        }
+        self.at_status(status, out);
+        if let Some(expected) = self.expected.pop_front() {
+            self.ended(expected, Some(status), going, out);
+        }
+        Ok(())
+    }
+
+    /// An error: in the extended protocol the server skips to the next Sync.
+    pub(super) fn error(&mut self, frame: &Bytes, going: &mut Outgoing, out: &mut Outbox<Bytes>) {
+        let body = frame.get(5..).unwrap_or_default();
+        going.error_code = scrub::code(body);
+        if self.must_scrub() {
+            let scrubbed = scrub::scrub_report(body);
+            message::write(going.own(), b'E', |out| out.extend_from_slice(&scrubbed));
+        } else {
+            going.pass(frame, 0, frame.len());
+        }
+        let simple = matches!(
+            self.expected.front().map(|expected| &expected.what),
+            Some(What::Rows(rows)) if rows.portal.is_none()
+        );
+        if !simple {
+            self.skip(going, out);
+        }
+    }
+
+    /// Forgets what the server will not answer.
+    pub(super) fn skip(&mut self, going: &mut Outgoing, out: &mut Outbox<Bytes>) {
+        while let Some(expected) = self.expected.front() {
+            if matches!(expected.what, What::Sync) {
+                return;
+            }
+            match &expected.what {
+                What::Parse { name } => {
+                    self.statements.unasked(name);
+                }
+                What::Bind { name } => {
+                    if let Some(portal) = self.portals.unasked(name) {
+                        out.forget(portal.gate);
+                    }
+                }
+                _ => {}
+            }
+            self.pop(going, out);
+        }
+        self.skip_to_sync = true;
+    }
+
+    pub(super) fn acknowledge(&mut self, frame: &Bytes) {
+        let operation = self
+            .expected
+            .front()
+            .and_then(|expected| expected.permit.as_ref())
+            .map(|permit| permit.operation());
+        if let Some(settling) = &mut self.settling
+            && Some(settling.id) == operation
+        {
+            settling.acknowledged.push(frame.clone());
+        }
+    }
+}

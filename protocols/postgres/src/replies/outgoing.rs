@@ -1,0 +1,85 @@
+//! What goes to the client, gathered so that whole batches move at once.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use engine::{Batch, Outbox, Permit};
+use model::{Column, DetectionCount, Side};
+
+/// What goes to the client, gathered as far as it belongs together.
+#[derive(Default)]
+pub(super) struct Outgoing {
+    base: Bytes,
+    start: usize,
+    end: usize,
+    owned: BytesMut,
+    pub rows: u64,
+    pub columns: Option<Arc<[Column]>>,
+    pub found: Vec<DetectionCount>,
+    pub error_code: Option<String>,
+    pub permit: Option<Arc<Permit>>,
+}
+
+impl Outgoing {
+    /// A part of `base` goes out as it is.
+    pub(super) fn pass(&mut self, base: &Bytes, start: usize, end: usize) {
+        if !self.owned.is_empty() {
+            self.owned.extend_from_slice(base.get(start..end).unwrap_or_default());
+        } else if self.start == self.end {
+            self.base = base.clone();
+            (self.start, self.end) = (start, end);
+        } else if self.end == start
+            && self.base.as_ptr() == base.as_ptr()
+            && self.base.len() == base.len()
+        {
+            // The same chunk, and not a message that happens to begin where the chunk does.
+            self.end = end;
+        } else {
+            let more = base.get(start..end).unwrap_or_default();
+            self.own().extend_from_slice(more);
+        }
+    }
+
+    /// Bytes that are written anew.
+    pub(super) fn own(&mut self) -> &mut BytesMut {
+        if self.start != self.end {
+            let run = self.base.get(self.start..self.end).unwrap_or_default();
+            self.owned.extend_from_slice(run);
+            (self.start, self.end) = (0, 0);
+        }
+        &mut self.owned
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.start == self.end
+            && self.owned.is_empty()
+            && self.columns.is_none()
+            && self.error_code.is_none()
+    }
+
+    /// Hands over what was gathered.
+    pub(super) fn flush(&mut self, out: &mut Outbox<Bytes>) {
+        if self.is_empty() {
+            return;
+        }
+        let unit = if self.owned.is_empty() {
+            self.base.slice(self.start..self.end)
+        } else {
+            self.owned.split().freeze()
+        };
+        (self.start, self.end) = (0, 0);
+        match self.permit.take() {
+            Some(permit) => {
+                let batch = Batch {
+                    unit,
+                    rows: std::mem::take(&mut self.rows),
+                    columns: self.columns.take(),
+                    detections: std::mem::take(&mut self.found),
+                    error_code: self.error_code.take(),
+                };
+                out.reply(&permit, batch);
+            }
+            None => out.control(Side::Client, unit),
+        }
+    }
+}

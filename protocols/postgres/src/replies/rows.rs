@@ -1,0 +1,231 @@
+//! Rows of a Query or an Execute: described, masked, passed on.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use engine::{Fault, MaskPlan, Outbox, Refusal};
+use model::{ClientText, Column};
+use sql::StatementKind;
+
+use super::outgoing::Outgoing;
+use crate::expected::{Expected, Treatment, What};
+use crate::judge::Judged;
+use crate::message::{self, FieldDescription};
+use crate::ready::Ready;
+use crate::rows;
+use crate::shape::Shaping;
+
+impl Ready {
+    /// Messages of a Query or an Execute.
+    pub(super) fn rows_message(
+        &mut self,
+        tag: u8,
+        base: &Bytes,
+        (start, end): (usize, usize),
+        going: &mut Outgoing,
+        out: &mut Outbox<Bytes>,
+    ) -> Result<(), Fault> {
+        let body = base.get(start.saturating_add(5)..end).unwrap_or_default();
+        match tag {
+            b'T' => {
+                let fields = message::row_description(body)?;
+                match self.described(&fields, None) {
+                    Ok((treatment, columns)) => {
+                        self.treat(treatment);
+                        going.columns = Some(columns);
+                        going.pass(base, start, end);
+                    }
+                    Err(refusal) => self.stop_reply(refusal, going, out),
+                }
+            }
+            b'D' => self.row(base, (start, end), going, out)?,
+            b'H' => match self.copy_out(body) {
+                Ok((treatment, columns)) => {
+                    self.treat(treatment);
+                    going.columns = Some(columns);
+                    going.pass(base, start, end);
+                }
+                Err(refusal) => self.stop_reply(refusal, going, out),
+            },
+            b'd' => self.copy_row(base, (start, end), going)?,
+            b'c' => {
+                self.copy_done()?;
+                going.pass(base, start, end);
+            }
+            b'G' => going.pass(base, start, end),
+            b'C' | b'I' | b's' => {
+                going.pass(base, start, end);
+                self.completed(tag, going, out);
+            }
+            _ => return Err(Fault::upstream("answer out of place")),
+        }
+        Ok(())
+    }
+
+    fn row(
+        &mut self,
+        base: &Bytes,
+        (start, end): (usize, usize),
+        going: &mut Outgoing,
+        out: &mut Outbox<Bytes>,
+    ) -> Result<(), Fault> {
+        if matches!(self.treatment(), Some(Treatment::Undescribed))
+            && !self.describe_portal(going, out)?
+        {
+            return Ok(());
+        }
+        going.rows = going.rows.saturating_add(1);
+        let key = Arc::clone(&self.setup.hash_key);
+        match self.treatment() {
+            Some(Treatment::Rows(mask)) => {
+                let whole = base.get(start..end).unwrap_or_default();
+                if mask.untouched(whole) {
+                    going.pass(base, start, end);
+                    return Ok(());
+                }
+                let body = base.get(start.saturating_add(5)..end).unwrap_or_default();
+                let mut found = std::mem::take(&mut going.found);
+                let result = mask.mask_row(body, &key, going.own(), &mut found);
+                going.found = found;
+                result
+            }
+            Some(Treatment::Pass) => {
+                going.pass(base, start, end);
+                Ok(())
+            }
+            _ => Err(Fault::upstream("row out of place")),
+        }
+    }
+
+    /// Rows of an Execute: what the statement returns was described before. False when the reply
+    /// was stopped.
+    fn describe_portal(
+        &mut self,
+        going: &mut Outgoing,
+        out: &mut Outbox<Bytes>,
+    ) -> Result<bool, Fault> {
+        let Some(What::Rows(rows)) = self.expected.front().map(|expected| &expected.what) else {
+            return Err(Fault::upstream("row out of place"));
+        };
+        let Some((prepared, formats)) = rows.portal.clone() else {
+            return Err(Fault::upstream("row before its description"));
+        };
+        let described = match prepared.fields.get() {
+            Some(fields) => self.described(fields, Some(&formats)),
+            None if self.plan_is_empty() => Ok((Treatment::Pass, self.undescribed_columns())),
+            None => {
+                let words = "the server did not say what this statement returns";
+                Err(Refusal::unjudgeable("untraceable", ClientText::fixed(words)))
+            }
+        };
+        match described {
+            Ok((treatment, columns)) => {
+                self.treat(treatment);
+                going.columns = Some(columns);
+                Ok(true)
+            }
+            Err(refusal) => {
+                self.stop_reply(refusal, going, out);
+                Ok(false)
+            }
+        }
+    }
+
+    pub(super) fn treatment(&mut self) -> Option<&mut Treatment> {
+        match &mut self.expected.front_mut()?.what {
+            What::Rows(rows) => Some(&mut rows.treatment),
+            _ => None,
+        }
+    }
+
+    pub(super) fn treat(&mut self, with: Treatment) {
+        if let Some(treatment) = self.treatment() {
+            *treatment = with;
+        }
+    }
+
+    fn plan_is_empty(&self) -> bool {
+        let permit = self.expected.front().and_then(|expected| expected.permit.as_ref());
+        permit.is_none_or(|permit| permit.masks().is_empty())
+    }
+
+    /// What is done with rows of these columns, and how they are recorded.
+    fn described(
+        &self,
+        fields: &[FieldDescription],
+        formats: Option<&[i16]>,
+    ) -> Result<(Treatment, Arc<[Column]>), Refusal> {
+        let Some(Expected { what: What::Rows(rows), permit: Some(permit), .. }) =
+            self.expected.front()
+        else {
+            return Err(no_source());
+        };
+        let plan = permit.masks();
+        let (judged, index) = self.source_of(&rows.judged, rows.statement);
+        let statement = judged.statements.list.get(index);
+        let shape = self.shaping(plan, |shaping| shaping.described(statement, fields))?;
+        if plan.is_empty() {
+            return Ok((Treatment::Pass, shape.columns));
+        }
+        // A Bind that lists no format means text for all; a simple query says so itself.
+        let formats: &[i16] = match formats {
+            Some([]) => &[0],
+            Some(formats) => formats,
+            None => &[],
+        };
+        let mask = rows::compile(fields, formats, &shape.kinds, plan.detections());
+        let treatment =
+            if mask.is_noop() { Treatment::Pass } else { Treatment::Rows(Box::new(mask)) };
+        Ok((treatment, shape.columns))
+    }
+
+    /// Labels and origins by lineage, when the server was not asked.
+    fn undescribed_columns(&self) -> Arc<[Column]> {
+        let Some(Expected { what: What::Rows(rows), permit: Some(permit), .. }) =
+            self.expected.front()
+        else {
+            return Arc::new([]);
+        };
+        let (judged, index) = self.source_of(&rows.judged, rows.statement);
+        let outputs = judged.statements.list.get(index).and_then(|s| s.outputs.columns.as_deref());
+        let count = outputs.map_or(0, <[_]>::len);
+        self.shaping(permit.masks(), |shaping| shaping.copied(outputs, count))
+            .map_or_else(|_| Arc::new([]) as Arc<[Column]>, |shape| shape.columns)
+    }
+
+    /// The statement whose columns are returned: for FETCH and EXECUTE another one.
+    fn source_of(&self, judged: &Arc<Judged>, index: usize) -> (Arc<Judged>, usize) {
+        let source = match judged.statements.list.get(index).map(|statement| &statement.kind) {
+            Some(StatementKind::Fetch { cursor, .. }) => {
+                self.portals.find(cursor.as_bytes()).map(|portal| Arc::clone(&portal.prepared))
+            }
+            Some(StatementKind::Execute { name }) => self.statements.find(name.as_bytes()).cloned(),
+            _ => None,
+        };
+        match source {
+            Some(prepared) => (Arc::clone(&prepared.judged), prepared.index.unwrap_or(0)),
+            None => (Arc::clone(judged), index),
+        }
+    }
+
+    pub(super) fn shaping<T>(
+        &self,
+        plan: &MaskPlan,
+        make: impl FnOnce(&Shaping<'_>) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        let snapshot = self.snapshot().ok_or_else(no_source)?;
+        let masked = self.cache.masked(plan, &snapshot.catalog);
+        let shaping = Shaping {
+            catalog: &snapshot.catalog,
+            plan,
+            strict: !masked.is_empty(),
+            masked: &masked,
+        };
+        make(&shaping)
+    }
+}
+
+pub(super) fn no_source() -> Refusal {
+    let words = ClientText::fixed("the reply cannot be traced to a statement");
+    Refusal::unjudgeable("untraceable", words)
+}

@@ -1,0 +1,149 @@
+//! Replies that must not leave, drained until the server is ready again.
+
+use bytes::Bytes;
+use engine::{Fault, Outbox, Refusal};
+
+use super::outgoing::Outgoing;
+use crate::expected::What;
+use crate::message::{self, Severity};
+use crate::ready::{Ready, Withholding};
+use crate::refusal;
+
+impl Ready {
+    /// The reply is not what was judged, or cannot be masked: none of it leaves.
+    pub(super) fn stop_reply(
+        &mut self,
+        refusal: Refusal,
+        going: &mut Outgoing,
+        out: &mut Outbox<Bytes>,
+    ) {
+        let Some(permit) = self.expected.front().and_then(|expected| expected.permit.clone())
+        else {
+            return;
+        };
+        going.flush(out);
+        let id = permit.operation();
+        // No cancel: it could reach the server after this statement ended, and stop the next one.
+        out.stop(&permit, refusal.clone());
+        self.stopped = Some(id);
+        self.settling = None;
+        self.withholding =
+            Some(Withholding { id, refusal, failed: false, acknowledged: Vec::new() });
+    }
+
+    pub(super) fn is_withheld(&self) -> bool {
+        let Some(withholding) = &self.withholding else { return false };
+        self.expected
+            .front()
+            .and_then(|expected| expected.permit.as_ref())
+            .is_some_and(|permit| permit.operation() == withholding.id)
+    }
+
+    pub(super) fn withheld_message(
+        &mut self,
+        tag: u8,
+        frame: Bytes,
+        going: &mut Outgoing,
+        out: &mut Outbox<Bytes>,
+    ) -> Result<(), Fault> {
+        going.flush(out);
+        let Some(expected) = self.expected.front_mut() else { return Ok(()) };
+        let simple = matches!(&expected.what, What::Rows(rows) if rows.portal.is_none());
+        match (&mut expected.what, tag) {
+            (What::Parse { name }, b'1') => {
+                let name = std::mem::take(name);
+                self.statements.confirm(&name);
+                self.keep_acknowledgement(frame);
+                self.expected.pop_front();
+            }
+            (What::Bind { name }, b'2') => {
+                let name = std::mem::take(name);
+                if let Some(replaced) = self.portals.confirm(&name) {
+                    out.forget(replaced.gate);
+                }
+                self.keep_acknowledgement(frame);
+                self.expected.pop_front();
+            }
+            (What::DescribeStatement { .. } | What::DescribePortal, b'T' | b'n') => {
+                self.expected.pop_front();
+            }
+            (_, b'Z') => self.withheld_ready(&frame, out)?,
+            (_, b'E') if simple => {
+                if let Some(withholding) = &mut self.withholding {
+                    withholding.failed = true;
+                }
+            }
+            (_, b'E') => self.withheld_failed(going, out),
+            (What::Rows(_), b'C' | b'I' | b's') if !simple => self.withheld_done(out),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn keep_acknowledgement(&mut self, frame: Bytes) {
+        if let Some(withholding) = &mut self.withholding {
+            withholding.acknowledged.push(frame);
+        }
+    }
+
+    /// The server failed (it was cancelled): its error becomes the refusal.
+    fn withheld_failed(&mut self, going: &mut Outgoing, out: &mut Outbox<Bytes>) {
+        let Some(withholding) = self.withholding.take() else { return };
+        self.told = Some(withholding.id);
+        tell_refusal(withholding, out);
+        self.skip(going, out);
+    }
+
+    /// The server went through with it: it must fail after all.
+    fn withheld_done(&mut self, out: &mut Outbox<Bytes>) {
+        let Some(expected) = self.expected.pop_front() else { return };
+        if !expected.ends {
+            // A Sync follows within the operation; its status tells what to do.
+            return;
+        }
+        let Some(withholding) = self.withholding.take() else { return };
+        for acknowledgement in withholding.acknowledged {
+            out.answer(acknowledgement);
+        }
+        let error = refusal::error(&withholding.refusal, Severity::Error, None);
+        self.abort(withholding.id, error, false, out);
+        if let Some(permit) = expected.permit {
+            out.finish(permit);
+        }
+    }
+
+    fn withheld_ready(&mut self, frame: &Bytes, out: &mut Outbox<Bytes>) -> Result<(), Fault> {
+        let Some(&status @ (b'I' | b'T' | b'E')) = frame.get(5) else {
+            return Err(Fault::upstream("unknown transaction status"));
+        };
+        let Some(withholding) = self.withholding.take() else { return Ok(()) };
+        let permit = self.expected.pop_front().and_then(|expected| expected.permit);
+        self.at_status(status, out);
+        if status == b'T' && !withholding.failed {
+            if !self.expected.is_empty() {
+                // Later statements are on their way already, so the client cannot be told the truth
+                // in its place.
+                return Err(Fault::upstream("reply changed under a pipeline"));
+            }
+            for acknowledgement in withholding.acknowledged {
+                out.answer(acknowledgement);
+            }
+            let error = refusal::error(&withholding.refusal, Severity::Error, None);
+            self.abort(withholding.id, error, true, out);
+        } else {
+            tell_refusal(withholding, out);
+            out.answer(message::ready(status));
+        }
+        if let Some(permit) = permit {
+            out.finish(permit);
+        }
+        Ok(())
+    }
+}
+
+fn tell_refusal(withholding: Withholding, out: &mut Outbox<Bytes>) {
+    for acknowledgement in withholding.acknowledged {
+        out.answer(acknowledgement);
+    }
+    out.answer(refusal::error(&withholding.refusal, Severity::Error, None));
+}

@@ -1,0 +1,102 @@
+//! Operations: asked for, or refused and recorded all the same.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use engine::{Outbox, Refusal};
+use model::operation::{Objects, RowBound, Stage};
+use model::{ClientText, Lane, Operation, Parameter};
+
+use crate::judge::Judged;
+use crate::names::Portal;
+use crate::ready::{Plan, Ready, Undecided};
+
+/// A database connection is one lane: its answers keep the order of its questions.
+const LANE: Lane = Lane(0);
+
+impl Ready {
+    /// Asks for an operation, or has it refused when it may not run whoever asks.
+    pub(super) fn submit(
+        &mut self,
+        operation: Operation,
+        judged: &Arc<Judged>,
+        units: Vec<Bytes>,
+        plan: Plan,
+        out: &mut Outbox<Bytes>,
+    ) {
+        if let Err(refusal) = self.admit(judged) {
+            let (simple, sync) = match plan {
+                Plan::Simple(_) => (true, None),
+                Plan::Extended { sync, .. } | Plan::Refused { sync, .. } => (false, sync),
+            };
+            let id = out.refuse(LANE, operation, refusal);
+            let plan = Plan::Refused { simple, sync };
+            self.undecided = Some(Undecided { id, plan, position: None });
+            return;
+        }
+        let mut units = units.into_iter();
+        let id = out.ask(LANE, operation, units.next());
+        for unit in units {
+            out.more(id, unit);
+        }
+        self.undecided = Some(Undecided { id, plan, position: None });
+    }
+
+    pub(super) fn too_large(&mut self, simple: bool, out: &mut Outbox<Bytes>) {
+        let most = self.setup.limits.statement_bytes_max;
+        let words = format!("the statement is longer than the limit of {most} bytes");
+        let refusal = Refusal::unjudgeable("too_large", ClientText::composed(words));
+        let kind = if simple { "query" } else { "parse" };
+        self.refuse_unjudged(kind, "", refusal, simple, None, out);
+    }
+
+    /// Refuses what could not be judged; it is recorded all the same.
+    pub(super) fn refuse_unjudged(
+        &mut self,
+        kind: &'static str,
+        text: &str,
+        refusal: Refusal,
+        simple: bool,
+        position: Option<usize>,
+        out: &mut Outbox<Bytes>,
+    ) {
+        let operation = Operation {
+            kind,
+            stage: Stage::Gate,
+            under: None,
+            text: text.into(),
+            parameters: Vec::new(),
+            facts: Arc::new([]),
+            effect: model::Effect::MayWrite,
+            rows: RowBound::Unbounded,
+            objects: Arc::new(Objects::default()),
+            context: "".into(),
+        };
+        let id = out.refuse(LANE, operation, refusal);
+        let plan = Plan::Refused { simple, sync: None };
+        self.undecided = Some(Undecided { id, plan, position });
+    }
+}
+
+/// An operation over a judged text. For FETCH and EXECUTE, rules see what really runs.
+pub(super) fn operation(
+    kind: &'static str,
+    judged: &Arc<Judged>,
+    source: Option<&Portal>,
+    parameters: Vec<Parameter>,
+) -> Operation {
+    let seen = source.map_or(judged, |source| &source.prepared.judged);
+    let gate = source.map(|source| source.gate).filter(|gate| gate.0 != 0);
+    Operation {
+        kind,
+        stage: if gate.is_some() { Stage::Repeat } else { Stage::Gate },
+        under: gate,
+        text: Arc::clone(&judged.text),
+        parameters,
+        facts: Arc::clone(&seen.values),
+        effect: if source.is_some() { seen.effect } else { judged.effect },
+        rows: if source.is_some() { RowBound::Unbounded } else { judged.rows },
+        objects: Arc::clone(&seen.objects),
+        context: Arc::clone(&seen.context),
+    }
+}

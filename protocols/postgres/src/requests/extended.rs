@@ -1,0 +1,276 @@
+//! The extended protocol: a Parse or a Bind, and what follows it, as one operation.
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::{BufMut, Bytes};
+use engine::{Fault, Outbox, Refusal};
+use model::operation::{RowBound, Stage};
+use model::{ClientText, Side};
+
+use super::ask::operation;
+use super::decode::{Bound, parse_fields};
+use crate::expected::Step;
+use crate::message::{Frame, Reader, message, put_cstr};
+use crate::names::Prepared;
+use crate::ready::{Incoming, Plan, Ready};
+
+/// Messages that go to the server as one operation.
+struct Group {
+    steps: Vec<Step>,
+    units: Vec<Bytes>,
+    sync: Option<Bytes>,
+}
+
+impl Ready {
+    pub(super) fn parse(&mut self, out: &mut Outbox<Bytes>) -> Result<bool, Fault> {
+        let Some(Incoming::Frame(frame)) = self.frames.front() else { return Ok(false) };
+        let frame = frame.clone();
+        let mut reader = Reader::new(frame.body(), Side::Client);
+        let (name, text, types) = match parse_fields(&mut reader) {
+            Ok(fields) => fields,
+            Err(fault) => return Err(self.violation(fault, out)),
+        };
+        if text.len() > self.setup.limits.statement_bytes_max {
+            self.pop_frame();
+            self.too_large(false, out);
+            return Ok(true);
+        }
+        if !self.quiet_for(text, out) {
+            return Ok(false);
+        }
+        self.pop_frame();
+        let judged =
+            self.decode(text).map_err(|refusal| (refusal, None, String::new())).and_then(|text| {
+                self.judge(&text).map_err(|(refusal, position)| (refusal, position, text))
+            });
+        let judged = match judged {
+            Ok(judged) => judged,
+            Err((refusal, position, text)) => {
+                self.refuse_unjudged("parse", &text, refusal, false, position, out);
+                return Ok(true);
+            }
+        };
+        let prepared = Arc::new(Prepared {
+            index: (judged.statements.list.len() == 1).then_some(0),
+            judged: Arc::clone(&judged),
+            parameter_types: types,
+            fields: OnceLock::new(),
+        });
+        let mut group = Group { steps: Vec::new(), units: vec![frame.bytes.clone()], sync: None };
+        group.steps.push(Step::Parse { name: name.to_vec(), prepared: Arc::clone(&prepared) });
+        if self.statements.is_full() {
+            let words = ClientText::fixed("too many prepared statements in one session");
+            let refusal = Refusal::unjudgeable("too_large", words);
+            self.refuse_unjudged("parse", &judged.text, refusal, false, None, out);
+            return Ok(true);
+        }
+        if !self.masks.is_empty() {
+            // What the statement returns must be known before its rows come, and the client may
+            // never ask.
+            group.units.push(describe_statement(name));
+            group
+                .steps
+                .push(Step::DescribeStatement { prepared: Arc::clone(&prepared), own: true });
+        }
+        if let Some(bind) = self.next_bind(name) {
+            return self.bind_group(group, &bind, Some(prepared), out);
+        }
+        self.take_describe(&mut group, name, &prepared);
+        self.take_end(&mut group);
+        let mut operation = operation("parse", &judged, None, Vec::new());
+        operation.stage = Stage::Prepare;
+        let plan = Plan::Extended { steps: group.steps, sync: group.sync };
+        self.submit(operation, &judged, group.units, plan, out);
+        Ok(true)
+    }
+
+    /// The next message, when it binds the statement just parsed.
+    fn next_bind(&self, statement: &[u8]) -> Option<Frame> {
+        let Some(Incoming::Frame(frame)) = self.frames.front() else { return None };
+        if frame.tag != b'B' {
+            return None;
+        }
+        let mut reader = Reader::new(frame.body(), Side::Client);
+        reader.cstr().ok()?;
+        (reader.cstr().ok()? == statement).then(|| frame.clone())
+    }
+
+    pub(super) fn bind(&mut self, out: &mut Outbox<Bytes>) -> Result<bool, Fault> {
+        let Some(Incoming::Frame(frame)) = self.frames.front() else { return Ok(false) };
+        let frame = frame.clone();
+        let group = Group { steps: Vec::new(), units: Vec::new(), sync: None };
+        self.bind_group(group, &frame, None, out)
+    }
+
+    /// A Bind, and the Describe, Execute and Sync that follow it, as one operation.
+    fn bind_group(
+        &mut self,
+        mut group: Group,
+        frame: &Frame,
+        parsed: Option<Arc<Prepared>>,
+        out: &mut Outbox<Bytes>,
+    ) -> Result<bool, Fault> {
+        self.pop_frame();
+        let bound = match Bound::read(frame.body()) {
+            Ok(bound) => bound,
+            Err(fault) => return Err(self.violation(fault, out)),
+        };
+        let known = parsed.or_else(|| self.statements.find(bound.statement).cloned());
+        let Some(prepared) = known else {
+            let name = String::from_utf8_lossy(bound.statement);
+            let words = format!("prepared statement \"{name}\" does not exist");
+            let refusal = Refusal::unjudgeable("unknown_statement", ClientText::composed(words));
+            self.refuse_unjudged("bind", "", refusal, false, None, out);
+            return Ok(true);
+        };
+        let prepared = match self.current(prepared) {
+            Ok(prepared) => prepared,
+            Err((refusal, _)) => {
+                self.refuse_unjudged("bind", "", refusal, false, None, out);
+                return Ok(true);
+            }
+        };
+        let judged = Arc::clone(&prepared.judged);
+        let parameters = bound.parameters(&prepared.parameter_types);
+        group.units.push(frame.bytes.clone());
+        let portal = bound.portal.to_vec();
+        let formats = bound.result_formats.clone();
+        group.steps.push(Step::Bind {
+            name: portal.clone(),
+            prepared: Arc::clone(&prepared),
+            formats: formats.clone(),
+        });
+        self.take_describe_portal(&mut group, &portal, &prepared, bound.statement);
+        let executes = self.take_execute(&mut group, &portal, &prepared, &formats);
+        self.take_end(&mut group);
+        let kind = if executes { "execute" } else { "bind" };
+        let source = self.source(&judged);
+        let operation = operation(kind, &judged, source.as_deref(), parameters);
+        let plan = Plan::Extended { steps: group.steps, sync: group.sync };
+        self.submit(operation, &judged, group.units, plan, out);
+        if let Some(undecided) = &self.undecided
+            && !matches!(undecided.plan, Plan::Refused { .. })
+        {
+            out.keep(undecided.id);
+        }
+        Ok(true)
+    }
+
+    fn take_describe(&mut self, group: &mut Group, name: &[u8], prepared: &Arc<Prepared>) {
+        if self.front_is(
+            b'D',
+            |body| matches!(body.split_first(), Some((b'S', rest)) if is_cstr(rest, name)),
+        ) && let Some(Incoming::Frame(frame)) = self.pop_frame()
+        {
+            group.units.push(frame.bytes);
+            let prepared = Arc::clone(prepared);
+            group.steps.push(Step::DescribeStatement { prepared, own: false });
+        }
+    }
+
+    fn take_describe_portal(
+        &mut self,
+        group: &mut Group,
+        portal: &[u8],
+        prepared: &Arc<Prepared>,
+        statement: &[u8],
+    ) {
+        self.take_describe(group, statement, prepared);
+        if self.front_is(
+            b'D',
+            |body| matches!(body.split_first(), Some((b'P', rest)) if is_cstr(rest, portal)),
+        ) && let Some(Incoming::Frame(frame)) = self.pop_frame()
+        {
+            group.units.push(frame.bytes);
+            group.steps.push(Step::DescribePortal);
+        }
+    }
+
+    fn take_execute(
+        &mut self,
+        group: &mut Group,
+        portal: &[u8],
+        prepared: &Arc<Prepared>,
+        formats: &[i16],
+    ) -> bool {
+        let own = self.front_is(b'E', |body| {
+            memchr::memchr(0, body).is_some_and(|end| body.get(..end) == Some(portal))
+        });
+        if own && let Some(Incoming::Frame(frame)) = self.pop_frame() {
+            group.units.push(frame.bytes);
+            group
+                .steps
+                .push(Step::Execute { prepared: Arc::clone(prepared), formats: formats.to_vec() });
+            return true;
+        }
+        false
+    }
+
+    fn take_end(&mut self, group: &mut Group) {
+        if self.front_is(b'S', |_| true)
+            && let Some(Incoming::Frame(frame)) = self.pop_frame()
+        {
+            group.sync = Some(frame.bytes.clone());
+            group.units.push(frame.bytes);
+            group.steps.push(Step::Sync);
+        } else if self.front_is(b'H', |_| true)
+            && let Some(Incoming::Frame(frame)) = self.pop_frame()
+        {
+            group.units.push(frame.bytes);
+        }
+    }
+
+    fn front_is(&self, tag: u8, is: impl FnOnce(&[u8]) -> bool) -> bool {
+        match self.frames.front() {
+            Some(Incoming::Frame(frame)) => frame.tag == tag && is(frame.body()),
+            _ => false,
+        }
+    }
+
+    /// A further step of a portal that passed the gate (R9).
+    pub(super) fn execute(&mut self, out: &mut Outbox<Bytes>) -> Result<bool, Fault> {
+        let Some(Incoming::Frame(frame)) = self.pop_frame() else { return Ok(false) };
+        let mut reader = Reader::new(frame.body(), Side::Client);
+        let fields = reader.cstr().and_then(|name| Ok((name, reader.i32()?)));
+        let (name, row_limit) = match fields {
+            Ok(fields) => fields,
+            Err(fault) => return Err(self.violation(fault, out)),
+        };
+        let Some(portal) = self.portals.find(name).cloned() else {
+            let words = format!("portal \"{}\" does not exist", String::from_utf8_lossy(name));
+            let refusal = Refusal::unjudgeable("unknown_portal", ClientText::composed(words));
+            self.refuse_unjudged("execute", "", refusal, false, None, out);
+            return Ok(true);
+        };
+        let judged = Arc::clone(&portal.prepared.judged);
+        let mut operation = operation("execute", &judged, None, Vec::new());
+        operation.stage = Stage::Repeat;
+        operation.under = Some(portal.gate);
+        if let Ok(limit @ 1..) = u64::try_from(row_limit) {
+            operation.rows = match operation.rows {
+                RowBound::AtMost(rows) => RowBound::AtMost(rows.min(limit)),
+                RowBound::Unbounded => RowBound::AtMost(limit),
+            };
+        }
+        let mut group = Group { steps: Vec::new(), units: vec![frame.bytes.clone()], sync: None };
+        group.steps.push(Step::Execute {
+            prepared: Arc::clone(&portal.prepared),
+            formats: portal.formats.clone(),
+        });
+        self.take_end(&mut group);
+        let plan = Plan::Extended { steps: group.steps, sync: group.sync };
+        self.submit(operation, &judged, group.units, plan, out);
+        Ok(true)
+    }
+}
+
+fn describe_statement(name: &[u8]) -> Bytes {
+    message(b'D', |body| {
+        body.put_u8(b'S');
+        put_cstr(body, name);
+    })
+}
+
+fn is_cstr(bytes: &[u8], text: &[u8]) -> bool {
+    bytes.strip_suffix(&[0]) == Some(text)
+}
