@@ -2,7 +2,7 @@
 
 use engine::{MaskPlan, Predicates, Refusal};
 use model::ClientText;
-use sql::{Catalog, ColumnId, Statement, StatementKind, TransactionKind};
+use sql::{Catalog, ColumnId, Runs, Statement, StatementKind, TransactionKind};
 
 use crate::judge::{Judged, MaskedColumns};
 use crate::ready::Ready;
@@ -97,11 +97,11 @@ impl Ready {
 
     /// FETCH and EXECUTE return the columns of another statement, which must be known and alone.
     fn admit_indirect(&self, statement: &Statement, all: &[Statement]) -> Result<(), Refusal> {
-        let known = match &statement.kind {
-            StatementKind::Fetch { is_move: true, .. } => true,
-            StatementKind::Fetch { cursor, .. } => self.portals.find(cursor.as_bytes()).is_some(),
-            StatementKind::Execute { name } => self.statements.find(name.as_bytes()).is_some(),
-            _ => return Ok(()),
+        let known = match statement.kind.runs() {
+            _ if matches!(statement.kind, StatementKind::Fetch { is_move: true, .. }) => true,
+            Some(Runs::Cursor(cursor)) => self.portals.find(cursor.as_bytes()).is_some(),
+            Some(Runs::Prepared(name)) => self.statements.find(name.as_bytes()).is_some(),
+            None => return Ok(()),
         };
         if known && all.len() == 1 {
             return Ok(());

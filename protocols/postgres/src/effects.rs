@@ -38,8 +38,13 @@ impl Ready {
         match &statement.kind {
             StatementKind::Declare { cursor, hold, .. } => {
                 let gate = gate.unwrap_or(OperationId(0));
-                let portal =
-                    Portal { prepared: prepared(), formats: Vec::new(), gate, hold: *hold };
+                let portal = Portal {
+                    prepared: prepared(),
+                    source: None,
+                    formats: Vec::new(),
+                    gate,
+                    hold: *hold,
+                };
                 if let Some(replaced) = self.portals.insert(cursor.as_bytes(), Arc::new(portal)) {
                     out.forget(replaced.gate);
                 }

@@ -8,7 +8,7 @@ use sql::StatementKind;
 
 use crate::copy::CopyMask;
 use crate::judge::Judged;
-use crate::names::Prepared;
+use crate::names::{Prepared, Source};
 use crate::rows::RowMask;
 
 /// One answer the server owes.
@@ -24,6 +24,32 @@ impl Expected {
     /// An answer that belongs to no operation.
     pub fn control(what: What) -> Self {
         Self { what, permit: None, ends: false }
+    }
+}
+
+impl What {
+    /// The server starts afresh behind it: an error before has no effect on what comes after.
+    pub fn is_boundary(&self) -> bool {
+        match self {
+            Self::Sync | Self::Abort { simple: true, .. } => true,
+            Self::Rows(rows) => rows.portal.is_none(),
+            _ => false,
+        }
+    }
+
+    /// It may give, change or drop names of statements and portals by SQL.
+    pub fn concerns_names(&self) -> bool {
+        let Self::Rows(rows) = self else { return false };
+        rows.judged.statements.list.iter().any(|statement| {
+            matches!(
+                statement.kind,
+                StatementKind::Prepare { .. }
+                    | StatementKind::Deallocate { .. }
+                    | StatementKind::Declare { .. }
+                    | StatementKind::ClosePortal { .. }
+                    | StatementKind::Discard { .. }
+            )
+        })
     }
 }
 
@@ -57,9 +83,9 @@ pub(crate) enum What {
 pub(crate) enum Step {
     Parse { name: Vec<u8>, prepared: Arc<Prepared> },
     DescribeStatement { prepared: Arc<Prepared>, own: bool },
-    Bind { name: Vec<u8>, prepared: Arc<Prepared>, formats: Vec<i16> },
+    Bind { name: Vec<u8>, prepared: Arc<Prepared>, source: Option<Source>, formats: Vec<i16> },
     DescribePortal,
-    Execute { prepared: Arc<Prepared>, formats: Vec<i16> },
+    Execute { prepared: Arc<Prepared>, source: Option<Source>, formats: Vec<i16> },
     Sync,
 }
 
@@ -68,6 +94,8 @@ pub(crate) struct RowsReply {
     pub judged: Arc<Judged>,
     /// Which statement of the text is running.
     pub statement: usize,
+    /// What it runs, when it is FETCH or EXECUTE.
+    pub source: Option<Source>,
     pub portal: Option<(Arc<Prepared>, Vec<i16>)>,
     pub treatment: Treatment,
     /// The client sends data now.
@@ -85,18 +113,19 @@ pub(crate) enum Treatment {
 }
 
 impl RowsReply {
-    pub fn simple(judged: Arc<Judged>) -> Self {
+    pub fn simple(judged: Arc<Judged>, source: Option<Source>) -> Self {
         let copies_in = copies_in(&judged);
         let treatment = Treatment::Undescribed;
-        Self { judged, statement: 0, portal: None, treatment, copies_in }
+        Self { judged, statement: 0, source, portal: None, treatment, copies_in }
     }
 
-    pub fn portal(prepared: Arc<Prepared>, formats: Vec<i16>) -> Self {
+    pub fn portal(prepared: Arc<Prepared>, source: Option<Source>, formats: Vec<i16>) -> Self {
         let judged = Arc::clone(&prepared.judged);
         Self {
             copies_in: copies_in(&judged),
             statement: prepared.index.unwrap_or(0),
             judged,
+            source,
             portal: Some((prepared, formats)),
             treatment: Treatment::Undescribed,
         }

@@ -36,7 +36,8 @@ pub fn explain(text: &str, snapshot: &Snapshot, plan: &MaskPlan) -> Result<Expla
         role: Arc::clone(&snapshot.role),
     };
     let catalog = &snapshot.catalog;
-    let judged = judge(text, &environment, catalog).map_err(|unparsable| unparsable.message)?;
+    let judged =
+        judge(text, &Arc::new(environment), catalog).map_err(|unparsable| unparsable.message)?;
     let masked: MaskedColumns =
         sql::masked_kinds(catalog, |schema, table, column| plan.field(schema, table, column));
     let mut columns = Vec::new();

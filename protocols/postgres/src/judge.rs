@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use engine::{MaskKind, MaskPlan};
 use model::fact::{FactDecl, FactType, Phase, Value};
 use model::operation::{Effect, Objects, RowBound};
-use sql::{Catalog, ColumnId, SearchPath, Statements, Unparsable};
+use sql::{Catalog, ColumnId, Facts, SearchPath, Statement, Statements, Unparsable};
 
 const fn decl(name: &'static str, kind: FactType, about: &'static str) -> FactDecl {
     FactDecl { name, kind, phase: Phase::Request, about }
@@ -36,8 +36,6 @@ pub struct Judged {
     pub text: Arc<str>,
     /// Statements, facts and lineage.
     pub statements: Arc<Statements>,
-    /// The statements are those of the text's shape: values in their guesses are not told.
-    pub by_shape: bool,
     /// Values of [`FACTS`].
     pub values: Arc<[Value]>,
     /// What it touches, for the record.
@@ -50,6 +48,8 @@ pub struct Judged {
     pub context: Arc<str>,
     /// The catalog it was judged against.
     pub catalog_version: u64,
+    /// The settings it was judged under.
+    pub environment: Arc<Environment>,
 }
 
 /// What, besides its text, decides what a statement means.
@@ -187,7 +187,32 @@ impl<K: Clone + Eq + Hash> Texts<K> {
 impl Judged {
     /// The same for all texts of this one's shape.
     fn of_shape(&self, statements: Statements) -> Self {
-        Self { statements: Arc::new(statements), by_shape: true, ..self.clone() }
+        Self { statements: Arc::new(statements), ..self.clone() }
+    }
+
+    /// Whether it runs statements that were sent before: FETCH, EXECUTE.
+    pub fn is_indirect(&self) -> bool {
+        self.statements.list.iter().any(|statement| statement.kind.runs().is_some())
+    }
+
+    /// The same text, with the facts of the statements it has run added to its own.
+    pub fn with(&self, others: &[Arc<Self>]) -> Self {
+        let others_statements = others.iter().flat_map(|other| &other.statements.list);
+        let all: Vec<Statement> =
+            self.statements.list.iter().chain(others_statements).cloned().collect();
+        let facts = sql::merged(&all);
+        let mut context = self.context.to_string();
+        for other in others {
+            let _ = write!(context, " ; {}", other.context);
+        }
+        Self {
+            values: values(&facts, Arc::clone(&self.text)),
+            objects: Arc::new(objects(&facts)),
+            effect: effect(&facts),
+            rows: RowBound::Unbounded,
+            context: context.into(),
+            ..self.clone()
+        }
     }
 
     /// The same for another text of the shape.
@@ -202,7 +227,7 @@ impl Judged {
 
 pub fn judge(
     text: &str,
-    environment: &Environment,
+    environment: &Arc<Environment>,
     catalog: &Catalog,
 ) -> Result<Judged, Unparsable> {
     let search_path = match &environment.search_path {
@@ -217,26 +242,9 @@ pub fn judge(
     let statements = sql::analyse(text, &options, catalog)?;
     let text: Arc<str> = text.into();
     let facts = &statements.facts;
-    let list = |names: &[Arc<str>]| Value::TextList(names.into());
-    let values = Arc::new([
-        Value::Text(Arc::clone(&facts.verb)),
-        list(&facts.verbs),
-        list(&facts.tables),
-        list(&facts.reads),
-        list(&facts.writes),
-        list(&facts.columns),
-        list(&facts.functions),
-        list(&facts.unfiltered),
-        Value::Bool(facts.dynamic),
-        Value::Text(Arc::clone(&text)),
-    ]);
-    let objects = Objects {
-        verbs: facts.verbs.clone(),
-        reads: facts.reads.clone(),
-        writes: facts.writes.clone(),
-        columns: facts.columns.clone(),
-    };
-    let effect = if facts.read_only { Effect::ReadOnly } else { Effect::MayWrite };
+    let values = values(facts, Arc::clone(&text));
+    let objects = objects(facts);
+    let effect = effect(facts);
     let rows = facts.rows.map_or(RowBound::Unbounded, RowBound::AtMost);
     let context = context(environment, &facts.objects, catalog).into();
     Ok(Judged {
@@ -247,9 +255,39 @@ pub fn judge(
         rows,
         context,
         statements: Arc::new(statements),
-        by_shape: false,
         catalog_version: catalog.version,
+        environment: Arc::clone(environment),
     })
+}
+
+/// Values of [`FACTS`].
+fn values(facts: &Facts, text: Arc<str>) -> Arc<[Value]> {
+    let list = |names: &[Arc<str>]| Value::TextList(names.into());
+    Arc::new([
+        Value::Text(Arc::clone(&facts.verb)),
+        list(&facts.verbs),
+        list(&facts.tables),
+        list(&facts.reads),
+        list(&facts.writes),
+        list(&facts.columns),
+        list(&facts.functions),
+        list(&facts.unfiltered),
+        Value::Bool(facts.dynamic),
+        Value::Text(text),
+    ])
+}
+
+fn objects(facts: &Facts) -> Objects {
+    Objects {
+        verbs: facts.verbs.clone(),
+        reads: facts.reads.clone(),
+        writes: facts.writes.clone(),
+        columns: facts.columns.clone(),
+    }
+}
+
+fn effect(facts: &Facts) -> Effect {
+    if facts.read_only { Effect::ReadOnly } else { Effect::MayWrite }
 }
 
 /// Search path, role, and identity and definition of every object named (R11).

@@ -7,8 +7,8 @@
 //!
 //! * [`message`], [`startup`], [`login`]: bytes to messages and the two handshakes.
 //! * [`judge`]: texts to facts, kept by text and catalog version.
-//! * [`ready`], [`requests`], [`replies`], [`expected`]: the session itself, one direction each, and
-//!   what the server still owes.
+//! * [`ready`], [`requests`], [`replies`], [`expected`]: the session itself, one direction each,
+//!   and what the server still owes.
 //! * [`shape`], [`mask`], [`rows`], [`copy`], [`scrub`]: what a reply becomes on its way out.
 //! * [`survey`], [`cancel`]: the gateway's own stays at the server.
 

@@ -29,6 +29,8 @@ pub(crate) struct Prepared {
 pub(crate) struct Portal {
     /// What it runs.
     pub prepared: Arc<Prepared>,
+    /// What that runs in turn, when it is FETCH or EXECUTE.
+    pub source: Option<Source>,
     /// Result formats as bound.
     pub formats: Vec<i16>,
     /// The operation that passed the gate for it.
@@ -37,10 +39,24 @@ pub(crate) struct Portal {
     pub hold: bool,
 }
 
+/// What a FETCH or an EXECUTE runs: a statement that was sent before. Told when the operation is
+/// asked for, because the name may mean something else when its reply comes.
+#[derive(Clone)]
+pub(crate) struct Source {
+    /// Its facts, and those of the text around it when there is more in it.
+    pub judged: Arc<Judged>,
+    /// Which of its statements returns the columns; `None` when none of them, or when the text has
+    /// other statements beside.
+    pub index: Option<usize>,
+    /// The operation that passed the gate for the cursor.
+    pub gate: Option<OperationId>,
+}
+
 /// Names to what they mean.
 pub(crate) struct Names<T> {
     known: HashMap<Vec<u8>, Arc<T>>,
-    asked: Vec<(Vec<u8>, Arc<T>)>,
+    /// In order, with the number of answers that were awaited before.
+    asked: Vec<(Vec<u8>, Arc<T>, u64)>,
     most: usize,
 }
 
@@ -51,8 +67,8 @@ impl<T> Names<T> {
 
     /// What `name` means to the next message: what was asked for last, else what is known.
     pub fn find(&self, name: &[u8]) -> Option<&Arc<T>> {
-        let asked = self.asked.iter().rev().find(|(asked, _)| asked == name);
-        asked.map(|(_, value)| value).or_else(|| self.known.get(name))
+        let asked = self.asked.iter().rev().find(|(asked, ..)| asked == name);
+        asked.map(|(_, value, _)| value).or_else(|| self.known.get(name))
     }
 
     /// No more names fit.
@@ -60,21 +76,35 @@ impl<T> Names<T> {
         self.known.len().saturating_add(self.asked.len()) >= self.most
     }
 
-    /// Asks for a name.
-    pub fn ask(&mut self, name: &[u8], value: Arc<T>) {
-        self.asked.push((name.to_vec(), value));
+    /// Asks for a name, when so many answers have been awaited.
+    pub fn ask(&mut self, name: &[u8], value: Arc<T>, answers: u64) {
+        self.asked.push((name.to_vec(), value, answers));
+    }
+
+    /// The name was asked for before the server was to start afresh at `boundary`, and whether it
+    /// got it is not known: if not, the name means what it meant before.
+    pub fn is_unsettled(&self, name: &[u8], boundary: u64) -> bool {
+        self.asked.iter().any(|(asked, _, answers)| *answers < boundary && asked == name)
+    }
+
+    /// The same statement, judged anew.
+    pub fn renew(&mut self, name: &[u8], value: &Arc<T>) {
+        let asked = self.asked.iter_mut().rev().find(|(asked, ..)| asked == name);
+        if let Some(known) = asked.map(|(_, value, _)| value).or(self.known.get_mut(name)) {
+            *known = Arc::clone(value);
+        }
     }
 
     /// The server confirmed the oldest one asked for under this name. Returns what it replaces.
     pub fn confirm(&mut self, name: &[u8]) -> Option<Arc<T>> {
-        let at = self.asked.iter().position(|(asked, _)| asked == name)?;
-        let (name, value) = self.asked.remove(at);
+        let at = self.asked.iter().position(|(asked, ..)| asked == name)?;
+        let (name, value, _) = self.asked.remove(at);
         self.known.insert(name, value)
     }
 
     /// The oldest one asked for under this name will not come to be.
     pub fn unasked(&mut self, name: &[u8]) -> Option<Arc<T>> {
-        let at = self.asked.iter().position(|(asked, _)| asked == name)?;
+        let at = self.asked.iter().position(|(asked, ..)| asked == name)?;
         Some(self.asked.remove(at).1)
     }
 

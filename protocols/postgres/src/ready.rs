@@ -17,7 +17,7 @@ use crate::expected::{Expected, Step};
 use crate::judge::{Cache, Environment, Judged};
 use crate::login::BackendKey;
 use crate::message::{Frame, Inbox, Report, Severity};
-use crate::names::{Names, Portal, Prepared, portals, statements};
+use crate::names::{Names, Portal, Prepared, Source, portals, statements};
 use crate::refusal;
 use crate::replies::Inflow;
 use crate::startup::Start;
@@ -56,6 +56,12 @@ pub(crate) struct Ready {
     pub over: bool,
 
     pub expected: VecDeque<Expected>,
+    /// Answers ever awaited, those that came included.
+    pub awaited: u64,
+    /// How many these were when the server was last made to start afresh (Sync, Query).
+    boundary: u64,
+    /// How many these were, with it, when something was last sent that may change names.
+    naming: u64,
     pub inflow: Inflow,
     /// Transaction status of the last `ReadyForQuery`.
     pub status: u8,
@@ -100,7 +106,7 @@ pub(crate) struct Undecided {
 
 /// What follows when an operation is released.
 pub(crate) enum Plan {
-    Simple(Arc<Judged>),
+    Simple(Arc<Judged>, Option<Source>),
     Extended {
         steps: Vec<Step>,
         sync: Option<Bytes>,
@@ -223,6 +229,9 @@ impl Ready {
             paused: false,
             over: false,
             expected: VecDeque::new(),
+            awaited: 0,
+            boundary: 0,
+            naming: 0,
             inflow: Inflow::default(),
             status: opened.status,
             dirty: false,
@@ -424,6 +433,38 @@ impl Ready {
         });
         self.environment = Some(Arc::clone(&environment));
         environment
+    }
+
+    /// The server owes one more answer.
+    pub fn expect(&mut self, expected: Expected) {
+        self.awaited = self.awaited.saturating_add(1);
+        if expected.what.is_boundary() {
+            self.boundary = self.awaited;
+        }
+        if expected.what.concerns_names() {
+            self.naming = self.awaited;
+        }
+        self.expected.push_back(expected);
+    }
+
+    /// Whether these names mean to the server what they mean here. What was asked for in an earlier
+    /// part of a pipeline may have failed, and SQL that is on its way may change any name; then the
+    /// server's answers must come first.
+    pub fn names_are_settled(
+        &mut self,
+        statement: Option<&[u8]>,
+        portal: Option<&[u8]>,
+        out: &mut Outbox<Bytes>,
+    ) -> bool {
+        let answered = self.awaited.saturating_sub(self.expected.len() as u64);
+        let statement =
+            statement.is_some_and(|name| self.statements.is_unsettled(name, self.boundary));
+        let portal = portal.is_some_and(|name| self.portals.is_unsettled(name, self.boundary));
+        let settled = self.naming <= answered && !statement && !portal;
+        if !settled {
+            self.flush(out);
+        }
+        settled
     }
 
     /// Sends to the server outside any operation.

@@ -58,6 +58,9 @@ impl Ready {
 
     /// Describe, Close, Flush, Sync and Terminate: they carry no operation.
     fn plain(&mut self, tag: u8, out: &mut Outbox<Bytes>) -> Result<bool, Fault> {
+        if tag == b'D' && !self.describes_what_is_known(out) {
+            return Ok(false);
+        }
         let Some(Incoming::Frame(frame)) = self.pop_frame() else { return Ok(false) };
         match tag {
             b'S' => self.sync(frame.bytes, out),
@@ -84,10 +87,22 @@ impl Ready {
                     self.closes(kind, name, out)
                 };
                 self.control(frame.bytes, out);
-                self.expected.push_back(Expected::control(what));
+                self.expect(Expected::control(what));
             }
         }
         Ok(true)
+    }
+
+    fn describes_what_is_known(&mut self, out: &mut Outbox<Bytes>) -> bool {
+        let Some(Incoming::Frame(frame)) = self.frames.front() else { return true };
+        let frame = frame.clone();
+        match frame.body().split_first() {
+            Some((b'S', name)) => {
+                let name = name.strip_suffix(&[0]).unwrap_or(name);
+                self.names_are_settled(Some(name), None, out)
+            }
+            _ => true,
+        }
     }
 
     fn describes(&self, kind: u8, name: &[u8]) -> What {
@@ -110,7 +125,7 @@ impl Ready {
     pub fn sync(&mut self, bytes: Bytes, out: &mut Outbox<Bytes>) {
         self.skip_to_sync = false;
         out.control(Side::Upstream, bytes);
-        self.expected.push_back(Expected::control(What::Sync));
+        self.expect(Expected::control(What::Sync));
         self.dirty = false;
         self.flushed = true;
     }

@@ -223,6 +223,114 @@ server >> T name:customers.name ; D "Ann" ; C "SELECT 1" ; Z I
 "#;
 }
 
+// ---- names: what a statement, a portal or a cursor is called, and what it is --------------------
+
+conversations! {
+    r9_a_name_whose_parse_may_have_failed_waits_for_the_answer: r#"
+rule ask when `sql.verb == "delete"` approve dba wait 60
+login
+client >> P "p" "delete from notes where id = $1" 23 ; S
+server >> 1 ; Z I
+client >> P "p" "select body from notes where id = $1" 23 ; S ; B "" "p" "5" ; E "" ; S
+server >> E 42P05 "prepared statement \"p\" already exists" ; Z I
+person >> deny #3
+"#;
+    r9_a_parse_that_was_skipped_gives_no_name: r#"
+rule ask when `sql.verb == "delete"` approve dba wait 60
+login
+client >> P "" "delete from notes where id = $1" 23 ; S
+server >> 1 ; Z I
+client >> P "x" "select 1/0" ; B "" "x" ; E "" ; P "" "select body from notes where id = $1" 23 ; S ; B "" "" "5" ; E "" ; S
+server >> 1 ; 2 ; E 22012 "division by zero" ; Z I
+person >> deny #4
+"#;
+    r9_p3_a_portal_whose_bind_failed_is_the_one_before: r#"
+rule hide mask ssn
+login
+client >> Q "begin"
+server >> C "BEGIN" ; Z T
+client >> P "" "select ssn from customers" ; B "c" "" ; E "c" 1 ; S
+server >> 1 ; t ; T ssn:customers.ssn ; 2 ; D "123-45-6789" ; s ; Z T
+client >> Q "savepoint s"
+server >> C "SAVEPOINT" ; Z T
+client >> P "" "select name from customers" ; B "c" "" ; S ; Q "rollback to s" ; E "c" 1 ; S
+server >> 1 ; t ; T name:customers.name ; E 42P03 "cursor \"c\" already exists" ; Z E
+server >> C "ROLLBACK" ; Z T
+server >> D "123-45-6789" ; s ; Z T
+"#;
+    r9_p3_execute_is_masked_as_what_it_ran: r#"
+rule hide mask ssn
+login
+client >> P "p" "select ssn from customers" ; S
+server >> 1 ; t ; T ssn:customers.ssn ; Z I
+client >> Q "execute p" ; C S "p" ; P "p" "select name from customers" ; S
+server >> T ssn:customers.ssn ; D "123-45-6789" ; C "EXECUTE" ; Z I
+server >> 3 ; 1 ; t ; T name:customers.name ; Z I
+client >> Q "execute p"
+server >> T name:customers.name ; D "Ann" ; C "EXECUTE" ; Z I
+"#;
+    r9_a_name_that_sql_may_change_waits_for_the_answer: r#"
+rule hide mask ssn
+login
+client >> P "p" "select name from customers" ; S
+server >> 1 ; t ; T name:customers.name ; Z I
+client >> Q "deallocate p; prepare p as select ssn from customers" ; B "" "p" ; E "" ; S
+server >> C "DEALLOCATE" ; C "PREPARE" ; Z I
+server >> 2 ; D "123-45-6789" ; C "SELECT 1" ; Z I
+"#;
+    r9_execute_beside_others_is_judged_with_what_it_runs: r#"
+rule ask when `sql.verbs.exists(v, v == "delete")` approve dba wait 60
+login
+client >> Q "prepare q as delete from notes"
+person >> approve #1
+server >> C "PREPARE" ; Z I
+client >> Q "execute q; select 1"
+person >> deny #2
+client >> Q "explain analyze execute q"
+person >> deny #3
+"#;
+    r9_p3_a_prepared_statement_is_judged_anew_under_another_search_path: r#"
+rule hide mask ssn
+login
+client >> Q "set search_path to app, public"
+server >> C "SET" ; Z I
+client >> P "p" "select upper(label) from customers" ; S
+server >> 1 ; t ; T upper:text ; Z I
+client >> Q "set search_path to public"
+server >> C "SET" ; Z I
+client >> B "" "p" ; E "" ; S
+"#;
+    p3_execute_is_admitted_under_the_masks_of_now: r#"
+login
+client >> Q "prepare q as select id from customers where age = 44"
+server >> C "PREPARE" ; Z I
+client >> Q "execute q"
+server >> T id:customers.id ; D "1" ; C "EXECUTE" ; Z I
+gateway >> reload rule hide mask age with null
+client >> Q "execute q"
+"#;
+    r9_an_execute_that_is_bound_is_run_at_once: r#"
+login
+client >> Q "prepare q as select id from orders"
+server >> C "PREPARE" ; Z I
+client >> P "" "execute q" ; B "" "" ; S
+client >> P "" "execute q" ; B "" "" ; E "" ; S
+server >> 1
+server >> E 42601 "syntax error at or near \"narrows\"" ; Z I
+server >> 1
+server >> 2 ; D "1" ; C "EXECUTE" ; Z I
+"#;
+    r4_fetch_from_an_open_cursor_is_sent_alone: r#"
+login
+client >> Q "begin"
+server >> C "BEGIN" ; Z T
+client >> Q "declare c cursor for select id from orders"
+server >> C "DECLARE CURSOR" ; Z T
+client >> Q "fetch 2 from c; select 1"
+server >> E 42601 "syntax error at or near \"narrows\"" ; Z E
+"#;
+}
+
 // ---- refusals and the truth about transactions --------------------------------------------------
 
 conversations! {

@@ -47,10 +47,10 @@ pub use catalog::{
 };
 pub use exposure::{Predicates, REASONS, Untraceable, exposure, masked_columns, masked_kinds};
 pub use fuzzing::fuzz;
-pub use parse::{Options, Unparsable, analyse};
+pub use parse::{Options, Unparsable, analyse, merged};
 pub use sample::sample;
 pub use shape::shape_of;
 pub use statement::{
-    CopyDetails, CopyTarget, Facts, Guess, Opaque, Operand, OutputColumn, Outputs, Place,
+    CopyDetails, CopyTarget, Facts, Guess, Opaque, Operand, OutputColumn, Outputs, Place, Runs,
     Statement, StatementKind, Statements, TransactionKind, Use,
 };

@@ -111,7 +111,9 @@ pub fn analyse(
     })?
 }
 
-fn merged(list: &[Statement]) -> crate::statement::Facts {
+/// Facts of several statements as if they were one text's.
+#[must_use]
+pub fn merged(list: &[Statement]) -> crate::statement::Facts {
     match list {
         [only] => only.facts.clone(),
         list => record::merge(list),

@@ -115,7 +115,7 @@ fn delimited(rest: &[u8], quote: u8) -> Option<usize> {
                 return Some(at + 1);
             }
             at += 1;
-        } else if byte == b'\\' || byte < b' ' || byte >= 0x7f {
+        } else if byte == b'\\' || !(b' '..0x7f).contains(&byte) {
             return None;
         }
         at += 1;

@@ -17,8 +17,8 @@ pub struct Statements {
 }
 
 impl Statements {
-    /// What holds for every text of the same shape (see [`mod@crate::shape`]): the same, but for the
-    /// client's values and the place in the text. `None` when more depends on the values.
+    /// What holds for every text of the same shape (see [`mod@crate::shape`]): the same, but for
+    /// the client's values and the place in the text. `None` when more depends on the values.
     #[must_use]
     pub fn of_shape(&self) -> Option<Self> {
         let [only] = self.list.as_slice() else { return None };
@@ -171,6 +171,28 @@ pub enum StatementKind {
     Update,
     /// Anything else, by its verb: `vacuum`, `lock`, `comment`, …
     Utility(Arc<str>),
+}
+
+/// A statement that was sent before, named by one that runs it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Runs {
+    /// The query of this cursor.
+    Cursor(Arc<str>),
+    /// The prepared statement of this name.
+    Prepared(Arc<str>),
+}
+
+impl StatementKind {
+    /// What FETCH, MOVE, EXECUTE, and EXPLAIN of EXECUTE run.
+    #[must_use]
+    pub fn runs(&self) -> Option<Runs> {
+        match self {
+            Self::Fetch { cursor, .. } => Some(Runs::Cursor(Arc::clone(cursor))),
+            Self::Execute { name } => Some(Runs::Prepared(Arc::clone(name))),
+            Self::Explain { inner, .. } => inner.kind.runs(),
+            _ => None,
+        }
+    }
 }
 
 /// Steps of a transaction.

@@ -8,9 +8,10 @@ use model::{ClientText, Column};
 use sql::StatementKind;
 
 use super::outgoing::Outgoing;
-use crate::expected::{Expected, Treatment, What};
+use crate::expected::{Expected, RowsReply, Treatment, What};
 use crate::judge::Judged;
 use crate::message::{self, FieldDescription};
+use crate::names::Source;
 use crate::ready::Ready;
 use crate::rows;
 use crate::shape::Shaping;
@@ -161,7 +162,7 @@ impl Ready {
             return Err(no_source());
         };
         let plan = permit.masks();
-        let (judged, index) = self.source_of(&rows.judged, rows.statement);
+        let (judged, index) = self.source_of(rows);
         let statement = judged.statements.list.get(index);
         let shape = self.shaping(plan, |shaping| shaping.described(statement, fields))?;
         if plan.is_empty() {
@@ -186,7 +187,7 @@ impl Ready {
         else {
             return Arc::new([]);
         };
-        let (judged, index) = self.source_of(&rows.judged, rows.statement);
+        let (judged, index) = self.source_of(rows);
         let outputs = judged.statements.list.get(index).and_then(|s| s.outputs.columns.as_deref());
         let count = outputs.map_or(0, <[_]>::len);
         self.shaping(permit.masks(), |shaping| shaping.copied(outputs, count))
@@ -194,7 +195,11 @@ impl Ready {
     }
 
     /// The statement whose columns are returned: for FETCH and EXECUTE another one.
-    fn source_of(&self, judged: &Arc<Judged>, index: usize) -> (Arc<Judged>, usize) {
+    fn source_of(&self, rows: &RowsReply) -> (Arc<Judged>, usize) {
+        if let Some(Source { judged, index: Some(index), .. }) = &rows.source {
+            return (Arc::clone(judged), *index);
+        }
+        let (judged, index) = (&rows.judged, rows.statement);
         let source = match judged.statements.list.get(index).map(|statement| &statement.kind) {
             Some(StatementKind::Fetch { cursor, .. }) => {
                 self.portals.find(cursor.as_bytes()).map(|portal| Arc::clone(&portal.prepared))

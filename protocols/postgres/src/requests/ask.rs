@@ -8,7 +8,7 @@ use model::operation::{Objects, RowBound, Stage};
 use model::{ClientText, Lane, Operation, Parameter};
 
 use crate::judge::Judged;
-use crate::names::Portal;
+use crate::names::Source;
 use crate::ready::{Plan, Ready, Undecided};
 
 /// A database connection is one lane: its answers keep the order of its questions.
@@ -20,13 +20,19 @@ impl Ready {
         &mut self,
         operation: Operation,
         judged: &Arc<Judged>,
+        source: Option<&Source>,
         units: Vec<Bytes>,
         plan: Plan,
         out: &mut Outbox<Bytes>,
     ) {
-        if let Err(refusal) = self.admit(judged) {
+        let admitted = self.admit(judged).and_then(|()| match source {
+            // What was prepared or declared under other masks may show something else now.
+            Some(source) => self.admit(&source.judged),
+            None => Ok(()),
+        });
+        if let Err(refusal) = admitted {
             let (simple, sync) = match plan {
-                Plan::Simple(_) => (true, None),
+                Plan::Simple(..) => (true, None),
                 Plan::Extended { sync, .. } | Plan::Refused { sync, .. } => (false, sync),
             };
             let id = out.refuse(LANE, operation, refusal);
@@ -82,11 +88,11 @@ impl Ready {
 pub(super) fn operation(
     kind: &'static str,
     judged: &Arc<Judged>,
-    source: Option<&Portal>,
+    source: Option<&Source>,
     parameters: Vec<Parameter>,
 ) -> Operation {
-    let seen = source.map_or(judged, |source| &source.prepared.judged);
-    let gate = source.map(|source| source.gate).filter(|gate| gate.0 != 0);
+    let seen = source.map_or(judged, |source| &source.judged);
+    let gate = source.and_then(|source| source.gate);
     Operation {
         kind,
         stage: if gate.is_some() { Stage::Repeat } else { Stage::Gate },

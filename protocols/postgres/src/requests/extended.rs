@@ -72,7 +72,10 @@ impl Ready {
                 .steps
                 .push(Step::DescribeStatement { prepared: Arc::clone(&prepared), own: true });
         }
-        if let Some(bind) = self.next_bind(name) {
+        // What a FETCH or EXECUTE runs is told when it is bound, and everything before is answered.
+        if !judged.is_indirect()
+            && let Some(bind) = self.next_bind(name)
+        {
             return self.bind_group(group, &bind, Some(prepared), out);
         }
         self.take_describe(&mut group, name, &prepared);
@@ -80,7 +83,7 @@ impl Ready {
         let mut operation = operation("parse", &judged, None, Vec::new());
         operation.stage = Stage::Prepare;
         let plan = Plan::Extended { steps: group.steps, sync: group.sync };
-        self.submit(operation, &judged, group.units, plan, out);
+        self.submit(operation, &judged, None, group.units, plan, out);
         Ok(true)
     }
 
@@ -98,6 +101,18 @@ impl Ready {
     pub(super) fn bind(&mut self, out: &mut Outbox<Bytes>) -> Result<bool, Fault> {
         let Some(Incoming::Frame(frame)) = self.frames.front() else { return Ok(false) };
         let frame = frame.clone();
+        let mut reader = Reader::new(frame.body(), Side::Client);
+        if let Ok(name) = reader.cstr().and_then(|_portal| reader.cstr()) {
+            if !self.names_are_settled(Some(name), None, out) {
+                return Ok(false);
+            }
+            let known = self.statements.find(name);
+            if known.is_some_and(|known| known.judged.is_indirect())
+                && (!self.is_quiet(out) || !self.is_followed())
+            {
+                return Ok(false);
+            }
+        }
         let group = Group { steps: Vec::new(), units: Vec::new(), sync: None };
         self.bind_group(group, &frame, None, out)
     }
@@ -123,8 +138,12 @@ impl Ready {
             self.refuse_unjudged("bind", "", refusal, false, None, out);
             return Ok(true);
         };
-        let prepared = match self.current(prepared) {
-            Ok(prepared) => prepared,
+        let prepared = self.current(prepared).and_then(|prepared| {
+            let source = self.source(&prepared.judged)?;
+            Ok((prepared, source))
+        });
+        let (prepared, source) = match prepared {
+            Ok(found) => found,
             Err((refusal, _)) => {
                 self.refuse_unjudged("bind", "", refusal, false, None, out);
                 return Ok(true);
@@ -138,16 +157,21 @@ impl Ready {
         group.steps.push(Step::Bind {
             name: portal.clone(),
             prepared: Arc::clone(&prepared),
+            source: source.clone(),
             formats: formats.clone(),
         });
         self.take_describe_portal(&mut group, &portal, &prepared, bound.statement);
-        let executes = self.take_execute(&mut group, &portal, &prepared, &formats);
+        let step = Step::Execute { prepared, source: source.clone(), formats };
+        let executes = self.take_execute(&mut group, &portal, step);
+        if judged.is_indirect() && !executes {
+            self.refuse_unjudged("bind", &judged.text, execute_apart(), false, None, out);
+            return Ok(true);
+        }
         self.take_end(&mut group);
         let kind = if executes { "execute" } else { "bind" };
-        let source = self.source(&judged);
-        let operation = operation(kind, &judged, source.as_deref(), parameters);
+        let operation = operation(kind, &judged, source.as_ref(), parameters);
         let plan = Plan::Extended { steps: group.steps, sync: group.sync };
-        self.submit(operation, &judged, group.units, plan, out);
+        self.submit(operation, &judged, source.as_ref(), group.units, plan, out);
         if let Some(undecided) = &self.undecided
             && !matches!(undecided.plan, Plan::Refused { .. })
         {
@@ -186,21 +210,13 @@ impl Ready {
         }
     }
 
-    fn take_execute(
-        &mut self,
-        group: &mut Group,
-        portal: &[u8],
-        prepared: &Arc<Prepared>,
-        formats: &[i16],
-    ) -> bool {
+    fn take_execute(&mut self, group: &mut Group, portal: &[u8], step: Step) -> bool {
         let own = self.front_is(b'E', |body| {
             memchr::memchr(0, body).is_some_and(|end| body.get(..end) == Some(portal))
         });
         if own && let Some(Incoming::Frame(frame)) = self.pop_frame() {
             group.units.push(frame.bytes);
-            group
-                .steps
-                .push(Step::Execute { prepared: Arc::clone(prepared), formats: formats.to_vec() });
+            group.steps.push(step);
             return true;
         }
         false
@@ -220,6 +236,14 @@ impl Ready {
         }
     }
 
+    /// Whether what follows the first message has come, other than its Describe.
+    fn is_followed(&self) -> bool {
+        let describe =
+            |incoming: &&Incoming| matches!(incoming, Incoming::Frame(frame) if frame.tag == b'D');
+        let describes = self.frames.iter().skip(1).take_while(describe).count();
+        self.frames.len() > describes.saturating_add(1)
+    }
+
     fn front_is(&self, tag: u8, is: impl FnOnce(&[u8]) -> bool) -> bool {
         match self.frames.front() {
             Some(Incoming::Frame(frame)) => frame.tag == tag && is(frame.body()),
@@ -229,13 +253,18 @@ impl Ready {
 
     /// A further step of a portal that passed the gate (R9).
     pub(super) fn execute(&mut self, out: &mut Outbox<Bytes>) -> Result<bool, Fault> {
-        let Some(Incoming::Frame(frame)) = self.pop_frame() else { return Ok(false) };
+        let Some(Incoming::Frame(frame)) = self.frames.front() else { return Ok(false) };
+        let frame = frame.clone();
         let mut reader = Reader::new(frame.body(), Side::Client);
         let fields = reader.cstr().and_then(|name| Ok((name, reader.i32()?)));
         let (name, row_limit) = match fields {
             Ok(fields) => fields,
             Err(fault) => return Err(self.violation(fault, out)),
         };
+        if !self.names_are_settled(None, Some(name), out) {
+            return Ok(false);
+        }
+        self.pop_frame();
         let Some(portal) = self.portals.find(name).cloned() else {
             let words = format!("portal \"{}\" does not exist", String::from_utf8_lossy(name));
             let refusal = Refusal::unjudgeable("unknown_portal", ClientText::composed(words));
@@ -255,13 +284,20 @@ impl Ready {
         let mut group = Group { steps: Vec::new(), units: vec![frame.bytes.clone()], sync: None };
         group.steps.push(Step::Execute {
             prepared: Arc::clone(&portal.prepared),
+            source: portal.source.clone(),
             formats: portal.formats.clone(),
         });
         self.take_end(&mut group);
         let plan = Plan::Extended { steps: group.steps, sync: group.sync };
-        self.submit(operation, &judged, group.units, plan, out);
+        self.submit(operation, &judged, portal.source.as_ref(), group.units, plan, out);
         Ok(true)
     }
+}
+
+/// The name is looked up when it is executed, and may mean something else by then.
+fn execute_apart() -> Refusal {
+    let words = "a bound FETCH or EXECUTE must be followed by its Execute at once";
+    Refusal::unjudgeable("unknown_source", ClientText::fixed(words))
 }
 
 fn describe_statement(name: &[u8]) -> Bytes {

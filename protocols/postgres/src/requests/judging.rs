@@ -4,11 +4,11 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use engine::{Outbox, Refusal};
-use model::{ClientText, OperationId};
-use sql::{StatementKind, Unparsable};
+use model::ClientText;
+use sql::{Runs, StatementKind, Unparsable};
 
-use crate::judge::Judged;
-use crate::names::{Portal, Prepared};
+use crate::judge::{Environment, Judged};
+use crate::names::{Prepared, Source};
 use crate::ready::{Encoding, Ready};
 
 impl Ready {
@@ -39,26 +39,49 @@ impl Ready {
         Err(Refusal::unjudgeable("encoding", ClientText::fixed(words)))
     }
 
-    pub(super) fn judge(&self, text: &str) -> Result<Arc<Judged>, (Refusal, Option<usize>)> {
+    /// Whether everything that was sent is answered. Only then it is certain what a FETCH or an
+    /// EXECUTE will run.
+    pub(super) fn is_quiet(&mut self, out: &mut Outbox<Bytes>) -> bool {
+        if !self.expected.is_empty() {
+            self.flush(out);
+        }
+        self.expected.is_empty()
+    }
+
+    pub(super) fn judge(&mut self, text: &str) -> Result<Arc<Judged>, Unjudged> {
+        let environment = self.environment();
+        self.judge_in(text, &environment)
+    }
+
+    fn judge_in(
+        &self,
+        text: &str,
+        environment: &Arc<Environment>,
+    ) -> Result<Arc<Judged>, Unjudged> {
         let Some(snapshot) = self.snapshot() else {
             let words = ClientText::fixed("the catalog of this database could not be read");
             return Err((Refusal::unjudgeable("catalog", words), None));
         };
         self.cache
-            .judge(text, &self.environment(), &snapshot.catalog)
+            .judge(text, environment, &snapshot.catalog)
             .map_err(|unparsable| unjudged(text, &unparsable))
     }
 
-    /// A prepared statement, judged against the catalog as it is now.
-    pub(super) fn current(
-        &self,
-        prepared: Arc<Prepared>,
-    ) -> Result<Arc<Prepared>, (Refusal, Option<usize>)> {
+    /// A prepared statement, judged as the server runs it now: it is planned anew when definitions
+    /// or `search_path` have changed (PostgreSQL 17, PREPARE, "Notes"). Its strings stay as they
+    /// were read.
+    pub(super) fn current(&mut self, prepared: Arc<Prepared>) -> Result<Arc<Prepared>, Unjudged> {
         let version = self.snapshot().map(|snapshot| snapshot.catalog.version);
-        if version == Some(prepared.judged.catalog_version) {
+        let mut now = self.environment();
+        let then = &prepared.judged.environment;
+        let strings = then.standard_conforming_strings;
+        if strings != now.standard_conforming_strings {
+            now = Arc::new(Environment { standard_conforming_strings: strings, ..(*now).clone() });
+        }
+        if version == Some(prepared.judged.catalog_version) && *then == now {
             return Ok(prepared);
         }
-        let judged = self.judge(&prepared.judged.text)?;
+        let judged = self.judge_in(&prepared.judged.text, &now)?;
         let fields = OnceLock::new();
         if let Some(described) = prepared.fields.get() {
             let _ = fields.set(Arc::clone(described));
@@ -71,22 +94,63 @@ impl Ready {
         }))
     }
 
-    /// For FETCH and EXECUTE: what really runs.
-    pub(super) fn source(&self, judged: &Judged) -> Option<Arc<Portal>> {
-        let [statement] = judged.statements.list.as_slice() else { return None };
-        match &statement.kind {
-            StatementKind::Fetch { cursor, .. } => self.portals.find(cursor.as_bytes()).cloned(),
-            StatementKind::Execute { name } => {
-                let prepared = Arc::clone(self.statements.find(name.as_bytes())?);
-                let gate = OperationId(0);
-                Some(Arc::new(Portal { prepared, formats: Vec::new(), gate, hold: false }))
+    /// For texts with FETCH and EXECUTE: what really runs. Ask only when all is quiet.
+    pub(super) fn source(&mut self, judged: &Arc<Judged>) -> Result<Option<Source>, Unjudged> {
+        let list = &judged.statements.list;
+        let alone = list.len() == 1;
+        let mut parts = Vec::new();
+        for statement in list {
+            match statement.kind.runs() {
+                None => {}
+                Some(Runs::Cursor(cursor)) => {
+                    let Some(portal) = self.portals.find(cursor.as_bytes()) else { continue };
+                    if !alone {
+                        return Err((fetch_with_others(), None));
+                    }
+                    return Ok(Some(match &portal.source {
+                        Some(source) => Source { gate: Some(portal.gate), ..source.clone() },
+                        None => Source {
+                            judged: Arc::clone(&portal.prepared.judged),
+                            index: Some(portal.prepared.index.unwrap_or(0)),
+                            gate: Some(portal.gate),
+                        },
+                    }));
+                }
+                Some(Runs::Prepared(name)) => {
+                    let known = self.statements.find(name.as_bytes()).cloned();
+                    let Some(prepared) = known else { continue };
+                    let prepared = self.current(prepared)?;
+                    self.statements.renew(name.as_bytes(), &prepared);
+                    let part = Arc::clone(&prepared.judged);
+                    if alone {
+                        // A plan that is explained is a column of its own.
+                        let executed = matches!(statement.kind, StatementKind::Execute { .. });
+                        let index = executed.then(|| prepared.index.unwrap_or(0));
+                        return Ok(Some(Source { judged: part, index, gate: None }));
+                    }
+                    parts.push(part);
+                }
             }
-            _ => None,
         }
+        if parts.is_empty() {
+            return Ok(None);
+        }
+        let judged = Arc::new(judged.with(&parts));
+        Ok(Some(Source { judged, index: None, gate: None }))
     }
 }
 
-pub(super) fn unjudged(text: &str, unparsable: &Unparsable) -> (Refusal, Option<usize>) {
+/// Why a text may not run, and where in it, characters from 1.
+pub(super) type Unjudged = (Refusal, Option<usize>);
+
+/// Rows of a cursor count from its opening on (R4), and those of other statements do not.
+fn fetch_with_others() -> Refusal {
+    let words = "FETCH from a cursor that is open already must be sent alone: its rows are counted \
+                 together with those fetched before";
+    Refusal::unjudgeable("unknown_source", ClientText::fixed(words))
+}
+
+fn unjudged(text: &str, unparsable: &Unparsable) -> Unjudged {
     let position = unparsable
         .position
         .map(|at| text.get(..at).map_or(0, |before| before.chars().count()).saturating_add(1));

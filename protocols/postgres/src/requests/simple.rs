@@ -10,6 +10,7 @@ use sql::StatementKind;
 use super::ask::operation;
 use crate::judge::Judged;
 use crate::message::{Frame, Reader};
+use crate::names::Source;
 use crate::ready::{Incoming, Plan, Ready};
 
 impl Ready {
@@ -25,16 +26,21 @@ impl Ready {
         if !self.quiet_for(text, out) {
             return Ok(false);
         }
-        self.pop_frame();
         let text = match self.decode(text) {
             Ok(text) => text,
             Err(refusal) => {
+                self.pop_frame();
                 self.refuse_unjudged("query", "", refusal, true, None, out);
                 return Ok(true);
             }
         };
-        match self.judge(&text) {
-            Ok(judged) => self.ask_simple(judged, frame, out),
+        let judged = self.judge(&text);
+        if judged.as_ref().is_ok_and(|judged| judged.is_indirect()) && !self.is_quiet(out) {
+            return Ok(false);
+        }
+        self.pop_frame();
+        match judged.and_then(|judged| Ok((self.source(&judged)?, judged))) {
+            Ok((source, judged)) => self.ask_simple(judged, source, frame, out),
             Err((refusal, position)) => {
                 self.refuse_unjudged("query", &text, refusal, true, position, out);
             }
@@ -42,11 +48,16 @@ impl Ready {
         Ok(true)
     }
 
-    fn ask_simple(&mut self, judged: Arc<Judged>, frame: Frame, out: &mut Outbox<Bytes>) {
-        let source = self.source(&judged);
-        let operation = operation("query", &judged, source.as_deref(), Vec::new());
-        let plan = Plan::Simple(Arc::clone(&judged));
-        self.submit(operation, &judged, vec![frame.bytes], plan, out);
+    fn ask_simple(
+        &mut self,
+        judged: Arc<Judged>,
+        source: Option<Source>,
+        frame: Frame,
+        out: &mut Outbox<Bytes>,
+    ) {
+        let operation = operation("query", &judged, source.as_ref(), Vec::new());
+        let plan = Plan::Simple(Arc::clone(&judged), source.clone());
+        self.submit(operation, &judged, source.as_ref(), vec![frame.bytes], plan, out);
         if let (Some(undecided), true) = (&self.undecided, declares(&judged)) {
             out.keep(undecided.id);
         }

@@ -19,12 +19,12 @@ impl Ready {
     /// The engine sent the operation; this is what the server will answer.
     pub fn sent(&mut self, plan: Plan, permit: &Arc<Permit>) {
         match plan {
-            Plan::Simple(judged) => {
+            Plan::Simple(judged, source) => {
                 if judged.statements.facts.changes_search_path {
                     self.settings.search_path = None;
                 }
-                let rows = RowsReply::simple(judged);
-                self.expected.push_back(Expected {
+                let rows = RowsReply::simple(judged, source);
+                self.expect(Expected {
                     what: What::Rows(Box::new(rows)),
                     permit: Some(Arc::clone(permit)),
                     ends: true,
@@ -42,24 +42,24 @@ impl Ready {
         for (index, step) in steps.into_iter().enumerate() {
             let what = match step {
                 Step::Parse { name, prepared } => {
-                    self.statements.ask(&name, prepared);
+                    self.statements.ask(&name, prepared, self.awaited);
                     What::Parse { name }
                 }
                 Step::DescribeStatement { prepared, own } => {
                     What::DescribeStatement { prepared: Some(prepared), own }
                 }
-                Step::Bind { name, prepared, formats } => {
+                Step::Bind { name, prepared, source, formats } => {
                     let gate = permit.operation();
-                    let portal = Portal { prepared, formats, gate, hold: false };
-                    self.portals.ask(&name, Arc::new(portal));
+                    let portal = Portal { prepared, source, formats, gate, hold: false };
+                    self.portals.ask(&name, Arc::new(portal), self.awaited);
                     What::Bind { name }
                 }
                 Step::DescribePortal => What::DescribePortal,
-                Step::Execute { prepared, formats } => {
+                Step::Execute { prepared, source, formats } => {
                     if prepared.judged.statements.facts.changes_search_path {
                         self.settings.search_path = None;
                     }
-                    What::Rows(Box::new(RowsReply::portal(prepared, formats)))
+                    What::Rows(Box::new(RowsReply::portal(prepared, source, formats)))
                 }
                 Step::Sync => {
                     self.dirty = false;
@@ -68,7 +68,7 @@ impl Ready {
                 }
             };
             let ends = index == last;
-            self.expected.push_back(Expected { what, permit: Some(Arc::clone(permit)), ends });
+            self.expect(Expected { what, permit: Some(Arc::clone(permit)), ends });
         }
     }
 
@@ -77,7 +77,7 @@ impl Ready {
         let Some(undecided) = self.undecided.take() else { return };
         debug_assert_eq!(undecided.id, id, "one operation is asked at a time");
         let (simple, sync) = match undecided.plan {
-            Plan::Simple(_) => (true, None),
+            Plan::Simple(..) => (true, None),
             Plan::Refused { simple, sync } => (simple, sync),
             Plan::Extended { sync, .. } => (false, sync),
         };
@@ -119,7 +119,7 @@ impl Ready {
             self.flushed = false;
             self.skip_to_sync = true;
         }
-        self.expected.push_back(Expected::control(What::Abort { error, failed: false, simple }));
+        self.expect(Expected::control(What::Abort { error, failed: false, simple }));
         if !simple {
             self.flush(out);
         }
