@@ -260,6 +260,7 @@ impl<U: Unit> Connection<U> {
             }
             Out::Control(Side::Upstream, unit) => self.send_upstream(unit),
             Out::Done(permit) => self.done(permit.operation()),
+            Out::End(reason, detail) => self.finish(reason, detail),
             Out::Forget(id) => {
                 self.gates.remove(&id);
             }

@@ -46,6 +46,7 @@ pub(crate) enum Out<U> {
     Connect,
     Control(Side, U),
     Done(Arc<Permit>),
+    End(&'static str, Option<String>),
     Forget(OperationId),
     Identify(Claim),
     Keep(OperationId),
@@ -185,6 +186,12 @@ impl<U> Outbox<U> {
     /// Ends the connection once everything before this has been sent.
     pub fn close(&mut self) {
         self.queue.push(Out::Close);
+    }
+
+    /// The same, for a reason that is neither side's leaving: a fixed word for the record, and what
+    /// happened, in words for the operator.
+    pub fn end(&mut self, reason: &'static str, detail: Option<String>) {
+        self.queue.push(Out::End(reason, detail));
     }
 }
 

@@ -25,6 +25,8 @@ pub(crate) enum Kept {
 #[derive(Default)]
 struct Lost {
     operations: u64,
+    /// The number of the last event that was lost; the gap stands in its place.
+    sequence: u64,
     principal: Option<Arc<str>>,
     resource: Option<Arc<str>>,
 }
@@ -93,12 +95,15 @@ impl Recorder {
 
     /// Counts what passed unrecorded.
     fn lose(&self, events: &[Event]) {
-        let Some(first) = events.first() else { return };
+        let (Some(first), Some(last)) = (events.first(), events.last()) else { return };
         let mut lost = self.lost.lock();
         let of_session = lost.entry(first.session.clone()).or_default();
         of_session.principal.clone_from(&first.principal);
         of_session.resource.clone_from(&first.resource);
         of_session.operations = of_session.operations.saturating_add(operations(events));
+        of_session.sequence = of_session.sequence.max(last.sequence);
+        // Another session may have been recorded meanwhile; this is still to be told.
+        self.failing.store(true, Ordering::Relaxed);
     }
 
     /// The gap comes first, so that whoever reads the journal in order learns of it in its place.
@@ -124,7 +129,7 @@ impl Recorder {
             at: clock::now(),
             gateway: Arc::clone(&self.gateway),
             session,
-            sequence: 0,
+            sequence: lost.sequence,
             principal: lost.principal.clone(),
             resource: lost.resource.clone(),
             body: EventBody::Gap { operations: lost.operations },

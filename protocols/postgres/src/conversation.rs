@@ -353,15 +353,21 @@ impl PostgresConversation {
             "too_many_connections" => "the server has no connection free",
             _ => "the gateway could not log in to the server",
         };
-        self.fail(&Refusal::unjudgeable("upstream_error", ClientText::fixed(words)), out);
+        let refusal = Refusal::unjudgeable("upstream_error", ClientText::fixed(words));
+        self.fail_for(&refusal, Some(format!("{}: {}", error.reason, error.detail)), out);
     }
 
     fn fail(&mut self, refusal: &Refusal, out: &mut Outbox<Bytes>) {
+        self.fail_for(refusal, None, out);
+    }
+
+    /// `detail` is for the record alone.
+    fn fail_for(&mut self, refusal: &Refusal, detail: Option<String>, out: &mut Outbox<Bytes>) {
         if !matches!(self.state, State::Tls) {
             out.control(Side::Client, refusal::error(refusal, Severity::Fatal, None));
         }
         self.state = State::Over;
-        out.close();
+        out.end(refusal.reason(), detail);
     }
 
     /// Tells the client what it did wrong before the connection ends.
