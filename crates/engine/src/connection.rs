@@ -252,6 +252,7 @@ impl<U: Unit> Connection<U> {
             Out::Answer(unit) => self.answer(unit),
             Out::Ask(lane, id, operation, unit) => self.ask(lane, id, operation, unit),
             Out::Cancel(errand) => self.acts.push(Act::Cancel(errand)),
+            Out::CancelKey(key) => self.acts.push(Act::CancelKey(key)),
             Out::CancelSession(key) => self.acts.push(Act::CancelSession(key)),
             Out::Close => self.queue(EntryGate::Ticket(self.ticket()), Item::Close),
             Out::Connect => self.acts.push(Act::Connect),

@@ -68,7 +68,7 @@ pub struct Setup {
     pub client_tls: bool,
     /// TLS to the client is on already (negotiated before the first message).
     pub client_tls_started: bool,
-    /// Names this session to whoever wants to cancel its work. Random, and names the gateway (R17).
+    /// Names this session to whoever wants to cancel its work. Random.
     pub cancel_key: [u8; 8],
     /// Names this session in messages to the client.
     pub session: Arc<str>,

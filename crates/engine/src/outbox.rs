@@ -41,6 +41,7 @@ pub(crate) enum Out<U> {
     Answer(U),
     Ask(Lane, OperationId, Box<Operation>, Option<U>),
     Cancel(Box<dyn Errand<U>>),
+    CancelKey([u8; 8]),
     CancelSession([u8; 8]),
     Close,
     Connect,
@@ -161,6 +162,13 @@ impl<U> Outbox<U> {
     /// Cancels what the upstream runs for this connection, on a connection of its own.
     pub fn cancel(&mut self, errand: Box<dyn Errand<U>>) {
         self.queue.push(Out::Cancel(errand));
+    }
+
+    /// From here on this session is found by this cancel key instead of the one it was set up with.
+    /// The conversation takes over what the upstream's own clients rely on (a process id) and keeps
+    /// the random part.
+    pub fn cancel_key(&mut self, key: [u8; 8]) {
+        self.queue.push(Out::CancelKey(key));
     }
 
     /// Passes on a cancel request for the session that holds `key`, if one does.

@@ -96,6 +96,8 @@ pub enum Act<U> {
     Unhold(OperationId),
     /// Run an errand that cancels what the upstream does for us.
     Cancel(Box<dyn Errand<U>>),
+    /// This session's cancel key is now this one.
+    CancelKey([u8; 8]),
     /// Tell the session with this cancel key `Cancelled`.
     CancelSession([u8; 8]),
     /// Survey the upstream now, then say `Refreshed`.

@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand;
 use bytes::Bytes;
 use engine::{HashKey, Ledger, PayloadPolicy, Protocol};
@@ -164,7 +163,7 @@ impl Gateway {
         Arc::new(Self {
             rules: ArcSwap::from_pointee(rules),
             recorder: Arc::new(Recorder::new(parts.journal, Arc::clone(&parts.gateway))),
-            connections: Connections::new(&parts.gateway),
+            connections: Connections::new(),
             name: parts.gateway,
             settings: parts.settings,
             protocols: parts.protocols,
@@ -304,18 +303,13 @@ fn upstreams(
 /// A key is found by hash map: how long that takes depends on the keyed hash of what was sent,
 /// which an attacker can neither predict nor steer, so it tells nothing about how near a guess was.
 struct Connections {
-    /// Begins every key: names the gateway, so that a cancel that lands elsewhere can be passed on.
-    mark: [u8; 2],
     seats: Mutex<HashMap<[u8; 8], Arc<Mailbox>>>,
     empty: Signal,
 }
 
 impl Connections {
-    fn new(gateway: &str) -> Self {
-        let name = digest(&SHA256, gateway.as_bytes());
-        let mut mark = [0; 2];
-        mark.iter_mut().zip(name.as_ref()).for_each(|(to, from)| *to = *from);
-        Self { mark, seats: Mutex::default(), empty: Signal::new() }
+    fn new() -> Self {
+        Self { seats: Mutex::default(), empty: Signal::new() }
     }
 
     fn insert(&self, mailbox: Arc<Mailbox>, most: usize) -> Option<[u8; 8]> {
@@ -325,14 +319,23 @@ impl Connections {
         }
         loop {
             let mut key = [0; 8];
-            // 48 random bits, good while the connection lives: 16 more than servers use themselves.
             rand::fill(&mut key).ok()?;
-            key.iter_mut().zip(self.mark).for_each(|(to, from)| *to = from);
             if let Entry::Vacant(seat) = seats.entry(key) {
                 seat.insert(mailbox);
                 return Some(key);
             }
         }
+    }
+
+    /// Whether the connection is found by its new key; not when another has that one.
+    fn rename(&self, old: [u8; 8], new: [u8; 8]) -> bool {
+        let mut seats = self.seats.lock();
+        if seats.contains_key(&new) {
+            return old == new;
+        }
+        let Some(mailbox) = seats.remove(&old) else { return false };
+        seats.insert(new, mailbox);
+        true
     }
 
     fn remove(&self, key: [u8; 8]) {
@@ -370,6 +373,16 @@ impl Connections {
 pub(crate) struct Seat {
     gateway: Arc<Gateway>,
     pub key: [u8; 8],
+}
+
+impl Seat {
+    /// Takes another key. Where it is taken already (2^-32 for two sessions whose servers gave them
+    /// the same process id) the old one stays, and a cancel of this session finds nobody.
+    pub fn rename(&mut self, key: [u8; 8]) {
+        if self.gateway.connections.rename(self.key, key) {
+            self.key = key;
+        }
+    }
 }
 
 impl Drop for Seat {

@@ -343,6 +343,7 @@ impl Stage {
             }
             Act::Unhold(id) => Said::Unask(id),
             Act::Cancel(errand) => Said::Cancel(self.run(errand)),
+            Act::CancelKey(_) => return,
             Act::CancelSession(key) => Said::CancelSession(key),
             Act::Refresh => {
                 self.reactions.push_back(Happening::Refreshed);

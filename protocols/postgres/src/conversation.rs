@@ -321,7 +321,13 @@ impl PostgresConversation {
         for (name, value) in &logged_in.parameters {
             out.control(Side::Client, startup::parameter_status(name, value));
         }
-        out.control(Side::Client, startup::backend_key(self.setup.cancel_key));
+        // Clients take the process id for the server's: they compare it with pg_backend_pid(), and
+        // find their locks by it.
+        let [.., a, b, c, d] = self.setup.cancel_key;
+        let [p, q, r, s] = logged_in.key.pid.to_be_bytes();
+        let key = [p, q, r, s, a, b, c, d];
+        out.cancel_key(key);
+        out.control(Side::Client, startup::backend_key(key));
         out.control(Side::Client, message::ready(logged_in.status));
         let mut ready = Ready::new(Opened {
             setup: self.setup.clone(),

@@ -33,6 +33,7 @@ impl Driver {
             }
             Act::Unhold(operation) => self.holds.unhold(operation),
             Act::Cancel(errand) => self.cancel(errand),
+            Act::CancelKey(key) => self.seat.rename(key),
             Act::CancelSession(key) => self.gateway.cancel(key),
             Act::Refresh => match &self.stay {
                 Some(stay) => Survey::refresh(&stay.upstream, &self.mailbox),
