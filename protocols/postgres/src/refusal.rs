@@ -8,7 +8,7 @@ use crate::message::{Report, Severity};
 /// SQLSTATE of a refusal (PostgreSQL 17, appendix A).
 pub fn sqlstate(reason: &str) -> &'static str {
     match reason {
-        "unparsable" => "42601",
+        "syntax" | "unparsable" => "42601",
         "too_large" | "too_deep" => "54000",
         "encoding" => "22021",
         "cancelled" => "57014",
@@ -30,16 +30,17 @@ pub fn sqlstate(reason: &str) -> &'static str {
 pub fn error(refusal: &Refusal, severity: Severity, position: Option<usize>) -> Bytes {
     let reason = refusal.reason();
     let rules: Vec<&str> = refusal.rules().iter().map(AsRef::as_ref).collect();
-    let detail = if rules.is_empty() {
-        format!("narrows: {reason}")
-    } else {
-        format!("narrows: {reason}, rule {}", rules.join(", "))
+    let detail = match (reason, rules.as_slice()) {
+        // Told by PostgreSQL's own grammar, in its own words: the client gets what the server sends.
+        ("syntax", _) => None,
+        (_, []) => Some(format!("narrows: {reason}")),
+        _ => Some(format!("narrows: {reason}, rule {}", rules.join(", "))),
     };
     Report {
         severity,
         code: sqlstate(reason),
         message: refusal.message().as_str(),
-        detail: Some(detail),
+        detail,
         hint: None,
         position,
     }

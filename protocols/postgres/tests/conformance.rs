@@ -89,7 +89,7 @@ login
 client >> Q "drop table notes"
 "#,
             ),
-            ("unparsable", "login\nclient >> Q \"selec 1\"\n"),
+            ("syntax", "login\nclient >> Q \"selec 1\"\n"),
             ("function call", "login\nclient >> F\n"),
             ("server file", "login\nclient >> Q \"copy notes to '/x'\"\n"),
             (

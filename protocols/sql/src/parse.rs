@@ -40,7 +40,12 @@ impl Unparsable {
         Self { message: message.into(), position: None, reason: "too_complex" }
     }
 
-    pub(crate) fn from_parser(text: &str, error: &pg_query::Error) -> Self {
+    /// What the parser said about `text`; `says` is what it says about another.
+    pub(crate) fn from_parser(
+        text: &str,
+        error: &pg_query::Error,
+        says: impl Fn(&str) -> Option<String>,
+    ) -> Self {
         match error {
             pg_query::Error::Conversion(nul) => Self {
                 message: "the statement contains a NUL byte".into(),
@@ -48,7 +53,7 @@ impl Unparsable {
                 reason: "nul",
             },
             pg_query::Error::Parse(message) => Self {
-                position: position(text, message),
+                position: position(text, message, says),
                 reason: if too_deep(message) { "too_deep" } else { "syntax" },
                 message: message.clone(),
             },
@@ -66,17 +71,30 @@ fn too_deep(message: &str) -> bool {
     ["nested too deeply", "stack depth", "memory exhausted"].iter().any(|w| message.contains(w))
 }
 
+/// Longest text in which the place of an error is looked for by parsing beginnings of it, bytes.
+const SOUGHT_BYTES_MAX: usize = 16 * 1024;
+
 /// The parser's error position is lost on the way; it can be told again when the token it names is
-/// in the text once, or is the end.
-fn position(text: &str, message: &str) -> Option<usize> {
+/// in the text once, or is the end. Where it is there more often, the grammar, which reads from left
+/// to right, says the same about every beginning that includes the place and about none before.
+fn position(text: &str, message: &str, says: impl Fn(&str) -> Option<String>) -> Option<usize> {
     if message.ends_with("at end of input") {
         return Some(text.len());
     }
     let (_, token) = message.split_once("at or near \"")?;
-    let token = token.strip_suffix('"')?;
-    let mut places = text.match_indices(token);
-    let (first, _) = places.next()?;
-    places.next().is_none().then_some(first)
+    let token = token.strip_suffix('"').filter(|token| !token.is_empty())?;
+    let places: Vec<usize> = text.match_indices(token).map(|(place, _)| place).collect();
+    if let [only] = places.as_slice() {
+        return Some(*only);
+    }
+    if text.len() > SOUGHT_BYTES_MAX {
+        return None;
+    }
+    let includes_it = |place: &usize| {
+        let beginning = text.get(..place.saturating_add(token.len()));
+        beginning.and_then(&says).is_some_and(|said| said == message)
+    };
+    places.get(places.partition_point(|place| !includes_it(place))).copied()
 }
 
 /// Takes a text apart.

@@ -62,14 +62,18 @@ fn parse(text: &str, strings_conform: bool) -> Result<ParseResult, Unparsable> {
     if !strings_conform {
         options |= ParserOptions::DISABLE_STANDARD_CONFORMING_STRINGS;
     }
-    let parsed = {
+    let parse = |text: &str| {
         let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         // The library asserts in places about trees its own grammar made.
         catch_unwind(AssertUnwindSafe(|| pg_query::parse(text, options)))
     };
-    match parsed {
+    let says = |beginning: &str| match parse(beginning) {
+        Ok(Err(pg_query::Error::Parse(message))) => Some(message),
+        _ => None,
+    };
+    match parse(text) {
         Ok(Ok(result)) => Ok(result.protobuf),
-        Ok(Err(error)) => Err(Unparsable::from_parser(text, &error)),
+        Ok(Err(error)) => Err(Unparsable::from_parser(text, &error, says)),
         Err(_) => Err(Unparsable::internal("the parser failed on this statement")),
     }
 }

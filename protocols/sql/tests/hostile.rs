@@ -105,6 +105,16 @@ fn text_that_is_not_sql_is_refused_with_its_place() {
     assert_eq!((error.reason, error.position), ("syntax", Some(0)));
     let error = take("select 1 from").unwrap_err();
     assert_eq!((error.reason, error.position), ("syntax", Some(13)));
+    // The word is there before and after its place, in a string and in a name too.
+    for (text, place) in [
+        ("select ')', (1), a from t where b in (1, ) and c in (2)", 41),
+        ("insert into foo values (1) foo, foo", 27),
+        ("create table t (a int not nul, b text not nul)", 26),
+        ("select 1; select 2 +; select 3", 20),
+    ] {
+        let error = take(text).unwrap_err();
+        assert_eq!((error.reason, error.position), ("syntax", Some(place)), "{text}");
+    }
     assert!(take("").unwrap().list.is_empty());
     assert!(take(" ;; -- x").unwrap().list.is_empty());
 }

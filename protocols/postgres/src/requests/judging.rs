@@ -157,6 +157,7 @@ fn unjudged(text: &str, unparsable: &Unparsable) -> Unjudged {
     let reason = match unparsable.reason {
         "too_deep" => "too_deep",
         "encoding" | "nul" => "encoding",
+        "syntax" => "syntax",
         _ => "unparsable",
     };
     let words = ClientText::composed(unparsable.message.clone());
