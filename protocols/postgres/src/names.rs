@@ -71,6 +71,12 @@ impl<T> Names<T> {
         asked.map(|(_, value, _)| value).or_else(|| self.known.get(name))
     }
 
+    /// What was asked for first under this name, and is not confirmed yet: what the server answers
+    /// next about the name.
+    pub fn awaited(&self, name: &[u8]) -> Option<&Arc<T>> {
+        self.asked.iter().find(|(asked, ..)| asked == name).map(|(_, value, _)| value)
+    }
+
     /// No more names fit.
     pub fn is_full(&self) -> bool {
         self.known.len().saturating_add(self.asked.len()) >= self.most

@@ -54,6 +54,8 @@ pub(crate) struct Ready {
     pub refreshing: bool,
     pub paused: bool,
     pub over: bool,
+    /// The server said why it leaves.
+    pub server_leaves: bool,
 
     pub expected: VecDeque<Expected>,
     /// Answers ever awaited, those that came included.
@@ -228,6 +230,7 @@ impl Ready {
             refreshing: false,
             paused: false,
             over: false,
+            server_leaves: false,
             expected: VecDeque::new(),
             awaited: 0,
             boundary: 0,
@@ -298,7 +301,7 @@ impl Ready {
         match side {
             Side::Client if !self.expected.is_empty() => out.cancel(cancel_errand(&self.key)),
             Side::Client => {}
-            Side::Upstream if self.over => {}
+            Side::Upstream if self.over || self.server_leaves => {}
             Side::Upstream => {
                 let words = ClientText::fixed("the server closed the connection");
                 let refusal = Refusal::unjudgeable("upstream_down", words);

@@ -31,7 +31,7 @@ pub fn error(refusal: &Refusal, severity: Severity, position: Option<usize>) -> 
     let reason = refusal.reason();
     let rules: Vec<&str> = refusal.rules().iter().map(AsRef::as_ref).collect();
     let detail = match (reason, rules.as_slice()) {
-        // Told by PostgreSQL's own grammar, in its own words: the client gets what the server sends.
+        // Told by PostgreSQL's own grammar in its own words, as the server would have.
         ("syntax", _) => None,
         (_, []) => Some(format!("narrows: {reason}")),
         _ => Some(format!("narrows: {reason}, rule {}", rules.join(", "))),

@@ -18,6 +18,7 @@ use self::outgoing::Outgoing;
 use crate::expected::{Treatment, What};
 use crate::message;
 use crate::ready::Ready;
+use crate::scrub;
 
 /// Bytes from the server that are not a whole message yet.
 #[derive(Default)]
@@ -139,6 +140,13 @@ impl Ready {
         let frame = base.slice(start..end);
         match tag {
             b'A' | b'N' | b'S' => return self.unasked(tag, &frame, going, out),
+            // It shuts down, or a time limit for idle sessions has passed.
+            b'E' if self.expected.is_empty()
+                && scrub::is_fatal(frame.get(5..).unwrap_or_default()) =>
+            {
+                self.server_leaves = true;
+                return self.unasked(tag, &frame, going, out);
+            }
             _ => {}
         }
         if self.is_withheld() {

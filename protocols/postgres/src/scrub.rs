@@ -148,6 +148,15 @@ pub fn code(body: &[u8]) -> Option<String> {
     String::from_utf8(report.code().to_vec()).ok()
 }
 
+/// Whether the server ends the session with this report.
+#[must_use]
+pub fn is_fatal(body: &[u8]) -> bool {
+    Report::read(body).is_some_and(|report| {
+        let severity = report.field(b'V').or_else(|| report.field(b'S'));
+        matches!(severity, Some(b"FATAL" | b"PANIC"))
+    })
+}
+
 fn put(out: &mut BytesMut, kind: u8, text: Option<&[u8]>) {
     if let Some(text) = text {
         out.put_u8(kind);

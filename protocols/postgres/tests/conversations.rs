@@ -129,6 +129,20 @@ client >> Q "insert into notes values (1, 'a')"
 server >> N 00000 "saw 123-45-6789" D "Key (ssn)=(123-45-6789)" ; E 23505 "duplicate key value violates unique constraint \"u\"" D "Key (ssn)=(123-45-6789) already exists." ; Z I
 server >> A "jobs" "123-45-6789"
 "#;
+    p9_an_error_about_what_reads_nothing_masked_keeps_its_words: r#"
+rule hide mask ssn
+login
+client >> Q "select 'abc'::int"
+server >> E 22P02 "invalid input syntax for type integer: \"abc\"" P "8" ; Z I
+client >> Q "select total / 0 from orders"
+server >> T t:numeric ; E 22012 "division by zero" ; Z I
+client >> P "" "select id from orders where id = $1" 23 ; B "" "" "abc" ; E "" ; P "" "select name from customers where id = $1" 23 ; B "" "" "abc" ; E "" ; S
+server >> 1 ; t 23 ; T id:orders.id ; E 22P02 "invalid input syntax for type integer: \"abc\"" W "unnamed portal parameter $1" ; Z I
+client >> P "" "select name from customers where id = $1" 23 ; B "" "" "abc" ; E "" ; P "" "select id from orders where id = $1" 23 ; B "" "" "abc" ; E "" ; S
+server >> 1 ; t 23 ; T name:customers.name ; E 22P02 "invalid input syntax for type integer: \"123-45-6789\"" ; Z I
+client >> Q "select id from orders; select name from customers"
+server >> T id:orders.id ; C "SELECT 0" ; T name:customers.name ; E 22P02 "invalid input: \"123-45-6789\"" ; Z I
+"#;
     p8_a_statement_over_the_limit_is_refused_and_the_session_goes_on: r#"
 set statement_bytes_max 64
 login
@@ -661,6 +675,17 @@ server >> T ssn:customers.ssn ; D "123-45-6789" ; C "SELECT 1" ; Z I
 login
 client >> Q "select id from orders"
 server >> T id:orders.id ; D "1"
+server >> close
+"#;
+    the_server_says_why_it_leaves: r#"
+login
+client >> Q "select id from orders"
+server >> T id:orders.id ; E! 57P01 "terminating connection due to administrator command"
+server >> close
+"#;
+    the_server_says_why_it_leaves_an_idle_session: r#"
+login
+server >> E! 57P05 "terminating connection due to idle-session timeout"
 server >> close
 "#;
     the_client_goes_away_while_it_runs: r#"

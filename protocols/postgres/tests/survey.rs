@@ -265,6 +265,7 @@ const SHOP: &str = r#"
         PARTITION BY RANGE (placed);
     CREATE TABLE orders_2024 PARTITION OF orders FOR VALUES FROM ('2024-01-01') TO ('2025-01-01');
     CREATE TABLE vip (discount int) INHERITS (customers);
+    ALTER TABLE vip ENABLE ROW LEVEL SECURITY;
     CREATE VIEW faces AS SELECT name, upper(email) AS mail FROM customers WHERE ssn <> E'\\ ';
     CREATE MATERIALIZED VIEW totals AS SELECT customer, count(*) FROM orders GROUP BY 1;
     CREATE SEQUENCE numbers;
@@ -331,6 +332,8 @@ fn relations_are_read(snapshot: &Snapshot) {
     assert_eq!(parents("orders_2024"), [relation(snapshot, "shop", "orders").oid]);
     assert_eq!(parents("vip"), [relation(snapshot, "shop", "customers").oid]);
     assert!(parents("customers").is_empty());
+    assert!(relation(snapshot, "shop", "vip").row_security);
+    assert!(!relation(snapshot, "shop", "customers").row_security);
     let flat = |name| {
         let definition = relation(snapshot, "shop", name).definition.as_deref().unwrap();
         definition.split_whitespace().collect::<Vec<_>>().join(" ")

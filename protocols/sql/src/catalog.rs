@@ -115,6 +115,9 @@ pub struct Relation {
     /// It is temporary, so it belongs to one backend.
     #[serde(default)]
     pub temp: bool,
+    /// Policies decide which of its rows are seen, by expressions that no statement shows.
+    #[serde(default)]
+    pub row_security: bool,
 }
 
 impl Relation {

@@ -7,9 +7,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::catalog::{Catalog, ColumnId, Relation, SearchPath};
+use crate::catalog::{Catalog, ColumnId, Relation, RelationKind, SearchPath};
 use crate::stack;
-use crate::statement::{Opaque, Place, Statement, Use};
+use crate::statement::{Opaque, Place, Statement, StatementKind, Use};
 use crate::view;
 use crate::walk::{Context, Walk};
 
@@ -85,6 +85,38 @@ pub fn exposure(
         });
     }
     Ok(())
+}
+
+/// Whether nothing that the server says about `statement` can quote a masked value: it only reads,
+/// everything it reads is known, and no column of that is masked, by itself or in a policy.
+#[must_use]
+pub fn is_clear(
+    statement: &Statement,
+    catalog: &Catalog,
+    masked: &dyn Fn(ColumnId) -> bool,
+) -> bool {
+    let clear = |oid: &u32| {
+        catalog.relation(*oid).is_some_and(|relation| {
+            use RelationKind::{MaterializedView, Partitioned, Sequence, Table, View};
+            let known = match relation.kind {
+                MaterializedView | Partitioned | Sequence | Table => true,
+                View => relation.definition.is_some(),
+                _ => false,
+            };
+            let mut columns = relation.columns.iter();
+            known
+                && !relation.row_security
+                && !columns.any(|column| {
+                    masked(ColumnId { relation: relation.oid, attnum: column.attnum })
+                })
+        })
+    };
+    let facts = &statement.facts;
+    matches!(statement.kind, StatementKind::Select)
+        && facts.read_only
+        && facts.unresolved.is_empty()
+        && statement.opaque.is_empty()
+        && facts.objects.iter().all(clear)
 }
 
 fn refused(

@@ -45,7 +45,9 @@ pub use catalog::{
     Catalog, CatalogData, ColumnId, Function, Operator, Relation, RelationKind, SearchPath,
     StoredColumn,
 };
-pub use exposure::{Predicates, REASONS, Untraceable, exposure, masked_columns, masked_kinds};
+pub use exposure::{
+    Predicates, REASONS, Untraceable, exposure, is_clear, masked_columns, masked_kinds,
+};
 pub use fuzzing::fuzz;
 pub use parse::{Options, Unparsable, analyse, merged};
 pub use sample::sample;

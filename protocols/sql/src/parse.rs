@@ -75,15 +75,23 @@ fn too_deep(message: &str) -> bool {
 const SOUGHT_BYTES_MAX: usize = 16 * 1024;
 
 /// The parser's error position is lost on the way; it can be told again when the token it names is
-/// in the text once, or is the end. Where it is there more often, the grammar, which reads from left
-/// to right, says the same about every beginning that includes the place and about none before.
+/// in the text once, or is the end. Where it is there more often, the grammar, which reads from
+/// left to right, says the same about every beginning that includes the place and none before.
 fn position(text: &str, message: &str, says: impl Fn(&str) -> Option<String>) -> Option<usize> {
     if message.ends_with("at end of input") {
         return Some(text.len());
     }
     let (_, token) = message.split_once("at or near \"")?;
     let token = token.strip_suffix('"').filter(|token| !token.is_empty())?;
-    let places: Vec<usize> = text.match_indices(token).map(|(place, _)| place).collect();
+    let is_word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == '$');
+    let is_whole = |place: &usize| {
+        let (before, after) = (text.get(..*place), text.get(place.saturating_add(token.len())..));
+        let joined = |outer, inner| is_word(outer) && is_word(inner);
+        !joined(before.and_then(|text| text.chars().next_back()), token.chars().next())
+            && !joined(after.and_then(|text| text.chars().next()), token.chars().next_back())
+    };
+    let places: Vec<usize> =
+        text.match_indices(token).map(|(place, _)| place).filter(is_whole).collect();
     if let [only] = places.as_slice() {
         return Some(*only);
     }

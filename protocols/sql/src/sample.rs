@@ -34,6 +34,7 @@ impl Relation {
             definition: None,
             parents: Vec::new(),
             temp: false,
+            row_security: false,
         }
     }
 

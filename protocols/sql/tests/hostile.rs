@@ -111,6 +111,7 @@ fn text_that_is_not_sql_is_refused_with_its_place() {
         ("insert into foo values (1) foo, foo", 27),
         ("create table t (a int not nul, b text not nul)", 26),
         ("select 1; select 2 +; select 3", 20),
+        ("create table t (a int not null, b int not nul, c text not null)", 42),
     ] {
         let error = take(text).unwrap_err();
         assert_eq!((error.reason, error.position), ("syntax", Some(place)), "{text}");

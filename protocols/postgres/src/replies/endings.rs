@@ -85,7 +85,8 @@ impl Ready {
     pub(super) fn error(&mut self, frame: &Bytes, going: &mut Outgoing, out: &mut Outbox<Bytes>) {
         let body = frame.get(5..).unwrap_or_default();
         going.error_code = scrub::code(body);
-        if self.must_scrub() {
+        self.server_leaves |= scrub::is_fatal(body);
+        if self.must_scrub() && !self.runs_clear() {
             let scrubbed = scrub::scrub_report(body);
             message::write(going.own(), b'E', |out| out.extend_from_slice(&scrubbed));
         } else {
@@ -98,6 +99,23 @@ impl Ready {
         if !simple {
             self.skip(going, out);
         }
+    }
+
+    /// What runs now reads nothing masked, so an error about it can quote nothing masked.
+    fn runs_clear(&self) -> bool {
+        if self.uncommitted_ddl {
+            return false;
+        }
+        let statement = match self.expected.front().map(|expected| &expected.what) {
+            Some(What::Rows(rows)) => rows.judged.statements.list.get(rows.statement),
+            Some(What::Bind { name }) => self.portals.awaited(name).and_then(|portal| {
+                portal.prepared.judged.statements.list.get(portal.prepared.index?)
+            }),
+            _ => None,
+        };
+        let (Some(statement), Some(snapshot)) = (statement, self.snapshot()) else { return false };
+        let masked = self.cache.masked(&self.masks, &snapshot.catalog);
+        sql::is_clear(statement, &snapshot.catalog, &|id| masked.contains_key(&id))
     }
 
     /// Forgets what the server will not answer.

@@ -27,7 +27,7 @@ impl Ready {
         going.flush(out);
         let kind = match tag {
             b'A' => Unsolicited::Notification,
-            b'N' => Unsolicited::Notice,
+            b'N' | b'E' => Unsolicited::Notice,
             _ => {
                 let mut reader = message::Reader::new(body, Side::Upstream);
                 let name = String::from_utf8_lossy(reader.cstr()?);
@@ -36,7 +36,7 @@ impl Ready {
             }
         };
         let unit = match tag {
-            b'A' | b'N' if self.must_scrub() => {
+            b'A' | b'N' | b'E' if self.must_scrub() => {
                 let scrubbed = match tag {
                     b'A' => scrub::scrub_notification(body),
                     _ => scrub::scrub_report(body),

@@ -183,7 +183,8 @@ fn fingerprint(base: u64) -> String {
 }
 
 /// Every relation with columns that a statement can name. Those of PostgreSQL itself are left out.
-const RELATIONS: &str = "SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence = 't' \
+const RELATIONS: &str = "SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence = 't', \
+         c.relrowsecurity \
      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
      WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'c', 'S')";
 

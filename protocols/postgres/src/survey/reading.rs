@@ -164,6 +164,7 @@ impl Reading {
             definition: None,
             parents: Vec::new(),
             temp: row.flag(4)?,
+            row_security: row.flag(5)?,
         });
         Ok(())
     }

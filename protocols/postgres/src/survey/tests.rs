@@ -72,9 +72,10 @@ impl Server {
             return vec![vec![Some(self.visible), flag(self.is_in_recovery), Some(locked)]];
         }
         if text.contains("relpersistence") {
-            let table = vec![Some("16400"), Some("shop"), Some("customers"), Some("r"), Some("f")];
-            let view = vec![Some("16401"), Some("shop"), Some("faces"), Some("v"), Some("f")];
-            return vec![table, view];
+            let relation = |oid, name, kind| {
+                vec![Some(oid), Some("shop"), Some(name), Some(kind), Some("f"), Some("f")]
+            };
+            return vec![relation("16400", "customers", "r"), relation("16401", "faces", "v")];
         }
         if text.contains("attisdropped") {
             let column = |relation, number, name, generated| {

@@ -5,7 +5,8 @@
 //! p "token"   Q "select 1"   P "name" "text" [oid…]   B "portal" "statement" [value…] [-> format…]
 //! D S|P "name"   C S|P "name"   E "portal" [limit]   S   H   X   d "data"   c   f "why"   F
 //! R ok   K 7 "secret"   S name value   Z I   T label:table.column label:type[:binary] …
-//! D "value" null …   C "SELECT 1"   E 42501 "words" [D "detail"]   N …   A "channel" "payload"
+//! D "value" null …   C "SELECT 1"   E 42501 "words" [D "detail"]   E! (FATAL) …   N …
+//! A "channel" "payload"
 //! 1 2 3 n I s t [oid…]   H 3   G 3   tag "Y" "body"   raw "bytes"
 //! ```
 
@@ -142,7 +143,11 @@ fn put_values(body: &mut Vec<u8>, values: &[Word]) {
 
 fn report(tag: u8, words: &[Word]) -> Vec<u8> {
     let mut body = Vec::new();
-    let severity = if tag == b'E' { "ERROR" } else { "NOTICE" };
+    let severity = match words[0].text().as_str() {
+        "E" => "ERROR",
+        "E!" => "FATAL",
+        _ => "NOTICE",
+    };
     for (field, value) in
         [(b'S', severity.into()), (b'V', severity.into()), (b'C', words[1].text())]
     {
@@ -250,7 +255,7 @@ impl Postgres {
                 cstr(&mut body, &text(words, 1));
                 frame(b'C', &body)
             }
-            tag @ ("E" | "N") => report(tag.as_bytes()[0], words),
+            tag @ ("E" | "E!" | "N") => report(tag.as_bytes()[0], words),
             "A" => {
                 body.put_u32(7);
                 cstr(&mut body, &text(words, 1));
