@@ -22,6 +22,11 @@ e2e *ARGS:
     cargo build --release --locked -p narrows
     cargo nextest run -p e2e {{ARGS}}
 
+# PostgreSQL's own suites, directly and through the gateway: all, or `just postgres-suites regress`.
+postgres-suites *SUITES:
+    cargo build --release --locked -p narrows
+    ./scripts/postgres_suites.sh {{SUITES}}
+
 # Runs every fuzz target for so many seconds.
 fuzz SECONDS="60":
     ./scripts/fuzz.sh {{SECONDS}}
