@@ -6,6 +6,7 @@
 
 pub mod machine;
 pub mod nearest;
+mod place;
 pub mod read;
 pub mod sample;
 pub mod scalar;
@@ -76,6 +77,7 @@ pub fn load_on(
         }
         config
     });
+    report.settle();
     report.problems.sort_by(|a, b| a.at.cmp(&b.at));
     report.problems.dedup();
     report.warnings.sort_by(|a, b| a.at.cmp(&b.at));
@@ -130,7 +132,11 @@ fn read_tree(
         return None;
     }
     match String::from_utf8(bytes) {
-        Ok(text) => tree::parse(name, &text, &mut report.problems),
+        Ok(text) => {
+            let root = tree::parse(name, &text, &mut report.problems);
+            report.texts.push((Arc::clone(name), text));
+            root
+        }
         Err(error) => {
             let valid = error.utf8_error().valid_up_to();
             let message = format!("the file is not UTF-8 text, from byte {valid} on");

@@ -3,10 +3,13 @@
 //! A type that can be written in the file implements [`Form`]; tables get it from [`form!`], which
 //! makes the struct, its JSON Schema and its reader from one list of keys, so they cannot disagree.
 
+use std::sync::Arc;
+
 use policy::{Located, Location, Problem};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::nearest::nearest;
+use super::place;
 use super::tree::{Key, Node, Value, quoted};
 
 /// Everything found wrong, and everything worth a warning, in one run.
@@ -16,9 +19,21 @@ pub struct Report {
     pub problems: Vec<Problem>,
     /// What does not, but should be known.
     pub warnings: Vec<Problem>,
+    /// The texts that were read, by the names of their files.
+    pub texts: Vec<(Arc<str>, String)>,
 }
 
 impl Report {
+    /// Moves every place to where it stands in its file's text.
+    pub fn settle(&mut self) {
+        for problem in self.problems.iter_mut().chain(&mut self.warnings) {
+            let text = self.texts.iter().find(|(name, _)| *name == problem.at.file);
+            if let Some((_, text)) = text {
+                place::settle(&mut problem.at, text);
+            }
+        }
+    }
+
     /// Adds a problem.
     pub fn problem(&mut self, at: &Location, message: impl Into<String>, help: impl Into<String>) {
         self.problems.push(made(at, message, help));

@@ -263,3 +263,13 @@ fn every_setting_reaches_the_working_form() {
     });
     assert_eq!(config.upstreams[0].options, options);
 }
+
+#[test]
+fn a_mistake_in_a_folded_condition_is_told_where_it_stands() {
+    let text = SAMPLE.replace("\"merge\"])", "\"merge\"]) || nosuch");
+    let line = text.lines().position(|line| line.contains("nosuch")).unwrap();
+    let column = text.lines().nth(line).unwrap().find("nosuch").unwrap();
+    let place = format!("narrows.yaml:{}:{}: ", line + 1, column + 1);
+    let found = problems(&text);
+    assert!(found.len() == 1 && found[0].starts_with(&place), "{place}: {found:?}");
+}
