@@ -22,9 +22,9 @@ e2e *ARGS:
     cargo build --release --locked -p narrows
     cargo nextest run -p e2e {{ARGS}}
 
-# Runs every fuzz target for so many seconds.
-fuzz SECONDS="60":
-    ./scripts/fuzz.sh {{SECONDS}}
+# Runs every fuzz target, or those named, for so many seconds each.
+fuzz SECONDS="60" *TARGETS:
+    ./scripts/fuzz.sh {{SECONDS}} {{TARGETS}}
 
 # Replays one seed of the engine's simulation.
 sim SEED:

@@ -16,8 +16,10 @@ use std::path::{Path, PathBuf};
 use fuzzing::{TARGETS, seeds};
 use testkit::random::Random;
 
-/// Mutations of each seed.
-const MUTATIONS: u64 = 200;
+/// Mutations of all seeds of a target together.
+const MUTATIONS: usize = 1_500;
+/// The same for a target that plays whole sessions.
+const SESSIONS: usize = 400;
 /// Longest input, bytes; the fuzzer's own bound.
 const INPUT_BYTES_MAX: usize = 8_192;
 /// Most memory a target may ever need for such inputs, MiB.
@@ -87,11 +89,13 @@ fn tried(name: &str, what: &str, bytes: &[u8]) {
 fn replay(name: &str) {
     let seeds = files(&root().join("seeds").join(name));
     assert!(!seeds.is_empty(), "{name} has no seeds");
+    let plays = name.starts_with("postgres") || name == "rules";
+    let mutations = if plays { SESSIONS } else { MUTATIONS };
     let mut random = Random::new(1);
     for (path, seed) in &seeds {
         let file = path.file_name().unwrap().to_string_lossy();
         tried(name, &file, seed);
-        for number in 0..MUTATIONS {
+        for number in 0..mutations / seeds.len() {
             let other = &random.pick(&seeds).1.clone();
             let bytes = mutated(seed, other, &mut random);
             tried(name, &format!("{file}, mutation {number}"), &bytes);

@@ -200,8 +200,8 @@ pub fn copy(data: &[u8]) {
 }
 
 fn of_bytes(format: &Format, kind: &str, at: usize, input: BytesOf<'_>) {
-    let query = format!("copy (select m{at} from typed) to stdout {}", format.options);
-    let mut play = play(kind, &format!("login\nclient >> Q \"{query}\"\nserver >> H 1"));
+    let query = format!("copy (select m from typed) to stdout {}", format.options);
+    let mut play = play(kind, at, &format!("login\nclient >> Q \"{query}\"\nserver >> H 1"));
     let before = play.to_client.len();
     if !format.begin.is_empty() {
         play.send(Side::Upstream, &frame(b'd', format.begin));
@@ -219,8 +219,8 @@ fn of_bytes(format: &Format, kind: &str, at: usize, input: BytesOf<'_>) {
 
 fn of_values(format: &Format, kind: &str, at: usize, mut input: BytesOf<'_>) {
     let step = usize::from(input.byte()).max(1);
-    let query = format!("copy (select m{at}, p{at} from typed) to stdout {}", format.options);
-    let mut play = play(kind, &format!("login\nclient >> Q \"{query}\"\nserver >> H 2"));
+    let query = format!("copy (select m, p from typed) to stdout {}", format.options);
+    let mut play = play(kind, at, &format!("login\nclient >> Q \"{query}\"\nserver >> H 2"));
     let before = play.to_client.len();
     let mut stream = format.begin.to_vec();
     let mut sent = Vec::new();

@@ -1,4 +1,4 @@
-//! A table with a masked and an open column of every type that is treated in some way, and what is
+//! Tables with a masked and an open column, of every type that is treated in some way, and what is
 //! true of a value and its mask whatever they are.
 
 use std::sync::{Arc, OnceLock};
@@ -31,32 +31,32 @@ const TELLING_BYTES: usize = 10;
 const TELLING_HALF_BYTES: usize = 12;
 const NUMERIC: u32 = 1700;
 
-/// The scene: the sample catalog and the table `typed`, with columns `m0`, `p0`, `m1`, `p1`, …
-fn typed(kind: &str) -> Scene {
-    static SNAPSHOT: OnceLock<Arc<Snapshot>> = OnceLock::new();
-    let snapshot = SNAPSHOT.get_or_init(|| {
-        let base = snapshot(1);
-        let mut data = CatalogData::from(Catalog::clone(&base.catalog));
-        let names: Vec<(String, u32)> = (0..TYPES.len())
-            .flat_map(|at| [(format!("m{at}"), TYPES[at]), (format!("p{at}"), TYPES[at])])
-            .collect();
-        let columns: Vec<(&str, u32)> =
-            names.iter().map(|(name, oid)| (name.as_str(), *oid)).collect();
-        data.relations.push(Relation::new(TABLE, RelationKind::Table, "public", "typed", &columns));
-        // Statements are kept by text and version, over all plays.
-        data.version = 2;
-        Arc::new(Snapshot { catalog: Arc::new(Catalog::new(data)), ..base })
+/// The number of the masked column; the open one is behind it.
+pub const MASKED: u16 = 1;
+
+/// A table `typed` with a masked column `m` and an open one `p`, both of the type at `at`.
+fn typed(kind: &str, at: usize) -> Scene {
+    static SNAPSHOTS: OnceLock<Vec<Arc<Snapshot>>> = OnceLock::new();
+    let snapshots = SNAPSHOTS.get_or_init(|| {
+        // Statements are kept by text and version, over all plays; the sample has version 1.
+        let numbered = TYPES.iter().zip(2..);
+        let snapshot = |(type_oid, version): (&u32, u64)| {
+            let columns = [("m", *type_oid), ("p", *type_oid)];
+            let table = Relation::new(TABLE, RelationKind::Table, "public", "typed", &columns);
+            let data = CatalogData { version, relations: vec![table], ..CatalogData::default() };
+            Arc::new(Snapshot { catalog: Arc::new(Catalog::new(data)), ..snapshot(1) })
+        };
+        numbered.map(snapshot).collect()
     });
-    let masked: Vec<String> = (0..TYPES.len()).map(|at| format!("m{at}")).collect();
     let mut scene = scene();
-    scene.snapshot = snapshot.clone();
-    scene.rules = vec![format!("rule hide mask {} with {kind}", masked.join(","))];
+    scene.snapshot = snapshots[at].clone();
+    scene.rules = vec![format!("rule hide mask m with {kind}")];
     scene
 }
 
-/// A play in which the table's columns are masked in one way.
-pub fn play(kind: &str, script: &str) -> Play<Postgres> {
-    Play::of(typed(kind), Postgres::default(), script, Cuts::Whole)
+/// A play with a table of this type, masked in one way.
+pub fn play(kind: &str, at: usize, script: &str) -> Play<Postgres> {
+    Play::of(typed(kind, at), Postgres::default(), script, Cuts::Whole)
 }
 
 /// P3: what the client gets for a masked value is not the value, nor has it in it.
