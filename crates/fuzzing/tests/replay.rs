@@ -19,7 +19,7 @@ use testkit::random::Random;
 /// Mutations of all seeds of a target together.
 const MUTATIONS: usize = 1_500;
 /// The same for a target that plays whole sessions.
-const SESSIONS: usize = 400;
+const SESSIONS: usize = 1_000;
 /// Longest input, bytes; the fuzzer's own bound.
 const INPUT_BYTES_MAX: usize = 8_192;
 /// Most memory a target may ever need for such inputs, MiB.
