@@ -27,9 +27,9 @@ postgres-suites *SUITES:
     cargo build --release --locked -p narrows
     ./scripts/postgres_suites.sh {{SUITES}}
 
-# Runs every fuzz target for so many seconds.
-fuzz SECONDS="60":
-    ./scripts/fuzz.sh {{SECONDS}}
+# Runs every fuzz target, or those named, for so many seconds each.
+fuzz SECONDS="60" *TARGETS:
+    ./scripts/fuzz.sh {{SECONDS}} {{TARGETS}}
 
 # Replays one seed of the engine's simulation.
 sim SEED:

@@ -1,28 +1,71 @@
-#!/bin/sh
-# Runs every fuzz target for so many seconds (60 unless told). Ends at the first finding.
+#!/usr/bin/env bash
+# Runs fuzz targets, each for so many seconds (60 unless told), and ends at the first finding.
 #
-#   scripts/fuzz.sh [SECONDS] [TARGET…]
-set -eu
-
+#   scripts/fuzz.sh [SECONDS] [TARGET…]    every target, or these
+#   scripts/fuzz.sh again TARGET FILE      one input once more, with a backtrace
+#
+# Works with a nightly toolchain, and with the pinned stable one alone. FUZZ_TOOLCHAIN=stable takes
+# the pinned one although there is a nightly.
+set -euo pipefail
 cd "$(dirname "$0")/.."
-seconds=${1:-60}
-[ $# -eq 0 ] || shift
 
-command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz --locked
-# Coverage and sanitizers need an unstable compiler; the pinned one acts as one when asked to.
-toolchain=
-if rustup toolchain list 2>/dev/null | grep -q '^nightly'; then
-    toolchain=+nightly
+die() { printf 'fuzz: %s\n' "$1" >&2; exit 1; }
+
+usage="scripts/fuzz.sh [SECONDS] [TARGET…], or scripts/fuzz.sh again TARGET FILE"
+case "${1:-}" in
+  "" | again | [0-9]*) ;;
+  *) die "$usage" ;;
+esac
+
+command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz --locked --quiet ||
+  die "cargo-fuzz could not be installed"
+
+# Coverage counters and AddressSanitizer are unstable options of the compiler. A nightly one takes
+# them; so does the pinned one when asked to act as one. The sanitizer's runtime is part of either.
+toolchain=()
+if [ "${FUZZ_TOOLCHAIN:-}" != stable ] && rustup toolchain list 2>/dev/null | grep -q '^nightly'; then
+  toolchain=(+nightly)
 else
-    export RUSTC_BOOTSTRAP=1
+  export RUSTC_BOOTSTRAP=1
+fi
+fuzz() { # COMMAND TARGET OPTION…
+  local command=$1; shift
+  # --dev: with debug assertions and checks for overflow; fuzz/Cargo.toml optimises it all the same.
+  cargo "${toolchain[@]}" fuzz "$command" --dev "$@"
+}
+
+if [ "${1:-}" = again ]; then
+  [ $# = 3 ] || die "$usage"
+  RUST_BACKTRACE=1 fuzz run "$2" "$3"
+  exit
 fi
 
-targets=$*
-[ -n "$targets" ] || targets=$(ls fuzz/fuzz_targets | sed 's/\.rs$//')
-for target in $targets; do
-    echo "fuzz: $target for $seconds s"
-    # shellcheck disable=SC2086
-    cargo $toolchain fuzz run --dev "$target" -- \
-        -max_total_time="$seconds" -timeout=20 -rss_limit_mb=2048 -max_len=8192 -print_final_stats=0
+seconds=${1:-60}
+[ $# = 0 ] || shift
+targets=("$@")
+if [ ${#targets[@]} = 0 ]; then
+  for file in fuzz/fuzz_targets/*.rs; do targets+=("$(basename "$file" .rs)"); done
+fi
+
+for target in "${targets[@]}"; do
+  [ -f "fuzz/fuzz_targets/$target.rs" ] || die "there is no target $target in fuzz/fuzz_targets"
+  seeds=fuzz/seeds/$target corpus=fuzz/corpus/$target found=fuzz/artifacts/$target
+  [ -d "$seeds" ] || die "$seeds is missing: a target begins with seeds"
+  mkdir -p "$corpus" "$found"
+  printf 'fuzz: %s for %s s\n' "$target" "$seconds"
+  # What is new goes into the first folder, which git does not know; the seeds are only read.
+  # -detect_leaks=0: libpg_query and the caches of the process keep what they keep; the bound on
+  # memory finds what grows.
+  if ! fuzz run "$target" "$corpus" "$seeds" -- \
+    -max_total_time="$seconds" -timeout=20 -rss_limit_mb=2048 -malloc_limit_mb=512 \
+    -max_len=8192 -detect_leaks=0 -artifact_prefix="$found/" -print_final_stats=1; then
+    newest=$(find "$found" -type f -printf '%T@ %p\n' | sort -n | tail -1 | cut -d' ' -f2-)
+    [ -n "$newest" ] || die "$target ended without an input; see above"
+    printf 'fuzz: %s found something. The input is kept in %s\n' "$target" "$newest"
+    printf '      again:    scripts/fuzz.sh again %s %s\n' "$target" "$newest"
+    printf '      smaller:  cargo %s fuzz tmin --dev %s %s\n' "${toolchain[*]}" "$target" "$newest"
+    printf '      mended:   cp %s %s/NAME, so that every test run tries it\n' "$newest" "$seeds"
+    exit 1
+  fi
 done
-echo "fuzz: every target ran for $seconds s and found nothing"
+printf 'fuzz: %s targets ran for %s s each and found nothing\n' "${#targets[@]}" "$seconds"

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::journal(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzzing::run("journal", data));

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::postgres_client(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzzing::run("postgres_client", data));

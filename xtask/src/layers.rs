@@ -25,7 +25,7 @@ const PROTOCOL_EDGES: &[&str] = &["model", "detect", "engine", "sql"];
 /// The binary: it may depend on everything but the crates for development.
 const BINARY: &str = "narrows";
 /// Crates for development only.
-const DEVELOPMENT: &[&str] = &["testkit", "xtask", "bench", "e2e"];
+const DEVELOPMENT: &[&str] = &["testkit", "fuzzing", "xtask", "bench", "e2e"];
 /// Crates that take values and return values; protocols are, too.
 const PURE: &[&str] = &["model", "detect", "policy", "engine", "sql"];
 /// Crates that do input and output, which no pure crate may reach.

@@ -80,7 +80,7 @@ fn next_steps(name: &str) -> String {
   2. write conversations in protocols/{name}/testdata/
   3. write protocols/{name}/src/session.rs, one state at a time
   4. call the conformance tests of `testkit`
-  5. write fuzz/fuzz_targets/{name}.rs and its [[bin]] in fuzz/Cargo.toml
+  5. write a fuzz target in crates/fuzzing (CONTRIBUTING.md, Fuzzing) for each decoder
   6. add `{name} = {{ path = \"protocols/{name}\" }}` to [workspace.dependencies],
      `{name} = {{ workspace = true }}` to crates/narrows/Cargo.toml
      and a line to crates/narrows/src/protocols.rs"

@@ -7,7 +7,10 @@ use crate::exposure::{Predicates, exposure};
 use crate::parse::{Options, analyse};
 
 /// Takes any bytes apart as a statement over a small catalog and judges what comes out. It must
-/// return, whatever the bytes.
+/// return, whatever the bytes, and name only places that are in the text.
+///
+/// # Panics
+/// It does not.
 pub fn fuzz(data: &[u8]) {
     static CATALOG: OnceLock<Catalog> = OnceLock::new();
     let catalog = CATALOG.get_or_init(crate::sample::sample);
@@ -19,8 +22,20 @@ pub fn fuzz(data: &[u8]) {
         if flags & 1 == 0 { SearchPath::of(&["app", "public"]) } else { SearchPath::Unknown };
     let options =
         Options { standard_conforming_strings: flags & 2 == 0, search_path: &path, role: "app" };
-    let Ok(found) = analyse(&text, &options, catalog) else { return };
+    let found = match analyse(&text, &options, catalog) {
+        Ok(found) => found,
+        Err(error) => {
+            assert!(error.reason != "internal", "{error:?}");
+            assert!(error.position.is_none_or(|at| at <= text.len()), "{error:?}");
+            return;
+        }
+    };
+    let mut last = 0;
     for statement in &found.list {
+        let range = statement.range.clone();
+        assert!(text.get(range.clone()).is_some(), "{range:?} is not in the text");
+        assert!(range.start >= last, "{range:?} stands in the statement before");
+        last = range.end;
         let allows = match flags >> 2 & 3 {
             0 => Predicates::Allow,
             1 => Predicates::Equality,

@@ -4,7 +4,9 @@
 //! and that the [`working`] form, which `policy` then compiles. Each step reports into one
 //! [`Report`](read::Report), so nobody mends a file one mistake at a time.
 
+pub mod machine;
 pub mod nearest;
+mod place;
 pub mod read;
 pub mod sample;
 pub mod scalar;
@@ -16,13 +18,12 @@ pub mod working;
 #[cfg(test)]
 mod tests;
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use policy::{Location, PolicySet, Problem};
 
+use machine::{Machine, This};
 use read::{Form as _, Report};
 pub use working::Config;
 
@@ -49,10 +50,26 @@ pub struct Unusable {
 
 /// Reads, checks and compiles the file at `path`. `version` tells apart the policies of one
 /// process.
+///
+/// # Errors
+/// Everything wrong with it.
 pub fn load(path: &Path, rulebook: &Rulebook, version: u64) -> Result<Loaded, Unusable> {
+    load_on(&This, path, rulebook, version)
+}
+
+/// As [`load`], on any machine.
+///
+/// # Errors
+/// Everything wrong with it.
+pub fn load_on(
+    machine: &dyn Machine,
+    path: &Path,
+    rulebook: &Rulebook,
+    version: u64,
+) -> Result<Loaded, Unusable> {
     let mut report = Report::default();
     let mut policy = None;
-    let config = read_config(path, &mut report).map(|mut config| {
+    let config = read_config(machine, path, &mut report).map(|mut config| {
         config.policy.version = version;
         match rulebook.compile(config.policy.clone()) {
             Ok(compiled) => policy = Some(compiled),
@@ -60,6 +77,7 @@ pub fn load(path: &Path, rulebook: &Rulebook, version: u64) -> Result<Loaded, Un
         }
         config
     });
+    report.settle();
     report.problems.sort_by(|a, b| a.at.cmp(&b.at));
     report.problems.dedup();
     report.warnings.sort_by(|a, b| a.at.cmp(&b.at));
@@ -74,12 +92,12 @@ pub fn load(path: &Path, rulebook: &Rulebook, version: u64) -> Result<Loaded, Un
 /// Where a client command finds the gateway: of no use for anything else, so that a mistake in a
 /// rule does not keep anyone from `narrows kill`. `None` when even that cannot be read.
 pub fn whereabouts(path: &Path) -> Option<Config> {
-    read_config(path, &mut Report::default())
+    read_config(&This, path, &mut Report::default())
 }
 
-fn read_config(path: &Path, report: &mut Report) -> Option<Config> {
+fn read_config(machine: &dyn Machine, path: &Path, report: &mut Report) -> Option<Config> {
     let name: Arc<str> = path.display().to_string().into();
-    let root = read_tree(path, &name, report)?;
+    let root = read_tree(machine, path, &name, report)?;
     let file = text::File::read(&root, "", report)?;
     let mut file = file;
     let rules = match file.rules.take() {
@@ -87,28 +105,38 @@ fn read_config(path: &Path, report: &mut Report) -> Option<Config> {
         Some(text::Rules::Inline(rules)) => rules,
         Some(text::Rules::Folder(folder)) => {
             let base = path.parent().unwrap_or(Path::new(""));
-            read_rules(&base.join(&folder.value), &folder.at, report)
+            read_rules(machine, &base.join(&folder.value), &folder.at, report)
         }
     };
-    Some(working::complete(file, rules, path, report))
+    Some(working::complete(file, rules, path, machine, report))
 }
 
-fn read_tree(path: &Path, name: &Arc<str>, report: &mut Report) -> Option<tree::Node> {
+fn read_tree(
+    machine: &dyn Machine,
+    path: &Path,
+    name: &Arc<str>,
+    report: &mut Report,
+) -> Option<tree::Node> {
     let start = Location { file: Arc::clone(name), line: 1, column: 1 };
-    let mut bytes = Vec::new();
     let limit = tree::FILE_BYTES_MAX;
-    let read = File::open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes));
-    if let Err(error) = read {
-        report.problem(&start, format!("cannot read the file: {error}"), "");
-        return None;
-    }
+    let bytes = match machine.read(path, limit + 1) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            report.problem(&start, format!("cannot read the file: {error}"), "");
+            return None;
+        }
+    };
     if bytes.len() as u64 > limit {
         let message = format!("the file has more than {limit} bytes");
         report.problem(&start, message, "put rules into a folder: rules: ./rules");
         return None;
     }
     match String::from_utf8(bytes) {
-        Ok(text) => tree::parse(name, &text, &mut report.problems),
+        Ok(text) => {
+            let root = tree::parse(name, &text, &mut report.problems);
+            report.texts.push((Arc::clone(name), text));
+            root
+        }
         Err(error) => {
             let valid = error.utf8_error().valid_up_to();
             let message = format!("the file is not UTF-8 text, from byte {valid} on");
@@ -119,9 +147,14 @@ fn read_tree(path: &Path, name: &Arc<str>, report: &mut Report) -> Option<tree::
 }
 
 /// Reads every `.yaml` file of a folder, in the order of their names.
-fn read_rules(folder: &Path, at: &Location, report: &mut Report) -> Vec<text::Rule> {
-    let mut files: Vec<PathBuf> = match std::fs::read_dir(folder) {
-        Ok(entries) => entries.filter_map(|entry| Some(entry.ok()?.path())).collect(),
+fn read_rules(
+    machine: &dyn Machine,
+    folder: &Path,
+    at: &Location,
+    report: &mut Report,
+) -> Vec<text::Rule> {
+    let mut files: Vec<PathBuf> = match machine.list(folder) {
+        Ok(files) => files,
         Err(error) => {
             let message = format!("rules: cannot read the folder {}: {error}", folder.display());
             report.problem(at, message, "name a folder, or write the rules here");
@@ -140,7 +173,7 @@ fn read_rules(folder: &Path, at: &Location, report: &mut Report) -> Vec<text::Ru
     let mut rules = Vec::new();
     for file in files {
         let name: Arc<str> = file.display().to_string().into();
-        if let Some(root) = read_tree(&file, &name, report) {
+        if let Some(root) = read_tree(machine, &file, &name, report) {
             rules.extend(Vec::read(&root, "rules", report).unwrap_or_default());
         }
     }

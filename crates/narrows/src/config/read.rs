@@ -3,10 +3,13 @@
 //! A type that can be written in the file implements [`Form`]; tables get it from [`form!`], which
 //! makes the struct, its JSON Schema and its reader from one list of keys, so they cannot disagree.
 
+use std::sync::Arc;
+
 use policy::{Located, Location, Problem};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::nearest::nearest;
+use super::place;
 use super::tree::{Key, Node, Value, quoted};
 
 /// Everything found wrong, and everything worth a warning, in one run.
@@ -16,9 +19,24 @@ pub struct Report {
     pub problems: Vec<Problem>,
     /// What does not, but should be known.
     pub warnings: Vec<Problem>,
+    /// The texts that were read, by the names of their files.
+    pub texts: Vec<(Arc<str>, String)>,
 }
 
 impl Report {
+    /// Moves every place to where it stands in its file's text, and puts every message on one line:
+    /// it may quote what stands on several.
+    pub fn settle(&mut self) {
+        for problem in self.problems.iter_mut().chain(&mut self.warnings) {
+            one_line(&mut problem.message);
+            problem.help.as_mut().map(one_line);
+            let text = self.texts.iter().find(|(name, _)| *name == problem.at.file);
+            if let Some((_, text)) = text {
+                place::settle(&mut problem.at, text);
+            }
+        }
+    }
+
     /// Adds a problem.
     pub fn problem(&mut self, at: &Location, message: impl Into<String>, help: impl Into<String>) {
         self.problems.push(made(at, message, help));
@@ -42,6 +60,20 @@ impl Report {
     /// Adds that `node` is not what `wanted` says.
     pub fn expected(&mut self, node: &Node, what: &str, wanted: &str) {
         self.problem(&node.at, format!("{what}: found {}", node.value.describe()), wanted);
+    }
+}
+
+/// Characters of a message, and of what would be right.
+const WORDS_CHARS_MAX: usize = 400;
+
+fn one_line(words: &mut String) {
+    let long = words.char_indices().nth(WORDS_CHARS_MAX).map(|(at, _)| at);
+    if let Some(at) = long {
+        words.truncate(at);
+        words.push('…');
+    }
+    if words.contains(char::is_control) {
+        *words = words.replace(char::is_control, " ");
     }
 }
 

@@ -263,3 +263,30 @@ fn every_setting_reaches_the_working_form() {
     });
     assert_eq!(config.upstreams[0].options, options);
 }
+
+#[test]
+fn a_mistake_in_a_folded_condition_is_told_where_it_stands() {
+    let text = SAMPLE.replace("\"merge\"])", "\"merge\"]) || nosuch");
+    let line = text.lines().position(|line| line.contains("nosuch")).unwrap();
+    let column = text.lines().nth(line).unwrap().find("nosuch").unwrap();
+    let place = format!("narrows.yaml:{}:{}: ", line + 1, column + 1);
+    let found = problems(&text);
+    assert!(found.len() == 1 && found[0].starts_with(&place), "{place}: {found:?}");
+}
+
+#[test]
+fn a_message_stays_on_one_line_whatever_it_quotes() {
+    let open = "a \"text that is never closed\n".to_owned() + &"      || more\n".repeat(99);
+    for text in [
+        SAMPLE
+            .replace("result.rows > 10000 || principal.rows > 50000", &open)
+            .replace("when: a", "when: |\n      a"),
+        SAMPLE.replace("  appdb: ", "  \"app\\ndb\": "),
+    ] {
+        let found = problems(&text);
+        assert!(!found.is_empty());
+        for problem in found {
+            assert!(!problem.contains('\n') && problem.chars().count() < 1_000, "{problem:?}");
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! The working form: the text form, checked as a whole and completed with defaults.
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +11,7 @@ use policy::{
     MaskSpec, Per, PolicySpec, RuleSpec,
 };
 
+use super::machine::Machine;
 use super::nearest::nearest;
 use super::read::{At, Report};
 use super::scalar::{
@@ -106,13 +107,14 @@ pub fn complete(
     file: text::File,
     rules: Vec<text::Rule>,
     path: &Path,
+    machine: &dyn Machine,
     report: &mut Report,
 ) -> Config {
     let base = path.parent().unwrap_or(Path::new(""));
     refuse_unbuilt(&file, report);
     let recording = recording(file.recording, base, report);
-    let (admin, listeners) = listeners(file.listen, &file.here.at, report);
-    let (upstreams, resources) = upstreams(file.resources, &recording, base, report);
+    let (admin, listeners) = listeners(file.listen, &file.here.at, machine, report);
+    let (upstreams, resources) = upstreams(file.resources, &recording, (base, machine), report);
     let data_dir = file.data_dir.map_or_else(|| DATA_DIR_DEFAULT.to_owned(), |dir| dir.value);
     let (buffer, total) = hold(file.hold, report);
     Config {
@@ -120,7 +122,7 @@ pub fn complete(
         data_dir: base.join(data_dir),
         admin,
         listeners,
-        tls: tls(file.tls, base, report),
+        tls: tls(file.tls, base, machine, report),
         policy: PolicySpec {
             version: 0,
             rules: rules
@@ -196,6 +198,7 @@ fn refuse_unbuilt(file: &text::File, report: &mut Report) {
 fn listeners(
     listen: Option<text::Listen>,
     file_at: &Location,
+    machine: &dyn Machine,
     report: &mut Report,
 ) -> (Address, Vec<(&'static str, Address)>) {
     let default = Address { host: "127.0.0.1".to_owned(), port: 7070 };
@@ -216,7 +219,7 @@ fn listeners(
         }
         seen.push((name.value.clone(), address.value.to_string()));
         if name.value == "admin" {
-            warn_if_open(&address, report);
+            warn_if_open(&address, machine, report);
             admin = address.value;
         } else if let Some(protocol) = protocols::names().find(|known| *known == name.value) {
             listeners.push((protocol, address.value));
@@ -243,10 +246,9 @@ fn refuse_listener(name: &At<String>, report: &mut Report) {
 }
 
 /// The admin API has no TLS of its own.
-fn warn_if_open(address: &At<Address>, report: &mut Report) {
-    let Address { host, port } = &address.value;
-    let local = match (host.as_str(), *port).to_socket_addrs() {
-        Ok(mut all) => all.all(|one: SocketAddr| one.ip().is_loopback()),
+fn warn_if_open(address: &At<Address>, machine: &dyn Machine, report: &mut Report) {
+    let local = match machine.resolve(&address.value.host) {
+        Ok(all) => all.iter().all(IpAddr::is_loopback),
         Err(_) => false,
     };
     if !local {
@@ -259,7 +261,12 @@ fn warn_if_open(address: &At<Address>, report: &mut Report) {
     }
 }
 
-fn tls(tls: Option<text::Tls>, base: &Path, report: &mut Report) -> Option<(PathBuf, PathBuf)> {
+fn tls(
+    tls: Option<text::Tls>,
+    base: &Path,
+    machine: &dyn Machine,
+    report: &mut Report,
+) -> Option<(PathBuf, PathBuf)> {
     let tls = tls?;
     let (Some(cert), Some(key)) = (tls.cert.clone(), tls.key.clone()) else {
         let help = "write tls: { cert: {file: gw.pem}, key: {file: gw.key} }, or leave tls out";
@@ -268,14 +275,14 @@ fn tls(tls: Option<text::Tls>, base: &Path, report: &mut Report) -> Option<(Path
     };
     let mut read = |file: At<super::scalar::FileForm>, what: &str| {
         let path = base.join(file.value.0);
-        check_file(&path, what, &file.at, report);
+        check_file(machine, &path, what, &file.at, report);
         path
     };
     Some((read(cert, "tls.cert"), read(key, "tls.key")))
 }
 
-fn check_file(path: &Path, what: &str, at: &Location, report: &mut Report) {
-    if let Err(error) = std::fs::File::open(path) {
+fn check_file(machine: &dyn Machine, path: &Path, what: &str, at: &Location, report: &mut Report) {
+    if let Err(error) = machine.open(path) {
         report.problem(at, format!("{what}: cannot read {}: {error}", path.display()), "");
     }
 }
@@ -311,7 +318,7 @@ fn recording(form: Option<text::Recording>, base: &Path, report: &mut Report) ->
 fn upstreams(
     resources: Option<text::Resources>,
     recording: &Recording,
-    base: &Path,
+    beside: (&Path, &dyn Machine),
     report: &mut Report,
 ) -> (Vec<Upstream>, Vec<Resource>) {
     let entries = resources.map(|resources| resources.0.0).unwrap_or_default();
@@ -322,7 +329,7 @@ fn upstreams(
             report.problem(&name.at, message, help);
         }
         let upstream = match form {
-            text::Resource::Postgres(form) => upstream(&name, *form, recording, base, report),
+            text::Resource::Postgres(form) => upstream(&name, *form, recording, beside, report),
             text::Resource::Broken => None,
         };
         let stand_in = || Resource {
@@ -339,7 +346,7 @@ fn upstream(
     name: &At<String>,
     form: text::PostgresResource,
     recording: &Recording,
-    base: &Path,
+    (base, machine): (&Path, &dyn Machine),
     report: &mut Report,
 ) -> Option<Upstream> {
     let what = format!("resources.{}", name.value);
@@ -367,7 +374,7 @@ fn upstream(
     }
     let ca = form.ca.map(|ca| {
         let path = base.join(ca.value.0);
-        check_file(&path, &format!("{what}.ca"), &ca.at, report);
+        check_file(machine, &path, &format!("{what}.ca"), &ca.at, report);
         path
     });
     let mut options = serde_json::Map::new();

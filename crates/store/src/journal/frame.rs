@@ -23,6 +23,9 @@ pub(crate) type Chain = [u8; 32];
 pub(crate) const CHAIN_START: Chain = [0; 32];
 /// The version written by this build.
 pub(super) const FORMAT: u16 = 1;
+/// The largest number of a segment or a record: from here on up nothing can be counted, and the
+/// index holds no number above it either.
+pub(super) const NUMBER_MAX: u64 = i64::MAX.unsigned_abs();
 const MAGIC: &[u8; 8] = b"NARROWSJ";
 const HEADER_BYTES: usize = 128;
 /// Where the first record begins.
@@ -100,9 +103,13 @@ impl Header {
 
     fn fields(start: &[u8]) -> Option<Self> {
         let name = usize::from(u16::from_le_bytes(array(start, 10)?));
+        let number = |at| {
+            let number = u64::from_le_bytes(array(start, at)?);
+            (1..=NUMBER_MAX).contains(&number).then_some(number)
+        };
         Some(Self {
-            segment: u64::from_le_bytes(array(start, 16)?),
-            first_sequence: u64::from_le_bytes(array(start, 24)?),
+            segment: number(16)?,
+            first_sequence: number(24)?,
             previous: array(start, 32)?,
             salt: array(start, 64)?,
             gateway: String::from_utf8(start.get(80..80 + name)?.to_vec()).ok()?,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use model::Event;
 
-use super::frame::{Chain, DATA_START, decode_body};
+use super::frame::{Chain, DATA_START, NUMBER_MAX, decode_body};
 use super::scan::{OpenError, Scan, Step};
 use super::{Damage, JournalError, Position, Record, failed};
 
@@ -122,7 +122,7 @@ impl Reader {
     /// if it can be read all the same.
     fn enter(&mut self, segment: u64) -> Option<JournalError> {
         let path = self.folder.join(file_name(&self.gateway, segment));
-        let mut scan = match open(&path, &self.gateway) {
+        let mut scan = match open(&path, &self.gateway, segment) {
             Ok(Some(scan)) => scan,
             Ok(None) => return None,
             Err(error) => {
@@ -182,7 +182,7 @@ impl Stretch {
         stop: u64,
     ) -> Result<Option<Self>, JournalError> {
         let path = folder.join(file_name(gateway, segment));
-        Ok(open(&path, gateway)?.map(|mut scan| {
+        Ok(open(&path, gateway, segment)?.map(|mut scan| {
             scan.limit(start, stop);
             Self { scan }
         }))
@@ -203,7 +203,7 @@ impl Stretch {
 }
 
 /// `None`: a segment that holds nothing yet.
-pub(super) fn open(path: &Path, gateway: &str) -> Result<Option<Scan>, JournalError> {
+pub(super) fn open(path: &Path, gateway: &str, segment: u64) -> Result<Option<Scan>, JournalError> {
     let scan = match Scan::open(path) {
         Ok(scan) => scan,
         Err(OpenError::Unborn) => return Ok(None),
@@ -217,6 +217,10 @@ pub(super) fn open(path: &Path, gateway: &str) -> Result<Option<Scan>, JournalEr
     };
     if scan.header.gateway != gateway {
         let what = format!("a segment of gateway {:?}", scan.header.gateway);
+        return Err(damaged(path.to_owned(), 0, &what));
+    }
+    if scan.header.segment != segment {
+        let what = format!("a segment that says it is number {}", scan.header.segment);
         return Err(damaged(path.to_owned(), 0, &what));
     }
     Ok(Some(scan))
@@ -239,13 +243,17 @@ pub(super) fn segments(folder: &Path, gateway: &str) -> Result<Vec<u64>, Journal
         let number = name.to_str().and_then(|name| {
             name.strip_prefix(gateway)?.strip_prefix('-')?.strip_suffix(".nj")?.parse().ok()
         });
-        // A name that does not read back as itself (`-7.nj`) is not one of ours.
-        numbers.extend(number.filter(|n| name.to_str() == Some(&file_name(gateway, *n))));
+        // A name that does not read back as itself (`-7.nj`) is not one of ours, nor is one with a
+        // number that no segment has.
+        let ours = |n: &u64| {
+            (1..=NUMBER_MAX).contains(n) && name.to_str() == Some(&file_name(gateway, *n))
+        };
+        numbers.extend(number.filter(ours));
     }
     numbers.sort_unstable();
     Ok(numbers)
 }
 
-fn damaged(path: PathBuf, offset: u64, what: &str) -> JournalError {
+pub(super) fn damaged(path: PathBuf, offset: u64, what: &str) -> JournalError {
     JournalError::Damaged(Damage { path, offset, what: what.to_owned() })
 }

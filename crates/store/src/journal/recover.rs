@@ -54,7 +54,7 @@ pub(super) fn recover(
     let mut recovery = Recovery::default();
     while let Some(newest) = numbers.pop() {
         let path = folder.join(file_name(gateway, newest));
-        let scan = match open(&path, gateway) {
+        let scan = match open(&path, gateway, newest) {
             Ok(Some(scan)) => scan,
             Ok(None) => {
                 // Its header was never finished, so it never held a record.
@@ -161,7 +161,7 @@ fn resume(
 fn before(folder: &Path, gateway: &str, newest: Option<u64>) -> Result<u64, JournalError> {
     let Some(newest) = newest else { return Ok(0) };
     let path = folder.join(file_name(gateway, newest));
-    let Ok(Some(mut scan)) = open(&path, gateway) else { return Ok(0) };
+    let Ok(Some(mut scan)) = open(&path, gateway, newest) else { return Ok(0) };
     let mut sequence = scan.header.first_sequence.saturating_sub(1);
     loop {
         match scan.step().map_err(failed("read", &path))? {

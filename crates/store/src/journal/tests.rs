@@ -726,3 +726,54 @@ fn the_first_record_of_the_format_stays_readable() {
     );
     assert_eq!(text, expected);
 }
+
+/// A segment that holds nothing, in the file of number `named`.
+fn write_header(folder: &Folder, named: u64, segment: u64, first_sequence: u64) {
+    let gateway = GATEWAY.to_owned();
+    let previous = frame::CHAIN_START;
+    let header = frame::Header { gateway, segment, first_sequence, previous, salt: [1; 16] };
+    std::fs::write(self::segment(folder, named), header.encode()).unwrap();
+}
+
+#[test]
+fn p2_numbers_that_cannot_be_counted_on_from_are_damage() {
+    for (segment, first) in [(1, u64::MAX), (1, 1 << 63), (1, 0), (0, 1), (u64::MAX, 1)] {
+        let folder = Folder::new();
+        write_header(&folder, 1, segment, first);
+        let (read, errors) = contents(&folder);
+        assert!(read.is_empty() && errors.len() == 1, "{segment} {first}: {errors:?}");
+        let (journal, recovery) = open(&folder);
+        assert_eq!(recovery.damage.len(), 1, "{segment} {first}");
+        let kept = journal.append(&events(1..=1)).unwrap();
+        let found: Vec<_> = journal.read().unwrap().filter_map(Result::ok).collect();
+        assert_eq!(found.iter().map(|r| r.position).collect::<Vec<_>>(), [kept]);
+    }
+    // The last that can be read is read, and none is begun behind it.
+    let folder = Folder::new();
+    let last = frame::NUMBER_MAX;
+    write_header(&folder, last, last, last);
+    let options = Options { segment_bytes_max: 1, ..Options::default() };
+    let (journal, recovery) = open_with(&folder, options);
+    assert_eq!(recovery, Recovery::default());
+    journal.append(&events(1..=1)).unwrap();
+    assert_eq!(contents(&folder).0, [1]);
+    let refused = (0..9).find_map(|_| journal.append(&events(2..=2)).err()).unwrap();
+    assert!(refused.to_string().contains("numbers are used up"), "{refused}");
+    drop(journal);
+    // A file with a number above it is none of ours.
+    std::fs::write(segment(&folder, u64::MAX), "x").unwrap();
+    assert!(contents(&folder).1.is_empty());
+}
+
+#[test]
+fn p6_a_segment_under_another_name_is_damage_and_overwrites_nothing() {
+    let folder = Folder::new();
+    write_header(&folder, 2, 2, 1);
+    write_header(&folder, 3, 1, 1);
+    let before = std::fs::read(segment(&folder, 2)).unwrap();
+    assert!(contents(&folder).1[0].to_string().contains("says it is number 1"));
+    let (journal, recovery) = open(&folder);
+    assert!(recovery.damage[0].what.contains("says it is number 1"), "{recovery:?}");
+    assert_eq!(journal.append(&events(1..=1)).unwrap().segment, 4);
+    assert_eq!(std::fs::read(segment(&folder, 2)).unwrap(), before);
+}

@@ -10,8 +10,8 @@ use model::Event;
 use parking_lot::{Condvar, Mutex};
 
 use super::disk::{Disk, SegmentFile};
-use super::frame::{self, Chain, DATA_START, Header};
-use super::read::{End, file_name};
+use super::frame::{self, Chain, DATA_START, Header, NUMBER_MAX};
+use super::read::{End, damaged, file_name};
 use super::{Cut, JournalError, Options, Position, failed};
 use crate::id;
 use crate::index::Note;
@@ -428,11 +428,14 @@ pub(super) fn create_segment(
     first_sequence: u64,
     previous: Chain,
 ) -> Result<Fresh, JournalError> {
+    let path = folder.join(file_name(gateway, segment));
+    if segment > NUMBER_MAX || first_sequence > NUMBER_MAX {
+        return Err(damaged(path, 0, "a journal whose numbers are used up"));
+    }
     let mut salt = [0; 16];
     salt.iter_mut().zip(id::random_32()?).for_each(|(to, from)| *to = from);
     let header = Header { gateway: gateway.to_owned(), segment, first_sequence, previous, salt };
     let bytes = header.encode();
-    let path = folder.join(file_name(gateway, segment));
     let unnamed = folder.join(format!("{gateway}.new"));
     let file = disk.create(&unnamed).map_err(failed("make", &unnamed))?;
     let mut done = 0;

@@ -1,0 +1,23 @@
+//! Everything of the `narrows` program but its allocator: a library, so that its readers of text
+//! can be called with texts.
+
+mod args;
+mod client;
+mod commands;
+pub mod config;
+mod control;
+mod explain;
+mod output;
+pub mod protocols;
+mod story;
+mod wire;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+/// Does what the command line says.
+#[must_use]
+pub fn run() -> ExitCode {
+    commands::run(args::Arguments::parse())
+}
