@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use model::fact::{FactDecl, FactType, Phase, Value};
 use model::operation::RowBound;
-use model::{Column, DetectionCount, Principal, Resource, Timestamp};
+use model::{Column, DetectionCount, Guess, Principal, Resource, Timestamp};
 use policy::{BlockId, Fact, FactId, Facts, Per, Usage};
 
 /// Usage counters shared by all sessions of the gateway (and, with shared state, of all gateways).
@@ -21,6 +21,24 @@ pub trait Ledger: Send + Sync {
     ) -> Usage;
     /// Counts one more.
     fn add(&self, subject: &str, resource: &str, usage: Usage, now: Timestamp);
+    /// Counts what masked fields are compared with, all of it or none (R5).
+    fn guess(&self, subject: &str, resource: &str, guesses: &[Guess], now: Timestamp) -> Guessed;
+}
+
+/// Whether a principal may compare masked fields with more values today.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Guessed {
+    /// It was counted.
+    Within,
+    /// The budget of this field is used up: so many different values.
+    Spent {
+        /// The field, `schema.table.column`.
+        field: Arc<str>,
+        /// The budget.
+        most: u64,
+    },
+    /// It could not be counted.
+    Unknown,
 }
 
 const fn decl(name: &'static str, kind: FactType, phase: Phase, about: &'static str) -> FactDecl {

@@ -20,7 +20,7 @@ pub use contract::{
     Capabilities, Connected, Conversation, Detection, Errand, ErrandInput, ErrandOutbox, Fault,
     HoldNotice, Input, Limits, Protocol, Setup, Snapshots, TlsFacts, Unit, Unsolicited,
 };
-pub use facts::{COMMON_FACTS, Ledger};
+pub use facts::{COMMON_FACTS, Guessed, Ledger};
 pub use outbox::{Batch, ErrandAct, Outbox};
 pub use policy::{
     HashKey, MaskKind, MaskPlan, Permit, Predicates, REDACTED, Refusal, partial_text,

@@ -18,7 +18,7 @@ pub mod time;
 pub use event::{Event, EventBody, SessionId};
 pub use fact::{FactDecl, FactType, Phase, Value};
 pub use identity::{Claim, Principal, PrincipalKind, TokenId};
-pub use operation::{Effect, Lane, Operation, OperationId, Parameter, Side};
+pub use operation::{Effect, Guess, Lane, Operation, OperationId, Parameter, Side};
 pub use reply::{Column, DetectionCount, Origin};
 pub use resource::{Credential, Resource, UpstreamTls};
 pub use text::{ClientText, Secret};

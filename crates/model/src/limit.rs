@@ -4,6 +4,9 @@ use std::time::Duration;
 
 /// Longest statement accepted from a client, bytes; the default of `postgres.statement_bytes_max`.
 pub const STATEMENT_BYTES_MAX: usize = 1024 * 1024;
+/// Different values that a principal may compare with one masked column in a day (R5); the default
+/// of `predicates.budget`.
+pub const GUESSES_MAX: u64 = 100;
 /// Longest single message accepted from a client other than a statement, bytes (bind values, COPY
 /// data).
 pub const CLIENT_MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;

@@ -88,11 +88,23 @@ pub struct Operation {
     pub effect: Effect,
     /// Rows it can return.
     pub rows: RowBound,
+    /// Values that masked fields would be compared with (R5).
+    pub guesses: Vec<Guess>,
     /// What it touches, for the record.
     pub objects: Arc<Objects>,
     /// What else the operation's meaning depends on (search path, role, identities of the objects
     /// named); part of its digest (R11).
     pub context: Arc<str>,
+}
+
+/// A value of the client's that a masked field would be compared with: whether it is right can be
+/// seen from the answer (R5).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Guess {
+    /// The field, `schema.table.column`.
+    pub field: Arc<str>,
+    /// The value as the client sent it, or anything that differs when the value does.
+    pub value: Box<[u8]>,
 }
 
 /// What an operation touches, by name.

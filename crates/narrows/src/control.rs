@@ -45,7 +45,7 @@ impl Running {
     pub fn new(
         gateway: Arc<Gateway>,
         rulebook: Rulebook,
-        usage: Arc<store::Ledger>,
+        ledger: wire::Ledger,
         config: Config,
         policy: Arc<PolicySet>,
         handle: tokio::runtime::Handle,
@@ -53,7 +53,7 @@ impl Running {
         Self {
             gateway,
             rulebook,
-            ledger: wire::Ledger(usage),
+            ledger,
             path: config.file.clone(),
             listeners: config.listeners.len(),
             versions: AtomicU64::new(config.policy.version),

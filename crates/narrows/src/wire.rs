@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use engine::PayloadPolicy;
-use model::{Secret, Timestamp};
+use engine::{Guessed, PayloadPolicy};
+use model::{Guess, Secret, Timestamp};
 use policy::{HashKey, PolicySet};
 use runtime::{Gateway, OnFailure, Parts, ResourcePlan, SecretSource, Settings};
 use store::{Store, StoreOptions};
@@ -74,7 +74,7 @@ pub fn gateway(
         tokens: Arc::clone(&store.tokens),
         approvals: Arc::clone(&store.approvals),
         live: Arc::clone(&store.live),
-        ledger: Arc::new(Ledger(Arc::clone(&store.usage))),
+        ledger: Arc::new(Ledger::new(store, config)),
         server_tls: Some(server_tls),
         hash_key: Arc::new(HashKey::new(store.key.derive("mask").expose())),
         settings: Settings {
@@ -168,8 +168,26 @@ fn explain_bind(what: &str, address: &Address, error: &io::Error) -> anyhow::Err
     anyhow::anyhow!("listen.{what}: cannot listen on {address}: {error}\n  {help}")
 }
 
-/// Usage counters, as the engine asks for them.
-pub struct Ledger(pub Arc<store::Ledger>);
+/// Usage counters and guesses, as the engine asks for them.
+pub struct Ledger {
+    /// Who did how much.
+    pub usage: Arc<store::Ledger>,
+    /// Who compared masked columns with what.
+    pub guesses: Arc<store::Guesses>,
+    /// Different values of a day: `predicates.budget`.
+    pub guesses_max: u64,
+}
+
+impl Ledger {
+    /// Over the counters of `store`, with the bounds of `config`.
+    pub fn new(store: &Store, config: &Config) -> Self {
+        Self {
+            usage: Arc::clone(&store.usage),
+            guesses: Arc::clone(&store.guesses),
+            guesses_max: config.guesses_max,
+        }
+    }
+}
 
 impl engine::Ledger for Ledger {
     fn usage(
@@ -180,16 +198,28 @@ impl engine::Ledger for Ledger {
         now: Timestamp,
     ) -> policy::Usage {
         let used = match subject {
-            Some(subject) => self.0.principal(subject, resource, window, now),
-            None => self.0.resource(resource, window, now),
+            Some(subject) => self.usage.principal(subject, resource, window, now),
+            None => self.usage.resource(resource, window, now),
         };
         let store::Usage { operations, rows, bytes } = used;
         policy::Usage { operations, rows, bytes }
     }
 
+    fn guess(&self, subject: &str, resource: &str, guesses: &[Guess], now: Timestamp) -> Guessed {
+        let most = self.guesses_max;
+        match self.guesses.count(subject, resource, guesses, most, now) {
+            Ok(None) => Guessed::Within,
+            Ok(Some(field)) => Guessed::Spent { field, most },
+            Err(error) => {
+                tracing::error!(%error, "guesses at masked columns cannot be counted");
+                Guessed::Unknown
+            }
+        }
+    }
+
     fn add(&self, subject: &str, resource: &str, usage: policy::Usage, now: Timestamp) {
         let policy::Usage { operations, rows, bytes } = usage;
-        self.0.add(subject, resource, store::Usage { operations, rows, bytes }, now);
+        self.usage.add(subject, resource, store::Usage { operations, rows, bytes }, now);
     }
 }
 
@@ -206,6 +236,7 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("hold", old.hold_total_bytes != new.hold_total_bytes),
         ("catalog", old.catalog_max_age != new.catalog_max_age),
         ("sessions_max", old.sessions_max != new.sessions_max),
+        ("predicates", old.guesses_max != new.guesses_max),
         ("postgres", old.statement_bytes_max != new.statement_bytes_max),
     ]
     .into_iter()

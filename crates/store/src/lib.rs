@@ -10,6 +10,7 @@
 
 pub mod approvals;
 mod data_dir;
+mod guesses;
 mod id;
 mod index;
 pub mod journal;
@@ -26,6 +27,7 @@ pub use approvals::{
     GrantScope, Granted, NewApproval, Requested, Status, Verdict, Vote, Waiter, WaiterId,
 };
 pub use data_dir::{DataDir, DataDirError, InstallationKey};
+pub use guesses::Guesses;
 pub use id::{NoRandomness, session_id};
 pub use index::{
     Decisions, Index, IndexError, SessionEvents, SessionFilter, SessionSummary, TableUse,

@@ -9,6 +9,7 @@ use model::{Event, EventBody, Secret, Timestamp, limit};
 
 use crate::approvals::Approvals;
 use crate::data_dir::{DataDir, DataDirError, InstallationKey};
+use crate::guesses::Guesses;
 use crate::index::{INTERVAL, Index, IndexError, SessionSummary};
 use crate::journal::{self, Journal, JournalError, Recovery};
 use crate::live::Live;
@@ -93,6 +94,8 @@ pub struct Store {
     pub live: Arc<Live>,
     /// Who did how much lately.
     pub usage: Arc<Ledger>,
+    /// Who compared masked columns with what, today.
+    pub guesses: Arc<Guesses>,
 }
 
 impl Store {
@@ -119,8 +122,20 @@ impl Store {
         tokens.subscribe(Box::new(move |id| {
             ending.revoke(id, "revoked");
         }));
+        let guesses = Arc::new(Guesses::open(Arc::clone(&state), &key, now)?);
         let approvals = Arc::new(Approvals::open(state, now)?);
-        let store = Self { data_dir, gateway, key, journal, index, tokens, approvals, live, usage };
+        let store = Self {
+            data_dir,
+            gateway,
+            key,
+            journal,
+            index,
+            tokens,
+            approvals,
+            live,
+            usage,
+            guesses,
+        };
         Ok((store, Opened { recovery, sessions_closed }))
     }
 }

@@ -389,6 +389,7 @@ fn prepare(scene: &mut Scene, line: &str) -> Result<(), String> {
             scene.options = serde_json::from_str(value).map_err(|error| error.to_string())?;
         }
         "statement_bytes_max" => scene.statement_bytes_max = number()?,
+        "guesses_max" => scene.guesses_max = number()? as u64,
         _ => return Err(format!("{key}: nothing of that name can be set")),
     }
     Ok(())

@@ -2,20 +2,20 @@
 //! clock, ledger, the way to the upstream.
 
 use std::any::Any;
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use engine::{
-    Act, Connected, Connection, ErrandAct, ErrandInput, ErrandOutbox, Happening, HashKey,
+    Act, Connected, Connection, ErrandAct, ErrandInput, ErrandOutbox, Guessed, Happening, HashKey,
     HoldRequest, Ledger, Limits, PayloadPolicy, Protocol, Settings, Setup, Snapshots, Ticket,
     TlsFacts,
 };
-use model::limit::{HOLD_BUFFER_BYTES, HOLD_BUFFER_TOTAL_BYTES, STATEMENT_BYTES_MAX};
+use model::limit::{GUESSES_MAX, HOLD_BUFFER_BYTES, HOLD_BUFFER_TOTAL_BYTES, STATEMENT_BYTES_MAX};
 use model::{
-    ClientText, Credential, Event, OperationId, Principal, PrincipalKind, Resource, Secret,
+    ClientText, Credential, Event, Guess, OperationId, Principal, PrincipalKind, Resource, Secret,
     SessionId, Side, Timestamp, UpstreamTls,
 };
 use policy::{Refusal, Usage};
@@ -52,6 +52,8 @@ pub struct Scene {
     pub upstream_tls: UpstreamTls,
     /// Longest statement, bytes.
     pub statement_bytes_max: usize,
+    /// Different values a masked field may be compared with.
+    pub guesses_max: u64,
     /// Bytes of one reply that may be withheld.
     pub hold_buffer_bytes: usize,
 }
@@ -74,6 +76,7 @@ impl Scene {
             client_tls: false,
             upstream_tls: UpstreamTls::Off,
             statement_bytes_max: STATEMENT_BYTES_MAX,
+            guesses_max: GUESSES_MAX,
             hold_buffer_bytes: HOLD_BUFFER_BYTES,
         }
     }
@@ -130,17 +133,38 @@ impl Snapshots for Surveyed {
     }
 }
 
+/// Fields and what they were compared with.
+type Guessing = HashSet<(Arc<str>, Box<[u8]>)>;
+
 /// Counts what one principal did, for ever.
 #[derive(Default)]
-struct Counted(Mutex<Usage>);
+struct Counted {
+    usage: Mutex<Usage>,
+    guesses: Mutex<Guessing>,
+    guesses_max: u64,
+}
 
 impl Ledger for Counted {
     fn usage(&self, _: Option<&str>, _: &str, _: Duration, _: Timestamp) -> Usage {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.usage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn guess(&self, _: &str, _: &str, guesses: &[Guess], _: Timestamp) -> Guessed {
+        let mut known = self.guesses.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = known.clone();
+        for guess in guesses {
+            all.insert((Arc::clone(&guess.field), guess.value.clone()));
+            let values = all.iter().filter(|(field, _)| *field == guess.field).count();
+            if values as u64 > self.guesses_max {
+                return Guessed::Spent { field: Arc::clone(&guess.field), most: self.guesses_max };
+            }
+        }
+        *known = all;
+        Guessed::Within
     }
 
     fn add(&self, _: &str, _: &str, more: Usage, _: Timestamp) {
-        let mut usage = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut usage = self.usage.lock().unwrap_or_else(PoisonError::into_inner);
         usage.operations = usage.operations.saturating_add(more.operations);
         usage.rows = usage.rows.saturating_add(more.rows);
         usage.bytes = usage.bytes.saturating_add(more.bytes);
@@ -190,7 +214,7 @@ impl Stage {
             hold_buffer_bytes: scene.hold_buffer_bytes,
             hold_total: Arc::new(AtomicUsize::new(0)),
             hold_total_bytes_max: HOLD_BUFFER_TOTAL_BYTES,
-            ledger: Arc::new(Counted::default()),
+            ledger: Arc::new(Counted { guesses_max: scene.guesses_max, ..Counted::default() }),
         };
         let setup = Setup {
             client_private: scene.client_private,

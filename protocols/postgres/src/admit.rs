@@ -129,17 +129,32 @@ fn server_access_words(access: &str) -> &str {
     }
 }
 
-/// What `predicates` says of the masks of a stored column. Unless the rule says more, none: answers
-/// about a hidden value are a way to guess it (R5).
-fn allowed_predicates(plan: &MaskPlan, catalog: &Catalog, id: ColumnId) -> sql::Predicates {
-    let named = catalog.column(id).and_then(|(relation, column)| {
-        plan.predicates(&relation.schema, &relation.name, &column.name)
-    });
-    match named {
+/// What `predicates` says of the masks of a stored column; where the rule says nothing, by its type
+/// (R5). Few values of a boolean, an enum, a date or a small integer are all its values, so answers
+/// about one soon tell it.
+pub(crate) fn allowed_predicates(
+    plan: &MaskPlan,
+    catalog: &Catalog,
+    id: ColumnId,
+) -> sql::Predicates {
+    // A column that is masked by what it is derived from has no rule, and no type, to go by.
+    let Some((relation, column)) = catalog.column(id) else { return sql::Predicates::Refuse };
+    if plan.field(&relation.schema, &relation.name, &column.name).is_none() {
+        return sql::Predicates::Refuse;
+    }
+    match plan.predicates(&relation.schema, &relation.name, &column.name) {
         Some(Predicates::Allow) => sql::Predicates::Allow,
         Some(Predicates::Equality) => sql::Predicates::Equality,
-        Some(Predicates::Refuse) | None => sql::Predicates::Refuse,
+        Some(Predicates::Refuse) => sql::Predicates::Refuse,
+        None if has_many_values(column.type_oid) => sql::Predicates::Equality,
+        None => sql::Predicates::Refuse,
     }
+}
+
+/// Types with too many values to try, by `pg_type.oid`: bytea, int8, text, macaddr, inet, bpchar,
+/// varchar, numeric, uuid.
+fn has_many_values(type_oid: u32) -> bool {
+    matches!(type_oid, 17 | 20 | 25 | 829 | 869 | 1042 | 1043 | 1700 | 2950)
 }
 
 fn ends_transaction(statement: &Statement) -> bool {

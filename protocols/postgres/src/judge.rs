@@ -50,6 +50,8 @@ pub struct Judged {
     pub catalog_version: u64,
     /// The settings it was judged under.
     pub environment: Arc<Environment>,
+    /// The literals in `statements` are those of the text; otherwise they are left out.
+    pub exact: bool,
 }
 
 /// What, besides its text, decides what a statement means.
@@ -187,7 +189,7 @@ impl<K: Clone + Eq + Hash> Texts<K> {
 impl Judged {
     /// The same for all texts of this one's shape.
     fn of_shape(&self, statements: Statements) -> Self {
-        Self { statements: Arc::new(statements), ..self.clone() }
+        Self { statements: Arc::new(statements), exact: false, ..self.clone() }
     }
 
     /// Whether it runs statements that were sent before: FETCH, EXECUTE.
@@ -257,6 +259,7 @@ pub fn judge(
         statements: Arc::new(statements),
         catalog_version: catalog.version,
         environment: Arc::clone(environment),
+        exact: true,
     })
 }
 

@@ -4,6 +4,7 @@ mod ask;
 mod copy_in;
 mod decode;
 mod extended;
+mod guesses;
 mod judging;
 mod simple;
 mod verdict;

@@ -227,6 +227,26 @@ rule hide mask age with null
 login
 client >> Q "select id from customers where age = 44"
 "#;
+    r5_different_values_compared_with_a_masked_column_are_counted: r#"
+rule hide mask ssn
+set guesses_max 3
+login
+client >> Q "select id from customers where ssn = 'a' and id = 1"
+server >> T id:customers.id ; C "SELECT 0" ; Z I
+client >> Q "select id from customers where ssn = 'a' and id = 2"
+server >> T id:customers.id ; C "SELECT 0" ; Z I
+client >> P "" "select id from customers where ssn = any ($1)" ; B "" "" "{a,b,c}" ; E "" ; S
+server >> 1 ; t 1009 ; T id:customers.id ; 2 ; C "SELECT 0" ; Z I
+client >> Q "select id from customers where ssn in ('a', 'd')"
+client >> P "" "select id from customers where ssn = $1" ; B "" "" "d" ; E "" ; S
+server >> Z I
+client >> Q "prepare p as select id from customers where ssn = $1"
+server >> C "PREPARE" ; Z I
+client >> Q "execute p ('e')"
+client >> Q "select id from customers where ssn in ('b', 'c')"
+server >> T id:customers.id ; D "7" ; C "SELECT 1" ; Z I
+client >> Q "select id from customers where ssn like 'a%'"
+"#;
     r7_columns_that_are_not_what_was_judged_are_withheld: r#"
 rule hide mask ssn
 login

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::catalog::{Catalog, ColumnId, Relation, RelationKind, SearchPath};
 use crate::stack;
-use crate::statement::{Opaque, Place, Statement, StatementKind, Use};
+use crate::statement::{Opaque, Operand, Place, Statement, StatementKind, Use};
 use crate::view;
 use crate::walk::{Context, Walk};
 
@@ -73,6 +73,21 @@ pub fn exposure(
         {
             return Err(Untraceable { reason, message: message(used, reason) });
         }
+    }
+    if let Some(guess) = statement.guesses.iter().find(|guess| {
+        guess.operand == Operand::Unbounded
+            && masked(guess.column)
+            && predicates(guess.column) == Predicates::Equality
+    }) {
+        let name = statement.uses.iter().find(|used| used.column == guess.column);
+        let name = name.map_or("a masked column", |used| &used.name);
+        return Err(Untraceable {
+            reason: "predicate",
+            message: format!(
+                "{name} is masked and may be compared only with values that are in the statement \
+                 or bound to it, so that they can be counted"
+            ),
+        });
     }
     let columns = statement.outputs.columns.iter().flatten();
     if let Some(column) = columns.chain(&statement.outputs.every).find(|column| column.unknown) {

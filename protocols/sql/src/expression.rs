@@ -475,7 +475,9 @@ impl<'c> Walk<'c> {
         clause: &'static str,
     ) {
         match (left.direct.filter(|_| left.pure), right.direct.filter(|_| right.pure)) {
-            (Some(a), Some(b)) => {
+            // What is written to a key counts as a guess; what is written elsewhere does not, and a
+            // join would say where else it is.
+            (Some(a), Some(b)) if self.is_key(left) && self.is_key(right) => {
                 self.blame_place(&left.deps, &Place::EquiJoin(b));
                 self.blame_place(&right.deps, &Place::EquiJoin(a));
             }
@@ -488,6 +490,11 @@ impl<'c> Walk<'c> {
         }
     }
 
+    fn is_key(&self, val: &Val) -> bool {
+        let is_key = |id| self.context.catalog.column(id).is_some_and(|(_, column)| column.unique);
+        val.deps.iter().any(is_key)
+    }
+
     /// A stored column is compared with what the client sent.
     pub(crate) fn guessed(&mut self, column: &Val, with: Option<&Node>) {
         self.blame_place(&column.deps, &Place::Equality);
@@ -498,7 +505,7 @@ impl<'c> Walk<'c> {
         match with {
             // `$1` in the body of a function is not the client's own.
             Some(node) if self.params.is_none() => operands_of(node, &mut operands),
-            _ => operands.push(Operand::Computed),
+            _ => operands.push(Operand::Unbounded),
         }
         for id in column.deps.iter() {
             for operand in &operands {
@@ -573,13 +580,41 @@ fn operands_of(node: &Node, operands: &mut Vec<Operand>) {
         Some(N::ParamRef(param)) => operands.push(Operand::Parameter(param.number)),
         Some(N::TypeCast(cast)) => match boxed(&cast.arg) {
             Some(arg) => operands_of(arg, operands),
-            None => operands.push(Operand::Computed),
+            None => operands.push(Operand::Unbounded),
         },
         Some(N::AConst(value)) => operands.push(match tree::guessed(value) {
             Some(text) => Operand::Constant(text),
             None => Operand::Constant("NULL".into()),
         }),
-        _ => operands.push(Operand::Computed),
+        _ if is_one_value(node) => operands.push(Operand::Computed),
+        _ => operands.push(Operand::Unbounded),
+    }
+}
+
+/// Functions of values that give the same one value wherever they stand.
+const PLAIN_FUNCTIONS: &[&str] =
+    &["lower", "upper", "btrim", "ltrim", "rtrim", "md5", "concat", "replace", "lpad", "rpad"];
+
+/// The expression has one value for all rows: constants, parameters, and plain functions of them.
+fn is_one_value(node: &Node) -> bool {
+    match inner(node) {
+        Some(N::AConst(_) | N::ParamRef(_)) => true,
+        Some(N::TypeCast(cast)) => boxed(&cast.arg).is_some_and(is_one_value),
+        Some(N::AExpr(expr)) => {
+            let mut sides = [&expr.lexpr, &expr.rexpr].into_iter().filter_map(|side| boxed(side));
+            sides.all(is_one_value)
+        }
+        Some(N::FuncCall(call)) => {
+            let name = match call.funcname.as_slice() {
+                [name] => tree::string(name),
+                [schema, name] if tree::string(schema) == Some("pg_catalog") => tree::string(name),
+                _ => None,
+            };
+            name.is_some_and(|name| PLAIN_FUNCTIONS.contains(&name))
+                && call.over.is_none()
+                && call.args.iter().all(is_one_value)
+        }
+        _ => false,
     }
 }
 

@@ -10,7 +10,7 @@ use pg_query::protobuf::{
 use crate::catalog::{ColumnId, Relation};
 use crate::scope::{Columns, Ctes, Item, Scope, Source, column_id};
 use crate::statement::{Operand, Place};
-use crate::tree::{N, boxed, inner};
+use crate::tree::{self, N, boxed, inner};
 use crate::value::{Deps, Table, Val};
 use crate::walk::{Blame, Mode, Walk};
 
@@ -122,7 +122,7 @@ impl<'c> Walk<'c> {
                 && !col.val.client
             {
                 self.rec.used(id, Place::Equality);
-                self.rec.guess(id, Operand::Computed);
+                self.rec.guess(id, Operand::Unbounded);
             }
         }
     }
@@ -203,6 +203,8 @@ impl<'c> Walk<'c> {
             self.moved(&val, id, &place);
             if let Some(id) = id.filter(|id| self.is_unique(*id))
                 && !matches!(inner(value), Some(N::SetToDefault(_)))
+                && !is_excluded(value, &target.name)
+                && val.direct != Some(id)
             {
                 self.guessed(&crate::scope::stored_val(id), Some(value));
             }
@@ -371,4 +373,11 @@ impl<'c> Walk<'c> {
             self.blame_place(&Deps::one(id), &place);
         }
     }
+}
+
+/// `excluded.NAME`: what the same statement would have inserted there, which was counted.
+fn is_excluded(value: &Node, name: &str) -> bool {
+    let Some(N::ColumnRef(column)) = inner(value) else { return false };
+    matches!(column.fields.as_slice(), [table, field]
+        if tree::string(table) == Some("excluded") && tree::string(field) == Some(name))
 }

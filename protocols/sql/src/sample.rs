@@ -143,7 +143,7 @@ fn data() -> CatalogData {
     }
     let relations = vec![
         customers,
-        Relation::new(20_002, Table, "public", "orders", order).keyed(&["id"]),
+        Relation::new(20_002, Table, "public", "orders", order).keyed(&["id", "customer_id"]),
         Relation::new(20_003, Table, "public", "notes", &[("id", INT4), ("body", TEXT)]),
         Relation::new(20_004, Table, "app", "customers", &[("id", INT4), ("label", TEXT)]),
         Relation::new(
@@ -173,7 +173,8 @@ fn data() -> CatalogData {
         contacts,
         Relation::new(20_011, View, "public", "opaque_people", &[("id", INT4), ("x", TEXT)])
             .defined("SELECT id, public.plain(name) AS x FROM public.customers"),
-        Relation::new(20_012, Table, "public", "vault", &[("ssn", TEXT), ("ref", TEXT)]),
+        Relation::new(20_012, Table, "public", "vault", &[("ssn", TEXT), ("ref", TEXT)])
+            .keyed(&["ssn"]),
         Relation::new(
             12_000,
             View,

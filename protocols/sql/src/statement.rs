@@ -384,6 +384,8 @@ pub enum Operand {
     Constant(Arc<str>),
     /// Beside it: `$1` is 1. It may be an array of many values.
     Parameter(i32),
-    /// Computed from such values, or copied in; the number of values is not known.
+    /// One value made of such values and nothing else.
     Computed,
+    /// Any number of values: rows of a query or of COPY, joins with what the client made up.
+    Unbounded,
 }

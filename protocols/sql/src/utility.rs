@@ -252,7 +252,7 @@ fn copied<'c>(walk: &mut Walk<'c>, copy: &CopyStmt, item: &crate::scope::Item<'c
             let Some(id) = col.val.direct else { continue };
             if walk.context.catalog.column(id).is_some_and(|(_, column)| column.unique) {
                 walk.rec.used(id, Place::Equality);
-                walk.rec.guess(id, Operand::Computed);
+                walk.rec.guess(id, Operand::Unbounded);
             }
         }
         if let Some(condition) = boxed(&copy.where_clause) {

@@ -534,12 +534,35 @@ fn r5_writes_to_a_unique_masked_column_are_guesses() {
     for text in [
         "insert into customers (ssn) values ('1')",
         "update customers set ssn = '1' where id = 1",
-        "copy customers (ssn) from stdin",
+        "insert into customers (ssn) values (upper('a'))",
+        "insert into customers (ssn) values ($1) on conflict (ssn) do update set ssn = excluded.ssn",
     ] {
         let found = parsed(text);
         assert!(!found.list[0].guesses.is_empty(), "{text}");
         assert_eq!(judged(text, Predicates::Refuse).unwrap_err().reason, "predicate", "{text}");
         assert_eq!(judged(text, Predicates::Equality), Ok(()), "{text}");
+    }
+}
+
+#[test]
+fn r5_values_that_cannot_be_counted_are_refused() {
+    for text in [
+        "copy customers (ssn) from stdin",
+        "insert into customers (ssn) select body from notes",
+        "insert into customers (id, name, ssn) values (1, '1', '2') \
+         on conflict (id) do update set ssn = excluded.name",
+        "select c.id from customers c join (values ('1'), ('2')) v (x) on c.ssn = v.x",
+        "select id from customers where ssn in (values ('1'), ('2'))",
+        "with recursive g (x) as (select 1 union all select x + 1 from g where x < 1000000) \
+         select c.id from customers c, g where c.ssn = g.x::text",
+        "select c.id from customers c, generate_series(1, 1000000) g where c.ssn = g::text",
+        "select c.id from customers c, unnest(string_to_array($1, ',')) g where c.ssn = g",
+        "select id from customers where ssn = random()::text",
+        "select id from customers where ssn = any (string_to_array($1, ','))",
+        "select id from customers where ssn = (select body from notes limit 1)",
+        "select a.id from customers a join contacts b on a.ssn = b.ssn",
+    ] {
+        assert_eq!(judged(text, Predicates::Equality).unwrap_err().reason, "predicate", "{text}");
     }
 }
 

@@ -373,3 +373,31 @@ fn r7_the_catalog_stays_fresh_for_a_session_that_follows_another_at_once() -> Re
         Ok(())
     })
 }
+
+#[test]
+fn r5_guesses_at_a_masked_column_are_counted_over_sessions_and_restarts() -> Result<()> {
+    let config = Config::rules("\n  - name: hide\n    mask: { fields: [ssn] }\n");
+    lab_with(&config.with("predicates: { budget: 3 }"), |lab| {
+        let token = lab.gateway.agent("guesser")?;
+        let known = lab.server.sql("SELECT ssn FROM customers WHERE id = 7")?;
+        let ask = |lab: &Lab, ssn: &str| -> Result<Reply> {
+            let text = format!("SELECT id, ssn FROM customers WHERE ssn = '{ssn}'");
+            lab.wire(&token)?.query(&text)
+        };
+        let right = ask(lab, known.trim())?;
+        let row = right.rows().into_iter().next().context("its row does not come")?;
+        assert_eq!(row.last(), Some(&Some(b"[REDACTED]".to_vec())));
+        for wrong in ["000-00-0001", "000-00-0002"] {
+            assert_eq!(ask(lab, wrong)?.rows().len(), 0);
+        }
+        let spent = ask(lab, "000-00-0003")?;
+        let words = format!("{:?}", spent.error().context("a fourth value is answered")?);
+        assert!(words.contains("guesses_spent"), "{words}");
+        lab.gateway.kill()?;
+        lab.gateway.launch()?;
+        let spent = ask(lab, "000-00-0003")?;
+        assert!(spent.error().is_some(), "a restart gives a budget anew");
+        assert!(ask(lab, known.trim())?.error().is_none(), "what was asked before costs nothing");
+        Ok(())
+    })
+}

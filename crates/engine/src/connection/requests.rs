@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use model::event::Verdict;
 use model::limit::{PENDING_BYTES_MAX, PENDING_OPERATIONS_MAX};
+use model::operation::Stage;
 use model::{ClientText, Lane, Operation, OperationId, Side};
-use policy::{Decision, Refusal, Request};
+use policy::{Decision, Permit, Refusal, Request};
 
 use super::{Brake, Connection, Pending, Waiting};
 use crate::contract::{Input, Unit};
 use crate::digest::operation_digest;
-use crate::facts::{OperationFacts, ReplyFacts};
+use crate::facts::{Guessed, OperationFacts, ReplyFacts};
 use crate::reply::{Open, ReplyState};
 use crate::step::{Act, HoldRequest};
 
@@ -93,6 +94,11 @@ impl<U: Unit> Connection<U> {
         }
         match decided.decision {
             Decision::Allow(permit) => {
+                if let Some(refusal) = self.guessed(id, operation, &permit) {
+                    let matches = decided.matches;
+                    self.record_operation(id, operation, Verdict::Block, matches, Some(&refusal));
+                    return Waiting::RecordToRefuse(self.ticket(), refusal);
+                }
                 let masked = decided.matches.iter().any(|m| !m.observed && &*m.action == "mask");
                 let verdict = if masked { Verdict::Mask } else { Verdict::Allow };
                 self.record_operation(id, operation, verdict, decided.matches, None);
@@ -106,6 +112,42 @@ impl<U: Unit> Connection<U> {
                 let matches = decided.matches;
                 self.record_operation(id, operation, Verdict::Block, matches, Some(&refusal));
                 Waiting::RecordToRefuse(self.ticket(), refusal)
+            }
+        }
+    }
+
+    /// Counts what masked fields are compared with. Past the budget of a field it is refused and
+    /// an alert given (R5).
+    fn guessed(
+        &mut self,
+        id: OperationId,
+        operation: &Operation,
+        permit: &Permit,
+    ) -> Option<Refusal> {
+        // A text that is prepared compares nothing yet.
+        if operation.guesses.is_empty() || operation.stage == Stage::Prepare {
+            return None;
+        }
+        let facts = &self.who.as_ref()?.facts;
+        let ledger = &self.settings.ledger;
+        match ledger.guess(&facts.subject, &facts.resource, &operation.guesses, self.now) {
+            Guessed::Within => None,
+            Guessed::Spent { field, most } => {
+                let words = format!(
+                    "{field} is masked and may be compared with {most} different values a day, \
+                     which are used up; leave it out"
+                );
+                let rule = permit.masks().rules().next().map(Arc::clone);
+                let told = format!(
+                    "{} used up the {most} values that may be compared with {field} today",
+                    facts.subject
+                );
+                self.alert(id, rule.unwrap_or_else(|| "mask".into()), told);
+                Some(Refusal::unjudgeable("guesses_spent", ClientText::composed(words)))
+            }
+            Guessed::Unknown => {
+                let words = "what masked columns are compared with cannot be counted now";
+                Some(Refusal::unjudgeable("guesses_spent", ClientText::fixed(words)))
             }
         }
     }

@@ -92,9 +92,9 @@ async fn run(loaded: Loaded, rulebook: Rulebook) -> anyhow::Result<()> {
         .collect();
     let admin = admin_url(&config.admin);
     let handle = tokio::runtime::Handle::current();
-    let usage = Arc::clone(&store.usage);
+    let ledger = wire::Ledger::new(&store, &config);
     let running =
-        Running::new(Arc::clone(&gateway), rulebook, usage, config.clone(), policy, handle);
+        Running::new(Arc::clone(&gateway), rulebook, ledger, config.clone(), policy, handle);
     let running = Arc::new(running);
     let (stop_admin, stopped) = watch::channel(false);
     let parts = AdminParts {

@@ -94,6 +94,7 @@ fn write_bounds(config: &Config, out: &mut String) -> std::fmt::Result {
     )?;
     writeln!(out, "catalog: {{ max_age: {} }}", time(config.catalog_max_age))?;
     writeln!(out, "sessions_max: {}", config.sessions_max)?;
+    writeln!(out, "predicates: {{ budget: {} }}", config.guesses_max)?;
     writeln!(out, "postgres: {{ statement_bytes_max: {}B }}", config.statement_bytes_max)?;
     let key = config.installation_key.as_ref();
     let key = key.map_or("made in data_dir".to_owned(), super::scalar::SecretForm::describe);

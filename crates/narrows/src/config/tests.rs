@@ -133,6 +133,7 @@ fn the_schema_knows_every_key_and_no_other() {
             "listen",
             "lists",
             "postgres",
+            "predicates",
             "recording",
             "resources",
             "rules",
@@ -241,6 +242,7 @@ fn every_setting_reaches_the_working_form() {
            hold: { buffer: 1MiB, buffer_total: 2MiB }\n\
            catalog: { max_age: 5s }\n\
            sessions_max: 7\n\
+           predicates: { budget: 9 }\n\
            postgres: { statement_bytes_max: 2MiB }\n\
            keys: { installation: {env: KEY} }\n";
     let text = text.replace(
@@ -256,6 +258,7 @@ fn every_setting_reaches_the_working_form() {
     assert_eq!((config.hold_buffer_bytes, config.hold_total_bytes), (1 << 20, 2 << 20));
     assert_eq!(config.catalog_max_age, Duration::from_secs(5));
     assert_eq!(config.sessions_max, 7);
+    assert_eq!(config.guesses_max, 9);
     assert_eq!(config.statement_bytes_max, 2 << 20);
     assert!(config.installation_key.is_some());
     let options = serde_json::json!({

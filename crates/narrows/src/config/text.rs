@@ -47,6 +47,8 @@ form! {
         "catalog" => catalog: Catalog,
         /// Sessions carried at once. Default: 20000.
         "sessions_max" => sessions_max: At<u64>,
+        /// What may be asked about masked columns.
+        "predicates" => predicates: PredicateBudget,
         /// Settings of the PostgreSQL protocol.
         "postgres" => postgres: Postgres,
         /// Keys from elsewhere.
@@ -220,6 +222,15 @@ form! {
     pub struct Catalog {
         /// How old it may be before it is checked again. Default: 1s.
         "max_age" => max_age: At<Time>,
+    }
+}
+
+form! {
+    /// What may be asked about masked columns.
+    pub struct PredicateBudget {
+        /// Different values a principal may compare with one masked column in a day (UTC), where
+        /// its mask allows equality. Default: 100.
+        "budget" => budget: At<u64>,
     }
 }
 

@@ -61,6 +61,8 @@ pub struct Config {
     pub sessions_max: usize,
     /// Longest statement, bytes.
     pub statement_bytes_max: usize,
+    /// Different values compared with one masked column in a day.
+    pub guesses_max: u64,
     /// The installation key, when it comes from elsewhere.
     pub installation_key: Option<SecretForm>,
 }
@@ -144,6 +146,7 @@ pub fn complete(
             .map_or(CATALOG_MAX_AGE_DEFAULT, |age| age.value.0),
         sessions_max: count(file.sessions_max, "sessions_max", limit::SESSIONS_MAX, report),
         statement_bytes_max: statement_bytes(file.postgres, report),
+        guesses_max: guesses(file.predicates, report),
         installation_key: file
             .keys
             .and_then(|keys| keys.installation)
@@ -590,6 +593,19 @@ fn count(value: Option<At<u64>>, what: &str, default: usize, report: &mut Report
         }
         Ok(count) => count,
     }
+}
+
+fn guesses(predicates: Option<text::PredicateBudget>, report: &mut Report) -> u64 {
+    const MOST: u64 = 1_000_000;
+    let Some(budget) = predicates.and_then(|predicates| predicates.budget) else {
+        return limit::GUESSES_MAX;
+    };
+    if budget.value > MOST {
+        let message = format!("predicates.budget: found {}", budget.value);
+        report.problem(&budget.at, message, "write a number from 0 to 1000000");
+        return limit::GUESSES_MAX;
+    }
+    budget.value
 }
 
 fn statement_bytes(postgres: Option<text::Postgres>, report: &mut Report) -> usize {

@@ -4,8 +4,8 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use engine::Ledger;
-use model::Timestamp;
+use engine::{Guessed, Ledger};
+use model::{Guess, Timestamp};
 use policy::Usage;
 use store::SessionCounters;
 
@@ -43,6 +43,10 @@ impl Ledger for Meter {
         now: Timestamp,
     ) -> Usage {
         self.ledger.usage(subject, resource, window, now)
+    }
+
+    fn guess(&self, subject: &str, resource: &str, guesses: &[Guess], now: Timestamp) -> Guessed {
+        self.ledger.guess(subject, resource, guesses, now)
     }
 
     fn add(&self, subject: &str, resource: &str, usage: Usage, now: Timestamp) {

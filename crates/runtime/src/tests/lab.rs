@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use engine::{COMMON_FACTS, HashKey, Ledger, Protocol};
-use model::{Event, EventBody, PrincipalKind, Resource, Timestamp, TokenId, UpstreamTls};
+use engine::{COMMON_FACTS, Guessed, HashKey, Ledger, Protocol};
+use model::{Event, EventBody, Guess, PrincipalKind, Resource, Timestamp, TokenId, UpstreamTls};
 use policy::{
     AccessSpec, ActionSpec, ApproveSpec, Located, Location, PolicySet, PolicySpec, RuleSpec,
     Schema, Usage,
@@ -116,6 +116,9 @@ impl Ledger for NoLedger {
         Usage::default()
     }
     fn add(&self, _: &str, _: &str, _: Usage, _: Timestamp) {}
+    fn guess(&self, _: &str, _: &str, _: &[Guess], _: Timestamp) -> Guessed {
+        Guessed::Within
+    }
 }
 
 pub(super) fn temporary_folder() -> PathBuf {

@@ -185,6 +185,7 @@ impl Talk {
                     effect: Effect::ReadOnly,
                     rows: RowBound::Unbounded,
                     objects: Arc::default(),
+                    guesses: Vec::new(),
                     context: "".into(),
                 };
                 out.ask(Lane(0), operation, Some(line));

@@ -7,6 +7,7 @@ use engine::{Outbox, Refusal};
 use model::operation::{Objects, RowBound, Stage};
 use model::{ClientText, Lane, Operation, Parameter};
 
+use super::guesses::BoundValue;
 use crate::judge::Judged;
 use crate::names::Source;
 use crate::ready::{Plan, Ready, Undecided};
@@ -14,23 +15,34 @@ use crate::ready::{Plan, Ready, Undecided};
 /// A database connection is one lane: its answers keep the order of its questions.
 const LANE: Lane = Lane(0);
 
+/// An operation and what is known of it beside.
+pub(super) struct Asked<'a> {
+    pub operation: Operation,
+    pub judged: &'a Arc<Judged>,
+    /// What it runs, when it is FETCH or EXECUTE.
+    pub source: Option<&'a Source>,
+    /// Values bound to it.
+    pub values: &'a [BoundValue],
+}
+
 impl Ready {
     /// Asks for an operation, or has it refused when it may not run whoever asks.
     pub(super) fn submit(
         &mut self,
-        operation: Operation,
-        judged: &Arc<Judged>,
-        source: Option<&Source>,
+        asked: Asked<'_>,
         units: Vec<Bytes>,
         plan: Plan,
         out: &mut Outbox<Bytes>,
     ) {
+        let Asked { mut operation, judged, source, values } = asked;
         let admitted = self.admit(judged).and_then(|()| match source {
             // What was prepared or declared under other masks may show something else now.
             Some(source) => self.admit(&source.judged),
             None => Ok(()),
         });
-        if let Err(refusal) = admitted {
+        let guessed = admitted.and_then(|()| self.guesses(judged, source, values));
+        let guessed = guessed.map(|guesses| operation.guesses = guesses);
+        if let Err(refusal) = guessed {
             let (simple, sync) = match plan {
                 Plan::Simple(..) => (true, None),
                 Plan::Extended { sync, .. } | Plan::Refused { sync, .. } => (false, sync),
@@ -75,6 +87,7 @@ impl Ready {
             facts: Arc::new([]),
             effect: model::Effect::MayWrite,
             rows: RowBound::Unbounded,
+            guesses: Vec::new(),
             objects: Arc::new(Objects::default()),
             context: "".into(),
         };
@@ -102,6 +115,7 @@ pub(super) fn operation(
         facts: Arc::clone(&seen.values),
         effect: if source.is_some() { seen.effect } else { judged.effect },
         rows: if source.is_some() { RowBound::Unbounded } else { judged.rows },
+        guesses: Vec::new(),
         objects: Arc::clone(&seen.objects),
         context: Arc::clone(&seen.context),
     }

@@ -6,6 +6,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use engine::Fault;
 use model::{Parameter, Side};
 
+use super::guesses::BoundValue;
 use crate::message::Reader;
 use crate::types;
 
@@ -52,12 +53,22 @@ impl<'a> Bound<'a> {
         Ok(Self { portal, statement, formats, values, result_formats })
     }
 
-    pub(super) fn parameters(&self, types: &[u32]) -> Vec<Parameter> {
-        let format = |index: usize| match self.formats.as_slice() {
+    fn format(&self, index: usize) -> i16 {
+        match self.formats.as_slice() {
             [] => 0,
             [all] => *all,
             each => each.get(index).copied().unwrap_or(0),
-        };
+        }
+    }
+
+    /// The values, as far as what they are compared with must be counted.
+    pub(super) fn values(&self) -> Vec<BoundValue> {
+        let values = self.values.iter().enumerate();
+        values.map(|(index, value)| BoundValue::new(*value, self.format(index) == 1)).collect()
+    }
+
+    pub(super) fn parameters(&self, types: &[u32]) -> Vec<Parameter> {
+        let format = |index: usize| self.format(index);
         let values = self.values.iter().enumerate();
         values
             .map(|(index, value)| {

@@ -7,7 +7,7 @@ use engine::{Fault, Outbox, Refusal};
 use model::operation::{RowBound, Stage};
 use model::{ClientText, Side};
 
-use super::ask::operation;
+use super::ask::{Asked, operation};
 use super::decode::{Bound, parse_fields};
 use crate::expected::Step;
 use crate::message::{Frame, Reader, message, put_cstr};
@@ -83,7 +83,8 @@ impl Ready {
         let mut operation = operation("parse", &judged, None, Vec::new());
         operation.stage = Stage::Prepare;
         let plan = Plan::Extended { steps: group.steps, sync: group.sync };
-        self.submit(operation, &judged, None, group.units, plan, out);
+        let asked = Asked { operation, judged: &judged, source: None, values: &[] };
+        self.submit(asked, group.units, plan, out);
         Ok(true)
     }
 
@@ -171,7 +172,9 @@ impl Ready {
         let kind = if executes { "execute" } else { "bind" };
         let operation = operation(kind, &judged, source.as_ref(), parameters);
         let plan = Plan::Extended { steps: group.steps, sync: group.sync };
-        self.submit(operation, &judged, source.as_ref(), group.units, plan, out);
+        let values = bound.values();
+        let asked = Asked { operation, judged: &judged, source: source.as_ref(), values: &values };
+        self.submit(asked, group.units, plan, out);
         if let Some(undecided) = &self.undecided
             && !matches!(undecided.plan, Plan::Refused { .. })
         {
@@ -289,7 +292,9 @@ impl Ready {
         });
         self.take_end(&mut group);
         let plan = Plan::Extended { steps: group.steps, sync: group.sync };
-        self.submit(operation, &judged, portal.source.as_ref(), group.units, plan, out);
+        let asked =
+            Asked { operation, judged: &judged, source: portal.source.as_ref(), values: &[] };
+        self.submit(asked, group.units, plan, out);
         Ok(true)
     }
 }

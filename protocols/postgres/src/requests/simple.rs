@@ -7,7 +7,7 @@ use engine::{Fault, Outbox};
 use model::Side;
 use sql::StatementKind;
 
-use super::ask::operation;
+use super::ask::{Asked, operation};
 use crate::judge::Judged;
 use crate::message::{Frame, Reader};
 use crate::names::Source;
@@ -57,7 +57,8 @@ impl Ready {
     ) {
         let operation = operation("query", &judged, source.as_ref(), Vec::new());
         let plan = Plan::Simple(Arc::clone(&judged), source.clone());
-        self.submit(operation, &judged, source.as_ref(), vec![frame.bytes], plan, out);
+        let asked = Asked { operation, judged: &judged, source: source.as_ref(), values: &[] };
+        self.submit(asked, vec![frame.bytes], plan, out);
         if let (Some(undecided), true) = (&self.undecided, declares(&judged)) {
             out.keep(undecided.id);
         }
