@@ -1,5 +1,6 @@
 //! `docs/narrows.schema.json`: the JSON Schema of the configuration, made by the program itself.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -26,9 +27,20 @@ pub fn check(tree: &Tree) -> Result<Vec<Finding>> {
 
 fn generate(tree: &Tree) -> Result<String> {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-    let output = Command::new(cargo)
+    // With the whole workspace, so that it is built with the features that the tests have: with
+    // others every big dependency would be built once more.
+    let built = Command::new(cargo)
         .current_dir(&tree.root)
-        .args(["run", "--quiet", "--package", "narrows", "--", "schema"])
+        .args(["build", "--quiet", "--workspace", "--bin", "narrows"])
+        .status()
+        .context("build `narrows`")?;
+    if !built.success() {
+        bail!("`narrows` does not build");
+    }
+    let target = std::env::var_os("CARGO_TARGET_DIR");
+    let target = target.map_or_else(|| tree.root.join("target"), PathBuf::from);
+    let output = Command::new(target.join("debug/narrows"))
+        .arg("schema")
         .output()
         .context("run `narrows schema`")?;
     if !output.status.success() {
