@@ -1,0 +1,498 @@
+//! P3, the corpus: what a principal with masks sees must not depend on what the masks hide.
+//!
+//! Two databases are made that differ in nothing but the values of masked columns, and every attempt
+//! of `tests/leaks/*.sql` runs in both. Whatever the client receives (rows, tags, errors with all
+//! their fields, notices, parameters, their number and order) must be the same in both worlds. The
+//! same attempts, sent to the server directly, must differ, or they would prove nothing.
+//!
+//! `LEAKS=words` runs the attempts that contain these words only, and prints what was received.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use e2e::{
+    Config, Lab, Message, Token, Wire, bind, describe, execute, lab_with, message, parse, sync,
+};
+
+/// From this on a statement was delayed; attempts sleep for 300 ms.
+const SLOW: Duration = Duration::from_millis(250);
+/// Object identifiers below this one are PostgreSQL's own.
+const FIRST_NORMAL_OID: u32 = 16_384;
+
+/// Fields with `redact` and with `null`.
+const MASKS: [(&str, &[&str]); 2] = [
+    (
+        "redact",
+        &[
+            "secrets.ssn",
+            "secrets.email",
+            "secrets.code",
+            "secrets.badge",
+            "secrets.card",
+            "secrets.balance",
+            "secrets.profile",
+            "secrets.raw",
+            "secrets.token",
+            "secrets.tags",
+            "people.pin",
+            "bands.amount",
+        ],
+    ),
+    (
+        "null",
+        &[
+            "secrets.salary",
+            "secrets.born",
+            "secrets.vip",
+            "secrets.home",
+            "secrets.grade",
+            "secrets.account",
+            "events.amount",
+        ],
+    ),
+];
+
+#[derive(Clone, Debug, Default)]
+struct Attempt {
+    family: String,
+    statements: Vec<String>,
+    /// Statements take effect, so the world is put in order afterwards.
+    script: bool,
+    /// Why it is the same in both worlds even without a gateway.
+    same: Option<String>,
+    /// It matters how long it takes.
+    timed: bool,
+    /// Data for COPY FROM STDIN.
+    stdin: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Mode {
+    Simple,
+    Text,
+    Binary,
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../leaks")
+}
+
+fn file(name: &str) -> Result<String> {
+    fs::read_to_string(folder().join(name)).with_context(|| format!("tests/leaks/{name}"))
+}
+
+/// The attempts of a file: one a line, or between `-- script` and `-- end`, one statement a line.
+fn attempts(family: &str) -> Result<Vec<Attempt>> {
+    let mut all = Vec::new();
+    let mut next = Attempt { family: family.to_owned(), ..Attempt::default() };
+    let fresh = next.clone();
+    for line in file(&format!("{family}.sql"))?.lines() {
+        if let Some(reason) = line.strip_prefix("-- direct-same: ") {
+            next.same = Some(reason.to_owned());
+        } else if line == "-- timed" {
+            next.timed = true;
+        } else if let Some(data) = line.strip_prefix("-- stdin: ") {
+            next.stdin = Some(data.to_owned());
+        } else if line == "-- script" || line == "-- script commits" {
+            next.script = true;
+        } else if line == "-- end" || (!next.script && !line.starts_with("--") && !line.is_empty())
+        {
+            if !next.script {
+                next.statements.push(line.to_owned());
+            }
+            ensure!(!next.statements.is_empty(), "{family}: an attempt without statements");
+            all.push(std::mem::replace(&mut next, fresh.clone()));
+        } else if next.script {
+            next.statements.push(line.to_owned());
+        }
+    }
+    ensure!(!next.script, "{family}: the last script has no end");
+    let words = std::env::var("LEAKS").unwrap_or_default();
+    all.retain(|attempt| attempt.statements.iter().any(|text| text.contains(&words)));
+    Ok(all)
+}
+
+/// A database, and a way to put it in order.
+struct World {
+    letter: char,
+    boss: Wire,
+    port: u16,
+    print: String,
+}
+
+const PRINT: &str = "SELECT md5(concat_ws('|', \
+    (SELECT string_agg(concat_ws(',', a.attrelid, a.attname, a.atttypid, a.attisdropped, a.attnotnull, c.relname, c.relnamespace, c.relispartition, c.reltoastrelid = 0), ';' ORDER BY a.attrelid, a.attnum) \
+       FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid WHERE c.oid >= 16384 AND c.relkind <> 't'), \
+    (SELECT string_agg(concat_ws(',', oid, conname), ';' ORDER BY oid) FROM pg_constraint WHERE oid >= 16384), \
+    (SELECT string_agg(nspname, ';' ORDER BY oid) FROM pg_namespace WHERE nspname !~ '^pg_'), \
+    (SELECT string_agg(concat_ws(',', oid, pg_get_expr(adbin, adrelid)), ';' ORDER BY oid) FROM pg_attrdef), \
+    (SELECT string_agg(oid::text, ';' ORDER BY oid) FROM pg_rewrite), \
+    (SELECT string_agg(concat_ws(',', inhrelid, inhparent), ';' ORDER BY inhrelid) FROM pg_inherits)))";
+const ROWS: &str = "SELECT md5(concat_ws('|', \
+    (SELECT string_agg(t::text, ';') FROM public.secrets t), (SELECT string_agg(t::text, ';') FROM public.notes t), \
+    (SELECT string_agg(t::text, ';') FROM public.refs t), (SELECT string_agg(t::text, ';') FROM public.inbox t), \
+    (SELECT string_agg(t::text, ';') FROM public.people t), (SELECT string_agg(t::text, ';') FROM public.people_eu t), \
+    (SELECT string_agg(t::text, ';') FROM public.events t), (SELECT string_agg(t::text, ';') FROM public.bands t), \
+    (SELECT string_agg(t::text, ';') FROM public.accounts t)))";
+
+fn one(wire: &mut Wire, text: &str) -> Result<String> {
+    let reply = wire.query(text)?;
+    if let Some(error) = reply.error() {
+        bail!("{}: {text}", error.all);
+    }
+    Ok(reply.text().concat().concat())
+}
+
+impl World {
+    fn name(&self) -> String {
+        format!("world_{}", self.letter)
+    }
+
+    fn make(port: u16, letter: char) -> Result<Self> {
+        let mut root = Wire::connect(port, "boss", "postgres", "")?;
+        let name = format!("world_{letter}");
+        one(&mut root, &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"))?;
+        one(&mut root, &format!("CREATE DATABASE {name} TEMPLATE seed"))?;
+        one(&mut root, &format!("GRANT CREATE, TEMPORARY ON DATABASE {name} TO keeper"))?;
+        let mut boss = Wire::connect(port, "boss", &name, "")?;
+        one(&mut boss, &file(&format!("worlds/{letter}.sql"))?)?;
+        one(&mut boss, "ANALYZE")?;
+        let print = one(&mut boss, PRINT)? + &one(&mut boss, ROWS)?;
+        Ok(Self { letter, boss, port, print })
+    }
+
+    /// Undoes what a script did. Rows are put back; a table that was changed means a new database.
+    fn tidy(&mut self) -> Result<()> {
+        one(&mut self.boss, "DROP OWNED BY app CASCADE")?;
+        let shape = one(&mut self.boss, PRINT)?;
+        if !self.print.starts_with(&shape) {
+            *self = Self::make(self.port, self.letter)?;
+            return Ok(());
+        }
+        if shape + &one(&mut self.boss, ROWS)? != self.print {
+            one(
+                &mut self.boss,
+                "TRUNCATE secrets, notes, refs, inbox, people, people_eu, events, bands, accounts, depts",
+            )?;
+            one(&mut self.boss, &file(&format!("worlds/{}.sql", self.letter))?)?;
+        }
+        Ok(())
+    }
+
+    /// The gateway's role, past the gateway.
+    fn direct(&self) -> Result<Wire> {
+        let start = [("user", "boss"), ("database", &*self.name()), ("options", "-c role=app")];
+        Wire::connect_with(self.port, &start, "")
+    }
+}
+
+/// Everything that comes in answer to one statement, one line a message.
+fn run(wire: &mut Wire, text: &str, mode: Mode, stdin: Option<&str>) -> Result<Vec<String>> {
+    if mode == Mode::Simple {
+        wire.ask(text)?;
+    } else {
+        let format = i16::from(mode == Mode::Binary);
+        let mut bytes = parse("", text);
+        bytes.extend(bind("", "", &[], format));
+        bytes.extend(describe(b'P', ""));
+        bytes.extend(execute("", 0));
+        bytes.extend(sync());
+        wire.send(&bytes)?;
+    }
+    let mut lines = Vec::new();
+    loop {
+        let message = wire.read().with_context(|| text.to_owned())?;
+        lines.push(line(&message));
+        match message.tag {
+            b'Z' => return Ok(lines),
+            b'G' => {
+                let mut bytes = Vec::new();
+                if let Some(data) = stdin {
+                    bytes = e2e::message(b'd', format!("{data}\n").as_bytes());
+                }
+                bytes.extend(e2e::message(b'c', &[]));
+                if mode != Mode::Simple {
+                    bytes.extend(sync());
+                }
+                wire.send(&bytes)?;
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A message as text, without what differs from database to database by nature: identifiers of
+/// objects made there, and the process that sent a notification.
+fn line(message: &Message) -> String {
+    let mut body = message.body.clone();
+    match message.tag {
+        b'T' => forget_oids(&mut body),
+        b'A' => body.drain(..4.min(message.body.len())).for_each(drop),
+        _ => {}
+    }
+    format!("{} {}", char::from(message.tag), body.escape_ascii())
+}
+
+fn forget_oids(body: &mut [u8]) {
+    let mut at = 2;
+    while let Some(length) = body.get(at..).and_then(|rest| rest.iter().position(|b| *b == 0)) {
+        let fields = at + length + 1;
+        for oid in [fields, fields + 6] {
+            if let Some(bytes) = body.get_mut(oid..oid + 4) {
+                let number = u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+                if number >= FIRST_NORMAL_OID {
+                    bytes.fill(0);
+                }
+            }
+        }
+        at = fields + 18;
+    }
+}
+
+/// A client that stays connected while attempts leave nothing behind.
+struct Client<'a> {
+    connect: Box<dyn Fn() -> Result<Wire> + 'a>,
+    wire: Option<Wire>,
+}
+
+impl<'a> Client<'a> {
+    fn new(connect: impl Fn() -> Result<Wire> + 'a) -> Self {
+        Self { connect: Box::new(connect), wire: None }
+    }
+
+    /// What an attempt shows; a query is rolled back.
+    fn attempt(&mut self, attempt: &Attempt, mode: Mode) -> Result<Vec<String>> {
+        let stdin = attempt.stdin.as_deref();
+        let mut lines = Vec::new();
+        let start = Instant::now();
+        if attempt.script {
+            let mut wire = (self.connect)()?;
+            for text in &attempt.statements {
+                match run(&mut wire, text, mode, stdin) {
+                    Ok(more) => lines.extend(more),
+                    Err(_) => {
+                        lines.push("closed".to_owned());
+                        break;
+                    }
+                }
+            }
+        } else {
+            let wire = match &mut self.wire {
+                Some(wire) => wire,
+                None => self.wire.insert((self.connect)()?),
+            };
+            wire.query("BEGIN")?;
+            for text in &attempt.statements {
+                lines.extend(run(wire, text, mode, stdin)?);
+            }
+            wire.query("ROLLBACK")?;
+        }
+        if attempt.timed {
+            lines.push(if start.elapsed() > SLOW { "slow" } else { "quick" }.to_owned());
+        }
+        Ok(lines)
+    }
+}
+
+fn different(a: &[String], b: &[String]) -> String {
+    let short = |line: Option<&String>| -> String {
+        line.map_or("nothing", |line| line).chars().take(300).collect()
+    };
+    let count = a.len().max(b.len());
+    let at = (0..count).find(|at| a.get(*at) != b.get(*at)).unwrap_or(0);
+    format!("\n    a: {}\n    b: {}", short(a.get(at)), short(b.get(at)))
+}
+
+/// Runs attempts in both worlds through the gateway; what differs.
+fn judge(
+    lab: &Lab,
+    token: &Token,
+    worlds: &mut [World; 2],
+    resource: &str,
+    all: &[Attempt],
+    same: &dyn Fn(&[String], &[String]) -> bool,
+) -> Result<(Vec<String>, BTreeMap<String, [usize; 3]>)> {
+    let shown = std::env::var("LEAKS").is_ok_and(|words| !words.is_empty());
+    let (mut leaks, mut counts) = (Vec::new(), BTreeMap::<String, [usize; 3]>::new());
+    for mode in [Mode::Simple, Mode::Text, Mode::Binary] {
+        let [left, right] = ["a", "b"].map(|letter| format!("{letter}_{resource}"));
+        let mut clients =
+            [Client::new(|| lab.wire_to(token, &left)), Client::new(|| lab.wire_to(token, &right))];
+        for attempt in all {
+            if mode != Mode::Simple && attempt.timed || mode == Mode::Binary && attempt.script {
+                continue;
+            }
+            let mut seen = Vec::new();
+            for (client, world) in clients.iter_mut().zip(worlds.iter_mut()) {
+                let lines = client.attempt(attempt, mode).with_context(|| {
+                    format!("world {}, {mode:?}: {:?}", world.letter, attempt.statements)
+                })?;
+                if shown {
+                    println!("{mode:?} {}: {:#?} {lines:#?}", world.letter, attempt.statements);
+                }
+                seen.push(lines);
+                if attempt.script {
+                    world.tidy()?;
+                }
+            }
+            let [a, b] = seen.as_slice() else { bail!("two worlds") };
+            if mode == Mode::Simple {
+                let count = counts.entry(attempt.family.clone()).or_default();
+                count[0] += 1;
+                count[1] += usize::from(a.iter().any(|line| line.contains("narrows: ")));
+            }
+            if !same(a, b) {
+                leaks.push(format!("{mode:?} {:?}{}", attempt.statements, different(a, b)));
+            }
+        }
+    }
+    Ok((leaks, counts))
+}
+
+fn config() -> Config {
+    let mut rules = String::from("\n");
+    for (kind, fields) in MASKS {
+        let fields = fields.join(", ");
+        rules += &format!(
+            "  - name: hide-{kind}\n    on: [a_all, b_all]\n    mask: {{ fields: [{fields}], with: {kind} }}\n"
+        );
+    }
+    rules += "  - name: part\n    on: [a_partial, b_partial]\n    mask: { fields: [secrets.code], with: partial }\n";
+    rules += "  - name: hash\n    on: [a_hash, b_hash]\n    mask: { fields: [secrets.badge], with: hash }\n";
+    let config = Config::rules(&rules);
+    ["all", "partial", "hash"].iter().fold(config, |config, which| {
+        ["a", "b"].iter().fold(config, |config, letter| {
+            config.database(&format!("{letter}_{which}"), &format!("world_{letter}"))
+        })
+    })
+}
+
+/// Makes both worlds from one template, so that their objects have the same identifiers.
+fn worlds(port: u16) -> Result<[World; 2]> {
+    let mut root = Wire::connect(port, "boss", "postgres", "")?;
+    one(&mut root, "CREATE ROLE keeper")?;
+    one(&mut root, "GRANT keeper TO app")?;
+    one(&mut root, "CREATE DATABASE seed")?;
+    one(&mut root, "GRANT CREATE, TEMPORARY ON DATABASE seed TO keeper")?;
+    let mut boss = Wire::connect(port, "boss", "seed", "")?;
+    one(&mut boss, "ALTER SCHEMA public OWNER TO keeper")?;
+    one(&mut boss, &file("worlds/schema.sql")?)?;
+    drop(boss);
+    e2e::until("nobody uses the template", || {
+        let users = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'seed'";
+        Ok((one(&mut root, users)? == "0").then_some(()))
+    })?;
+    Ok([World::make(port, 'a')?, World::make(port, 'b')?])
+}
+
+const FAMILIES: [&str; 12] = [
+    "outputs",
+    "json",
+    "sources",
+    "predicates",
+    "errors",
+    "moving",
+    "definitions",
+    "catalogs",
+    "session",
+    "copy",
+    "explain",
+    "timing",
+];
+
+#[test]
+fn p3_nothing_seen_depends_on_what_a_mask_hides() -> Result<()> {
+    lab_with(&config(), |lab| {
+        let mut worlds = worlds(lab.server.upstream().port)?;
+        let mut all = Vec::new();
+        for family in FAMILIES {
+            all.extend(attempts(family)?);
+        }
+        // First without a gateway: what an attempt cannot tell there it proves nothing about.
+        let mut alike = Vec::new();
+        {
+            let mut seen = [Vec::new(), Vec::new()];
+            for (world, seen) in worlds.iter_mut().zip(&mut seen) {
+                let mut client = Client::new({
+                    let (port, name) = (world.port, world.name());
+                    move || {
+                        let start =
+                            [("user", "boss"), ("database", &*name), ("options", "-c role=app")];
+                        Wire::connect_with(port, &start, "")
+                    }
+                });
+                for attempt in &all {
+                    let lines = client.attempt(attempt, Mode::Simple);
+                    seen.push(lines.with_context(|| format!("{:?}", attempt.statements))?);
+                    if attempt.script {
+                        world.tidy()?;
+                    }
+                }
+            }
+            let [a, b] = &seen;
+            for (attempt, (a, b)) in all.iter().zip(a.iter().zip(b)) {
+                if (a == b) != attempt.same.is_some() {
+                    let what = if a == b { "tells nothing" } else { "tells something after all" };
+                    alike.push(format!("{:?} {what}: {:#?}", attempt.statements, a));
+                }
+            }
+        }
+        let token = lab.gateway.agent("curious")?;
+        let (leaks, counts) = judge(lab, &token, &mut worlds, "all", &all, &|a, b| a == b)?;
+        for (family, [count, refused, _]) in &counts {
+            println!("{family}: {count} attempts, {refused} refused, the rest answered or failed");
+        }
+        println!("{} attempts", all.len());
+        ensure!(alike.is_empty(), "{} directly alike:\n{}", alike.len(), alike.join("\n"));
+        ensure!(leaks.is_empty(), "{} leaks:\n{}", leaks.len(), leaks.join("\n"));
+        Ok(())
+    })
+}
+
+#[test]
+fn p3_partial_masks_and_hashes_tell_what_they_say_and_no_more() -> Result<()> {
+    lab_with(&config(), |lab| {
+        let mut worlds = worlds(lab.server.upstream().port)?;
+        let token = lab.gateway.agent("curious")?;
+        let partial = attempts("partial")?;
+        let (leaks, _) = judge(lab, &token, &mut worlds, "partial", &partial, &|a, b| a == b)?;
+        ensure!(leaks.is_empty(), "partial: {} leaks:\n{}", leaks.len(), leaks.join("\n"));
+        let hash = attempts("hash")?;
+        let same = |a: &[String], b: &[String]| classes(a) == classes(b);
+        let (leaks, _) = judge(lab, &token, &mut worlds, "hash", &hash, &same)?;
+        ensure!(leaks.is_empty(), "hash: {} leaks:\n{}", leaks.len(), leaks.join("\n"));
+        Ok(())
+    })
+}
+
+/// Hashes as numbers, in the order they appear.
+fn classes(lines: &[String]) -> Vec<String> {
+    let mut known: Vec<String> = Vec::new();
+    let mut replaced = Vec::new();
+    for line in lines {
+        let mut rest = line.as_str();
+        let mut out = String::new();
+        while let Some(first) = rest.chars().next() {
+            let word = rest.get(..32).filter(|word| word.chars().all(|c| c.is_ascii_hexdigit()));
+            match word {
+                Some(word) => {
+                    let place = known.iter().position(|other| other == word).unwrap_or_else(|| {
+                        known.push(word.to_owned());
+                        known.len() - 1
+                    });
+                    out += &format!("<{place}>");
+                    rest = rest.get(32..).unwrap_or_default();
+                }
+                None => {
+                    out.push(first);
+                    rest = rest.get(first.len_utf8()..).unwrap_or_default();
+                }
+            }
+        }
+        replaced.push(out);
+    }
+    replaced
+}
