@@ -1,4 +1,4 @@
--- `code` with a `partial` mask: the worlds agree in its length and its last four characters.
+-- `code` with a `partial` mask: the worlds agree in its length and in its last quarter.
 SELECT code FROM secrets ORDER BY id
 SELECT code || '' FROM secrets ORDER BY id
 SELECT 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx' || code FROM secrets ORDER BY id

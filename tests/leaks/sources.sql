@@ -33,13 +33,13 @@ SELECT '77' EXCEPT SELECT ssn FROM secrets
 SELECT '77' EXCEPT ALL SELECT ssn FROM secrets
 SELECT ssn FROM secrets EXCEPT ALL SELECT ssn FROM secrets WHERE ssn IS NULL
 SELECT a FROM (SELECT id, ssn FROM secrets UNION ALL SELECT 9, 'x') AS t(id, a) ORDER BY id
-SELECT card FROM secrets WHERE id = 1 UNION ALL SELECT 1::oid
-SELECT card FROM secrets WHERE id = 5 UNION ALL SELECT 1::regclass
+SELECT 1::oid UNION ALL SELECT card FROM secrets WHERE id = 1
+SELECT 1::regclass UNION ALL SELECT card FROM secrets WHERE id = 1
 SELECT balance FROM secrets WHERE id = 1 UNION ALL SELECT 1::real
 SELECT born FROM secrets WHERE id = 2 UNION ALL SELECT timestamptz '2020-01-01'
-SELECT COALESCE(card, 1::oid) FROM secrets WHERE id = 1
-SELECT ARRAY[card, 1::oid] FROM secrets WHERE id = 1
-SELECT x FROM secrets s, LATERAL (VALUES (s.card), (1::oid)) v(x) WHERE id = 1
+SELECT COALESCE(NULL::oid, card) FROM secrets WHERE id = 1
+SELECT ARRAY[1::oid, card] FROM secrets WHERE id = 1
+SELECT x FROM secrets s, LATERAL (VALUES (1::oid), (s.card)) v(x) WHERE id = 1
 SELECT lag(card, 1, 5::oid) OVER (ORDER BY id) FROM secrets
 SELECT ssn FROM secrets a JOIN notes b USING (id) ORDER BY a.id
 SELECT * FROM secrets NATURAL JOIN depts ORDER BY id

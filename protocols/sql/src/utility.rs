@@ -403,7 +403,9 @@ fn named_things(walk: &mut Walk<'_>, node: &Node) -> Made {
             walk.rec.may_write = true;
             let source = Source::default();
             let scope = Scope { source: &source, parent: None, ctes: &None };
-            walk.eval_all(&execute.params, &scope, &Blame::Expression);
+            // What they become in that statement is judged as if the client had sent it.
+            let val = walk.eval_all(&execute.params, &scope, &Blame::Expression);
+            walk.blame_place(&val.deps, &Place::Moved("EXECUTE".into()));
             let kind = StatementKind::Execute { name: execute.name.as_str().into() };
             Made { rows: None, ..Made::silent(kind, "execute") }
         }

@@ -13,9 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use e2e::{
-    Config, Lab, Message, Token, Wire, bind, describe, execute, lab_with, message, parse, sync,
-};
+use e2e::{Config, Lab, Message, Token, Wire, bind, describe, execute, lab_with, parse, sync};
 
 /// From this on a statement was delayed; attempts sleep for 300 ms.
 const SLOW: Duration = Duration::from_millis(250);
@@ -181,12 +179,6 @@ impl World {
         }
         Ok(())
     }
-
-    /// The gateway's role, past the gateway.
-    fn direct(&self) -> Result<Wire> {
-        let start = [("user", "boss"), ("database", &*self.name()), ("options", "-c role=app")];
-        Wire::connect_with(self.port, &start, "")
-    }
 }
 
 /// Everything that comes in answer to one statement, one line a message.
@@ -269,6 +261,8 @@ impl<'a> Client<'a> {
         let mut lines = Vec::new();
         let start = Instant::now();
         if attempt.script {
+            // Putting the world in order afterwards may end all connections.
+            self.wire = None;
             let mut wire = (self.connect)()?;
             for text in &attempt.statements {
                 match run(&mut wire, text, mode, stdin) {
@@ -284,11 +278,22 @@ impl<'a> Client<'a> {
                 Some(wire) => wire,
                 None => self.wire.insert((self.connect)()?),
             };
-            wire.query("BEGIN")?;
-            for text in &attempt.statements {
-                lines.extend(run(wire, text, mode, stdin)?);
+            let mut all = || -> Result<Vec<String>> {
+                wire.query("BEGIN")?;
+                let mut lines = Vec::new();
+                for text in &attempt.statements {
+                    lines.extend(run(wire, text, mode, stdin)?);
+                }
+                wire.query("ROLLBACK")?;
+                Ok(lines)
+            };
+            match all() {
+                Ok(more) => lines.extend(more),
+                Err(_) => {
+                    lines.push("closed".to_owned());
+                    self.wire = None;
+                }
             }
-            wire.query("ROLLBACK")?;
         }
         if attempt.timed {
             lines.push(if start.elapsed() > SLOW { "slow" } else { "quick" }.to_owned());
@@ -322,7 +327,11 @@ fn judge(
         let mut clients =
             [Client::new(|| lab.wire_to(token, &left)), Client::new(|| lab.wire_to(token, &right))];
         for attempt in all {
-            if mode != Mode::Simple && attempt.timed || mode == Mode::Binary && attempt.script {
+            // Once is enough where time passes, or where what follows a refusal is the same.
+            if mode != Mode::Simple && attempt.timed
+                || mode == Mode::Binary && attempt.script
+                || mode == Mode::Text && attempt.family == "definitions"
+            {
                 continue;
             }
             let mut seen = Vec::new();
@@ -411,6 +420,7 @@ fn p3_nothing_seen_depends_on_what_a_mask_hides() -> Result<()> {
         for family in FAMILIES {
             all.extend(attempts(family)?);
         }
+        let began = Instant::now();
         // First without a gateway: what an attempt cannot tell there it proves nothing about.
         let mut alike = Vec::new();
         {
@@ -440,12 +450,13 @@ fn p3_nothing_seen_depends_on_what_a_mask_hides() -> Result<()> {
                 }
             }
         }
+        println!("directly: {:?}", began.elapsed());
         let token = lab.gateway.agent("curious")?;
         let (leaks, counts) = judge(lab, &token, &mut worlds, "all", &all, &|a, b| a == b)?;
         for (family, [count, refused, _]) in &counts {
             println!("{family}: {count} attempts, {refused} refused, the rest answered or failed");
         }
-        println!("{} attempts", all.len());
+        println!("{} attempts, {:?}", all.len(), began.elapsed());
         ensure!(alike.is_empty(), "{} directly alike:\n{}", alike.len(), alike.join("\n"));
         ensure!(leaks.is_empty(), "{} leaks:\n{}", leaks.len(), leaks.join("\n"));
         Ok(())
