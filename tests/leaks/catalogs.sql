@@ -67,4 +67,5 @@ SELECT version() IS NULL, current_query(), ssn FROM secrets WHERE id = 1
 SELECT has_column_privilege('secrets', 'ssn', 'select'), ssn FROM secrets WHERE id = 1
 SELECT pg_typeof(ssn), ssn FROM secrets WHERE id = 1
 SELECT column_name, ssn_of(1) FROM information_schema.columns WHERE table_name = 'depts' ORDER BY 1
+-- direct-same: the table is not partitioned by hash
 SELECT satisfies_hash_partition('events'::regclass, 2, 0, salary) FROM secrets WHERE id = 1

@@ -14,6 +14,7 @@ COPY secrets (ssn) TO STDOUT (NULL '77')
 COPY secrets (ssn) TO STDOUT (NULL '')
 COPY secrets (ssn) TO STDOUT (FORMAT csv, NULL '77')
 COPY secrets (ssn) TO STDOUT (FORMAT csv, DELIMITER '-')
+-- direct-same: a digit cannot be the delimiter
 COPY secrets (ssn, id) TO STDOUT (DELIMITER '4')
 COPY secrets (email) TO STDOUT (ENCODING 'LATIN1')
 COPY secrets (email) TO STDOUT (ENCODING 'SQL_ASCII')
@@ -35,6 +36,7 @@ COPY (SELECT id FROM secrets ORDER BY ssn) TO STDOUT
 COPY (SELECT * FROM ssns()) TO STDOUT
 COPY (SELECT ssn_of(1)) TO STDOUT
 COPY (SELECT pan FROM v_cards ORDER BY id) TO STDOUT
+-- direct-same: a materialized view cannot be copied so
 COPY mv_ssn TO STDOUT
 COPY people TO STDOUT
 COPY (SELECT * FROM people ORDER BY id) TO STDOUT
@@ -45,6 +47,7 @@ COPY (SELECT tags, profile, home, token FROM secrets ORDER BY id) TO STDOUT
 COPY (SELECT 1 UNION ALL SELECT salary FROM secrets) TO STDOUT
 -- stdin: 99	x	77
 COPY secrets (id, name, ssn) FROM STDIN
+-- direct-same: no subqueries there
 -- stdin: 100	x	0
 COPY notes FROM STDIN WHERE id IN (SELECT 100 FROM secrets WHERE vip)
 -- stdin: 1	77

@@ -113,7 +113,7 @@ INSERT INTO kept VALUES (1), (3)
 CREATE UNIQUE INDEX ON kept ((1)) WHERE ssn_constant(x) < '8'
 -- end
 -- script
-CREATE TABLE kept (x int, EXCLUDE USING btree ((left(ssn_constant(x), 1)) WITH =))
+CREATE TABLE kept (x int, EXCLUDE USING btree ((length(ssn_constant(x))) WITH =))
 INSERT INTO kept VALUES (1), (2)
 -- end
 -- script
@@ -162,18 +162,21 @@ SELECT x FROM secrets ORDER BY id
 ALTER TABLE secrets ADD COLUMN x text GENERATED ALWAYS AS (left(ssn, 2)) STORED
 SELECT x FROM secrets ORDER BY id
 -- end
+-- direct-same: a view needs the column
 -- script
 ALTER TABLE secrets ALTER COLUMN name TYPE text USING ssn
 SELECT name FROM secrets ORDER BY id
 -- end
+-- direct-same: a generated column needs the column
 -- script
 ALTER TABLE secrets ALTER COLUMN ssn TYPE varchar(10)
 -- end
+-- direct-same: a view needs the column
 -- script
 ALTER TABLE secrets ALTER COLUMN email TYPE int USING length(email)
 -- end
 -- script
-ALTER TABLE secrets ADD CONSTRAINT c CHECK (ssn > '5')
+ALTER TABLE secrets ADD CONSTRAINT c CHECK (ssn > '1')
 -- end
 -- script
 ALTER TABLE secrets ADD CONSTRAINT c UNIQUE (email)
@@ -185,7 +188,7 @@ ALTER TABLE secrets ALTER COLUMN salary SET NOT NULL, ADD CHECK (salary <> 7)
 CREATE UNIQUE INDEX ON secrets (email)
 -- end
 -- script
-CREATE UNIQUE INDEX ON secrets (left(ssn, 1)) WHERE vip
+CREATE UNIQUE INDEX ON secrets (length(ssn)) WHERE id < 3
 -- end
 -- script
 CREATE UNIQUE INDEX ON secrets ((1)) WHERE ssn > '8'
@@ -271,13 +274,14 @@ CREATE AGGREGATE kept(text) (SFUNC = textcat, STYPE = text, INITCOND = '')
 SELECT kept(ssn) FROM secrets
 -- end
 -- script
-CREATE CAST (text AS int) WITH INOUT AS IMPLICIT
-SELECT ssn + 1 FROM secrets WHERE id = 3
+CREATE CAST (box_of_text AS int) WITH INOUT AS IMPLICIT
+SELECT ROW(ssn)::box_of_text::int FROM secrets WHERE id = 3
 -- end
 -- script
 CREATE COLLATION kept (provider = libc, locale = 'C')
 SELECT id FROM secrets ORDER BY ssn COLLATE kept
 -- end
+-- direct-same: only superusers read them
 -- script
 CREATE STATISTICS kept (mcv) ON ssn, email FROM secrets
 ANALYZE secrets
@@ -318,6 +322,7 @@ CREATE VIEW kept AS SELECT id, body FROM notes
 ALTER VIEW kept ALTER COLUMN body SET DEFAULT ssn_of(1)
 INSERT INTO kept (id) VALUES (100) RETURNING body
 -- end
+-- direct-same: publishing shows nothing here
 -- script
 CREATE PUBLICATION kept FOR TABLE secrets WHERE (ssn > '5')
 SELECT count(*) FROM pg_publication

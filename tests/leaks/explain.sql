@@ -16,16 +16,20 @@ EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) SELECT id FROM secrets WHE
 EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF, FORMAT JSON) SELECT id FROM secrets WHERE vip
 EXPLAIN (ANALYZE, TIMING OFF, SUMMARY OFF) SELECT ssn FROM secrets
 EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) UPDATE secrets SET name = name WHERE ssn = '77'
+-- direct-same: a plan does not run what is not immutable
 EXPLAIN SELECT @! 1
 EXPLAIN (VERBOSE, COSTS OFF) SELECT ssn_constant(1)
 EXPLAIN (VERBOSE, COSTS OFF) SELECT id FROM notes WHERE body = ssn_constant(1)
 EXPLAIN (COSTS OFF) SELECT id FROM notes WHERE body = ssn_constant(1)
+-- direct-same: a plan does not run what is not immutable
 EXPLAIN (VERBOSE, COSTS OFF) SELECT 1 FROM notes WHERE is_known('77')
 EXPLAIN (COSTS OFF, VERBOSE) INSERT INTO notes VALUES (100, ssn_constant(1), 0)
+-- direct-same: the limit is not shown
 EXPLAIN (VERBOSE, COSTS OFF) SELECT * FROM notes LIMIT length(ssn_constant(1))
 EXPLAIN (VERBOSE, COSTS OFF) VALUES (ssn_constant(1))
 EXPLAIN CREATE TABLE kept AS SELECT ssn FROM secrets
 EXPLAIN DECLARE c CURSOR FOR SELECT ssn FROM secrets
+-- direct-same: 8 bytes in every row
 EXPLAIN SELECT pan FROM v_cards
 EXPLAIN SELECT pin FROM people
 EXPLAIN SELECT s.ssn FROM notes n JOIN secrets s USING (id)

@@ -27,8 +27,10 @@ UPDATE secrets SET name = email, dept = 'd' || dept WHERE id = 1 RETURNING name
 UPDATE secrets SET cap = salary + 1 WHERE id = 1 RETURNING cap
 UPDATE secrets SET (name, cap) = ROW (ssn, 1000000) WHERE id = 1 RETURNING name
 UPDATE secrets SET name = ssn_of(id) WHERE id = 1 RETURNING name
-UPDATE secrets SET name = DEFAULT, dept = ssn WHERE id = 6 RETURNING dept
+UPDATE secrets SET cap = DEFAULT, dept = ssn WHERE id = 5 RETURNING dept
+-- direct-same: MERGE returns no rows; what it stores is read later
 MERGE INTO notes n USING secrets s ON s.id = n.id WHEN MATCHED THEN UPDATE SET body = s.ssn
+-- direct-same: MERGE returns no rows; what it stores is read later
 MERGE INTO notes n USING secrets s ON s.id = n.id WHEN NOT MATCHED THEN INSERT VALUES (s.id, s.ssn, 0)
 WITH m AS (UPDATE notes SET body = (SELECT ssn FROM secrets WHERE id = 1) WHERE id = 1 RETURNING body) SELECT body FROM m
 WITH m AS (INSERT INTO inbox SELECT id, ssn FROM secrets RETURNING body) SELECT * FROM m ORDER BY 1
@@ -36,9 +38,10 @@ SELECT set_config('my.v', ssn, false), current_setting('my.v') FROM secrets WHER
 SELECT set_config('my.v', ssn_of(1), true), current_setting('my.v')
 SELECT set_config('application_name', ssn, false) FROM secrets WHERE id = 1
 SELECT set_config('search_path', ssn, true), current_setting('search_path') FROM secrets WHERE id = 1
+-- direct-same: nobody listens here
 SELECT pg_notify('leak', ssn) FROM secrets WHERE id = 1
 SELECT pg_logical_emit_message(true, 'x', ssn) IS NOT NULL, ssn FROM secrets WHERE id = 1
-SELECT pg_try_advisory_xact_lock(salary), objid FROM secrets, pg_locks WHERE secrets.id = 1 AND locktype = 'advisory'
+SELECT l.objid FROM (SELECT pg_try_advisory_xact_lock(salary) AS x FROM secrets WHERE id = 1 OFFSET 0) a, LATERAL (SELECT * FROM pg_locks WHERE a.x AND locktype = 'advisory') l
 SELECT lo_get(lo_from_bytea(0, ssn::bytea)) FROM secrets WHERE id = 1
 SELECT lo_get(lo_from_bytea(0, convert_to(ssn_of(1), 'UTF8')))
 SELECT setseed(1.0 / (1 + length(ssn))), random() FROM secrets WHERE id = 1
@@ -216,6 +219,7 @@ SELECT pg_advisory_unlock(11)
 SELECT lo_from_bytea(987654, ssn::bytea) FROM secrets WHERE id = 1
 SELECT lo_get(987654)
 -- end
+-- direct-same: only superusers read pg_largeobject
 -- script
 SELECT lo_create(987654)
 SELECT lo_put(987654, 0, convert_to(ssn_of(1), 'UTF8'))

@@ -34,7 +34,7 @@ COMMIT
 -- script
 BEGIN
 DECLARE c CURSOR FOR SELECT id FROM secrets ORDER BY ssn
-MOVE 5 FROM c
+MOVE 1 FROM c
 FETCH 1 FROM c
 COMMIT
 -- end
@@ -216,6 +216,7 @@ SELECT /* /* nested */ ' */ ssn /* ' */ FROM secrets WHERE id = 1
 SELECT $$x$$, ssn, $q$ FROM notes $q$ FROM secrets WHERE id = 1
 SELECT $a$ $b$ $a$ || ssn FROM secrets WHERE id = 1
 SELECT E'\x41' || ssn, U&'\0041' || ssn, N'x' || ssn FROM secrets WHERE id = 1
+-- direct-same: a syntax error
 SELECT 'a' 'b', ssn FROM secrets WHERE id = 1
 SELECT ssn+0 FROM (SELECT salary AS ssn FROM secrets WHERE id = 1) t
 SELECT(ssn)FROM secrets WHERE id=1

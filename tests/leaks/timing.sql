@@ -4,7 +4,7 @@ SELECT CASE WHEN ssn LIKE '1%' THEN pg_sleep(0.3) END IS NULL FROM secrets WHERE
 -- timed
 SELECT count(*) FROM secrets WHERE id = 1 AND ssn LIKE '1%' AND pg_sleep(0.3) IS NULL
 -- timed
-SELECT id FROM secrets WHERE id = 2 AND vip AND pg_sleep(0.3) IS NULL
+SELECT id FROM secrets s WHERE id = 1 AND vip AND (SELECT pg_sleep(0.3 + s.id * 0) IS NULL)
 -- timed
 SELECT pg_sleep(0.3 * vip::int) FROM secrets WHERE id = 1
 -- timed
@@ -14,7 +14,7 @@ SELECT COALESCE(NULLIF(vip, false)::text, pg_sleep(0.3)::text) IS NULL FROM secr
 -- timed
 SELECT count(*) >= 0 FROM secrets s, LATERAL (SELECT pg_sleep(0.3) WHERE s.vip) z WHERE s.id = 1
 -- timed
-UPDATE secrets SET name = name WHERE id = 1 AND salary < 5000 AND pg_sleep(0.3) IS NULL
+UPDATE secrets SET name = name WHERE id = 1 AND CASE WHEN salary < 5000 THEN pg_sleep(0.3) IS NULL END
 -- timed
 WITH s AS MATERIALIZED (SELECT pg_sleep(0.3) FROM secrets WHERE id = 1 AND vip) SELECT count(*) >= 0 FROM s
 -- timed

@@ -9,13 +9,13 @@ use crate::known;
 use crate::scope::Scope;
 use crate::statement::Place;
 use crate::tree::{self, N, boxed, inner};
-use crate::value::{Table, Val};
+use crate::value::{Table, Typed, Val};
 use crate::view;
 use crate::walk::{Blame, Params, Walk};
 
 /// What a name calls.
 enum Class<'c> {
-    /// The number of rows or of values that are not NULL.
+    /// The number of rows or of values that are not NULL, or the type of a value.
     Count,
     /// Passes values on without looking at them.
     Transparent,
@@ -57,7 +57,8 @@ impl<'c> Walk<'c> {
         if self.rec.quiet == 0 {
             self.settings(schema, name, &call.args);
         }
-        let (mut val, rows) = self.apply(schema, name, &args, place);
+        let looks = call.func_variadic || self.looks_inside(name, &args, place);
+        let (mut val, rows) = self.apply(schema, name, &args, place, looks);
         if call.agg_within_group {
             val.absorb(&ordered);
         }
@@ -65,6 +66,28 @@ impl<'c> Walk<'c> {
             val.client = false;
         }
         (val, rows)
+    }
+
+    /// Whether a function that passes values on looks at these all the same.
+    fn looks_inside(&mut self, name: &str, args: &[Val], place: &Place) -> bool {
+        let mut all = Val::none();
+        for arg in args {
+            all.absorb(arg);
+        }
+        match name {
+            // Which row's value comes back, if any, is by the second argument.
+            "lag" | "lead" | "nth_value" => {
+                if let [value, _, default] = args {
+                    self.unified(&[value.clone(), default.clone()], place);
+                }
+                args.get(1).is_some_and(|offset| !offset.deps.is_empty())
+            }
+            "array_agg" => self.has_dimensions(&all.deps),
+            _ if name.starts_with("jsonb_") || name == "to_jsonb" => {
+                self.may_not_be_jsonb(&all.deps)
+            }
+            _ => false,
+        }
     }
 
     /// `column(t)` is `t.column` where `t` is an item and there is no such function.
@@ -98,12 +121,7 @@ impl<'c> Walk<'c> {
         args: Vec<Val>,
         blame: &Blame,
     ) -> Val {
-        let place = match blame {
-            Blame::Expression => Place::Expression(name.into()),
-            Blame::Predicate(clause) => Place::Predicate(clause),
-            Blame::FromFunction(name) => Place::FromFunction(Arc::clone(name)),
-        };
-        self.apply(schema, name, &args, &place).0
+        self.apply(schema, name, &args, &blame.place(name), false).0
     }
 
     fn apply(
@@ -112,6 +130,7 @@ impl<'c> Walk<'c> {
         name: &str,
         args: &[Val],
         place: &Place,
+        looks: bool,
     ) -> (Val, Option<Table>) {
         if self.rec.quiet == 0 {
             let shown = match schema {
@@ -126,12 +145,22 @@ impl<'c> Walk<'c> {
         }
         let in_from = matches!(place, Place::FromFunction(_));
         let class = self.classify(schema, name, args.len());
-        if in_from || !matches!(class, Class::Count | Class::Transparent) {
+        if in_from || looks || !matches!(class, Class::Count | Class::Transparent) {
             self.blame_place(&all.deps, place);
+        }
+        if matches!(class, Class::Pure { .. }) && known::ships(name) && known::may_write(name) {
+            // A setting, a notification, a sequence, a lock: others can read it there.
+            self.blame_place(&all.deps, &Place::Moved(name.into()));
         }
         match class {
             Class::Count => (Val::none(), None),
-            Class::Transparent => (Val { client: false, ..all.derived() }, None),
+            Class::Transparent => {
+                let typed = match args.first() {
+                    Some(first) if known::one_of_its_values(name) => first.typed,
+                    _ => Typed::Unsure,
+                };
+                (Val { client: false, typed, ..all.derived() }, None)
+            }
             Class::Pure { volatile } => {
                 let client = all.client && !volatile;
                 (Val { client, ..all.derived() }, None)
@@ -252,7 +281,11 @@ impl<'c> Walk<'c> {
     }
 
     /// Walks the bodies of functions in SQL with these arguments.
-    fn expand(&mut self, functions: &[&'c Function], args: &[Val]) -> (Val, Option<Table>) {
+    pub(crate) fn expand(
+        &mut self,
+        functions: &[&'c Function],
+        args: &[Val],
+    ) -> (Val, Option<Table>) {
         let mut val = Val::none();
         let mut rows: Option<Table> = None;
         for function in functions {
@@ -317,7 +350,7 @@ pub(crate) enum Reach {
 }
 
 fn shipped_class<'c>(name: &str) -> Class<'c> {
-    if name == "count" {
+    if known::counts(name) {
         return Class::Count;
     }
     if known::transparent(name) {

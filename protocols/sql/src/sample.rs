@@ -209,5 +209,8 @@ fn data() -> CatalogData {
         functions,
         builtin_functions: Vec::new(),
         operators: vec![Operator { name: "===".into(), function: 30_001 }],
+        types: Vec::new(),
+        casts: Vec::new(),
+        ties: Vec::new(),
     }
 }

@@ -162,13 +162,14 @@ impl World {
         Ok(Self { letter, boss, port, print })
     }
 
-    /// Undoes what a script did. Rows are put back; a table that was changed means a new database.
-    fn tidy(&mut self) -> Result<()> {
+    /// Undoes what a script did. Rows are put back; a table that was changed means a new database,
+    /// of which the answer tells.
+    fn tidy(&mut self) -> Result<bool> {
         one(&mut self.boss, "DROP OWNED BY app CASCADE")?;
         let shape = one(&mut self.boss, PRINT)?;
         if !self.print.starts_with(&shape) {
             *self = Self::make(self.port, self.letter)?;
-            return Ok(());
+            return Ok(true);
         }
         if shape + &one(&mut self.boss, ROWS)? != self.print {
             one(
@@ -177,7 +178,7 @@ impl World {
             )?;
             one(&mut self.boss, &file(&format!("worlds/{}.sql", self.letter))?)?;
         }
-        Ok(())
+        Ok(false)
     }
 }
 
@@ -223,6 +224,10 @@ fn line(message: &Message) -> String {
     match message.tag {
         b'T' => forget_oids(&mut body),
         b'A' => body.drain(..4.min(message.body.len())).for_each(drop),
+        // Which names the gateway's snapshot has depends on when it was taken.
+        b'E' if String::from_utf8_lossy(&body).contains("narrows: unknown_object") => {
+            return "E narrows: unknown_object".to_owned();
+        }
         _ => {}
     }
     format!("{} {}", char::from(message.tag), body.escape_ascii())
@@ -343,8 +348,12 @@ fn judge(
                     println!("{mode:?} {}: {:#?} {lines:#?}", world.letter, attempt.statements);
                 }
                 seen.push(lines);
-                if attempt.script {
-                    world.tidy()?;
+                if attempt.script && world.tidy()? {
+                    e2e::until("the gateway knows the new database", || {
+                        let mut wire = (client.connect)()?;
+                        let reply = wire.query("SELECT ssn FROM secrets WHERE id = 6")?;
+                        Ok(reply.error().is_none().then_some(()))
+                    })?;
                 }
             }
             let [a, b] = seen.as_slice() else { bail!("two worlds") };
@@ -457,8 +466,14 @@ fn p3_nothing_seen_depends_on_what_a_mask_hides() -> Result<()> {
             println!("{family}: {count} attempts, {refused} refused, the rest answered or failed");
         }
         println!("{} attempts, {:?}", all.len(), began.elapsed());
-        ensure!(alike.is_empty(), "{} directly alike:\n{}", alike.len(), alike.join("\n"));
-        ensure!(leaks.is_empty(), "{} leaks:\n{}", leaks.len(), leaks.join("\n"));
+        ensure!(
+            alike.is_empty() && leaks.is_empty(),
+            "{} leaks:\n{}\n{} say too little or too much directly:\n{}",
+            leaks.len(),
+            leaks.join("\n"),
+            alike.len(),
+            alike.join("\n"),
+        );
         Ok(())
     })
 }
