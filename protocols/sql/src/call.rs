@@ -80,7 +80,10 @@ impl<'c> Walk<'c> {
                 if let [value, _, default] = args {
                     self.unified(&[value.clone(), default.clone()], place);
                 }
-                args.get(1).is_some_and(|offset| !offset.deps.is_empty())
+                if let Some(offset) = args.get(1) {
+                    self.blame_place(&offset.deps, place);
+                }
+                false
             }
             "array_agg" => self.has_dimensions(&all.deps),
             _ if name.starts_with("jsonb_") || name == "to_jsonb" => {

@@ -1,8 +1,8 @@
 //! Expressions: what a value depends on, and what looks into it on the way.
 
 use pg_query::protobuf::{
-    AExpr, AExprKind, BoolExprType, FuncCall, JsonAggConstructor, JsonFormatType, Node,
-    SqlValueFunction, SqlValueFunctionOp, SubLink, SubLinkType, TypeCast,
+    AExpr, AExprKind, BoolExprType, FuncCall, JsonAggConstructor, JsonFormatType, JsonOutput,
+    JsonValueExpr, Node, SqlValueFunction, SqlValueFunctionOp, SubLink, SubLinkType, TypeCast,
 };
 
 use crate::call::Reach;
@@ -310,38 +310,35 @@ impl<'c> Walk<'c> {
             }
             Some(N::JsonObjectConstructor(json)) => {
                 let val = self.eval_all(&json.exprs, scope, blame);
+                let val = self.json_returned(json.output.as_ref(), val, blame);
                 if json.unique { self.blamed(val, blame, "JSON_OBJECT") } else { val.derived() }
             }
             Some(N::JsonKeyValue(pair)) => {
                 let mut val = self.eval_opt(&pair.key, scope, blame);
                 if let Some(value) = &pair.value {
-                    val.absorb(&self.eval_opt(&value.raw_expr, scope, blame));
+                    val.absorb(&self.json_value(value, scope, blame));
                 }
                 val
             }
-            Some(N::JsonArrayConstructor(json)) => self.eval_all(&json.exprs, scope, blame),
+            Some(N::JsonArrayConstructor(json)) => {
+                let val = self.eval_all(&json.exprs, scope, blame);
+                self.json_returned(json.output.as_ref(), val, blame)
+            }
             Some(N::JsonArrayQueryConstructor(json)) => {
                 let Some(query) = boxed(&json.query) else { return Val::unknown() };
                 let mut val = self.query(query, Some(scope), scope.ctes).whole();
                 val.client = false;
-                val
+                self.json_returned(json.output.as_ref(), val, blame)
             }
-            Some(N::JsonValueExpr(json)) => {
-                let val = self.eval_opt(&json.raw_expr, scope, blame);
-                let format = json.format.as_ref().map(|format| format.format_type);
-                match format {
-                    // FORMAT JSON: the text must be JSON.
-                    Some(kind) if kind == JsonFormatType::JsFormatJson as i32 => {
-                        self.blamed(val, blame, "FORMAT JSON")
-                    }
-                    _ => val,
-                }
-            }
+            Some(N::JsonValueExpr(json)) => self.json_value(json, scope, blame),
             Some(N::JsonArgument(arg)) => match &arg.val {
-                Some(value) => self.eval_opt(&value.raw_expr, scope, blame),
+                Some(value) => self.json_value(value, scope, blame),
                 None => Val::client(),
             },
-            Some(N::JsonScalarExpr(json)) => self.eval_opt(&json.expr, scope, blame).derived(),
+            Some(N::JsonScalarExpr(json)) => {
+                let val = self.eval_opt(&json.expr, scope, blame);
+                self.json_returned(json.output.as_ref(), val, blame)
+            }
             Some(N::JsonObjectAgg(_) | N::JsonArrayAgg(_)) => {
                 self.json_aggregate(node, scope, blame)
             }
@@ -359,6 +356,26 @@ impl<'c> Walk<'c> {
                 self.rec.may_write = true;
                 Val::unknown()
             }
+        }
+    }
+
+    fn json_value(&mut self, json: &JsonValueExpr, scope: &Scope<'_, 'c>, blame: &Blame) -> Val {
+        let val = self.eval_opt(&json.raw_expr, scope, blame);
+        let format = json.format.as_ref().map(|format| format.format_type);
+        if format == Some(JsonFormatType::JsFormatJson as i32) {
+            // FORMAT JSON: the text must be JSON.
+            return self.blamed(val, blame, "FORMAT JSON");
+        }
+        val
+    }
+
+    /// RETURNING of a constructor: another type than JSON or text is a cast.
+    fn json_returned(&mut self, output: Option<&JsonOutput>, val: Val, blame: &Blame) -> Val {
+        let to = output.and_then(|output| output.type_name.as_ref());
+        match to.map(tree::plain_type) {
+            None | Some(Some("json" | "text")) => val.derived(),
+            Some(Some("jsonb")) if !self.may_not_be_jsonb(&val.deps) => val.derived(),
+            _ => self.blamed(val, blame, "RETURNING"),
         }
     }
 
@@ -400,16 +417,20 @@ impl<'c> Walk<'c> {
                     self.blame(&key.deps, blame, "JSON_OBJECTAGG key");
                     val.absorb(&key);
                     if let Some(value) = &pair.value {
-                        val.absorb(&self.eval_opt(&value.raw_expr, scope, blame));
+                        val.absorb(&self.json_value(value, scope, blame));
                     }
                 }
                 self.aggregate_clauses(aggregate.constructor.as_deref(), scope);
+                let made = aggregate.constructor.as_deref();
+                val = self.json_returned(made.and_then(|made| made.output.as_ref()), val, blame);
             }
             Some(N::JsonArrayAgg(aggregate)) => {
                 if let Some(value) = &aggregate.arg {
-                    val.absorb(&self.eval_opt(&value.raw_expr, scope, blame));
+                    val.absorb(&self.json_value(value, scope, blame));
                 }
                 self.aggregate_clauses(aggregate.constructor.as_deref(), scope);
+                let made = aggregate.constructor.as_deref();
+                val = self.json_returned(made.and_then(|made| made.output.as_ref()), val, blame);
             }
             _ => val = Val::unknown(),
         }
