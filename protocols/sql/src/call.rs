@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pg_query::protobuf::{FuncCall, Node};
 
-use crate::catalog::{Function, SearchPath};
+use crate::catalog::{Catalog, Function, SearchPath};
 use crate::known;
 use crate::scope::Scope;
 use crate::statement::Place;
@@ -41,7 +41,15 @@ impl<'c> Walk<'c> {
         if let Some(val) = self.functional_notation(schema, name, call, scope) {
             return (val, None);
         }
-        let args: Vec<Val> = call.args.iter().map(|arg| self.eval(arg, scope, blame)).collect();
+        let mut args: Vec<Val> = call.args.iter().map(|arg| self.eval(arg, scope, blame)).collect();
+        if call.args.iter().any(|arg| matches!(inner(arg), Some(N::NamedArgExpr(_)))) {
+            // Which place a name has differs from function to function.
+            let mut all = Val::none();
+            for arg in &args {
+                all.absorb(arg);
+            }
+            args.fill(all);
+        }
         let ordered = self.sort_inside(&call.agg_order, scope);
         if let Some(filter) = boxed(&call.agg_filter) {
             self.predicate(filter, scope, "FILTER");
@@ -283,6 +291,30 @@ impl<'c> Walk<'c> {
         }
     }
 
+    /// Arguments by place, those left out by what their defaults depend on.
+    fn params_of(&mut self, function: &Function, args: &[Val]) -> Params {
+        let names = function.arg_names.clone();
+        let wanted = function.arg_types.len();
+        let mut values = args.to_vec();
+        if args.len() > wanted {
+            // The last ones are one array.
+            let mut all = Val::none();
+            for arg in args {
+                all.absorb(arg);
+            }
+            values = vec![all; wanted];
+        } else if args.len() < wanted
+            && let Some(defaults) = &function.defaults
+            && let Some(table) = view::defaults(self.context, defaults, self.budget)
+            && table.rest.is_none()
+        {
+            let missing = wanted - args.len();
+            let left_out = table.cols.len().saturating_sub(missing);
+            values.extend(table.cols.into_iter().skip(left_out).map(|col| col.val));
+        }
+        Params { values, names }
+    }
+
     /// Walks the bodies of functions in SQL with these arguments.
     pub(crate) fn expand(
         &mut self,
@@ -292,7 +324,7 @@ impl<'c> Walk<'c> {
         let mut val = Val::none();
         let mut rows: Option<Table> = None;
         for function in functions {
-            let params = Params { values: args.to_vec(), names: function.arg_names.clone() };
+            let params = self.params_of(function, args);
             let Some(body) = view::body(self.context, function, params, self.budget) else {
                 if self.rec.quiet == 0 {
                     self.rec.opaque("opaque_function", &function.name);
@@ -304,7 +336,7 @@ impl<'c> Walk<'c> {
                 self.rec.absorb(body.rec);
             }
             val.absorb(&body.table.whole());
-            rows = Some(columns_of_function(function, body.table));
+            rows = Some(columns_of_function(self.context.catalog, function, body.table));
         }
         val.client = false;
         let rows = match functions {
@@ -366,7 +398,7 @@ fn shipped_class<'c>(name: &str) -> Class<'c> {
 }
 
 /// The columns of a function in FROM, from the last query of its body.
-fn columns_of_function(function: &Function, mut body: Table) -> Table {
+fn columns_of_function(catalog: &Catalog, function: &Function, mut body: Table) -> Table {
     for col in &mut body.cols {
         col.val = std::mem::take(&mut col.val).derived();
         col.val.client = false;
@@ -375,14 +407,18 @@ fn columns_of_function(function: &Function, mut body: Table) -> Table {
         let val = body.whole();
         return Table { cols: vec![crate::scope::col(None, val)], rest: None };
     }
-    if function.out_names.len() == body.cols.len() && body.rest.is_none() {
-        body.rename(&function.out_names);
+    let mut names = function.out_names.clone();
+    if names.is_empty()
+        && let Some(relation) = catalog.relation(function.return_relation)
+    {
+        // Whatever the body calls them, they have the names of the row type.
+        names = crate::scope::live(relation).map(|column| Arc::clone(&column.name)).collect();
+    }
+    if names.len() == body.cols.len() && body.rest.is_none() && names.len() > 1 {
+        body.rename(&names);
         return body;
     }
     let whole = body.whole();
-    let names = function.out_names.iter();
-    Table {
-        cols: names.map(|name| crate::scope::col(Some(Arc::clone(name)), whole.clone())).collect(),
-        rest: function.out_names.is_empty().then_some(whole),
-    }
+    let cols = names.iter().map(|name| crate::scope::col(Some(Arc::clone(name)), whole.clone()));
+    Table { cols: cols.collect(), rest: names.is_empty().then_some(whole) }
 }

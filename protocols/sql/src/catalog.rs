@@ -165,8 +165,15 @@ pub struct Function {
     /// `pg_type.oid` of what it returns.
     #[serde(default)]
     pub return_type: u32,
+    /// The relation whose row type that is (`pg_type.typrelid`), or 0.
+    #[serde(default)]
+    pub return_relation: u32,
+    /// Defaults of its last arguments, separated by commas (`proargdefaults`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub defaults: Option<Arc<str>>,
     /// `prokind` is `a` or `w`: an aggregate or window function; its real work is in other
-    /// functions, so `language` says nothing about what it can do.
+    /// functions, so `language` says nothing about what it can do. Not for aggregates whose
+    /// functions are all immutable and written in C.
     #[serde(default)]
     pub aggregate: bool,
 }

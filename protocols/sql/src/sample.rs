@@ -78,6 +78,8 @@ impl Function {
             out_names: Vec::new(),
             returns_set: false,
             return_type: TEXT,
+            return_relation: 0,
+            defaults: None,
             aggregate: false,
         }
     }

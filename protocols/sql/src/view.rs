@@ -95,6 +95,23 @@ fn trace(context: Context<'_>, relation: &Relation) -> Option<Lineage> {
     .flatten()
 }
 
+/// What the defaults of a function's arguments depend on, when that is all they do.
+pub(crate) fn defaults(context: Context<'_>, text: &str, budget: u64) -> Option<Table> {
+    if context.nesting >= Walk::NESTING {
+        return None;
+    }
+    let text = format!("SELECT {text}");
+    stack::with_tree(&text, true, context.used, |tree, used| {
+        let context = Context { used, nesting: context.nesting + 1, ..context };
+        let mut walk = Walk::new(context, budget);
+        let table = walk.query(tree.stmts.first()?.stmt.as_deref()?, None, &None);
+        let plain = walk.rec.opaque.is_empty() && !walk.rec.may_write && walk.budget > 0;
+        plain.then_some(table)
+    })
+    .ok()
+    .flatten()
+}
+
 /// What a function's body in SQL does with some arguments.
 pub(crate) struct Body {
     pub table: Table,

@@ -174,6 +174,39 @@ fn p3_casts_and_operators_call_functions() {
 }
 
 #[test]
+fn p9_functions_in_sql_with_defaults_and_row_types_are_traced() {
+    let mut data = CatalogData::from(catalog());
+    let mut half =
+        Function::new(31_010, "half", "sql", Some("SELECT $1 || $2")).taking(&["a", "b"]);
+    half.defaults = Some("'x'::text".into());
+    let mut leaky = Function::new(31_011, "leaky", "sql", Some("SELECT $2")).taking(&["a", "b"]);
+    leaky.defaults = Some("ssn_of('1'::text)".into());
+    let swapped = "SELECT dept, n FROM public.depts";
+    let mut rows = Function::new(31_012, "rows", "sql", Some(swapped)).returning(&[]);
+    rows.return_type = 21_999;
+    rows.return_relation = DEPTS;
+    let second = Function::new(31_013, "second", "sql", Some("SELECT $2")).taking(&["a", "b"]);
+    data.functions.extend([half, leaky, rows, second]);
+    let catalog = Catalog::new(data);
+    let masks = masked(&catalog);
+    for (text, hidden) in [
+        ("select half('a'), half('a', 'b')", 0),
+        ("select leaky('a')", 1),
+        ("select leaky('a', 'b')", 0),
+        ("select * from rows()", 0),
+        ("select rows.n from rows()", 0),
+        ("select second(b => ssn, a => 'x') from staff", 1),
+        ("select second(b => 'x', a => ssn) from staff", 1),
+    ] {
+        assert_eq!(refused(text, &catalog, Predicates::Allow), None, "{text}");
+        let found = parsed(text, &catalog);
+        let columns = found.list[0].outputs.columns.iter().flatten();
+        let count = columns.filter(|c| c.deps.iter().any(|id| masks.contains(id))).count();
+        assert_eq!(count, hidden, "{text}");
+    }
+}
+
+#[test]
 fn p3_expressions_kept_in_definitions_are_looked_into() {
     each(&[
         ("create table t (x text default ssn_of('1'))", Some("moved")),

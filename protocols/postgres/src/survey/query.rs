@@ -313,13 +313,24 @@ fn functions(server_version_num: i32, locked: &[u32]) -> String {
              CASE WHEN p.proargmodes IS NULL THEN to_json(p.proargnames)::text \
                  ELSE {inputs} END, \
              CASE WHEN p.proargmodes IS NOT NULL THEN {outputs} END, \
-             p.proretset, p.prorettype, p.prokind IN ('a', 'w'), b.is_blocked \
+             p.proretset, p.prorettype, \
+             p.prokind = 'w' OR p.prokind = 'a' AND NOT {AGGREGATE_IS_NATIVE}, b.is_blocked, \
+             CASE WHEN p.pronargdefaults > 0 AND l.lanname = 'sql' AND NOT b.is_blocked \
+                 THEN pg_get_expr(p.proargdefaults, 0) END, \
+             (SELECT t.typrelid FROM pg_type t WHERE t.oid = p.prorettype) \
          FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace \
              JOIN pg_language l ON l.oid = p.prolang \
              CROSS JOIN LATERAL (SELECT {blocked} AS is_blocked) b \
          WHERE p.oid >= 16384 OR p.provolatile <> 'i'"
     )
 }
+
+/// Whether all functions behind an aggregate are immutable and written in C.
+const AGGREGATE_IS_NATIVE: &str = "(SELECT bool_and(f.provolatile = 'i' \
+         AND (f.oid < 16384 OR fl.lanname IN ('c', 'internal'))) \
+     FROM pg_aggregate g JOIN pg_proc f ON f.oid IN (g.aggtransfn, g.aggfinalfn, g.aggcombinefn, \
+         g.aggserialfn, g.aggdeserialfn, g.aggmtransfn, g.aggminvtransfn, g.aggmfinalfn) \
+     JOIN pg_language fl ON fl.oid = f.prolang WHERE g.aggfnoid = p.oid)";
 
 /// Names of the arguments with one of these modes, in order, as a JSON array.
 fn argument_names(modes: &str) -> String {

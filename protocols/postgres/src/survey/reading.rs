@@ -265,6 +265,8 @@ impl Reading {
             returns_set: row.flag(9)?,
             return_type: row.number(10)?,
             aggregate: row.flag(11)?,
+            defaults: row.optional(13)?.map(Into::into),
+            return_relation: row.number(14)?,
         });
         Ok(())
     }
