@@ -58,6 +58,17 @@ fn narrows(catalog: &Catalog, oid: u32, depth: u32) -> bool {
     }
 }
 
+/// The type a cast names, of those that [`narrows`] knows.
+pub(crate) fn named(to: &str) -> Typed {
+    match to {
+        "int8" => Typed::Stored(20),
+        "date" => Typed::Stored(1082),
+        "timestamp" => Typed::Stored(1114),
+        "numeric" => Typed::Stored(1700),
+        _ => Typed::Unsure,
+    }
+}
+
 impl Walk<'_> {
     fn any_build(&self, deps: &Deps, wanted: &[Build]) -> bool {
         let catalog = self.context.catalog;

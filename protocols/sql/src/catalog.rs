@@ -246,7 +246,7 @@ pub struct Tie {
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TieKind {
-    /// A check constraint or the expression of a generated column.
+    /// A check constraint.
     Check,
     /// A unique or exclusion index.
     Key,

@@ -197,6 +197,9 @@ impl<'c> Walk<'c> {
         for oid in catalog.casts(last.unwrap_or_default()) {
             self.runs(*oid, &mut val, "a cast");
         }
+        if let Some(to) = to.filter(|to| !catalog.has_type_named(to)) {
+            val.typed = crate::cast::named(to);
+        }
         val
     }
 

@@ -137,6 +137,7 @@ fn p3_what_casts_a_value_by_itself_is_refused_where_that_can_fail() {
         ("select max(card) from staff union all select min(card) from staff", None),
         ("select ssn from staff union all select name from staff", None),
         ("select coalesce(card, 0), coalesce(balance, 1.5) from staff", None),
+        ("select card from staff union all select null::bigint", None),
         ("select coalesce(null::oid, card) from staff", Some("expression")),
         ("select array[balance, 1::real] from staff", Some("expression")),
         ("select v.x from staff, lateral (values (1::oid), (card)) v(x)", Some("expression")),

@@ -238,11 +238,10 @@ fn forget_oids(body: &mut [u8]) {
     while let Some(length) = body.get(at..).and_then(|rest| rest.iter().position(|b| *b == 0)) {
         let fields = at + length + 1;
         for oid in [fields, fields + 6] {
-            if let Some(bytes) = body.get_mut(oid..oid + 4) {
-                let number = u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-                if number >= FIRST_NORMAL_OID {
-                    bytes.fill(0);
-                }
+            if let Some(bytes) = body.get_mut(oid..).and_then(|rest| rest.first_chunk_mut::<4>())
+                && u32::from_be_bytes(*bytes) >= FIRST_NORMAL_OID
+            {
+                bytes.fill(0);
             }
         }
         at = fields + 18;
@@ -316,6 +315,9 @@ fn different(a: &[String], b: &[String]) -> String {
     format!("\n    a: {}\n    b: {}", short(a.get(at)), short(b.get(at)))
 }
 
+/// Attempts by family: all, and those refused.
+type Counts = BTreeMap<String, (usize, usize)>;
+
 /// Runs attempts in both worlds through the gateway; what differs.
 fn judge(
     lab: &Lab,
@@ -324,9 +326,9 @@ fn judge(
     resource: &str,
     all: &[Attempt],
     same: &dyn Fn(&[String], &[String]) -> bool,
-) -> Result<(Vec<String>, BTreeMap<String, [usize; 3]>)> {
+) -> Result<(Vec<String>, Counts)> {
     let shown = std::env::var("LEAKS").is_ok_and(|words| !words.is_empty());
-    let (mut leaks, mut counts) = (Vec::new(), BTreeMap::<String, [usize; 3]>::new());
+    let (mut leaks, mut counts) = (Vec::new(), Counts::new());
     for mode in [Mode::Simple, Mode::Text, Mode::Binary] {
         let [left, right] = ["a", "b"].map(|letter| format!("{letter}_{resource}"));
         let mut clients =
@@ -358,9 +360,9 @@ fn judge(
             }
             let [a, b] = seen.as_slice() else { bail!("two worlds") };
             if mode == Mode::Simple {
-                let count = counts.entry(attempt.family.clone()).or_default();
-                count[0] += 1;
-                count[1] += usize::from(a.iter().any(|line| line.contains("narrows: ")));
+                let (all, refused) = counts.entry(attempt.family.clone()).or_default();
+                *all += 1;
+                *refused += usize::from(a.iter().any(|line| line.contains("narrows: ")));
             }
             if !same(a, b) {
                 leaks.push(format!("{mode:?} {:?}{}", attempt.statements, different(a, b)));
@@ -474,7 +476,7 @@ fn p3_nothing_seen_depends_on_what_a_mask_hides() -> Result<()> {
         println!("directly: {:?}", began.elapsed());
         let token = lab.gateway.agent("curious")?;
         let (leaks, counts) = judge(lab, &token, &mut worlds, "all", &all, &|a, b| a == b)?;
-        for (family, [count, refused, _]) in &counts {
+        for (family, (count, refused)) in &counts {
             println!("{family}: {count} attempts, {refused} refused, the rest answered or failed");
         }
         println!("{} attempts, {:?}", all.len(), began.elapsed());
@@ -568,7 +570,11 @@ fn p9_ordinary_work_passes_unchanged_with_and_without_masks() -> Result<()> {
             let reads = ["select", "with", "values", "table", "show"]
                 .iter()
                 .any(|word| text.to_lowercase().starts_with(word));
-            let modes = if reads && !text.contains(';') { 3 } else { 1 };
+            let modes = match stdin {
+                Some(_) => 2,
+                None if reads && !text.contains(';') => 3,
+                None => 1,
+            };
             for mode in [Mode::Simple, Mode::Text, Mode::Binary].into_iter().take(modes) {
                 runs += 1;
                 let stdin = stdin.as_deref();
