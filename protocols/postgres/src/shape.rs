@@ -89,7 +89,7 @@ impl Shaping<'_> {
         stored: Option<ColumnId>,
         output: Option<&OutputColumn>,
     ) -> (Option<MaskKind>, Column) {
-        // Part of something made of a value, or a hash of it, can tell more than the same of the value.
+        // A part or a hash of what is made of a value can tell more than that of the value.
         let made = output.is_some_and(|output| output.direct.is_none());
         let deps = output.into_iter().flat_map(|output| output.deps.iter().copied()).chain(stored);
         let mut kind = self.plan.label(label);

@@ -198,8 +198,8 @@ pub struct Operator {
     pub function: u32,
 }
 
-/// A type that does not ship with PostgreSQL (`pg_type`, `oid >= 16384`). Row types of relations, and
-/// arrays of them, are left out.
+/// A type that does not ship with PostgreSQL (`pg_type`, `oid >= 16384`). Row types of relations,
+/// and arrays of them, are left out.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Type {
     /// `pg_type.oid`.

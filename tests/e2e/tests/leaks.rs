@@ -102,6 +102,10 @@ fn attempts(family: &str) -> Result<Vec<Attempt>> {
                 next.statements.push(line.to_owned());
             }
             ensure!(!next.statements.is_empty(), "{family}: an attempt without statements");
+            // What an attempt makes has a name of its own: the gateway may know for a moment longer
+            // than the server what the one before made.
+            let own = format!("kept_{}", all.len());
+            next.statements.iter_mut().for_each(|text| *text = text.replace("kept", &own));
             all.push(std::mem::replace(&mut next, fresh.clone()));
         } else if next.script {
             next.statements.push(line.to_owned());

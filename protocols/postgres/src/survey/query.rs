@@ -246,7 +246,8 @@ const BUILTIN_FUNCTIONS: &str = "SELECT DISTINCT p.proname FROM pg_proc p WHERE 
 
 const OPERATORS: &str = "SELECT o.oprname, o.oprcode::oid FROM pg_operator o WHERE o.oid >= 16384";
 
-const CASTS: &str = "SELECT t.typname, c.castfunc::oid FROM pg_cast c JOIN pg_type t ON t.oid = c.casttarget \
+const CASTS: &str = "SELECT t.typname, c.castfunc::oid \
+     FROM pg_cast c JOIN pg_type t ON t.oid = c.casttarget \
      WHERE c.oid >= 16384 AND c.castfunc <> 0";
 
 const TYPES: &str = "SELECT t.oid, n.nspname, t.typname, t.typtype, t.typbasetype, \
