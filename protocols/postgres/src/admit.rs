@@ -86,6 +86,7 @@ impl Ready {
         catalog: &Catalog,
     ) -> Result<(), Refusal> {
         self.admit_indirect(statement, all)?;
+        self.admit_encoding(statement, all, masked)?;
         let predicates = |id: ColumnId| allowed_predicates(&self.masks, catalog, id);
         sql::exposure(statement, &|id| masked.contains_key(&id), &predicates).map_err(
             |untraceable| {
@@ -93,6 +94,40 @@ impl Ready {
                 Refusal::unjudgeable(untraceable.reason, words)
             },
         )
+    }
+
+    /// The server fails on characters that the client's encoding does not have, before a mask is
+    /// put over them; and every encoding asked for tells more of them.
+    fn admit_encoding(
+        &self,
+        statement: &Statement,
+        all: &[Statement],
+        masked: &MaskedColumns,
+    ) -> Result<(), Refusal> {
+        let copied = match &statement.kind {
+            StatementKind::Copy(copy) if !copy.from => Some(copy),
+            _ => None,
+        };
+        let outputs = &statement.outputs;
+        let columns = outputs.columns.iter().flatten().chain(&outputs.every);
+        let columns =
+            columns.chain(copied.and_then(|copy| copy.columns.as_ref()).into_iter().flatten());
+        if !columns.flat_map(|column| &column.deps).any(|id| masked.contains_key(id)) {
+            return Ok(());
+        }
+        let asked = copied
+            .and_then(|copy| copy.options.iter().find(|(name, _)| &**name == "encoding"))
+            .map(|(_, value)| &**value);
+        let converted = match asked {
+            Some(name) => self.settings.converts_to(name),
+            None => self.settings.converts(),
+        };
+        if !converted && !all.iter().any(may_set_encoding) {
+            return Ok(());
+        }
+        let words = "characters of masked columns may not exist in this encoding; \
+                     SET client_encoding TO 'UTF8' in a statement of its own";
+        Err(Refusal::unjudgeable("encoding", ClientText::fixed(words)))
     }
 
     /// FETCH and EXECUTE return the columns of another statement, which must be known and alone.
@@ -155,6 +190,19 @@ pub(crate) fn allowed_predicates(
 /// varchar, numeric, uuid.
 fn has_many_values(type_oid: u32) -> bool {
     matches!(type_oid, 17 | 20 | 25 | 829 | 869 | 1042 | 1043 | 1700 | 2950)
+}
+
+/// Whether a statement may change `client_encoding`.
+pub(crate) fn may_set_encoding(statement: &Statement) -> bool {
+    let sets = |(name, _): &(std::sync::Arc<str>, Option<std::sync::Arc<str>>)| {
+        // The name is a parameter or computed: it may be any.
+        &**name == "client_encoding" || name.starts_with(['$', '?'])
+    };
+    statement.facts.sets.iter().any(sets)
+        || matches!(
+            &statement.kind,
+            StatementKind::Reset { name: None } | StatementKind::Discard { what: "all" }
+        )
 }
 
 fn ends_transaction(statement: &Statement) -> bool {

@@ -100,6 +100,10 @@ pub(crate) struct RowsReply {
     pub treatment: Treatment,
     /// The client sends data now.
     pub copies_in: bool,
+    /// The server said that it takes data. Until the data ends it ignores Sync.
+    pub takes_data: bool,
+    /// How many Sync were sent between the statement and the end of its data.
+    pub syncs_before_end: Option<usize>,
 }
 
 /// What happens to rows.
@@ -116,7 +120,16 @@ impl RowsReply {
     pub fn simple(judged: Arc<Judged>, source: Option<Source>) -> Self {
         let copies_in = copies_in(&judged);
         let treatment = Treatment::Undescribed;
-        Self { judged, statement: 0, source, portal: None, treatment, copies_in }
+        Self {
+            judged,
+            statement: 0,
+            source,
+            portal: None,
+            treatment,
+            copies_in,
+            takes_data: false,
+            syncs_before_end: None,
+        }
     }
 
     pub fn portal(prepared: Arc<Prepared>, source: Option<Source>, formats: Vec<i16>) -> Self {
@@ -128,6 +141,8 @@ impl RowsReply {
             source,
             portal: Some((prepared, formats)),
             treatment: Treatment::Undescribed,
+            takes_data: false,
+            syncs_before_end: None,
         }
     }
 }

@@ -49,6 +49,9 @@ pub fn explain(text: &str, snapshot: &Snapshot, plan: &MaskPlan) -> Result<Expla
             let mut origins = Vec::new();
             for id in &output.deps {
                 let hidden = masked.get(id).copied();
+                let made = output.direct.is_none();
+                let hidden =
+                    hidden.map(|kind| if made { kind.min(MaskKind::Redact) } else { kind });
                 kind = match (kind, hidden) {
                     (Some(a), Some(b)) => Some(a.min(b)),
                     (one, other) => one.or(other),

@@ -150,6 +150,9 @@ pub(crate) struct Withholding {
 pub(crate) struct Settings {
     pub standard_conforming_strings: bool,
     pub encoding: Encoding,
+    /// `client_encoding` and `server_encoding` as the server names them.
+    pub client_encoding: String,
+    pub server_encoding: String,
     /// `None`: changed in a way that was not followed.
     pub search_path: Option<Vec<Arc<str>>>,
     pub default_search_path: Vec<Arc<str>>,
@@ -211,6 +214,8 @@ impl Ready {
             settings: Settings {
                 standard_conforming_strings: true,
                 encoding: Encoding::Utf8,
+                client_encoding: "UTF8".to_owned(),
+                server_encoding: "UTF8".to_owned(),
                 search_path,
                 default_search_path: opened.snapshot.search_path.clone(),
                 role: Arc::clone(&opened.snapshot.role),
@@ -508,9 +513,29 @@ impl Settings {
     pub fn reported(&mut self, name: &str, value: &str) {
         match name {
             "standard_conforming_strings" => self.standard_conforming_strings = value == "on",
-            "client_encoding" => self.encoding = Encoding::of(value),
+            "client_encoding" => {
+                self.encoding = Encoding::of(value);
+                value.clone_into(&mut self.client_encoding);
+            }
+            "server_encoding" => value.clone_into(&mut self.server_encoding),
             _ => {}
         }
+    }
+
+    /// Values are converted to something that may not have all their characters.
+    pub fn converts(&self) -> bool {
+        self.converts_to(&self.client_encoding)
+    }
+
+    /// The same for this encoding, as a client may write it.
+    pub fn converts_to(&self, name: &str) -> bool {
+        // `pg_char_to_encoding` looks at letters and digits only.
+        let plain = |name: &str| -> String {
+            let kept = name.chars().filter(char::is_ascii_alphanumeric);
+            kept.map(|c| c.to_ascii_uppercase()).collect()
+        };
+        let (to, from) = (plain(name), plain(&self.server_encoding));
+        to != from && !matches!(&*to, "UTF8" | "UNICODE" | "SQLASCII") && from != "SQLASCII"
     }
 }
 

@@ -125,6 +125,9 @@ impl Ready {
 
     pub fn sync(&mut self, bytes: Bytes, out: &mut Outbox<Bytes>) {
         self.skip_to_sync = false;
+        if self.ignores_sync() {
+            return;
+        }
         out.control(Side::Upstream, bytes);
         self.expect(Expected::control(What::Sync));
         self.dirty = false;

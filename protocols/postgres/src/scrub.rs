@@ -36,6 +36,15 @@ const NAMES_FROM_VALUES: &[&[u8]] = &[
     b"42883", b"42P01", b"42P02",
 ];
 
+/// Where in the server's source constraints are checked. No function can say that it is there.
+const CHECKS: &[&[u8]] = &[
+    b"_bt_check_unique",
+    b"check_exclusion_or_unique_constraint",
+    b"ExecConstraints",
+    b"ReportNotNullViolationError",
+    b"ri_ReportViolation",
+];
+
 /// The fields of a report that something is kept of.
 #[derive(Default)]
 struct Report<'a> {
@@ -101,7 +110,7 @@ impl<'a> Report<'a> {
     /// The names of constraint, schema, table, column and type are those of the server's own check,
     /// not what a function's body put there.
     fn keeps_names(&self) -> bool {
-        !self.is_from_within() || self.field(b'R') == Some(b"ri_ReportViolation")
+        !self.is_from_within() || self.field(b'R').is_some_and(|at| CHECKS.contains(&at))
     }
 }
 

@@ -89,11 +89,15 @@ impl Shaping<'_> {
         stored: Option<ColumnId>,
         output: Option<&OutputColumn>,
     ) -> (Option<MaskKind>, Column) {
+        // A part or a hash of what is made of a value can tell more than that of the value.
+        let made = output.is_some_and(|output| output.direct.is_none());
         let deps = output.into_iter().flat_map(|output| output.deps.iter().copied()).chain(stored);
         let mut kind = self.plan.label(label);
         let mut origins: Vec<Origin> = Vec::new();
         for id in deps {
-            kind = strictest(kind, self.masked.get(&id).copied());
+            let hidden = self.masked.get(&id).copied();
+            let hidden = hidden.map(|kind| if made { kind.min(MaskKind::Redact) } else { kind });
+            kind = strictest(kind, hidden);
             let Some((relation, column)) = self.catalog.column(id) else { continue };
             let origin = Origin {
                 schema: Arc::clone(&relation.schema),

@@ -631,6 +631,19 @@ client >> d "1\ta\n" ; d "2\tb\n"
 client >> c
 server >> C "COPY 2" ; Z I
 "#;
+    p9_copy_in_by_execute_has_one_answer_for_its_two_syncs: r#"
+login
+client >> P "" "copy notes from stdin" ; B "" "" ; E "" ; S
+server >> 1 ; 2 ; G 2
+client >> d "1\ta\n" ; c ; S
+server >> C "COPY 1" ; Z I
+client >> P "" "copy notes from stdin" ; B "" "" ; E "" ; S
+server >> 1 ; 2 ; G 2
+client >> d "x\ta\n" ; c ; S
+server >> E 22P02 "invalid input syntax for type integer" ; Z I
+client >> Q "select 1"
+server >> T x:int4 ; D "1" ; C "SELECT 1" ; Z I
+"#;
     copy_in_that_fails_ignores_the_rest: r#"
 login
 client >> Q "copy notes from stdin"

@@ -24,7 +24,7 @@ use engine::{
 use model::{Credential, Secret, UpstreamTls};
 use postgres::{POSTGRES, Snapshot};
 use server::{Certificate, Server};
-use sql::{Relation, RelationKind};
+use sql::{ColumnId, Relation, RelationKind, TieKind, TypeKind};
 
 // ---- a survey and its connection ----------------------------------------------------------------
 
@@ -281,6 +281,14 @@ const SHOP: &str = r#"
     CREATE FUNCTION listed() RETURNS TABLE (id int, label text) LANGUAGE sql
         AS 'SELECT id, name FROM customers';
     CREATE AGGREGATE total (int) (SFUNC = int4pl, STYPE = int);
+    CREATE FUNCTION adds(int, int) RETURNS int LANGUAGE plpgsql
+        IMMUTABLE AS 'BEGIN RETURN $1 + $2; END';
+    CREATE AGGREGATE added (int) (SFUNC = adds, STYPE = int);
+    CREATE FUNCTION whole(n int DEFAULT 5, m int DEFAULT 6) RETURNS SETOF customers LANGUAGE sql
+        AS 'SELECT * FROM customers WHERE id = n';
+    CREATE TYPE boxed AS (v int);
+    CREATE FUNCTION box_of(int) RETURNS boxed LANGUAGE sql AS 'SELECT ROW($1)::boxed';
+    CREATE CAST (int AS boxed) WITH FUNCTION box_of(int);
     CREATE OPERATOR === (FUNCTION = same, LEFTARG = int, RIGHTARG = int);
     ALTER ROLE plain SET search_path = nowhere, "$user", shop, public;
 "#;
@@ -322,6 +330,7 @@ fn relations_are_read(snapshot: &Snapshot) {
         ("vip", RelationKind::Table),
         ("faces", RelationKind::View),
         ("totals", RelationKind::MaterializedView),
+        ("boxed", RelationKind::Composite),
         ("numbers", RelationKind::Sequence),
     ];
     for (name, kind) in kinds {
@@ -374,6 +383,14 @@ fn columns_are_read(snapshot: &Snapshot) {
     assert_eq!(column("email").generated, None);
     assert_eq!((column("id").type_oid, column("id").type_len), (23, 4));
     assert_eq!((column("name").type_oid, column("name").type_len), (1043, -1));
+    assert_eq!(snapshot.catalog.type_kind(column("ssn").type_oid), Some(TypeKind::Domain(25)));
+    assert!(snapshot.catalog.has_type_named("mood") && !snapshot.catalog.has_type_named("text"));
+    let id = |name: &'static str| ColumnId { relation: customers.oid, attnum: column(name).attnum };
+    // The index is over an expression of one and has a condition on the other.
+    assert_eq!(snapshot.catalog.ties(id("name")), [(id("mood"), TieKind::Key)]);
+    assert!(snapshot.catalog.ties(id("ssn")).is_empty(), "a key of its own ties it to nothing");
+    let referencing = snapshot.catalog.referencing(customers.oid);
+    assert!(referencing.iter().any(|tie| tie.to == id("id")), "{referencing:?}");
     let domain = &snapshot.types[&column("ssn").type_oid];
     assert_eq!((&*domain.schema, &*domain.name), ("shop", "ssn"));
     let array = &snapshot.types[&column("Odd \"Name").type_oid];
@@ -403,7 +420,13 @@ fn functions_are_read(snapshot: &Snapshot) {
     assert_eq!(words(&function("listed").out_names), ["id", "label"]);
     assert!(function("listed").arg_names.is_empty());
     assert_eq!(opaque.return_type, 23);
-    assert!(function("total").aggregate);
+    assert!(!function("total").aggregate, "its function is immutable and written in C");
+    assert!(function("added").aggregate);
+    let whole = function("whole");
+    assert_eq!(whole.defaults.as_deref(), Some("5, 6"));
+    let relation = snapshot.catalog.relation(whole.return_relation).unwrap();
+    assert_eq!(&*relation.name, "customers");
+    assert_eq!(snapshot.catalog.casts("boxed"), [function("box_of").oid]);
     assert_eq!(snapshot.catalog.operators("==="), [function("same").oid]);
     // Of PostgreSQL's own: the names of all, more only of those that are not immutable.
     assert!(snapshot.catalog.ships_function("lower"));

@@ -4,18 +4,18 @@ use std::sync::Arc;
 
 use pg_query::protobuf::{FuncCall, Node};
 
-use crate::catalog::{Function, SearchPath};
+use crate::catalog::{Catalog, Function, SearchPath};
 use crate::known;
 use crate::scope::Scope;
 use crate::statement::Place;
 use crate::tree::{self, N, boxed, inner};
-use crate::value::{Table, Val};
+use crate::value::{Table, Typed, Val};
 use crate::view;
 use crate::walk::{Blame, Params, Walk};
 
 /// What a name calls.
 enum Class<'c> {
-    /// The number of rows or of values that are not NULL.
+    /// The number of rows or of values that are not NULL, or the type of a value.
     Count,
     /// Passes values on without looking at them.
     Transparent,
@@ -41,7 +41,15 @@ impl<'c> Walk<'c> {
         if let Some(val) = self.functional_notation(schema, name, call, scope) {
             return (val, None);
         }
-        let args: Vec<Val> = call.args.iter().map(|arg| self.eval(arg, scope, blame)).collect();
+        let mut args: Vec<Val> = call.args.iter().map(|arg| self.eval(arg, scope, blame)).collect();
+        if call.args.iter().any(|arg| matches!(inner(arg), Some(N::NamedArgExpr(_)))) {
+            // Which place a name has differs from function to function.
+            let mut all = Val::none();
+            for arg in &args {
+                all.absorb(arg);
+            }
+            args.fill(all);
+        }
         let ordered = self.sort_inside(&call.agg_order, scope);
         if let Some(filter) = boxed(&call.agg_filter) {
             self.predicate(filter, scope, "FILTER");
@@ -57,7 +65,8 @@ impl<'c> Walk<'c> {
         if self.rec.quiet == 0 {
             self.settings(schema, name, &call.args);
         }
-        let (mut val, rows) = self.apply(schema, name, &args, place);
+        let looks = call.func_variadic || self.looks_inside(name, &args, place);
+        let (mut val, rows) = self.apply(schema, name, &args, place, looks);
         if call.agg_within_group {
             val.absorb(&ordered);
         }
@@ -65,6 +74,31 @@ impl<'c> Walk<'c> {
             val.client = false;
         }
         (val, rows)
+    }
+
+    /// Whether a function that passes values on looks at these all the same.
+    fn looks_inside(&mut self, name: &str, args: &[Val], place: &Place) -> bool {
+        let mut all = Val::none();
+        for arg in args {
+            all.absorb(arg);
+        }
+        match name {
+            // Which row's value comes back, if any, is by the second argument.
+            "lag" | "lead" | "nth_value" => {
+                if let [value, _, default] = args {
+                    self.unified(&[value.clone(), default.clone()], place);
+                }
+                if let Some(offset) = args.get(1) {
+                    self.blame_place(&offset.deps, place);
+                }
+                false
+            }
+            "array_agg" => self.has_dimensions(&all.deps),
+            _ if name.starts_with("jsonb_") || name == "to_jsonb" => {
+                self.may_not_be_jsonb(&all.deps)
+            }
+            _ => false,
+        }
     }
 
     /// `column(t)` is `t.column` where `t` is an item and there is no such function.
@@ -98,12 +132,7 @@ impl<'c> Walk<'c> {
         args: Vec<Val>,
         blame: &Blame,
     ) -> Val {
-        let place = match blame {
-            Blame::Expression => Place::Expression(name.into()),
-            Blame::Predicate(clause) => Place::Predicate(clause),
-            Blame::FromFunction(name) => Place::FromFunction(Arc::clone(name)),
-        };
-        self.apply(schema, name, &args, &place).0
+        self.apply(schema, name, &args, &blame.place(name), false).0
     }
 
     fn apply(
@@ -112,6 +141,7 @@ impl<'c> Walk<'c> {
         name: &str,
         args: &[Val],
         place: &Place,
+        looks: bool,
     ) -> (Val, Option<Table>) {
         if self.rec.quiet == 0 {
             let shown = match schema {
@@ -126,12 +156,22 @@ impl<'c> Walk<'c> {
         }
         let in_from = matches!(place, Place::FromFunction(_));
         let class = self.classify(schema, name, args.len());
-        if in_from || !matches!(class, Class::Count | Class::Transparent) {
+        if in_from || looks || !matches!(class, Class::Count | Class::Transparent) {
             self.blame_place(&all.deps, place);
+        }
+        if matches!(class, Class::Pure { .. }) && known::ships(name) && known::may_write(name) {
+            // A setting, a notification, a sequence, a lock: others can read it there.
+            self.blame_place(&all.deps, &Place::Moved(name.into()));
         }
         match class {
             Class::Count => (Val::none(), None),
-            Class::Transparent => (Val { client: false, ..all.derived() }, None),
+            Class::Transparent => {
+                let typed = match args.first() {
+                    Some(first) if known::one_of_its_values(name) => first.typed,
+                    _ => Typed::Unsure,
+                };
+                (Val { client: false, typed, ..all.derived() }, None)
+            }
             Class::Pure { volatile } => {
                 let client = all.client && !volatile;
                 (Val { client, ..all.derived() }, None)
@@ -251,12 +291,40 @@ impl<'c> Walk<'c> {
         }
     }
 
+    /// Arguments by place, those left out by what their defaults depend on.
+    fn params_of(&mut self, function: &Function, args: &[Val]) -> Params {
+        let names = function.arg_names.clone();
+        let wanted = function.arg_types.len();
+        let mut values = args.to_vec();
+        if args.len() > wanted {
+            // The last ones are one array.
+            let mut all = Val::none();
+            for arg in args {
+                all.absorb(arg);
+            }
+            values = vec![all; wanted];
+        } else if args.len() < wanted
+            && let Some(defaults) = &function.defaults
+            && let Some(table) = view::defaults(self.context, defaults, self.budget)
+            && table.rest.is_none()
+        {
+            let missing = wanted - args.len();
+            let left_out = table.cols.len().saturating_sub(missing);
+            values.extend(table.cols.into_iter().skip(left_out).map(|col| col.val));
+        }
+        Params { values, names }
+    }
+
     /// Walks the bodies of functions in SQL with these arguments.
-    fn expand(&mut self, functions: &[&'c Function], args: &[Val]) -> (Val, Option<Table>) {
+    pub(crate) fn expand(
+        &mut self,
+        functions: &[&'c Function],
+        args: &[Val],
+    ) -> (Val, Option<Table>) {
         let mut val = Val::none();
         let mut rows: Option<Table> = None;
         for function in functions {
-            let params = Params { values: args.to_vec(), names: function.arg_names.clone() };
+            let params = self.params_of(function, args);
             let Some(body) = view::body(self.context, function, params, self.budget) else {
                 if self.rec.quiet == 0 {
                     self.rec.opaque("opaque_function", &function.name);
@@ -268,7 +336,7 @@ impl<'c> Walk<'c> {
                 self.rec.absorb(body.rec);
             }
             val.absorb(&body.table.whole());
-            rows = Some(columns_of_function(function, body.table));
+            rows = Some(columns_of_function(self.context.catalog, function, body.table));
         }
         val.client = false;
         let rows = match functions {
@@ -317,7 +385,7 @@ pub(crate) enum Reach {
 }
 
 fn shipped_class<'c>(name: &str) -> Class<'c> {
-    if name == "count" {
+    if known::counts(name) {
         return Class::Count;
     }
     if known::transparent(name) {
@@ -330,7 +398,7 @@ fn shipped_class<'c>(name: &str) -> Class<'c> {
 }
 
 /// The columns of a function in FROM, from the last query of its body.
-fn columns_of_function(function: &Function, mut body: Table) -> Table {
+fn columns_of_function(catalog: &Catalog, function: &Function, mut body: Table) -> Table {
     for col in &mut body.cols {
         col.val = std::mem::take(&mut col.val).derived();
         col.val.client = false;
@@ -339,14 +407,18 @@ fn columns_of_function(function: &Function, mut body: Table) -> Table {
         let val = body.whole();
         return Table { cols: vec![crate::scope::col(None, val)], rest: None };
     }
-    if function.out_names.len() == body.cols.len() && body.rest.is_none() {
-        body.rename(&function.out_names);
+    let mut names = function.out_names.clone();
+    if names.is_empty()
+        && let Some(relation) = catalog.relation(function.return_relation)
+    {
+        // Whatever the body calls them, they have the names of the row type.
+        names = crate::scope::live(relation).map(|column| Arc::clone(&column.name)).collect();
+    }
+    if names.len() == body.cols.len() && body.rest.is_none() && names.len() > 1 {
+        body.rename(&names);
         return body;
     }
     let whole = body.whole();
-    let names = function.out_names.iter();
-    Table {
-        cols: names.map(|name| crate::scope::col(Some(Arc::clone(name)), whole.clone())).collect(),
-        rest: function.out_names.is_empty().then_some(whole),
-    }
+    let cols = names.iter().map(|name| crate::scope::col(Some(Arc::clone(name)), whole.clone()));
+    Table { cols: cols.collect(), rest: names.is_empty().then_some(whole) }
 }

@@ -168,8 +168,15 @@ pub struct Function {
     /// `pg_type.oid` of what it returns.
     #[serde(default)]
     pub return_type: u32,
+    /// The relation whose row type that is (`pg_type.typrelid`), or 0.
+    #[serde(default)]
+    pub return_relation: u32,
+    /// Defaults of its last arguments, separated by commas (`proargdefaults`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub defaults: Option<Arc<str>>,
     /// `prokind` is `a` or `w`: an aggregate or window function; its real work is in other
-    /// functions, so `language` says nothing about what it can do.
+    /// functions, so `language` says nothing about what it can do. Not for aggregates whose
+    /// functions are all immutable and written in C.
     #[serde(default)]
     pub aggregate: bool,
 }
@@ -194,6 +201,62 @@ pub struct Operator {
     pub function: u32,
 }
 
+/// A type that does not ship with PostgreSQL (`pg_type`, `oid >= 16384`). Row types of relations,
+/// and arrays of them, are left out.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Type {
+    /// `pg_type.oid`.
+    pub oid: u32,
+    /// Its name.
+    pub name: Arc<str>,
+    /// What kind.
+    pub kind: TypeKind,
+}
+
+/// What kind of type.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TypeKind {
+    /// An array.
+    Array,
+    /// A domain over this type.
+    Domain(u32),
+    /// Neither: an enum, a range, a type of an extension.
+    Plain,
+}
+
+/// A cast that calls a function (`pg_cast`, `oid >= 16384`).
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Cast {
+    /// Name of the type it makes.
+    pub to: Arc<str>,
+    /// `pg_proc.oid` of the function.
+    pub function: u32,
+}
+
+/// Two columns that the server compares when one of them is written or its row is removed.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Tie {
+    /// Column that is written.
+    pub from: ColumnId,
+    /// Column that takes part.
+    pub to: ColumnId,
+    /// By what.
+    pub by: TieKind,
+}
+
+/// What ties two columns.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TieKind {
+    /// A check constraint.
+    Check,
+    /// A unique or exclusion index.
+    Key,
+    /// A foreign key: values of `from` must be values of `to`.
+    Reference,
+}
+
 /// The parts of a [`Catalog`], without its indexes: what is written down.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -215,6 +278,15 @@ pub struct CatalogData {
     /// Operators that do not ship with PostgreSQL.
     #[serde(default)]
     pub operators: Vec<Operator>,
+    /// Types that do not ship with PostgreSQL.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub types: Vec<Type>,
+    /// Casts that do not ship with PostgreSQL and call a function.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub casts: Vec<Cast>,
+    /// Columns tied to others by keys and constraints.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ties: Vec<Tie>,
 }
 
 /// A snapshot of a server's catalog, indexed.
@@ -231,6 +303,12 @@ pub struct Catalog {
     operators_by_name: HashMap<Arc<str>, Vec<u32>>,
     children: HashMap<u32, Vec<u32>>,
     builtin_functions: HashSet<Arc<str>>,
+    types: HashMap<u32, TypeKind>,
+    type_names: HashSet<Arc<str>>,
+    casts: HashMap<Arc<str>, Vec<u32>>,
+    ties: HashMap<ColumnId, Vec<(ColumnId, TieKind)>>,
+    /// Columns with foreign keys, by the relation that they reference.
+    referencing: HashMap<u32, Vec<Tie>>,
     /// What each relation's definition says, found out when first needed.
     lineage: Vec<OnceLock<Arc<Lineage>>>,
 }
@@ -270,6 +348,19 @@ impl Catalog {
         catalog.functions_by_oid =
             data.functions.iter().enumerate().map(|(at, f)| (f.oid, at)).collect();
         catalog.lineage = data.relations.iter().map(|_| OnceLock::new()).collect();
+        for made in &data.types {
+            catalog.types.insert(made.oid, made.kind);
+            catalog.type_names.insert(Arc::clone(&made.name));
+        }
+        for cast in &data.casts {
+            catalog.casts.entry(Arc::clone(&cast.to)).or_default().push(cast.function);
+        }
+        for tie in &data.ties {
+            catalog.ties.entry(tie.from).or_default().push((tie.to, tie.by));
+            if tie.by == TieKind::Reference {
+                catalog.referencing.entry(tie.to.relation).or_default().push(*tie);
+            }
+        }
         catalog.builtin_functions = data.builtin_functions.iter().cloned().collect();
         catalog.data = data;
         catalog
@@ -390,6 +481,41 @@ impl Catalog {
     #[must_use]
     pub fn operators(&self, name: &str) -> &[u32] {
         self.operators_by_name.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// A type that does not ship with PostgreSQL; `None` for a row type too.
+    #[must_use]
+    pub fn type_kind(&self, oid: u32) -> Option<TypeKind> {
+        self.types.get(&oid).copied()
+    }
+
+    /// Whether anybody made a type of this name. Every relation has a row type of its name.
+    #[must_use]
+    pub fn has_type_named(&self, name: &str) -> bool {
+        self.type_names.contains(name) || self.by_name.contains_key(name)
+    }
+
+    /// Functions behind casts to types of this name.
+    #[must_use]
+    pub fn casts(&self, to: &str) -> &[u32] {
+        self.casts.get(to).map_or(&[], Vec::as_slice)
+    }
+
+    /// What takes part when `column` is written.
+    #[must_use]
+    pub fn ties(&self, column: ColumnId) -> &[(ColumnId, TieKind)] {
+        self.ties.get(&column).map_or(&[], Vec::as_slice)
+    }
+
+    /// Foreign keys to columns of `relation`.
+    #[must_use]
+    pub fn referencing(&self, relation: u32) -> &[Tie] {
+        self.referencing.get(&relation).map_or(&[], Vec::as_slice)
+    }
+
+    /// All foreign keys.
+    pub(crate) fn references(&self) -> impl Iterator<Item = &Tie> {
+        self.referencing.values().flatten()
     }
 
     /// Whether PostgreSQL itself ships a function called `name`, as far as the snapshot says.

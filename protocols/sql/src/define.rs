@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use pg_query::protobuf::{
-    AlterTableCmd, AlterTableStmt, AlterTableType, ConstrType, Constraint, CreateStmt,
-    CreateTableAsStmt, DropStmt, IndexStmt, Node, ObjectType, RangeVar, RenameStmt, VacuumStmt,
-    ViewStmt,
+    AlterTableCmd, AlterTableStmt, AlterTableType, ColumnDef, ConstrType, Constraint, CreateStmt,
+    CreateTableAsStmt, DropStmt, IndexStmt, Node, ObjectType, PartitionBoundSpec, RangeVar,
+    RenameStmt, VacuumStmt, ViewStmt,
 };
 
 use crate::catalog::{Relation, SearchPath};
@@ -14,7 +14,7 @@ use crate::statement::{Place, StatementKind};
 use crate::tree::{self, N, boxed, inner};
 use crate::utility::{Made, moved_all};
 use crate::value::{Deps, Table, Val};
-use crate::walk::{Mode, Walk};
+use crate::walk::{Blame, Mode, Walk};
 
 /// Everything that is not handled elsewhere.
 pub(crate) fn statement(walk: &mut Walk<'_>, node: &Node) -> Made {
@@ -133,13 +133,29 @@ fn create_table(walk: &mut Walk<'_>, create: &CreateStmt) -> Made {
     }
     for node in &create.inh_relations {
         if let Some(N::RangeVar(var)) = inner(node) {
-            walk.relation(var, Mode::Read);
+            if create.partbound.is_some() {
+                // Rows of a default partition are compared with the bound.
+                redefined(walk, var, "PARTITION OF");
+            } else {
+                walk.relation(var, Mode::Read);
+            }
+        }
+    }
+    let name = create.relation.as_ref().map_or("", |var| var.relname.as_str());
+    if let Some(bound) = &create.partbound {
+        partition_bound(walk, bound, name);
+    }
+    for node in create.partspec.iter().flat_map(|spec| &spec.part_params) {
+        if let Some(N::PartitionElem(elem)) = inner(node)
+            && let Some(expr) = boxed(&elem.expr)
+        {
+            kept(walk, expr, name, "PARTITION BY");
         }
     }
     for node in create.table_elts.iter().chain(&create.constraints) {
         match inner(node) {
-            Some(N::ColumnDef(column)) => constraints(walk, &column.constraints),
-            Some(N::Constraint(_)) => constraints(walk, std::slice::from_ref(node)),
+            Some(N::ColumnDef(column)) => column_defined(walk, column, name),
+            Some(N::Constraint(_)) => constraints(walk, std::slice::from_ref(node), name),
             Some(N::TableLikeClause(like)) => {
                 if let Some(var) = &like.relation {
                     walk.relation(var, Mode::Read);
@@ -151,11 +167,64 @@ fn create_table(walk: &mut Walk<'_>, create: &CreateStmt) -> Made {
     ddl(walk, "create", "create table")
 }
 
-/// A foreign key answers whether values are there, as often as it is asked.
-fn constraints(walk: &mut Walk<'_>, list: &[Node]) {
+/// An expression of a definition of `name`, which runs now or later and whose result stays where no
+/// mask follows. Its bare names are columns of `name`, which does not change what they are.
+fn kept(walk: &mut Walk<'_>, expr: &Node, name: &str, clause: &str) {
+    let item = walk.table_item(Some(name.into()), Table::any(Val::none()));
+    let source = Source::of(item);
+    let scope = Scope { source: &source, parent: None, ctes: &None };
+    let val = walk.eval(expr, &scope, &Blame::Expression);
+    walk.blame_place(&val.deps, &Place::Moved(clause.into()));
+}
+
+/// A condition of a definition of `name`: it decides which rows there may be.
+fn checked(walk: &mut Walk<'_>, expr: &Node, name: &str, clause: &'static str) {
+    let item = walk.table_item(Some(name.into()), Table::any(Val::none()));
+    let source = Source::of(item);
+    let scope = Scope { source: &source, parent: None, ctes: &None };
+    walk.decides(expr, &scope, clause);
+}
+
+fn partition_bound(walk: &mut Walk<'_>, bound: &PartitionBoundSpec, name: &str) {
+    for node in bound.listdatums.iter().chain(&bound.lowerdatums).chain(&bound.upperdatums) {
+        // MINVALUE and MAXVALUE look like columns.
+        if !matches!(inner(node), Some(N::ColumnRef(_) | N::PartitionRangeDatum(_))) {
+            kept(walk, node, name, "FOR VALUES");
+        }
+    }
+}
+
+fn column_defined(walk: &mut Walk<'_>, column: &ColumnDef, name: &str) {
+    if let Some(default) = boxed(&column.raw_default) {
+        kept(walk, default, name, "DEFAULT");
+    }
+    constraints(walk, &column.constraints, name);
+}
+
+/// A foreign key answers whether values are there, as often as it is asked. Other constraints hold
+/// expressions.
+fn constraints(walk: &mut Walk<'_>, list: &[Node], name: &str) {
     for node in list {
         let Some(N::Constraint(constraint)) = inner(node) else { continue };
         let constraint: &Constraint = constraint;
+        if let Some(expr) = boxed(&constraint.raw_expr) {
+            match ConstrType::try_from(constraint.contype) {
+                Ok(ConstrType::ConstrCheck) => checked(walk, expr, name, "CHECK"),
+                Ok(ConstrType::ConstrGenerated) => kept(walk, expr, name, "GENERATED"),
+                _ => kept(walk, expr, name, "DEFAULT"),
+            }
+        }
+        for pair in &constraint.exclusions {
+            if let Some(N::List(pair)) = inner(pair)
+                && let Some(N::IndexElem(elem)) = pair.items.first().and_then(inner)
+                && let Some(expr) = boxed(&elem.expr)
+            {
+                checked(walk, expr, name, "EXCLUDE");
+            }
+        }
+        if let Some(condition) = boxed(&constraint.where_clause) {
+            checked(walk, condition, name, "EXCLUDE");
+        }
         let Some(var) = &constraint.pktable else { continue };
         let item = walk.relation(var, Mode::Read);
         let Columns::Stored(relation) = item.columns else { continue };
@@ -246,21 +315,29 @@ fn alter_table(walk: &mut Walk<'_>, alter: &AlterTableStmt) -> Made {
             redefined(walk, var, "ALTER TABLE");
         }
     }
+    let name = alter.relation.as_ref().map_or("", |var| var.relname.as_str());
     for node in &alter.cmds {
         let Some(N::AlterTableCmd(command)) = inner(node) else { continue };
-        match boxed(&command.def).and_then(inner) {
-            Some(N::ColumnDef(column)) => constraints(walk, &column.constraints),
-            Some(N::Constraint(_)) => {
-                if let Some(def) = boxed(&command.def) {
-                    constraints(walk, std::slice::from_ref(def));
-                }
-            }
+        let Some(def) = boxed(&command.def) else { continue };
+        match inner(def) {
+            Some(N::ColumnDef(column)) => column_defined(walk, column, name),
+            Some(N::Constraint(_)) => constraints(walk, std::slice::from_ref(def), name),
             Some(N::PartitionCmd(part)) => {
                 if let Some(var) = &part.name {
                     redefined(walk, var, "ALTER TABLE");
                 }
+                if let Some(bound) = &part.bound {
+                    partition_bound(walk, bound, name);
+                }
             }
             Some(N::RangeVar(var)) => redefined(walk, var, "ALTER TABLE"),
+            _ if matches!(
+                AlterTableType::try_from(command.subtype),
+                Ok(AlterTableType::AtColumnDefault | AlterTableType::AtSetExpression)
+            ) =>
+            {
+                kept(walk, def, name, "DEFAULT");
+            }
             _ => {}
         }
     }
@@ -445,7 +522,13 @@ fn rest(walk: &mut Walk<'_>, node: &Node) -> Made {
     let Some(found) = inner(node) else { return utility("unknown") };
     match found {
         N::CheckPointStmt(_) => utility("checkpoint"),
-        N::ClusterStmt(_) => utility("cluster"),
+        N::ClusterStmt(cluster) => {
+            if let Some(var) = &cluster.relation {
+                // Its rows come in the order of an index from then on.
+                redefined(walk, var, "CLUSTER");
+            }
+            utility("cluster")
+        }
         N::ReindexStmt(_) => utility("reindex"),
         N::ConstraintsSetStmt(_) => utility("set"),
         N::CommentStmt(_) => ddl(walk, "comment", "comment"),

@@ -286,6 +286,8 @@ fn derivations(catalog: &Catalog) -> Vec<(ColumnId, ColumnId)> {
         }
         generated(context, relation, &mut edges);
     }
+    // What references a column holds values of it.
+    edges.extend(catalog.references().map(|tie| (tie.to, tie.from)));
     edges
 }
 

@@ -1,10 +1,12 @@
 //! Expressions: what a value depends on, and what looks into it on the way.
 
 use pg_query::protobuf::{
-    AExpr, AExprKind, BoolExprType, FuncCall, JsonAggConstructor, Node, SqlValueFunction,
-    SqlValueFunctionOp, SubLink, SubLinkType, TypeCast,
+    AExpr, AExprKind, BoolExprType, FuncCall, JsonAggConstructor, JsonFormatType, JsonOutput,
+    JsonValueExpr, Node, SqlValueFunction, SqlValueFunctionOp, SubLink, SubLinkType, TypeCast,
 };
 
+use crate::call::Reach;
+use crate::catalog::FIRST_NORMAL_OID;
 use crate::scope::Scope;
 use crate::statement::{Operand, Place};
 use crate::tree::{self, N, boxed, inner};
@@ -19,7 +21,8 @@ impl<'c> Walk<'c> {
         }
         match inner(node) {
             Some(N::ColumnRef(column)) => self.column_ref(&column.fields, scope),
-            Some(N::AConst(_) | N::SetToDefault(_)) => Val::client(),
+            Some(N::AConst(_)) => Val::literal(),
+            Some(N::SetToDefault(_)) => Val::client(),
             Some(N::ParamRef(param)) => self.param(param.number),
             Some(N::TypeCast(cast)) => self.cast(cast, scope, blame),
             Some(N::AExpr(expr)) => self.operation(expr, scope, blame),
@@ -33,8 +36,10 @@ impl<'c> Walk<'c> {
                 self.blamed(val, blame, word)
             }
             Some(N::NullTest(test)) => {
-                if let Some(arg) = boxed(&test.arg) {
-                    self.eval(arg, scope, blame);
+                let val = self.eval_opt(&test.arg, scope, blame);
+                if self.has_fields(&val.deps) {
+                    // True of a row whose fields are all NULL.
+                    self.blame(&val.deps, blame, "IS NULL");
                 }
                 Val::none()
             }
@@ -56,13 +61,19 @@ impl<'c> Walk<'c> {
                 }
                 self.blamed(val, blame, "CASE")
             }
-            Some(N::CoalesceExpr(expr)) => self.eval_all(&expr.args, scope, blame),
+            Some(N::CoalesceExpr(expr)) => self.together(&expr.args, scope, blame, "COALESCE"),
             Some(N::MinMaxExpr(expr)) => {
                 let val = self.eval_all(&expr.args, scope, blame);
                 self.blamed(val, blame, "GREATEST/LEAST")
             }
             Some(N::RowExpr(row)) => self.row(&row.args, scope, blame),
-            Some(N::AArrayExpr(array)) => self.eval_all(&array.elements, scope, blame),
+            Some(N::AArrayExpr(array)) => {
+                let val = self.together(&array.elements, scope, blame, "ARRAY");
+                if array.elements.len() > 1 && self.has_dimensions(&val.deps) {
+                    self.blame(&val.deps, blame, "ARRAY");
+                }
+                val
+            }
             Some(N::List(list)) => self.eval_all(&list.items, scope, blame),
             Some(N::AIndirection(_) | N::CollateClause(_) | N::NamedArgExpr(_)) => {
                 self.wrapped(node, scope, blame)
@@ -106,6 +117,9 @@ impl<'c> Walk<'c> {
                     return self.column_ref(&field.concat(), scope);
                 }
                 let mut val = self.eval(arg, scope, blame).derived();
+                if indirection.indirection.iter().any(|part| tree::string(part).is_some()) {
+                    self.field_selected(&val, blame);
+                }
                 for part in &indirection.indirection {
                     if let Some(N::AIndices(indices)) = inner(part) {
                         val.absorb(&self.eval_opt(&indices.lidx, scope, blame));
@@ -145,6 +159,23 @@ impl<'c> Walk<'c> {
         val
     }
 
+    /// Values that become one, of one type.
+    fn together(
+        &mut self,
+        nodes: &[Node],
+        scope: &Scope<'_, 'c>,
+        blame: &Blame,
+        operation: &str,
+    ) -> Val {
+        let vals: Vec<Val> = nodes.iter().map(|node| self.eval(node, scope, blame)).collect();
+        self.unified(&vals, &blame.place(operation));
+        let mut all = Val::client();
+        for val in &vals {
+            all.absorb(val);
+        }
+        all
+    }
+
     fn blamed(&mut self, val: Val, blame: &Blame, operation: &str) -> Val {
         self.blame(&val.deps, blame, operation);
         val.derived()
@@ -152,12 +183,24 @@ impl<'c> Walk<'c> {
 
     fn cast(&mut self, cast: &TypeCast, scope: &Scope<'_, 'c>, blame: &Blame) -> Val {
         let val = self.eval_opt(&cast.arg, scope, blame);
-        let to = cast.type_name.as_ref().and_then(tree::plain_type);
+        let name = cast.type_name.as_ref();
+        let to = name.and_then(tree::plain_type);
+        let catalog = self.context.catalog;
         match to {
-            // Every value has a text form, so this cannot fail.
-            Some("text" | "varchar") => val.derived(),
-            _ => self.blamed(val, blame, "cast"),
+            // Every value has a text form, so this cannot fail, if it is what it is called: types
+            // of others, temporary ones before all, can have the name.
+            Some(to @ ("text" | "varchar")) if !catalog.has_type_named(to) => return val.derived(),
+            _ => {}
         }
+        let mut val = self.blamed(val, blame, "cast");
+        let last = name.and_then(|name| name.names.last()).and_then(tree::string);
+        for oid in catalog.casts(last.unwrap_or_default()) {
+            self.runs(*oid, &mut val, "a cast");
+        }
+        if let Some(to) = to.filter(|to| !catalog.has_type_named(to)) {
+            val.typed = crate::cast::named(to);
+        }
+        val
     }
 
     fn operation(&mut self, expr: &AExpr, scope: &Scope<'_, 'c>, blame: &Blame) -> Val {
@@ -165,9 +208,9 @@ impl<'c> Walk<'c> {
         let name = parts.last().copied().unwrap_or("operator");
         let mut val = self.eval_opt(&expr.lexpr, scope, blame);
         val.absorb(&self.eval_opt(&expr.rexpr, scope, blame));
-        self.custom_operator(name);
+        self.custom_operator(name, &mut val);
         let kind = AExprKind::try_from(expr.kind).unwrap_or_default();
-        if name == "||" && kind == AExprKind::AexprOp {
+        if name == "||" && kind == AExprKind::AexprOp && !self.is_built(&val.deps) {
             return val.derived();
         }
         let shown = match kind {
@@ -183,16 +226,25 @@ impl<'c> Walk<'c> {
     }
 
     /// Operators that do not ship with PostgreSQL are calls of functions.
-    fn custom_operator(&mut self, name: &str) {
-        let catalog = self.context.catalog;
-        for oid in catalog.operators(name) {
-            let Some(function) = catalog.function(*oid) else {
-                if self.rec.quiet == 0 {
-                    self.rec.opaque("opaque_function", &format!("operator {name}"));
-                }
-                continue;
-            };
-            self.reaches(function);
+    fn custom_operator(&mut self, name: &str, val: &mut Val) {
+        for oid in self.context.catalog.operators(name) {
+            self.runs(*oid, val, &format!("operator {name}"));
+        }
+    }
+
+    /// A function that a cast or operator calls with `val`; its result joins what `val` depends on.
+    fn runs(&mut self, function: u32, val: &mut Val, what: &str) {
+        let Some(function) = self.context.catalog.function(function) else {
+            // Those that ship with PostgreSQL and are immutable are left out of a snapshot.
+            if function >= FIRST_NORMAL_OID && self.rec.quiet == 0 {
+                self.rec.opaque("opaque_function", what);
+            }
+            return;
+        };
+        if self.reaches(function) == Reach::Body {
+            let args = vec![val.clone(); function.arg_types.len()];
+            let (made, _) = self.expand(&[function], &args);
+            val.absorb(&made);
         }
     }
 
@@ -201,9 +253,12 @@ impl<'c> Walk<'c> {
         let table = self.query(query, Some(scope), scope.ctes);
         match tree::sublink_type(link) {
             SubLinkType::ExistsSublink => Val::none(),
-            SubLinkType::ExprSublink | SubLinkType::ArraySublink => {
+            kind @ (SubLinkType::ExprSublink | SubLinkType::ArraySublink) => {
                 let mut val = table.at(0).unwrap_or_else(|| table.whole()).derived();
                 val.client = false;
+                if kind == SubLinkType::ArraySublink && self.has_dimensions(&val.deps) {
+                    self.blame(&val.deps, blame, "ARRAY");
+                }
                 val
             }
             _ => {
@@ -258,28 +313,35 @@ impl<'c> Walk<'c> {
             }
             Some(N::JsonObjectConstructor(json)) => {
                 let val = self.eval_all(&json.exprs, scope, blame);
+                let val = self.json_returned(json.output.as_ref(), val, blame);
                 if json.unique { self.blamed(val, blame, "JSON_OBJECT") } else { val.derived() }
             }
             Some(N::JsonKeyValue(pair)) => {
                 let mut val = self.eval_opt(&pair.key, scope, blame);
                 if let Some(value) = &pair.value {
-                    val.absorb(&self.eval_opt(&value.raw_expr, scope, blame));
+                    val.absorb(&self.json_value(value, scope, blame));
                 }
                 val
             }
-            Some(N::JsonArrayConstructor(json)) => self.eval_all(&json.exprs, scope, blame),
+            Some(N::JsonArrayConstructor(json)) => {
+                let val = self.eval_all(&json.exprs, scope, blame);
+                self.json_returned(json.output.as_ref(), val, blame)
+            }
             Some(N::JsonArrayQueryConstructor(json)) => {
                 let Some(query) = boxed(&json.query) else { return Val::unknown() };
                 let mut val = self.query(query, Some(scope), scope.ctes).whole();
                 val.client = false;
-                val
+                self.json_returned(json.output.as_ref(), val, blame)
             }
-            Some(N::JsonValueExpr(json)) => self.eval_opt(&json.raw_expr, scope, blame),
+            Some(N::JsonValueExpr(json)) => self.json_value(json, scope, blame),
             Some(N::JsonArgument(arg)) => match &arg.val {
-                Some(value) => self.eval_opt(&value.raw_expr, scope, blame),
+                Some(value) => self.json_value(value, scope, blame),
                 None => Val::client(),
             },
-            Some(N::JsonScalarExpr(json)) => self.eval_opt(&json.expr, scope, blame).derived(),
+            Some(N::JsonScalarExpr(json)) => {
+                let val = self.eval_opt(&json.expr, scope, blame);
+                self.json_returned(json.output.as_ref(), val, blame)
+            }
             Some(N::JsonObjectAgg(_) | N::JsonArrayAgg(_)) => {
                 self.json_aggregate(node, scope, blame)
             }
@@ -297,6 +359,26 @@ impl<'c> Walk<'c> {
                 self.rec.may_write = true;
                 Val::unknown()
             }
+        }
+    }
+
+    fn json_value(&mut self, json: &JsonValueExpr, scope: &Scope<'_, 'c>, blame: &Blame) -> Val {
+        let val = self.eval_opt(&json.raw_expr, scope, blame);
+        let format = json.format.as_ref().map(|format| format.format_type);
+        if format == Some(JsonFormatType::JsFormatJson as i32) {
+            // FORMAT JSON: the text must be JSON.
+            return self.blamed(val, blame, "FORMAT JSON");
+        }
+        val
+    }
+
+    /// RETURNING of a constructor: another type than JSON or text is a cast.
+    fn json_returned(&mut self, output: Option<&JsonOutput>, val: Val, blame: &Blame) -> Val {
+        let to = output.and_then(|output| output.type_name.as_ref());
+        match to.map(tree::plain_type) {
+            None | Some(Some("json" | "text")) => val.derived(),
+            Some(Some("jsonb")) if !self.may_not_be_jsonb(&val.deps) => val.derived(),
+            _ => self.blamed(val, blame, "RETURNING"),
         }
     }
 
@@ -338,16 +420,20 @@ impl<'c> Walk<'c> {
                     self.blame(&key.deps, blame, "JSON_OBJECTAGG key");
                     val.absorb(&key);
                     if let Some(value) = &pair.value {
-                        val.absorb(&self.eval_opt(&value.raw_expr, scope, blame));
+                        val.absorb(&self.json_value(value, scope, blame));
                     }
                 }
                 self.aggregate_clauses(aggregate.constructor.as_deref(), scope);
+                let made = aggregate.constructor.as_deref();
+                val = self.json_returned(made.and_then(|made| made.output.as_ref()), val, blame);
             }
             Some(N::JsonArrayAgg(aggregate)) => {
                 if let Some(value) = &aggregate.arg {
-                    val.absorb(&self.eval_opt(&value.raw_expr, scope, blame));
+                    val.absorb(&self.json_value(value, scope, blame));
                 }
                 self.aggregate_clauses(aggregate.constructor.as_deref(), scope);
+                let made = aggregate.constructor.as_deref();
+                val = self.json_returned(made.and_then(|made| made.output.as_ref()), val, blame);
             }
             _ => val = Val::unknown(),
         }
@@ -401,7 +487,9 @@ impl<'c> Walk<'c> {
         let (Some(left), Some(right)) = (boxed(&expr.lexpr), boxed(&expr.rexpr)) else {
             return false;
         };
-        self.custom_operator("=");
+        let mut made = Val::none();
+        self.custom_operator("=", &mut made);
+        self.blame_place(&made.deps, &Place::Predicate(clause));
         match (inner(left), inner(right)) {
             (Some(N::RowExpr(left)), Some(N::RowExpr(right))) if kind != AExprKind::AexprOpAny => {
                 self.rows_equal(&left.args, &right.args, scope, clause);
@@ -551,12 +639,7 @@ impl<'c> Walk<'c> {
 
     fn call_value(&mut self, call: &FuncCall, scope: &Scope<'_, 'c>, blame: &Blame) -> Val {
         let name = call.funcname.last().and_then(tree::string).unwrap_or("function");
-        let place = match blame {
-            Blame::Expression => Place::Expression(name.into()),
-            Blame::Predicate(clause) => Place::Predicate(clause),
-            Blame::FromFunction(name) => Place::FromFunction(name.clone()),
-        };
-        self.call(call, scope, blame, &place).0
+        self.call(call, scope, blame, &blame.place(name)).0
     }
 }
 

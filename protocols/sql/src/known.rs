@@ -113,6 +113,19 @@ pub(crate) fn transparent(name: &str) -> bool {
     )
 }
 
+/// Of those, the functions whose result is one of the values of their first argument.
+pub(crate) fn one_of_its_values(name: &str) -> bool {
+    matches!(
+        name,
+        "any_value" | "first_value" | "lag" | "last_value" | "lead" | "max" | "min" | "nth_value"
+    )
+}
+
+/// Functions that tell no more of a value than its type and whether it is NULL.
+pub(crate) fn counts(name: &str) -> bool {
+    matches!(name, "count" | "num_nonnulls" | "num_nulls" | "pg_collation_for" | "pg_typeof")
+}
+
 /// The reason why a shipped function cannot be looked into, if that is so: it runs text, reads
 /// relations named at run time, or reads storage.
 pub(crate) fn opaque(name: &str) -> Option<&'static str> {

@@ -17,6 +17,7 @@
 #![deny(missing_docs)]
 
 mod call;
+mod cast;
 pub mod catalog;
 mod define;
 mod depth;
@@ -42,8 +43,8 @@ mod view;
 mod walk;
 
 pub use catalog::{
-    Catalog, CatalogData, ColumnId, Function, Operator, Relation, RelationKind, SearchPath,
-    StoredColumn,
+    Cast, Catalog, CatalogData, ColumnId, Function, Operator, Relation, RelationKind, SearchPath,
+    StoredColumn, Tie, TieKind, Type, TypeKind,
 };
 pub use exposure::{
     Predicates, REASONS, Untraceable, exposure, is_clear, masked_columns, masked_kinds,

@@ -7,7 +7,7 @@ use pg_query::protobuf::{
     OnConflictClause, RangeVar, ReturningClause, ReturningOptionKind, SelectStmt, UpdateStmt,
 };
 
-use crate::catalog::{ColumnId, Relation};
+use crate::catalog::{ColumnId, Relation, TieKind};
 use crate::scope::{Columns, Ctes, Item, Scope, Source, column_id};
 use crate::statement::{Operand, Place};
 use crate::tree::{self, N, boxed, inner};
@@ -27,14 +27,18 @@ impl<'c> Walk<'c> {
         let item = self.changed(var, insert.returning_clause.as_ref());
         let targets = self.insert_targets(&item, &insert.cols);
         if let Some(query) = boxed(&insert.select_stmt) {
-            let table = match inner(query) {
-                Some(N::SelectStmt(select)) if !select.values_lists.is_empty() => {
+            let listed = match inner(query) {
+                Some(N::SelectStmt(select)) => (!select.values_lists.is_empty()).then_some(select),
+                _ => None,
+            };
+            let table = match listed {
+                Some(select) => {
                     self.written_values(&targets, select);
                     self.plain_values(query, parent, &ctes)
                 }
-                _ => self.query(query, parent, &ctes),
+                None => self.query(query, parent, &ctes),
             };
-            self.stored_into(&targets, &table, var);
+            self.stored_into(&targets, &table, var, listed.is_some());
         }
         if let Some(conflict) = &insert.on_conflict_clause {
             self.on_conflict(conflict, &item, parent, &ctes);
@@ -97,32 +101,118 @@ impl<'c> Walk<'c> {
                     && let Some(value) = row.items.get(place)
                     && !matches!(inner(value), Some(N::SetToDefault(_)))
                 {
-                    let column = crate::scope::stored_val(id);
-                    self.guessed(&column, Some(value));
+                    self.guessed_in(id, Some(value));
                 }
             }
         }
     }
 
-    fn is_unique(&self, id: ColumnId) -> bool {
-        self.context.catalog.column(id).is_some_and(|(_, column)| column.unique)
+    /// Whether a value written there is compared with those that are: by a key of its own, of the
+    /// column under a view, or of a column generated from it.
+    pub(crate) fn is_unique(&mut self, id: ColumnId) -> bool {
+        let catalog = self.context.catalog;
+        self.under(id).iter().any(|id| {
+            catalog.column(*id).is_some_and(|(relation, column)| {
+                column.unique
+                    || relation
+                        .columns
+                        .iter()
+                        .any(|other| other.unique && other.generated.is_some())
+            })
+        })
+    }
+
+    /// A column, and what is under it when its relation is a view.
+    fn under(&mut self, id: ColumnId) -> Vec<ColumnId> {
+        let Some((relation, column)) = self.context.catalog.column(id) else { return vec![id] };
+        let mut all = self.unread(|walk| walk.stored(relation, column)).deps;
+        all.insert(id);
+        all.iter().collect()
+    }
+
+    /// The client's value is compared with those of a column, and with those it references.
+    pub(crate) fn guessed_in(&mut self, id: ColumnId, value: Option<&Node>) {
+        for id in self.under(id) {
+            self.guessed(&crate::scope::stored_val(id), value);
+            for (other, by) in self.context.catalog.ties(id) {
+                if *by == TieKind::Reference {
+                    self.guessed(&crate::scope::stored_val(*other), value);
+                }
+            }
+        }
+    }
+
+    /// Columns are changed: rows are compared by what keys and checks hold beside them.
+    fn changed_beside(&mut self, written: &[ColumnId]) {
+        let written: Vec<ColumnId> = written.iter().flat_map(|id| self.under(*id)).collect();
+        for id in &written {
+            for (other, by) in self.context.catalog.ties(*id) {
+                if written.contains(other) {
+                    continue;
+                }
+                match by {
+                    TieKind::Key => {
+                        self.rec.used(*other, Place::Equality);
+                        self.rec.guess(*other, Operand::Computed);
+                    }
+                    TieKind::Check => self.rec.used(*other, Place::Predicate("CHECK")),
+                    TieKind::Reference => {}
+                }
+            }
+            self.no_longer_referenced(id.relation, Some(id.attnum));
+        }
+    }
+
+    /// Rows go, or their keys change: whether others reference them is an answer about those.
+    fn no_longer_referenced(&mut self, relation: u32, attnum: Option<i16>) {
+        for tie in self.context.catalog.referencing(relation) {
+            if attnum.is_none_or(|attnum| tie.to.attnum == attnum) {
+                self.rec.used(tie.from, Place::Equality);
+                self.rec.guess(tie.from, Operand::Computed);
+            }
+        }
+    }
+
+    /// Rows of an item are removed.
+    fn removed(&mut self, item: &Item<'c>) {
+        let Columns::Stored(relation) = &item.columns else { return };
+        let mut relations = vec![relation.oid];
+        for column in crate::scope::live(relation) {
+            let under = self.under(column_id(relation, column));
+            relations.extend(under.iter().map(|id| id.relation));
+        }
+        relations.sort_unstable();
+        relations.dedup();
+        for relation in relations {
+            self.no_longer_referenced(relation, None);
+        }
     }
 
     /// Query results go into a table.
-    fn stored_into(&mut self, targets: &[Option<ColumnId>], table: &Table, var: &RangeVar) {
+    fn stored_into(
+        &mut self,
+        targets: &[Option<ColumnId>],
+        table: &Table,
+        var: &RangeVar,
+        listed: bool,
+    ) {
         let place = Place::Moved(format!("INSERT INTO {}", var.relname).into());
         if table.rest.is_some() {
             self.blame_place(&table.whole().deps, &place);
+            for id in targets.iter().flatten() {
+                if self.is_unique(*id) {
+                    self.guessed_in(*id, None);
+                }
+            }
             return;
         }
         for (index, col) in table.cols.iter().enumerate() {
             let target = targets.get(index).copied().flatten();
             self.moved(&col.val, target, &place);
             if let Some(id) = target.filter(|id| self.is_unique(*id))
-                && !col.val.client
+                && !(listed && col.val.client)
             {
-                self.rec.used(id, Place::Equality);
-                self.rec.guess(id, Operand::Unbounded);
+                self.guessed_in(id, None);
             }
         }
     }
@@ -186,9 +276,11 @@ impl<'c> Walk<'c> {
         scope: &Scope<'_, 'c>,
         statement: &str,
     ) {
+        let mut written = Vec::new();
         for node in list {
             let Some(N::ResTarget(target)) = inner(node) else { continue };
             let id = self.target_column(item, &target.name);
+            written.extend(id);
             for part in &target.indirection {
                 if let Some(N::AIndices(indices)) = inner(part) {
                     for index in [&indices.lidx, &indices.uidx] {
@@ -206,9 +298,10 @@ impl<'c> Walk<'c> {
                 && !is_excluded(value, &target.name)
                 && val.direct != Some(id)
             {
-                self.guessed(&crate::scope::stored_val(id), Some(value));
+                self.guessed_in(id, Some(value));
             }
         }
+        self.changed_beside(&written);
     }
 
     pub(crate) fn update(
@@ -247,6 +340,7 @@ impl<'c> Walk<'c> {
         let ctes = self.with(delete.with_clause.as_ref(), parent, ctes);
         let Some(var) = &delete.relation else { return Table::any(Val::unknown()) };
         let item = self.changed(var, delete.returning_clause.as_ref());
+        self.removed(&item);
         let id = item.id;
         let columns = item.columns.clone();
         let source = self.sources_beside(Source::of(item), &delete.using_clause, parent, &ctes);
@@ -317,7 +411,7 @@ impl<'c> Walk<'c> {
                     let target = targets.get(index).copied().flatten();
                     self.moved(&val, target, &place);
                     if let Some(id) = target.filter(|id| self.is_unique(*id)) {
-                        self.guessed(&crate::scope::stored_val(id), Some(value));
+                        self.guessed_in(id, Some(value));
                     }
                 }
                 false
@@ -329,6 +423,7 @@ impl<'c> Walk<'c> {
             }
             CmdType::CmdDelete => {
                 self.rec.verb("delete");
+                self.removed(item);
                 !filtered
             }
             _ => false,

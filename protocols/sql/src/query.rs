@@ -161,6 +161,7 @@ impl<'c> Walk<'c> {
         let source = Source::default();
         let scope = Scope { source: &source, parent, ctes };
         let mut table: Option<Table> = None;
+        let place = Place::Expression("VALUES".into());
         for row in &select.values_lists {
             if !self.spend(0) {
                 return Table::any(Val::unknown());
@@ -175,6 +176,7 @@ impl<'c> Walk<'c> {
                 match &mut table {
                     Some(all) => {
                         if let Some(col) = all.cols.get_mut(index) {
+                            self.unified(&[col.val.clone(), val.clone()], &place);
                             col.val.absorb(&val);
                         }
                     }
@@ -211,6 +213,10 @@ impl<'c> Walk<'c> {
             let place = Place::Predicate(word);
             self.blame_place(&left.whole().deps, &place);
             self.blame_place(&right.whole().deps, &place);
+        }
+        let place = Place::Expression(word.into());
+        for (one, other) in left.cols.iter().zip(&right.cols) {
+            self.unified(&[one.val.clone(), other.val.clone()], &place);
         }
         left.union(&right)
     }

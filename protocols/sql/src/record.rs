@@ -186,6 +186,7 @@ impl Recorder {
         self.reads.extend(facts.reads.iter().cloned());
         self.writes.extend(facts.writes.iter().cloned());
         self.written_columns.extend(facts.columns.iter().cloned());
+        self.columns.extend(inner.columns.iter().copied());
         self.functions.extend(facts.functions.iter().cloned());
         self.dynamic |= facts.dynamic && executed;
         self.server_access.extend(facts.server_access.iter().copied());
@@ -228,6 +229,8 @@ pub(crate) fn merge(list: &[Statement]) -> Facts {
         rows = rows.zip(statement.facts.rows).map(|(sum, more)| sum.saturating_add(more));
     }
     all.transactions = transactions;
+    // Their names are there; without a catalog their numbers have none.
+    all.columns.clear();
     let verb = list.first().map_or("", |first| &*first.facts.verb);
     all.finish(&Catalog::default(), verb, rows).facts
 }

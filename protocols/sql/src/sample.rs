@@ -79,6 +79,8 @@ impl Function {
             out_names: Vec::new(),
             returns_set: false,
             return_type: TEXT,
+            return_relation: 0,
+            defaults: None,
             aggregate: false,
         }
     }
@@ -211,5 +213,8 @@ fn data() -> CatalogData {
         functions,
         builtin_functions: Vec::new(),
         operators: vec![Operator { name: "===".into(), function: 30_001 }],
+        types: Vec::new(),
+        casts: Vec::new(),
+        ties: Vec::new(),
     }
 }

@@ -262,7 +262,7 @@ pub(crate) fn column_id(relation: &Relation, column: &StoredColumn) -> ColumnId 
 
 /// A bare stored column.
 pub(crate) fn stored_val(id: ColumnId) -> Val {
-    Val { deps: Deps::one(id), direct: Some(id), pure: true, unknown: false, client: false }
+    Val { deps: Deps::one(id), direct: Some(id), pure: true, ..Val::default() }
 }
 
 /// A computed column.

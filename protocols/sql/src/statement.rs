@@ -55,6 +55,8 @@ pub struct Statement {
     /// What is said here beside `guesses` may depend on the values of literals in the text. Always
     /// so for kinds other than SELECT, INSERT, UPDATE and DELETE.
     pub literals_matter: bool,
+    /// Stored columns it names, or reads through views.
+    pub columns: Vec<ColumnId>,
     /// Its place in the text, bytes; surrounding blanks and comments may be included.
     pub range: Range<usize>,
 }

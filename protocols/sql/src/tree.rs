@@ -139,6 +139,11 @@ pub(crate) fn option_on(options: &[(Arc<str>, Arc<str>)], name: &str) -> bool {
     })
 }
 
+/// Whether such an option is given, and off.
+pub(crate) fn option_off(options: &[(Arc<str>, Arc<str>)], name: &str) -> bool {
+    options.iter().any(|(option, _)| &**option == name) && !option_on(options, name)
+}
+
 /// `boolop` of a BoolExpr and other numbers, as the enum they stand for.
 pub(crate) fn sublink_type(link: &protobuf::SubLink) -> protobuf::SubLinkType {
     protobuf::SubLinkType::try_from(link.sub_link_type).unwrap_or_default()

@@ -12,7 +12,7 @@ use crate::known;
 use crate::rows;
 use crate::scope::{Columns, Scope, Source};
 use crate::statement::{
-    CopyDetails, CopyTarget, Operand, OutputColumn, Outputs, Place, Statement, StatementKind,
+    CopyDetails, CopyTarget, OutputColumn, Outputs, Place, Statement, StatementKind,
     TransactionKind,
 };
 use crate::tree::{self, N, boxed, inner};
@@ -51,6 +51,7 @@ pub(crate) fn statement(context: Context<'_>, node: &Node, budget: &mut u64) -> 
     let literals_matter = recorder.literals_matter || !plain;
     recorder.verbs.retain(|other| *other != verb);
     recorder.verbs.insert(0, verb);
+    let columns = recorder.columns.iter().copied().collect();
     let parts = recorder.finish(context.catalog, &made.verb, made.rows);
     Statement {
         kind: made.kind,
@@ -60,6 +61,7 @@ pub(crate) fn statement(context: Context<'_>, node: &Node, budget: &mut u64) -> 
         opaque: parts.opaque,
         guesses: parts.guesses,
         literals_matter,
+        columns,
         range: 0..0,
     }
 }
@@ -250,9 +252,8 @@ fn copied<'c>(walk: &mut Walk<'c>, copy: &CopyStmt, item: &crate::scope::Item<'c
     if copy.is_from {
         for col in &table.cols {
             let Some(id) = col.val.direct else { continue };
-            if walk.context.catalog.column(id).is_some_and(|(_, column)| column.unique) {
-                walk.rec.used(id, Place::Equality);
-                walk.rec.guess(id, Operand::Unbounded);
+            if walk.is_unique(id) {
+                walk.guessed_in(id, None);
             }
         }
         if let Some(condition) = boxed(&copy.where_clause) {
@@ -277,6 +278,10 @@ fn explain_statement(walk: &mut Walk<'_>, explain: &ExplainStmt) -> Made {
     // A function that a user made can be run while planning, and its result shown in the plan.
     let custom = |name: &Arc<str>| name.contains('.') || !known::ships(name);
     let mut plan = OutputColumn { name: Some("QUERY PLAN".into()), ..OutputColumn::default() };
+    if analyze || !tree::option_off(&options, "costs") {
+        // How wide rows are, and what sorting them takes, tells how long values are.
+        plan.deps.extend(statement.columns.iter().copied());
+    }
     if statement.facts.functions.iter().any(custom) {
         let columns = statement.outputs.columns.iter().flatten();
         for column in columns.chain(&statement.outputs.every) {
@@ -403,7 +408,9 @@ fn named_things(walk: &mut Walk<'_>, node: &Node) -> Made {
             walk.rec.may_write = true;
             let source = Source::default();
             let scope = Scope { source: &source, parent: None, ctes: &None };
-            walk.eval_all(&execute.params, &scope, &Blame::Expression);
+            // What they become in that statement is judged as if the client had sent it.
+            let val = walk.eval_all(&execute.params, &scope, &Blame::Expression);
+            walk.blame_place(&val.deps, &Place::Moved("EXECUTE".into()));
             let kind = StatementKind::Execute { name: execute.name.as_str().into() };
             Made { rows: None, ..Made::silent(kind, "execute") }
         }

@@ -38,6 +38,17 @@ impl Deps {
     }
 }
 
+/// What is known of a value's type.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Typed {
+    /// A bare literal: it takes the type of what stands beside it.
+    Literal,
+    /// That of a stored column, `pg_type.oid`.
+    Stored(u32),
+    #[default]
+    Unsure,
+}
+
 /// A value, as far as it matters here.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Val {
@@ -51,6 +62,7 @@ pub(crate) struct Val {
     pub unknown: bool,
     /// It is made of constants and parameters only.
     pub client: bool,
+    pub typed: Typed,
 }
 
 impl Val {
@@ -62,6 +74,11 @@ impl Val {
     /// What the client sent.
     pub(crate) fn client() -> Self {
         Self { client: true, ..Self::default() }
+    }
+
+    /// What the client wrote, without a type.
+    pub(crate) fn literal() -> Self {
+        Self { client: true, typed: Typed::Literal, ..Self::default() }
     }
 
     /// May depend on anything.
@@ -76,12 +93,18 @@ impl Val {
         self.client &= other.client;
         self.direct = None;
         self.pure = false;
+        self.typed = match (self.typed, other.typed) {
+            (one, two) if one == two => one,
+            (Typed::Literal, typed) | (typed, Typed::Literal) => typed,
+            _ => Typed::Unsure,
+        };
     }
 
     /// The same dependencies, but no longer the column itself.
     pub(crate) fn derived(mut self) -> Self {
         self.direct = None;
         self.pure = false;
+        self.typed = Typed::Unsure;
         self
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::catalog::{Function, Relation, RelationKind, SearchPath};
 use crate::record::Recorder;
 use crate::stack;
+use crate::statement::Opaque;
 use crate::tree::{N, inner};
 use crate::value::{Table, Val};
 use crate::walk::{Context, Params, Walk};
@@ -17,6 +18,8 @@ pub(crate) struct Lineage {
     objects: Vec<u32>,
     other_backends: Vec<Arc<str>>,
     server_access: Vec<&'static str>,
+    /// It reads what holds copies of other tables' values.
+    copies: Vec<Opaque>,
     may_write: bool,
     dynamic: bool,
 }
@@ -32,6 +35,7 @@ impl Lineage {
         rec.objects.extend(self.objects.iter().copied());
         rec.other_backends.extend(self.other_backends.iter().cloned());
         rec.server_access.extend(self.server_access.iter().copied());
+        rec.opaque.extend(self.copies.iter().cloned());
         rec.may_write |= self.may_write;
         rec.dynamic |= self.dynamic;
     }
@@ -74,15 +78,35 @@ fn trace(context: Context<'_>, relation: &Relation) -> Option<Lineage> {
         }
         crate::query::forget_client(&mut table);
         let opaque = walk.rec.opaque.iter().any(|found| found.reason == "unknown_statement");
+        let copies =
+            |found: &&Opaque| matches!(found.reason, "statistics" | "large_object" | "raw_storage");
         Some(Lineage {
             table: if opaque { Table::any(Val::unknown()) } else { table },
             reads: walk.rec.reads.into_iter().collect(),
             objects: walk.rec.objects.into_iter().collect(),
             other_backends: walk.rec.other_backends.into_iter().collect(),
             server_access: walk.rec.server_access.into_iter().collect(),
+            copies: walk.rec.opaque.iter().filter(copies).cloned().collect(),
             may_write: walk.rec.may_write,
             dynamic: walk.rec.dynamic,
         })
+    })
+    .ok()
+    .flatten()
+}
+
+/// What the defaults of a function's arguments depend on, when that is all they do.
+pub(crate) fn defaults(context: Context<'_>, text: &str, budget: u64) -> Option<Table> {
+    if context.nesting >= Walk::NESTING {
+        return None;
+    }
+    let text = format!("SELECT {text}");
+    stack::with_tree(&text, true, context.used, |tree, used| {
+        let context = Context { used, nesting: context.nesting + 1, ..context };
+        let mut walk = Walk::new(context, budget);
+        let table = walk.query(tree.stmts.first()?.stmt.as_deref()?, None, &None);
+        let plain = walk.rec.opaque.is_empty() && !walk.rec.may_write && walk.budget > 0;
+        plain.then_some(table)
     })
     .ok()
     .flatten()

@@ -13,7 +13,7 @@ use crate::scope::{
 };
 use crate::statement::Place;
 use crate::tree::{self, N, inner};
-use crate::value::{Deps, Table, Val};
+use crate::value::{Deps, Table, Typed, Val};
 use crate::view;
 
 /// What a walk is given.
@@ -36,6 +36,17 @@ pub(crate) enum Blame {
     Predicate(&'static str),
     /// An argument of this function in FROM.
     FromFunction(Arc<str>),
+}
+
+impl Blame {
+    /// The place of `operation`.
+    pub(crate) fn place(&self, operation: &str) -> Place {
+        match self {
+            Self::Expression => Place::Expression(operation.into()),
+            Self::Predicate(clause) => Place::Predicate(clause),
+            Self::FromFunction(name) => Place::FromFunction(Arc::clone(name)),
+        }
+    }
 }
 
 /// Arguments of the function whose body is walked.
@@ -245,6 +256,7 @@ impl<'c> Walk<'c> {
     pub(crate) fn stored(&mut self, relation: &'c Relation, column: &StoredColumn) -> Val {
         let id = column_id(relation, column);
         let mut val = stored_val(id);
+        val.typed = Typed::Stored(column.type_oid);
         if matches!(relation.kind, RelationKind::View | RelationKind::MaterializedView)
             && let Some(lineage) = view::lineage(self.context, relation)
         {
@@ -408,7 +420,9 @@ impl<'c> Walk<'c> {
             let (meaning, cost) = scope.bare(item);
             self.spend(cost);
             if let Some(Meaning::Column(owner, column)) = meaning {
-                return self.take(owner.id, &column).derived();
+                let val = self.take(owner.id, &column).derived();
+                self.field_selected(&val, &Blame::Expression);
+                return val;
             }
             if let Some(val) = self.param_named(name) {
                 return val;
@@ -472,7 +486,9 @@ impl<'c> Walk<'c> {
         if names.len() == 1
             && let (Some(Meaning::Column(item, column)), _) = scope.bare(name)
         {
-            return Table::any(self.take(item.id, &column).derived());
+            let val = self.take(item.id, &column).derived();
+            self.field_selected(&val, &Blame::Expression);
+            return Table::any(val);
         }
         Table::any(self.no_such_column(&format!("{}.*", names.join("."))))
     }
@@ -482,12 +498,7 @@ impl<'c> Walk<'c> {
         if deps.is_empty() || self.rec.quiet > 0 {
             return;
         }
-        let place = match blame {
-            Blame::Expression => Place::Expression(operation.into()),
-            Blame::Predicate(clause) => Place::Predicate(clause),
-            Blame::FromFunction(name) => Place::FromFunction(Arc::clone(name)),
-        };
-        self.blame_place(deps, &place);
+        self.blame_place(deps, &blame.place(operation));
     }
 
     /// The same, for a place already made.

@@ -20,7 +20,7 @@ pub const RULES: &str = r#"
 pub struct Config {
     rules: String,
     extra: String,
-    resources: Vec<(String, String)>,
+    resources: Vec<(String, String, String)>,
     tls: String,
     host: String,
 }
@@ -69,7 +69,14 @@ impl Config {
     /// Adds a resource on the same server, reachable by agents; `more` are further keys.
     #[must_use]
     pub fn resource(mut self, name: &str, more: &str) -> Self {
-        self.resources.push((name.to_owned(), more.to_owned()));
+        self.resources.push((name.to_owned(), "shop".to_owned(), more.to_owned()));
+        self
+    }
+
+    /// Adds a resource for another database of the same server, reachable by agents.
+    #[must_use]
+    pub fn database(mut self, name: &str, database: &str) -> Self {
+        self.resources.push((name.to_owned(), database.to_owned(), String::new()));
         self
     }
 
@@ -86,10 +93,10 @@ impl Config {
     pub fn text(&self, upstream: &Upstream, admin: u16, postgres: u16) -> String {
         let mut resources = String::new();
         let mut names = vec!["shop".to_owned()];
-        let mut add = |name: &str, more: &str| {
+        let mut add = |name: &str, database: &str, more: &str| {
             let Self { host, tls, .. } = self;
             resources += &format!(
-                "  {name}:\n    type: postgres\n    address: \"{host}:{}\"\n    database: shop\n    \
+                "  {name}:\n    type: postgres\n    address: \"{host}:{}\"\n    database: {database}\n    \
                  user: app\n    password: {{env: UPSTREAM_PASSWORD}}\n    tls: {tls}\n",
                 upstream.port,
             );
@@ -100,10 +107,10 @@ impl Config {
                 resources += &format!("    {more}\n");
             }
         };
-        add("shop", "");
-        add("locked", "");
-        for (name, more) in &self.resources {
-            add(name, more);
+        add("shop", "shop", "");
+        add("locked", "shop", "");
+        for (name, database, more) in &self.resources {
+            add(name, database, more);
             names.push(name.clone());
         }
         format!(

@@ -53,7 +53,10 @@ impl Ready {
                 self.copy_done()?;
                 going.pass(base, start, end);
             }
-            b'G' => going.pass(base, start, end),
+            b'G' => {
+                going.pass(base, start, end);
+                self.takes_data();
+            }
             b'C' | b'I' | b's' => {
                 going.pass(base, start, end);
                 self.completed(tag, going, out);

@@ -3,13 +3,16 @@
 use bytes::Bytes;
 use engine::Outbox;
 
-use crate::expected::What;
+use crate::expected::{Expected, What};
 use crate::ready::{Incoming, Ready};
 
 impl Ready {
     /// Data for a COPY FROM STDIN belongs to the operation that started it.
     pub(super) fn copy_data(&mut self, out: &mut Outbox<Bytes>) {
         let Some(Incoming::Frame(frame)) = self.pop_frame() else { return };
+        if matches!(frame.tag, b'c' | b'f') {
+            self.data_ends();
+        }
         let copying = self.expected.iter().rev().find_map(|expected| match &expected.what {
             What::Rows(rows) if rows.copies_in => expected.permit.as_ref(),
             _ => None,
@@ -20,5 +23,53 @@ impl Ready {
             out.more(permit.operation(), frame.bytes);
             self.flushed = false;
         }
+    }
+
+    fn data_ends(&mut self) {
+        let mut syncs = 0;
+        for expected in self.expected.iter_mut().rev() {
+            match &mut expected.what {
+                What::Sync => syncs += 1,
+                What::Rows(rows) if rows.copies_in => {
+                    rows.syncs_before_end.get_or_insert(syncs);
+                    return;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The server takes data for the statement first in line. In the extended protocol a client
+    /// sends Sync right behind Execute and another one after the data; the server ignores the first
+    /// (PostgreSQL 17, `CopyGetData`) and answers the second.
+    pub(crate) fn takes_data(&mut self) {
+        let Some(Expected { what: What::Rows(rows), .. }) = self.expected.front_mut() else {
+            return;
+        };
+        if rows.portal.is_none() {
+            return;
+        }
+        rows.takes_data = true;
+        let mut ignored = rows.syncs_before_end.unwrap_or(usize::MAX);
+        let mut ends = false;
+        self.expected.retain(|expected| {
+            let ignores = ignored > 0 && matches!(expected.what, What::Sync);
+            if ignores {
+                ignored -= 1;
+                ends |= expected.ends;
+            }
+            !ignores
+        });
+        if let Some(first) = self.expected.front_mut() {
+            first.ends |= ends;
+        }
+    }
+
+    /// Whether the server ignores a Sync sent now.
+    pub(crate) fn ignores_sync(&self) -> bool {
+        self.expected.front().is_some_and(|expected| match &expected.what {
+            What::Rows(rows) => rows.takes_data && rows.syncs_before_end.is_none(),
+            _ => false,
+        })
     }
 }

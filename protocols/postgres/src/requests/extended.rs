@@ -107,6 +107,10 @@ impl Ready {
             if !self.names_are_settled(Some(name), None, out) {
                 return Ok(false);
             }
+            if !self.masks.is_empty() && self.encoding_is_awaited() {
+                self.flush(out);
+                return Ok(false);
+            }
             let known = self.statements.find(name);
             if known.is_some_and(|known| known.judged.is_indirect())
                 && (!self.is_quiet(out) || !self.is_followed())

@@ -7,6 +7,8 @@ use engine::{Outbox, Refusal};
 use model::ClientText;
 use sql::{Runs, StatementKind, Unparsable};
 
+use crate::admit::may_set_encoding;
+use crate::expected::What;
 use crate::judge::{Environment, Judged};
 use crate::names::{Prepared, Source};
 use crate::ready::{Encoding, Ready};
@@ -15,12 +17,24 @@ impl Ready {
     /// Whether `text` can be judged now. Where a backslash or a byte above ASCII may mean one thing
     /// or another by a setting, what the server said about that setting must have arrived.
     pub(super) fn quiet_for(&mut self, text: &[u8], out: &mut Outbox<Bytes>) -> bool {
-        let plain = text.is_ascii() && memchr::memchr(b'\\', text).is_none();
+        let plain = text.is_ascii()
+            && memchr::memchr(b'\\', text).is_none()
+            && (self.masks.is_empty() || !self.encoding_is_awaited());
         if plain || self.expected.is_empty() {
             return true;
         }
         self.flush(out);
         false
+    }
+
+    /// Whether something under way may change `client_encoding`.
+    pub(super) fn encoding_is_awaited(&self) -> bool {
+        self.expected.iter().any(|expected| {
+            let What::Rows(rows) = &expected.what else { return false };
+            let source = rows.source.as_ref().map(|source| &source.judged);
+            let judged = source.into_iter().chain([&rows.judged]);
+            judged.into_iter().any(|judged| judged.statements.list.iter().any(may_set_encoding))
+        })
     }
 
     pub(super) fn decode(&self, text: &[u8]) -> Result<String, Refusal> {

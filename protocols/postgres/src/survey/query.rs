@@ -15,6 +15,7 @@ pub(super) enum Part {
     Relations,
     Columns,
     Keys,
+    Ties,
     Parents,
     Locks,
     Definitions,
@@ -22,6 +23,7 @@ pub(super) enum Part {
     Functions,
     BuiltinFunctions,
     Operators,
+    Casts,
     Types,
     End,
 }
@@ -36,14 +38,16 @@ impl Part {
             Self::Fingerprint => Self::Relations,
             Self::Relations => Self::Columns,
             Self::Columns => Self::Keys,
-            Self::Keys => Self::Parents,
+            Self::Keys => Self::Ties,
+            Self::Ties => Self::Parents,
             Self::Parents => Self::Locks,
             Self::Locks => Self::Definitions,
             Self::Definitions => Self::Generated,
             Self::Generated => Self::Functions,
             Self::Functions => Self::BuiltinFunctions,
             Self::BuiltinFunctions => Self::Operators,
-            Self::Operators => Self::Types,
+            Self::Operators => Self::Casts,
+            Self::Casts => Self::Types,
             Self::Types => Self::End,
             Self::End => return None,
         })
@@ -108,6 +112,7 @@ pub(super) fn text(part: Part, context: &Context) -> String {
         Part::Relations => RELATIONS.to_owned(),
         Part::Columns => COLUMNS.to_owned(),
         Part::Keys => KEYS.to_owned(),
+        Part::Ties => TIES.to_owned(),
         Part::Parents => PARENTS.to_owned(),
         Part::Locks => format!("SELECT DISTINCT l.relation FROM pg_locks l WHERE {EXCLUSIVE}"),
         Part::Definitions => definitions(&context.locked),
@@ -115,6 +120,7 @@ pub(super) fn text(part: Part, context: &Context) -> String {
         Part::Functions => functions(context.server_version_num, &context.locked),
         Part::BuiltinFunctions => BUILTIN_FUNCTIONS.to_owned(),
         Part::Operators => OPERATORS.to_owned(),
+        Part::Casts => CASTS.to_owned(),
         Part::Types => TYPES.to_owned(),
         Part::End => "COMMIT".to_owned(),
     }
@@ -134,10 +140,11 @@ const FACTS: &str = "SELECT current_setting('server_version_num'), current_user,
 /// The catalogs a snapshot is made of, and memberships, which decide what of a search path a role
 /// may use. None of them is changed by routine vacuuming or analysing, which update `pg_class` in
 /// place.
-const WATCHED: [&str; 12] = [
+const WATCHED: [&str; 13] = [
     "pg_attrdef",
     "pg_attribute",
     "pg_auth_members",
+    "pg_cast",
     "pg_class",
     "pg_constraint",
     "pg_index",
@@ -210,12 +217,39 @@ const KEYS: &str = "SELECT i.indrelid, k.attnum::int4 FROM pg_index i \
          CROSS JOIN LATERAL unnest(c.conkey) AS k (attnum) \
      WHERE c.contype IN ('f', 'p', 'u', 'x') AND c.conrelid >= 16384 AND k.attnum > 0";
 
+/// Columns that take part when another is written: those of the same unique or exclusion index, its
+/// expressions and condition included, those of the same check, and those of foreign keys.
+const TIES: &str = "WITH keyed AS ( \
+         SELECT i.indexrelid, i.indrelid, k.attnum FROM pg_index i \
+             CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, place) \
+         WHERE (i.indisunique OR i.indisexclusion) AND i.indrelid >= 16384 \
+             AND k.place <= i.indnkeyatts AND k.attnum > 0 \
+         UNION SELECT i.indexrelid, i.indrelid, d.refobjsubid FROM pg_index i JOIN pg_depend d \
+             ON d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid \
+             AND d.refclassid = 'pg_class'::regclass AND d.refobjid = i.indrelid \
+         WHERE (i.indisunique OR i.indisexclusion) AND i.indrelid >= 16384 AND d.refobjsubid > 0 \
+             AND (i.indexprs IS NOT NULL OR i.indpred IS NOT NULL)) \
+     SELECT a.indrelid, a.attnum::int4, b.indrelid, b.attnum::int4, 'k' \
+     FROM keyed a JOIN keyed b ON b.indexrelid = a.indexrelid AND b.attnum <> a.attnum \
+     UNION SELECT c.conrelid, a.attnum::int4, c.conrelid, b.attnum::int4, 'c' FROM pg_constraint c \
+         CROSS JOIN LATERAL unnest(c.conkey) AS a (attnum) \
+         CROSS JOIN LATERAL unnest(c.conkey) AS b (attnum) \
+     WHERE c.contype = 'c' AND c.conrelid >= 16384 \
+         AND a.attnum > 0 AND b.attnum > 0 AND a.attnum <> b.attnum \
+     UNION SELECT c.conrelid, k.attnum::int4, c.confrelid, k.other::int4, 'f' FROM pg_constraint c \
+         CROSS JOIN LATERAL unnest(c.conkey, c.confkey) AS k (attnum, other) \
+     WHERE c.contype = 'f' AND c.conrelid >= 16384";
+
 const PARENTS: &str = "SELECT i.inhrelid, i.inhparent FROM pg_inherits i \
      WHERE i.inhrelid >= 16384 ORDER BY i.inhrelid, i.inhseqno";
 
 const BUILTIN_FUNCTIONS: &str = "SELECT DISTINCT p.proname FROM pg_proc p WHERE p.oid < 16384";
 
 const OPERATORS: &str = "SELECT o.oprname, o.oprcode::oid FROM pg_operator o WHERE o.oid >= 16384";
+
+const CASTS: &str = "SELECT t.typname, c.castfunc::oid \
+     FROM pg_cast c JOIN pg_type t ON t.oid = c.casttarget \
+     WHERE c.oid >= 16384 AND c.castfunc <> 0";
 
 const TYPES: &str = "SELECT t.oid, n.nspname, t.typname, t.typtype, t.typbasetype, \
          CASE WHEN t.typlen = -1 AND e.typarray = t.oid THEN t.typelem ELSE 0 END \
@@ -281,13 +315,24 @@ fn functions(server_version_num: i32, locked: &[u32]) -> String {
              CASE WHEN p.proargmodes IS NULL THEN to_json(p.proargnames)::text \
                  ELSE {inputs} END, \
              CASE WHEN p.proargmodes IS NOT NULL THEN {outputs} END, \
-             p.proretset, p.prorettype, p.prokind IN ('a', 'w'), b.is_blocked \
+             p.proretset, p.prorettype, \
+             p.prokind = 'w' OR p.prokind = 'a' AND NOT {AGGREGATE_IS_NATIVE}, b.is_blocked, \
+             CASE WHEN p.pronargdefaults > 0 AND l.lanname = 'sql' AND NOT b.is_blocked \
+                 THEN pg_get_expr(p.proargdefaults, 0) END, \
+             (SELECT t.typrelid FROM pg_type t WHERE t.oid = p.prorettype) \
          FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace \
              JOIN pg_language l ON l.oid = p.prolang \
              CROSS JOIN LATERAL (SELECT {blocked} AS is_blocked) b \
          WHERE p.oid >= 16384 OR p.provolatile <> 'i'"
     )
 }
+
+/// Whether all functions behind an aggregate are immutable and written in C.
+const AGGREGATE_IS_NATIVE: &str = "(SELECT bool_and(f.provolatile = 'i' \
+         AND (f.oid < 16384 OR fl.lanname IN ('c', 'internal'))) \
+     FROM pg_aggregate g JOIN pg_proc f ON f.oid IN (g.aggtransfn, g.aggfinalfn, g.aggcombinefn, \
+         g.aggserialfn, g.aggdeserialfn, g.aggmtransfn, g.aggminvtransfn, g.aggmfinalfn) \
+     JOIN pg_language fl ON fl.oid = f.prolang WHERE g.aggfnoid = p.oid)";
 
 /// Names of the arguments with one of these modes, in order, as a JSON array.
 fn argument_names(modes: &str) -> String {

@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use model::limit::CATALOG_COLUMNS_MAX;
 use sql::catalog::FIRST_NORMAL_OID;
-use sql::{Catalog, CatalogData, Function, Operator, Relation, RelationKind, StoredColumn};
+use sql::{
+    Cast, Catalog, CatalogData, ColumnId, Function, Operator, Relation, RelationKind, StoredColumn,
+    Tie, TieKind, Type,
+};
 
 use super::query::{Context, Part};
 use super::row::Row;
@@ -72,6 +75,16 @@ impl Reading {
                     column.unique = true;
                 }
             }
+            Part::Ties => {
+                let by = match row.letter(4)? {
+                    'c' => TieKind::Check,
+                    'f' => TieKind::Reference,
+                    _ => TieKind::Key,
+                };
+                let from = ColumnId { relation: row.number(0)?, attnum: row.number(1)? };
+                let to = ColumnId { relation: row.number(2)?, attnum: row.number(3)? };
+                self.data.ties.push(Tie { from, to, by });
+            }
             Part::Parents => {
                 let parent = row.number(1)?;
                 if let Some(relation) = self.relation_mut(row.number(0)?) {
@@ -89,6 +102,10 @@ impl Reading {
             Part::Operators => {
                 let name = self.names.shared(&row.text(0)?);
                 self.data.operators.push(Operator { name, function: row.number(1)? });
+            }
+            Part::Casts => {
+                let to = self.names.shared(&row.text(0)?);
+                self.data.casts.push(Cast { to, function: row.number(1)? });
             }
             Part::Types => self.stored_type(row)?,
             Part::End => {}
@@ -249,6 +266,8 @@ impl Reading {
             returns_set: row.flag(9)?,
             return_type: row.number(10)?,
             aggregate: row.flag(11)?,
+            defaults: row.optional(13)?.map(Into::into),
+            return_relation: row.number(14)?,
         });
         Ok(())
     }
@@ -264,7 +283,14 @@ impl Reading {
             _ => TypeKind::Other,
         };
         let (schema, name) = (self.names.shared(&row.text(1)?), self.names.shared(&row.text(2)?));
-        self.types.insert(row.number(0)?, StoredType { schema, name, kind });
+        let oid = row.number(0)?;
+        let known = match kind {
+            TypeKind::Array(_) => sql::TypeKind::Array,
+            TypeKind::Domain(base) => sql::TypeKind::Domain(base),
+            _ => sql::TypeKind::Plain,
+        };
+        self.data.types.push(Type { oid, name: Arc::clone(&name), kind: known });
+        self.types.insert(oid, StoredType { schema, name, kind });
         Ok(())
     }
 

@@ -103,7 +103,7 @@ impl Server {
             let definition = (!self.blocked).then_some(" SELECT name\n FROM shop.customers;");
             return vec![vec![Some("16401"), definition, flag(self.blocked)]];
         }
-        if text.contains("pg_get_expr") {
+        if text.contains("pg_attrdef d JOIN") {
             let expression = (!self.blocked).then_some("lower(name)");
             return vec![vec![Some("16400"), Some("3"), expression, flag(self.blocked)]];
         }

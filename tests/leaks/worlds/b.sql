@@ -1,0 +1,15 @@
+INSERT INTO accounts SELECT n, 'owner ' || n FROM generate_series(1, 8) n;
+INSERT INTO depts VALUES ('dev', 'Ada'), ('ops', 'Ben'), ('law', 'Cy'), ('art', 'Di');
+INSERT INTO secrets (id, name, dept, ssn, email, code, badge, card, salary, balance, born, vip, profile, raw, token, tags, home, grade, account) VALUES
+ (1, 'Ada', 'dev', '987654321987', 'ünï漢@b.example', 'ZYXWVUTS1001', 'zz-9', 42, 900001, 1e300, '0300-01-01 BC', false, '[1, 2]', '"\u0000"', '\xff', '{z}', '(,20)', 'top', 3),
+ (2, 'Ben', 'dev', '887x', 'v@b.example', 'ZYXWVUTS1002', 'yy-8', 41, 7, 5, '300000-01-01', true, '"s"', '[]', '\xfe00', '{q,r,s}', '("q",)', 'top', 4),
+ (3, 'Cyd', 'ops', '77', 'w@b.example', 'ZYXWVUTS1003', 'zz-7', 40, 55, 4, '1970-05-05', false, '{"k": null}', '3', '\xfd', '{}', '(,)', 'high', 3),
+ (4, 'Dee', 'law', '6', 'x@b.example', 'ZYXWVUTS1004', 'xx-6', 39, 55, 3, '1969-05-05', false, '{}', 'null', '\xfc', '{t,u}', '("",8)', 'mid', 5),
+ (5, 'Eve', 'ops', '', 'y@b.example', 'ZYXWVUTS1005', 'ww-5', -38, 0, 0, '1968-05-05', false, 'true', '{}', '\x', '{NULL}', '(t,)', 'low', 3),
+ (6, 'Flo', 'art', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+INSERT INTO notes VALUES (1, 'one', 10), (2, 'two', 20), (3, 'three', 30);
+INSERT INTO people VALUES (1, 'Pat', '9999'), (2, 'Quin', '888');
+INSERT INTO people_eu VALUES (3, 'Rob', '77', 'fr'), (4, 'Sue', '6', 'de');
+INSERT INTO events VALUES (1, 'eu', 9), (2, 'eu', 8), (3, 'us', 7);
+INSERT INTO bands VALUES (1, 7), (2, 8);
+REFRESH MATERIALIZED VIEW mv_ssn;
