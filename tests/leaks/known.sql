@@ -5,7 +5,5 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 SELECT id FROM secrets WHERE dept = 'dev'
 -- end
--- known: an administrator's default calls a function that reads a masked column
-INSERT INTO badges (id) VALUES (1) RETURNING holder
 -- known: an administrator's domain calls a function that reads a masked column
 SELECT '77'::unknown_ssn

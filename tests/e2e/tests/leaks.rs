@@ -139,7 +139,7 @@ const PRINT: &str = "SELECT md5(concat_ws('|', \
     (SELECT string_agg(concat_ws(',', inhrelid, inhparent), ';' ORDER BY inhrelid) FROM pg_inherits)))";
 const ROWS: &str = "SELECT md5(concat_ws('|', \
     (SELECT string_agg(t::text, ';') FROM public.secrets t), (SELECT string_agg(t::text, ';') FROM public.notes t), \
-    (SELECT string_agg(t::text, ';') FROM public.refs t), (SELECT string_agg(t::text, ';') FROM public.inbox t), \
+    (SELECT string_agg(t::text, ';') FROM public.refs t), (SELECT string_agg(t::text, ';') FROM public.inbox t), (SELECT string_agg(t::text, ';') FROM public.badges t), \
     (SELECT string_agg(t::text, ';') FROM public.people t), (SELECT string_agg(t::text, ';') FROM public.people_eu t), \
     (SELECT string_agg(t::text, ';') FROM public.events t), (SELECT string_agg(t::text, ';') FROM public.bands t), \
     (SELECT string_agg(t::text, ';') FROM public.accounts t)))";
@@ -182,7 +182,7 @@ impl World {
         if shape + &one(&mut self.boss, ROWS)? != self.print {
             one(
                 &mut self.boss,
-                "TRUNCATE secrets, notes, refs, inbox, people, people_eu, events, bands, accounts, depts",
+                "TRUNCATE secrets, notes, refs, inbox, badges, people, people_eu, events, bands, accounts, depts",
             )?;
             one(&mut self.boss, &file(&format!("worlds/{}.sql", self.letter))?)?;
         }
