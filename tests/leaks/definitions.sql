@@ -335,3 +335,43 @@ SELECT plain FROM secrets ORDER BY id
 ALTER TABLE accounts DROP CONSTRAINT accounts_pkey CASCADE
 ALTER TABLE secrets ADD CONSTRAINT again CHECK (account IN (1, 2))
 -- end
+-- script
+CREATE TABLE kept (x text)
+INSERT INTO kept VALUES ('1')
+ALTER TABLE kept ALTER x TYPE int USING length(@! x::int)
+SELECT x FROM kept
+-- end
+-- script
+CREATE TABLE kept (id int, x text DEFAULT (1::box_of_text).v)
+INSERT INTO kept (id) VALUES (1) RETURNING x
+-- end
+-- script
+CREATE TABLE kept (id int GENERATED ALWAYS AS IDENTITY, x int DEFAULT length(ssn_of(1)), CHECK (x > 0))
+INSERT INTO kept DEFAULT VALUES RETURNING x
+-- end
+-- script
+CREATE TABLE kept (a text, b text)
+CREATE TABLE kept_2 () INHERITS (kept)
+ALTER TABLE ONLY kept ALTER a SET DEFAULT ssn_of(2)
+INSERT INTO kept (b) VALUES ('x') RETURNING a
+-- end
+-- script
+CREATE SCHEMA kept
+CREATE TABLE kept.text (a int)
+SET search_path = kept, public, pg_catalog
+SELECT ('(' || ssn)::text FROM secrets WHERE id = 1
+-- end
+-- script
+CREATE TYPE kept AS (v text)
+CREATE TABLE kept_2 OF kept (v DEFAULT ssn_of(1))
+INSERT INTO kept_2 DEFAULT VALUES RETURNING v
+-- end
+-- script
+CREATE TABLE kept (x text, EXCLUDE USING btree (x WITH =) WHERE (ssn_constant(1) > '5'))
+INSERT INTO kept VALUES ('a'), ('a')
+-- end
+-- script
+CREATE TABLE kept (x int PRIMARY KEY)
+INSERT INTO kept VALUES (1), (2)
+CREATE UNIQUE INDEX ON kept (length(ssn_constant(x)))
+-- end

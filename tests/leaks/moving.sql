@@ -47,6 +47,12 @@ SELECT lo_get(lo_from_bytea(0, convert_to(ssn_of(1), 'UTF8')))
 SELECT setseed(1.0 / (1 + length(ssn))), random() FROM secrets WHERE id = 1
 -- direct-same: only superusers and roles that were granted it write server files
 SELECT lo_export(lo_from_bytea(0, ssn::bytea), '/tmp/leak') FROM secrets WHERE id = 1
+INSERT INTO badges (id) VALUES (1) RETURNING holder
+WITH i AS (INSERT INTO badges (id) VALUES (1) RETURNING holder AS x) SELECT left(x, 3) FROM i
+-- script
+INSERT INTO badges (id) VALUES (1)
+SELECT holder FROM badges
+-- end
 -- script
 PREPARE p(text) AS SELECT $1
 EXECUTE p(ssn_of(1))

@@ -135,3 +135,17 @@ SELECT a.id FROM secrets a JOIN secrets b ON a.id = b.id - 1 WHERE ROW(a.ssn) < 
 SELECT id FROM secrets WHERE hstore(secrets) @> 'ssn=>77'
 SELECT id FROM secrets WHERE to_tsvector('simple', email) @@ 'cyd@a.example' ORDER BY id
 SELECT id FROM secrets WHERE int4range(0, 100) @> salary ORDER BY id
+-- Writes that tell by failing.
+INSERT INTO secrets (id, name, ssn) SELECT 99, 'x', '77'
+INSERT INTO secrets (id, name, ssn) SELECT n, body, '77' FROM notes WHERE id = 1
+INSERT INTO v_writable (id, name, ssn) SELECT 99, 'x', '77'
+WITH i AS (INSERT INTO secrets (id, name, ssn) VALUES (99, 'x', '77') ON CONFLICT DO NOTHING RETURNING id) SELECT count(*) FROM i
+MERGE INTO secrets s USING (VALUES (99)) v(id) ON s.id = v.id WHEN NOT MATCHED THEN INSERT (id, name, ssn) VALUES (v.id, 'x', '77')
+MERGE INTO secrets s USING (VALUES (3)) v(id) ON s.id = v.id WHEN MATCHED THEN UPDATE SET cap = 100
+MERGE INTO accounts a USING (VALUES (5)) v(id) ON a.id = v.id WHEN MATCHED THEN DELETE
+INSERT INTO secrets (id, name) VALUES (3, 'x') ON CONFLICT (id) DO UPDATE SET cap = 100
+INSERT INTO secrets (id, name, ssn) VALUES (99, 'x', '77') ON CONFLICT (plain_ssn) DO NOTHING
+INSERT INTO secrets (id, name, ssn) VALUES (99, 'x', '7-7')
+WITH u AS (UPDATE secrets SET cap = 100 WHERE id = 3 RETURNING id) SELECT count(*) FROM u
+WITH d AS (DELETE FROM accounts WHERE id = 5 RETURNING id) SELECT count(*) FROM d
+UPDATE accounts SET id = 105 WHERE id = 5

@@ -224,3 +224,40 @@ SELECT ALL ssn FROM ONLY (secrets) WHERE id = 1
 SELECT ssn FROM secrets* WHERE id = 1
 SELECT secrets.* FROM secrets, notes WHERE secrets.id = notes.id ORDER BY notes.id
 SELECT 1 + 1 AS id, ssn AS "FROM notes --" FROM secrets WHERE id = 1
+-- script
+BEGIN
+SET LOCAL client_encoding = 'LATIN1'
+SELECT email FROM secrets WHERE id = 1
+ROLLBACK
+-- end
+-- script
+SET client_encoding = 'LATIN1'; SELECT email FROM secrets WHERE id = 1
+-- end
+-- script
+SELECT set_config('client_encoding', 'LATIN1', true); SELECT email FROM secrets WHERE id = 1
+-- end
+-- script
+BEGIN
+DECLARE c CURSOR FOR SELECT email FROM secrets ORDER BY id
+SET client_encoding = 'WIN1251'
+FETCH 1 FROM c
+COMMIT
+-- end
+-- script
+UPDATE pg_settings SET setting = 'LATIN1' WHERE name = 'client_encoding'
+SELECT email FROM secrets WHERE id = 1
+-- end
+-- script
+SET client_encoding = 'LATIN1'
+UPDATE secrets SET name = name WHERE id = 1 RETURNING email
+-- end
+-- script
+SET client_encoding = 'LATIN1'
+SELECT u FROM (SELECT email AS u FROM secrets) t
+-- end
+-- script
+SET client_encoding = 'LATIN1'
+SELECT count(email), max(id) FROM secrets
+SELECT name FROM secrets WHERE email IS NULL
+SELECT ssn_of(1) IS NULL, (SELECT email FROM secrets WHERE id = 1)
+-- end

@@ -136,3 +136,22 @@ SELECT left(plain_ssn, 2) FROM secrets ORDER BY id
 SELECT * FROM crosstab('SELECT id, name, ssn FROM secrets ORDER BY 1') AS t(id int, a text)
 -- direct-same: the password of the role is not known to the statement
 SELECT * FROM dblink('dbname=' || current_database(), 'SELECT ssn FROM secrets') AS t(s text)
+-- Ways that need two steps of thought: what a value is cast to, who else has its name, what a key says.
+SELECT max(x) FROM (SELECT card AS x FROM secrets WHERE id = 1 UNION ALL SELECT 1::oid) t
+SELECT (SELECT card FROM secrets WHERE id = 1 UNION ALL SELECT 5::regclass LIMIT 1) IS NULL
+WITH c(x) AS (SELECT 1::oid UNION ALL SELECT card FROM secrets WHERE id = 1) SELECT count(x) FROM c
+WITH RECURSIVE r(x, n) AS (SELECT 1::oid, 1 UNION ALL SELECT s.card, n + 1 FROM r, secrets s WHERE n < 2 AND s.id = 1) SELECT count(*) FROM r
+SELECT count(COALESCE(NULL::regtype, card)) FROM secrets WHERE id = 1
+SELECT count(x) FROM secrets s, LATERAL (SELECT 1::oid UNION ALL SELECT s.card) v(x) WHERE s.id = 1
+SELECT array_agg(x) FROM (SELECT tags AS x FROM secrets WHERE id IN (3, 4)) t
+SELECT array_agg(x) FROM (SELECT COALESCE(tags, '{}') AS x FROM secrets WHERE id IN (3, 4)) t
+SELECT count(x) FROM (SELECT ARRAY[tags, '{x,y}'] AS x FROM secrets WHERE id = 1 OFFSET 0) t
+SELECT count(x) FROM (SELECT tags || '{{x,y}}' AS x FROM secrets WHERE id = 1) t
+SELECT to_jsonb(t) FROM (SELECT raw FROM secrets WHERE id = 1) t
+SELECT jsonb_agg(t) FROM (SELECT id, raw FROM secrets WHERE id = 1) t
+SELECT count((x).left_part) FROM (SELECT home AS x FROM secrets) t
+SELECT (t.s).home.left_part IS NULL FROM (SELECT s FROM secrets s ORDER BY id) t
+SELECT ((s.*)::secrets).home IS NULL FROM secrets s ORDER BY id
+SELECT t IS NULL FROM (SELECT (home).* FROM secrets ORDER BY id) t
+SELECT count(x) FROM (SELECT lag(name, account) OVER (ORDER BY id) AS x FROM secrets WHERE id < 6) t
+SELECT count(x) FROM (SELECT nth_value(name, account) OVER () AS x FROM secrets WHERE id IN (1, 2)) t

@@ -286,6 +286,8 @@ const SHOP: &str = r#"
     CREATE AGGREGATE added (int) (SFUNC = adds, STYPE = int);
     CREATE FUNCTION whole(n int DEFAULT 5, m int DEFAULT 6) RETURNS SETOF customers LANGUAGE sql
         AS 'SELECT * FROM customers WHERE id = n';
+    CREATE FUNCTION opaque_number() RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 1; END';
+    CREATE TABLE filled (a int DEFAULT opaque_number(), b int DEFAULT 5);
     CREATE TYPE boxed AS (v int);
     CREATE FUNCTION box_of(int) RETURNS boxed LANGUAGE sql AS 'SELECT ROW($1)::boxed';
     CREATE CAST (int AS boxed) WITH FUNCTION box_of(int);
@@ -331,6 +333,7 @@ fn relations_are_read(snapshot: &Snapshot) {
         ("faces", RelationKind::View),
         ("totals", RelationKind::MaterializedView),
         ("boxed", RelationKind::Composite),
+        ("filled", RelationKind::Table),
         ("numbers", RelationKind::Sequence),
     ];
     for (name, kind) in kinds {
@@ -385,6 +388,9 @@ fn columns_are_read(snapshot: &Snapshot) {
     assert_eq!((column("name").type_oid, column("name").type_len), (1043, -1));
     assert_eq!(snapshot.catalog.type_kind(column("ssn").type_oid), Some(TypeKind::Domain(25)));
     assert!(snapshot.catalog.has_type_named("mood") && !snapshot.catalog.has_type_named("text"));
+    let filled = relation(snapshot, "shop", "filled");
+    let default = |name| filled.column(name).unwrap().default.as_deref();
+    assert_eq!((default("a"), default("b")), (Some("shop.opaque_number()"), None));
     let id = |name: &'static str| ColumnId { relation: customers.oid, attnum: column(name).attnum };
     // The index is over an expression of one and has a condition on the other.
     assert_eq!(snapshot.catalog.ties(id("name")), [(id("mood"), TieKind::Key)]);

@@ -89,6 +89,9 @@ pub struct StoredColumn {
     /// The expression of a generated column, as `pg_get_expr` prints it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generated: Option<Arc<str>>,
+    /// Its default, when that calls a function or operator that does not ship with PostgreSQL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<Arc<str>>,
 }
 
 /// A relation (`pg_class`).

@@ -285,10 +285,24 @@ fn derivations(catalog: &Catalog) -> Vec<(ColumnId, ColumnId)> {
             }
         }
         generated(context, relation, &mut edges);
+        defaults(context, relation, &mut edges);
     }
     // What references a column holds values of it.
     edges.extend(catalog.references().map(|tie| (tie.to, tie.from)));
     edges
+}
+
+/// A default that calls a function in SQL stores what that reads.
+fn defaults(context: Context<'_>, relation: &Relation, edges: &mut Vec<(ColumnId, ColumnId)>) {
+    for column in &relation.columns {
+        let Some(expression) = &column.default else { continue };
+        // The functions' bodies look names up by the path of whoever inserts.
+        let context = Context { path: &SearchPath::Unknown, ..context };
+        let to = ColumnId { relation: relation.oid, attnum: column.attnum };
+        if let Some(table) = view::defaults(context, expression, Walk::BUDGET) {
+            edges.extend(table.whole().deps.iter().map(|from| (from, to)));
+        }
+    }
 }
 
 fn generated(context: Context<'_>, relation: &Relation, edges: &mut Vec<(ColumnId, ColumnId)>) {

@@ -24,6 +24,7 @@ impl Relation {
             dropped: false,
             unique: false,
             generated: None,
+            default: None,
         });
         Self {
             oid,

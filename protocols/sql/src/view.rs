@@ -95,7 +95,7 @@ fn trace(context: Context<'_>, relation: &Relation) -> Option<Lineage> {
     .flatten()
 }
 
-/// What the defaults of a function's arguments depend on, when that is all they do.
+/// What defaults, of a function's arguments or of a column, depend on, when that is all they do.
 pub(crate) fn defaults(context: Context<'_>, text: &str, budget: u64) -> Option<Table> {
     if context.nesting >= Walk::NESTING {
         return None;

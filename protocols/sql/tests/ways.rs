@@ -55,7 +55,7 @@ fn catalog() -> Catalog {
             .defined("SELECT s.most_common_vals FROM pg_catalog.pg_stats s"),
     ]);
     data.functions.extend([
-        Function::new(31_000, "ssn_of", "sql", Some("SELECT ssn FROM public.staff WHERE id = $1"))
+        Function::new(31_000, "ssn_of", "sql", Some("SELECT ssn FROM staff WHERE id = $1"))
             .taking(&["whose"]),
         Function::new(31_001, "double", "sql", Some("SELECT $1 || $1")).taking(&["what"]),
     ]);
@@ -205,6 +205,18 @@ fn p9_functions_in_sql_with_defaults_and_row_types_are_traced() {
         let count = columns.filter(|c| c.deps.iter().any(|id| masks.contains(id))).count();
         assert_eq!(count, hidden, "{text}");
     }
+}
+
+#[test]
+fn p3_masks_follow_a_default_to_the_column_it_fills() {
+    let mut data = CatalogData::from(catalog());
+    let depts = data.relations.iter_mut().find(|relation| relation.oid == DEPTS);
+    let columns = depts.map(|relation| &mut relation.columns).into_iter().flatten();
+    for (column, default) in columns.zip(["public.ssn_of('1'::text)", "public.double('1'::text)"]) {
+        column.default = Some(default.into());
+    }
+    let masks = masked(&Catalog::new(data));
+    assert!(masks.contains(&column(DEPTS, 1)) && !masks.contains(&column(DEPTS, 2)));
 }
 
 #[test]

@@ -20,6 +20,7 @@ pub(super) enum Part {
     Locks,
     Definitions,
     Generated,
+    Defaults,
     Functions,
     BuiltinFunctions,
     Operators,
@@ -43,7 +44,8 @@ impl Part {
             Self::Parents => Self::Locks,
             Self::Locks => Self::Definitions,
             Self::Definitions => Self::Generated,
-            Self::Generated => Self::Functions,
+            Self::Generated => Self::Defaults,
+            Self::Defaults => Self::Functions,
             Self::Functions => Self::BuiltinFunctions,
             Self::BuiltinFunctions => Self::Operators,
             Self::Operators => Self::Casts,
@@ -117,6 +119,7 @@ pub(super) fn text(part: Part, context: &Context) -> String {
         Part::Locks => format!("SELECT DISTINCT l.relation FROM pg_locks l WHERE {EXCLUSIVE}"),
         Part::Definitions => definitions(&context.locked),
         Part::Generated => generated(&context.locked),
+        Part::Defaults => defaults(&context.locked),
         Part::Functions => functions(context.server_version_num, &context.locked),
         Part::BuiltinFunctions => BUILTIN_FUNCTIONS.to_owned(),
         Part::Operators => OPERATORS.to_owned(),
@@ -285,6 +288,19 @@ fn generated(locked: &[u32]) -> String {
          FROM pg_attrdef d JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum \
          CROSS JOIN LATERAL (SELECT {} AS is_blocked) b \
          WHERE d.adrelid >= 16384 AND a.attgenerated <> ''",
+        any_of("d.adrelid", locked)
+    )
+}
+
+/// Defaults that call functions or operators of somebody's own.
+fn defaults(locked: &[u32]) -> String {
+    format!(
+        "SELECT a.attrelid, a.attnum, pg_get_expr(d.adbin, d.adrelid) \
+         FROM pg_attribute a JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
+         WHERE a.attrelid >= 16384 AND a.attgenerated = '' AND NOT ({}) AND EXISTS ( \
+             SELECT FROM pg_depend p WHERE p.classid = 'pg_attrdef'::regclass AND p.objid = d.oid \
+                 AND p.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass) \
+                 AND p.refobjid >= 16384)",
         any_of("d.adrelid", locked)
     )
 }

@@ -94,6 +94,12 @@ impl Reading {
             Part::Locks => self.context.locked.push(row.number(0)?),
             Part::Definitions => self.definition(row)?,
             Part::Generated => self.expression(row)?,
+            Part::Defaults => {
+                let expression = row.optional(2)?;
+                if let Some(column) = self.column_mut(row.number(0)?, row.number(1)?) {
+                    column.default = expression.map(Into::into);
+                }
+            }
             Part::Functions => self.function(row)?,
             Part::BuiltinFunctions => {
                 let name = self.names.shared(&row.text(0)?);
@@ -200,6 +206,7 @@ impl Reading {
             dropped: row.flag(5)?,
             unique: false,
             generated: None,
+            default: None,
         };
         if row.flag(6)? && !column.dropped {
             self.generated.insert((relation, attnum));
