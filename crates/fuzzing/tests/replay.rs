@@ -2,7 +2,6 @@
 //! seconds is found in every test run.
 
 #![expect(
-    clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
