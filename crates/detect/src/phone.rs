@@ -153,10 +153,13 @@ pub(crate) fn follows_plus(text: &[u8], number: &Number) -> bool {
 /// Whether a national number, or one after `00`, may start at digit `from`, whatever surrounds it.
 pub(crate) fn may_start(number: &Number, from: usize) -> bool {
     let rest = number.digits().get(from..).unwrap_or_default();
-    let split =
-        || (from + 2..from + 6).any(|at| number.gap_after(at).is_some_and(|g| g != Gap::None));
+    let split = |mut places: std::ops::Range<usize>| {
+        places.any(|at| number.gap_after(at).is_some_and(|g| g != Gap::None))
+    };
     match rest {
-        [0, ..] if rest.len() >= 10 => split(),
+        // After `00` the groups may be of any length.
+        [0, 0, 1..=9, ..] if rest.len() >= 11 => split(from + 1..number.len()),
+        [0, ..] if rest.len() >= 10 => split(from + 2..from + 6),
         _ => crate::prefilter::grouped(number, from, &[3, 3, 4]) && is_north_american(number, from),
     }
 }

@@ -236,6 +236,15 @@ mod tests {
     }
 
     #[test]
+    fn an_international_number_in_groups_of_any_length_is_seen() {
+        let number = b"0022266 0129 00";
+        let mut found = Vec::new();
+        crate::Scanner::new(TypeSet::from_iter([DetectionType::Phone])).scan(number, &mut found);
+        assert_eq!(found.len(), 1);
+        assert!(may_contain(DetectionType::Phone, number));
+    }
+
+    #[test]
     fn blocks_of_plain_rows_are_a_no() {
         let row = b"\0\0\0\x052.125\0\0\0\x1d2026-11-23 07:22:09.123456+00\0\0\0\x05plain";
         for kind in DetectionType::ALL {

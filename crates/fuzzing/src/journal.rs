@@ -140,8 +140,8 @@ fn body(input: &mut BytesOf<'_>) -> Vec<u8> {
     body
 }
 
-/// Reading ends; what can be read is in order; opening mends what it can, and then the journal takes
-/// an event that can be read again (P5).
+/// Reading ends; what can be read is in order; opening mends what it can, and then the journal
+/// takes an event that can be read again (P5).
 pub fn journal(data: &[u8]) {
     let good = good();
     let mut input = BytesOf(data);

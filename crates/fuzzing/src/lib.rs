@@ -1,7 +1,7 @@
 //! What the fuzz targets do with arbitrary bytes, and what must hold whatever these are.
 //!
 //! One target for each decoder of bytes that somebody else made: a client, a server, an operator's
-//! editor, a disk. A target does not only wait for a panic; it asserts promises (DESIGN, section 2).
+//! editor, a disk. A target does not only wait for a panic; it asserts promises (P1 to P10).
 //! `fuzz/` runs them under a coverage-guided fuzzer, and `tests/replay.rs` runs them over the seeds
 //! and over cheap mutations of these in every test run. For development only.
 

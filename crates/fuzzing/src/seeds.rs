@@ -172,7 +172,8 @@ fn conversations(seed: Add<'_>) {
 fn values(seed: Add<'_>) {
     // Mask, type, flags (1 binary, 2 extended), declared length, then values behind their lengths.
     let plain: [u8; 4] = [255, 255, 255, 255];
-    let rows: [(&str, [u8; 3], [u8; 4], &[u8]); 9] = [
+    type Row = (&'static str, [u8; 3], [u8; 4], &'static [u8]);
+    let rows: [Row; 9] = [
         ("text", [0, 0, 0], plain, b"123-45-6789 secret"),
         ("varchar_partial", [2, 1, 2], [0, 0, 0, 24], b"4111 1111 1111 1111"),
         ("bpchar_hash", [1, 2, 0], [0, 0, 0, 44], b"a padded value      "),

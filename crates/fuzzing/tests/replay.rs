@@ -2,7 +2,6 @@
 //! seconds is found in every test run.
 
 #![expect(
-    clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
@@ -162,7 +161,9 @@ fn seeds_are_those_that_are_made() {
             std::fs::write(&path, &seed.bytes).unwrap();
         }
         let kept = std::fs::read(&path).expect("written; run with NARROWS_WRITE_SEEDS=1");
-        let same = kept == seed.bytes || seed.name == "a_short_file";
+        // A segment has a salt that is drawn anew each time.
+        let salted = seed.target == "journal" && seed.name == "a_short_file";
+        let same = kept == seed.bytes || salted && kept.len() == seed.bytes.len();
         assert!(same, "{}/{}: run with NARROWS_WRITE_SEEDS=1", seed.target, seed.name);
     }
 }

@@ -1,8 +1,8 @@
 //! Places in the text of a file, where a value is not written as it is read.
 //!
-//! A condition is judged as one line, but YAML's folded texts (`>`, and plain or quoted ones that go
-//! on) are written on several: a line break there is read as a blank. A column past the end of its
-//! line therefore stands in one of the lines below.
+//! A condition is judged as one line, but YAML's folded texts (`>`, and plain or quoted ones that
+//! go on) are written on several: a line break there is read as a blank. A column past the end of
+//! its line therefore stands in one of the lines below.
 
 use policy::Location;
 
