@@ -97,7 +97,8 @@ fn texts(seed: Add<'_>) {
     for (name, text) in found {
         seed("detect", name, text.as_bytes());
     }
-    let rules: [(&str, u8, &str); 7] = [
+    let rules: [(&str, u8, &str); 8] = [
+        ("cannot_be_judged", 0, "10 / (result.rows - 1) > 100"),
         ("rows", 0, "result.rows > 10000 || principal.rows > 50000"),
         ("dynamic", 1, r#"sql.dynamic || sql.verbs.exists(v, v in ["drop", "truncate"])"#),
         ("unfiltered", 1, r#"sql.unfiltered.exists(v, v in ["delete", "update", "merge"])"#),
@@ -279,6 +280,7 @@ fn statements(seed: Add<'_>) {
     for (name, text) in [
         ("insert", "insert into notes (id, body) values (1, 'it''s'), (2, '')"),
         ("page", "select id, ssn from customers where age > 30 order by 1 limit 5"),
+        ("order", "select id, ssn from customers order by 1"),
         ("join", "select c.name, 'x' from customers c join orders o on o.customer_id = c.id"),
         ("update", "update orders set total = 10 where id in (1, 2, 3) and 'a' = \"q\"\"u\";"),
         ("cast", "select '1'::int4 + 1, interval '1' day, char(5) 'x', \"float\" from notes"),
