@@ -1,6 +1,6 @@
 //! Measures what a gateway costs, and writes PERFORMANCE.md.
 //!
-//! `bench run [--quick] [--out FILE]` starts a private PostgreSQL, a bare byte-copy proxy,
+//! `bench run [--quick] [--seconds N] [--out FILE]` starts a private PostgreSQL, a bare byte-copy proxy,
 //! pgbouncer and narrows, measures them in turns and writes the page. `bench copy --listen A --to
 //! B` is that byte-copy proxy: the least that any proxy in user space can cost.
 
@@ -57,6 +57,10 @@ fn plan(options: &[&str]) -> Result<Plan> {
     while let Some(option) = options.next() {
         match *option {
             "--quick" => (plan.rounds, plan.seconds) = (2, 2),
+            "--seconds" => {
+                let seconds = options.next().context("--seconds needs a number")?;
+                plan.seconds = seconds.parse().context("--seconds needs a number")?;
+            }
             "--out" => plan.out = options.next().context("--out needs a file")?.into(),
             _ => bail!("unknown option {option:?}\n{USAGE}"),
         }

@@ -280,6 +280,10 @@ impl<U: Unit> Connection<U> {
             }
             Out::Reply(permit, batch) => self.reply(permit.operation(), batch),
             Out::Resume(side) => self.brake(side, Brake::Conversation, false),
+            Out::Skipped(id) => {
+                let open = self.open.iter_mut().find(|open| open.id == id);
+                open.into_iter().for_each(|open| open.skipped = true);
+            }
             Out::StartTls(side) => {
                 // Everything said in clear text leaves before the handshake.
                 self.seal();

@@ -57,6 +57,7 @@ pub(crate) enum Out<U> {
     Refuse(Lane, OperationId, Box<Operation>, Refusal),
     Reply(Arc<Permit>, Batch<U>),
     Resume(Side),
+    Skipped(OperationId),
     StartTls(Side),
     Stop(Arc<Permit>, Refusal),
     Unsolicited(Unsolicited, U),
@@ -145,6 +146,11 @@ impl<U> Outbox<U> {
     /// Ends an operation; replies under this permit are refused from here on.
     pub fn finish(&mut self, permit: Arc<Permit>) {
         self.queue.push(Out::Done(permit));
+    }
+
+    /// The upstream will not run this operation, because one before it failed; to be finished.
+    pub fn skipped(&mut self, permit: &Permit) {
+        self.queue.push(Out::Skipped(permit.operation()));
     }
 
     /// Ends an operation whose reply cannot be let through (it cannot be masked, it is not what was

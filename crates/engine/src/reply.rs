@@ -31,6 +31,8 @@ pub(crate) struct Open {
     pub rows_max: Option<u64>,
     pub withheld_bytes: usize,
     pub state: ReplyState,
+    /// The upstream does not run it.
+    pub skipped: bool,
     recorded: Recorded,
 }
 
@@ -93,6 +95,7 @@ impl Open {
             rows_max: None,
             withheld_bytes: 0,
             state,
+            skipped: false,
             recorded: Recorded::default(),
         }
     }

@@ -205,6 +205,8 @@ impl<U: Unit> Connection<U> {
             "withheld"
         } else if open.error_code.is_some() {
             "error"
+        } else if open.skipped {
+            "skipped"
         } else {
             "done"
         };

@@ -135,6 +135,9 @@ impl Ready {
                 }
                 _ => {}
             }
+            if let Some(permit) = &expected.permit {
+                out.skipped(permit);
+            }
             self.pop(going, out);
         }
         self.skip_to_sync = true;
