@@ -1,7 +1,7 @@
 //! Measures what a gateway costs, and writes PERFORMANCE.md.
 //!
-//! `bench run [--quick] [--seconds N] [--out FILE]` starts a private PostgreSQL, a bare byte-copy proxy,
-//! pgbouncer and narrows, measures them in turns and writes the page. `bench copy --listen A --to
+//! `bench run [--quick] [--seconds N] [--out FILE]` starts a private PostgreSQL, a bare byte-copy
+//! proxy, pgbouncer and narrows, measures them in turns and writes the page. `bench copy --listen A --to
 //! B` is that byte-copy proxy: the least that any proxy in user space can cost.
 
 mod client;
@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 
 const USAGE: &str = "usage: bench copy --listen ADDRESS --to ADDRESS
-       bench run [--quick] [--out FILE]";
+       bench run [--quick] [--seconds N] [--out FILE]";
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

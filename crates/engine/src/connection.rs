@@ -57,7 +57,8 @@ pub struct Connection<U: Unit> {
     who: Option<Who>,
     application: Option<String>,
     lanes: BTreeMap<Lane, VecDeque<Pending<U>>>,
-    open: Vec<Open>,
+    /// Sent and not ended, oldest first.
+    open: VecDeque<Open>,
     gates: BTreeMap<OperationId, Gate>,
     client_queue: VecDeque<Entry<U>>,
     upstream_queue: VecDeque<(Ticket, U)>,
@@ -176,7 +177,7 @@ impl<U: Unit> Connection<U> {
             who: None,
             application: None,
             lanes: BTreeMap::new(),
-            open: Vec::new(),
+            open: VecDeque::new(),
             gates: BTreeMap::new(),
             client_queue: VecDeque::new(),
             upstream_queue: VecDeque::new(),

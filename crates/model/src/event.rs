@@ -185,8 +185,8 @@ pub enum EventBody {
     Reply {
         /// Which operation.
         operation: OperationId,
-        /// `done`, `error`, `skipped` (one before it in a pipeline failed), `withheld`, `cancelled`,
-        /// `cut`.
+        /// `done`, `error`, `skipped` (one before it in a pipeline failed), `withheld`,
+        /// `cancelled`, `cut`.
         outcome: String,
         /// Rows sent to the client.
         rows: u64,

@@ -20,6 +20,8 @@ pub const IDENTIFY_TIMEOUT: Duration = Duration::from_secs(30);
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// Operations of one connection that may wait for a decision, a record or a person.
 pub const PENDING_OPERATIONS_MAX: usize = 1024;
+/// Answers that an upstream may owe one connection before more is sent to it.
+pub const ANSWERS_AWAITED_MAX: usize = 1024;
 /// Bytes of one connection that may wait with them.
 pub const PENDING_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Bytes of one reply withheld for a result-dependent rule; the default of `hold.buffer`.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use engine::{Connected, Fault, Input, Limits, MaskPlan, Outbox, Permit, Refusal, Setup};
-use model::limit::SEND_BUFFER_BYTES_MAX;
+use model::limit::{ANSWERS_AWAITED_MAX, SEND_BUFFER_BYTES_MAX};
 use model::{ClientText, OperationId, Side};
 
 use crate::conversation::cancel_errand;
@@ -56,6 +56,8 @@ pub(crate) struct Ready {
     pub over: bool,
     /// The server said why it leaves.
     pub server_leaves: bool,
+    /// The catalog was read anew for the next message.
+    pub looked_again: bool,
 
     pub expected: VecDeque<Expected>,
     /// Answers ever awaited, those that came included.
@@ -236,6 +238,7 @@ impl Ready {
             paused: false,
             over: false,
             server_leaves: false,
+            looked_again: false,
             expected: VecDeque::new(),
             awaited: 0,
             boundary: 0,
@@ -323,6 +326,12 @@ impl Ready {
             if self.over || self.is_blocked() || self.frames.is_empty() {
                 break;
             }
+            // What is awaited takes memory and time. The server holds its answers back until it is
+            // asked for them.
+            if self.expected.len() >= ANSWERS_AWAITED_MAX {
+                self.flush(out);
+                break;
+            }
             if !self.step(out)? {
                 break;
             }
@@ -397,6 +406,7 @@ impl Ready {
 
     pub fn pop_frame(&mut self) -> Option<Incoming> {
         let frame = self.frames.pop_front()?;
+        self.looked_again = false;
         if let Incoming::Frame(frame) = &frame {
             self.frames_bytes = self.frames_bytes.saturating_sub(frame.bytes.len());
         }

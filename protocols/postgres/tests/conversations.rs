@@ -334,6 +334,15 @@ client >> Q "set search_path to public"
 server >> C "SET" ; Z I
 client >> B "" "p" ; E "" ; S
 "#;
+    r7_a_name_that_is_not_in_the_catalog_has_it_read_anew: r#"
+rule hide mask ssn
+login
+client >> Q "select * from fresh"
+client >> P "" "select * from fresh" ; B "" "" ; E "" ; S
+server >> Z I
+client >> Q "select id from orders"
+server >> T id:orders.id ; C "SELECT 0" ; Z I
+"#;
     p3_execute_is_admitted_under_the_masks_of_now: r#"
 login
 client >> Q "prepare q as select id from customers where age = 44"
@@ -758,4 +767,22 @@ client >> Q "select 3"
 #[test]
 fn the_notation_is_of_this_protocol() {
     assert_eq!(notation::name(), "postgres");
+}
+
+#[test]
+fn p8_a_pipeline_without_a_sync_is_sent_as_far_as_it_is_answered() {
+    let step = "B \"\" \"s\" ; E \"\" ; ";
+    let answers = "2 ; C \"SELECT 0\" ; ";
+    let script = format!(
+        "login\nclient >> P \"s\" \"select id from orders\" ; S\nserver >> 1 ; Z I\n\
+         client >> {}H\nserver >> {}N 00000 \"on\"\n",
+        step.repeat(3000),
+        answers.repeat(400),
+    );
+    let transcript = testkit::conversation::transcript(scene(), Postgres::default(), &script);
+    let (asked, answered) = transcript.split_once("server >> 2").unwrap();
+    let sent = |text: &str| text.matches("server << B \"\" \"s\"").count();
+    assert_eq!(sent(asked), model::limit::ANSWERS_AWAITED_MAX / 2);
+    assert!(asked.trim_end().ends_with("server << H"), "the server is asked for its answers");
+    assert_eq!(sent(answered), 400, "what is answered makes room");
 }

@@ -199,7 +199,7 @@ impl<U: Unit> Connection<U> {
     /// Records the end of an operation and forgets it.
     pub(super) fn end(&mut self, id: OperationId, reviewed: bool) {
         let Some(at) = self.open.iter().position(|open| open.id == id) else { return };
-        let mut open = self.open.swap_remove(at);
+        let Some(mut open) = self.open.remove(at) else { return };
         let stopped = matches!(open.state, ReplyState::Stopped);
         let outcome = if stopped {
             "withheld"

@@ -153,7 +153,7 @@ impl<U: Unit> Connection<U> {
     }
 
     pub(super) fn more(&mut self, id: OperationId, unit: U) {
-        if let Some(open) = self.open.iter().find(|open| open.id == id) {
+        if let Some(open) = self.open.iter().rfind(|open| open.id == id) {
             if !matches!(open.state, ReplyState::Stopped) {
                 self.send_upstream(unit);
             }
@@ -192,7 +192,7 @@ impl<U: Unit> Connection<U> {
                     open.satisfied = satisfied;
                     open.rows_max = rows_max;
                     let permit = Arc::clone(&open.permit);
-                    self.open.push(open);
+                    self.open.push_back(open);
                     self.acts.extend(units.into_iter().map(|unit| Act::Send(Side::Upstream, unit)));
                     self.tell(Input::Released(permit));
                 }

@@ -11,7 +11,7 @@ use crate::scrub;
 
 impl Ready {
     /// Masks hide stored columns here, so words of the server may quote them.
-    pub(super) fn must_scrub(&self) -> bool {
+    pub fn must_scrub(&self) -> bool {
         !self.masks.is_empty()
             && self.snapshot().is_none_or(|snapshot| self.has_masks(&snapshot.catalog))
     }

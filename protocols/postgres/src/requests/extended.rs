@@ -38,11 +38,14 @@ impl Ready {
         if !self.quiet_for(text, out) {
             return Ok(false);
         }
-        self.pop_frame();
         let judged =
             self.decode(text).map_err(|refusal| (refusal, None, String::new())).and_then(|text| {
                 self.judge(&text).map_err(|(refusal, position)| (refusal, position, text))
             });
+        if judged.as_ref().is_ok_and(|judged| self.looks_again(judged, out)) {
+            return Ok(false);
+        }
+        self.pop_frame();
         let judged = match judged {
             Ok(judged) => judged,
             Err((refusal, position, text)) => {
@@ -111,9 +114,10 @@ impl Ready {
                 self.flush(out);
                 return Ok(false);
             }
-            let known = self.statements.find(name);
-            if known.is_some_and(|known| known.judged.is_indirect())
-                && (!self.is_quiet(out) || !self.is_followed())
+            let known = self.statements.find(name).map(|known| Arc::clone(&known.judged));
+            if let Some(judged) = known
+                && (judged.is_indirect() && (!self.is_quiet(out) || !self.is_followed())
+                    || self.looks_again(&judged, out))
             {
                 return Ok(false);
             }

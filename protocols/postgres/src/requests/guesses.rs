@@ -134,8 +134,8 @@ fn text_elements(text: &[u8]) -> Option<Vec<Box<[u8]>>> {
     )
 }
 
-/// The elements of an array in binary (`array_send`): dimensions, a flag, the type, each dimension's
-/// length and lower bound, then every element after its length. `None` when it is none.
+/// The elements of an array in binary (`array_send`): dimensions, a flag, the type, each
+/// dimension's length and lower bound, then every element after its length. `None` when it is none.
 fn binary_elements(bytes: &[u8]) -> Option<Vec<Box<[u8]>>> {
     let mut rest = bytes;
     let mut number = || {

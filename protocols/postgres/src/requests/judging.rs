@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use engine::{Outbox, Refusal};
 use model::ClientText;
-use sql::{Runs, StatementKind, Unparsable};
+use sql::{Runs, Statement, StatementKind, Unparsable};
 
 use crate::admit::may_set_encoding;
 use crate::expected::What;
@@ -60,6 +60,26 @@ impl Ready {
             self.flush(out);
         }
         self.expected.is_empty()
+    }
+
+    /// A name that the snapshot does not have may have been made a moment ago. Before someone with
+    /// masks is refused for it, the catalog is read anew, once for each message.
+    pub(super) fn looks_again(&mut self, judged: &Judged, out: &mut Outbox<Bytes>) -> bool {
+        let is_missing = |one: &Statement| {
+            !one.facts.unresolved.is_empty()
+                || one.opaque.iter().any(|opaque| opaque.reason == "unknown_object")
+        };
+        if self.looked_again
+            || self.uncommitted_ddl
+            || !judged.statements.list.iter().any(is_missing)
+            || !self.must_scrub()
+        {
+            return false;
+        }
+        self.looked_again = true;
+        self.refreshing = true;
+        out.refresh();
+        true
     }
 
     pub(super) fn judge(&mut self, text: &str) -> Result<Arc<Judged>, Unjudged> {

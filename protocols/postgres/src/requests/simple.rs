@@ -35,7 +35,9 @@ impl Ready {
             }
         };
         let judged = self.judge(&text);
-        if judged.as_ref().is_ok_and(|judged| judged.is_indirect()) && !self.is_quiet(out) {
+        if let Ok(judged) = &judged
+            && (judged.is_indirect() && !self.is_quiet(out) || self.looks_again(judged, out))
+        {
             return Ok(false);
         }
         self.pop_frame();
