@@ -1,8 +1,8 @@
 //! Measures what a gateway costs, and writes PERFORMANCE.md.
 //!
 //! `bench run [--quick] [--seconds N] [--out FILE]` starts a private PostgreSQL, a bare byte-copy
-//! proxy, pgbouncer and narrows, measures them in turns and writes the page. `bench copy --listen A --to
-//! B` is that byte-copy proxy: the least that any proxy in user space can cost.
+//! proxy, pgbouncer and narrows, measures them in turns and writes the page. `bench copy --listen A
+//! --to B` is that byte-copy proxy: the least that any proxy in user space can cost.
 
 mod client;
 mod copy;
