@@ -561,6 +561,25 @@ fn r5_values_that_cannot_be_counted_are_refused() {
         "select id from customers where ssn = any (string_to_array($1, ','))",
         "select id from customers where ssn = (select body from notes limit 1)",
         "select a.id from customers a join contacts b on a.ssn = b.ssn",
+        "select id from customers where not (ssn <> all (string_to_array($1, ',')))",
+        "select id from customers where ssn = all (string_to_array($1, ','))",
+        "select id from customers where ssn in (select unnest($1::text[]))",
+        "select id from customers c where exists (select 1 from unnest($1::text[]) u where u = c.ssn)",
+        "select id from customers where ssn = any (values ('a'), ('b'))",
+        "select id from customers where (ssn, id) in (select u, 1 from unnest($1::text[]) u)",
+        "merge into customers c using (values ('a'), ('b')) v (x) on c.ssn = v.x \
+         when matched then do nothing",
+        "update customers set name = 'x' from (values ('a'), ('b')) v (x) where ssn = v.x",
+        "delete from customers using unnest($1::text[]) u where ssn = u",
+        "insert into customers (id, ssn) select 1, u from unnest($1::text[]) u \
+         on conflict do nothing returning id",
+        "with v (x) as (values ('a'), ('b')) select id from customers join v on ssn = x",
+        "select id from customers natural join (values ('a'), ('b')) v (ssn)",
+        "select id from customers join (values ('a'), ('b')) v (ssn) using (ssn)",
+        "select id from customers where ssn = (array['a', 'b'])[id]",
+        "select id from customers where ssn = case when id > 1 then 'a' else 'b' end",
+        "select id from customers where ssn = name",
+        "select id from customers where ssn = to_char(clock_timestamp(), 'SS')",
     ] {
         assert_eq!(judged(text, Predicates::Equality).unwrap_err().reason, "predicate", "{text}");
     }
