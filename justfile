@@ -27,6 +27,11 @@ postgres-suites *SUITES:
     cargo build --release --locked -p narrows
     ./scripts/postgres_suites.sh {{SUITES}}
 
+# The tests that need a server, against PostgreSQL 13, 14, 16, 17 and 18, or those named.
+postgres-versions *MAJORS:
+    cargo build --release --locked -p narrows
+    ./scripts/postgres_versions.sh {{MAJORS}}
+
 # Runs every fuzz target, or those named, for so many seconds each.
 fuzz SECONDS="60" *TARGETS:
     ./scripts/fuzz.sh {{SECONDS}} {{TARGETS}}

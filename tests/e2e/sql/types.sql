@@ -1,6 +1,16 @@
 -- A column of every built-in type, each with a value that is easy to recognise; all `secret_…` columns
 -- are masked in tests. `plain` is not.
 
+-- PostgreSQL 13 has no multiranges.
+SELECT current_setting('server_version_num')::int >= 140000 AS has_multirange \gset
+\if :has_multirange
+    \set multirange int8multirange
+    \set multirange_value '{[8987654321987654321,8987654321987654399)}'
+\else
+    \set multirange int8range
+    \set multirange_value '[8987654321987654321,8987654321987654399)'
+\endif
+
 CREATE TYPE mood AS ENUM ('sadmarker', 'happymarker');
 CREATE DOMAIN postcode AS text CHECK (length(VALUE) > 2);
 CREATE TYPE pair AS (left_part text, right_part int8);
@@ -56,7 +66,7 @@ CREATE TABLE vault (
     secret_tsrange     tsrange,
     secret_tstzrange   tstzrange,
     secret_daterange   daterange,
-    secret_multirange  int8multirange,
+    secret_multirange  :multirange,
     secret_oid         oid,
     secret_xid         xid,
     secret_tid         tid,
@@ -93,7 +103,7 @@ INSERT INTO vault VALUES (
     'vectormarker:3', 'querymarker & othermarker', '[1987654321,1987654399)', '[8987654321987654321,8987654321987654399)',
     '[31337.125,99887.625)', '["1987-06-05 04:03:02","1988-06-05 04:03:02")',
     '["1987-06-05 04:03:02+00","1988-06-05 04:03:02+00")', '[1987-06-05,1988-06-05)',
-    '{[8987654321987654321,8987654321987654399)}', 3987654321, '3987654321', '(398765,4321)',
+    :'multirange_value', 3987654321, '3987654321', '(398765,4321)',
     'DEADBEEF/CAFEF00D', '398765:398799:398770', 'pg_class', 'happymarker', 'PC-marker-99', '("pair-marker",8987654321987654321)',
     '{t,f,t}', '{1987654321,1987654322}', '{8987654321987654321}', '{"array-marker-one","array-marker-two"}',
     '{987654321.123456789}', '{a1b2c3d4-e5f6-4711-8899-aabbccddeeff}', '{"1987-06-05 04:03:02.123456+00"}',

@@ -47,8 +47,11 @@ pub(crate) fn python() -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Folder with the programs of the newest PostgreSQL.
+/// Folder with the programs of the newest PostgreSQL, or `NARROWS_POSTGRES_BIN`.
 pub(crate) fn postgres_programs() -> Result<PathBuf> {
+    if let Some(programs) = std::env::var_os("NARROWS_POSTGRES_BIN") {
+        return Ok(programs.into());
+    }
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let newest = versions
         .filter_map(|entry| {

@@ -198,8 +198,11 @@ fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0)
 }
 
-/// The newest PostgreSQL of Debian's packages, or whatever `pg_config` names.
+/// `NARROWS_POSTGRES_BIN`, or the newest PostgreSQL of Debian's packages, or what `pg_config` names.
 fn programs() -> PathBuf {
+    if let Some(programs) = std::env::var_os("NARROWS_POSTGRES_BIN") {
+        return programs.into();
+    }
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let newest = versions
         .filter_map(|entry| {
