@@ -166,6 +166,19 @@ pub fn is_fatal(body: &[u8]) -> bool {
     })
 }
 
+/// Whether the body of a function, or a query of one, raised this report: the check of a domain, say,
+/// that no statement shows. What Bind says about a parameter is not from within.
+#[must_use]
+pub fn is_from_within(body: &[u8]) -> bool {
+    Report::read(body).is_none_or(|report| {
+        let of_bind = report.field(b'W').is_some_and(|context| {
+            let begins = |with: &[u8]| context.starts_with(with);
+            !context.contains(&b'\n') && (begins(b"unnamed portal parameter") || begins(b"portal "))
+        });
+        report.is_from_within() && !of_bind
+    })
+}
+
 fn put(out: &mut BytesMut, kind: u8, text: Option<&[u8]>) {
     if let Some(text) = text {
         out.put_u8(kind);

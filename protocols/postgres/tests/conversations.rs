@@ -136,6 +136,8 @@ client >> Q "select 'abc'::int"
 server >> E 22P02 "invalid input syntax for type integer: \"abc\"" P "8" ; Z I
 client >> Q "select total / 0 from orders"
 server >> T t:numeric ; E 22012 "division by zero" ; Z I
+client >> Q "select 'x'::checked"
+server >> E P0001 "not like 123-45-6789" W "PL/pgSQL function check_it(text) line 3 at RAISE" ; Z I
 client >> P "" "select id from orders where id = $1" 23 ; B "" "" "abc" ; E "" ; P "" "select name from customers where id = $1" 23 ; B "" "" "abc" ; E "" ; S
 server >> 1 ; t 23 ; T id:orders.id ; E 22P02 "invalid input syntax for type integer: \"abc\"" W "unnamed portal parameter $1" ; Z I
 client >> P "" "select name from customers where id = $1" 23 ; B "" "" "abc" ; E "" ; P "" "select id from orders where id = $1" 23 ; B "" "" "abc" ; E "" ; S

@@ -86,7 +86,7 @@ impl Ready {
         let body = frame.get(5..).unwrap_or_default();
         going.error_code = scrub::code(body);
         self.server_leaves |= scrub::is_fatal(body);
-        if self.must_scrub() && !self.runs_clear() {
+        if self.must_scrub() && (scrub::is_from_within(body) || !self.runs_clear()) {
             let scrubbed = scrub::scrub_report(body);
             message::write(going.own(), b'E', |out| out.extend_from_slice(&scrubbed));
         } else {
