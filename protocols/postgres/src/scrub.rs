@@ -166,8 +166,8 @@ pub fn is_fatal(body: &[u8]) -> bool {
     })
 }
 
-/// Whether the body of a function, or a query of one, raised this report: the check of a domain, say,
-/// that no statement shows. What Bind says about a parameter is not from within.
+/// Whether the body of a function, or a query of one, raised this report: the check of a domain,
+/// say, that no statement shows. What Bind says about a parameter is not from within.
 #[must_use]
 pub fn is_from_within(body: &[u8]) -> bool {
     Report::read(body).is_none_or(|report| {
