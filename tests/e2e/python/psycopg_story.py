@@ -316,6 +316,16 @@ def settings_and_application_name():
 def other_client_encodings():
     with connect(client_encoding="latin1") as db:
         check(db.execute("SELECT 'é' || %s::text", ("ü",)).fetchone()[0], "éü")
+        check(db.execute("SELECT name FROM customers WHERE id = 1").fetchone()[0], "Ben Brandt")
+        # The server fails on characters that latin1 does not have, and so would tell of them.
+        try:
+            db.execute("SELECT ssn FROM customers WHERE id = 1")
+        except errors.CharacterNotInRepertoire as error:
+            check(error.diag.message_detail, "narrows: encoding")
+        else:
+            raise AssertionError("a masked column is read in latin1")
+        db.rollback()
+        db.execute("SET client_encoding TO 'UTF8'")
         check(db.execute("SELECT ssn FROM customers WHERE id = 1").fetchone()[0], REDACTED)
 
 
