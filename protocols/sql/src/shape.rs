@@ -3,7 +3,7 @@
 //! Programs that write values into their statements send a new text each time, and each would be
 //! parsed anew. Two texts of one shape differ only in the values of integer and string literals, so
 //! what was found out about one holds for the other, unless it depends on these values
-//! ([`crate::Statements::literals_matter`] says so).
+//! ([`crate::Statement::literals_matter`] says so).
 //!
 //! Taking literals out without the grammar is only done where there is no doubt about what the
 //! grammar would see. The text must consist of ASCII words, plain punctuation, quoted identifiers,
