@@ -26,8 +26,11 @@ for major in $majors; do
     chmod -R a+rX "$folder"
   fi
   say "$("$folder/bin/postgres" --version)"
+  tests='package(e2e) + (package(postgres) & binary(survey))'
+  # What the surveys and the leak corpus are tried on is written in the grammar of 14.
+  [ "$major" -ge 14 ] || tests='package(e2e) - binary(leaks)'
   NARROWS_POSTGRES_BIN=$folder/bin cargo nextest run --workspace --locked --no-fail-fast \
-    --status-level fail -E 'package(e2e) + (package(postgres) & binary(survey))' ||
+    --status-level fail -E "$tests" ||
     failed="$failed $major"
 done
 [ -z "$failed" ] || die "tests failed with PostgreSQL$failed"

@@ -264,7 +264,7 @@ pub fn masked_columns(
 /// Pairs of columns: the value of the second can depend on the first.
 fn derivations(catalog: &Catalog) -> Vec<(ColumnId, ColumnId)> {
     let path = SearchPath::Known(Vec::new());
-    let context = Context { catalog, path: &path, used: 0, nesting: 0 };
+    let context = Context { catalog, path: &path, used: 0, nesting: 0, within: None };
     let mut edges = Vec::new();
     for relation in catalog.relations() {
         for parent in relation.parents.iter().filter_map(|oid| catalog.relation(*oid)) {

@@ -115,7 +115,8 @@ pub fn analyse(
     catalog: &Catalog,
 ) -> Result<Statements, Unparsable> {
     stack::with_tree(text, options.standard_conforming_strings, 0, |tree, used| {
-        let context = Context { catalog, path: options.search_path, used, nesting: 0 };
+        let context =
+            Context { catalog, path: options.search_path, used, nesting: 0, within: None };
         let mut list = Vec::with_capacity(tree.stmts.len());
         let mut budget = Walk::BUDGET;
         for raw in &tree.stmts {

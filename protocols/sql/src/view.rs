@@ -8,7 +8,7 @@ use crate::stack;
 use crate::statement::Opaque;
 use crate::tree::{N, inner};
 use crate::value::{Table, Val};
-use crate::walk::{Context, Params, Walk};
+use crate::walk::{Context, Params, Walk, Within};
 
 /// What a view's definition says: the columns under its own, and what reading it does.
 #[derive(Debug, Default)]
@@ -112,6 +112,9 @@ pub(crate) fn defaults(context: Context<'_>, text: &str, budget: u64) -> Option<
     .flatten()
 }
 
+/// What parsing one body takes of the budget, beside its length.
+const BODY_COST: u64 = 10_000;
+
 /// What a function's body in SQL does with some arguments.
 pub(crate) struct Body {
     pub table: Table,
@@ -126,11 +129,18 @@ pub(crate) fn body(
     params: Params,
     budget: u64,
 ) -> Option<Body> {
-    if context.nesting >= Walk::NESTING {
+    // A function that calls itself has no end to be walked to; one that calls two others that call
+    // two others takes as many walks as there are ways.
+    if context.nesting >= Walk::NESTING || context.is_within(function.oid) {
         return None;
     }
-    let text = plain_statements(function.body.as_deref()?);
-    let cost = text.len() as u64;
+    let within = Within { function: function.oid, around: context.within };
+    let context = Context { within: Some(&within), ..context };
+    let (text, is_standard) = plain_statements(function.body.as_deref()?);
+    // A body of the standard form is printed as a view is: with an empty search path.
+    let path = SearchPath::Known(Vec::new());
+    let context = if is_standard { Context { path: &path, ..context } } else { context };
+    let cost = (text.len() as u64).saturating_add(BODY_COST);
     stack::with_tree(&text, true, context.used, |tree, used| {
         let context = Context { used, nesting: context.nesting + 1, ..context };
         let mut walk = Walk::new(context, budget);
@@ -157,8 +167,9 @@ pub(crate) fn body(
     .flatten()
 }
 
-/// The standard form of a body, `BEGIN ATOMIC … END` or `RETURN …`, as plain statements.
-fn plain_statements(body: &str) -> String {
+/// A body as plain statements, and whether it was of the standard form: `BEGIN ATOMIC … END` or
+/// `RETURN …`.
+fn plain_statements(body: &str) -> (String, bool) {
     let text = body.trim();
     let starts =
         |word: &str| text.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
@@ -166,11 +177,12 @@ fn plain_statements(body: &str) -> String {
         let inside = text.get("BEGIN ATOMIC".len()..).unwrap_or_default().trim_end_matches(';');
         let cut = inside.len().saturating_sub(3);
         if inside.get(cut..).is_some_and(|end| end.eq_ignore_ascii_case("END")) {
-            return inside.get(..cut).unwrap_or_default().to_owned();
+            return (inside.get(..cut).unwrap_or_default().to_owned(), true);
         }
     }
     if starts("RETURN ") {
-        return format!("SELECT {}", text.get("RETURN ".len()..).unwrap_or_default());
+        let value = text.get("RETURN ".len()..).unwrap_or_default();
+        return (format!("SELECT {value}"), true);
     }
-    text.to_owned()
+    (text.to_owned(), false)
 }

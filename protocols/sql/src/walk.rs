@@ -25,6 +25,29 @@ pub(crate) struct Context<'c> {
     pub used: usize,
     /// Views and function bodies around.
     pub nesting: u32,
+    /// The functions whose bodies those are, innermost first.
+    pub within: Option<&'c Within<'c>>,
+}
+
+/// A function whose body is walked.
+#[derive(Debug)]
+pub(crate) struct Within<'c> {
+    pub function: u32,
+    pub around: Option<&'c Within<'c>>,
+}
+
+impl Context<'_> {
+    /// Whether the body of this function is walked already.
+    pub(crate) fn is_within(&self, function: u32) -> bool {
+        let mut around = self.within;
+        while let Some(within) = around {
+            if within.function == function {
+                return true;
+            }
+            around = within.around;
+        }
+        false
+    }
 }
 
 /// Whose fault it is when a column is looked into.

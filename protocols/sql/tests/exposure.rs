@@ -630,3 +630,18 @@ fn r1_nothing_is_refused_when_nothing_is_masked_and_everything_is_traced() {
         }
     }
 }
+
+#[test]
+fn p9_a_body_of_the_standard_form_names_what_an_empty_search_path_names() {
+    let mut data = sql::CatalogData::from(sample());
+    // As citext of PostgreSQL 18 has it: its body calls PostgreSQL's own, not itself.
+    let body = "RETURN strpos(lower(($1)::text), lower(($2)::text))";
+    let mut own = sql::Function::new(40_001, "strpos", "sql", Some(body)).taking(&["a", "b"]);
+    own.volatility = 'i';
+    data.functions.push(own);
+    let catalog = sql::Catalog::new(data);
+    let path = SearchPath::Known(vec!["public".into()]);
+    let options = Options { standard_conforming_strings: true, search_path: &path, role: "app" };
+    let found = analyse("select strpos('abc', 'c')", &options, &catalog).unwrap();
+    assert_eq!(found.list[0].opaque, []);
+}

@@ -287,3 +287,27 @@ fn p8_many_warnings_do_not_block_the_parser() {
     let many = take(&"create global temp table t (a int);".repeat(5_000));
     assert_eq!(many.unwrap_err().reason, "too_complex");
 }
+
+#[test]
+fn p8_functions_that_call_each_other_are_given_up_soon() {
+    let mut data = sql::CatalogData::from(sql::sample());
+    let mut add = |oid, name: &str, body: &str| {
+        let mut function = sql::Function::new(oid, name, "sql", Some(body)).taking(&["a"]);
+        function.volatility = 'i';
+        data.functions.push(function);
+    };
+    add(41_000, "loops", "select public.loops($1) || public.loops($1) || public.loops($1)");
+    for step in 0..30 {
+        let next = format!("select public.step_{0}($1) || public.step_{0}($1)", step + 1);
+        add(41_001 + step, &format!("step_{step}"), &next);
+    }
+    add(41_031, "step_30", "select $1");
+    let catalog = sql::Catalog::new(data);
+    let path = SearchPath::Known(vec!["public".into()]);
+    let options = Options { standard_conforming_strings: true, search_path: &path, role: "app" };
+    let found = analyse("select loops('x')", &options, &catalog).unwrap();
+    assert_eq!(found.list[0].opaque[0].reason, "opaque_function");
+    // Two to the power of thirty ways: the budget ends long before.
+    let found = analyse("select step_0('x')", &options, &catalog).unwrap();
+    assert_eq!(found.list[0].opaque[0].reason, "opaque_function");
+}
