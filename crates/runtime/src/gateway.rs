@@ -377,7 +377,7 @@ pub(crate) struct Seat {
 
 impl Seat {
     /// Takes another key. Where it is taken already (2^-32 for two sessions whose servers gave them
-    /// the same process id) the old one stays, and a cancel of this session finds nobody.
+    /// the same process id) the old one stays, and a cancel sent for this one reaches the other.
     pub fn rename(&mut self, key: [u8; 8]) {
         if self.gateway.connections.rename(self.key, key) {
             self.key = key;

@@ -15,14 +15,14 @@ use crate::ready::Ready;
 /// Values told apart in one operation; more are more than any budget.
 const VALUES_MAX: usize = 100_000;
 
-/// A value bound to a statement: itself, or its elements when it may be an array.
+/// A value bound to a statement: itself, and its elements when it may be an array.
 pub(super) struct BoundValue(Vec<Box<[u8]>>);
 
 impl BoundValue {
     pub fn new(value: Option<&[u8]>, is_binary: bool) -> Self {
         let Some(value) = value else { return Self(Vec::new()) };
         let elements = if is_binary { binary_elements(value) } else { text_elements(value) };
-        Self(elements.unwrap_or_else(|| vec![value.into()]))
+        Self(with_itself(value, elements))
     }
 }
 
@@ -70,8 +70,9 @@ impl Ready {
                 let field: Arc<str> =
                     format!("{}.{}.{}", relation.schema, relation.name, column.name).into();
                 let all = match &guess.operand {
-                    Operand::Constant(text) => text_elements(text.as_bytes())
-                        .unwrap_or_else(|| vec![text.as_bytes().into()]),
+                    Operand::Constant(text) => {
+                        with_itself(text.as_bytes(), text_elements(text.as_bytes()))
+                    }
                     Operand::Parameter(number) if !is_run_by_another => {
                         let index = usize::try_from(number.saturating_sub(1)).unwrap_or_default();
                         values.get(index).map(|value| value.0.clone()).unwrap_or_default()
@@ -94,6 +95,14 @@ impl Ready {
 fn too_many() -> Refusal {
     let words = "a masked column is compared with more values than can be counted";
     Refusal::unjudgeable("predicate", ClientText::fixed(words))
+}
+
+/// An array is counted as a whole too: what looks like one may be a text, and texts that are made
+/// of the same parts are different guesses.
+fn with_itself(value: &[u8], elements: Option<Vec<Box<[u8]>>>) -> Vec<Box<[u8]>> {
+    let mut values = elements.unwrap_or_default();
+    values.push(value.into());
+    values
 }
 
 /// Something for each value that could be made of the text and what is bound to it: one, or as many
@@ -179,9 +188,10 @@ mod tests {
     #[test]
     fn r5_every_element_of_an_array_is_a_value() {
         assert_eq!(count(b"x", false), 1);
-        assert_eq!(count(b"{a,b,\"c,d\"}", false), 4);
-        assert_eq!(count(b" {{a,b},{c,NULL}}", false), 4);
-        assert_eq!(count(b"[0:1]={a,b}", false), 3);
+        assert_eq!(count(b"{a,b,\"c,d\"}", false), 5);
+        assert_eq!(count(b" {{a,b},{c,NULL}}", false), 5);
+        assert_eq!(count(b"[0:1]={a,b}", false), 4);
+        assert_eq!(count(b"{,}", false), 1);
         assert_eq!(BoundValue::new(None, false).0.len(), 0);
         let array = |values: &[Option<&str>]| {
             let mut out = Vec::new();
@@ -194,7 +204,7 @@ mod tests {
             }
             out
         };
-        assert_eq!(count(&array(&[Some("a"), None, Some("bc")]), true), 2);
+        assert_eq!(count(&array(&[Some("a"), None, Some("bc")]), true), 3);
         assert_eq!(count(b"123-45-6789", true), 1);
         let cut = array(&[Some("abc")]);
         assert_eq!(count(&cut[..cut.len() - 1], true), 1);
