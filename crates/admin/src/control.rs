@@ -138,8 +138,18 @@ pub struct ExplainedOperation {
     pub facts: BTreeMap<String, String>,
     /// Every rule that concerns the principal there.
     pub rules: Vec<ExplainedRule>,
-    /// What would be hidden of its reply.
-    pub masks: Vec<ExplainedMask>,
+    /// What it does, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub does: Vec<String>,
+    /// The columns of its reply.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<ExplainedColumn>,
+    /// Masked fields that it uses where no mask can be put over them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub uses: Vec<ExplainedUse>,
+    /// Types of values that are looked for and hidden in the other columns.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub detections: Vec<ExplainedDetection>,
 }
 
 /// What a rule says about it.
@@ -157,17 +167,49 @@ pub struct ExplainedRule {
     pub why: String,
 }
 
-/// A field that would be hidden.
+/// A column of a reply.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, ToSchema)]
+pub struct ExplainedColumn {
+    /// Its label.
+    pub column: String,
+    /// The stored fields its value can depend on.
+    pub from: Vec<String>,
+    /// It is that field as stored, not made of it.
+    pub direct: bool,
+    /// It may depend on more than that.
+    pub unknown: bool,
+    /// How it is hidden, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mask: Option<String>,
+    /// The rules that ask for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<String>,
+    /// It is hidden for its label, because no stored field is known for it (R8).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub best_effort: bool,
+}
+
+/// A masked field where no mask can be put over it.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
-pub struct ExplainedMask {
-    /// The column or type.
+pub struct ExplainedUse {
+    /// Which.
     pub field: String,
+    /// What is done with it.
+    pub place: String,
+    /// What follows.
+    pub outcome: String,
+}
+
+/// A type of values that is hidden wherever it is recognised (R8).
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+pub struct ExplainedDetection {
+    /// The type.
+    #[serde(rename = "type")]
+    pub kind: String,
     /// How.
     pub with: String,
     /// The rules that ask for it.
     pub rules: Vec<String>,
-    /// True for what is hidden only as far as it is recognised (R8).
-    pub best_effort: bool,
 }
 
 /// Why a question could not be answered.

@@ -23,8 +23,9 @@ mod token_file;
 mod words;
 
 pub use control::{
-    Control, Counters, ExplainAnswer, ExplainError, ExplainRequest, ExplainedMask,
-    ExplainedOperation, ExplainedRule, ProblemView, Reloaded, ResourceView,
+    Control, Counters, ExplainAnswer, ExplainError, ExplainRequest, ExplainedColumn,
+    ExplainedDetection, ExplainedOperation, ExplainedRule, ExplainedUse, ProblemView, Reloaded,
+    ResourceView,
 };
 pub use dto::{
     ApprovalRuleView, ApprovalView, ApproveRequest, DecisionsView, DenyRequest, DetectionView,

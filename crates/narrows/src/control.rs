@@ -135,6 +135,7 @@ impl Control for Running {
             declared: protocol.facts(),
             text: &ask.text,
             snapshot,
+            options: &upstream.options,
             now: self.now(),
             ledger: &self.ledger,
         };

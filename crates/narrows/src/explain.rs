@@ -5,13 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use admin::{ExplainAnswer, ExplainedMask, ExplainedOperation, ExplainedRule};
+use admin::{
+    ExplainAnswer, ExplainedColumn, ExplainedDetection, ExplainedOperation, ExplainedRule,
+};
 use engine::{COMMON_FACTS, MaskPlan};
 use model::operation::{RowBound, Stage};
 use model::{FactDecl, OperationId, Principal, Resource, Timestamp, Value};
 use policy::{BlockId, Decision, Fact, FactId, Facts, Per, PolicySet, Request, RuleState, Usage};
 
-use crate::protocols::Judged;
+use crate::protocols::{Judged, JudgedColumn};
 
 /// What is asked.
 pub struct Question<'a> {
@@ -21,6 +23,8 @@ pub struct Question<'a> {
     pub declared: &'static [FactDecl],
     pub text: &'a str,
     pub snapshot: Option<&'a (dyn Any + Send + Sync)>,
+    /// The resource's own settings, for its protocol.
+    pub options: &'a serde_json::Value,
     pub now: Timestamp,
     pub ledger: &'a dyn engine::Ledger,
 }
@@ -33,7 +37,13 @@ pub fn explain(policy: &PolicySet, ask: &Question<'_>) -> ExplainAnswer {
         return ExplainAnswer { decision: "block".into(), notes, ..ExplainAnswer::default() };
     }
     let scope = policy.scope(ask.principal, ask.resource, ask.block);
-    let judged = crate::protocols::judge(&ask.resource.kind, ask.text, ask.snapshot, scope.masks());
+    let judged = crate::protocols::judge(
+        &ask.resource.kind,
+        ask.text,
+        ask.snapshot,
+        ask.options,
+        scope.masks(),
+    );
     let judged = match judged {
         Ok(judged) => judged,
         Err(why) => {
@@ -55,16 +65,19 @@ pub fn explain(policy: &PolicySet, ask: &Question<'_>) -> ExplainAnswer {
         text: ask.text.to_owned(),
         facts: facts.shown(),
         rules: explanation.rules.iter().map(rule).collect(),
+        does: judged.does.clone(),
+        columns: judged.columns.iter().map(|one| column(one, scope.masks())).collect(),
+        uses: judged.uses.clone(),
+        detections: detections(scope.masks()),
         ..ExplainedOperation::default()
     };
     operation.decision = match &explanation.decided.decision {
         Decision::Allow(permit) => {
-            operation.masks = masks(&judged, permit.masks());
             if permit.is_pending() {
                 notes.push("a rule may still stop it when its reply is known".to_owned());
             }
-            let sure = operation.masks.iter().any(|mask| !mask.best_effort);
-            if sure { "mask" } else { "allow" }
+            let hidden = operation.columns.iter().any(|column| column.mask.is_some());
+            if hidden { "mask" } else { "allow" }
         }
         Decision::Hold(held) => {
             let needs = held.needs();
@@ -76,7 +89,6 @@ pub fn explain(policy: &PolicySet, ask: &Question<'_>) -> ExplainAnswer {
                 crate::config::show::time(needs.wait),
                 by.join(", ")
             ));
-            operation.masks = masks(&judged, scope.masks());
             "hold"
         }
         Decision::Refuse(refusal) => {
@@ -86,12 +98,13 @@ pub fn explain(policy: &PolicySet, ask: &Question<'_>) -> ExplainAnswer {
         }
     }
     .to_owned();
-    if let Some((reason, message)) = &judged.refused
+    if let Some(refusal) = &judged.refused
         && operation.decision != "block"
     {
+        notes.clear();
         operation.decision = "block".to_owned();
-        operation.reason = Some((*reason).to_owned());
-        operation.message = Some(message.clone());
+        operation.reason = Some(refusal.reason().to_owned());
+        operation.message = Some(refusal.message().to_string());
     }
     let decision = operation.decision.clone();
     answer(&decision, notes, operation)
@@ -133,14 +146,11 @@ fn rule(explained: &policy::Explained) -> ExplainedRule {
     }
 }
 
-/// Which columns of the reply are hidden, and what is looked for in the others.
-fn masks(judged: &Judged, plan: &MaskPlan) -> Vec<ExplainedMask> {
-    let mut masks = Vec::new();
-    for (label, origins, kind) in &judged.columns {
-        let Some(kind) = kind else { continue };
-        let mut rules: BTreeSet<String> =
-            plan.rules_for_label(label).map(ToString::to_string).collect();
-        for origin in origins {
+fn column(judged: &JudgedColumn, plan: &MaskPlan) -> ExplainedColumn {
+    let mut rules = BTreeSet::new();
+    if judged.mask.is_some() {
+        rules.extend(plan.rules_for_label(&judged.label).map(ToString::to_string));
+        for origin in &judged.origins {
             let mut parts = origin.splitn(3, '.');
             if let (Some(schema), Some(table), Some(column)) =
                 (parts.next(), parts.next(), parts.next())
@@ -148,24 +158,25 @@ fn masks(judged: &Judged, plan: &MaskPlan) -> Vec<ExplainedMask> {
                 rules.extend(plan.rules_for_field(schema, table, column).map(ToString::to_string));
             }
         }
-        let field = match origins.as_slice() {
-            [] => label.clone(),
-            origins => format!("{label} ({})", origins.join(", ")),
-        };
-        masks.push(ExplainedMask {
-            field,
-            with: kind.as_str().to_owned(),
-            rules: rules.into_iter().collect(),
-            best_effort: origins.is_empty(),
-        });
     }
-    masks.extend(plan.detections().iter().map(|(found, kind)| ExplainedMask {
-        field: format!("any value that looks like {}", found.name()),
+    ExplainedColumn {
+        column: judged.label.clone(),
+        from: judged.origins.clone(),
+        direct: judged.is_direct,
+        unknown: judged.is_unknown,
+        mask: judged.mask.map(|kind| kind.as_str().to_owned()),
+        rules: rules.into_iter().collect(),
+        best_effort: judged.mask.is_some() && judged.origins.is_empty(),
+    }
+}
+
+fn detections(plan: &MaskPlan) -> Vec<ExplainedDetection> {
+    let detections = plan.detections().iter().map(|(found, kind)| ExplainedDetection {
+        kind: found.name().to_owned(),
         with: kind.as_str().to_owned(),
         rules: plan.rules_for_detection(*found).map(ToString::to_string).collect(),
-        best_effort: true,
-    }));
-    masks
+    });
+    detections.collect()
 }
 
 /// The facts of a fresh session that asks its first operation.

@@ -3,8 +3,9 @@
 use std::any::Any;
 use std::sync::Arc;
 
+use admin::ExplainedUse;
 use bytes::Bytes;
-use engine::{MaskKind, MaskPlan, Protocol};
+use engine::{MaskKind, MaskPlan, Protocol, Refusal};
 use model::operation::RowBound;
 use model::{Effect, Value};
 use policy::{BlockId, Capabilities, FunctionDecl, PolicySet, PolicySpec, Problem, Schema, Test};
@@ -57,10 +58,28 @@ pub struct Judged {
     pub effect: Effect,
     /// Rows it can return.
     pub rows: RowBound,
-    /// Columns of the reply: label, where the values come from, and the mask they get.
-    pub columns: Vec<(String, Vec<String>, Option<MaskKind>)>,
-    /// Why it is refused whatever the rules say: a word and a sentence.
-    pub refused: Option<(&'static str, String)>,
+    /// What it does, in words.
+    pub does: Vec<String>,
+    /// Columns of the reply.
+    pub columns: Vec<JudgedColumn>,
+    /// Masked fields used where no mask can be put over them.
+    pub uses: Vec<ExplainedUse>,
+    /// Why it is refused whatever the rules say.
+    pub refused: Option<Refusal>,
+}
+
+/// A column of the reply.
+pub struct JudgedColumn {
+    /// Its label.
+    pub label: String,
+    /// The stored fields its value can depend on.
+    pub origins: Vec<String>,
+    /// It is one of them as it is stored.
+    pub is_direct: bool,
+    /// It may depend on more.
+    pub is_unknown: bool,
+    /// The mask it gets.
+    pub mask: Option<MaskKind>,
 }
 
 /// Judges an operation of the protocol `kind`, as a fresh session would be judged.
@@ -72,23 +91,37 @@ pub fn judge(
     kind: &str,
     text: &str,
     snapshot: Option<&(dyn Any + Send + Sync)>,
+    options: &serde_json::Value,
     masks: &MaskPlan,
 ) -> Result<Judged, String> {
     match kind {
         "postgres" => {
             let snapshot = snapshot.and_then(|any| any.downcast_ref::<postgres::Snapshot>());
             let snapshot = snapshot.ok_or("the resource's catalog has not been read")?;
-            let explained = postgres::explain(text, snapshot, masks)?;
+            let explained = postgres::explain(text, snapshot, options, masks)?;
             Ok(Judged {
                 values: explained.values,
                 effect: explained.effect,
                 rows: explained.rows,
-                columns: explained.columns,
+                does: explained.does,
+                columns: explained.columns.into_iter().map(JudgedColumn::from).collect(),
+                uses: explained.uses.into_iter().map(told).collect(),
                 refused: explained.refused,
             })
         }
         other => Err(format!("{other} operations cannot be explained")),
     }
+}
+
+impl From<postgres::ExplainedColumn> for JudgedColumn {
+    fn from(column: postgres::ExplainedColumn) -> Self {
+        let postgres::ExplainedColumn { label, origins, is_direct, is_unknown, mask } = column;
+        Self { label, origins, is_direct, is_unknown, mask }
+    }
+}
+
+fn told(used: postgres::ExplainedUse) -> ExplainedUse {
+    ExplainedUse { field: used.column, place: used.place, outcome: used.outcome }
 }
 
 /// The facts that rules may name, and what each protocol can do for a rule.

@@ -5,7 +5,7 @@ use model::ClientText;
 use sql::{Catalog, ColumnId, Runs, Statement, StatementKind, TransactionKind};
 
 use crate::judge::{Judged, MaskedColumns};
-use crate::ready::Ready;
+use crate::ready::{Ready, ResourceOptions, Settings};
 
 impl Ready {
     /// Checks a judged text against what holds for everyone (R6, R10) and, for a principal with
@@ -14,7 +14,7 @@ impl Ready {
     /// # Errors
     /// It may not run; the reason is a word of the documented list.
     pub fn admit(&self, judged: &Judged) -> Result<(), Refusal> {
-        self.admit_for_everyone(judged)?;
+        admit_for_everyone(&self.options, judged)?;
         if self.masks.is_empty() {
             return Ok(());
         }
@@ -27,83 +27,102 @@ impl Ready {
         if self.uncommitted_ddl && judged.statements.list.iter().any(|s| !ends_transaction(s)) {
             return Err(uncommitted());
         }
-        for statement in &judged.statements.list {
-            self.admit_hidden(statement, &judged.statements.list, &masked, catalog)?;
-        }
-        Ok(())
+        let is_known = |source: &Runs| match source {
+            Runs::Cursor(cursor) => self.portals.find(cursor.as_bytes()).is_some(),
+            Runs::Prepared(name) => self.statements.find(name.as_bytes()).is_some(),
+        };
+        let hidden = Hidden {
+            masks: &self.masks,
+            masked: &masked,
+            catalog,
+            settings: &self.settings,
+            is_known: &is_known,
+        };
+        hidden.admit(&judged.statements.list)
     }
 
     /// Whether masks of this principal hide stored columns here (R1).
     pub fn has_masks(&self, catalog: &Catalog) -> bool {
         !self.masks.is_empty() && !self.cache.masked(&self.masks, catalog).is_empty()
     }
+}
 
-    fn admit_for_everyone(&self, judged: &Judged) -> Result<(), Refusal> {
-        let facts = &judged.statements.facts;
-        if let Some(access) = facts.server_access.first()
-            && !self.options.server_files
-        {
-            let words = format!(
-                "{} reaches files or programs of the database server; \
-                 this resource does not allow it",
-                server_access_words(access)
-            );
-            return Err(Refusal::unjudgeable("server_access", ClientText::composed(words)));
+/// What may not run whoever asks (R6, R10).
+pub(crate) fn admit_for_everyone(
+    options: &ResourceOptions,
+    judged: &Judged,
+) -> Result<(), Refusal> {
+    let facts = &judged.statements.facts;
+    if let Some(access) = facts.server_access.first()
+        && !options.server_files
+    {
+        let words = format!(
+            "{} reaches files or programs of the database server; this resource does not allow it",
+            server_access_words(access)
+        );
+        return Err(Refusal::unjudgeable("server_access", ClientText::composed(words)));
+    }
+    if options.shared {
+        return Ok(());
+    }
+    if let Some(object) = facts.other_backends.first() {
+        let words = format!(
+            "{object} shows or signals other sessions, and sessions of others share this role"
+        );
+        return Err(Refusal::unjudgeable("other_backends", ClientText::composed(words)));
+    }
+    if facts.role_change && !role_is_listed(options, judged) {
+        let words = "changing the role is refused: sessions of others share it; \
+                     list allowed roles in the resource's `roles`";
+        return Err(Refusal::unjudgeable("role_change", ClientText::fixed(words)));
+    }
+    Ok(())
+}
+
+/// SET ROLE to a role that the resource lists, and nothing else of the kind (R10).
+fn role_is_listed(options: &ResourceOptions, judged: &Judged) -> bool {
+    judged.statements.list.iter().filter(|s| s.facts.role_change).all(|s| match &s.kind {
+        StatementKind::Set { name, value: Some(role), .. } if &**name == "role" => {
+            options.roles.iter().any(|listed| **listed == **role)
         }
-        if self.options.shared {
-            return Ok(());
-        }
-        if let Some(object) = facts.other_backends.first() {
-            let words = format!(
-                "{object} shows or signals other sessions, and sessions of others share this role"
-            );
-            return Err(Refusal::unjudgeable("other_backends", ClientText::composed(words)));
-        }
-        if facts.role_change && !self.role_is_listed(judged) {
-            let words = "changing the role is refused: sessions of others share it; \
-                         list allowed roles in the resource's `roles`";
-            return Err(Refusal::unjudgeable("role_change", ClientText::fixed(words)));
+        StatementKind::Reset { .. } => true,
+        _ => false,
+    })
+}
+
+/// What is hidden from a principal, and what is known of the session that asks.
+pub(crate) struct Hidden<'a> {
+    pub masks: &'a MaskPlan,
+    pub masked: &'a MaskedColumns,
+    pub catalog: &'a Catalog,
+    pub settings: &'a Settings,
+    /// The session declared or prepared it, and what it is is known.
+    pub is_known: &'a dyn Fn(&Runs) -> bool,
+}
+
+impl Hidden<'_> {
+    /// Whether the statements of one text may run.
+    ///
+    /// # Errors
+    /// They could tell what is hidden, other than in columns that are masked on their way out.
+    pub fn admit(&self, all: &[Statement]) -> Result<(), Refusal> {
+        for statement in all {
+            self.admit_indirect(statement, all)?;
+            self.admit_encoding(statement, all)?;
+            let predicates = |id: ColumnId| allowed_predicates(self.masks, self.catalog, id);
+            sql::exposure(statement, &|id| self.masked.contains_key(&id), &predicates).map_err(
+                |untraceable| {
+                    let words = ClientText::composed(untraceable.message);
+                    Refusal::unjudgeable(untraceable.reason, words)
+                },
+            )?;
         }
         Ok(())
     }
 
-    /// SET ROLE to a role that the resource lists, and nothing else of the kind (R10).
-    fn role_is_listed(&self, judged: &Judged) -> bool {
-        judged.statements.list.iter().filter(|s| s.facts.role_change).all(|s| match &s.kind {
-            StatementKind::Set { name, value: Some(role), .. } if &**name == "role" => {
-                self.options.roles.iter().any(|listed| **listed == **role)
-            }
-            StatementKind::Reset { .. } => true,
-            _ => false,
-        })
-    }
-
-    fn admit_hidden(
-        &self,
-        statement: &Statement,
-        all: &[Statement],
-        masked: &MaskedColumns,
-        catalog: &Catalog,
-    ) -> Result<(), Refusal> {
-        self.admit_indirect(statement, all)?;
-        self.admit_encoding(statement, all, masked)?;
-        let predicates = |id: ColumnId| allowed_predicates(&self.masks, catalog, id);
-        sql::exposure(statement, &|id| masked.contains_key(&id), &predicates).map_err(
-            |untraceable| {
-                let words = ClientText::composed(untraceable.message);
-                Refusal::unjudgeable(untraceable.reason, words)
-            },
-        )
-    }
-
     /// The server fails on characters that the client's encoding does not have, before a mask is
     /// put over them; and every encoding asked for tells more of them.
-    fn admit_encoding(
-        &self,
-        statement: &Statement,
-        all: &[Statement],
-        masked: &MaskedColumns,
-    ) -> Result<(), Refusal> {
+    fn admit_encoding(&self, statement: &Statement, all: &[Statement]) -> Result<(), Refusal> {
         let copied = match &statement.kind {
             StatementKind::Copy(copy) if !copy.from => Some(copy),
             _ => None,
@@ -112,7 +131,7 @@ impl Ready {
         let columns = outputs.columns.iter().flatten().chain(&outputs.every);
         let columns =
             columns.chain(copied.and_then(|copy| copy.columns.as_ref()).into_iter().flatten());
-        if !columns.flat_map(|column| &column.deps).any(|id| masked.contains_key(id)) {
+        if !columns.flat_map(|column| &column.deps).any(|id| self.masked.contains_key(id)) {
             return Ok(());
         }
         let asked = copied
@@ -134,8 +153,7 @@ impl Ready {
     fn admit_indirect(&self, statement: &Statement, all: &[Statement]) -> Result<(), Refusal> {
         let known = match statement.kind.runs() {
             _ if matches!(statement.kind, StatementKind::Fetch { is_move: true, .. }) => true,
-            Some(Runs::Cursor(cursor)) => self.portals.find(cursor.as_bytes()).is_some(),
-            Some(Runs::Prepared(name)) => self.statements.find(name.as_bytes()).is_some(),
+            Some(source) => (self.is_known)(&source),
             None => return Ok(()),
         };
         if known && all.len() == 1 {

@@ -44,7 +44,7 @@ use bytes::Bytes;
 use engine::{Capabilities, Conversation, Detection, Errand, Protocol, Setup};
 use model::FactDecl;
 
-pub use explain::{Explained, explain};
+pub use explain::{Explained, ExplainedColumn, ExplainedUse, explain};
 pub use survey::{Snapshot, StoredType, TypeKind};
 
 /// The protocol, for the one list of protocols.

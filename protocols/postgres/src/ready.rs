@@ -183,7 +183,7 @@ pub(crate) struct ResourceOptions {
 }
 
 impl ResourceOptions {
-    fn read(options: &serde_json::Value) -> Self {
+    pub fn read(options: &serde_json::Value) -> Self {
         let word = |key: &str| options.get(key).and_then(serde_json::Value::as_str);
         let roles = options.get("roles").and_then(serde_json::Value::as_array);
         Self {
@@ -213,15 +213,7 @@ impl Ready {
             options: ResourceOptions::read(&opened.connected.options),
             connected: opened.connected,
             masks: opened.masks,
-            settings: Settings {
-                standard_conforming_strings: true,
-                encoding: Encoding::Utf8,
-                client_encoding: "UTF8".to_owned(),
-                server_encoding: "UTF8".to_owned(),
-                search_path,
-                default_search_path: opened.snapshot.search_path.clone(),
-                role: Arc::clone(&opened.snapshot.role),
-            },
+            settings: Settings::fresh(&opened.snapshot, search_path),
             environment: None,
             key: opened.key,
             inbox: opened.inbox,
@@ -519,6 +511,19 @@ impl Ready {
 }
 
 impl Settings {
+    /// Before the server said anything of them.
+    pub fn fresh(snapshot: &Snapshot, search_path: Option<Vec<Arc<str>>>) -> Self {
+        Self {
+            standard_conforming_strings: true,
+            encoding: Encoding::Utf8,
+            client_encoding: "UTF8".to_owned(),
+            server_encoding: "UTF8".to_owned(),
+            search_path,
+            default_search_path: snapshot.search_path.clone(),
+            role: Arc::clone(&snapshot.role),
+        }
+    }
+
     /// The server reported a setting.
     pub fn reported(&mut self, name: &str, value: &str) {
         match name {

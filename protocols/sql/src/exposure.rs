@@ -69,7 +69,7 @@ pub fn exposure(
     }
     for used in &statement.uses {
         if masked(used.column)
-            && let Some(reason) = refused(used, masked, predicates)
+            && let Some(reason) = refused_use(used, masked, predicates)
         {
             return Err(Untraceable { reason, message: message(used, reason) });
         }
@@ -134,7 +134,9 @@ pub fn is_clear(
         && facts.objects.iter().all(clear)
 }
 
-fn refused(
+/// Why a use of a masked column is refused; `None` when it is not.
+#[must_use]
+pub fn refused_use(
     used: &Use,
     masked: &dyn Fn(ColumnId) -> bool,
     predicates: &dyn Fn(ColumnId) -> Predicates,

@@ -47,7 +47,7 @@ pub use catalog::{
     StoredColumn, Tie, TieKind, Type, TypeKind,
 };
 pub use exposure::{
-    Predicates, REASONS, Untraceable, exposure, is_clear, masked_columns, masked_kinds,
+    Predicates, REASONS, Untraceable, exposure, is_clear, masked_columns, masked_kinds, refused_use,
 };
 pub use fuzzing::fuzz;
 pub use parse::{Options, Unparsable, analyse, merged};

@@ -125,6 +125,19 @@ fn explain_says_which_rules_and_masks_apply() -> Result<()> {
         );
         let blocked = explain("DELETE FROM orders")?;
         assert!(blocked.contains("no-destruction"), "{blocked}");
+        assert!(blocked.contains("DELETE has no WHERE that reads the table"), "{blocked}");
+        let lineage = explain("SELECT id, 'no. ' || ssn AS s, count(*) OVER () FROM customers")?;
+        assert!(lineage.contains("made of public.customers.ssn"), "{lineage}");
+        assert!(lineage.contains("no stored column"), "{lineage}");
+        let used = explain("SELECT id FROM customers WHERE ssn LIKE '1%'")?;
+        assert!(used.contains("in WHERE") && used.contains("refused: predicate"), "{used}");
+        // What a session is refused whatever the rules say.
+        let role = explain("SET ROLE postgres")?;
+        assert!(role.contains("bot on shop: block") && role.contains("[role_change]"), "{role}");
+        let others = explain("SELECT * FROM pg_stat_activity")?;
+        assert!(others.contains("[other_backends]"), "{others}");
+        let fetch = explain("FETCH 1 FROM c")?;
+        assert!(fetch.contains("[unknown_source]"), "{fetch}");
         assert!(!lab.server_saw("DELETE FROM orders")?, "nothing is sent upstream");
         let json = lab.gateway.json(&[
             "explain",

@@ -37,41 +37,66 @@ fn tell(out: Out, subject: &str, on: &str, answer: &admin::ExplainAnswer) -> Str
             let reason = out.paint(Tone::Faint, &reason);
             text.push_str(&format!("  the client is told: {} {reason}\n", one_line(message)));
         }
-        if !operation.rules.is_empty() {
-            text.push_str(&format!("\n{}\n", out.paint(Tone::Bold, "rules")));
-        }
-        let rows: Vec<Vec<Cell>> = operation.rules.iter().map(rule_row).collect();
-        if !rows.is_empty() {
-            text.push_str(&out.table(&["RULE", "ACTION", "STATE", "WHY"], &rows));
-        }
-        if !operation.masks.is_empty() {
-            text.push_str(&format!("\n{}\n", out.paint(Tone::Bold, "masks")));
-            let rows: Vec<Vec<Cell>> = operation
-                .masks
-                .iter()
-                .map(|mask| {
-                    let effort = if mask.best_effort { "best effort" } else { "" };
-                    vec![
-                        Cell::from(&mask.field),
-                        Cell::from(&mask.with),
-                        Cell::from(mask.rules.join(", ")),
-                        Cell::new(Tone::Faint, effort),
-                    ]
-                })
-                .collect();
-            text.push_str(&out.table(&["FIELD", "WITH", "RULES", ""], &rows));
-        }
-        if !operation.facts.is_empty() {
-            text.push_str(&format!("\n{}\n", out.paint(Tone::Bold, "facts")));
-            let rows: Vec<Vec<Cell>> = operation
-                .facts
-                .iter()
-                .map(|(name, value)| vec![Cell::from(name), Cell::from(value)])
-                .collect();
-            text.push_str(&out.table(&["FACT", "VALUE"], &rows));
-        }
+        let mut section = |title: &str, body: String| {
+            if !body.is_empty() {
+                text.push_str(&format!("\n{}\n{body}", out.paint(Tone::Bold, title)));
+            }
+        };
+        section("the statement", operation.does.iter().map(|line| format!("{line}\n")).collect());
+        let table = |heading: &[&str], rows: Vec<Vec<Cell>>| match rows.as_slice() {
+            [] => String::new(),
+            rows => out.table(heading, rows),
+        };
+        let rows = operation.columns.iter().map(column_row).collect();
+        section("columns of the reply", table(&["COLUMN", "COMES FROM", "CLIENT SEES"], rows));
+        let rows = operation.uses.iter().map(use_row).collect();
+        section("masked columns used elsewhere", table(&["COLUMN", "IS", "SO IT IS"], rows));
+        let rows = operation.detections.iter().map(detection_row).collect();
+        let title = "values hidden where they are recognised (best effort)";
+        section(title, table(&["TYPE", "CLIENT SEES"], rows));
+        let rows = operation.rules.iter().map(rule_row).collect();
+        section("rules", table(&["RULE", "ACTION", "STATE", "WHY"], rows));
+        let facts = operation.facts.iter().filter(|(name, _)| *name != "sql.text");
+        let rows = facts.map(|(name, value)| vec![Cell::from(name), Cell::from(value)]).collect();
+        section("facts that rules can use", table(&["FACT", "VALUE"], rows));
     }
     text
+}
+
+fn column_row(column: &admin::ExplainedColumn) -> Vec<Cell> {
+    let mut from = match (column.from.as_slice(), column.direct) {
+        ([], _) if column.unknown => "what cannot be told".to_owned(),
+        ([], _) => "no stored column".to_owned(),
+        (from, true) => from.join(", "),
+        (from, false) => format!("made of {}", from.join(", ")),
+    };
+    if column.unknown && !column.from.is_empty() {
+        from.push_str(" and what cannot be told");
+    }
+    let sees = match &column.mask {
+        Some(mask) => {
+            let effort = if column.best_effort { "by its label only, best effort" } else { "" };
+            let why: Vec<&str> = [effort]
+                .into_iter()
+                .filter(|effort| !effort.is_empty())
+                .chain(column.rules.iter().map(String::as_str))
+                .collect();
+            let why = if why.is_empty() { String::new() } else { format!(" ({})", why.join(", ")) };
+            Cell::new(Tone::Careful, format!("{mask}{why}"))
+        }
+        None => Cell::new(Tone::Faint, "the value"),
+    };
+    vec![Cell::from(&column.column), Cell::from(from), sees]
+}
+
+fn use_row(used: &admin::ExplainedUse) -> Vec<Cell> {
+    let tone = if used.outcome.starts_with("refused") { Tone::Bad } else { Tone::Plain };
+    vec![Cell::from(&used.field), Cell::from(&used.place), Cell::new(tone, &used.outcome)]
+}
+
+fn detection_row(found: &admin::ExplainedDetection) -> Vec<Cell> {
+    let sees = format!("{} ({})", found.with, found.rules.join(", "));
+    vec![Cell::from(&found.kind), Cell::new(Tone::Careful, sees)]
 }
 
 fn rule_row(rule: &admin::ExplainedRule) -> Vec<Cell> {
