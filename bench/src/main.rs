@@ -2,10 +2,12 @@
 //!
 //! `bench run [--quick] [--seconds N] [--out FILE]` starts a private PostgreSQL, a bare byte-copy
 //! proxy, pgbouncer and narrows, measures them in turns and writes the page. `bench copy --listen A
-//! --to B` is that byte-copy proxy: the least that any proxy in user space can cost.
+//! --to B` is that byte-copy proxy: the least that any proxy in user space can cost. `bench facts`
+//! measures what knowing a statement costs, alone.
 
 mod client;
 mod copy;
+mod facts;
 mod measure;
 mod pgbench;
 mod places;
@@ -19,7 +21,8 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 
 const USAGE: &str = "usage: bench copy --listen ADDRESS --to ADDRESS
-       bench run [--quick] [--seconds N] [--out FILE]";
+       bench run [--quick] [--seconds N] [--out FILE]
+       bench facts";
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -27,6 +30,10 @@ fn main() -> Result<()> {
     match words.as_slice() {
         ["copy", "--listen", listen, "--to", to] => copy::serve(listen, to),
         ["run", options @ ..] => run::run(&plan(options)?).context("the run failed"),
+        ["facts"] => {
+            print!("{}", report::facts(&facts::measure(5)?)?);
+            Ok(())
+        }
         _ => bail!(USAGE),
     }
 }

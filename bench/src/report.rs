@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use crate::Plan;
+use crate::facts::{self, Cost};
 use crate::measure::{Quantity, Results};
 use crate::places::{BOUNCER, BYTE_COPY, DIRECT, GATEWAY, GATEWAY_RESULT_RULE, Site};
 use crate::process::output;
@@ -69,7 +70,7 @@ const AIMS: [Aim; 4] = [
     },
 ];
 
-pub fn page(site: &Site, plan: &Plan, results: &Results) -> Result<String> {
+pub fn page(site: &Site, plan: &Plan, results: &Results, costs: &[Cost]) -> Result<String> {
     let mut page = String::new();
     page.push_str("# Performance\n\nWhat being watched costs, measured by `just bench`. ");
     page.push_str("Written by that command; do not edit.\n\n## Against the aims\n\n");
@@ -77,6 +78,14 @@ pub fn page(site: &Site, plan: &Plan, results: &Results) -> Result<String> {
     for aim in &AIMS {
         writeln!(page, "{}", line_of_aim(aim, results))?;
     }
+    let new = facts::worst(costs, |cost| cost.facts / cost.parse);
+    writeln!(
+        page,
+        "{}",
+        line("facts of a new statement against its parse", &Bound::AtMost(3.0), new)
+    )?;
+    let seen = facts::worst(costs, |cost| cost.seen);
+    writeln!(page, "{}", line("facts of a statement seen before, µs", &Bound::AtMost(1.0), seen))?;
     page.push_str("\n## Measured\n\nMedians over the rounds. ");
     page.push_str("In brackets: against direct, and against byte-copy.\n\n| |");
     for place in PLACES {
@@ -92,6 +101,9 @@ pub fn page(site: &Site, plan: &Plan, results: &Results) -> Result<String> {
     }
     let worst = worst_spread(results);
     writeln!(page, "\nLargest deviation of a round from its median: {:.0} %.", worst * 100.0)?;
+    page.push_str("\n## Knowing a statement\n\nFacts and lineage, parsing included, beside the ");
+    page.push_str("bare parse by libpg_query. On one thread, in turns.\n\n");
+    page.push_str(&facts(costs)?);
     page.push_str(&conditions(site, plan)?);
     Ok(page)
 }
@@ -104,7 +116,11 @@ fn line_of_aim(aim: &Aim, results: &Results) -> String {
             .zip(results.median(aim.quantity, other).filter(|other| *other > 0.0))
             .map(|(own, other)| own / other),
     };
-    let (sign, bound, met) = match aim.bound {
+    line(aim.words, &aim.bound, reached)
+}
+
+fn line(words: &str, bound: &Bound, reached: Option<f64>) -> String {
+    let (sign, bound, met) = match *bound {
         Bound::AtMost(most) => ("≤", most, reached.map(|reached| reached <= most)),
         Bound::AtLeast(least) => ("≥", least, reached.map(|reached| reached >= least)),
     };
@@ -114,7 +130,31 @@ fn line_of_aim(aim: &Aim, results: &Results) -> String {
         Some(false) => ", **missed**",
         None => "",
     };
-    format!("| {} | {sign} {bound} | {reached}{verdict} |", aim.words)
+    format!("| {words} | {sign} {bound} | {reached}{verdict} |")
+}
+
+/// The table of what knowing statements costs.
+pub fn facts(costs: &[Cost]) -> Result<String> {
+    let mut text = String::from(
+        "| statement | bytes | parse, µs | facts and lineage, µs | ratio | seen before, µs |\n\
+         | --- | --- | --- | --- | --- | --- |\n",
+    );
+    for cost in costs {
+        writeln!(
+            text,
+            "| {} | {} | {:.1} | {:.1} | {:.2} | {:.2} |",
+            cost.words,
+            cost.bytes,
+            cost.parse,
+            cost.facts,
+            cost.facts / cost.parse,
+            cost.seen
+        )?;
+    }
+    for alike in costs.iter().filter_map(|cost| cost.alike) {
+        writeln!(text, "\nA text that differs from one seen in a literal: {alike:.2} µs.")?;
+    }
+    Ok(text)
 }
 
 fn cell(results: &Results, quantity: Quantity, place: &'static str, decimals: usize) -> String {

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 
 use crate::Plan;
+use crate::facts;
 use crate::measure::{self, Results};
 use crate::places::{Site, gateway_program};
 use crate::process::Processors;
@@ -27,7 +28,8 @@ pub fn run(plan: &Plan) -> Result<()> {
         let places = site.start(Processors::All)?;
         measure::idle(&places, plan, &mut results)?;
     }
-    let page = report::page(&site, plan, &results)?;
+    let costs = facts::measure(plan.rounds)?;
+    let page = report::page(&site, plan, &results, &costs)?;
     std::fs::write(&plan.out, page).with_context(|| format!("write {}", plan.out.display()))?;
     eprintln!("wrote {}", plan.out.display());
     Ok(())

@@ -1,12 +1,16 @@
 //! What a text does, as facts for rules, kept by text and catalog version.
 
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::hash::Hash;
+use std::hash::{BuildHasher as _, Hash};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use engine::{MaskKind, MaskPlan};
+use foldhash::quality::RandomState;
 use model::fact::{FactDecl, FactType, Phase, Value};
 use model::operation::{Effect, Objects, RowBound};
 use sql::{Catalog, ColumnId, Facts, SearchPath, Statement, Statements, Unparsable};
@@ -71,6 +75,8 @@ pub struct Cache {
     texts: Mutex<Texts<Arc<str>>>,
     /// By what is left of a text without its literals, for texts that differ in nothing else.
     shapes: Mutex<Texts<Box<[u8]>>>,
+    /// Which texts were recently judged by their shape.
+    once: Mutex<Once>,
     masks: Mutex<HashMap<(u64, u64), Arc<MaskedColumns>>>,
 }
 
@@ -79,7 +85,9 @@ pub type MaskedColumns = HashMap<ColumnId, MaskKind>;
 
 /// A catalog version, and what else decides what a text means.
 type Setting = (u64, Arc<Environment>);
-type Generation<K> = HashMap<Setting, HashMap<K, Arc<Judged>>>;
+/// Texts can be long, and clients choose them: the hash is fast, its seed is this process's own,
+/// and what collides all the same is at most [`TEXTS_MAX`].
+type Generation<K> = HashMap<Setting, HashMap<K, Arc<Judged>, RandomState>>;
 
 /// Two generations: what is not asked for while one fills up is forgotten with the next.
 struct Texts<K> {
@@ -119,7 +127,13 @@ impl Cache {
         let mut shape = Vec::with_capacity(text.len());
         let shaped = sql::shape_of(text, &mut shape);
         if shaped && let Some(alike) = locked(&self.shapes).find(&setting, shape.as_slice()) {
-            return Ok(Arc::new(alike.for_text(text)));
+            let judged = Arc::new(alike.for_text(text));
+            // Most texts with literals of their own come once; those that come again are kept.
+            if text.len() <= TEXT_BYTES_MAX && locked(&self.once).comes_again(text) {
+                let text = Arc::clone(&judged.text);
+                locked(&self.texts).put(setting, text, Arc::clone(&judged));
+            }
+            return Ok(judged);
         }
         let judged = Arc::new(judge(text, environment, catalog)?);
         let of_shape = if shaped { judged.statements.of_shape() } else { None };
@@ -152,6 +166,24 @@ impl Cache {
         }
         masks.insert(key, Arc::clone(&columns));
         columns
+    }
+}
+
+/// Fingerprints of texts, each in the one place it can be; the next to come there replaces it. A
+/// mistake costs a place in the cache and nothing else.
+#[derive(Default)]
+struct Once {
+    places: Vec<u64>,
+    state: RandomState,
+}
+
+impl Once {
+    fn comes_again(&mut self, text: &str) -> bool {
+        self.places.resize(TEXTS_MAX, 0);
+        let fingerprint = self.state.hash_one(text);
+        let index = usize::try_from(fingerprint).unwrap_or_default() % TEXTS_MAX;
+        let Some(place) = self.places.get_mut(index) else { return false };
+        std::mem::replace(place, fingerprint) == fingerprint
     }
 }
 

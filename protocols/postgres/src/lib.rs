@@ -45,6 +45,7 @@ use engine::{Capabilities, Conversation, Detection, Errand, Protocol, Setup};
 use model::FactDecl;
 
 pub use explain::{Explained, ExplainedColumn, ExplainedUse, explain};
+pub use judge::{Cache, Environment, Judged};
 pub use survey::{Snapshot, StoredType, TypeKind};
 
 /// The protocol, for the one list of protocols.
