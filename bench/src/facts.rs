@@ -33,9 +33,9 @@ const CTES: &str = "WITH recent AS (SELECT customer_id, total, placed_at FROM or
     placed_at > now() - interval '30 days'), ranked AS (SELECT customer_id, total, row_number() \
     OVER (PARTITION BY customer_id ORDER BY total DESC) AS place FROM recent) SELECT c.id, c.name, \
     coalesce(sum(r.total), 0) AS spent, last.placed_at FROM customers c LEFT JOIN ranked r ON \
-    r.customer_id = c.id AND r.place <= 3 LEFT JOIN LATERAL (SELECT o.placed_at FROM orders o WHERE \
-    o.customer_id = c.id ORDER BY o.placed_at DESC LIMIT 1) last ON true GROUP BY c.id, c.name, \
-    last.placed_at HAVING count(*) > 1";
+    r.customer_id = c.id AND r.place <= 3 LEFT JOIN LATERAL (SELECT o.placed_at FROM orders o \
+    WHERE o.customer_id = c.id ORDER BY o.placed_at DESC LIMIT 1) last ON true GROUP BY c.id, \
+    c.name, last.placed_at HAVING count(*) > 1";
 
 /// What one statement costs, µs, medians over the rounds.
 pub struct Cost {

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use engine::{Conversation, Errand, Fault, Input, MaskPlan, Outbox, Refusal, Setup, TlsFacts};
 use model::{Claim, ClientText, Secret, Side, Timestamp};
 
+use crate::bearer;
 use crate::cancel::Cancel;
 use crate::judge::Cache;
 use crate::login::{LoggedIn, Login, LoginError, Step};
@@ -28,8 +29,8 @@ enum State {
     Start { encrypted: bool },
     /// The client's TLS handshake.
     Tls,
-    /// The token.
-    Password(Start),
+    /// The token, as a password or as a bearer token.
+    Token { start: Start, is_bearer: bool },
     /// The proof of the token.
     Proof(Start),
     /// The transport to the server.
@@ -125,14 +126,11 @@ impl PostgresConversation {
                     }
                     Err(fault) => return Err(self.protocol_error(fault, out)),
                 },
-                State::Password(start) => {
+                State::Token { start, is_bearer } => {
                     match self.inbox.frame(model::limit::STARTUP_BYTES_MAX, Side::Client) {
-                        Ok(Some(frame)) => {
-                            self.password(start, &frame, out)?;
-                            return Ok(());
-                        }
+                        Ok(Some(frame)) => return self.token(start, is_bearer, &frame, out),
                         Ok(None) => {
-                            self.state = State::Password(start);
+                            self.state = State::Token { start, is_bearer };
                             return Ok(());
                         }
                         Err(fault) => return Err(self.protocol_error(fault, out)),
@@ -208,28 +206,43 @@ impl PostgresConversation {
                 out.control(Side::Client, startup::negotiate(spoken, start.protocol_options()));
             }
         }
-        out.control(Side::Client, startup::ask_password());
-        self.state = State::Password(start);
+        let is_bearer = match bearer::is_wanted(&start) {
+            Ok(is_bearer) => is_bearer,
+            Err(found) => {
+                let why = format!("\"{found}\" is no way to log in; use password or oauth");
+                self.fail(&refused_parameter(bearer::SETTING, &why), out);
+                return;
+            }
+        };
+        out.control(Side::Client, if is_bearer { bearer::ask() } else { startup::ask_password() });
+        self.state = State::Token { start, is_bearer };
     }
 
-    fn password(
+    fn token(
         &mut self,
         start: Start,
+        is_bearer: bool,
         frame: &Frame,
         out: &mut Outbox<Bytes>,
     ) -> Result<(), Fault> {
-        if frame.tag != b'p' {
-            return Err(Fault::client("expected the password message"));
-        }
-        let mut reader = Reader::new(frame.body(), Side::Client);
-        let secret = String::from_utf8_lossy(reader.cstr()?).into_owned();
-        reader.end()?;
+        let token = if is_bearer { bearer::token(frame) } else { password(frame).map(Some) };
+        let secret = match token {
+            Ok(Some(secret)) => secret,
+            Ok(None) => {
+                let words = "a token is needed, and this gateway has no issuer to name; give the \
+                             client the token that it shall send";
+                let refusal = Refusal::unjudgeable("unknown_token", ClientText::fixed(words));
+                self.fail(&refusal, out);
+                return Ok(());
+            }
+            Err(fault) => return Err(self.protocol_error(fault, out)),
+        };
         let user = start.parameter("user").unwrap_or_default().to_owned();
         let resource = start.parameter("database").unwrap_or(&user).to_owned();
         let application =
             start.parameter("application_name").filter(|name| !name.is_empty()).map(str::to_owned);
         self.state = State::Proof(start);
-        out.identify(Claim { secret: Secret::new(secret), resource, user, application });
+        out.identify(Claim { secret, resource, user, application });
         Ok(())
     }
 
@@ -405,7 +418,8 @@ fn upstream_parameters(
                 let settings = startup::option_settings(value).ok_or_else(|| {
                     refused_parameter("options", "only -c name=value and --name=value are allowed")
                 })?;
-                parameters.extend(settings);
+                let theirs = settings.into_iter().filter(|(name, _)| name != bearer::SETTING);
+                parameters.extend(theirs);
             }
             _ => parameters.push((name.to_ascii_lowercase(), value.clone())),
         }
@@ -417,6 +431,17 @@ fn upstream_parameters(
         }
     }
     Ok(parameters)
+}
+
+/// The token in a password message.
+fn password(frame: &Frame) -> Result<Secret<String>, Fault> {
+    if frame.tag != b'p' {
+        return Err(Fault::client("expected the password message"));
+    }
+    let mut reader = Reader::new(frame.body(), Side::Client);
+    let secret = String::from_utf8_lossy(reader.cstr()?).into_owned();
+    reader.end()?;
+    Ok(Secret::new(secret))
 }
 
 fn refused_parameter(name: &str, why: &str) -> Refusal {

@@ -15,6 +15,7 @@
 #![deny(missing_docs)]
 
 mod admit;
+mod bearer;
 mod cancel;
 mod conversation;
 mod copy;

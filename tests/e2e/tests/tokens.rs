@@ -224,6 +224,25 @@ fn clients_verify_the_gateway_by_the_certificate_of_its_ca() -> Result<()> {
 }
 
 #[test]
+fn libpq_sends_a_token_by_oauthbearer() -> Result<()> {
+    lab(|lab| {
+        let driver = lab.driver(&lab.gateway.agent("bearer")?);
+        let driver = driver.env("PGSSLMODE", "verify-full").env("PGSSLROOTCERT", &ca_file(lab)?);
+        assert!(driver.python("bearer.py", &[])?.success()?.contains("ok"));
+        Ok(())
+    })
+}
+
+#[test]
+fn libpq_speaks_protocol_3_2() -> Result<()> {
+    lab(|lab| {
+        let driver = lab.driver(&lab.gateway.agent("newest")?);
+        assert!(driver.python("newest.py", &[])?.success()?.contains("ok"));
+        Ok(())
+    })
+}
+
+#[test]
 fn the_gateway_verifies_the_server_in_full() -> Result<()> {
     lab_with(&Config::sample().tls("localhost", "verify-full"), |lab| {
         let token = lab.gateway.agent("tls")?;

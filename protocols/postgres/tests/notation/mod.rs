@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! start user=u database=d k=v     start3.2 …      ssl   gss   cancel 0001020304050607
-//! p "token"   Q "select 1"   P "name" "text" [oid…]   B "portal" "statement" [value…] [-> format…]
+//! p "token"   sasl "MECHANISM" "response"   Q "select 1"   P "name" "text" [oid…]   B "portal" "statement" [value…] [-> format…]
 //! D S|P "name"   C S|P "name"   E "portal" [limit]   S   H   X   d "data"   c   f "why"   F
 //! R ok   K 7 "secret"   S name value   Z I   T label:table.column label:type[:binary] …
 //! D "value" null …   C "SELECT 1"   E 42501 "words" [D "detail"]   E! (FATAL) …   N …
@@ -185,6 +185,13 @@ impl Postgres {
         Ok(match words[0].text().as_str() {
             "raw" => text(words, 1),
             "tag" => tagged(words),
+            "sasl" => {
+                cstr(&mut body, &text(words, 1));
+                let response = text(words, 2);
+                body.put_u32(u32::try_from(response.len()).unwrap());
+                body.extend(response);
+                frame(b'p', &body)
+            }
             kind if kind.starts_with("start") => start(words),
             "ssl" => {
                 self.encryption_answers += 1;
@@ -377,6 +384,7 @@ pub fn show_server(tag: u8, body: &[u8]) -> String {
         b'R' => match parts.u32() {
             0 => "R ok".to_owned(),
             3 => "R password".to_owned(),
+            10 => format!("R sasl {}", quote(&parts.cstr())),
             other => format!("R {other}"),
         },
         b'K' => format!("K {} {}", parts.u32(), quote(parts.0)),

@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on fails")]
 
+#[path = "../notation/mod.rs"]
 mod notation;
 
 use notation::{Postgres, scene};
@@ -12,7 +13,7 @@ use notation::{Postgres, scene};
 fn check(name: &str, script: &str) {
     let transcript = testkit::conversation::transcript(scene(), Postgres::default(), script);
     let mut settings = insta::Settings::clone_current();
-    settings.set_snapshot_path("../testdata");
+    settings.set_snapshot_path("../../testdata");
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
     settings.bind(|| insta::assert_snapshot!(name, transcript));
@@ -27,58 +28,8 @@ macro_rules! conversations {
     };
 }
 
-// ---- logging in ---------------------------------------------------------------------------------
-
-conversations! {
-    login_asks_for_a_token_and_uses_the_gateways_own_account: r#"
-client >> start user=agent database=appdb application_name=psql
-client >> p "token"
-server >> R ok ; S client_encoding UTF8 ; K 7 "4444" ; Z I
-client >> Q "select 1"
-server >> T x:int4 ; D "1" ; C "SELECT 1" ; Z I
-client >> X
-"#;
-    login_with_an_unknown_token_is_refused: r#"
-client >> start user=agent database=appdb
-client >> p "guess"
-"#;
-    login_to_an_unknown_resource_is_refused: r#"
-client >> start user=agent database=other
-client >> p "token"
-"#;
-    login_in_protocol_3_2_is_negotiated: r#"
-client >> start3.9 user=agent database=appdb _pq_.fancy=1
-client >> p "token"
-server >> R ok ; K 7 "4444" ; Z I
-"#;
-    tls_is_started_when_it_can_be: r#"
-set client_tls yes
-set client_private no
-client >> ssl
-client >> start user=agent database=appdb
-"#;
-    tls_and_gss_are_declined_when_they_cannot_be_had: r#"
-client >> gss
-client >> ssl
-client >> start user=agent database=appdb
-"#;
-    r16_a_token_is_not_taken_in_clear_text: r#"
-set client_private no
-client >> ssl
-client >> start user=agent database=appdb
-"#;
-    a_cancel_request_names_its_session: r#"
-client >> cancel 0102030405060708
-"#;
-    replication_is_refused: r#"
-client >> start user=agent database=appdb replication=database
-"#;
-    p7_a_server_that_rejects_the_gateway_is_not_quoted: r#"
-client >> start user=agent database=appdb
-client >> p "token"
-server >> E 28P01 "password authentication failed for user \"gateway\""
-"#;
-}
+// The macro comes first.
+mod login;
 
 // ---- simple queries -----------------------------------------------------------------------------
 

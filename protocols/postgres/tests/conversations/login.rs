@@ -1,0 +1,70 @@
+//! Logging in.
+
+use super::check;
+
+conversations! {
+    login_asks_for_a_token_and_uses_the_gateways_own_account: r#"
+client >> start user=agent database=appdb application_name=psql
+client >> p "token"
+server >> R ok ; S client_encoding UTF8 ; K 7 "4444" ; Z I
+client >> Q "select 1"
+server >> T x:int4 ; D "1" ; C "SELECT 1" ; Z I
+client >> X
+"#;
+    login_with_an_unknown_token_is_refused: r#"
+client >> start user=agent database=appdb
+client >> p "guess"
+"#;
+    login_with_a_bearer_token: r#"
+client >> start user=agent database=appdb "options=-c narrows.auth=oauth -c work_mem=1MB"
+client >> sasl "OAUTHBEARER" "n,,\x01auth=Bearer token\x01\x01"
+server >> R ok ; K 7 "4444" ; Z I
+"#;
+    login_with_a_bearer_token_that_is_not_there: r#"
+client >> start user=agent database=appdb "options=-c narrows.auth=oauth"
+client >> sasl "OAUTHBEARER" "n,,\x01auth=\x01\x01"
+"#;
+    login_with_a_mechanism_that_was_not_offered_is_refused: r#"
+client >> start user=agent database=appdb "options=-c narrows.auth=oauth"
+client >> sasl "SCRAM-SHA-256" "n,,n=,r=abc"
+"#;
+    login_by_an_unknown_way_is_refused: r#"
+client >> start user=agent database=appdb "options=-c narrows.auth=kerberos"
+"#;
+    login_to_an_unknown_resource_is_refused: r#"
+client >> start user=agent database=other
+client >> p "token"
+"#;
+    login_in_protocol_3_2_is_negotiated: r#"
+client >> start3.9 user=agent database=appdb _pq_.fancy=1
+client >> p "token"
+server >> R ok ; K 7 "4444" ; Z I
+"#;
+    tls_is_started_when_it_can_be: r#"
+set client_tls yes
+set client_private no
+client >> ssl
+client >> start user=agent database=appdb
+"#;
+    tls_and_gss_are_declined_when_they_cannot_be_had: r#"
+client >> gss
+client >> ssl
+client >> start user=agent database=appdb
+"#;
+    r16_a_token_is_not_taken_in_clear_text: r#"
+set client_private no
+client >> ssl
+client >> start user=agent database=appdb
+"#;
+    a_cancel_request_names_its_session: r#"
+client >> cancel 0102030405060708
+"#;
+    replication_is_refused: r#"
+client >> start user=agent database=appdb replication=database
+"#;
+    p7_a_server_that_rejects_the_gateway_is_not_quoted: r#"
+client >> start user=agent database=appdb
+client >> p "token"
+server >> E 28P01 "password authentication failed for user \"gateway\""
+"#;
+}
