@@ -27,6 +27,11 @@ postgres-suites *SUITES:
     cargo build --release --locked -p narrows
     ./scripts/postgres_suites.sh {{SUITES}}
 
+# Drivers' own suites, the same way: all, or `just driver-suites asyncpg`.
+driver-suites *SUITES:
+    cargo build --release --locked -p narrows
+    ./scripts/driver_suites.sh {{SUITES}}
+
 # The tests that need a server, against PostgreSQL 13, 14, 16, 17 and 18, or those named.
 postgres-versions *MAJORS:
     cargo build --release --locked -p narrows

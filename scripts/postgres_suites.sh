@@ -13,31 +13,14 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/setup.sh
+. scripts/suites.sh
 
 suites=${*:-regress isolation libpq_pipeline}
-runs=${RUNS:-direct plain masked}
-work=$PWD/target/postgres_suites
-accepted=$PWD/tests/postgres_suites/accepted.txt
-narrows=${NARROWS_BIN:-$PWD/target/release/narrows}
-mkdir -p "$work"
-
-programs=$(compgen -G '/usr/lib/postgresql/*/bin/initdb' | sort -V | tail -1)
-programs=${programs%/initdb}
+place postgres_suites 56432
 version=$("$programs/postgres" --version | sed -n 's/.*(Debian \(.*\))/\1/p')
 [ -n "$version" ] || die "the installed PostgreSQL is not Debian's: its source package is not known"
 upstream_version=${version%%-*}
 major=${version%%.*}
-
-as_postgres() { # PostgreSQL does not run as root
-  if [ "$(id -u)" = 0 ]; then setpriv --reuid=postgres --regid=postgres --init-groups env -C / "$@"
-  else "$@"; fi
-}
-
-free_port() { # the first port from $1 on that nobody listens on
-  local port=$1
-  while (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do port=$((port + 1)); done
-  printf '%s' "$port"
-}
 
 # ---- the suites ----------------------------------------------------------------------------------
 
@@ -67,97 +50,6 @@ build() {
       { tail -20 "$work/build.log" >&2; die "$folder does not build"; }
   done
   touch "$source/built"
-}
-
-# ---- what runs -----------------------------------------------------------------------------------
-
-stop_all() {
-  [ -n "${gateway:-}" ] && kill "$gateway" 2>/dev/null && wait "$gateway" 2>/dev/null
-  if [ -n "${database:-}" ]; then
-    as_postgres "$programs/pg_ctl" -D "$database/data" -m immediate -w stop >/dev/null 2>&1
-    rm -rf "$database"
-  fi
-  gateway='' database=''
-}
-trap 'stop_all || true' EXIT
-
-start_database() {
-  database=$(mktemp -d /var/tmp/narrows-suites.XXXXXX)
-  [ "$(id -u)" != 0 ] || chown postgres: "$database"
-  as_postgres "$programs/initdb" -D "$database/data" -U postgres -N -E UTF8 --locale=C --auth=trust \
-    >"$work/initdb.log"
-  as_postgres tee -a "$database/data/postgresql.conf" >/dev/null <<CONF
-port = $port
-listen_addresses = '127.0.0.1'
-unix_socket_directories = ''
-fsync = off
-max_prepared_transactions = 2
-log_line_prefix = '%m [%p] '
-CONF
-  as_postgres "$programs/pg_ctl" -D "$database/data" -l "$database/log" -w -t 60 start >/dev/null
-  local psql=("$programs/psql" -X -q -v ON_ERROR_STOP=1 -h 127.0.0.1 -p "$port" -U postgres)
-  local name
-  for name in regression isolation_regression; do
-    "${psql[@]}" -d postgres -c "CREATE DATABASE $name TEMPLATE template0"
-    # What pg_regress does for a database that it makes itself.
-    "${psql[@]}" -d "$name" -c "
-      ALTER DATABASE $name SET lc_messages TO 'C';
-      ALTER DATABASE $name SET lc_monetary TO 'C';
-      ALTER DATABASE $name SET lc_numeric TO 'C';
-      ALTER DATABASE $name SET lc_time TO 'C';
-      ALTER DATABASE $name SET bytea_output TO 'hex';
-      ALTER DATABASE $name SET timezone_abbreviations TO 'Default';
-      CREATE SCHEMA unrelated;
-      CREATE TABLE unrelated.vault (id int, ssn text);"
-  done
-}
-
-start_gateway() {
-  home=$work/gateway
-  rm -rf "$home" && mkdir -p "$home"
-  cat >"$home/narrows.yaml" <<YAML
-data_dir: $home/state
-listen:
-  admin:    127.0.0.1:$admin_port
-  postgres: 127.0.0.1:$gateway_port
-resources:
-$(for name in regression isolation_regression; do cat <<RESOURCE
-  $name:
-    type: postgres
-    address: "127.0.0.1:$port"
-    database: $name
-    user: postgres
-    tls: off
-    isolation: shared
-    server_files: allow
-RESOURCE
-done)
-access:
-  - { groups: [plain, masked], resources: [regression, isolation_regression] }
-rules:
-  - name: masks
-    for: { groups: [masked] }
-    mask: { fields: [unrelated.vault.ssn], with: redact }
-  - name: never
-    when: sql.tables.exists(t, t == "unrelated.vault")
-    block: "nobody reads this"
-  - name: seen
-    when: sql.verb == "vacuum"
-    alert: "a vacuum"
-YAML
-  "$narrows" serve -c "$home/narrows.yaml" >"$work/gateway.log" 2>&1 &
-  gateway=$!
-  for _ in $(seq 100); do
-    curl -sf "http://127.0.0.1:$admin_port/readyz" >/dev/null && return 0
-    sleep 0.1
-  done
-  tail -20 "$work/gateway.log" >&2
-  die "the gateway does not start"
-}
-
-token() { # of a new agent in group $1
-  "$narrows" token create -c "$home/narrows.yaml" "agent-$1" --group "$1" --ttl 24h --json |
-    sed -n 's/.*"token": *"\([^"]*\)".*/\1/p'
 }
 
 # ---- one run -------------------------------------------------------------------------------------
@@ -204,23 +96,10 @@ shared=$(mktemp -d /var/tmp/narrows-suites-lib.XXXXXX)
 cp "$source"/src/test/regress/regress.so "$source"/contrib/spi/*.so "$shared/"
 chmod -R a+rX "$shared"
 
-export PGSSLMODE=disable # as to the server itself
-port=$(free_port 56432) gateway_port=$(free_port 57432) admin_port=$(free_port 57070)
 unexpected=0
 for suite in $suites; do
   rm -f "$work/$suite".*.results "$work/$suite".*.diff
-  for name in $runs; do
-    start_database
-    if [ "$name" = direct ]; then
-      run "$suite" direct "$port"
-    else
-      start_gateway
-      secret=$(token "$name")
-      [ -n "$secret" ] || die "no token was made"
-      PGPASSWORD=$secret run "$suite" "$name" "$gateway_port"
-    fi
-    stop_all
-  done
+  in_each_run "$suite" regression isolation_regression
   if [ -e "$work/$suite.plain.results" ]; then
     while read -r test; do
       grep -qE "^$suite +plain +$test( |$)" "$accepted" && continue

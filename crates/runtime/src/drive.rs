@@ -25,7 +25,7 @@ use model::{ClientText, Event, Principal, SessionId, Side, Timestamp};
 use policy::BlockId;
 use store::{NoRandomness, Registration};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -33,7 +33,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::clock;
 use crate::gateway::{Gateway, Seat};
 use crate::hold::{self, Holds, Placed};
-use crate::mailbox::{Mailbox, Note};
+use crate::mailbox::{Canceller, Mailbox, Note};
 use crate::record::Kept;
 use crate::resource::OnFailure;
 use crate::rules::Rules;
@@ -73,6 +73,12 @@ pub(crate) struct Driver {
     upstream: Port,
     /// What the engine must still be told, in order.
     work: VecDeque<Happening<Bytes>>,
+    /// Those who wait for each cancel among `work`.
+    cancellers: VecDeque<Vec<Canceller>>,
+    /// Those who wait for the cancel that is being handled.
+    cancelling: Vec<Canceller>,
+    /// Closed when the session that this client wants cancelled has been.
+    passed_on: Option<oneshot::Receiver<()>>,
     mailbox: Arc<Mailbox>,
     notes: mpsc::Receiver<Note>,
     timers: Timers,
@@ -182,6 +188,9 @@ impl Driver {
             client: Port::up(client.wire),
             upstream: Port::absent(),
             work: VecDeque::new(),
+            cancellers: VecDeque::new(),
+            cancelling: Vec::new(),
+            passed_on: None,
             mailbox,
             notes,
             timers,
@@ -211,6 +220,10 @@ impl Driver {
                 turn => self.take(turn),
             }
         }
+        if let Some(passed_on) = self.passed_on.take() {
+            // As a server does: the client's next statement must not be hit by this cancel.
+            let _ = timeout(self.gateway.settings.connect_timeout, passed_on).await;
+        }
         self.close().await;
     }
 
@@ -219,9 +232,14 @@ impl Driver {
         while self.recording.is_none() {
             let Some(happening) = self.work.pop_front() else { return };
             let now = clock::now();
+            if matches!(happening, Happening::Cancelled) {
+                self.cancelling = self.cancellers.pop_front().unwrap_or_default();
+            }
             for act in self.engine.handle(now, happening) {
                 self.perform(act, now);
             }
+            // Nothing had to be cancelled, or the errand has them.
+            self.cancelling.clear();
             self.record_next();
         }
     }
@@ -393,7 +411,8 @@ impl Driver {
         for _ in 0..self.mailbox.take_refreshed() {
             self.work.push_back(Happening::Refreshed);
         }
-        if self.mailbox.take_cancel() {
+        if let Some(cancellers) = self.mailbox.take_cancel() {
+            self.cancellers.push_back(cancellers);
             self.work.push_back(Happening::Cancelled);
         }
         let rules = self.gateway.rules.load();

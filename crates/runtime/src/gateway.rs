@@ -16,7 +16,7 @@ use model::limit;
 use parking_lot::Mutex;
 use policy::{BlockId, PolicySet};
 use store::{Approvals, Journal, Live, Tokens};
-use tokio::sync::{Notify as Signal, Semaphore, watch};
+use tokio::sync::{Notify as Signal, Semaphore, oneshot, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::alert::Notify;
@@ -264,11 +264,10 @@ impl Gateway {
         Some(Seat { gateway: Arc::clone(self), key })
     }
 
-    /// Passes a cancel on to the connection that holds `key`, if one does.
-    pub(crate) fn cancel(&self, key: [u8; 8]) {
-        if let Some(mailbox) = self.connections.find(key) {
-            mailbox.cancel();
-        }
+    /// Passes a cancel on to the connection that holds `key`, if one does; what is returned is
+    /// closed when the upstream has it.
+    pub(crate) fn cancel(&self, key: [u8; 8]) -> Option<oneshot::Receiver<()>> {
+        self.connections.find(key).map(|mailbox| mailbox.cancel())
     }
 }
 

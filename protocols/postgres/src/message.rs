@@ -172,13 +172,12 @@ impl<'a> Reader<'a> {
         Ok(u32::from_be_bytes(*taken))
     }
 
-    /// A count that PostgreSQL sends as a 16-bit integer.
+    /// A count in 16 bits. PostgreSQL reads it without a sign: it takes up to 65,535 parameters.
     ///
     /// # Errors
-    /// The message ends before, or the count is negative.
+    /// The message ends before.
     pub fn count(&mut self) -> Result<usize, Fault> {
-        let count = self.i16()?;
-        usize::try_from(count).map_err(|_| Fault { side: self.side, what: "negative count" })
+        Ok(usize::from(self.i16()?.cast_unsigned()))
     }
 
     /// A string that a zero byte ends, without it.

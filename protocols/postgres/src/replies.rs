@@ -115,7 +115,7 @@ impl Ready {
         let same = match (&going.permit, permit) {
             (Some(a), Some(b)) => Arc::ptr_eq(a, b),
             (None, None) => true,
-            _ => going.is_empty(),
+            _ => false,
         };
         if !same {
             let rows = std::mem::take(&mut going.rows);

@@ -34,7 +34,7 @@ impl Driver {
             Act::Unhold(operation) => self.holds.unhold(operation),
             Act::Cancel(errand) => self.cancel(errand),
             Act::CancelKey(key) => self.seat.rename(key),
-            Act::CancelSession(key) => self.gateway.cancel(key),
+            Act::CancelSession(key) => self.passed_on = self.gateway.cancel(key),
             Act::Refresh => match &self.stay {
                 Some(stay) => Survey::refresh(&stay.upstream, &self.mailbox),
                 None => self.work.push_back(Happening::Refreshed),
@@ -259,17 +259,20 @@ impl Driver {
         let turns = Arc::clone(&self.gateway.cancels);
         let within = self.gateway.settings.connect_timeout;
         let session = self.session.clone();
+        let cancellers = std::mem::take(&mut self.cancelling);
         tokio::spawn(async move {
             let run = async {
-                let turn = turns.acquire_owned().await;
+                let _turn = turns.acquire_owned().await;
                 let stream = upstream.dial_again(address, within).await?;
                 let connected = upstream.connected().await?;
                 let mut trip = Trip::new(upstream, errand, stream);
-                let rest = trip.begin(connected).await;
-                drop(turn);
+                let rest = match trip.begin(connected).await {
+                    // Servers answer a cancel by closing, when it took place.
+                    Ok(_) => trip.read().await.map(drop),
+                    Err(error) => Err(error),
+                };
                 match rest {
-                    // Servers answer a cancel by closing.
-                    Ok(_) | Err(ErrandError::Closed) => Ok(()),
+                    Ok(()) | Err(ErrandError::Closed) => Ok(()),
                     Err(error) => Err(error),
                 }
             };
@@ -280,6 +283,7 @@ impl Driver {
                 }
                 Err(_) => tracing::warn!(session = %session.0, "a cancel took too long"),
             }
+            drop(cancellers);
         });
     }
 }

@@ -43,7 +43,7 @@ impl<'a> Bound<'a> {
         let portal = reader.cstr()?;
         let statement = reader.cstr()?;
         let formats = formats(&mut reader)?;
-        let count = unsigned_count(&mut reader)?;
+        let count = reader.count()?;
         let mut values = Vec::with_capacity(count.min(1024));
         for _ in 0..count {
             values.push(reader.value()?);
@@ -83,17 +83,12 @@ impl<'a> Bound<'a> {
 }
 
 fn formats(reader: &mut Reader<'_>) -> Result<Vec<i16>, Fault> {
-    let count = unsigned_count(reader)?;
+    let count = reader.count()?;
     let mut formats = Vec::with_capacity(count.min(1664));
     for _ in 0..count {
         formats.push(reader.i16()?);
     }
     Ok(formats)
-}
-
-/// Bind counts are unsigned: PostgreSQL takes up to 65,535 parameters.
-fn unsigned_count(reader: &mut Reader<'_>) -> Result<usize, Fault> {
-    Ok(usize::from(reader.i16()?.cast_unsigned()))
 }
 
 fn recorded_value(oid: u32, format: i16, value: &[u8]) -> String {
@@ -119,5 +114,22 @@ fn recorded_value(oid: u32, format: i16, value: &[u8]) -> String {
 fn hexadecimal(text: &mut String, bytes: &[u8]) {
     for byte in bytes {
         let _ = write!(text, "{byte:02x}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::{BufMut, BytesMut};
+
+    use super::*;
+
+    #[test]
+    fn p9_a_parse_may_declare_as_many_types_as_the_server_takes() {
+        let mut body = BytesMut::new();
+        body.put_slice(b"\0select 1\0");
+        body.put_u16(u16::MAX);
+        (0..u16::MAX).for_each(|_| body.put_u32(20));
+        let (_, _, types) = parse_fields(&mut Reader::new(&body, Side::Client)).unwrap();
+        assert_eq!(types.len(), 65_535);
     }
 }

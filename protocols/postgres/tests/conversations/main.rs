@@ -256,6 +256,15 @@ server >> 3 ; 1 ; t ; T name:customers.name ; Z I
 client >> Q "execute p"
 server >> T name:customers.name ; D "Ann" ; C "EXECUTE" ; Z I
 "#;
+    r9_what_the_gateway_described_for_itself_may_come_apart: r#"
+rule hide mask ssn
+login
+client >> P "" "select name from customers" ; S
+server >> 1 ; t
+server >> T name:customers.name ; Z I
+client >> Q "select 1"
+server >> T x:int4 ; D "1" ; C "SELECT 1" ; Z I
+"#;
     r9_a_name_that_sql_may_change_waits_for_the_answer: r#"
 rule hide mask ssn
 login

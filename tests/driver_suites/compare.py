@@ -1,0 +1,71 @@
+"""What scripts/driver_suites.sh makes of the suites' JUnit reports, named SUITE.RUN.xml.
+
+count REPORT                     prints how many passed, failed and were skipped
+differ DIRECT REPORT ACCEPTED    prints the tests whose outcome is not that of the direct run, unless
+                                 ACCEPTED lists them; with masks a refusal's reason is enough
+"""
+
+import collections
+import pathlib
+import re
+import sys
+import xml.etree.ElementTree as xml
+
+
+def outcomes(report):
+    """test → (outcome, what it said)"""
+    found = {}
+    for case in xml.parse(report).iter("testcase"):
+        name = re.sub(r"\s+", "_", f"{case.get('classname')}.{case.get('name')}")
+        outcome, said = "ok", ""
+        for child in case:
+            if child.tag in ("failure", "error"):
+                outcome, said = "FAILED", f"{said}\n{child.get('message')}\n{child.text}"
+            elif child.tag == "skipped" and outcome == "ok":
+                outcome = "skipped"
+        if found.get(name, ("",))[0] != "FAILED":
+            found[name] = (outcome, said)
+    return found
+
+
+def accepted(path, suite, run):
+    """Patterns of tests, where * stands for anything."""
+    for line in pathlib.Path(path).read_text().splitlines():
+        words = line.split()
+        if words[:1] == [suite] and words[1] in (run, "both", "unstable"):
+            yield re.compile(".*".join(map(re.escape, words[2].split("*"))))
+
+
+def count(report):
+    suite, run, _ = pathlib.Path(report).name.split(".")
+    counts = collections.Counter(outcome for outcome, _ in outcomes(report).values())
+    print(f"  {suite:16} {run:10} {counts['ok']} ok, {counts['FAILED']} failed,"
+          f" {counts['skipped']} skipped", flush=True)
+
+
+def differ(direct, report, accepted_path):
+    suite, run, _ = pathlib.Path(report).name.split(".")
+    expected, got = outcomes(direct), outcomes(report)
+    patterns = list(accepted(accepted_path, suite, run))
+    unexpected, listed, refused = 0, 0, collections.Counter()
+    for test in sorted(expected.keys() | got.keys()):
+        before, _ = expected.get(test, ("missing", ""))
+        after, said = got.get(test, ("missing", ""))
+        if before == after:
+            continue
+        reasons = set(re.findall(r"narrows: ([a-z_]+)", said))
+        if any(pattern.fullmatch(test) for pattern in patterns):
+            listed += 1
+        elif run == "masked" and reasons:
+            refused.update(reasons)
+        else:
+            unexpected += 1
+            print(f"  not accepted: {suite} {run} {test} ({before}, here {after})")
+    reasons = ", ".join(f"{reason} {times}" for reason, times in refused.most_common())
+    print(f"  {suite:16} {run:10} accepted: {listed}; refused: {reasons or 'none'}", flush=True)
+    return unexpected
+
+
+if __name__ == "__main__":
+    command, *arguments = sys.argv[1:]
+    sys.exit(1 if {"count": count, "differ": differ}[command](*arguments) else 0)
