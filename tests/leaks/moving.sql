@@ -231,3 +231,62 @@ SELECT lo_create(987654)
 SELECT lo_put(987654, 0, convert_to(ssn_of(1), 'UTF8'))
 SELECT encode(data, 'escape') FROM pg_largeobject WHERE loid = 987654
 -- end
+-- script
+BEGIN
+CREATE TEMP TABLE kept (a text)
+INSERT INTO kept SELECT ssn FROM secrets WHERE id = 1
+SELECT * FROM kept
+ROLLBACK
+-- end
+-- script
+BEGIN
+CREATE TEMP TABLE kept (a text, n int)
+INSERT INTO kept VALUES ('5', 1)
+UPDATE kept SET a = s.ssn FROM secrets s WHERE s.id = 1
+SELECT * FROM kept
+ROLLBACK
+-- end
+-- script
+BEGIN
+CREATE TEMP TABLE kept (a text, n int)
+INSERT INTO kept VALUES ('5', 1)
+SELECT s.id FROM secrets s JOIN kept k ON s.ssn > k.a ORDER BY 1
+ROLLBACK
+-- end
+-- script
+BEGIN
+CREATE TEMP TABLE kept (a text PRIMARY KEY)
+INSERT INTO kept VALUES ('323-45-6789'), ('523-45-6789')
+SELECT s.id FROM secrets s JOIN kept k ON s.ssn = k.a ORDER BY 1
+ROLLBACK
+-- end
+-- script
+BEGIN
+SAVEPOINT s
+CREATE TABLE secrets_too (id int, name text)
+ROLLBACK TO s
+CREATE VIEW secrets_too AS SELECT id, ssn AS name FROM secrets
+SELECT name FROM secrets_too WHERE name > '5' ORDER BY id
+ROLLBACK
+-- end
+-- script
+BEGIN
+CREATE TABLE app.secrets (id int, ssn text, vip bool)
+ROLLBACK TO SAVEPOINT none
+ROLLBACK
+SELECT ssn FROM secrets ORDER BY id
+-- end
+-- script
+BEGIN
+CREATE TABLE kept (a text)
+ALTER TABLE kept RENAME TO kept2
+ALTER VIEW v_writable RENAME TO kept
+SELECT * FROM kept
+ROLLBACK
+-- end
+CREATE TABLE kept (a text); INSERT INTO kept SELECT ssn FROM secrets; SELECT * FROM kept
+CREATE TABLE kept (a text DEFAULT ssn_of(1)); INSERT INTO kept DEFAULT VALUES; SELECT * FROM kept
+CREATE TABLE kept (a text CHECK (ssn_of(1) > '5')); INSERT INTO kept VALUES ('x'); SELECT * FROM kept
+CREATE TABLE kept AS SELECT id, name FROM secrets; UPDATE kept SET name = ssn FROM secrets WHERE secrets.id = kept.id; SELECT * FROM kept
+CREATE TABLE kept AS SELECT id, ssn FROM secrets; SELECT * FROM kept
+CREATE TABLE kept (a int); DROP TABLE kept; ALTER TABLE secrets RENAME TO kept; SELECT ssn FROM kept

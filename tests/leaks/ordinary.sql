@@ -425,3 +425,19 @@ CREATE FUNCTION twice(int) RETURNS int LANGUAGE sql AS 'SELECT $1 * 2'
 CREATE DOMAIN percent AS int CHECK (VALUE BETWEEN 0 AND 100)
 -- refused: dynamic_query
 DO $$ BEGIN PERFORM 1; END $$
+-- Tables of one's own, before they are committed.
+BEGIN
+CREATE TEMP TABLE basket (id int PRIMARY KEY, sku varchar(20) NOT NULL, n numeric(8, 2) DEFAULT 1, at timestamptz) ON COMMIT DROP
+CREATE INDEX ON basket (sku)
+INSERT INTO basket (id, sku) SELECT id, sku FROM products WHERE id < 4 RETURNING id, sku, n
+UPDATE basket SET n = n * 2 WHERE sku = 'SKU-3'
+SELECT b.id, b.sku, b.n, p.title FROM basket b JOIN products p USING (sku) ORDER BY b.id
+SELECT count(*), sum(n), max(sku) FROM basket
+SELECT * FROM basket ORDER BY n DESC, id
+DELETE FROM basket WHERE id = 1
+COMMIT
+BEGIN
+CREATE TEMP TABLE picked ON COMMIT DROP AS SELECT id, title FROM products WHERE id < 4
+SELECT * FROM picked ORDER BY id
+COMMIT
+CREATE TABLE lines_of_mine (id serial, body text); INSERT INTO lines_of_mine (body) VALUES ('a'), ('b'); SELECT * FROM lines_of_mine ORDER BY id; DROP TABLE lines_of_mine

@@ -6,6 +6,7 @@ use sql::{Catalog, ColumnId, Runs, Statement, StatementKind, TransactionKind};
 
 use crate::judge::{Judged, MaskedColumns};
 use crate::ready::{Ready, ResourceOptions, Settings};
+use crate::uncommitted::is_masked;
 
 impl Ready {
     /// Checks a judged text against what holds for everyone (R6, R10) and, for a principal with
@@ -24,7 +25,9 @@ impl Ready {
         if masked.is_empty() {
             return Ok(());
         }
-        if self.uncommitted_ddl && judged.statements.list.iter().any(|s| !ends_transaction(s)) {
+        if self.uncommitted.hides_masks(&self.masks)
+            && judged.statements.list.iter().any(|s| !ends_transaction(s))
+        {
             return Err(uncommitted());
         }
         let is_known = |source: &Runs| match source {
@@ -106,6 +109,17 @@ impl Hidden<'_> {
     /// # Errors
     /// They could tell what is hidden, other than in columns that are masked on their way out.
     pub fn admit(&self, all: &[Statement]) -> Result<(), Refusal> {
+        let mut made = all.iter().filter_map(|statement| statement.creates.as_deref());
+        if all.len() > 1
+            && let Some(table) = made.find(|table| is_masked(table, self.masks))
+        {
+            let words = format!(
+                "{}.{} would have columns that are masked for you; send its CREATE TABLE alone, \
+                 and commit it first",
+                table.schema, table.name
+            );
+            return Err(Refusal::unjudgeable("uncommitted_ddl", ClientText::composed(words)));
+        }
         for statement in all {
             self.admit_indirect(statement, all)?;
             self.admit_encoding(statement, all)?;

@@ -22,7 +22,7 @@ impl Ready {
     ) {
         let Some(statement) = judged.statements.list.get(index) else { return };
         if statement.facts.ddl {
-            self.uncommitted_ddl = true;
+            self.uncommitted.changed_by(statement);
         }
         if statement.facts.changes_search_path {
             self.search_path_changed(judged, statement);
@@ -78,7 +78,7 @@ impl Ready {
         self.status = status;
         if status == b'I' {
             self.forget_portals(|portal| portal.hold, out);
-            if std::mem::take(&mut self.uncommitted_ddl) {
+            if self.uncommitted.end() {
                 out.refresh();
                 let hidden =
                     self.snapshot().is_none_or(|snapshot| self.has_masks(&snapshot.catalog));

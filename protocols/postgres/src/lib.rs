@@ -38,6 +38,7 @@ mod shape;
 mod startup;
 mod survey;
 mod types;
+mod uncommitted;
 
 use std::sync::{Arc, LazyLock};
 

@@ -22,6 +22,7 @@ use crate::refusal;
 use crate::replies::Inflow;
 use crate::startup::Start;
 use crate::survey::Snapshot;
+use crate::uncommitted::Uncommitted;
 
 /// A Query is its text and this: type, length, and the zero byte at the end.
 const QUERY_OVERHEAD_BYTES: usize = 6;
@@ -75,8 +76,8 @@ pub(crate) struct Ready {
     pub flushed: bool,
     pub statements: Names<Prepared>,
     pub portals: Names<Portal>,
-    /// This session changed definitions in the transaction that is open now (R7).
-    pub uncommitted_ddl: bool,
+    /// Definitions changed in the transaction that is open now (R7).
+    pub uncommitted: Uncommitted,
 }
 
 /// What a session starts with.
@@ -241,7 +242,7 @@ impl Ready {
             flushed: true,
             statements: statements(),
             portals: portals(),
-            uncommitted_ddl: false,
+            uncommitted: Uncommitted::default(),
         };
         for (name, value) in &opened.parameters {
             ready.settings.reported(name, value);

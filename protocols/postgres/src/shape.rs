@@ -42,7 +42,7 @@ impl Shaping<'_> {
     ) -> Result<Shape, Refusal> {
         let outputs = statement.and_then(|statement| statement.outputs.columns.as_deref());
         if self.strict {
-            check(outputs, fields)?;
+            check(outputs, fields, self.catalog)?;
         }
         let mut kinds = Vec::with_capacity(fields.len());
         let mut columns = Vec::with_capacity(fields.len());
@@ -121,7 +121,11 @@ fn strictest(a: Option<MaskKind>, b: Option<MaskKind>) -> Option<MaskKind> {
 }
 
 /// Origins are decided before sending; what the server describes must agree (R7).
-fn check(outputs: Option<&[OutputColumn]>, fields: &[FieldDescription]) -> Result<(), Refusal> {
+fn check(
+    outputs: Option<&[OutputColumn]>,
+    fields: &[FieldDescription],
+    catalog: &Catalog,
+) -> Result<(), Refusal> {
     let Some(outputs) = outputs else {
         return if fields.is_empty() {
             Ok(())
@@ -141,7 +145,13 @@ fn check(outputs: Option<&[OutputColumn]>, fields: &[FieldDescription]) -> Resul
         // PostgreSQL's own relations are not in the snapshot and cannot be masked; those that show
         // other relations' values are refused by lineage.
         let ours = field.relation >= sql::catalog::FIRST_NORMAL_OID;
-        if ours && field.attnum > 0 && !output.deps.contains(&stored) {
+        // A table that this session made and has not committed has no identity here yet.
+        let is_own = || {
+            let mut deps = output.deps.iter();
+            deps.any(|id| sql::own::is_own(*id) && id.attnum == stored.attnum)
+                && catalog.relation(stored.relation).is_none()
+        };
+        if ours && field.attnum > 0 && !output.deps.contains(&stored) && !is_own() {
             return Err(changed());
         }
     }

@@ -369,6 +369,35 @@ impl Catalog {
         catalog
     }
 
+    /// The same with tables that a session made itself ([`crate::own`]), each under an identity of
+    /// its own. Those whose names the snapshot has by now are left out.
+    #[must_use]
+    pub fn with_own<'a>(&self, tables: impl IntoIterator<Item = &'a Relation>) -> Self {
+        let mut catalog = self.clone();
+        for table in tables {
+            catalog.add_own(table);
+        }
+        catalog
+    }
+
+    /// Adds one; returns whether it could.
+    pub(crate) fn add_own(&mut self, table: &Relation) -> bool {
+        let last = self.data.relations.iter().map(|relation| relation.oid).max().unwrap_or(0);
+        let oid = crate::own::FIRST_OID.max(last.saturating_add(1));
+        let taken = oid == u32::MAX || self.has_type_named(&table.name);
+        let own = self.data.relations.iter().rev();
+        let many = own.take_while(|relation| relation.oid >= crate::own::FIRST_OID).count();
+        if taken || many >= crate::own::TABLES_MAX {
+            return false;
+        }
+        let index = self.data.relations.len();
+        self.by_oid.insert(oid, index);
+        self.by_name.entry(Arc::clone(&table.name)).or_default().push(index);
+        self.data.relations.push(Relation { oid, ..table.clone() });
+        self.lineage.push(OnceLock::new());
+        true
+    }
+
     /// The relation with this `pg_class.oid`.
     #[must_use]
     pub fn relation(&self, oid: u32) -> Option<&Relation> {

@@ -1,6 +1,9 @@
 //! Text to statements.
 
+use std::sync::Arc;
+
 use crate::catalog::{Catalog, SearchPath};
+use crate::own;
 use crate::record;
 use crate::stack;
 use crate::statement::{Statement, Statements};
@@ -115,17 +118,32 @@ pub fn analyse(
     catalog: &Catalog,
 ) -> Result<Statements, Unparsable> {
     stack::with_tree(text, options.standard_conforming_strings, 0, |tree, used| {
-        let context =
-            Context { catalog, path: options.search_path, used, nesting: 0, within: None };
+        let mut with_own: Option<Catalog> = None;
         let mut list = Vec::with_capacity(tree.stmts.len());
         let mut budget = Walk::BUDGET;
-        for raw in &tree.stmts {
+        for (index, raw) in tree.stmts.iter().enumerate() {
+            let context = Context {
+                catalog: with_own.as_ref().unwrap_or(catalog),
+                path: options.search_path,
+                used,
+                nesting: 0,
+                within: None,
+            };
             let Some(node) = raw.stmt.as_deref() else { continue };
             if inner(node).is_none() {
                 return Err(Unparsable::internal("the parser returned an empty statement"));
             }
             let mut statement = utility::statement(context, node, &mut budget);
             statement.range = range(text, raw.stmt_location, raw.stmt_len);
+            statement.creates = own::table(context, node, &mut budget).map(Arc::new);
+            if let Some(table) = &statement.creates
+                && index + 1 < tree.stmts.len()
+            {
+                // The statements after it may name it.
+                let mut with = with_own.take().unwrap_or_else(|| catalog.clone());
+                with.add_own(table);
+                with_own = Some(with);
+            }
             list.push(statement);
             if budget == 0 {
                 return Err(Unparsable::too_complex(

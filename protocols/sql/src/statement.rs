@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::catalog::ColumnId;
+use crate::catalog::{ColumnId, Relation};
 
 /// A text and everything in it. Empty text, or only comments and semicolons, has an empty list.
 #[derive(Clone, Debug, Default)]
@@ -57,6 +57,8 @@ pub struct Statement {
     pub literals_matter: bool,
     /// Stored columns it names, or reads through views.
     pub columns: Vec<ColumnId>,
+    /// The table it makes, when that can be followed until it is committed (see [`crate::own`]).
+    pub creates: Option<Arc<Relation>>,
     /// Its place in the text, bytes; surrounding blanks and comments may be included.
     pub range: Range<usize>,
 }

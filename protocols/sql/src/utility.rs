@@ -62,6 +62,7 @@ pub(crate) fn statement(context: Context<'_>, node: &Node, budget: &mut u64) -> 
         guesses: parts.guesses,
         literals_matter,
         columns,
+        creates: None,
         range: 0..0,
     }
 }

@@ -103,7 +103,7 @@ impl Ready {
 
     /// What runs now reads nothing masked, so an error about it can quote nothing masked.
     fn runs_clear(&self) -> bool {
-        if self.uncommitted_ddl {
+        if !self.uncommitted.is_empty() {
             return false;
         }
         let statement = match self.expected.front().map(|expected| &expected.what) {

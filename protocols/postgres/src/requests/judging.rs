@@ -9,7 +9,7 @@ use sql::{Runs, Statement, StatementKind, Unparsable};
 
 use crate::admit::may_set_encoding;
 use crate::expected::What;
-use crate::judge::{Environment, Judged};
+use crate::judge::{Environment, Judged, judge};
 use crate::names::{Prepared, Source};
 use crate::ready::{Encoding, Ready};
 
@@ -70,7 +70,7 @@ impl Ready {
                 || one.opaque.iter().any(|opaque| opaque.reason == "unknown_object")
         };
         if self.looked_again
-            || self.uncommitted_ddl
+            || !self.uncommitted.is_empty()
             || !judged.statements.list.iter().any(is_missing)
             || !self.must_scrub()
         {
@@ -88,7 +88,7 @@ impl Ready {
     }
 
     fn judge_in(
-        &self,
+        &mut self,
         text: &str,
         environment: &Arc<Environment>,
     ) -> Result<Arc<Judged>, Unjudged> {
@@ -96,9 +96,12 @@ impl Ready {
             let words = ClientText::fixed("the catalog of this database could not be read");
             return Err((Refusal::unjudgeable("catalog", words), None));
         };
-        self.cache
-            .judge(text, environment, &snapshot.catalog)
-            .map_err(|unparsable| unjudged(text, &unparsable))
+        let judged = match self.uncommitted.catalog(&snapshot.catalog) {
+            // What is this session's own is in no cache.
+            Some(catalog) => judge(text, environment, &catalog).map(Arc::new),
+            None => self.cache.judge(text, environment, &snapshot.catalog),
+        };
+        judged.map_err(|unparsable| unjudged(text, &unparsable))
     }
 
     /// A prepared statement, judged as the server runs it now: it is planned anew when definitions

@@ -296,6 +296,31 @@ client >> Q "set search_path to public"
 server >> C "SET" ; Z I
 client >> B "" "p" ; E "" ; S
 "#;
+    r7_a_table_of_its_own_is_followed_until_commit: r#"
+rule hide mask ssn
+login
+client >> Q "begin" ; Q "create temp table basket (id int primary key, note text)"
+server >> C "BEGIN" ; Z T ; C "CREATE TABLE" ; Z T
+client >> Q "insert into basket select id, name from customers where id = 1 returning note"
+server >> T note:99001.2 ; D "Ann" ; C "INSERT 0 1" ; Z T
+client >> Q "select note from basket"
+server >> T note:customers.name ; D "Ann" ; C "SELECT 1" ; Z T
+server >> E 42601 "syntax error" ; Z E
+client >> Q "rollback" ; Q "begin" ; Q "create table basket (id int primary key, note text)"
+server >> C "ROLLBACK" ; Z I ; C "BEGIN" ; Z T ; C "CREATE TABLE" ; Z T
+client >> Q "insert into basket select id, ssn from customers"
+server >> E 42601 "syntax error" ; Z E
+client >> Q "commit"
+server >> C "ROLLBACK" ; Z I
+"#;
+    r7_a_table_of_its_own_with_a_masked_name_is_refused_until_commit: r#"
+rule hide mask ssn
+login
+client >> Q "create table fresh (id int, ssn text); insert into fresh values (1, 'x')"
+client >> Q "begin" ; Q "create table fresh (id int, ssn text)"
+server >> C "BEGIN" ; Z T ; C "CREATE TABLE" ; Z T
+client >> Q "select id from fresh"
+"#;
     r7_a_name_that_is_not_in_the_catalog_has_it_read_anew: r#"
 rule hide mask ssn
 login

@@ -283,7 +283,7 @@ impl Postgres {
         })
     }
 
-    /// `label:table.column`, `label:type`, each with `:binary` behind it or not.
+    /// `label:table.column`, `label:oid.attnum`, `label:type`, each with `:binary` behind it or not.
     fn row_description(&self, words: &[Word]) -> Result<Vec<u8>, String> {
         let mut body = Vec::new();
         body.put_u16(u16::try_from(words.len()).unwrap());
@@ -292,6 +292,11 @@ impl Postgres {
             let mut parts = written.split(':');
             let (label, kind) = (parts.next().unwrap(), parts.next().ok_or("label:type")?);
             let (oid, attnum, type_oid) = match kind.split_once('.') {
+                // A table that no snapshot has, by its number; its columns are texts.
+                Some((oid, attnum)) if oid.bytes().all(|digit| digit.is_ascii_digit()) => {
+                    let number = |text: &str| text.parse().map_err(|_| format!("{text}?"));
+                    (number(oid)?, attnum.parse().map_err(|_| "attnum?")?, 25)
+                }
                 Some((table, column)) => self.stored(table, column)?,
                 None => (0, 0, type_oid(kind)?),
             };

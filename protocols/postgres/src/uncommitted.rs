@@ -1,0 +1,79 @@
+//! Definitions that a session changed in the transaction that is open now (R7). No snapshot of the
+//! gateway's own connection has them.
+
+use std::sync::Arc;
+
+use engine::MaskPlan;
+use sql::catalog::Relation;
+use sql::{Catalog, Statement, StatementKind, own};
+
+/// What is not committed.
+#[derive(Default)]
+pub(crate) struct Uncommitted {
+    /// Definitions were changed in a way that is not followed.
+    unknown: bool,
+    /// Tables of its own, each followed from the text that made it.
+    tables: Vec<Arc<Relation>>,
+    /// The snapshot with them.
+    with_tables: Option<Arc<Catalog>>,
+}
+
+impl Uncommitted {
+    /// Nothing was changed.
+    pub fn is_empty(&self) -> bool {
+        !self.unknown && self.tables.is_empty()
+    }
+
+    /// A statement that defines something is complete.
+    pub fn changed_by(&mut self, statement: &Statement) {
+        match &statement.creates {
+            Some(table) if self.tables.len() < own::TABLES_MAX => {
+                self.tables.push(Arc::clone(table));
+                self.with_tables = None;
+            }
+            None if is_index_of_own(statement) => {}
+            _ => self.unknown = true,
+        }
+    }
+
+    /// The transaction is over; returns whether anything was changed.
+    pub fn end(&mut self) -> bool {
+        let ended = std::mem::take(self);
+        !ended.is_empty()
+    }
+
+    /// The snapshot with tables of its own; `None` when there are none.
+    pub fn catalog(&mut self, snapshot: &Catalog) -> Option<Arc<Catalog>> {
+        if self.tables.is_empty() {
+            return None;
+        }
+        if let Some(known) = self.with_tables.as_ref().filter(|c| c.version == snapshot.version) {
+            return Some(Arc::clone(known));
+        }
+        // Somebody else made something of that name since.
+        self.unknown |= self.tables.iter().any(|table| snapshot.has_type_named(&table.name));
+        let catalog = Arc::new(snapshot.with_own(self.tables.iter().map(|table| &**table)));
+        self.with_tables = Some(Arc::clone(&catalog));
+        Some(catalog)
+    }
+
+    /// What is masked for someone with `masks` cannot be told from the snapshot.
+    pub fn hides_masks(&self, masks: &MaskPlan) -> bool {
+        self.unknown || self.tables.iter().any(|table| is_masked(table, masks))
+    }
+}
+
+/// A table that masks hide a column of, by its name. How depends on what it is when it is committed.
+pub(crate) fn is_masked(table: &Relation, masks: &MaskPlan) -> bool {
+    let mut columns = table.columns.iter();
+    columns.any(|column| masks.field(&table.schema, &table.name, &column.name).is_some())
+}
+
+/// An index shows nothing and hides nothing.
+fn is_index_of_own(statement: &Statement) -> bool {
+    let StatementKind::Ddl { command } = &statement.kind else { return false };
+    let objects = &statement.facts.objects;
+    &**command == "create index"
+        && !objects.is_empty()
+        && objects.iter().all(|oid| *oid >= own::FIRST_OID)
+}

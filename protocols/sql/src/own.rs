@@ -1,0 +1,234 @@
+//! Tables that a session made itself and has not committed, so that no snapshot has them (R7).
+//!
+//! Only what is certain from the text is taken: plain columns of types that ship with PostgreSQL,
+//! keys, constants as defaults, or a query's stored columns; and only under a name that nothing in
+//! the snapshot has in any schema. If the statement fails, or is rolled back, the name means nothing
+//! to the server, and nothing else can be meant by it.
+
+use std::sync::Arc;
+
+use pg_query::protobuf::{
+    ColumnDef, ConstrType, Constraint, CreateStmt, CreateTableAsStmt, Node, ObjectType, RangeVar,
+};
+
+use crate::catalog::{Catalog, ColumnId, Relation, RelationKind, SearchPath, StoredColumn};
+use crate::tree::{self, N, boxed, inner};
+use crate::utility;
+use crate::walk::Context;
+
+/// The first `pg_class.oid` given to such tables. Servers count up from 16,384 and start again after
+/// the last; a catalog that came this far has no tables of its own.
+pub const FIRST_OID: u32 = 0xFFFF_0000;
+
+/// Tables of its own that one session is followed in until it commits.
+pub const TABLES_MAX: usize = 64;
+
+/// Whether a column is of a table that the session made itself.
+#[must_use]
+pub fn is_own(column: ColumnId) -> bool {
+    column.relation >= FIRST_OID
+}
+
+/// The table that `node` makes, when it is certain what it is.
+pub(crate) fn table(context: Context<'_>, node: &Node, budget: &mut u64) -> Option<Relation> {
+    let catalog = context.catalog;
+    let var = match inner(node)? {
+        N::CreateStmt(create) => create.relation.as_ref()?,
+        N::CreateTableAsStmt(create) => create.into.as_ref()?.rel.as_ref()?,
+        _ => return None,
+    };
+    let (schema, name) = place(var, context.path)?;
+    // Names that begin so are PostgreSQL's; those that are taken could mean either.
+    if name.starts_with("pg_") || catalog.has_type_named(&name) {
+        return None;
+    }
+    let columns = match inner(node)? {
+        N::CreateStmt(create) => defined(create, catalog)?,
+        N::CreateTableAsStmt(create) => selected(context, create, budget)?,
+        _ => return None,
+    };
+    let temp = &*schema == "pg_temp";
+    Some(Relation {
+        oid: FIRST_OID,
+        schema,
+        name,
+        kind: RelationKind::Table,
+        columns,
+        definition: None,
+        parents: Vec::new(),
+        temp,
+        row_security: false,
+    })
+}
+
+fn place(var: &RangeVar, path: &SearchPath) -> Option<(Arc<str>, Arc<str>)> {
+    let (schema, name) = tree::range_name(var);
+    let schema: Arc<str> = match (schema, path) {
+        _ if var.relpersistence == "t" || schema == Some("pg_temp") => "pg_temp".into(),
+        (Some(schema), _) => schema.into(),
+        (None, SearchPath::Known(path)) => Arc::clone(path.first()?),
+        (None, SearchPath::Unknown) => return None,
+    };
+    Some((schema, name.into()))
+}
+
+fn defined(create: &CreateStmt, catalog: &Catalog) -> Option<Vec<StoredColumn>> {
+    let is_plain = !create.if_not_exists
+        && create.inh_relations.is_empty()
+        && create.partspec.is_none()
+        && create.partbound.is_none()
+        && create.of_typename.is_none()
+        && create.access_method.is_empty();
+    if !is_plain {
+        return None;
+    }
+    let mut columns: Vec<StoredColumn> = Vec::new();
+    for node in create.table_elts.iter().chain(&create.constraints) {
+        match inner(node)? {
+            N::ColumnDef(column) => {
+                let attnum = i16::try_from(columns.len()).ok()?.checked_add(1)?;
+                columns.push(stored(column, attnum, catalog)?);
+            }
+            N::Constraint(constraint) => {
+                if !is_harmless(constraint, catalog) {
+                    return None;
+                }
+                let keys = tree::strings(&constraint.keys);
+                for column in &mut columns {
+                    column.unique |= keys.contains(&&*column.name);
+                }
+            }
+            _ => return None,
+        }
+    }
+    Some(columns)
+}
+
+fn stored(column: &ColumnDef, attnum: i16, catalog: &Catalog) -> Option<StoredColumn> {
+    let name = column.type_name.as_ref()?;
+    if name.setof || name.pct_type || !name.array_bounds.is_empty() {
+        return None;
+    }
+    let parts = tree::strings(&name.names);
+    let name = match parts.as_slice() {
+        ["pg_catalog", name] => name,
+        // A bare name may be a type of somebody's own, put before PostgreSQL's.
+        [name] if !catalog.has_type_named(name) => name,
+        _ => return None,
+    };
+    let (type_oid, type_len) = builtin(name)?;
+    let mut unique = false;
+    if column.raw_default.is_some() {
+        return None;
+    }
+    for node in &column.constraints {
+        let N::Constraint(constraint) = inner(node)? else { return None };
+        if !is_harmless(constraint, catalog) {
+            return None;
+        }
+        use ConstrType::{ConstrForeign, ConstrPrimary, ConstrUnique};
+        let kind = ConstrType::try_from(constraint.contype).ok()?;
+        unique |= matches!(kind, ConstrPrimary | ConstrUnique | ConstrForeign);
+    }
+    Some(StoredColumn {
+        attnum,
+        name: column.colname.as_str().into(),
+        type_oid,
+        type_len,
+        dropped: false,
+        unique,
+        generated: None,
+        default: None,
+    })
+}
+
+/// Neither an expression that could call anything, nor a tie to a table of others.
+fn is_harmless(constraint: &Constraint, catalog: &Catalog) -> bool {
+    use ConstrType::{
+        ConstrAttrDeferrable, ConstrAttrDeferred, ConstrAttrImmediate, ConstrAttrNotDeferrable,
+        ConstrDefault, ConstrForeign, ConstrIdentity, ConstrNotnull, ConstrNull, ConstrPrimary,
+        ConstrUnique,
+    };
+    match ConstrType::try_from(constraint.contype) {
+        Ok(
+            ConstrNull
+            | ConstrNotnull
+            | ConstrPrimary
+            | ConstrUnique
+            | ConstrIdentity
+            | ConstrAttrDeferrable
+            | ConstrAttrNotDeferrable
+            | ConstrAttrDeferred
+            | ConstrAttrImmediate,
+        ) => true,
+        Ok(ConstrDefault) => boxed(&constraint.raw_expr).is_some_and(is_constant),
+        Ok(ConstrForeign) => constraint.pktable.as_ref().is_some_and(|var| {
+            let (_, name) = tree::range_name(var);
+            let mut named = catalog.named(name);
+            named.next().is_some_and(|relation| relation.oid >= FIRST_OID)
+        }),
+        _ => false,
+    }
+}
+
+fn is_constant(node: &Node) -> bool {
+    matches!(inner(node), Some(N::AConst(_)))
+}
+
+/// The columns of a query, all of them stored columns as they are.
+fn selected(
+    context: Context<'_>,
+    create: &CreateTableAsStmt,
+    budget: &mut u64,
+) -> Option<Vec<StoredColumn>> {
+    let into = create.into.as_ref()?;
+    let is_plain = ObjectType::try_from(create.objtype) == Ok(ObjectType::ObjectTable)
+        && !create.if_not_exists
+        && into.access_method.is_empty();
+    if !is_plain {
+        return None;
+    }
+    let renamed = tree::strings(&into.col_names);
+    let query = utility::statement(context, boxed(&create.query)?, budget);
+    let mut columns = Vec::new();
+    for (index, output) in query.outputs.columns.as_ref()?.iter().enumerate() {
+        let (_, from) = context.catalog.column(output.direct?)?;
+        let name = renamed.get(index).copied().or(output.name.as_deref())?;
+        columns.push(StoredColumn {
+            attnum: i16::try_from(index).ok()?.checked_add(1)?,
+            name: name.into(),
+            unique: false,
+            generated: None,
+            default: None,
+            ..from.clone()
+        });
+    }
+    Some(columns)
+}
+
+/// `pg_type.oid` and `typlen` of types that ship with PostgreSQL, and of its notations for a column
+/// with a sequence (`pg_type.dat`).
+fn builtin(name: &str) -> Option<(u32, i16)> {
+    Some(match name {
+        "bool" => (16, 1),
+        "bytea" => (17, -1),
+        "int8" | "bigserial" | "serial8" => (20, 8),
+        "int2" | "smallserial" | "serial2" => (21, 2),
+        "int4" | "serial" | "serial4" => (23, 4),
+        "text" => (25, -1),
+        "json" => (114, -1),
+        "float4" => (700, 4),
+        "float8" => (701, 8),
+        "bpchar" => (1042, -1),
+        "varchar" => (1043, -1),
+        "date" => (1082, 4),
+        "time" => (1083, 8),
+        "timestamp" => (1114, 8),
+        "timestamptz" => (1184, 8),
+        "interval" => (1186, 16),
+        "numeric" => (1700, -1),
+        "uuid" => (2950, 16),
+        "jsonb" => (3802, -1),
+        _ => return None,
+    })
+}

@@ -1,0 +1,100 @@
+//! R7: tables that a session made itself and has not committed.
+
+#![expect(clippy::panic, reason = "a test that cannot go on must say so")]
+
+use sql::{Catalog, Options, SearchPath, Statements, analyse, sample};
+
+fn analysed(text: &str, catalog: &Catalog) -> Statements {
+    let path = SearchPath::of(&["public"]);
+    let options = Options { standard_conforming_strings: true, search_path: &path, role: "app" };
+    analyse(text, &options, catalog).unwrap_or_else(|wrong| panic!("{text}: {}", wrong.message))
+}
+
+/// Its name and columns, when it is followed.
+fn followed(text: &str) -> Option<String> {
+    let statements = analysed(text, &sample());
+    let table = statements.list.first()?.creates.clone()?;
+    let columns = table.columns.iter().map(|column| {
+        let unique = if column.unique { "!" } else { "" };
+        format!("{}:{}{unique}", column.name, column.type_oid)
+    });
+    let columns: Vec<String> = columns.collect();
+    Some(format!("{}.{}({})", table.schema, table.name, columns.join(" ")))
+}
+
+#[test]
+fn r7_what_is_certain_from_the_text_is_followed() {
+    for (text, table) in [
+        ("CREATE TABLE t (a int, b text NOT NULL)", "public.t(a:23 b:25)"),
+        ("CREATE TEMP TABLE t (a serial PRIMARY KEY) ON COMMIT DROP", "pg_temp.t(a:23!)"),
+        ("CREATE TABLE app.t (a varchar(9) DEFAULT 'x', UNIQUE (a))", "app.t(a:1043!)"),
+        ("CREATE UNLOGGED TABLE t (a numeric(8, 2) DEFAULT 0, b date)", "public.t(a:1700 b:1082)"),
+        ("CREATE TABLE t AS SELECT id, name AS n FROM customers", "public.t(id:23 n:25)"),
+        ("CREATE TABLE t (x, y) AS SELECT id, name FROM customers", "public.t(x:23 y:25)"),
+    ] {
+        assert_eq!(followed(text).as_deref(), Some(table), "{text}");
+    }
+    for text in [
+        // A name that something has already, in whatever schema, or that PostgreSQL may have.
+        "CREATE TABLE notes (a int)",
+        "CREATE TEMP TABLE customers (a int)",
+        "CREATE TABLE pg_stats (a int)",
+        // It may not be this one.
+        "CREATE TABLE IF NOT EXISTS t (a int)",
+        // More than is in the text.
+        "CREATE TABLE t (LIKE customers)",
+        "CREATE TABLE t () INHERITS (customers)",
+        "CREATE TABLE t PARTITION OF events DEFAULT",
+        "CREATE TABLE t (a int) PARTITION BY LIST (a)",
+        "CREATE TABLE t (a customers)",
+        "CREATE TABLE t (a text[])",
+        "CREATE TABLE t AS SELECT lower(name) AS n FROM customers",
+        "CREATE VIEW t AS SELECT 1 AS a",
+        // What runs, or asks, when rows are written.
+        "CREATE TABLE t (a text DEFAULT ssn_of('1'))",
+        "CREATE TABLE t (a int CHECK (a > 0))",
+        "CREATE TABLE t (a int, b int GENERATED ALWAYS AS (a + 1) STORED)",
+        "CREATE TABLE t (a text REFERENCES vault)",
+        "CREATE TABLE t (a int, EXCLUDE USING gist (a WITH =))",
+    ] {
+        assert_eq!(followed(text), None, "{text}");
+    }
+}
+
+#[test]
+fn r7_statements_after_it_in_the_text_know_it() {
+    let catalog = sample();
+    let text = "CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE b (of int REFERENCES a, x text); \
+                INSERT INTO b SELECT id, name FROM customers; SELECT x, b.* FROM b JOIN a ON of = id";
+    let statements = analysed(text, &catalog);
+    for statement in &statements.list {
+        assert!(statement.opaque.is_empty(), "{:?}", statement.opaque);
+        assert!(statement.facts.unresolved.is_empty(), "{:?}", statement.facts.unresolved);
+    }
+    let outputs = statements.list.last().and_then(|last| last.outputs.columns.clone());
+    let names: Vec<_> = outputs.into_iter().flatten().filter_map(|column| column.name).collect();
+    assert_eq!(names.iter().map(|name| &**name).collect::<Vec<_>>(), ["x", "of", "x"]);
+    assert!(catalog.named("a").next().is_none(), "the snapshot is as it was");
+}
+
+#[test]
+fn r7_what_the_snapshot_has_by_now_is_not_ones_own() {
+    let statements = analysed("CREATE TABLE t (a int)", &sample());
+    let Some(table) = statements.list.first().and_then(|one| one.creates.clone()) else {
+        panic!("it is followed");
+    };
+    let with = sample().with_own([&*table]);
+    assert!(with.named("t").all(|relation| relation.oid >= sql::own::FIRST_OID));
+    let again = with.with_own([&*table]);
+    assert_eq!(again.named("t").count(), 1, "a name means one table");
+}
+
+#[test]
+fn p8_only_so_many_are_followed() {
+    let many = sql::own::TABLES_MAX + 3;
+    let mut text: String = (0..many).map(|n| format!("CREATE TABLE t{n} (a int); ")).collect();
+    text.push_str(&format!("SELECT a FROM t{}", many - 1));
+    let statements = analysed(&text, &sample());
+    let last = statements.list.last().map(|last| last.facts.unresolved.len());
+    assert_eq!(last, Some(1), "the last is not known");
+}
