@@ -15,9 +15,9 @@ pub use authority::Authority;
 pub use client::client_config;
 pub use server::server_config_from;
 
-/// Names that clients may give when they negotiate what is spoken inside TLS (ALPN), as registered
-/// with IANA. A client that asks for something else, a browser say, is turned away in the
-/// handshake; one that asks for nothing is let in.
+/// Names of what is spoken inside TLS (ALPN), as registered with IANA: what clients may give and
+/// what upstreams are told. A client that asks for something else, a browser say, is turned away in
+/// the handshake; one that asks for nothing is let in.
 const APPLICATION_PROTOCOLS: [&[u8]; 1] = [b"postgresql"];
 
 /// Why TLS could not be prepared. The operator's to mend.

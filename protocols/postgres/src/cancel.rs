@@ -7,7 +7,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use engine::{Errand, ErrandAct, ErrandInput, ErrandOutbox, Fault};
 use model::UpstreamTls;
 
-use crate::login::{BackendKey, LoginError, ssl_request, tls_answer};
+use crate::login::{BackendKey, LoginError, is_tls_first, ssl_request, tls_answer};
 use crate::message::write_untagged;
 
 const CANCEL_REQUEST: u32 = (1234 << 16) | 5678;
@@ -65,6 +65,9 @@ impl Errand<Bytes> for Cancel {
             (State::Transport, ErrandInput::Connected(connected)) => {
                 if connected.tls == UpstreamTls::Off {
                     self.request(out);
+                } else if is_tls_first(&connected) {
+                    self.state = State::Handshake;
+                    out.push(ErrandAct::StartTls);
                 } else {
                     self.state = State::TlsAnswer;
                     out.push(ErrandAct::Send(ssl_request()));
@@ -94,7 +97,7 @@ mod tests {
     use model::Secret;
 
     use super::*;
-    use crate::login::tests::{connected, credential};
+    use crate::login::tests::{connected, connected_directly, credential};
 
     fn cancel(secret: &[u8]) -> Cancel {
         Cancel::new(BackendKey { pid: 0x0102_0304, secret: Secret::new(secret.to_vec()) })
@@ -131,6 +134,16 @@ mod tests {
     fn without_a_key_nothing_is_sent() {
         let acts = open(&mut cancel(&[]), UpstreamTls::Off);
         assert!(matches!(acts.as_slice(), [ErrandAct::Done]));
+    }
+
+    #[test]
+    fn the_handshake_comes_first_where_the_server_takes_it() {
+        let mut errand = cancel(&[9, 8, 7, 6]);
+        let connected = connected_directly(UpstreamTls::VerifyFull);
+        let acts = feed(&mut errand, ErrandInput::Connected(connected));
+        assert!(matches!(acts.as_slice(), [ErrandAct::StartTls]));
+        let acts = feed(&mut errand, ErrandInput::TlsStarted(TlsFacts::default()));
+        assert!(matches!(acts.as_slice(), [ErrandAct::Send(_), ErrandAct::Done]));
     }
 
     #[test]

@@ -270,7 +270,7 @@ impl PostgresConversation {
                 return Ok(());
             }
         };
-        let mut login = Login::new(Arc::clone(&connected.credential), connected.tls, parameters);
+        let mut login = Login::new(&connected, parameters);
         let step = login.start();
         self.state = State::Login(known, Box::new(login), Box::new(connected));
         self.step(step, out)

@@ -13,7 +13,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use engine::{Fault, TlsFacts};
+use engine::{Connected, Fault, TlsFacts};
 use model::limit::{LOGIN_BYTES_MAX, LOGIN_MESSAGE_BYTES_MAX};
 use model::{Credential, Secret, Side, UpstreamTls};
 use postgres_protocol::authentication::md5_hash;
@@ -103,6 +103,8 @@ impl From<Fault> for LoginError {
 pub struct Login {
     credential: Arc<Credential>,
     tls: UpstreamTls,
+    /// The handshake comes first, without asking for TLS.
+    tls_first: bool,
     parameters: Vec<(String, String)>,
     encrypted: bool,
     /// `tls-server-end-point` of the server's certificate, where it is defined.
@@ -126,18 +128,15 @@ enum State {
 }
 
 impl Login {
-    /// A login with this credential. `parameters` are further start-up parameters
+    /// A login with the credential of an upstream. `parameters` are further start-up parameters
     /// (`application_name`, `client_encoding`, …); those that name the account, the database,
     /// replication or a protocol option are left out, because they are not the caller's to choose.
     #[must_use]
-    pub fn new(
-        credential: Arc<Credential>,
-        tls: UpstreamTls,
-        parameters: Vec<(String, String)>,
-    ) -> Self {
+    pub fn new(connected: &Connected, parameters: Vec<(String, String)>) -> Self {
         Self {
-            credential,
-            tls,
+            credential: Arc::clone(&connected.credential),
+            tls: connected.tls,
+            tls_first: is_tls_first(connected),
             parameters,
             encrypted: false,
             end_point: None,
@@ -154,6 +153,10 @@ impl Login {
         }
         if self.tls == UpstreamTls::Off {
             return self.start_up();
+        }
+        if self.tls_first {
+            self.state = State::Handshake;
+            return Step::StartTls;
         }
         self.state = State::TlsAnswer;
         Step::Send(ssl_request())
@@ -431,6 +434,13 @@ impl Login {
         self.state = State::ReadyForQuery { parameters, key };
         Ok(None)
     }
+}
+
+/// Whether the server takes a TLS handshake without being asked for one, which PostgreSQL does from
+/// version 17 on (`sslnegotiation=direct`, with ALPN).
+pub(crate) fn is_tls_first(connected: &Connected) -> bool {
+    let word = connected.options.get("tls_negotiation").and_then(serde_json::Value::as_str);
+    connected.tls != UpstreamTls::Off && word == Some("direct")
 }
 
 /// Asks the server to switch to TLS before anything else is sent.

@@ -148,8 +148,11 @@ fn check(
         // A table that this session made and has not committed has no identity here yet.
         let is_own = || {
             let mut deps = output.deps.iter();
-            deps.any(|id| sql::own::is_own(*id) && id.attnum == stored.attnum)
-                && catalog.relation(stored.relation).is_none()
+            deps.any(|id| {
+                sql::own::is_own(*id)
+                    && id.attnum == stored.attnum
+                    && catalog.relation(id.relation).is_none()
+            }) && catalog.relation(stored.relation).is_none()
         };
         if ours && field.attnum > 0 && !output.deps.contains(&stored) && !is_own() {
             return Err(changed());

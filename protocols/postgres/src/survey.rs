@@ -223,10 +223,11 @@ impl Survey {
     fn connected(&mut self, connected: &Connected, out: Out<'_>) {
         let parameters = [("application_name", "narrows-survey"), ("client_encoding", "UTF8")];
         let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let credential = Arc::clone(&connected.credential);
-        let mut login = Login::new(credential, connected.tls, parameters.to_vec());
-        if let Step::Send(first) = login.start() {
-            out.push(ErrandAct::Send(first));
+        let mut login = Login::new(connected, parameters.to_vec());
+        match login.start() {
+            Step::Send(first) => out.push(ErrandAct::Send(first)),
+            Step::StartTls => out.push(ErrandAct::StartTls),
+            Step::Ready(_) | Step::Wait => {}
         }
         self.state = State::Login(Box::new(login));
     }

@@ -63,7 +63,7 @@ impl Uncommitted {
     }
 }
 
-/// A table that masks hide a column of, by its name. How depends on what it is when it is committed.
+/// A table of which masks hide a column, by its name.
 pub(crate) fn is_masked(table: &Relation, masks: &MaskPlan) -> bool {
     let mut columns = table.columns.iter();
     columns.any(|column| masks.field(&table.schema, &table.name, &column.name).is_some())

@@ -314,6 +314,8 @@ pub struct Catalog {
     referencing: HashMap<u32, Vec<Tie>>,
     /// What each relation's definition says, found out when first needed.
     lineage: Vec<OnceLock<Arc<Lineage>>>,
+    /// How many of the relations, the last, are not of the snapshot.
+    own_tables: usize,
 }
 
 impl From<CatalogData> for Catalog {
@@ -382,14 +384,16 @@ impl Catalog {
 
     /// Adds one; returns whether it could.
     pub(crate) fn add_own(&mut self, table: &Relation) -> bool {
-        let last = self.data.relations.iter().map(|relation| relation.oid).max().unwrap_or(0);
-        let oid = crate::own::FIRST_OID.max(last.saturating_add(1));
-        let taken = oid == u32::MAX || self.has_type_named(&table.name);
-        let own = self.data.relations.iter().rev();
-        let many = own.take_while(|relation| relation.oid >= crate::own::FIRST_OID).count();
-        if taken || many >= crate::own::TABLES_MAX {
+        let first = crate::own::FIRST_OID;
+        let own = self.own_tables;
+        if own == 0 && self.data.relations.iter().any(|relation| relation.oid >= first) {
             return false;
         }
+        if self.has_type_named(&table.name) || own >= crate::own::TABLES_MAX {
+            return false;
+        }
+        let oid = u32::try_from(own).map_or(first, |own| first.saturating_add(own));
+        self.own_tables = own.saturating_add(1);
         let index = self.data.relations.len();
         self.by_oid.insert(oid, index);
         self.by_name.entry(Arc::clone(&table.name)).or_default().push(index);

@@ -2,8 +2,8 @@
 //!
 //! Only what is certain from the text is taken: plain columns of types that ship with PostgreSQL,
 //! keys, constants as defaults, or a query's stored columns; and only under a name that nothing in
-//! the snapshot has in any schema. If the statement fails, or is rolled back, the name means nothing
-//! to the server, and nothing else can be meant by it.
+//! the snapshot has in any schema. If the statement fails, or is rolled back, the name means
+//! nothing to the server, and nothing else can be meant by it.
 
 use std::sync::Arc;
 
@@ -16,8 +16,8 @@ use crate::tree::{self, N, boxed, inner};
 use crate::utility;
 use crate::walk::Context;
 
-/// The first `pg_class.oid` given to such tables. Servers count up from 16,384 and start again after
-/// the last; a catalog that came this far has no tables of its own.
+/// The first `pg_class.oid` given to such tables. Servers count up from 16,384 and start again
+/// after the last; where a catalog came this far, no table is followed.
 pub const FIRST_OID: u32 = 0xFFFF_0000;
 
 /// Tables of its own that one session is followed in until it commits.

@@ -272,6 +272,25 @@ fn require_encrypts_without_verifying() -> Result<()> {
 }
 
 #[test]
+fn the_handshake_with_the_server_can_come_first() -> Result<()> {
+    let config = Config::sample().tls("localhost", "verify-full");
+    lab_with(&config.resource("direct", "tls_negotiation: direct"), |lab| {
+        let token = lab.gateway.agent("tls")?;
+        let version: u32 = lab.server.sql("SHOW server_version_num")?.trim().parse()?;
+        if version >= 170_000 {
+            let driver = lab.driver(&token).env("PGDATABASE", "direct");
+            let said = driver.psql(&["SELECT ssn FROM customers WHERE id = 1"])?.success()?;
+            assert!(said.contains("[REDACTED]"), "{said}");
+        } else {
+            // An older one takes the handshake for a start-up message.
+            let words = turned_away(lab, &token.secret, "direct")?;
+            assert!(words.contains("C 08001"), "{words}");
+        }
+        Ok(())
+    })
+}
+
+#[test]
 fn p2_a_server_with_the_wrong_certificate_is_not_used() -> Result<()> {
     // Its certificate says localhost; the gateway asks for 127.0.0.1.
     lab_with(&Config::sample().tls("127.0.0.1", "verify-full"), |lab| {

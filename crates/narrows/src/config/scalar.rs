@@ -456,6 +456,16 @@ words! {
 }
 
 words! {
+    /// `resources.NAME.tls_negotiation`
+    pub enum TlsNegotiationForm {
+        /// The server is asked whether it has TLS.
+        "postgres" => Postgres,
+        /// The handshake comes first.
+        "direct" => Direct,
+    }
+}
+
+words! {
     /// `resources.NAME.server_files`
     pub enum ServerFilesForm {
         /// Refused for everyone.

@@ -248,7 +248,7 @@ fn every_setting_reaches_the_working_form() {
     let text = text.replace(
         "tls: off",
         "isolation: shared\n    server_files: allow\n    roles: [reader]\n    \
-         recording: { on_failure: refuse }\n    tls: off",
+         tls_negotiation: postgres\n    recording: { on_failure: refuse }\n    tls: off",
     );
     let config = loaded(&text).config;
     assert_eq!(config.recording.sync, Duration::ZERO);
@@ -265,6 +265,15 @@ fn every_setting_reaches_the_working_form() {
         "isolation": "shared", "server_files": "allow", "roles": ["reader"]
     });
     assert_eq!(config.upstreams[0].options, options);
+}
+
+#[test]
+fn a_handshake_that_comes_first_needs_tls() {
+    let told = problems(&SAMPLE.replace("tls: off", "tls: off\n    tls_negotiation: direct"));
+    assert!(told.concat().contains("tls_negotiation is direct, and tls is off"), "{told:?}");
+    let text = SAMPLE.replace("tls: off", "tls: require\n    tls_negotiation: direct");
+    let options = &loaded(&text).config.upstreams[0].options;
+    assert_eq!(options, &serde_json::json!({ "tls_negotiation": "direct" }));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use super::read::{At, Form, Named, Report, form};
 use super::scalar::{
     Address, FileForm, GrantForm, IsolationForm, ModeForm, OnFailureForm, Payload, PerForm,
-    SecretForm, ServerFilesForm, Size, Time, TlsForm,
+    SecretForm, ServerFilesForm, Size, Time, TlsForm, TlsNegotiationForm,
 };
 use super::tree::{Node, Value};
 use crate::protocols;
@@ -269,6 +269,8 @@ form! {
         "password" => password: At<SecretForm>,
         /// How the connection is protected. Default: verify-full.
         "tls" => tls: At<TlsForm>,
+        /// How TLS begins: `postgres` (default) asks for it, `direct` does not (PostgreSQL 17 on).
+        "tls_negotiation" => tls_negotiation: At<TlsNegotiationForm>,
         /// Certificates to trust besides the system's, PEM.
         "ca" => ca: At<FileForm>,
         /// What its recording does on failure; default: what `recording` says.

@@ -16,7 +16,7 @@ use super::nearest::nearest;
 use super::read::{At, Report};
 use super::scalar::{
     Address, IsolationForm, ModeForm, OnFailureForm, Payload, PerForm, SecretForm, ServerFilesForm,
-    TlsForm, bad_name, is_name,
+    TlsForm, TlsNegotiationForm, bad_name, is_name,
 };
 use super::text::{self, Unbuilt};
 use super::tree::quoted;
@@ -383,6 +383,15 @@ fn upstream(
     let mut options = serde_json::Map::new();
     if form.isolation.is_some_and(|isolation| isolation.value == IsolationForm::Shared) {
         options.insert("isolation".to_owned(), "shared".into());
+    }
+    if let Some(choice) = form.tls_negotiation
+        && choice.value == TlsNegotiationForm::Direct
+    {
+        if tls == UpstreamTls::Off {
+            let message = format!("{what}: tls_negotiation is direct, and tls is off");
+            report.problem(&choice.at, message, "remove one of them");
+        }
+        options.insert("tls_negotiation".to_owned(), "direct".into());
     }
     if let Some(roles) = form.roles {
         let roles: Vec<String> = roles.into_iter().map(|role| role.value).collect();

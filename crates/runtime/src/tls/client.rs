@@ -10,7 +10,7 @@ use rustls::{DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
-use super::{TlsError, provider};
+use super::{APPLICATION_PROTOCOLS, TlsError, provider};
 
 /// A configuration for connections to an upstream; `None` where none is wanted.
 ///
@@ -37,6 +37,8 @@ pub fn client_config(
             builder.with_root_certificates(roots(ca_file)?).with_no_client_auth()
         }
     };
+    // PostgreSQL insists on it where the handshake comes first, and ignores it before version 17.
+    config.alpn_protocols = APPLICATION_PROTOCOLS.iter().map(|name| name.to_vec()).collect();
     // Upstreams are few and stay connected; a kept session would outlive a changed ca file.
     config.resumption = rustls::client::Resumption::disabled();
     Ok(Some(Arc::new(config)))

@@ -63,7 +63,22 @@ pub(crate) fn settled() -> Bytes {
 fn login(password: Option<&str>, tls: UpstreamTls) -> Login {
     let parameters = [("application_name", "psql"), ("user", "root"), ("replication", "true")];
     let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    Login::new(credential("app_user", password), tls, parameters.to_vec())
+    Login::new(&connected(credential("app_user", password), tls), parameters.to_vec())
+}
+
+/// The same upstream, which takes the handshake first.
+pub(crate) fn connected_directly(tls: UpstreamTls) -> Connected {
+    let options = Arc::new(serde_json::json!({ "tls_negotiation": "direct" }));
+    Connected { options, ..connected(credential("app_user", None), tls) }
+}
+
+#[test]
+fn the_handshake_comes_first_where_the_server_takes_it() {
+    let mut login = Login::new(&connected_directly(UpstreamTls::VerifyFull), Vec::new());
+    assert!(matches!(login.start(), Step::StartTls), "nothing is asked in clear");
+    assert!(sent(login.tls_started(TlsFacts::default()).unwrap()).starts_with(&[0, 0, 0]));
+    let mut login = Login::new(&connected_directly(UpstreamTls::Off), Vec::new());
+    assert!(matches!(login.start(), Step::Send(_)), "there is no handshake");
 }
 
 /// A login whose start-up message was sent in clear.
