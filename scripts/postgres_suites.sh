@@ -28,15 +28,10 @@ source=$work/postgresql-$upstream_version
 fetch() {
   [ -d "$source" ] && return 0
   say "fetching the source of postgresql-$major $version"
-  local apt=$work/apt suite
-  mkdir -p "$apt/lists/partial" "$apt/archives/partial"
-  suite=$(. /etc/os-release && printf '%s' "$VERSION_CODENAME")
-  printf 'deb-src http://deb.debian.org/%s main\n' "debian $suite" \
-    "debian-security $suite-security" "debian $suite-updates" >"$apt/sources.list"
-  local options=(-o "Dir::Etc::sourcelist=$apt/sources.list" -o Dir::Etc::sourceparts=/dev/null
-    -o "Dir::State::lists=$apt/lists" -o "Dir::Cache=$apt")
-  apt-get "${options[@]}" update -qq
-  (cd "$work" && apt-get "${options[@]}" source -qq --download-only "postgresql-$major=$version")
+  local release
+  release=$(. /etc/os-release && printf '%s' "$VERSION_CODENAME")
+  debian_source "postgresql-$major=$version" "debian $release" \
+    "debian-security $release-security" "debian $release-updates"
   tar -xjf "$work/postgresql-${major}_$upstream_version.orig.tar.bz2" -C "$work"
 }
 

@@ -27,6 +27,17 @@ free_port() { # the first port from $1 on that nobody listens on
   printf '%s' "$port"
 }
 
+# debian_source PACKAGE=VERSION "ARCHIVE RELEASE"...: downloads the authors' archive of a package.
+debian_source() {
+  local package=$1 apt=$work/apt; shift
+  mkdir -p "$apt/lists/partial" "$apt/archives/partial"
+  printf 'deb-src http://deb.debian.org/%s main\n' "$@" >"$apt/sources.list"
+  local options=(-o "Dir::Etc::sourcelist=$apt/sources.list" -o Dir::Etc::sourceparts=/dev/null
+    -o "Dir::State::lists=$apt/lists" -o "Dir::Cache=$apt")
+  apt-get "${options[@]}" update -qq
+  (cd "$work" && apt-get "${options[@]}" source -qq --download-only --tar-only "$package")
+}
+
 stop_all() {
   [ -n "${gateway:-}" ] && kill "$gateway" 2>/dev/null && wait "$gateway" 2>/dev/null
   if [ -n "${database:-}" ]; then

@@ -1,4 +1,5 @@
-"""What scripts/driver_suites.sh makes of the suites' JUnit reports, named SUITE.RUN.xml.
+"""What scripts/driver_suites.sh makes of the suites' reports: SUITE.RUN.xml of JUnit, or SUITE.RUN.tap,
+a folder with what each Perl test said.
 
 count REPORT                     prints how many passed, failed and were skipped
 differ DIRECT REPORT ACCEPTED    prints the tests whose outcome is not that of the direct run, unless
@@ -14,6 +15,8 @@ import xml.etree.ElementTree as xml
 
 def outcomes(report):
     """test → (outcome, what it said)"""
+    if report.endswith(".tap"):
+        return perl_outcomes(report)
     found = {}
     for case in xml.parse(report).iter("testcase"):
         name = re.sub(r"\s+", "_", f"{case.get('classname')}.{case.get('name')}")
@@ -25,6 +28,23 @@ def outcomes(report):
                 outcome = "skipped"
         if found.get(name, ("",))[0] != "FAILED":
             found[name] = (outcome, said)
+    return found
+
+
+def perl_outcomes(report):
+    """A test that did not take place is explained by all that its file says."""
+    found = {}
+    for path in sorted(pathlib.Path(report).iterdir()):
+        text = path.read_text(errors="replace")
+        found[path.name] = ("ran", text)
+        repeated = collections.Counter()
+        for outcome, what, said in re.findall(
+            r"^(ok|not ok) \d+(?: - )?(.*)\n((?:(?!ok|not ok).*\n)*)", text, re.M
+        ):
+            name = re.sub(r"\s+", "_", f"{path.name}:{what}")
+            repeated[name] += 1
+            outcome = "FAILED" if outcome == "not ok" else "skipped" if "# skip" in what else "ok"
+            found[f"{name}#{repeated[name]}"] = (outcome, said)
     return found
 
 
@@ -50,19 +70,19 @@ def differ(direct, report, accepted_path):
     unexpected, listed, refused = 0, 0, collections.Counter()
     for test in sorted(expected.keys() | got.keys()):
         before, _ = expected.get(test, ("missing", ""))
-        after, said = got.get(test, ("missing", ""))
+        after, said = got.get(test) or ("missing", got.get(test.split(":")[0], ("", ""))[1])
         if before == after:
             continue
-        reasons = set(re.findall(r"narrows: ([a-z_]+)", said))
+        reasons = set(re.findall(r"narrows: ([a-z_]+)|(text withheld)", said))
         if any(pattern.fullmatch(test) for pattern in patterns):
             listed += 1
         elif run == "masked" and reasons:
-            refused.update(reasons)
+            refused.update(filter(None, sum(reasons, ())))
         else:
             unexpected += 1
             print(f"  not accepted: {suite} {run} {test} ({before}, here {after})")
     reasons = ", ".join(f"{reason} {times}" for reason, times in refused.most_common())
-    print(f"  {suite:16} {run:10} accepted: {listed}; refused: {reasons or 'none'}", flush=True)
+    print(f"  {suite:16} {run:10} accepted: {listed}; refused: {reasons or 'nothing'}", flush=True)
     return unexpected
 
 

@@ -124,6 +124,7 @@ impl PostgresConversation {
                         self.state = State::Start { encrypted };
                         return Ok(());
                     }
+                    Err(fault) if fault == startup::IMPOSSIBLE_LENGTH => return Err(fault),
                     Err(fault) => return Err(self.protocol_error(fault, out)),
                 },
                 State::Token { start, is_bearer } => {

@@ -54,6 +54,11 @@ impl Start {
     }
 }
 
+/// What came first is no start-up message. PostgreSQL then closes without a word, and drivers that
+/// leave before they log in count on it.
+pub const IMPOSSIBLE_LENGTH: Fault =
+    Fault { side: Side::Client, what: "start-up message of impossible length" };
+
 /// Takes the next message, if it is whole.
 ///
 /// # Errors
@@ -63,7 +68,7 @@ pub fn opening(inbox: &mut Inbox) -> Result<Option<Opening>, Fault> {
     let Some(&head) = inbox.peek().first_chunk::<4>() else { return Ok(None) };
     let length = u32::from_be_bytes(head) as usize;
     if !(8..=STARTUP_BYTES_MAX).contains(&length) {
-        return Err(Fault::client("start-up message of impossible length"));
+        return Err(IMPOSSIBLE_LENGTH);
     }
     if inbox.len() < length {
         return Ok(None);

@@ -35,6 +35,9 @@ client >> start user=agent database=appdb "options=-c narrows.auth=kerberos"
 client >> start user=agent database=other
 client >> p "token"
 "#;
+    login_of_what_is_no_start_up_message_is_left_without_a_word: r#"
+client >> X
+"#;
     login_in_protocol_3_2_is_negotiated: r#"
 client >> start3.9 user=agent database=appdb _pq_.fancy=1
 client >> p "token"
