@@ -7,6 +7,7 @@ use model::operation::{Objects, RowBound};
 use model::{Effect, Value};
 
 use crate::judge::{Environment, MaskedColumns, judge};
+use crate::shape::made;
 use crate::survey::Snapshot;
 
 /// What is known of a statement before any rule is asked.
@@ -39,7 +40,7 @@ pub fn explain(text: &str, snapshot: &Snapshot, plan: &MaskPlan) -> Result<Expla
     let judged =
         judge(text, &Arc::new(environment), catalog).map_err(|unparsable| unparsable.message)?;
     let masked: MaskedColumns =
-        sql::masked_kinds(catalog, |schema, table, column| plan.field(schema, table, column));
+        sql::masked_kinds(catalog, |schema, table, column| plan.field(schema, table, column), made);
     let mut columns = Vec::new();
     let mut refused = None;
     for statement in &judged.statements.list {
@@ -49,9 +50,8 @@ pub fn explain(text: &str, snapshot: &Snapshot, plan: &MaskPlan) -> Result<Expla
             let mut origins = Vec::new();
             for id in &output.deps {
                 let hidden = masked.get(id).copied();
-                let made = output.direct.is_none();
-                let hidden =
-                    hidden.map(|kind| if made { kind.min(MaskKind::Redact) } else { kind });
+                let is_made = output.direct.is_none();
+                let hidden = hidden.map(|kind| if is_made { made(kind) } else { kind });
                 kind = match (kind, hidden) {
                     (Some(a), Some(b)) => Some(a.min(b)),
                     (one, other) => one.or(other),
