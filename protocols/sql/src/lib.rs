@@ -37,6 +37,7 @@ pub mod shape;
 mod stack;
 pub mod statement;
 mod tree;
+mod typing;
 mod utility;
 mod value;
 mod view;
