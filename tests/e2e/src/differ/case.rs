@@ -62,6 +62,8 @@ pub fn case_of(choices: &mut Choices) -> Case {
     let binds = mode != Mode::Simple && choices.chance(30);
     let form = choices.below(100);
     let mut maker = Maker::new(choices, appetite, risky, binds);
+    maker.mild = appetite == Appetite::Output && maker.choices.chance(70);
+    maker.collides = appetite != Appetite::None && maker.choices.chance(20);
     let mut case = Case {
         steps: Vec::new(),
         mode,
@@ -83,7 +85,8 @@ pub fn case_of(choices: &mut Choices) -> Case {
         94..97 => maker.session(&mut case),
         _ => maker.broken(&mut case),
     }
-    case.touched |= maker.touched;
+    case.touched |= maker.touched || maker.collides;
+    case.ordered &= !maker.collides;
     case.guesses = maker.guesses;
     case.transaction |= maker.writes;
     case
@@ -136,7 +139,8 @@ impl Maker<'_> {
                 format!("COPY ({}) TO STDOUT{options}", query.sql)
             }
             5 => {
-                let relation = RELATIONS.get(self.choices.below(6)).unwrap_or(&super::query::PLAIN);
+                let relation =
+                    RELATIONS.get(self.choices.below(6)).unwrap_or(&super::sources::PLAIN);
                 if relation.masked() && self.appetite == Appetite::None {
                     "COPY person (id, name, dept, note) TO STDOUT".to_owned()
                 } else {
@@ -234,6 +238,8 @@ impl Maker<'_> {
         // ANALYZE tells how much memory a node took, which depends on what ran before.
         case.ordered = true;
         case.transaction = true;
+        // A plan of what reads a row is hidden like all of the row.
+        case.touched |= RELATIONS.iter().any(|of| of.masked() && sql.contains(of.from));
         self.step(case, format!("EXPLAIN {options}{sql}"));
     }
 
@@ -340,7 +346,8 @@ impl Maker<'_> {
             _ => [before, &["'"], after].concat(),
         };
         // A change of words may name a masked column where none was.
-        case.touched = self.touched || changed.iter().any(|word| word.contains('*'));
+        let opens = |word: &&str| word.contains('*') || *word == "NATURAL";
+        case.touched = self.touched || changed.iter().any(opens);
         let made = changed.join(" ");
         self.step(case, made);
         let kind = self.choices.pick(&Kind::ALL).copied().unwrap_or(Kind::Text);

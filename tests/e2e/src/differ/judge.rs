@@ -118,6 +118,8 @@ impl Judge {
             [direct, open].map(|messages| without_places(lines(messages, &none, true)));
         if let Some(reason) = refusal(open) {
             *tally.everyone.entry(reason).or_default() += 1;
+        } else if own_syntax_error(open, direct) {
+            *tally.everyone.entry("syntax".to_owned()).or_default() += 1;
         } else if expected != seen {
             return found(Promise::Unchanged, different(&expected, &seen));
         }
@@ -155,7 +157,8 @@ impl Judge {
             } else if !also_elsewhere(open) {
                 let text: Vec<&str> = case.steps.iter().map(|step| step.sql.as_str()).collect();
                 let mut other = Tally::default();
-                other.over.insert(reason.clone(), (1, text.join("; ")));
+                let text = format!("{:?} {}", case.mode, text.join("; "));
+                other.over.insert(reason.clone(), (1, text));
                 tally.add(other);
             }
             return None;
@@ -192,6 +195,21 @@ fn without_names(lines: &[String]) -> Vec<String> {
         None => line.clone(),
     };
     lines.iter().map(kept).collect()
+}
+
+/// The gateway's own parser refuses what the server refuses too: without the warnings before it, with
+/// the code of syntax errors for every error of the scanner, and in the words of the grammar that it
+/// has, which need not be of the server's version.
+fn own_syntax_error(open: &[Message], direct: &[Message]) -> bool {
+    let placed = |error: &Message| error.body.split(|byte| *byte == 0).any(|f| f.starts_with(b"R"));
+    let error = |messages: &[Message]| {
+        let error = messages.iter().find(|message| message.tag == b'E')?;
+        Some((placed(error), state(messages)?))
+    };
+    match (error(open), error(direct)) {
+        (Some((false, ours)), Some((true, _))) => ours == "42601",
+        _ => false,
+    }
 }
 
 /// Syntax errors without the place in the server's source: the gateway's own read as the server's.

@@ -2,7 +2,7 @@
 
 use super::choices::Choices;
 use super::schema::{Column, Kind};
-use super::templates::{RISKY, safe};
+use super::templates::{RISKY, mild, safe};
 use super::worlds::World;
 
 /// How much a case has to do with masked columns.
@@ -37,6 +37,12 @@ pub(super) struct Source {
     pub row: bool,
 }
 
+/// Names of columns and tables, for things that are neither.
+const NAMES: &[&str] = &[
+    "ssn", "chip", "home", "id", "name", "animal", "plain", "note", "memo", "tags", "body", "ctid",
+    "l", "person", "email", "ssn_of", "v_open", "tableoid",
+];
+
 /// Makes a case out of choices.
 #[derive(Debug)]
 pub(super) struct Maker<'c> {
@@ -45,6 +51,10 @@ pub(super) struct Maker<'c> {
     pub place: Place,
     /// Expressions may fail.
     pub risky: bool,
+    /// What is put out is not looked into.
+    pub mild: bool,
+    /// Things have names that others have too, and are named without saying whose.
+    pub collides: bool,
     /// Literals are bound as parameters.
     pub binds: bool,
     pub values: Vec<String>,
@@ -68,6 +78,8 @@ impl<'c> Maker<'c> {
             appetite,
             place: Place::Output,
             risky,
+            mild: false,
+            collides: false,
             binds,
             values: Vec::new(),
             scopes: Vec::new(),
@@ -82,6 +94,9 @@ impl<'c> Maker<'c> {
     /// A name nothing else has.
     pub fn name(&mut self, letter: &str) -> String {
         self.names += 1;
+        if self.collides && self.choices.chance(50) {
+            return self.choices.word(NAMES).to_owned();
+        }
         format!("{letter}{}", self.names)
     }
 
@@ -130,6 +145,8 @@ impl<'c> Maker<'c> {
             self.choices.word(&risks)
         } else if self.choices.chance(8) {
             return self.subquery(kind, depth);
+        } else if self.mild && self.place == Place::Output {
+            self.choices.word(mild(kind))
         } else {
             self.choices.word(safe(kind))
         };
@@ -179,11 +196,22 @@ impl<'c> Maker<'c> {
     pub fn leaf(&mut self, kind: Kind) -> String {
         let masked = self.masked_here();
         let mut columns = Vec::new();
+        let bare = self.collides && self.choices.chance(40);
         for sources in self.scopes.iter().rev() {
             for source in sources {
-                let fits = |column: &&Column| column.kind == kind && (masked || !column.masked);
+                let castable = |column: &Column| column.kind == Kind::Any && kind == Kind::Text;
+                let fits = |column: &&Column| {
+                    (column.kind == kind || castable(column)) && (masked || !column.masked)
+                };
                 for column in source.columns.iter().filter(fits) {
-                    columns.push((format!("{}.{}", source.alias, column.name), column.masked));
+                    let mut name = format!("{}.{}", source.alias, column.name);
+                    if bare {
+                        name.clone_from(&column.name);
+                    }
+                    if castable(column) {
+                        name = format!("({name})::text");
+                    }
+                    columns.push((name, column.masked));
                 }
             }
             // Further out only what is not nearer by.
@@ -223,6 +251,7 @@ impl<'c> Maker<'c> {
             Kind::Texts => &["{t1,u}", "{}", "{NULL,a}"],
             Kind::Mood => &["low", "mid", "top"],
             Kind::Pair => &["(s2,2)", "(,)"],
+            Kind::Any => &["y"],
         };
         let word = self.choices.word(words);
         if self.binds && self.values.len() < 20 && self.choices.chance(40) {

@@ -18,6 +18,7 @@ mod query;
 mod run;
 mod schema;
 mod seen;
+mod sources;
 mod templates;
 mod types;
 mod worlds;

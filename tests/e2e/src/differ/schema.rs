@@ -29,6 +29,8 @@ pub enum Kind {
     Mood,
     /// The composite `pair`.
     Pair,
+    /// Anything that can be cast to `text`: a column known by its place only.
+    Any,
 }
 
 impl Kind {
@@ -66,6 +68,7 @@ impl Kind {
             Self::Texts => "text[]",
             Self::Mood => "mood",
             Self::Pair => "pair",
+            Self::Any => "unknown",
         }
     }
 
@@ -152,6 +155,15 @@ pub const RELATIONS: &[Relation] = &[
     relation("ssns()", "i int, s text*", Some("i"), false),
     relation("people()", PERSON, Some("id"), false),
     relation("ssn_of(2)", "ssn_of text*", None, false),
+    relation("one_pair()", "l text, r int8", None, false),
+    relation("set_pair()", "l text, r int8", None, false),
+    relation("same(ROW('x', 1)::pair)", "l text, r int8", None, false),
+    relation("unnest(ARRAY[ROW('x', 1)::pair])", "l text, r int8", None, false),
+    relation("COALESCE(ROW('x', 1)::pair)", "l text, r int8", None, false),
+    relation("json_populate_record(NULL::pair, '{}')", "l text, r int8", None, false),
+    relation("json_populate_record(NULL::orders, '{}')", "memo text, id int", None, false),
+    relation("unnest(ARRAY['a', 'b'], ARRAY[1, 2])", "", None, false),
+    relation("jsonb_each('{}')", "key text, value jsonb", None, false),
     relation("generate_series(1, 4)", "generate_series int", Some("generate_series"), false),
 ];
 

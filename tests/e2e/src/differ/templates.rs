@@ -20,6 +20,54 @@ pub const fn safe(kind: Kind) -> &'static [&'static str] {
         Kind::Texts => TEXTS,
         Kind::Mood => MOOD,
         Kind::Pair => PAIR,
+        Kind::Any => &[],
+    }
+}
+
+/// What is said of a value without looking into it, so that it may be made of a masked one.
+pub const fn mild(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::Text => &[
+            "{text} || {text}",
+            "({any})::text",
+            "concat({any}, {text})",
+            "concat_ws('-', {any}, {any})",
+            "COALESCE({text}, {text})",
+            "to_json({any})::text",
+            "({row})::text",
+            "row_to_json({row})::text",
+            "ARRAY[{text}, {text}]::text",
+            "ROW({any}, {any})::text",
+            "json_build_array({any}, {any})::text",
+            "pg_typeof({any})::text",
+            "({text[]})::text",
+            "(SELECT {text})",
+            "(SELECT string_agg({text}, ','))",
+            "({int}).ssn_of",
+            "({int}).name_of",
+            "ssn_of({int})",
+            "(VALUES ({text}))",
+            "(VALUES ({any}, {any}, 'z'))::text",
+        ],
+        Kind::Int => &["num_nulls({any}, {any})", "COALESCE({int}, {int})", "(SELECT {int})"],
+        Kind::Big => &["(SELECT count({any}))", "COALESCE({big}, {big})"],
+        Kind::Number => &["COALESCE({numeric}, {numeric})", "(SELECT {numeric})"],
+        Kind::Bool => &["{any} IS NULL", "{text} IS NOT NULL", "({row}) IS NULL"],
+        Kind::Json => &[
+            "to_jsonb({any})",
+            "jsonb_build_object('k', {any}, 'z', {text})",
+            "jsonb_build_array({any}, {any})",
+            "to_jsonb({row})",
+            "to_jsonb(ROW({any}, {any}))",
+        ],
+        Kind::Texts => &["ARRAY[{text}, {text}]", "ARRAY(SELECT {text})", "ARRAY[({any})::text]"],
+        Kind::Date => &["COALESCE({date}, {date})"],
+        Kind::Time => &["COALESCE({timestamptz}, {timestamptz})"],
+        Kind::Uuid => &["COALESCE({uuid}, {uuid})"],
+        Kind::Bytes => &["COALESCE({bytea}, {bytea})", "(SELECT {bytea})"],
+        Kind::Mood => &["COALESCE({mood}, {mood})"],
+        Kind::Pair => &["ROW({text}, {big})::pair", "(SELECT {pair})"],
+        Kind::Any => &[],
     }
 }
 
@@ -113,6 +161,11 @@ const TEXT: &[&str] = &[
     "unistr(left({word}, 2))",
     "starts_with({text}, 'a')::text",
     "sha256({bytea})::text",
+    "({int}).name_of",
+    "({int}).ssn_of",
+    "({text}).upper",
+    "({row}).name",
+    "({row}).ssn",
 ];
 
 const INT: &[&str] = &[
@@ -433,6 +486,26 @@ pub const AGGREGATES: &[(Kind, &str)] = &[
         Kind::Json,
         "jsonb_object_agg({text}, {any} ORDER BY {keys}) FILTER (WHERE {text} IS NOT NULL)",
     ),
+    (Kind::Texts, "array_agg({text} ORDER BY {keys})"),
+    (Kind::Mood, "max({mood})"),
+];
+
+/// Aggregates that do not look into what they are made of.
+pub const MILD_AGGREGATES: &[(Kind, &str)] = &[
+    (Kind::Big, "count(*)"),
+    (Kind::Big, "count({any})"),
+    (Kind::Text, "max({text})"),
+    (Kind::Text, "min({text})"),
+    (Kind::Text, "string_agg({text}, ',' ORDER BY {keys})"),
+    (Kind::Text, "array_agg({text} ORDER BY {keys})::text"),
+    (Kind::Text, "json_agg({any} ORDER BY {keys})::text"),
+    (Kind::Text, "json_agg({row} ORDER BY {keys})::text"),
+    (Kind::Int, "max({int})"),
+    (Kind::Int, "min({int})"),
+    (Kind::Number, "max({numeric})"),
+    (Kind::Date, "max({date})"),
+    (Kind::Time, "min({timestamptz})"),
+    (Kind::Json, "jsonb_agg({any} ORDER BY {keys})"),
     (Kind::Texts, "array_agg({text} ORDER BY {keys})"),
     (Kind::Mood, "max({mood})"),
 ];

@@ -1,8 +1,9 @@
 //! Statements that write.
 
 use super::maker::{Appetite, Maker, Source};
-use super::query::{Wanted, source};
+use super::query::Wanted;
 use super::schema::{Column, Kind, RELATIONS, Relation};
+use super::sources::source;
 
 /// Rows that can be written: table, columns that all rows need, and their values with `#` for the key.
 const INSERTS: &[(&str, &str, &str)] = &[
@@ -30,6 +31,33 @@ const INSERTS: &[(&str, &str, &str)] = &[
     ("v_person", "id, name", "#, {text}"),
 ];
 
+/// A masked column goes where its mask goes with it.
+const ITSELF: &[(&str, &str, &str)] = &[
+    (
+        "orders",
+        "o",
+        "INSERT INTO orders AS o (id, memo, fee) SELECT id + 700, memo, fee FROM orders",
+    ),
+    ("orders", "o", "UPDATE orders AS o SET memo = memo, fee = fee"),
+    ("orders", "o", "UPDATE orders AS o SET memo = p.memo FROM orders p WHERE p.id = o.id % 2 + 1"),
+    (
+        "orders",
+        "o",
+        "UPDATE orders AS o SET (memo, fee) = (SELECT memo, fee FROM orders p WHERE p.id = 1)",
+    ),
+    ("orders", "o", "UPDATE orders AS o SET (state, memo) = ROW('low', memo)"),
+    (
+        "orders",
+        "o",
+        "INSERT INTO orders AS o SELECT * FROM orders ON CONFLICT (id) DO UPDATE SET memo = EXCLUDED.memo",
+    ),
+    ("event", "o", "INSERT INTO event AS o SELECT id + 700, region, amount, label FROM event"),
+    ("animal", "o", "INSERT INTO animal AS o SELECT id + 700, name, chip FROM dog"),
+    ("person", "o", "UPDATE person AS o SET email = email, tags = tags, home = home WHERE id < 4"),
+    ("person", "o", "UPDATE person AS o SET email = DEFAULT, note = 'x'"),
+    ("v_person", "o", "UPDATE v_person AS o SET name = name || '!'"),
+];
+
 impl Maker<'_> {
     fn table(&mut self) -> &'static Relation {
         let all: Vec<&Relation> = RELATIONS
@@ -37,19 +65,30 @@ impl Maker<'_> {
             .filter(|relation| relation.table || (relation.from == "v_person"))
             .filter(|relation| !relation.from.starts_with("ONLY"))
             .collect();
-        self.choices.pick(&all).copied().or(RELATIONS.get(1)).unwrap_or(&super::query::PLAIN)
+        self.choices.pick(&all).copied().or(RELATIONS.get(1)).unwrap_or(&super::sources::PLAIN)
     }
 
     /// A statement that writes, with RETURNING when `returning`; its columns.
     pub fn writing(&mut self, returning: bool) -> (String, Vec<Column>) {
         self.writes = true;
-        self.apart(|maker| match maker.choices.below(10) {
+        self.apart(|maker| match maker.choices.below(12) {
+            10 | 11 if maker.appetite != Appetite::None => maker.itself(returning),
             0..4 => maker.update(returning),
             4..7 => maker.insert(returning),
-            7..9 => maker.delete(returning),
+            7 | 8 => maker.delete(returning),
             _ if returning => maker.delete(returning),
             _ => (maker.merge(), Vec::new()),
         })
+    }
+
+    fn itself(&mut self, returning: bool) -> (String, Vec<Column>) {
+        let Some((table, alias, text)) = self.choices.pick(ITSELF).copied() else {
+            return self.delete(returning);
+        };
+        self.touched = true;
+        let relation = RELATIONS.iter().find(|relation| relation.from == table);
+        let (more, gives) = self.returning(returning, alias, relation);
+        (format!("{text}{more}"), gives)
     }
 
     fn insert(&mut self, returning: bool) -> (String, Vec<Column>) {
@@ -72,7 +111,7 @@ impl Maker<'_> {
         let number = if *table == "v_person" { "501" } else { "500" };
         if self.choices.chance(30) {
             self.scopes.push(Vec::new());
-            let relation = RELATIONS.get(self.choices.below(8)).unwrap_or(&super::query::PLAIN);
+            let relation = RELATIONS.get(self.choices.below(8)).unwrap_or(&super::sources::PLAIN);
             let alias = self.name("s");
             if let Some(sources) = self.scopes.last_mut() {
                 sources.push(source(&alias, relation));
@@ -170,7 +209,7 @@ impl Maker<'_> {
     }
 
     fn merge(&mut self) -> String {
-        let relation = RELATIONS.get(1 + self.choices.below(2)).unwrap_or(&super::query::PLAIN);
+        let relation = RELATIONS.get(1 + self.choices.below(2)).unwrap_or(&super::sources::PLAIN);
         let (alias, other) = (self.name("m"), self.name("n"));
         let wanted = Wanted { kinds: Some(&[Kind::Text]), top: false, depth: 1 };
         let query = self.deciding(|maker| maker.query(wanted));
