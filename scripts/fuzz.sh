@@ -3,6 +3,10 @@
 #
 #   scripts/fuzz.sh [SECONDS] [TARGET…]    every target, or these
 #   scripts/fuzz.sh again TARGET FILE      one input once more, with a backtrace
+#   scripts/fuzz.sh again differ SEED      one generated case once more, and what each side received
+#
+# The target `differ` is another kind of fuzzer: statements of a grammar against a real server, with
+# and without the gateway (tests/e2e/src/differ). The other targets are decoders.
 #
 # Works with a nightly toolchain, and with the pinned stable one alone. FUZZ_TOOLCHAIN=stable takes
 # the pinned one although there is a nightly.
@@ -16,6 +20,35 @@ case "${1:-}" in
   "" | again | [0-9]*) ;;
   *) die "$usage" ;;
 esac
+
+# As the tests build it: the gateway checks its own assertions.
+differ() {
+  cargo build --locked --quiet --workspace --bins || die "the gateway could not be built"
+  NARROWS_BIN=${NARROWS_BIN:-$PWD/target/debug/narrows} target/debug/differ "$@"
+}
+
+if [ "${1:-}" = again ] && [ "${2:-}" = differ ]; then
+  [ $# = 3 ] || die "$usage"
+  differ again "$3"
+  exit
+fi
+
+seconds_of_targets() { # Sets `seconds` and `targets`.
+  seconds=${1:-60}
+  [ $# = 0 ] || shift
+  targets=("$@")
+  if [ ${#targets[@]} = 0 ]; then
+    for file in fuzz/fuzz_targets/*.rs; do targets+=("$(basename "$file" .rs)"); done
+    targets+=(differ)
+  fi
+}
+if [ "${1:-}" != again ]; then
+  seconds_of_targets "$@"
+  if [ "${targets[*]}" = differ ]; then
+    differ "$seconds"
+    exit
+  fi
+fi
 
 command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz --locked --quiet ||
   die "cargo-fuzz could not be installed"
@@ -43,14 +76,12 @@ if [ "${1:-}" = again ]; then
   exit
 fi
 
-seconds=${1:-60}
-[ $# = 0 ] || shift
-targets=("$@")
-if [ ${#targets[@]} = 0 ]; then
-  for file in fuzz/fuzz_targets/*.rs; do targets+=("$(basename "$file" .rs)"); done
-fi
-
 for target in "${targets[@]}"; do
+  if [ "$target" = differ ]; then
+    # The compiler's settings above are for the decoders.
+    (unset RUSTC_BOOTSTRAP; differ "$seconds") || exit 1
+    continue
+  fi
   [ -f "fuzz/fuzz_targets/$target.rs" ] || die "there is no target $target in fuzz/fuzz_targets"
   seeds=fuzz/seeds/$target corpus=fuzz/corpus/$target found=fuzz/artifacts/$target
   [ -d "$seeds" ] || die "$seeds is missing: a target begins with seeds"

@@ -16,3 +16,6 @@ SELECT string_agg(badge, '' ORDER BY id) FROM secrets
 COPY secrets (badge) TO STDOUT
 SELECT dept, max(badge) FROM secrets GROUP BY dept ORDER BY dept
 SELECT a.badge, b.m FROM secrets a, LATERAL (SELECT max(x) AS m FROM (VALUES (a.badge), ('m')) v(x)) b ORDER BY a.id
+SELECT whole FROM v_start ORDER BY id
+SELECT start FROM v_start ORDER BY id
+SELECT x.start FROM (SELECT * FROM v_start) x ORDER BY id

@@ -21,3 +21,4 @@ SELECT ARRAY[code, code]::text FROM secrets ORDER BY id
 SELECT COALESCE(code, name) FROM secrets ORDER BY id
 SELECT lag(code) OVER (ORDER BY id) FROM secrets
 SELECT code FROM secrets WHERE id < 3 UNION ALL SELECT name FROM secrets WHERE id = 3
+SELECT made FROM v_start ORDER BY id

@@ -155,3 +155,31 @@ SELECT ((s.*)::secrets).home IS NULL FROM secrets s ORDER BY id
 SELECT t IS NULL FROM (SELECT (home).* FROM secrets ORDER BY id) t
 SELECT count(x) FROM (SELECT lag(name, account) OVER (ORDER BY id) AS x FROM secrets WHERE id < 6) t
 SELECT count(x) FROM (SELECT nth_value(name, account) OVER () AS x FROM secrets WHERE id IN (1, 2)) t
+-- In FROM a row is as many columns as it has fields, and `unnest` of several arrays as many as they are:
+-- columns named by position are others than a count of functions would say.
+SELECT c5 || '' FROM (SELECT * FROM unnest(ARRAY[1], ARRAY[2]) u, people, notes) s(c1, c2, c3, c4, c5, c6) ORDER BY c6, c5 LIMIT 3
+SELECT c5 || '' FROM (SELECT * FROM unnest(ARRAY[ROW('x', 1)::pair]) u, people, notes) s(c1, c2, c3, c4, c5, c6) LIMIT 3
+SELECT c6 || '' FROM (SELECT * FROM unnest('a b'::tsvector) u, people, notes) s(c1, c2, c3, c4, c5, c6) LIMIT 3
+SELECT c5 || '' FROM (SELECT * FROM COALESCE(ROW('x', 1)::pair) u, people, notes) s(c1, c2, c3, c4, c5, c6) LIMIT 3
+SELECT c5 || '' FROM (SELECT * FROM CAST(ROW('x', 1) AS pair) u, people, notes) s(c1, c2, c3, c4, c5, c6) LIMIT 3
+SELECT c5 || '' FROM (SELECT * FROM NULLIF(ROW('x', 1)::pair, NULL) u, people, notes) s(c1, c2, c3, c4, c5, c6) LIMIT 3
+SELECT c5 || '' FROM (SELECT * FROM json_populate_record(NULL::pair, '{}') u, people, notes) s(c1, c2, c3, c4, c5, c6) LIMIT 3
+SELECT c5 || '' FROM (SELECT * FROM same(ROW('x', 1)::pair) u, people, notes) s(c1, c2, c3, c4, c5, c6) LIMIT 3
+SELECT c5 || '' FROM (SELECT * FROM one_pair() u, people, notes) s(c1, c2, c3, c4, c5, c6) LIMIT 3
+SELECT c5 || '' FROM (SELECT * FROM ROWS FROM (unnest(ARRAY[ROW('x', 1)::pair])) u, people, notes) s(c1, c2, c3, c4, c5, c6) LIMIT 3
+SELECT s.c3 || '' FROM people a, LATERAL (VALUES ((ROW('x', 1)::pair).*, a.pin, 'z')) s(c1, c2, c3, c4)
+UPDATE secrets SET (name, email, dept) = ROW((ROW('x', 1)::pair).*, email) WHERE id = 1 RETURNING dept || ''
+-- A name means a column, of a query around too, before it means a row.
+SELECT (home).* FROM secrets, (SELECT 1, 2) AS home WHERE id = 1
+SELECT (home).left_part FROM secrets, (SELECT 'x' AS left_part) AS home WHERE id = 1
+SELECT c2 || '' FROM (SELECT (a).*, b.pin, n.body FROM (SELECT 1, 2, 3) a, (SELECT ROW('x', 1)::pair AS a) z, people b, notes n) s(c0, c1, c2, c3) LIMIT 3
+SELECT (SELECT pin::text FROM notes AS pin WHERE id = 1) FROM people
+SELECT (SELECT pin || '' FROM unnest(ARRAY[ROW('x', 1)::pair]) AS pin) FROM people
+SELECT (SELECT ctid::text FROM v_nested LIMIT 1) FROM (SELECT pin AS ctid FROM people) a
+SELECT pin AS z, count(*) FROM people, (SELECT 1) z GROUP BY z ORDER BY 1
+-- Any function of one argument can be written like a field.
+SELECT (1).ssn_of
+SELECT (id).ssn_of FROM notes ORDER BY id
+SELECT (n.id).ssn_of FROM notes n ORDER BY n.id
+SELECT u.ssn_of FROM abs(1) AS u
+SELECT (CASE WHEN true THEN 1 END).ssn_of || ''

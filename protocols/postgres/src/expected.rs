@@ -37,6 +37,12 @@ impl What {
         }
     }
 
+    /// It may change something in the database.
+    pub fn may_write(&self) -> bool {
+        let Self::Rows(rows) = self else { return false };
+        rows.judged.statements.list.iter().any(|statement| !statement.facts.read_only)
+    }
+
     /// It may give, change or drop names of statements and portals by SQL.
     pub fn concerns_names(&self) -> bool {
         let Self::Rows(rows) = self else { return false };

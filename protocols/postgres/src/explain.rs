@@ -11,6 +11,7 @@ use sql::{Catalog, ColumnId, OutputColumn, Place, Predicates, Statement, Use};
 use crate::admit::{Hidden, admit_for_everyone, allowed_predicates};
 use crate::judge::{Environment, MaskedColumns, judge};
 use crate::ready::{ResourceOptions, Settings};
+use crate::shape::made;
 use crate::survey::Snapshot;
 
 /// What is known of a statement before any rule is asked.
@@ -77,7 +78,7 @@ pub fn explain(
     let judged =
         judge(text, &Arc::new(environment), catalog).map_err(|unparsable| unparsable.message)?;
     let masked: MaskedColumns =
-        sql::masked_kinds(catalog, |schema, table, column| plan.field(schema, table, column));
+        sql::masked_kinds(catalog, |schema, table, column| plan.field(schema, table, column), made);
     let list = &judged.statements.list;
     let settings = Settings::fresh(snapshot, Some(snapshot.search_path.clone()));
     let hidden =
@@ -124,7 +125,7 @@ fn column(
     let is_direct = output.direct.is_some();
     let hidden = output.deps.iter().filter_map(|id| masked.get(id).copied());
     // What is made of a masked value is no value of the column any more (ADR 0007).
-    let hidden = hidden.map(|kind| if is_direct { kind } else { kind.min(MaskKind::Redact) });
+    let hidden = hidden.map(|kind| if is_direct { kind } else { made(kind) });
     let mask = plan.label(&label).into_iter().chain(hidden).min();
     let origins = output.deps.iter().filter_map(|id| name_of(*id, catalog)).collect();
     ExplainedColumn { label, origins, is_direct, is_unknown: output.unknown, mask }

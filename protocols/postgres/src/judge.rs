@@ -15,6 +15,8 @@ use model::fact::{FactDecl, FactType, Phase, Value};
 use model::operation::{Effect, Objects, RowBound};
 use sql::{Catalog, ColumnId, Facts, SearchPath, Statement, Statements, Unparsable};
 
+use crate::shape::made;
+
 const fn decl(name: &'static str, kind: FactType, about: &'static str) -> FactDecl {
     FactDecl { name, kind, phase: Phase::Request, about }
 }
@@ -158,9 +160,8 @@ impl Cache {
         if let Some(columns) = masks.get(&key) {
             return Arc::clone(columns);
         }
-        let columns = Arc::new(sql::masked_kinds(catalog, |schema, table, column| {
-            plan.field(schema, table, column)
-        }));
+        let named = |schema: &str, table: &str, column: &str| plan.field(schema, table, column);
+        let columns = Arc::new(sql::masked_kinds(catalog, named, made));
         if masks.len() >= MASKS_MAX {
             masks.clear();
         }

@@ -147,6 +147,8 @@ pub(crate) struct Withholding {
     pub refusal: Refusal,
     pub failed: bool,
     pub acknowledged: Vec<Bytes>,
+    /// It is over, and what was sent behind it is not answered either, up to its Sync.
+    pub is_over: bool,
 }
 
 /// Session settings that the meaning of a text depends on, as the server reports them.

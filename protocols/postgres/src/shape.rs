@@ -89,14 +89,13 @@ impl Shaping<'_> {
         stored: Option<ColumnId>,
         output: Option<&OutputColumn>,
     ) -> (Option<MaskKind>, Column) {
-        // A part or a hash of what is made of a value can tell more than that of the value.
-        let made = output.is_some_and(|output| output.direct.is_none());
+        let is_made = output.is_some_and(|output| output.direct.is_none());
         let deps = output.into_iter().flat_map(|output| output.deps.iter().copied()).chain(stored);
         let mut kind = self.plan.label(label);
         let mut origins: Vec<Origin> = Vec::new();
         for id in deps {
             let hidden = self.masked.get(&id).copied();
-            let hidden = hidden.map(|kind| if made { kind.min(MaskKind::Redact) } else { kind });
+            let hidden = hidden.map(|kind| if is_made { made(kind) } else { kind });
             kind = strictest(kind, hidden);
             let Some((relation, column)) = self.catalog.column(id) else { continue };
             let origin = Origin {
@@ -111,6 +110,12 @@ impl Shaping<'_> {
         let mask = kind.map(|kind| Arc::from(kind.as_str()));
         (kind, Column { label: label.into(), origins, mask })
     }
+}
+
+/// How what is made of a masked value is hidden: a part or a hash of it can tell more than that of
+/// the value.
+pub fn made(kind: MaskKind) -> MaskKind {
+    kind.min(MaskKind::Redact)
 }
 
 fn strictest(a: Option<MaskKind>, b: Option<MaskKind>) -> Option<MaskKind> {

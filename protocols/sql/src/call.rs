@@ -407,8 +407,8 @@ fn columns_of_function(catalog: &Catalog, function: &Function, mut body: Table) 
         let val = body.whole();
         return Table { cols: vec![crate::scope::col(None, val)], rest: None };
     }
-    let mut names = function.out_names.clone();
-    if names.is_empty()
+    let mut names = function.out_columns().map(<[_]>::to_vec).unwrap_or_default();
+    if function.out_names.is_empty()
         && let Some(relation) = catalog.relation(function.return_relation)
     {
         // Whatever the body calls them, they have the names of the row type.

@@ -21,6 +21,9 @@ enum Build {
     Row,
 }
 
+/// `pg_type.oid` of `record[]`.
+pub(crate) const RECORDS: u32 = 2287;
+
 /// Arrays of the types in `pg_type.dat`, `json` left out.
 const ARRAYS: &[u32] = &[
     143, 200, 210, 271, 272, 273, 629, 651, 719, 775, 791, 1000, 1001, 1002, 1003, 1005, 1006,
@@ -29,6 +32,13 @@ const ARRAYS: &[u32] = &[
     2207, 2208, 2209, 2210, 2211, 2287, 2949, 2951, 3221, 3643, 3644, 3645, 3735, 3770, 3807, 3905,
     3907, 3909, 3911, 3913, 3927, 4073, 4090, 4097, 4192, 5039, 6150, 6151, 6152, 6153, 6155, 6157,
 ];
+
+/// Whether values of a type that ships with PostgreSQL are arrays of values that have no columns.
+pub(crate) fn is_array(oid: u32) -> bool {
+    /// `pg_type.oid` of `json[]`.
+    const JSONS: u32 = 199;
+    oid != RECORDS && (oid == JSONS || ARRAYS.contains(&oid))
+}
 
 fn build(catalog: &Catalog, oid: u32, depth: u32) -> Build {
     /// `pg_type.oid` of `json`, its array, and `jsonb`.

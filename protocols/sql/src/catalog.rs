@@ -187,12 +187,25 @@ pub struct Function {
 impl Function {
     /// It returns one value of a type that has no columns, as far as the type's number tells.
     pub(crate) fn returns_scalar(&self) -> bool {
-        /// `pg_type.oid` of `record`, in `pg_type.dat`.
-        const RECORD: u32 = 2249;
-        self.out_names.is_empty()
-            && (1..FIRST_NORMAL_OID).contains(&self.return_type)
-            && self.return_type != RECORD
+        self.out_names.is_empty() && is_scalar(self.return_type)
     }
+
+    /// Names of its OUT and TABLE columns, where those are its columns in FROM: a single one that
+    /// is a row has its fields for columns.
+    pub(crate) fn out_columns(&self) -> Option<&[Arc<str>]> {
+        match self.out_names.as_slice() {
+            [] => None,
+            [_] if !is_scalar(self.return_type) => None,
+            names => Some(names),
+        }
+    }
+}
+
+/// Whether values of a type that ships with PostgreSQL have no columns. Those of `record` have
+/// some, and `any`, `anyelement` and their kin can be rows (`pg_type.dat`).
+pub(crate) fn is_scalar(type_oid: u32) -> bool {
+    const ROWS: [u32; 6] = [2249, 2276, 2283, 2776, 5077, 5079];
+    (1..FIRST_NORMAL_OID).contains(&type_oid) && !ROWS.contains(&type_oid)
 }
 
 /// An operator that does not ship with PostgreSQL (`pg_operator`, `oid >= 16384`).

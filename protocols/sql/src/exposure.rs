@@ -217,10 +217,12 @@ fn message(used: &Use, reason: &str) -> String {
 
 /// Every stored column that is masked, with the strictest (smallest) of its masks: those `kind`
 /// names, and those derived from them: columns of views by lineage, generated columns, and columns
-/// of the same name up and down an inheritance or partition tree.
+/// of the same name up and down an inheritance or partition tree. What is computed from a masked
+/// column, by a view or in storage, has the mask that `made` makes of the column's.
 pub fn masked_kinds<K: Ord + Copy>(
     catalog: &Catalog,
     kind: impl Fn(&str, &str, &str) -> Option<K>,
+    made: impl Fn(K) -> K,
 ) -> HashMap<ColumnId, K> {
     let mut masks: HashMap<ColumnId, K> = catalog
         .all_columns()
@@ -235,8 +237,9 @@ pub fn masked_kinds<K: Ord + Copy>(
     // Each round carries masks one step further; trees and views are not deeper than this.
     for _ in 0..=Walk::NESTING {
         let mut changed = false;
-        for (from, to) in &edges {
+        for Edge { from, to, computed } in &edges {
             let Some(kind) = masks.get(from).copied() else { continue };
+            let kind = if *computed { made(kind) } else { kind };
             let known = masks.entry(*to).or_insert_with(|| {
                 changed = true;
                 kind
@@ -258,13 +261,20 @@ pub fn masked_columns(
     catalog: &Catalog,
     is_masked: impl Fn(&str, &str, &str) -> bool,
 ) -> HashSet<ColumnId> {
-    masked_kinds(catalog, |schema, table, column| is_masked(schema, table, column).then_some(()))
-        .into_keys()
-        .collect()
+    let kind =
+        |schema: &str, table: &str, column: &str| is_masked(schema, table, column).then_some(());
+    masked_kinds(catalog, kind, |()| ()).into_keys().collect()
 }
 
-/// Pairs of columns: the value of the second can depend on the first.
-fn derivations(catalog: &Catalog) -> Vec<(ColumnId, ColumnId)> {
+/// The value of `to` can depend on that of `from`.
+struct Edge {
+    from: ColumnId,
+    to: ColumnId,
+    /// It is not the same value.
+    computed: bool,
+}
+
+fn derivations(catalog: &Catalog) -> Vec<Edge> {
     let path = SearchPath::Known(Vec::new());
     let context = Context { catalog, path: &path, used: 0, nesting: 0, within: None };
     let mut edges = Vec::new();
@@ -274,40 +284,43 @@ fn derivations(catalog: &Catalog) -> Vec<(ColumnId, ColumnId)> {
                 if let Some(same) = parent.column(&column.name) {
                     let below = ColumnId { relation: relation.oid, attnum: column.attnum };
                     let above = ColumnId { relation: parent.oid, attnum: same.attnum };
-                    edges.push((below, above));
-                    edges.push((above, below));
+                    edges.push(Edge { from: below, to: above, computed: false });
+                    edges.push(Edge { from: above, to: below, computed: false });
                 }
             }
         }
         if let Some(lineage) = view::lineage(context, relation) {
             for (place, column) in relation.columns.iter().enumerate() {
                 let to = ColumnId { relation: relation.oid, attnum: column.attnum };
-                let under = lineage.table.at(place);
-                edges.extend(under.iter().flat_map(|val| val.deps.iter()).map(|from| (from, to)));
+                let Some(under) = lineage.table.at(place) else { continue };
+                let computed = !under.pure;
+                edges.extend(under.deps.iter().map(|from| Edge { from, to, computed }));
             }
         }
         generated(context, relation, &mut edges);
         defaults(context, relation, &mut edges);
     }
     // What references a column holds values of it.
-    edges.extend(catalog.references().map(|tie| (tie.to, tie.from)));
+    let tied = catalog.references();
+    edges.extend(tied.map(|tie| Edge { from: tie.to, to: tie.from, computed: false }));
     edges
 }
 
 /// A default that calls a function in SQL stores what that reads.
-fn defaults(context: Context<'_>, relation: &Relation, edges: &mut Vec<(ColumnId, ColumnId)>) {
+fn defaults(context: Context<'_>, relation: &Relation, edges: &mut Vec<Edge>) {
     for column in &relation.columns {
         let Some(expression) = &column.default else { continue };
         // The functions' bodies look names up by the path of whoever inserts.
         let context = Context { path: &SearchPath::Unknown, ..context };
         let to = ColumnId { relation: relation.oid, attnum: column.attnum };
         if let Some(table) = view::defaults(context, expression, Walk::BUDGET) {
-            edges.extend(table.whole().deps.iter().map(|from| (from, to)));
+            let deps = table.whole().deps;
+            edges.extend(deps.iter().map(|from| Edge { from, to, computed: true }));
         }
     }
 }
 
-fn generated(context: Context<'_>, relation: &Relation, edges: &mut Vec<(ColumnId, ColumnId)>) {
+fn generated(context: Context<'_>, relation: &Relation, edges: &mut Vec<Edge>) {
     for column in &relation.columns {
         let Some(expression) = &column.generated else { continue };
         let to = ColumnId { relation: relation.oid, attnum: column.attnum };
@@ -323,14 +336,15 @@ fn generated(context: Context<'_>, relation: &Relation, edges: &mut Vec<(ColumnI
             let val = walk.query(node, None, &None).whole();
             (!val.unknown).then_some(val.deps)
         });
+        let edge = |from| Edge { from, to, computed: true };
         match deps.ok().flatten() {
-            Some(deps) => edges.extend(deps.iter().map(|from| (from, to))),
+            Some(deps) => edges.extend(deps.iter().map(edge)),
             // What cannot be told depends on everything beside it.
             None => edges.extend(
                 relation
                     .columns
                     .iter()
-                    .map(|other| (ColumnId { relation: relation.oid, attnum: other.attnum }, to)),
+                    .map(|other| edge(ColumnId { relation: relation.oid, attnum: other.attnum })),
             ),
         }
     }

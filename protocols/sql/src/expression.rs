@@ -7,6 +7,7 @@ use pg_query::protobuf::{
 
 use crate::call::Reach;
 use crate::catalog::FIRST_NORMAL_OID;
+use crate::query::is_expansion;
 use crate::scope::Scope;
 use crate::statement::{Operand, Place};
 use crate::tree::{self, N, boxed, inner};
@@ -106,11 +107,11 @@ impl<'c> Walk<'c> {
             Some(N::NamedArgExpr(arg)) => self.eval_opt(&arg.arg, scope, blame),
             Some(N::AIndirection(indirection)) => {
                 let Some(arg) = boxed(&indirection.arg) else { return Val::unknown() };
-                if let Some(N::ColumnRef(column)) = inner(arg)
-                    && let [field] = tree::strings(&indirection.indirection).as_slice()
+                if let [field] = tree::strings(&indirection.indirection).as_slice()
                     && indirection.indirection.len() == 1
-                    && let [item] = tree::strings(&column.fields).as_slice()
-                    && scope.item(None, item).0.is_some_and(|item| item.find(field).is_some())
+                    && let Some(item) = self.row_named(arg, scope)
+                    && item.find(field).is_some()
+                    && let Some(N::ColumnRef(column)) = inner(arg)
                 {
                     // `(t).f` is `t.f`.
                     let field = [column.fields.as_slice(), indirection.indirection.as_slice()];
@@ -119,6 +120,11 @@ impl<'c> Walk<'c> {
                 let mut val = self.eval(arg, scope, blame).derived();
                 if indirection.indirection.iter().any(|part| tree::string(part).is_some()) {
                     self.field_selected(&val, blame);
+                }
+                for part in &indirection.indirection {
+                    if let Some(name) = tree::string(part) {
+                        val = self.attribute(name, &val, blame);
+                    }
                 }
                 for part in &indirection.indirection {
                     if let Some(N::AIndices(indices)) = inner(part) {
@@ -280,10 +286,13 @@ impl<'c> Walk<'c> {
         let Some(source) = boxed(&assign.source) else { return Val::unknown() };
         let place = usize::try_from(assign.colno).unwrap_or(0).saturating_sub(1);
         match inner(source) {
-            Some(N::RowExpr(row)) => match row.args.get(place) {
-                Some(arg) => self.eval(arg, scope, blame),
-                None => Val::unknown(),
-            },
+            Some(N::RowExpr(row)) => {
+                let only = row.args.get(place).filter(|_| !row.args.iter().any(is_expansion));
+                match only {
+                    Some(arg) => self.eval(arg, scope, blame),
+                    None => self.expanded(&row.args, scope).whole(),
+                }
+            }
             Some(N::SubLink(link)) => {
                 let Some(query) = boxed(&link.subselect) else { return Val::unknown() };
                 let table = self.query(query, Some(scope), scope.ctes);

@@ -6,6 +6,7 @@ use pg_query::protobuf::{
     JoinExpr, JsonTable, JsonTableColumn, Node, RangeFunction, RangeTableFunc,
 };
 
+use crate::catalog::Function;
 use crate::known;
 use crate::query::forget_client;
 use crate::scope::{Columns, Ctes, Item, Scope, Source, Star, col};
@@ -275,7 +276,15 @@ impl<'c> Walk<'c> {
             let blame = Blame::FromFunction(Arc::clone(&name));
             let val = self.eval(node, scope, &blame);
             self.blame_place(&val.deps, &Place::FromFunction(Arc::clone(&name)));
-            return (name, Table { cols: vec![col(None, val)], rest: None });
+            let names = column_names(columns);
+            let table = if !names.is_empty() {
+                each(names, &val)
+            } else if self.is_scalar(node, scope) {
+                Table { cols: vec![col(None, val)], rest: None }
+            } else {
+                Table::any(val)
+            };
+            return (name, table);
         };
         let parts = tree::strings(&call.funcname);
         let (schema, bare) = tree::qualified(&parts);
@@ -284,13 +293,18 @@ impl<'c> Walk<'c> {
         let (mut val, rows) = self.call(call, scope, &blame, &Place::FromFunction(name.clone()));
         val.client = false;
         let names = column_names(columns);
-        if !names.is_empty() {
-            let cols = names.into_iter().map(|name| col(Some(name), val.clone())).collect();
-            return (name, Table { cols, rest: None });
-        }
-        let table = match rows {
-            Some(rows) => rows,
-            None => self.shape(schema, bare, val),
+        let table = if !names.is_empty() {
+            each(names, &val)
+        } else if let Some(unnested) = self.unnested(call, scope) {
+            match unnested {
+                1 => Table { cols: vec![col(None, val)], rest: None },
+                several => each(vec!["unnest".into(); several], &val),
+            }
+        } else {
+            match rows {
+                Some(rows) => rows,
+                None => self.shape(schema, bare, val),
+            }
         };
         (name, table)
     }
@@ -312,9 +326,13 @@ impl<'c> Walk<'c> {
         {
             return named(&mut names.iter().map(|name| Arc::from(*name)));
         }
-        if let [only] = declared.as_slice() {
-            if !only.out_names.is_empty() {
-                return named(&mut only.out_names.iter().cloned());
+        // One of the same name may be meant that ships with PostgreSQL and is not declared here.
+        let certain = |only: &Function| only.builtin || !self.context.catalog.ships_function(name);
+        if let [only] = declared.as_slice()
+            && certain(only)
+        {
+            if let Some(names) = only.out_columns() {
+                return named(&mut names.iter().cloned());
             }
             if only.returns_scalar() {
                 return Table { cols: vec![col(None, val)], rest: None };
@@ -381,6 +399,12 @@ impl<'c> Walk<'c> {
         let shown = alias.map_or(name, |alias| alias.aliasname.as_str().into());
         self.table_item(Some(shown), table)
     }
+}
+
+/// Columns of these names, each of which is `val`.
+fn each(names: Vec<Arc<str>>, val: &Val) -> Table {
+    let cols = names.into_iter().map(|name| col(Some(name), val.clone())).collect();
+    Table { cols, rest: None }
 }
 
 fn json_columns(nodes: &[Node], cols: &mut Vec<Col>) {

@@ -275,13 +275,13 @@ pub(crate) fn out_names(name: &str) -> Option<&'static [&'static str]> {
         "json_each" | "json_each_text" | "jsonb_each" | "jsonb_each_text" => &["key", "value"],
         "aclexplode" => &["grantor", "grantee", "privilege_type", "is_grantable"],
         "_pg_expandarray" => &["x", "n"],
-        "pg_get_keywords" => &["word", "catcode", "barelabel", "catdesc", "baredesc"],
         "pg_options_to_table" => &["option_name", "option_value"],
         _ => return None,
     })
 }
 
-/// Shipped functions in FROM that return one column named after the function or its alias.
+/// Shipped functions in FROM that return one column named after the function or its alias, whatever
+/// their arguments. (`unnest` and `lower` of a range are not of these: their values can be rows.)
 pub(crate) fn scalar_set(name: &str) -> bool {
     matches!(
         name,
@@ -293,13 +293,10 @@ pub(crate) fn scalar_set(name: &str) -> bool {
             | "regexp_matches"
             | "regexp_split_to_table"
             | "string_to_table"
-            | "unnest"
             | "now"
             | "current_database"
             | "current_schemas"
             | "version"
-            | "lower"
-            | "upper"
             | "length"
             | "concat"
     )

@@ -38,6 +38,7 @@ pub mod shape;
 mod stack;
 pub mod statement;
 mod tree;
+mod typing;
 mod utility;
 mod value;
 mod view;

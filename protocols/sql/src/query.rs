@@ -133,20 +133,19 @@ impl<'c> Walk<'c> {
 
     /// The columns of `*`, `t.*` and `(expression).*`.
     fn expansion(&mut self, node: &Node, scope: &Scope<'_, 'c>) -> Option<Table> {
-        let is_star =
-            |node: Option<&Node>| node.is_some_and(|node| matches!(inner(node), Some(N::AStar(_))));
+        if !is_expansion(node) {
+            return None;
+        }
         match inner(node)? {
-            N::ColumnRef(column) if is_star(column.fields.last()) => {
-                Some(self.star_of(&tree::strings(&column.fields), scope))
-            }
-            N::AIndirection(indirection) if is_star(indirection.indirection.last()) => {
+            N::ColumnRef(column) => Some(self.star_of(&tree::strings(&column.fields), scope)),
+            N::AIndirection(indirection) => {
                 let arg = boxed(&indirection.arg)?;
-                if indirection.indirection.len() == 1
-                    && let Some(N::ColumnRef(column)) = inner(arg)
-                {
-                    return Some(self.star_of(&tree::strings(&column.fields), scope));
+                if indirection.indirection.len() == 1 {
+                    return Some(self.fields_of(arg, scope));
                 }
-                Some(Table::any(self.eval(arg, scope, &Blame::Expression).derived()))
+                let val = self.eval(node, scope, &Blame::Expression).derived();
+                self.field_selected(&val, &Blame::Expression);
+                Some(Table::any(val))
             }
             _ => None,
         }
@@ -167,28 +166,41 @@ impl<'c> Walk<'c> {
                 return Table::any(Val::unknown());
             }
             let Some(N::List(row)) = inner(row) else { continue };
-            let mut this = Table::default();
-            for (index, value) in row.items.iter().enumerate() {
-                let val = match self.expansion(value, &scope) {
-                    Some(several) => several.whole(),
-                    None => self.eval(value, &scope, &Blame::Expression),
-                };
-                match &mut table {
-                    Some(all) => {
-                        if let Some(col) = all.cols.get_mut(index) {
-                            self.unified(&[col.val.clone(), val.clone()], &place);
-                            col.val.absorb(&val);
-                        }
-                    }
-                    None => {
-                        let name = format!("column{}", index + 1);
-                        this.cols.push(col(Some(name.into()), val));
-                    }
-                }
+            let mut this = self.expanded(&row.items, &scope);
+            for (index, col) in this.cols.iter_mut().enumerate() {
+                col.name = Some(format!("column{}", index + 1).into());
             }
-            table.get_or_insert(this);
+            table = Some(match table {
+                None => this,
+                Some(all) => {
+                    for (above, below) in all.cols.iter().zip(&this.cols) {
+                        self.unified(&[above.val.clone(), below.val.clone()], &place);
+                    }
+                    all.union(&this)
+                }
+            });
         }
         table.unwrap_or_default()
+    }
+
+    /// A list of values, in which `(row).*` is as many as the row has fields.
+    pub(crate) fn expanded(&mut self, list: &[Node], scope: &Scope<'_, 'c>) -> Table {
+        let mut table = Table::default();
+        for value in list {
+            match self.expansion(value, scope) {
+                Some(several) => {
+                    table.cols.extend(several.cols);
+                    if let Some(rest) = several.rest {
+                        table.rest.get_or_insert_default().absorb(&rest);
+                    }
+                }
+                None => {
+                    let val = self.eval(value, scope, &Blame::Expression);
+                    table.cols.push(col(None, val));
+                }
+            }
+        }
+        table
     }
 
     fn set_operation(
@@ -353,19 +365,21 @@ impl<'c> Walk<'c> {
                 }
             }
             Some(N::ColumnRef(column)) if column.fields.len() == 1 => {
-                // A bare name is an input column first, an output column otherwise.
+                // A bare name is a column of this query's FROM first, an output column otherwise,
+                // and only then something further out.
                 let name = tree::strings(&column.fields).first().copied().unwrap_or("");
-                let (meaning, cost) = scope.bare(name);
+                let (meanings, cost) = scope.bare(name);
                 self.spend(cost);
-                match (meaning, table.named(name)) {
-                    (None, Some(val)) => {
-                        let deps = val.deps.clone();
-                        self.blame_place(&deps, &Place::Predicate("GROUP BY"));
-                    }
-                    _ => {
-                        self.decides(node, scope, "GROUP BY");
+                if scope.column(name).is_none()
+                    && let Some(val) = table.named(name)
+                {
+                    let deps = val.deps.clone();
+                    self.blame_place(&deps, &Place::Predicate("GROUP BY"));
+                    if meanings.is_empty() {
+                        return;
                     }
                 }
+                self.decides(node, scope, "GROUP BY");
             }
             _ => self.by_position(node, table, scope, "GROUP BY"),
         }
@@ -386,6 +400,11 @@ impl<'c> Walk<'c> {
             let deps = found.val.deps.clone();
             self.blame_place(&deps, &Place::Predicate(clause));
             return;
+        }
+        if let Some(rest) = &table.rest {
+            // It may have a column of the name.
+            let deps = rest.deps.clone();
+            self.blame_place(&deps, &Place::Predicate(clause));
         }
         self.by_position(node, table, scope, clause);
     }
@@ -444,6 +463,16 @@ fn reach(list: &[&CommonTableExpr], tables: &[Table], ctes: &Ctes) -> Ctes {
 }
 
 /// Rows of a query are not single values the client sent, even if made of constants.
+/// Whether this is `*`, `t.*` or `(expression).*`.
+pub(crate) fn is_expansion(node: &Node) -> bool {
+    let parts = match inner(node) {
+        Some(N::ColumnRef(column)) => &column.fields,
+        Some(N::AIndirection(indirection)) => &indirection.indirection,
+        _ => return false,
+    };
+    parts.last().is_some_and(|last| matches!(inner(last), Some(N::AStar(_))))
+}
+
 pub(crate) fn forget_client(table: &mut Table) {
     for col in &mut table.cols {
         col.val.client = false;

@@ -182,21 +182,33 @@ pub(crate) enum Meaning<'s, 'c> {
 }
 
 impl<'s, 'c> Scope<'s, 'c> {
-    /// What the bare name means here or in a query around; also how many steps it took to find.
-    pub(crate) fn bare(&self, name: &str) -> (Option<Meaning<'s, 'c>>, u64) {
+    /// What the bare name can mean; also how many steps it took to find.
+    ///
+    /// A column here or in any query around goes before a whole row, as PostgreSQL has it. What
+    /// stands in FROM may have a column of the name without anybody knowing: then it can mean that
+    /// or what it would mean otherwise, which comes after.
+    pub(crate) fn bare(&self, name: &str) -> (Vec<Meaning<'s, 'c>>, u64) {
         let mut cost = 0;
+        let mut meanings = Vec::new();
+        let mut row = None;
         let mut scope = Some(self);
         while let Some(here) = scope {
             cost += here.source.star.len() as u64 + here.source.items.len() as u64;
-            if let Some(found) = here.visible(name) {
-                return (Some(found), cost);
+            if let Some(found) = here.column(name) {
+                meanings.push(found);
+                return (meanings, cost);
             }
+            here.possible(name, &mut meanings);
+            let items = &here.source.items;
+            row = row.or_else(|| items.iter().find(|item| item.name.as_deref() == Some(name)));
             scope = here.parent;
         }
-        (None, cost)
+        meanings.extend(row.map(Meaning::Row));
+        (meanings, cost)
     }
 
-    fn visible(&self, name: &str) -> Option<Meaning<'s, 'c>> {
+    /// A column that this query certainly has under the bare name.
+    pub(crate) fn column(&self, name: &str) -> Option<Meaning<'s, 'c>> {
         let source = self.source;
         for star in &source.star {
             let item = source.items.get(star.item)?;
@@ -219,17 +231,21 @@ impl<'s, 'c> Scope<'s, 'c> {
                 return Some(Meaning::Column(item, found));
             }
         }
+        None
+    }
+
+    /// Columns that this query may have under the bare name: views have no system columns, and
+    /// columns of some items are not known.
+    fn possible(&self, name: &str, meanings: &mut Vec<Meaning<'s, 'c>>) {
+        let source = self.source;
         if known_system(name)
             && let Some(item) = source.items.iter().find(|item| item.stored())
         {
-            return Some(Meaning::Column(item, Found::System));
+            meanings.push(Meaning::Column(item, Found::System));
         }
-        if let Some(item) = source.items.iter().find(|item| item.name.as_deref() == Some(name)) {
-            return Some(Meaning::Row(item));
-        }
-        // A name that an item of unknown columns may have.
-        let open = source.open.first().and_then(|index| source.items.get(*index))?;
-        open.find(name).map(|found| Meaning::Column(open, found))
+        let open = source.open.iter().filter_map(|index| source.items.get(*index));
+        let found = open.filter_map(|item| Some(Meaning::Column(item, item.find(name)?)));
+        meanings.extend(found);
     }
 
     /// The item that a qualified reference names, here or in a query around.

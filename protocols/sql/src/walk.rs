@@ -414,19 +414,40 @@ impl<'c> Walk<'c> {
     }
 
     fn bare(&mut self, name: &str, scope: &Scope<'_, 'c>) -> Val {
-        let (meaning, cost) = scope.bare(name);
+        let (meanings, cost) = scope.bare(name);
         self.spend(cost);
-        match meaning {
-            Some(Meaning::Column(item, found)) => {
-                self.write_down(item, &found, name);
-                self.take(item.id, &found)
-            }
-            Some(Meaning::Row(item)) => self.columns_of(item).whole().derived(),
+        let mut vals = Vec::new();
+        for meaning in meanings {
+            vals.push(match meaning {
+                Meaning::Column(item, found) => {
+                    self.write_down(item, &found, name);
+                    self.take(item.id, &found)
+                }
+                Meaning::Row(item) => self.columns_of(item).whole().derived(),
+            });
+        }
+        let mut vals = vals.into_iter();
+        match vals.next() {
+            Some(first) => vals.fold(first, |mut all, val| {
+                all.absorb(&val);
+                all
+            }),
             None => match self.param_named(name) {
                 Some(val) => val,
                 None => self.no_such_column(name),
             },
         }
+    }
+
+    /// `(value).name` is `name(value)` where the value has no such field.
+    pub(crate) fn attribute(&mut self, name: &str, of: &Val, blame: &Blame) -> Val {
+        let catalog = self.context.catalog;
+        if !catalog.ships_function(name) && catalog.functions(name).next().is_none() {
+            return of.clone();
+        }
+        let mut val = self.call_by_name(None, name, vec![of.clone()], blame);
+        val.absorb(of);
+        val
     }
 
     fn qualified(
@@ -440,12 +461,10 @@ impl<'c> Walk<'c> {
         self.spend(cost);
         let Some(found) = found else {
             // `composite.field`, or `function.argument` in a body.
-            let (meaning, cost) = scope.bare(item);
-            self.spend(cost);
-            if let Some(Meaning::Column(owner, column)) = meaning {
-                let val = self.take(owner.id, &column).derived();
+            if !scope.bare(item).0.is_empty() {
+                let val = self.bare(item, scope).derived();
                 self.field_selected(&val, &Blame::Expression);
-                return val;
+                return self.attribute(name, &val, &Blame::Expression);
             }
             if let Some(val) = self.param_named(name) {
                 return val;
@@ -454,7 +473,10 @@ impl<'c> Walk<'c> {
         };
         if let Some(column) = found.find(name) {
             self.write_down(found, &column, name);
-            return self.take(found.id, &column);
+            let val = self.take(found.id, &column);
+            // It may not have the column after all.
+            let certain = found.has(name);
+            return if certain { val } else { self.attribute(name, &val, &Blame::Expression) };
         }
         if known::system_column(name) {
             return self.take(found.id, &Found::System);
@@ -503,17 +525,37 @@ impl<'c> Walk<'c> {
         };
         let (found, cost) = scope.item(schema, name);
         self.spend(cost);
-        if let Some(item) = found {
+        match found {
+            Some(item) => self.columns_of(item),
+            None => Table::any(self.no_such_column(&format!("{}.*", names.join(".")))),
+        }
+    }
+
+    /// The fields of `(value).*`; those of an item's row are its columns.
+    pub(crate) fn fields_of(&mut self, value: &Node, scope: &Scope<'_, 'c>) -> Table {
+        if let Some(item) = self.row_named(value, scope) {
             return self.columns_of(item);
         }
-        if names.len() == 1
-            && let (Some(Meaning::Column(item, column)), _) = scope.bare(name)
-        {
-            let val = self.take(item.id, &column).derived();
-            self.field_selected(&val, &Blame::Expression);
-            return Table::any(val);
+        let val = self.eval(value, scope, &Blame::Expression).derived();
+        self.field_selected(&val, &Blame::Expression);
+        Table::any(val)
+    }
+
+    /// The item whose whole row this expression is, and nothing else.
+    pub(crate) fn row_named<'s>(
+        &mut self,
+        value: &Node,
+        scope: &Scope<'s, 'c>,
+    ) -> Option<&'s Item<'c>> {
+        let Some(N::ColumnRef(column)) = inner(value) else { return None };
+        let names = tree::strings(&column.fields);
+        let ([name], 1) = (names.as_slice(), column.fields.len()) else { return None };
+        let (meanings, cost) = scope.bare(name);
+        self.spend(cost);
+        match meanings.as_slice() {
+            [Meaning::Row(item)] => Some(item),
+            _ => None,
         }
-        Table::any(self.no_such_column(&format!("{}.*", names.join("."))))
     }
 
     /// Puts the blame for looking into columns where it belongs.

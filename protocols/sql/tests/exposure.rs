@@ -619,6 +619,26 @@ fn masks_follow_views_partitions_and_generated_columns() {
 }
 
 #[test]
+fn p3_what_a_view_or_storage_computes_is_hidden_as_computed() {
+    let catalog = sample();
+    let named = |_: &str, table: &str, column: &str| {
+        (matches!(table, "contacts" | "customers") && column == "ssn").then_some("hash")
+    };
+    let masks = sql::masked_kinds(&catalog, named, |_| "as computed");
+    let kind = |relation: &str, column: &str| {
+        let of = |(id, _): &(&sql::ColumnId, _)| {
+            let found = catalog.column(**id);
+            found.is_some_and(|(table, stored)| (&*table.name, &*stored.name) == (relation, column))
+        };
+        masks.iter().find(of).map(|(_, kind)| *kind)
+    };
+    assert_eq!(kind("contacts", "ssn"), Some("hash"));
+    assert_eq!(kind("people", "code"), Some("hash"), "the view shows the column itself");
+    assert_eq!(kind("tails", "tail"), Some("as computed"));
+    assert_eq!(kind("contacts", "ssn_tail"), Some("as computed"));
+}
+
+#[test]
 fn r1_nothing_is_refused_when_nothing_is_masked_and_everything_is_traced() {
     for (text, meets) in ATTEMPTS {
         let opaque = parsed(text).list.iter().any(|statement| !statement.opaque.is_empty());

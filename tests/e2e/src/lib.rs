@@ -7,12 +7,14 @@
 
 mod client;
 mod config;
+pub mod differ;
 mod gateway;
 mod http;
 mod lab;
 mod place;
 mod process;
 mod server;
+mod transcript;
 mod until;
 mod wire;
 
@@ -23,5 +25,6 @@ pub use http::Response;
 pub use lab::{Lab, lab, lab_with};
 pub use process::{Child, Output};
 pub use server::{Server, Upstream};
+pub use transcript::{Mode, different, exchange, line, run, without_words};
 pub use until::{until, within};
 pub use wire::{Message, PgError, Reply, Wire, bind, describe, execute, message, parse, sync};

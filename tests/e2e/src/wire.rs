@@ -178,6 +178,11 @@ impl Wire {
         &self.received
     }
 
+    /// Keeps nothing of what was received so far.
+    pub fn forget(&mut self) {
+        self.received.clear();
+    }
+
     /// Whether these bytes were received, at any place.
     #[must_use]
     pub fn has_received(&self, needle: &[u8]) -> bool {

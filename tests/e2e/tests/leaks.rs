@@ -13,12 +13,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use e2e::{Config, Lab, Message, Token, Wire, bind, describe, execute, lab_with, parse, sync};
+use e2e::{Config, Lab, Mode, Token, Wire, different, lab_with, run, without_words};
 
 /// From this on a statement was delayed; attempts sleep for 300 ms.
 const SLOW: Duration = Duration::from_millis(250);
-/// Object identifiers below this one are PostgreSQL's own.
-const FIRST_NORMAL_OID: u32 = 16_384;
 
 /// Fields with `redact` and with `null`.
 const MASKS: [(&str, &[&str]); 2] = [
@@ -67,13 +65,6 @@ struct Attempt {
     timed: bool,
     /// Data for COPY FROM STDIN.
     stdin: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Mode {
-    Simple,
-    Text,
-    Binary,
 }
 
 fn folder() -> PathBuf {
@@ -190,72 +181,6 @@ impl World {
     }
 }
 
-/// Everything that comes in answer to one statement, one line a message.
-fn run(wire: &mut Wire, text: &str, mode: Mode, stdin: Option<&str>) -> Result<Vec<String>> {
-    if mode == Mode::Simple {
-        wire.ask(text)?;
-    } else {
-        let format = i16::from(mode == Mode::Binary);
-        let mut bytes = parse("", text);
-        bytes.extend(bind("", "", &[], format));
-        bytes.extend(describe(b'P', ""));
-        bytes.extend(execute("", 0));
-        bytes.extend(sync());
-        wire.send(&bytes)?;
-    }
-    let mut lines = Vec::new();
-    loop {
-        let message = wire.read().with_context(|| text.to_owned())?;
-        lines.push(line(&message));
-        match message.tag {
-            b'Z' => return Ok(lines),
-            b'G' => {
-                let mut bytes = Vec::new();
-                if let Some(data) = stdin {
-                    bytes = e2e::message(b'd', format!("{data}\n").as_bytes());
-                }
-                bytes.extend(e2e::message(b'c', &[]));
-                if mode != Mode::Simple {
-                    bytes.extend(sync());
-                }
-                wire.send(&bytes)?;
-            }
-            _ => {}
-        }
-    }
-}
-
-/// A message as text, without what differs from database to database by nature: identifiers of
-/// objects made there, and the process that sent a notification.
-fn line(message: &Message) -> String {
-    let mut body = message.body.clone();
-    match message.tag {
-        b'T' => forget_oids(&mut body),
-        b'A' => body.drain(..4.min(message.body.len())).for_each(drop),
-        // Which names the gateway's snapshot has depends on when it was taken.
-        b'E' if String::from_utf8_lossy(&body).contains("narrows: unknown_object") => {
-            return "E narrows: unknown_object".to_owned();
-        }
-        _ => {}
-    }
-    format!("{} {}", char::from(message.tag), body.escape_ascii())
-}
-
-fn forget_oids(body: &mut [u8]) {
-    let mut at = 2;
-    while let Some(length) = body.get(at..).and_then(|rest| rest.iter().position(|b| *b == 0)) {
-        let fields = at + length + 1;
-        for oid in [fields, fields + 6] {
-            if let Some(bytes) = body.get_mut(oid..).and_then(|rest| rest.first_chunk_mut::<4>())
-                && u32::from_be_bytes(*bytes) >= FIRST_NORMAL_OID
-            {
-                bytes.fill(0);
-            }
-        }
-        at = fields + 18;
-    }
-}
-
 /// A client that stays connected while attempts leave nothing behind.
 struct Client<'a> {
     connect: Box<dyn Fn() -> Result<Wire> + 'a>,
@@ -312,15 +237,6 @@ impl<'a> Client<'a> {
         }
         Ok(lines)
     }
-}
-
-fn different(a: &[String], b: &[String]) -> String {
-    let short = |line: Option<&String>| -> String {
-        line.map_or("nothing", |line| line).chars().take(300).collect()
-    };
-    let count = a.len().max(b.len());
-    let at = (0..count).find(|at| a.get(*at) != b.get(*at)).unwrap_or(0);
-    format!("\n    a: {}\n    b: {}", short(a.get(at)), short(b.get(at)))
 }
 
 /// Attempts by family: all, and those refused.
@@ -549,20 +465,6 @@ fn ordinary() -> Result<Vec<Ordinary>> {
         }
     }
     Ok(all)
-}
-
-/// What someone with masks is promised of a report and of a notification: not their words.
-fn without_words(lines: &[String]) -> Vec<String> {
-    let kept = |line: &String| match line.split_once(' ') {
-        Some((tag @ ("E" | "N"), body)) => {
-            let fields =
-                body.split("\\x00").filter(|field| field.starts_with(|c| "SVCPstcdn".contains(c)));
-            format!("{tag} {}", fields.collect::<Vec<_>>().join(" "))
-        }
-        Some(("A", body)) => format!("A {}", body.split("\\x00").next().unwrap_or_default()),
-        _ => line.clone(),
-    };
-    lines.iter().map(kept).collect()
 }
 
 #[test]

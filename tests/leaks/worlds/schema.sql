@@ -66,6 +66,7 @@ CREATE TABLE bands_rest PARTITION OF bands DEFAULT;
 CREATE VIEW v_cards AS SELECT id, card AS pan FROM secrets;
 CREATE VIEW v_nested AS SELECT id AS i, pan AS number FROM v_cards WHERE id < 100;
 CREATE VIEW v_bang AS SELECT id, ssn || '!' AS bang FROM secrets;
+CREATE VIEW v_start AS SELECT id, left(badge, 1) AS start, badge AS whole, left(code, 4) AS made FROM secrets;
 CREATE VIEW v_writable AS SELECT id, name, dept, cap, ssn, email, salary FROM secrets;
 CREATE VIEW v_union AS SELECT id, ssn AS v FROM secrets UNION ALL SELECT id, body FROM notes;
 CREATE VIEW v_stats AS SELECT tablename, attname, most_common_vals::text AS common, histogram_bounds::text AS bounds FROM pg_stats;
@@ -79,6 +80,8 @@ CREATE FUNCTION ssns() RETURNS TABLE (i int, s text) LANGUAGE sql STABLE AS 'SEL
 CREATE FUNCTION rows_of() RETURNS SETOF secrets LANGUAGE sql STABLE AS 'SELECT * FROM secrets ORDER BY id';
 CREATE FUNCTION ssn_pl(int) RETURNS text LANGUAGE plpgsql STABLE AS 'BEGIN RETURN (SELECT ssn FROM secrets WHERE id = $1); END';
 CREATE FUNCTION is_known(text) RETURNS bool LANGUAGE sql STABLE AS 'SELECT EXISTS (SELECT FROM secrets WHERE ssn = $1)';
+CREATE FUNCTION same(anyelement) RETURNS anyelement LANGUAGE sql IMMUTABLE AS 'SELECT $1';
+CREATE FUNCTION one_pair(OUT p pair) LANGUAGE sql IMMUTABLE AS 'SELECT ROW(''x'', 1)::pair';
 CREATE PROCEDURE ssn_proc(whose int, INOUT s text) LANGUAGE sql AS 'SELECT ssn FROM secrets WHERE id = whose';
 CREATE FUNCTION to_box(int) RETURNS box_of_text LANGUAGE sql STABLE AS 'SELECT ROW(ssn)::box_of_text FROM secrets WHERE id = $1';
 CREATE CAST (int4 AS box_of_text) WITH FUNCTION to_box(int);

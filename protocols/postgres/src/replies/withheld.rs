@@ -27,12 +27,20 @@ impl Ready {
         out.stop(&permit, refusal.clone());
         self.stopped = Some(id);
         self.settling = None;
-        self.withholding =
-            Some(Withholding { id, refusal, failed: false, acknowledged: Vec::new() });
+        self.withholding = Some(Withholding {
+            id,
+            refusal,
+            failed: false,
+            acknowledged: Vec::new(),
+            is_over: false,
+        });
     }
 
     pub(super) fn is_withheld(&self) -> bool {
         let Some(withholding) = &self.withholding else { return false };
+        if withholding.is_over {
+            return true;
+        }
         self.expected
             .front()
             .and_then(|expected| expected.permit.as_ref())
@@ -54,7 +62,7 @@ impl Ready {
                 let name = std::mem::take(name);
                 self.statements.confirm(&name);
                 self.keep_acknowledgement(frame);
-                self.expected.pop_front();
+                self.drop_answer(out);
             }
             (What::Bind { name }, b'2') => {
                 let name = std::mem::take(name);
@@ -62,11 +70,19 @@ impl Ready {
                     out.forget(replaced.gate);
                 }
                 self.keep_acknowledgement(frame);
-                self.expected.pop_front();
+                self.drop_answer(out);
             }
-            (What::DescribeStatement { .. } | What::DescribePortal, b'T' | b'n') => {
-                self.expected.pop_front();
+            (What::DescribeStatement { prepared, .. }, b'T' | b'n') => {
+                if let Some(prepared) = prepared.as_ref() {
+                    let fields = match tag {
+                        b'T' => message::row_description(frame.get(5..).unwrap_or_default())?,
+                        _ => Vec::new(),
+                    };
+                    let _ = prepared.fields.set(fields.into());
+                }
+                self.drop_answer(out);
             }
+            (What::DescribePortal, b'T' | b'n') | (What::Close, b'3') => self.drop_answer(out),
             (_, b'Z') => self.withheld_ready(&frame, out)?,
             (_, b'E') if simple => {
                 if let Some(withholding) = &mut self.withholding {
@@ -74,15 +90,27 @@ impl Ready {
                 }
             }
             (_, b'E') => self.withheld_failed(going, out),
-            (What::Rows(_), b'C' | b'I' | b's') if !simple => self.withheld_done(out),
+            (What::Rows(_), b'C' | b'I' | b's') if !simple => self.withheld_done(out)?,
             _ => {}
         }
         Ok(())
     }
 
     fn keep_acknowledgement(&mut self, frame: Bytes) {
-        if let Some(withholding) = &mut self.withholding {
+        if let Some(withholding) = &mut self.withholding
+            && !withholding.is_over
+        {
             withholding.acknowledged.push(frame);
+        }
+    }
+
+    /// The answer first in line has come and goes nowhere.
+    fn drop_answer(&mut self, out: &mut Outbox<Bytes>) {
+        if let Some(expected) = self.expected.pop_front()
+            && expected.ends
+            && let Some(permit) = expected.permit
+        {
+            out.finish(permit);
         }
     }
 
@@ -94,14 +122,29 @@ impl Ready {
         self.skip(going, out);
     }
 
-    /// The server went through with it: it must fail after all.
-    fn withheld_done(&mut self, out: &mut Outbox<Bytes>) {
-        let Some(expected) = self.expected.pop_front() else { return };
+    /// The server went through with it: it must fail after all, unless more is on its way.
+    fn withheld_done(&mut self, out: &mut Outbox<Bytes>) -> Result<(), Fault> {
+        let Some(expected) = self.expected.pop_front() else { return Ok(()) };
         if !expected.ends {
             // A Sync follows within the operation; its status tells what to do.
-            return;
+            return Ok(());
         }
-        let Some(withholding) = self.withholding.take() else { return };
+        if !self.expected.is_empty() {
+            // A statement that fails would come behind what is on its way. As far as the client is
+            // told nothing of that ran, so it may have no effects.
+            let behind = self.expected.iter().take_while(|behind| !behind.what.is_boundary());
+            if behind.map(|behind| &behind.what).any(What::may_write) {
+                return Err(Fault::upstream("reply changed under a pipeline"));
+            }
+            if let Some(withholding) = &mut self.withholding {
+                withholding.is_over = true;
+            }
+            if let Some(permit) = expected.permit {
+                out.finish(permit);
+            }
+            return Ok(());
+        }
+        let Some(withholding) = self.withholding.take() else { return Ok(()) };
         for acknowledgement in withholding.acknowledged {
             out.answer(acknowledgement);
         }
@@ -110,6 +153,7 @@ impl Ready {
         if let Some(permit) = expected.permit {
             out.finish(permit);
         }
+        Ok(())
     }
 
     fn withheld_ready(&mut self, frame: &Bytes, out: &mut Outbox<Bytes>) -> Result<(), Fault> {
@@ -117,7 +161,8 @@ impl Ready {
             return Err(Fault::upstream("unknown transaction status"));
         };
         let Some(withholding) = self.withholding.take() else { return Ok(()) };
-        let permit = self.expected.pop_front().and_then(|expected| expected.permit);
+        let ended = self.expected.pop_front().filter(|expected| expected.ends);
+        let permit = ended.and_then(|expected| expected.permit);
         self.at_status(status, out);
         if status == b'T' && !withholding.failed {
             if !self.expected.is_empty() {

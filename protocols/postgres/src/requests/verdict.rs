@@ -138,7 +138,8 @@ impl Ready {
         let (tail, acknowledged) =
             settling.map_or((Tail::Running, Vec::new()), |s| (s.tail, s.acknowledged));
         if running {
-            self.withholding = Some(Withholding { id, refusal, failed: false, acknowledged });
+            self.withholding =
+                Some(Withholding { id, refusal, failed: false, acknowledged, is_over: false });
             out.cancel(crate::conversation::cancel_errand(&self.key));
             return;
         }

@@ -205,8 +205,15 @@ rule hide mask ssn
 login
 client >> Q "select name from customers"
 server >> T name:customers.ssn ; D "123-45-6789" ; C "SELECT 1" ; Z I
+client >> P "" "select name from customers" ; B "" "" ; D P "" ; E "" 2 ; E "" ; S
+server >> 1 ; t ; T name:customers.ssn ; 2 ; T name:customers.ssn ; D "123-45-6789" ; C "SELECT 1" ; C "SELECT 0" ; Z I
 client >> Q "select name from customers"
 server >> T name:customers.name ; D "Ann" ; C "SELECT 1" ; Z I
+client >> Q "begin"
+server >> C "BEGIN" ; Z T
+client >> P "" "select name from customers" ; B "" "" ; E "" ; P "" "select body from notes" ; B "" "" ; E "" ; S
+server >> 1 ; t ; T name:customers.ssn ; 2 ; D "123-45-6789" ; C "SELECT 1" ; 1 ; t ; T body:notes.body ; 2 ; D "one" ; C "SELECT 1" ; Z T
+server >> E 42601 "syntax error" ; Z E
 "#;
 }
 
