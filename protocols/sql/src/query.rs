@@ -462,7 +462,6 @@ fn reach(list: &[&CommonTableExpr], tables: &[Table], ctes: &Ctes) -> Ctes {
     all.fold(ctes.clone(), |reach, (cte, table)| extend(cte, table.clone(), reach))
 }
 
-/// Rows of a query are not single values the client sent, even if made of constants.
 /// Whether this is `*`, `t.*` or `(expression).*`.
 pub(crate) fn is_expansion(node: &Node) -> bool {
     let parts = match inner(node) {
@@ -473,6 +472,7 @@ pub(crate) fn is_expansion(node: &Node) -> bool {
     parts.last().is_some_and(|last| matches!(inner(last), Some(N::AStar(_))))
 }
 
+/// Rows of a query are not single values the client sent, even if made of constants.
 pub(crate) fn forget_client(table: &mut Table) {
     for col in &mut table.cols {
         col.val.client = false;
