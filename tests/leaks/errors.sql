@@ -73,3 +73,7 @@ DO $$ BEGIN EXECUTE 'SELECT ' || quote_ident((SELECT ssn FROM secrets WHERE id =
 DO $$ BEGIN PERFORM pg_notify('c', ssn) FROM secrets WHERE id = 1; RAISE NOTICE 'n%', (SELECT length(ssn) FROM secrets WHERE id = 1); END $$
 DO $$ BEGIN ASSERT (SELECT vip FROM secrets WHERE id = 1), 'not'; END $$
 DO LANGUAGE plpgsql 'BEGIN IF (SELECT salary FROM secrets WHERE id = 1) > 5000 THEN PERFORM 1/0; END IF; END'
+SELECT (ssn).uuid FROM secrets WHERE id = 1
+SELECT (s.ssn).jsonb FROM secrets s WHERE id = 3
+SELECT (ssn).mood FROM secrets WHERE id = 1
+SELECT (ssn)._text FROM secrets WHERE id = 1

@@ -320,6 +320,40 @@ pub(crate) fn system_column(name: &str) -> bool {
     matches!(name, "ctid" | "xmin" | "xmax" | "cmin" | "cmax" | "tableoid")
 }
 
+/// Whether a type that ships with PostgreSQL is called so and no function is. Names of arrays begin
+/// with `_`.
+pub(crate) fn type_without_function(name: &str) -> bool {
+    matches!(
+        name,
+        "aclitem"
+            | "bytea"
+            | "cardinal_number"
+            | "character_data"
+            | "cid"
+            | "cstring"
+            | "gtsvector"
+            | "inet"
+            | "int2vector"
+            | "json"
+            | "jsonb"
+            | "jsonpath"
+            | "oid8"
+            | "oidvector"
+            | "refcursor"
+            | "sql_identifier"
+            | "tid"
+            | "time_stamp"
+            | "tsquery"
+            | "tsvector"
+            | "txid_snapshot"
+            | "uuid"
+            | "xid8"
+            | "yes_or_no"
+    ) || name.starts_with('_')
+        || name.starts_with("reg")
+        || name.starts_with("pg_")
+}
+
 /// Whether a shipped function has a variant that is volatile.
 pub(crate) fn volatile(name: &str) -> bool {
     builtin().get(name).copied().unwrap_or(true)

@@ -439,15 +439,19 @@ impl<'c> Walk<'c> {
         }
     }
 
-    /// `(value).name` is `name(value)` where the value has no such field.
+    /// `(value).name` is `name(value)` where the value has no such field, and that is a cast where
+    /// there is no such function and a type is called so.
     pub(crate) fn attribute(&mut self, name: &str, of: &Val, blame: &Blame) -> Val {
         let catalog = self.context.catalog;
-        if !catalog.ships_function(name) && catalog.functions(name).next().is_none() {
-            return of.clone();
+        if catalog.ships_function(name) || catalog.functions(name).next().is_some() {
+            let mut val = self.call_by_name(None, name, vec![of.clone()], blame);
+            val.absorb(of);
+            return val;
         }
-        let mut val = self.call_by_name(None, name, vec![of.clone()], blame);
-        val.absorb(of);
-        val
+        if crate::known::type_without_function(name) || catalog.has_type_named(name) {
+            self.blame(&of.deps, blame, "cast");
+        }
+        of.clone()
     }
 
     fn qualified(

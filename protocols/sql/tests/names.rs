@@ -168,6 +168,24 @@ fn p3_a_function_written_like_a_field_is_a_function() {
 }
 
 #[test]
+fn p3_a_cast_written_like_a_field_is_a_cast() {
+    let catalog = catalog();
+    for cast in [
+        "(chip).uuid",
+        "(p.chip).jsonb",
+        "(chip).\"_text\"",
+        "(chip).regclass",
+        "(id || chip).inet",
+    ] {
+        let text = format!("select {cast} from pets p");
+        assert_eq!(outputs(&text, &catalog), Err("expression"), "{text}");
+    }
+    hidden(&["select (row(chip, 1)).f1 from pets"]);
+    assert_eq!(outputs("select (row(chip, 1)).f1 from pets", &catalog), Ok(vec![true]));
+    shown(&["select (name).jsonb from pets"]);
+}
+
+#[test]
 fn p3_set_of_several_columns_counts_the_fields_of_a_row() {
     let catalog = catalog();
     let shifted = "update pets set (id, chip, name) = row((row(1, 'x')::pair).*, chip)";

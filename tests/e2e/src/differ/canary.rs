@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::prefix::Prefixes;
 use super::worlds::{Canary, World};
 
 /// Characters of a text that are enough to know it by.
@@ -10,8 +11,9 @@ const TEXT_MIN: usize = 6;
 const DIGITS_MIN: usize = 8;
 
 /// Everything that gives a hidden value away.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Canaries {
+    prefixes: Prefixes,
     /// Pieces by length, and what each is a piece of.
     pieces: Vec<(usize, HashMap<Vec<u8>, String>)>,
 }
@@ -20,7 +22,7 @@ impl Canaries {
     /// Those of a world.
     #[must_use]
     pub fn of(world: World) -> Self {
-        let mut all = Self { pieces: Vec::new() };
+        let mut all = Self::default();
         for canary in world.canaries() {
             match canary {
                 Canary::Text(text) => all.text(&text),
@@ -105,6 +107,7 @@ impl Canaries {
     }
 
     fn add(&mut self, piece: &[u8], what: &str) {
+        self.prefixes.add(piece);
         let at = self.pieces.iter().position(|(length, _)| *length == piece.len());
         let pieces = match at.and_then(|at| self.pieces.get_mut(at)) {
             Some((_, pieces)) => pieces,
@@ -120,8 +123,10 @@ impl Canaries {
     /// The hidden value that these bytes give away.
     #[must_use]
     pub fn seen(&self, bytes: &[u8]) -> Option<&str> {
-        self.pieces.iter().find_map(|(length, pieces)| {
-            bytes.windows(*length).find_map(|window| pieces.get(window)).map(String::as_str)
+        self.prefixes.places(bytes).find_map(|at| {
+            self.pieces.iter().find_map(|(length, pieces)| {
+                pieces.get(bytes.get(at..at + length)?).map(String::as_str)
+            })
         })
     }
 }

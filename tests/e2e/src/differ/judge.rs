@@ -163,6 +163,9 @@ impl Judge {
             }
             return None;
         }
+        if own_syntax_error(a, direct) {
+            return None;
+        }
         if case.touched {
             let [shape, expected] = [a, direct].map(|messages| shape(messages));
             return (shape != expected)

@@ -14,6 +14,7 @@ mod choices;
 mod judge;
 mod lines;
 mod maker;
+mod prefix;
 mod query;
 mod run;
 mod schema;

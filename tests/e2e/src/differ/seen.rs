@@ -2,9 +2,12 @@
 
 use crate::{Message, line};
 
+use super::prefix::Prefixes;
+
 /// Hashes that stand for hidden values, and a name for each that is the same in both worlds.
 #[derive(Clone, Debug, Default)]
 pub struct Hashes {
+    prefixes: Prefixes,
     known: Vec<(Vec<u8>, String)>,
 }
 
@@ -12,6 +15,7 @@ impl Hashes {
     /// Remembers one. Longer ones are looked for first.
     pub fn add(&mut self, hash: &[u8], name: &str) {
         if hash.len() >= 4 && !self.known.iter().any(|(known, _)| known == hash) {
+            self.prefixes.add(hash);
             self.known.push((hash.to_vec(), name.to_owned()));
             self.known.sort_by_key(|(known, _)| std::cmp::Reverse(known.len()));
         }
@@ -25,6 +29,9 @@ impl Hashes {
 
     fn named(&self, value: &[u8]) -> Vec<u8> {
         let mut out = value.to_vec();
+        if self.prefixes.places(value).next().is_none() {
+            return out;
+        }
         for (hash, name) in &self.known {
             let mut at = 0;
             while let Some(found) = find(out.get(at..).unwrap_or_default(), hash) {
