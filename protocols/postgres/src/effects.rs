@@ -22,7 +22,9 @@ impl Ready {
     ) {
         let Some(statement) = judged.statements.list.get(index) else { return };
         if statement.facts.ddl {
-            self.uncommitted.changed_by(statement);
+            let snapshot = self.snapshot();
+            let catalog = snapshot.as_ref().map(|snapshot| &*snapshot.catalog);
+            self.uncommitted.changed_by(statement, catalog);
         }
         if statement.facts.changes_search_path {
             self.search_path_changed(judged, statement);

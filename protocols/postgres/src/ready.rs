@@ -432,16 +432,18 @@ impl Ready {
     /// What a text means here and now, made anew only when a setting changed.
     pub fn environment(&mut self) -> Arc<Environment> {
         let settings = &self.settings;
+        // What was dropped or renamed may have stood before something else of its name.
+        let search_path = if self.uncommitted.is_unknown() { &None } else { &settings.search_path };
         if let Some(known) = &self.environment
             && known.standard_conforming_strings == settings.standard_conforming_strings
-            && known.search_path == settings.search_path
+            && known.search_path == *search_path
             && known.role == settings.role
         {
             return Arc::clone(known);
         }
         let environment = Arc::new(Environment {
             standard_conforming_strings: settings.standard_conforming_strings,
-            search_path: settings.search_path.clone(),
+            search_path: search_path.clone(),
             role: Arc::clone(&settings.role),
         });
         self.environment = Some(Arc::clone(&environment));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use engine::MaskPlan;
 use sql::catalog::Relation;
-use sql::{Catalog, Statement, StatementKind, own};
+use sql::{Catalog, Statement, own};
 
 /// What is not committed.
 #[derive(Default)]
@@ -24,16 +24,25 @@ impl Uncommitted {
         !self.unknown && self.tables.is_empty()
     }
 
+    /// Names may mean something else than the snapshot says.
+    pub fn is_unknown(&self) -> bool {
+        self.unknown
+    }
+
     /// A statement that defines something is complete.
-    pub fn changed_by(&mut self, statement: &Statement) {
-        match &statement.creates {
-            Some(table) if self.tables.len() < own::TABLES_MAX => {
-                self.tables.push(Arc::clone(table));
-                self.with_tables = None;
-            }
-            None if is_index_of_own(statement) => {}
-            _ => self.unknown = true,
+    pub fn changed_by(&mut self, statement: &Statement, snapshot: Option<&Catalog>) {
+        let keeps_names = snapshot.is_some_and(|catalog| own::keeps_names(statement, catalog));
+        if !keeps_names || self.tables.len() >= own::TABLES_MAX {
+            self.unknown = true;
+            return;
         }
+        self.with_tables = None;
+        let dropped = |table: &Arc<Relation>| {
+            let name = format!("{}.{}", table.schema, table.name);
+            &*statement.facts.verb == "drop" && statement.facts.writes.iter().any(|w| **w == *name)
+        };
+        self.tables.retain(|table| !dropped(table));
+        self.tables.extend(statement.creates.clone());
     }
 
     /// The transaction is over; returns whether anything was changed.
@@ -67,13 +76,4 @@ impl Uncommitted {
 pub(crate) fn is_masked(table: &Relation, masks: &MaskPlan) -> bool {
     let mut columns = table.columns.iter();
     columns.any(|column| masks.field(&table.schema, &table.name, &column.name).is_some())
-}
-
-/// An index shows nothing and hides nothing.
-fn is_index_of_own(statement: &Statement) -> bool {
-    let StatementKind::Ddl { command } = &statement.kind else { return false };
-    let objects = &statement.facts.objects;
-    &**command == "create index"
-        && !objects.is_empty()
-        && objects.iter().all(|oid| *oid >= own::FIRST_OID)
 }

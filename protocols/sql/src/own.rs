@@ -12,6 +12,7 @@ use pg_query::protobuf::{
 };
 
 use crate::catalog::{Catalog, ColumnId, Relation, RelationKind, SearchPath, StoredColumn};
+use crate::statement::{Statement, StatementKind};
 use crate::tree::{self, N, boxed, inner};
 use crate::utility;
 use crate::walk::Context;
@@ -27,6 +28,30 @@ pub const TABLES_MAX: usize = 64;
 #[must_use]
 pub fn is_own(column: ColumnId) -> bool {
     column.relation >= FIRST_OID
+}
+
+/// Whether every name of a table means after `statement` what it meant before, but for tables of
+/// the session's own.
+#[must_use]
+pub fn keeps_names(statement: &Statement, catalog: &Catalog) -> bool {
+    let facts = &statement.facts;
+    if facts.changes_search_path || statement.kind.runs().is_some() {
+        return false;
+    }
+    let StatementKind::Ddl { command } = &statement.kind else { return !facts.ddl };
+    let is_own = |oid: &u32| *oid >= FIRST_OID;
+    match &**command {
+        "create table" | "create table as" => statement.creates.is_some(),
+        "create index" => !facts.objects.is_empty() && facts.objects.iter().all(is_own),
+        "drop table" => {
+            let is_absent = |name: &Arc<str>| {
+                let bare = name.rsplit('.').next().unwrap_or_default();
+                catalog.named(bare).all(|relation| is_own(&relation.oid))
+            };
+            facts.objects.iter().all(is_own) && facts.unresolved.iter().all(is_absent)
+        }
+        _ => false,
+    }
 }
 
 /// The table that `node` makes, when it is certain what it is.
@@ -106,9 +131,10 @@ fn defined(create: &CreateStmt, catalog: &Catalog) -> Option<Vec<StoredColumn>> 
 
 fn stored(column: &ColumnDef, attnum: i16, catalog: &Catalog) -> Option<StoredColumn> {
     let name = column.type_name.as_ref()?;
-    if name.setof || name.pct_type || !name.array_bounds.is_empty() {
+    if name.setof || name.pct_type {
         return None;
     }
+    let is_array = !name.array_bounds.is_empty();
     let parts = tree::strings(&name.names);
     let name = match parts.as_slice() {
         ["pg_catalog", name] => name,
@@ -116,7 +142,7 @@ fn stored(column: &ColumnDef, attnum: i16, catalog: &Catalog) -> Option<StoredCo
         [name] if !catalog.has_type_named(name) => name,
         _ => return None,
     };
-    let (type_oid, type_len) = builtin(name)?;
+    let (type_oid, type_len) = builtin(name, is_array)?;
     let mut unique = false;
     if column.raw_default.is_some() {
         return None;
@@ -206,29 +232,53 @@ fn selected(
     Some(columns)
 }
 
-/// `pg_type.oid` and `typlen` of types that ship with PostgreSQL, and of its notations for a column
-/// with a sequence (`pg_type.dat`).
-fn builtin(name: &str) -> Option<(u32, i16)> {
-    Some(match name {
-        "bool" => (16, 1),
-        "bytea" => (17, -1),
-        "int8" | "bigserial" | "serial8" => (20, 8),
-        "int2" | "smallserial" | "serial2" => (21, 2),
-        "int4" | "serial" | "serial4" => (23, 4),
-        "text" => (25, -1),
-        "json" => (114, -1),
-        "float4" => (700, 4),
-        "float8" => (701, 8),
-        "bpchar" => (1042, -1),
-        "varchar" => (1043, -1),
-        "date" => (1082, 4),
-        "time" => (1083, 8),
-        "timestamp" => (1114, 8),
-        "timestamptz" => (1184, 8),
-        "interval" => (1186, 16),
-        "numeric" => (1700, -1),
-        "uuid" => (2950, 16),
-        "jsonb" => (3802, -1),
-        _ => return None,
-    })
+/// Types that ship with PostgreSQL, and its notations for a column with a sequence: name,
+/// `pg_type.oid`, `typlen` and the `oid` of its array (`pg_type.dat`).
+const BUILTIN: &[(&str, u32, i16, u32)] = &[
+    ("bigserial", 20, 8, 0),
+    ("bit", 1560, -1, 1561),
+    ("bool", 16, 1, 1000),
+    ("bpchar", 1042, -1, 1014),
+    ("bytea", 17, -1, 1001),
+    ("cidr", 650, -1, 651),
+    ("date", 1082, 4, 1182),
+    ("float4", 700, 4, 1021),
+    ("float8", 701, 8, 1022),
+    ("inet", 869, -1, 1041),
+    ("int2", 21, 2, 1005),
+    ("int4", 23, 4, 1007),
+    ("int8", 20, 8, 1016),
+    ("interval", 1186, 16, 1187),
+    ("json", 114, -1, 199),
+    ("jsonb", 3802, -1, 3807),
+    ("macaddr", 829, 6, 1040),
+    ("money", 790, 8, 791),
+    ("name", 19, 64, 1003),
+    ("numeric", 1700, -1, 1231),
+    ("oid", 26, 4, 1028),
+    ("point", 600, 16, 1017),
+    ("serial", 23, 4, 0),
+    ("serial2", 21, 2, 0),
+    ("serial4", 23, 4, 0),
+    ("serial8", 20, 8, 0),
+    ("smallserial", 21, 2, 0),
+    ("text", 25, -1, 1009),
+    ("time", 1083, 8, 1183),
+    ("timestamp", 1114, 8, 1115),
+    ("timestamptz", 1184, 8, 1185),
+    ("timetz", 1266, 12, 1270),
+    ("tsvector", 3614, -1, 3643),
+    ("uuid", 2950, 16, 2951),
+    ("varbit", 1562, -1, 1563),
+    ("varchar", 1043, -1, 1015),
+    ("xml", 142, -1, 143),
+];
+
+fn builtin(name: &str, is_array: bool) -> Option<(u32, i16)> {
+    let (_, oid, length, array) = BUILTIN.iter().find(|(known, ..)| *known == name)?;
+    match (is_array, *array) {
+        (false, _) => Some((*oid, *length)),
+        (true, 0) => None,
+        (true, array) => Some((array, -1)),
+    }
 }

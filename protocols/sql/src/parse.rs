@@ -119,12 +119,13 @@ pub fn analyse(
 ) -> Result<Statements, Unparsable> {
     stack::with_tree(text, options.standard_conforming_strings, 0, |tree, used| {
         let mut with_own: Option<Catalog> = None;
+        let mut path = options.search_path;
         let mut list = Vec::with_capacity(tree.stmts.len());
         let mut budget = Walk::BUDGET;
         for (index, raw) in tree.stmts.iter().enumerate() {
             let context = Context {
                 catalog: with_own.as_ref().unwrap_or(catalog),
-                path: options.search_path,
+                path,
                 used,
                 nesting: 0,
                 within: None,
@@ -136,6 +137,9 @@ pub fn analyse(
             let mut statement = utility::statement(context, node, &mut budget);
             statement.range = range(text, raw.stmt_location, raw.stmt_len);
             statement.creates = own::table(context, node, &mut budget).map(Arc::new);
+            if !own::keeps_names(&statement, context.catalog) {
+                path = &SearchPath::Unknown;
+            }
             if let Some(table) = &statement.creates
                 && index + 1 < tree.stmts.len()
             {

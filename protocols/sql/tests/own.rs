@@ -29,6 +29,7 @@ fn r7_what_is_certain_from_the_text_is_followed() {
         ("CREATE TEMP TABLE t (a serial PRIMARY KEY) ON COMMIT DROP", "pg_temp.t(a:23!)"),
         ("CREATE TABLE app.t (a varchar(9) DEFAULT 'x', UNIQUE (a))", "app.t(a:1043!)"),
         ("CREATE UNLOGGED TABLE t (a numeric(8, 2) DEFAULT 0, b date)", "public.t(a:1700 b:1082)"),
+        ("CREATE TABLE t (a text[], b int[3][3])", "public.t(a:1009 b:1007)"),
         ("CREATE TABLE t AS SELECT id, name AS n FROM customers", "public.t(id:23 n:25)"),
         ("CREATE TABLE t (x, y) AS SELECT id, name FROM customers", "public.t(x:23 y:25)"),
     ] {
@@ -47,7 +48,7 @@ fn r7_what_is_certain_from_the_text_is_followed() {
         "CREATE TABLE t PARTITION OF events DEFAULT",
         "CREATE TABLE t (a int) PARTITION BY LIST (a)",
         "CREATE TABLE t (a customers)",
-        "CREATE TABLE t (a text[])",
+        "CREATE TABLE t (a hstore[])",
         "CREATE TABLE t AS SELECT lower(name) AS n FROM customers",
         "CREATE VIEW t AS SELECT 1 AS a",
         // What runs, or asks, when rows are written.
@@ -97,4 +98,40 @@ fn p8_only_so_many_are_followed() {
     let statements = analysed(&text, &sample());
     let last = statements.list.last().map(|last| last.facts.unresolved.len());
     assert_eq!(last, Some(1), "the last is not known");
+}
+
+#[test]
+fn p3_names_after_a_change_of_the_path_or_of_definitions_may_be_any() {
+    let catalog = sample();
+    for before in [
+        "SET search_path = app",
+        "SELECT set_config('search_path', 'app', false)",
+        "RESET ALL",
+        "EXECUTE something",
+        "DROP TABLE app.customers",
+        "ALTER TABLE app.customers RENAME TO others",
+        "ALTER SCHEMA app RENAME TO other",
+        "BEGIN; SET LOCAL search_path = app; ROLLBACK",
+    ] {
+        let text = format!("{before}; SELECT id FROM customers");
+        let statements = analysed(&text, &catalog);
+        let reads = statements.list.last().map(|last| last.facts.reads.join(" "));
+        assert_eq!(reads.as_deref(), Some("app.customers public.customers"), "{text}");
+    }
+    for before in ["SET work_mem = '1MB'", "CREATE TABLE t (a int)", "DROP TABLE IF EXISTS nosuch"]
+    {
+        let text = format!("{before}; SELECT id FROM customers");
+        let statements = analysed(&text, &catalog);
+        let reads = statements.list.last().map(|last| last.facts.reads.join(" "));
+        assert_eq!(reads.as_deref(), Some("public.customers"), "{text}");
+    }
+}
+
+#[test]
+fn r7_what_is_not_there_can_be_dropped_and_made() {
+    let text = "DROP TABLE IF EXISTS t; CREATE TABLE t (a int[], b inet); CREATE INDEX ON t (a); \
+                SELECT a, b FROM t";
+    let statements = analysed(text, &sample());
+    let last = statements.list.last().map(|last| last.facts.unresolved.len());
+    assert_eq!(last, Some(0), "it is followed");
 }

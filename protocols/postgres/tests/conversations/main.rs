@@ -326,6 +326,17 @@ client >> Q "begin" ; Q "create table fresh (id int, ssn text)"
 server >> C "BEGIN" ; Z T ; C "CREATE TABLE" ; Z T
 client >> Q "select id from fresh"
 "#;
+    r7_what_was_dropped_may_have_hidden_another_of_its_name: r#"
+rule never when `sql.writes.exists(t, t == "public.customers")` block "not these"
+login
+client >> Q "set search_path = app; delete from customers"
+client >> Q "drop table app.customers; delete from customers"
+client >> Q "begin"
+server >> C "BEGIN" ; Z T
+client >> Q "drop table app.customers"
+server >> C "DROP TABLE" ; Z T
+client >> Q "delete from customers"
+"#;
     r7_a_name_that_is_not_in_the_catalog_has_it_read_anew: r#"
 rule hide mask ssn
 login
