@@ -86,7 +86,7 @@ run() {
       tests=(test/dialect/postgresql test/dialect/test_suite.py)
       options=(--dburi "postgresql+psycopg://postgres:$PGPASSWORD@127.0.0.1:$to/postgres") ;;
   esac
-  (cd "$source" && "$python" -m pytest -p no:cacheprovider -q --timeout=120 --tb=short --maxfail=10000 \
+  (cd "$source" && "$python" -m pytest -p no:cacheprovider -q --timeout=120 --tb=native --maxfail=10000 \
     --junitxml="$work/$suite.$name.xml" "${options[@]}" "${tests[@]}") \
     >"$work/$suite.$name.log" 2>&1 || true
   [ -e "$work/$suite.$name.xml" ] ||
