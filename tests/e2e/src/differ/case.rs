@@ -35,6 +35,8 @@ pub struct Case {
     pub guesses: bool,
     /// Something stays in the session.
     pub session: bool,
+    /// It shows plans, which depend on the size of tables: that of what was rolled back too.
+    pub plans: bool,
 }
 
 /// The case of a seed.
@@ -72,6 +74,7 @@ pub fn case_of(choices: &mut Choices) -> Case {
         touched: false,
         guesses: false,
         session: false,
+        plans: false,
     };
     match form {
         0..50 => maker.one_query(&mut case),
@@ -235,8 +238,8 @@ impl Maker<'_> {
             "(COSTS OFF, ANALYZE, TIMING OFF, SUMMARY OFF) ",
             "(COSTS OFF, FORMAT xml) ",
         ]);
-        // ANALYZE tells how much memory a node took, which depends on what ran before.
         case.ordered = true;
+        case.plans = true;
         case.transaction = true;
         // A plan of what reads a row is hidden like all of the row.
         case.touched |= RELATIONS.iter().any(|of| of.masked() && sql.contains(of.from));
