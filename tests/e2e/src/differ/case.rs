@@ -112,7 +112,10 @@ impl Maker<'_> {
     fn one_query(&mut self, case: &mut Case) {
         let query = self.query(TOP);
         case.ordered = query.ordered;
-        if case.mode == Mode::Binary && !self.writes && self.choices.chance(15) {
+        // A refusal of what may write ends the session when more was sent behind it.
+        let locks = [" FOR UPDATE", " FOR SHARE", " FOR KEY"].iter().any(|w| query.sql.contains(w));
+        let pages = case.mode == Mode::Binary && !self.writes && self.choices.chance(15);
+        if pages && !locks {
             case.mode = Mode::Paged;
         }
         self.step(case, query.sql);
