@@ -28,7 +28,7 @@ for major in $majors; do
   say "$("$folder/bin/postgres" --version)"
   tests='package(e2e) + (package(postgres) & binary(survey))'
   # What the surveys and the leak corpus are tried on is written in the grammar of 14.
-  [ "$major" -ge 14 ] || tests='package(e2e) - binary(leaks)'
+  [ "$major" -ge 14 ] || tests='package(e2e) - binary(leaks) - binary(differ)'
   # An older psql asks a newer catalog for columns that it does not have, with and without us.
   [ "$major" -le 15 ] || tests="($tests) - test(what_psql_asks)"
   NARROWS_POSTGRES_BIN=$folder/bin cargo nextest run --workspace --locked --no-fail-fast \

@@ -64,11 +64,11 @@ impl Canaries {
                 self.windows(hex(text.as_bytes()).as_bytes(), TEXT_MIN * 2, &what);
             }
         }
-        for shift in 0..3 {
-            let padded = ["", "x", "xx"].get(shift).copied().unwrap_or_default().to_owned() + text;
-            let encoded = base64(padded.as_bytes());
+        for (shift, pad) in ["", "x", "xx"].into_iter().enumerate() {
+            let encoded = base64(format!("{pad}{text}").as_bytes());
             // The first characters depend on what came before, the last on what comes after.
-            let inner = encoded.get(4..encoded.len().saturating_sub(4)).unwrap_or_default();
+            let first = if shift == 0 { 0 } else { shift + 1 };
+            let inner = encoded.get(first..encoded.len().saturating_sub(1)).unwrap_or_default();
             self.windows(inner.as_bytes(), 8, &what);
         }
     }

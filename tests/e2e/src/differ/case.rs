@@ -35,6 +35,8 @@ pub struct Case {
     pub guesses: bool,
     /// Something stays in the session.
     pub session: bool,
+    /// It shows plans, which depend on the size of tables: that of what was rolled back too.
+    pub plans: bool,
 }
 
 /// The case of a seed.
@@ -72,6 +74,7 @@ pub fn case_of(choices: &mut Choices) -> Case {
         touched: false,
         guesses: false,
         session: false,
+        plans: false,
     };
     match form {
         0..50 => maker.one_query(&mut case),
@@ -109,7 +112,10 @@ impl Maker<'_> {
     fn one_query(&mut self, case: &mut Case) {
         let query = self.query(TOP);
         case.ordered = query.ordered;
-        if case.mode == Mode::Binary && !self.writes && self.choices.chance(15) {
+        // A refusal of what may write ends the session when more was sent behind it.
+        let locks = [" FOR UPDATE", " FOR SHARE", " FOR KEY"].iter().any(|w| query.sql.contains(w));
+        let pages = case.mode == Mode::Binary && !self.writes && self.choices.chance(15);
+        if pages && !locks {
             case.mode = Mode::Paged;
         }
         self.step(case, query.sql);
@@ -235,8 +241,8 @@ impl Maker<'_> {
             "(COSTS OFF, ANALYZE, TIMING OFF, SUMMARY OFF) ",
             "(COSTS OFF, FORMAT xml) ",
         ]);
-        // ANALYZE tells how much memory a node took, which depends on what ran before.
         case.ordered = true;
+        case.plans = true;
         case.transaction = true;
         // A plan of what reads a row is hidden like all of the row.
         case.touched |= RELATIONS.iter().any(|of| of.masked() && sql.contains(of.from));

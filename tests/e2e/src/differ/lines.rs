@@ -156,6 +156,19 @@ impl<'a> Lines<'a> {
         Ok(all)
     }
 
+    /// Frees what rolled back statements took, so that tables are as large everywhere.
+    ///
+    /// # Errors
+    /// A connection cannot be opened.
+    pub fn vacuum(&self) -> Result<()> {
+        for name in NAMES {
+            let database = format!("differ_{name}{}", self.worker);
+            let mut boss = Wire::connect(self.lab.server.upstream().port, "boss", &database, "")?;
+            one(&mut boss, "VACUUM")?;
+        }
+        Ok(())
+    }
+
     /// Learns which hashes stand for which values, in both worlds.
     ///
     /// # Errors

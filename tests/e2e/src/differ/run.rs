@@ -160,7 +160,13 @@ impl Worker<'_> {
             if !over {
                 let (case, choices) = case(seed);
                 let received = self.lines.run(&case)?;
-                if let Some(finding) = self.judge.judge(&case, &received, &mut tally) {
+                let mut finding = self.judge.judge(&case, &received, &mut tally);
+                if case.plans && finding.is_some() {
+                    self.lines.vacuum()?;
+                    let received = self.lines.run(&case)?;
+                    finding = self.judge.judge(&case, &received, &mut tally);
+                }
+                if let Some(finding) = finding {
                     let text = self.told(seed, case, choices, finding)?;
                     let mut shared = shared.lock().map_err(|_| anyhow::anyhow!("poisoned"))?;
                     println!("{text}\n");
@@ -293,6 +299,7 @@ pub fn ask(statements: &[String]) -> Result<String> {
         touched: true,
         guesses: false,
         session: true,
+        plans: false,
     })
 }
 
