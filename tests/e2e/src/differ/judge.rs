@@ -241,7 +241,7 @@ fn shape(messages: &[Message]) -> Vec<String> {
             let code = state(std::slice::from_ref(message)).unwrap_or_default();
             Some(format!("{} {code}", char::from(message.tag)))
         }
-        tag => Some(format!("{} {}", char::from(tag), message.body.escape_ascii())),
+        _ => Some(crate::line(message)),
     };
     let rows = messages.iter().filter(|message| message.tag == b'D').count();
     let mut all: Vec<String> = messages.iter().filter_map(described).collect();
