@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use engine::{MaskKind, MaskPlan, Refusal};
 use model::{ClientText, Column, Origin};
-use sql::{Catalog, ColumnId, OutputColumn, Statement};
+use sql::{Catalog, ColumnId, OutputColumn, Outputs, Statement};
 
 use crate::judge::MaskedColumns;
 use crate::message::FieldDescription;
@@ -40,7 +40,7 @@ impl Shaping<'_> {
         statement: Option<&Statement>,
         fields: &[FieldDescription],
     ) -> Result<Shape, Refusal> {
-        let outputs = statement.and_then(|statement| statement.outputs.columns.as_deref());
+        let outputs = statement.map(|statement| &statement.outputs);
         if self.strict {
             check(outputs, fields, self.catalog)?;
         }
@@ -49,7 +49,7 @@ impl Shaping<'_> {
         for (index, field) in fields.iter().enumerate() {
             let stored = (field.relation != 0)
                 .then_some(ColumnId { relation: field.relation, attnum: field.attnum });
-            let output = outputs.and_then(|outputs| outputs.get(index));
+            let output = outputs.and_then(|outputs| output_at(outputs, index));
             let label = String::from_utf8_lossy(&field.label);
             let (kind, column) = self.column(&label, stored, output);
             kinds.push(kind);
@@ -125,23 +125,29 @@ fn strictest(a: Option<MaskKind>, b: Option<MaskKind>) -> Option<MaskKind> {
     }
 }
 
+/// What a column of the reply can depend on. Where columns could not be counted it is the same for
+/// each.
+fn output_at(outputs: &Outputs, index: usize) -> Option<&OutputColumn> {
+    match &outputs.columns {
+        Some(columns) => columns.get(index),
+        None => outputs.every.as_ref(),
+    }
+}
+
 /// Origins are decided before sending; what the server describes must agree (R7).
 fn check(
-    outputs: Option<&[OutputColumn]>,
+    outputs: Option<&Outputs>,
     fields: &[FieldDescription],
     catalog: &Catalog,
 ) -> Result<(), Refusal> {
-    let Some(outputs) = outputs else {
-        return if fields.is_empty() {
-            Ok(())
-        } else {
-            Err(untraceable("the columns of this reply"))
-        };
-    };
-    if outputs.len() != fields.len() {
+    let counted = outputs.and_then(|outputs| outputs.columns.as_ref());
+    if counted.is_some_and(|columns| columns.len() != fields.len()) {
         return Err(changed());
     }
-    for (output, field) in outputs.iter().zip(fields) {
+    for (index, field) in fields.iter().enumerate() {
+        let Some(output) = outputs.and_then(|outputs| output_at(outputs, index)) else {
+            return Err(untraceable("the columns of this reply"));
+        };
         if output.unknown {
             let label = String::from_utf8_lossy(&field.label).into_owned();
             return Err(untraceable(&format!("column \"{label}\"")));

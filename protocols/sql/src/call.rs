@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use pg_query::protobuf::{FuncCall, Node};
 
-use crate::catalog::{Catalog, Function, SearchPath};
+use crate::cast;
+use crate::catalog::{Catalog, FIRST_NORMAL_OID, Function, SearchPath};
 use crate::known;
 use crate::scope::Scope;
 use crate::statement::Place;
@@ -25,6 +26,19 @@ enum Class<'c> {
     Opaque { reason: &'static str },
     /// Functions whose body is SQL that can be read, one of which is meant.
     Sql(Vec<&'c Function>),
+}
+
+/// Whether `function` can be called with `count` arguments: some may have defaults, and the last
+/// may be any number.
+fn takes(function: &Function, count: usize) -> bool {
+    /// `pg_type.oid` of `any`, `anyarray` and `anycompatiblearray`.
+    const VARIADIC: [u32; 3] = [2276, 2277, 5078];
+    let wanted = function.arg_types.len();
+    let is_open =
+        |oid: &u32| *oid >= FIRST_NORMAL_OID || cast::is_array(*oid) || VARIADIC.contains(oid);
+    wanted == count
+        || (wanted > count && function.defaults.is_some())
+        || (wanted <= count + 1 && function.arg_types.last().is_some_and(is_open))
 }
 
 impl<'c> Walk<'c> {
@@ -201,7 +215,7 @@ impl<'c> Walk<'c> {
                     schemas.contains(&function.schema) || &*function.schema == "pg_catalog"
                 }
             })
-            .filter(|function| !shipped || function.arg_types.len() == count)
+            .filter(|function| !shipped || takes(function, count))
             .collect();
         if shipped {
             self.note_shipped(name);

@@ -193,3 +193,26 @@ fn p3_set_of_several_columns_counts_the_fields_of_a_row() {
     let itself = "update pets set (id, chip) = row(1, chip) returning id";
     assert_eq!(outputs(itself, &catalog), Ok(vec![false]));
 }
+
+#[test]
+fn p3_a_function_that_overloads_a_shipped_one_is_looked_into() {
+    let mut data = CatalogData::from(sample());
+    let mut with_default =
+        Function::new(33_000, "substr", "plpgsql", None).taking(&["a", "b", "c"]);
+    with_default.defaults = Some("'x'::text, 'y'::text".into());
+    let mut variadic = Function::new(33_001, "concat_ws", "plpgsql", None).taking(&["a", "b"]);
+    variadic.arg_types = vec![25, 1009];
+    let other = Function::new(33_002, "reverse", "plpgsql", None).taking(&["a", "b"]);
+    data.functions.extend([with_default, variadic, other]);
+    let catalog = Catalog::new(data);
+    for (text, refused) in [
+        ("SELECT substr(name) FROM customers", true),
+        ("SELECT concat_ws(name, name, name, name) FROM customers", true),
+        ("SELECT reverse(name) FROM customers", false),
+        ("SELECT lower(name) FROM customers", false),
+    ] {
+        let found = parsed(text, &catalog);
+        let opaque = found.list.iter().any(|one| !one.opaque.is_empty());
+        assert_eq!(opaque, refused, "{text}");
+    }
+}
