@@ -80,8 +80,10 @@ impl Ready {
         self.status = status;
         if status == b'I' {
             self.forget_portals(|portal| portal.hold, out);
+            let renamed = self.uncommitted.is_unknown();
             if self.uncommitted.end() {
-                out.refresh();
+                self.unread |= renamed;
+                self.refresh(out);
                 let hidden =
                     self.snapshot().is_none_or(|snapshot| self.has_masks(&snapshot.catalog));
                 self.refreshing = hidden && !self.masks.is_empty();

@@ -43,6 +43,12 @@ impl What {
         rows.judged.statements.list.iter().any(|statement| !statement.facts.read_only)
     }
 
+    /// It changes definitions, so that names of tables may mean something else behind it.
+    pub fn defines(&self) -> bool {
+        let Self::Rows(rows) = self else { return false };
+        rows.judged.statements.facts.ddl
+    }
+
     /// It may give, change or drop names of statements and portals by SQL.
     pub fn concerns_names(&self) -> bool {
         let Self::Rows(rows) = self else { return false };

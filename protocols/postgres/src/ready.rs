@@ -67,6 +67,12 @@ pub(crate) struct Ready {
     boundary: u64,
     /// How many these were, with it, when something was last sent that may change names.
     naming: u64,
+    /// How many these were, with it, when something was last sent that changes definitions.
+    defining: u64,
+    /// Readings of the catalog that were asked for and are not done.
+    pub readings: u32,
+    /// Definitions were changed that no reading has yet.
+    pub unread: bool,
     pub inflow: Inflow,
     /// Transaction status of the last `ReadyForQuery`.
     pub status: u8,
@@ -238,6 +244,9 @@ impl Ready {
             awaited: 0,
             boundary: 0,
             naming: 0,
+            defining: 0,
+            readings: 0,
+            unread: false,
             inflow: Inflow::default(),
             status: opened.status,
             dirty: false,
@@ -276,7 +285,7 @@ impl Ready {
                 out.answer(report.to_message());
             }
             Input::Rescoped(masks) => self.masks = masks,
-            Input::Refreshed => self.refreshing = false,
+            Input::Refreshed => self.refreshed(),
             Input::Cancel => {
                 if !self.expected.is_empty() {
                     out.cancel(cancel_errand(&self.key));
@@ -433,7 +442,8 @@ impl Ready {
     pub fn environment(&mut self) -> Arc<Environment> {
         let settings = &self.settings;
         // What was dropped or renamed may have stood before something else of its name.
-        let search_path = if self.uncommitted.is_unknown() { &None } else { &settings.search_path };
+        let is_uncertain = self.unread || self.uncommitted.is_unknown();
+        let search_path = if is_uncertain { &None } else { &settings.search_path };
         if let Some(known) = &self.environment
             && known.standard_conforming_strings == settings.standard_conforming_strings
             && known.search_path == *search_path
@@ -459,6 +469,9 @@ impl Ready {
         if expected.what.concerns_names() {
             self.naming = self.awaited;
         }
+        if expected.what.defines() {
+            self.defining = self.awaited;
+        }
         self.expected.push_back(expected);
     }
 
@@ -480,6 +493,29 @@ impl Ready {
             self.flush(out);
         }
         settled
+    }
+
+    /// Whether no change of definitions is under way. Until it is answered nobody knows what names
+    /// of tables mean.
+    pub fn definitions_are_settled(&mut self, out: &mut Outbox<Bytes>) -> bool {
+        let settled = self.defining <= self.awaited.saturating_sub(self.expected.len() as u64);
+        if !settled {
+            self.flush(out);
+        }
+        settled
+    }
+
+    /// Has the catalog read anew.
+    pub fn refresh(&mut self, out: &mut Outbox<Bytes>) {
+        self.readings = self.readings.saturating_add(1);
+        out.refresh();
+    }
+
+    fn refreshed(&mut self) {
+        self.refreshing = false;
+        self.readings = self.readings.saturating_sub(1);
+        // One that was asked for before the last change may not have it.
+        self.unread &= self.readings > 0;
     }
 
     /// Sends to the server outside any operation.

@@ -107,7 +107,8 @@ impl Ready {
         let frame = frame.clone();
         let mut reader = Reader::new(frame.body(), Side::Client);
         if let Ok(name) = reader.cstr().and_then(|_portal| reader.cstr()) {
-            if !self.names_are_settled(Some(name), None, out) {
+            if !self.names_are_settled(Some(name), None, out) || !self.definitions_are_settled(out)
+            {
                 return Ok(false);
             }
             if !self.masks.is_empty() && self.encoding_is_awaited() {

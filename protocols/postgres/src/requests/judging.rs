@@ -14,9 +14,13 @@ use crate::names::{Prepared, Source};
 use crate::ready::{Encoding, Ready};
 
 impl Ready {
-    /// Whether `text` can be judged now. Where a backslash or a byte above ASCII may mean one thing
-    /// or another by a setting, what the server said about that setting must have arrived.
+    /// Whether `text` can be judged now: no definitions that it may name are being changed. Where a
+    /// backslash or a byte above ASCII may mean one thing or another by a setting, what the server
+    /// said about that setting must have arrived.
     pub(super) fn quiet_for(&mut self, text: &[u8], out: &mut Outbox<Bytes>) -> bool {
+        if !self.definitions_are_settled(out) {
+            return false;
+        }
         let plain = text.is_ascii()
             && memchr::memchr(b'\\', text).is_none()
             && (self.masks.is_empty() || !self.encoding_is_awaited());
@@ -78,7 +82,7 @@ impl Ready {
         }
         self.looked_again = true;
         self.refreshing = true;
-        out.refresh();
+        self.refresh(out);
         true
     }
 
