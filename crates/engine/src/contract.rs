@@ -29,6 +29,19 @@ impl Unit for Bytes {
     }
 }
 
+impl Unit for model::exchange::Part {
+    fn size(&self) -> usize {
+        Self::size(self)
+    }
+    fn payload(&self) -> &[u8] {
+        match self {
+            Self::Data(bytes) => bytes,
+            Self::Reply(head) => &head.recorded,
+            Self::Request(_) | Self::Trailers(_) | Self::End => &[],
+        }
+    }
+}
+
 /// One per protocol. `U` is the unit its transport delivers.
 pub trait Protocol<U: Unit>: Send + Sync {
     /// Stable name used in configuration (`type:`), recordings and metrics.

@@ -6,6 +6,7 @@
 #![deny(missing_docs)]
 
 pub mod event;
+pub mod exchange;
 pub mod fact;
 pub mod identity;
 pub mod limit;

@@ -1,0 +1,147 @@
+//! Parts of an HTTP exchange, as a transport that does the framing delivers them.
+//!
+//! RFC 9110 (semantics), 9112 (HTTP/1.1), 9113 (HTTP/2). The types are those of the `http` crate; what
+//! is kept beside them is what a decision needs and a framing library would drop: the authority and
+//! the target as the client wrote them.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode, Version};
+
+/// One piece of an exchange, in either direction.
+#[derive(Debug)]
+pub enum Part {
+    /// The head of a request. Comes first.
+    Request(Box<Request>),
+    /// The head of a reply. Comes first.
+    Reply(Box<Reply>),
+    /// Some of a body.
+    Data(Bytes),
+    /// Fields after a body.
+    Trailers(Box<HeaderMap>),
+    /// The message is complete. Comes last, exactly once.
+    End,
+}
+
+/// The head of a request.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// How the client reached the gateway.
+    pub door: Door,
+    /// The method, case as sent.
+    pub method: Method,
+    /// `http` or `https`: of the request as the client means it, not of the hop to the gateway.
+    pub scheme: Scheme,
+    /// Host and port as the client wrote them (`Host`, `:authority` or the absolute target); empty
+    /// when it wrote none.
+    pub authority: Box<str>,
+    /// Path and query as the client wrote them. `*` for `OPTIONS *`.
+    pub target: Box<str>,
+    /// The version spoken with the client.
+    pub version: Version,
+    /// The fields, in order per name.
+    pub fields: HeaderMap,
+    /// Whether a body follows.
+    pub body: Length,
+}
+
+/// The head of a reply.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// The status.
+    pub status: StatusCode,
+    /// The fields, in order per name.
+    pub fields: HeaderMap,
+    /// Whether a body follows.
+    pub body: Length,
+    /// The head as it is recorded: a status line and a line per field.
+    pub recorded: Bytes,
+}
+
+/// What a head says about the length of the body after it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Length {
+    /// There is none.
+    Empty,
+    /// This many bytes.
+    Known(u64),
+    /// As many as come.
+    Unknown,
+}
+
+/// How a client reached the gateway.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Door {
+    /// As the server: the resource is named in the path or by the host.
+    Reverse,
+    /// As a proxy, with an absolute target.
+    Forward,
+    /// As a proxy, inside a tunnel that it asked for and the gateway opened.
+    Tunnel(Arc<Tunnel>),
+}
+
+/// A tunnel (`CONNECT`) that the gateway opened instead of passing it on.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Tunnel {
+    /// Its target as the client wrote it, `host:port`.
+    pub target: Box<str>,
+    /// The name in the client's TLS hello; `None` without TLS or without a name.
+    pub server_name: Option<Box<str>>,
+    /// Whether TLS was opened in it.
+    pub tls: bool,
+    /// The fields of the request for the tunnel that prove who asks.
+    pub fields: HeaderMap,
+}
+
+/// The scheme of a request.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Scheme {
+    /// Clear text.
+    Http,
+    /// Inside TLS.
+    Https,
+}
+
+impl Scheme {
+    /// As written in a URL.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+
+    /// The port used when none is written.
+    #[must_use]
+    pub const fn port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+}
+
+impl Part {
+    /// Bytes it occupies, for bounds.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Request(head) => head.target.len().saturating_add(fields_size(&head.fields)),
+            Self::Reply(head) => fields_size(&head.fields),
+            Self::Data(bytes) => bytes.len(),
+            Self::Trailers(fields) => fields_size(fields),
+            Self::End => 0,
+        }
+    }
+}
+
+/// Names and values of the fields, bytes.
+#[must_use]
+pub fn fields_size(fields: &HeaderMap) -> usize {
+    let each = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
+        name.as_str().len().saturating_add(value.len())
+    };
+    fields.iter().map(each).fold(0, usize::saturating_add)
+}

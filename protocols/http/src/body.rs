@@ -1,0 +1,1 @@
+//! What a body is, decoded, searched and masked across any split.
