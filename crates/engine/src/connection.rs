@@ -20,6 +20,7 @@ use crate::contract::{Conversation, Input, Unit};
 use crate::facts::{Ledger, SessionFacts};
 use crate::outbox::{Out, Outbox};
 use crate::reply::{EventFrame, Open};
+use crate::shared::SharedSession;
 use crate::step::{Act, Happening, PayloadPolicy, Ticket};
 
 /// What a connection is told when it starts.
@@ -55,6 +56,8 @@ pub struct Connection<U: Unit> {
     now: Timestamp,
     frame: EventFrame,
     who: Option<Who>,
+    /// The session this connection is only a part of, if it is.
+    shared: Option<Arc<SharedSession>>,
     application: Option<String>,
     lanes: BTreeMap<Lane, VecDeque<Pending<U>>>,
     /// Sent and not ended, oldest first.
@@ -175,6 +178,7 @@ impl<U: Unit> Connection<U> {
             now: Timestamp::default(),
             frame,
             who: None,
+            shared: None,
             application: None,
             lanes: BTreeMap::new(),
             open: VecDeque::new(),
@@ -200,7 +204,9 @@ impl<U: Unit> Connection<U> {
             Happening::Closed(side) => self.closed(side),
             Happening::Recorded(ticket) => self.acked = self.acked.max(ticket),
             Happening::RecordFailed(ticket) => self.record_failed(ticket),
-            Happening::Proved(principal, resource) => self.proved(principal, resource),
+            Happening::Proved(principal, resource, shared) => {
+                self.proved(principal, resource, shared);
+            }
             Happening::Disproved(refusal) => self.disproved(refusal),
             Happening::Connected(connected) => self.tell(Input::Connected(connected)),
             Happening::Unreachable(refusal) => self.tell(Input::Unreachable(refusal)),

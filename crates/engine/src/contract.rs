@@ -121,11 +121,13 @@ pub enum Input<U> {
         resource: Resource,
         /// Every mask that can concern this principal here (R1).
         masks: Arc<MaskPlan>,
+        /// The protocol's facts that rules concerning this principal read.
+        reads: Reads,
     },
     /// The claim was not proved, or nothing is granted.
     Unidentified(Refusal),
-    /// Rules changed; these masks concern the principal from now on.
-    Rescoped(Arc<MaskPlan>),
+    /// Rules changed; these masks concern the principal from now on, and these facts are read.
+    Rescoped(Arc<MaskPlan>, Reads),
     /// The transport to the upstream is up.
     Connected(Connected),
     /// The upstream cannot be reached or trusted.
@@ -146,6 +148,23 @@ pub enum Input<U> {
     Stopped(Refusal),
     /// The snapshot asked for with `refresh` is in place (or could not be had).
     Refreshed,
+}
+
+/// Which of a protocol's facts the rules read that concern a principal: what no rule reads need not
+/// be computed.
+#[derive(Clone, Debug, Default)]
+pub struct Reads(Arc<[u16]>);
+
+impl Reads {
+    pub(crate) fn new(facts: Vec<u16>) -> Self {
+        Self(facts.into())
+    }
+
+    /// Whether a rule reads the fact at this position of the protocol's declarations.
+    #[must_use]
+    pub fn contains(&self, index: u16) -> bool {
+        self.0.contains(&index)
+    }
 }
 
 /// What a conversation learns when the upstream is reached.

@@ -1,12 +1,15 @@
 //! The facts every operation has, whatever its protocol.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use model::fact::{FactDecl, FactType, Phase, Value};
 use model::operation::RowBound;
 use model::{Column, DetectionCount, Guess, Principal, Resource, Timestamp};
 use policy::{BlockId, Fact, FactId, Facts, Per, Usage};
+
+use crate::shared::SharedSession;
 
 /// Usage counters shared by all sessions of the gateway (and, with shared state, of all gateways).
 pub trait Ledger: Send + Sync {
@@ -111,6 +114,15 @@ impl SessionFacts {
             bytes: 0,
             operations: 0,
         }
+    }
+}
+
+impl SessionFacts {
+    /// Takes over what the session's connections counted together.
+    pub fn catch_up(&mut self, shared: &SharedSession) {
+        self.operations = shared.operations.load(Ordering::Relaxed);
+        self.rows = shared.rows.load(Ordering::Relaxed);
+        self.bytes = shared.bytes.load(Ordering::Relaxed);
     }
 }
 

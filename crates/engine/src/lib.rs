@@ -13,16 +13,18 @@ mod digest;
 mod facts;
 mod outbox;
 mod reply;
+mod shared;
 mod step;
 
 pub use connection::{Connection, Settings};
 pub use contract::{
     Capabilities, Connected, Conversation, Detection, Errand, ErrandInput, ErrandOutbox, Fault,
-    HoldNotice, Input, Limits, Protocol, Setup, Snapshots, TlsFacts, Unit, Unsolicited,
+    HoldNotice, Input, Limits, Protocol, Reads, Setup, Snapshots, TlsFacts, Unit, Unsolicited,
 };
 pub use facts::{COMMON_FACTS, Guessed, Ledger};
 pub use outbox::{Batch, ErrandAct, Outbox};
 pub use policy::{
     HashKey, MaskKind, MaskPlan, Permit, Predicates, REDACTED, Refusal, partial_text,
 };
+pub use shared::SharedSession;
 pub use step::{Act, Answer, Happening, HoldRequest, PayloadPolicy, Ticket};

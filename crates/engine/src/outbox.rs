@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use model::{Claim, Column, DetectionCount, Lane, Operation, OperationId, Side};
 use policy::{Permit, Refusal};
@@ -33,7 +34,8 @@ impl<U> Batch<U> {
 /// Consequences of one input, in order.
 pub struct Outbox<U> {
     pub(crate) queue: Vec<Out<U>>,
-    next_operation: u64,
+    /// Numbers operations, with the other connections of the session if there are any.
+    pub(crate) next_operation: Arc<AtomicU64>,
 }
 
 pub(crate) enum Out<U> {
@@ -65,13 +67,11 @@ pub(crate) enum Out<U> {
 
 impl<U> Outbox<U> {
     pub(crate) fn new() -> Self {
-        Self { queue: Vec::new(), next_operation: 1 }
+        Self { queue: Vec::new(), next_operation: Arc::new(AtomicU64::new(1)) }
     }
 
-    fn operation_id(&mut self) -> OperationId {
-        let id = OperationId(self.next_operation);
-        self.next_operation = self.next_operation.saturating_add(1);
-        id
+    fn operation_id(&self) -> OperationId {
+        OperationId(self.next_operation.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Hands over what the client says it is. No `ask` counts before the answer.

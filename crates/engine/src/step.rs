@@ -10,6 +10,7 @@ use model::{
 use policy::{Needs, PolicySet, Refusal};
 
 use crate::contract::{Connected, Errand, TlsFacts};
+use crate::shared::SharedSession;
 
 /// Numbers batches of events; acknowledged in order.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
@@ -25,8 +26,8 @@ pub enum Happening<U> {
     Recorded(Ticket),
     /// The journal could not take a batch; nothing that waits for it may happen (P5).
     RecordFailed(Ticket),
-    /// A claim was proved.
-    Proved(Arc<Principal>, Resource),
+    /// A claim was proved; with the session that this connection joins, where it does not make one.
+    Proved(Arc<Principal>, Resource, Option<Arc<SharedSession>>),
     /// A claim was not proved, or nothing is granted: a fixed word and the words for the client.
     Disproved(Refusal),
     /// The transport to the upstream is up.

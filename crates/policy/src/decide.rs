@@ -228,6 +228,11 @@ impl Scope {
         &self.0.masks
     }
 
+    /// The facts that the rules in scope read.
+    pub fn reads(&self) -> impl Iterator<Item = FactId> {
+        self.0.facts.iter().map(|(fact, _)| *fact)
+    }
+
     /// Decides an operation.
     #[must_use]
     pub fn decide(&self, request: Request<'_>) -> Decided {

@@ -340,7 +340,7 @@ impl Stage {
             Act::Identify(claim) => {
                 let known = claim.secret.expose() == TOKEN;
                 let happening = if known && *claim.resource == *self.scene.resource.name {
-                    Happening::Proved(Arc::new(principal()), self.scene.resource.clone())
+                    Happening::Proved(Arc::new(principal()), self.scene.resource.clone(), None)
                 } else {
                     let words = ClientText::fixed("the token is not known");
                     Happening::Disproved(Refusal::unjudgeable("unknown_token", words))

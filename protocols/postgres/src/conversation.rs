@@ -76,7 +76,7 @@ impl Conversation<Bytes> for PostgresConversation {
                 Ok(())
             }
             Input::Connected(connected) => self.connected(connected, out),
-            Input::Rescoped(masks) => {
+            Input::Rescoped(masks, _) => {
                 if let State::Dial(known) | State::Login(known, ..) = &mut self.state {
                     known.masks = masks;
                 }

@@ -284,7 +284,7 @@ impl Ready {
                 };
                 out.answer(report.to_message());
             }
-            Input::Rescoped(masks) => self.masks = masks,
+            Input::Rescoped(masks, _) => self.masks = masks,
             Input::Refreshed => self.refreshed(),
             Input::Cancel => {
                 if !self.expected.is_empty() {

@@ -60,7 +60,7 @@ impl<U: Unit> Connection<U> {
             self.event_with(body, payload);
         }
         self.client_queue.retain(|entry| matches!(entry.gate, EntryGate::Ticket(_)));
-        if let Some(who) = &self.who {
+        if let (Some(who), None) = (&self.who, &self.shared) {
             let (operations, rows, bytes) = (who.facts.operations, who.facts.rows, who.facts.bytes);
             self.event(EventBody::SessionEnded {
                 reason: reason.to_owned(),

@@ -3,14 +3,24 @@
 use std::sync::Arc;
 
 use model::{ClientText, EventBody, Principal, Resource};
-use policy::{PolicySet, Refusal};
+use policy::{PolicySet, Refusal, Scope};
 
 use super::{Connection, Who};
-use crate::contract::{Input, Unit};
+use crate::contract::{Input, Reads, Unit};
 use crate::facts::SessionFacts;
+use crate::shared::SharedSession;
 
 impl<U: Unit> Connection<U> {
-    pub(super) fn proved(&mut self, principal: Arc<Principal>, resource: Resource) {
+    pub(super) fn proved(
+        &mut self,
+        principal: Arc<Principal>,
+        resource: Resource,
+        shared: Option<Arc<SharedSession>>,
+    ) {
+        if let Some(shared) = &shared {
+            self.frame.session = shared.id.clone();
+            self.outbox.next_operation = Arc::clone(&shared.operation);
+        }
         self.frame.principal = Some(Arc::clone(&principal.subject));
         if !self.policy.admits(&principal, &resource) {
             let words = format!(
@@ -23,21 +33,27 @@ impl<U: Unit> Connection<U> {
         self.frame.resource = Some(Arc::clone(&resource.name));
         let scope = self.policy.scope(&principal, &resource, self.settings.block);
         let masks = Arc::clone(scope.masks());
-        let facts = SessionFacts::new(&principal, &resource, &self.frame.session.0, self.now);
+        let began = shared.as_ref().map_or(self.now, |shared| shared.started);
+        let mut facts = SessionFacts::new(&principal, &resource, &self.frame.session.0, began);
         let application = self.application.take();
-        self.event(EventBody::SessionStarted {
-            principal: (*principal).clone(),
-            client: self.settings.client.clone(),
-            application,
-            protocol: self.settings.protocol.to_owned(),
-        });
+        match &shared {
+            Some(shared) => facts.catch_up(shared),
+            None => self.event(EventBody::SessionStarted {
+                principal: (*principal).clone(),
+                client: self.settings.client.clone(),
+                application,
+                protocol: self.settings.protocol.to_owned(),
+            }),
+        }
+        self.shared = shared;
+        let reads = self.reads(&scope);
         self.who = Some(Who {
             principal: Arc::clone(&principal),
             resource: resource.clone(),
             scope,
             facts,
         });
-        self.tell(Input::Identified { principal, resource, masks });
+        self.tell(Input::Identified { principal, resource, masks, reads });
     }
 
     pub(super) fn disproved(&mut self, refusal: Refusal) {
@@ -58,7 +74,14 @@ impl<U: Unit> Connection<U> {
             return;
         }
         who.scope = self.policy.scope(&who.principal, &who.resource, self.settings.block);
-        let masks = Arc::clone(who.scope.masks());
-        self.tell(Input::Rescoped(masks));
+        let scope = who.scope.clone();
+        let reads = self.reads(&scope);
+        self.tell(Input::Rescoped(Arc::clone(scope.masks()), reads));
+    }
+
+    /// The protocol's facts that rules in scope read.
+    fn reads(&self, scope: &Scope) -> Reads {
+        let own = scope.reads().filter(|fact| fact.block == self.settings.block);
+        Reads::new(own.map(|fact| fact.index).collect())
     }
 }

@@ -23,7 +23,10 @@ impl<U: Unit> Connection<U> {
     }
 
     pub(super) fn event_with(&mut self, body: EventBody, payload: Vec<u8>) {
-        let event = self.frame.event(self.now, body, payload);
+        let mut event = self.frame.event(self.now, body, payload);
+        if let Some(shared) = &self.shared {
+            event.sequence = shared.next_sequence();
+        }
         self.events.push(event);
     }
 

@@ -233,6 +233,10 @@ impl<U: Unit> Connection<U> {
         if let Some(who) = &mut self.who {
             who.facts.rows = who.facts.rows.saturating_add(open.rows);
             who.facts.bytes = who.facts.bytes.saturating_add(open.bytes);
+            if let Some(shared) = &self.shared {
+                shared.rows.fetch_add(open.rows, Ordering::Relaxed);
+                shared.bytes.fetch_add(open.bytes, Ordering::Relaxed);
+            }
             let usage = policy::Usage { operations: 1, rows: open.rows, bytes: open.bytes };
             self.settings.ledger.add(&who.facts.subject, &who.facts.resource, usage, self.now);
         }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use model::event::Verdict;
 use model::limit::{PENDING_BYTES_MAX, PENDING_OPERATIONS_MAX};
@@ -69,6 +70,10 @@ impl<U: Unit> Connection<U> {
             );
         };
         who.facts.operations = who.facts.operations.saturating_add(1);
+        if let Some(shared) = &self.shared {
+            shared.operations.fetch_add(1, Ordering::Relaxed);
+            who.facts.catch_up(shared);
+        }
         let gate = operation.under.and_then(|under| self.gates.get(&under));
         let mut satisfied = gate.map(|gate| gate.satisfied.clone()).unwrap_or_default();
         let already = gate.map_or(0, |gate| gate.rows);

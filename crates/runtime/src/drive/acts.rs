@@ -157,7 +157,7 @@ impl Driver {
             // The engine refuses, in the same words as below.
             self.gateway.counters.refused.add("no_access");
         }
-        self.work.push_back(Happening::Proved(principal, resource));
+        self.work.push_back(Happening::Proved(principal, resource, None));
     }
 
     /// The upstream asked for. One that does not exist is refused in the words for one that is not

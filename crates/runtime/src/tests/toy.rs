@@ -135,7 +135,7 @@ impl Conversation<Bytes> for Talk {
                 let version = snapshot.and_then(|s| s.downcast_ref::<String>().cloned());
                 out.answer(format!("CHART {version:?}\n").into());
             }
-            Input::Rescoped(_) => out.answer(Bytes::from_static(b"RULES\n")),
+            Input::Rescoped(..) => out.answer(Bytes::from_static(b"RULES\n")),
             Input::Closed(_) | Input::Passed(_) => {}
         }
         Ok(())
