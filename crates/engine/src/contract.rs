@@ -35,9 +35,10 @@ impl Unit for model::exchange::Part {
     }
     fn payload(&self) -> &[u8] {
         match self {
-            Self::Data(bytes) => bytes,
+            Self::Data(bytes) | Self::Last(bytes) => bytes,
             Self::Reply(head) => &head.recorded,
-            Self::Request(_) | Self::Trailers(_) | Self::End => &[],
+            Self::Message(message) => &message.data,
+            Self::Request(_) | Self::Trailers(_) | Self::End | Self::Close(..) => &[],
         }
     }
 }
@@ -121,8 +122,10 @@ pub enum Input<U> {
         resource: Resource,
         /// Every mask that can concern this principal here (R1).
         masks: Arc<MaskPlan>,
-        /// The protocol's facts that rules concerning this principal read.
+        /// What rules concerning this principal need.
         reads: Reads,
+        /// The session: the one it was set up with, or the one it joined.
+        session: Arc<str>,
     },
     /// The claim was not proved, or nothing is granted.
     Unidentified(Refusal),
@@ -150,20 +153,37 @@ pub enum Input<U> {
     Refreshed,
 }
 
-/// Which of a protocol's facts the rules read that concern a principal: what no rule reads need not
-/// be computed.
+/// What the rules that concern a principal need: what none of them reads need not be computed.
 #[derive(Clone, Debug, Default)]
-pub struct Reads(Arc<[u16]>);
+pub struct Reads {
+    pub(crate) own: Arc<[u16]>,
+    pub(crate) detections: bool,
+    pub(crate) asks: bool,
+}
 
 impl Reads {
-    pub(crate) fn new(facts: Vec<u16>) -> Self {
-        Self(facts.into())
+    /// Everything: for explaining a decision.
+    #[must_use]
+    pub fn everything() -> Self {
+        Self { own: (0..u16::from(u8::MAX)).collect(), detections: true, asks: true }
     }
 
     /// Whether a rule reads the fact at this position of the protocol's declarations.
     #[must_use]
     pub fn contains(&self, index: u16) -> bool {
-        self.0.contains(&index)
+        self.own.contains(&index)
+    }
+
+    /// Whether a rule reads what sensitive values a reply holds.
+    #[must_use]
+    pub fn result_detections(&self) -> bool {
+        self.detections
+    }
+
+    /// Whether a rule may ask a person, so that what is asked about must be known in full (R11).
+    #[must_use]
+    pub fn asks(&self) -> bool {
+        self.asks
     }
 }
 

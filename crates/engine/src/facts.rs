@@ -83,6 +83,9 @@ pub static COMMON_FACTS: &[FactDecl] = &[
     decl("result.detections", FactType::TextList, Phase::Reply, "types of sensitive values seen"),
 ];
 
+/// `result.detections` among them.
+pub(crate) const RESULT_DETECTIONS: FactId = FactId { block: BlockId::COMMON, index: 19 };
+
 /// What of a session rules can see; fixed parts are made once.
 pub(crate) struct SessionFacts {
     pub subject: Arc<str>,
@@ -196,11 +199,12 @@ impl OperationFacts<'_> {
 
     fn reply(&self, index: u16) -> Fact {
         match (&self.reply, index) {
+            (ReplyFacts::Ahead { bound: RowBound::NoRows, .. }, 16) => Fact::Known(Value::Int(0)),
             (ReplyFacts::Ahead { already, bound }, 16) => Fact::Range {
                 low: clip(*already),
                 high: match bound {
                     RowBound::AtMost(rows) => clip(already.saturating_add(*rows)),
-                    RowBound::Unbounded => i64::MAX,
+                    RowBound::NoRows | RowBound::Unbounded => i64::MAX,
                 },
             },
             // Nothing can come back, so everything about the reply is known.

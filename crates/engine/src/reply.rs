@@ -20,6 +20,8 @@ pub(crate) struct Open {
     /// Rows and bytes of the reply so far.
     pub rows: u64,
     pub bytes: u64,
+    /// How many of both were let go.
+    pub left: (u64, u64),
     /// Rows of the same portal or cursor before this reply (R4).
     pub rows_before: u64,
     pub columns: Arc<[Column]>,
@@ -87,6 +89,7 @@ impl Open {
             started: now,
             rows: 0,
             bytes: 0,
+            left: (0, 0),
             rows_before: 0,
             columns: Arc::new([]),
             detections: Vec::new(),
@@ -103,6 +106,14 @@ impl Open {
     /// True while a rule may still stop the reply or a person is asked.
     pub fn is_unsettled(&self) -> bool {
         matches!(self.state, ReplyState::Withheld | ReplyState::Held(_))
+    }
+
+    /// Rows and bytes that the client gets.
+    pub fn sent(&self) -> (u64, u64) {
+        match self.state {
+            ReplyState::Stopped => self.left,
+            _ => (self.rows, self.bytes),
+        }
     }
 
     /// Counts one part.
@@ -145,11 +156,12 @@ impl Open {
     /// The event that ends the reply.
     pub fn end(&mut self, outcome: &str, now: Timestamp) -> (EventBody, Vec<u8>) {
         let sent = !matches!(self.state, ReplyState::Stopped);
+        let (rows, bytes) = self.sent();
         let body = EventBody::Reply {
             operation: self.id,
             outcome: outcome.to_owned(),
-            rows: if sent { self.rows } else { 0 },
-            bytes: if sent { self.bytes } else { 0 },
+            rows,
+            bytes,
             columns: self.columns.to_vec(),
             detections: std::mem::take(&mut self.detections),
             duration_ns: u64::try_from(now.since(self.started).as_nanos()).unwrap_or(u64::MAX),

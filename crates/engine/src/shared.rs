@@ -1,8 +1,8 @@
 //! A session that several connections share.
 //!
 //! Some protocols have no connection that lasts as long as a stay: each exchange stands alone and
-//! proves who asks. What one token does with one resource is one session all the same, so that it can
-//! be counted, watched and ended as one.
+//! proves who asks. What one token does with one resource is one session all the same, so that it
+//! can be counted, watched and ended as one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

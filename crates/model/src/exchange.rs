@@ -1,8 +1,8 @@
 //! Parts of an HTTP exchange, as a transport that does the framing delivers them.
 //!
-//! RFC 9110 (semantics), 9112 (HTTP/1.1), 9113 (HTTP/2). The types are those of the `http` crate; what
-//! is kept beside them is what a decision needs and a framing library would drop: the authority and
-//! the target as the client wrote them.
+//! RFC 9110 (semantics), 9112 (HTTP/1.1), 9113 (HTTP/2). The types are those of the `http` crate;
+//! what is kept beside them is what a decision needs and a framing library would drop: the
+//! authority and the target as the client wrote them.
 
 use std::sync::Arc;
 
@@ -18,10 +18,26 @@ pub enum Part {
     Reply(Box<Reply>),
     /// Some of a body.
     Data(Bytes),
+    /// Some of a reply's body, and the end of it: [`Self::Data`] and [`Self::End`] in one, so that
+    /// they are recorded in one.
+    Last(Bytes),
     /// Fields after a body.
     Trailers(Box<HeaderMap>),
     /// The message is complete. Comes last, exactly once.
     End,
+    /// After a change to WebSocket (RFC 6455): a message, whole.
+    Message(Message),
+    /// After a change to WebSocket: the end, with a status code (RFC 6455 section 7.4) and words.
+    Close(u16, Box<str>),
+}
+
+/// A message of a WebSocket.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// It is text (UTF-8), not binary.
+    pub is_text: bool,
+    /// What it holds.
+    pub data: Bytes,
 }
 
 /// The head of a request.
@@ -130,9 +146,10 @@ impl Part {
         match self {
             Self::Request(head) => head.target.len().saturating_add(fields_size(&head.fields)),
             Self::Reply(head) => fields_size(&head.fields),
-            Self::Data(bytes) => bytes.len(),
+            Self::Data(bytes) | Self::Last(bytes) => bytes.len(),
             Self::Trailers(fields) => fields_size(fields),
-            Self::End => 0,
+            Self::Message(message) => message.data.len(),
+            Self::End | Self::Close(..) => 0,
         }
     }
 }

@@ -16,6 +16,8 @@ pub const UPSTREAM_MESSAGE_BYTES_MAX: usize = 256 * 1024 * 1024;
 pub const STARTUP_BYTES_MAX: usize = 10_000;
 /// Time a client has to prove who it is.
 pub const IDENTIFY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a session without a connection (HTTP) may pause before it is over.
+pub const SESSION_IDLE: Duration = Duration::from_secs(300);
 /// Time to reach an upstream and log in there.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// Operations of one connection that may wait for a decision, a record or a person.
@@ -71,3 +73,11 @@ pub const LOGIN_BYTES_MAX: usize = 1024 * 1024;
 pub const CATALOG_BYTES_MAX: usize = 512 * 1024 * 1024;
 /// Columns of all relations in a catalog together.
 pub const CATALOG_COLUMNS_MAX: usize = 2_000_000;
+/// Fields of the head of one HTTP request.
+pub const HTTP_FIELDS_MAX: usize = 200;
+/// Names and values of those fields together, bytes.
+pub const HTTP_FIELDS_BYTES_MAX: usize = 64 * 1024;
+/// Path and query of one HTTP request, bytes.
+pub const HTTP_TARGET_BYTES_MAX: usize = 32 * 1024;
+/// Pairs that are read of one query or form.
+pub const HTTP_PAIRS_MAX: usize = 1_000;

@@ -51,6 +51,8 @@ pub struct Parameter {
 pub enum RowBound {
     /// At most this many.
     AtMost(u64),
+    /// What comes back is not made of rows: there are none, whatever comes.
+    NoRows,
     /// No bound is known.
     Unbounded,
 }

@@ -463,7 +463,7 @@ fn need(rule: &RuleSpec, spec: &ApproveSpec, problems: &mut Vec<Problem>) -> Opt
         rule: rule.name.value.as_str().into(),
         by: spec.by.iter().map(|group| group.value.as_str().into()).collect(),
         needs: spec.needs.unwrap_or(1),
-        wait,
+        wait: spec.wait,
         expires,
         grant: spec.grant.unwrap_or_default(),
         rows_max: spec.rows_max,

@@ -116,6 +116,8 @@ pub(crate) struct Scoped {
     /// needed; empty when there are too many of them.
     pub unions: Box<[OnceLock<Arc<MaskPlan>>]>,
     pub plans: Arc<Plans>,
+    /// How long clients wait for a person where a rule does not say.
+    pub hold_wait: Duration,
 }
 
 impl Scoped {
@@ -233,6 +235,12 @@ impl Scope {
         self.0.facts.iter().map(|(fact, _)| *fact)
     }
 
+    /// Whether a rule in scope may ask a person.
+    #[must_use]
+    pub fn asks(&self) -> bool {
+        self.0.rules.iter().any(|scoped| matches!(scoped.rule.action, Action::Approve(_)))
+    }
+
     /// Decides an operation.
     #[must_use]
     pub fn decide(&self, request: Request<'_>) -> Decided {
@@ -242,7 +250,7 @@ impl Scope {
             judged.judge(index, scoped, &view, &request);
         }
         let Judged { refusals, needs, pending, matches, alerts, masks } = judged;
-        let decision = match (refusals.told(), Needs::of(needs)) {
+        let decision = match (refusals.told(), Needs::of(needs, self.0.hold_wait)) {
             (Some(refusal), _) => Decision::Refuse(refusal),
             (None, needs) => {
                 let masks = self.0.union(&masks);
@@ -271,7 +279,7 @@ impl Scope {
             }
         }
         let Review { refusals, held, needs, undecided, matches, alerts } = review;
-        let outcome = match (refusals.told(), Needs::of(needs)) {
+        let outcome = match (refusals.told(), Needs::of(needs, scope.0.hold_wait)) {
             (Some(refusal), _) => Outcome::Refuse(refusal),
             (None, Some(needs)) => Outcome::Hold(HeldReply::new(permit, held, needs)),
             (None, None) if undecided => Outcome::Undecided,

@@ -162,8 +162,8 @@ pub struct Need {
     pub by: Arc<[Arc<str>]>,
     /// How many different people must say yes.
     pub needs: u32,
-    /// See [`Needs::wait`].
-    pub wait: Duration,
+    /// See [`Needs::wait`]; the protocol's default where the rule does not say.
+    pub wait: Option<Duration>,
     /// See [`Needs::expires`].
     pub expires: Duration,
     /// See [`Needs::grant`].
@@ -174,8 +174,8 @@ pub struct Need {
 
 impl Needs {
     /// The needs of several rules together; `None` of none.
-    pub(crate) fn of(rules: Vec<Need>) -> Option<Self> {
-        let wait = rules.iter().map(|need| need.wait).min()?;
+    pub(crate) fn of(rules: Vec<Need>, wait_default: Duration) -> Option<Self> {
+        let wait = rules.iter().map(|need| need.wait.unwrap_or(wait_default)).min()?;
         let expires = rules.iter().map(|need| need.expires).min()?;
         let grant = rules.iter().map(|need| need.grant).reduce(narrower)?;
         let rows_max = rules.iter().filter_map(|need| need.rows_max).min();

@@ -13,6 +13,7 @@ use crate::decide::{Scope, Scoped, ScopedRule};
 use crate::mask::{MaskPlan, MaskRule};
 use crate::rule::{Access, Action, Rule};
 use crate::schema::{BlockId, FactId};
+use crate::spec::WAIT_DEFAULT;
 
 /// Conditional mask rules of one scope whose unions are kept ready: 2 to this power of them.
 const CONDITIONAL_MASKS_MAX: usize = 6;
@@ -149,6 +150,7 @@ impl PolicySet {
             conditional: conditional.into(),
             unions: (0..unions).map(|_| OnceLock::new()).collect(),
             plans: Arc::clone(&self.plans),
+            hold_wait: capabilities.hold_wait.unwrap_or(WAIT_DEFAULT),
         }))
     }
 }

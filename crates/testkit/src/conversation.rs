@@ -6,11 +6,13 @@
 //! ```text
 //! # comment
 //! rule NAME …                     rules in force (before the first message)
-//! set KEY VALUE                   see `prepare`
+//! set KEY VALUE                   see `prepare`; `set options_of NAME {…}` adds settings
 //! login                           the notation's own log-in, told in short
 //! client >> MESSAGE [; MESSAGE]…  the client sends these in one piece
 //! server >> MESSAGE [; MESSAGE]…  the upstream does
 //! client >> close                 a side closes
+//! client >> next                  the next exchange begins, where connections join a session
+//! server >> unreachable REASON    the upstream cannot be had
 //! person >> approve #2 [rows_max N]
 //! person >> deny #2 "why"
 //! journal >> waits | keeps | fails | catches up
@@ -19,14 +21,15 @@
 //! ```
 //!
 //! What the play says: `record …` (an event offered to the journal), `server <<` and `client <<`
-//! (messages sent), `ask GROUPS about #2`, `cancel`, `pause`, `resume`, `alert`, `close`.
+//! (messages sent), `ask GROUPS about #2`, `#2 was answered before` (a late yes covers it),
+//! `cancel`, `pause`, `resume`, `alert`, `close`.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
-use engine::{Answer, Happening};
+use engine::{Answer, Happening, Unit};
 use model::{ClientText, OperationId, Side};
 use policy::Refusal;
 
@@ -34,7 +37,8 @@ use crate::stage::{JournalMode, Said, Scene, Stage};
 use crate::story;
 use crate::words::{Word, messages, quote};
 
-/// How a protocol's messages are written. One value follows one connection, both ways.
+/// How a protocol's messages are written, where its transport delivers bytes. One value follows one
+/// connection, both ways.
 pub trait Notation {
     /// The bytes of a message that `from` sends.
     ///
@@ -50,10 +54,55 @@ pub trait Notation {
     fn login(&self) -> Vec<String>;
 }
 
+/// How units of any transport are written. Every [`Notation`] is one for bytes.
+pub trait Script<U: Unit> {
+    /// What `from` sends with a line: units, cut where bodies of bytes can be cut.
+    ///
+    /// # Errors
+    /// The words are no message.
+    fn units(&mut self, from: Side, line: &str, cuts: Cuts) -> Result<Vec<U>, String>;
+    /// What the gateway sent to `to`, as it would be written.
+    fn written(&mut self, to: Side, unit: &U) -> Vec<String>;
+    /// Every byte of a unit.
+    fn bytes(&self, unit: &U) -> Vec<u8>;
+    /// What a cancel on a connection of its own says.
+    fn cancel(&self, unit: &U) -> String;
+    /// Script lines that log in.
+    fn login(&self) -> Vec<String>;
+    /// Looks at everything that is said, in order.
+    fn hear(&mut self, _said: &Said<U>) {}
+}
+
+impl<N: Notation> Script<Bytes> for N {
+    fn units(&mut self, from: Side, line: &str, cuts: Cuts) -> Result<Vec<Bytes>, String> {
+        let mut bytes = Vec::new();
+        for words in messages(line)? {
+            bytes.extend(self.encode(from, &words)?);
+        }
+        Ok(cuts.cut(&bytes).into_iter().map(Bytes::copy_from_slice).collect())
+    }
+
+    fn written(&mut self, to: Side, unit: &Bytes) -> Vec<String> {
+        self.decode(to, unit)
+    }
+
+    fn bytes(&self, unit: &Bytes) -> Vec<u8> {
+        unit.to_vec()
+    }
+
+    fn cancel(&self, unit: &Bytes) -> String {
+        Notation::cancel(self, unit)
+    }
+
+    fn login(&self) -> Vec<String> {
+        Notation::login(self)
+    }
+}
+
 /// One play of a script.
-pub struct Play<N> {
+pub struct Play<N, U: Unit = Bytes> {
     /// The connection and its surroundings.
-    pub stage: Stage,
+    pub stage: Stage<U>,
     /// How messages are written.
     pub notation: N,
     /// Every byte sent to the client, in order.
@@ -91,17 +140,17 @@ pub enum Cuts {
 /// # Panics
 /// The script cannot be read.
 #[must_use]
-pub fn transcript<N: Notation>(scene: Scene, notation: N, script: &str) -> String {
+pub fn transcript<U: Unit, N: Script<U>>(scene: Scene<U>, notation: N, script: &str) -> String {
     Play::of(scene, notation, script, Cuts::Whole).transcript
 }
 
-impl<N: Notation> Play<N> {
+impl<U: Unit, N: Script<U>> Play<N, U> {
     /// Plays a whole script.
     ///
     /// # Panics
     /// The script cannot be read.
     #[must_use]
-    pub fn of(scene: Scene, notation: N, script: &str, cuts: Cuts) -> Self {
+    pub fn of(scene: Scene<U>, notation: N, script: &str, cuts: Cuts) -> Self {
         let (head, body) = split(script);
         let mut scene = scene;
         for line in &head {
@@ -182,33 +231,36 @@ impl<N: Notation> Play<N> {
             self.tell(Happening::Closed(side));
             return Ok(());
         }
-        let bytes = self.encode(side, what)?;
-        for piece in self.cuts.cut(&bytes) {
-            self.send(side, piece);
+        if let Some(reason) = what.strip_prefix("unreachable ") {
+            let reason = match reason {
+                "upstream_down" => "upstream_down",
+                "upstream_timeout" => "upstream_timeout",
+                _ => return Err("upstream_down or upstream_timeout".to_owned()),
+            };
+            let words = ClientText::fixed("the host cannot be reached now; try again later");
+            self.tell(Happening::Unreachable(Refusal::unjudgeable(reason, words)));
+            return Ok(());
+        }
+        if (side, what) == (Side::Client, "next") {
+            self.stage.again();
+            self.say();
+            return Ok(());
+        }
+        for unit in self.notation.units(side, what, self.cuts)? {
+            self.hand(side, unit);
         }
         Ok(())
     }
 
-    /// The bytes of a line's messages.
-    ///
-    /// # Errors
-    /// They cannot be read.
-    pub fn encode(&mut self, side: Side, what: &str) -> Result<Vec<u8>, String> {
-        let mut bytes = Vec::new();
-        for words in messages(what)? {
-            bytes.extend(self.notation.encode(side, &words)?);
-        }
-        Ok(bytes)
-    }
-
-    /// Sends bytes as a side, and hears what follows.
-    pub fn send(&mut self, side: Side, bytes: &[u8]) {
+    /// Sends a unit as a side, and hears what follows.
+    pub fn hand(&mut self, side: Side, unit: U) {
+        let bytes = self.notation.bytes(&unit);
         let all = match side {
             Side::Client => &mut self.from_client,
             Side::Upstream => &mut self.from_server,
         };
-        all.extend_from_slice(bytes);
-        self.tell(Happening::Data(side, Bytes::copy_from_slice(bytes)));
+        all.extend_from_slice(&bytes);
+        self.tell(Happening::Data(side, unit));
     }
 
     /// A side closes.
@@ -233,7 +285,8 @@ impl<N: Notation> Play<N> {
             "deny" => Answer::Denied { approval, approver, reason: rest.first().map(Word::text) },
             _ => return Err("approve or deny".to_owned()),
         };
-        self.tell(Happening::Answered(id, answer));
+        self.stage.answer(id, answer);
+        self.say();
         Ok(())
     }
 
@@ -275,7 +328,7 @@ impl<N: Notation> Play<N> {
         Ok(())
     }
 
-    fn tell(&mut self, happening: Happening<Bytes>) {
+    fn tell(&mut self, happening: Happening<U>) {
         self.stage.tell(happening);
         self.say();
     }
@@ -283,6 +336,7 @@ impl<N: Notation> Play<N> {
     /// Writes down what was said.
     fn say(&mut self) {
         for said in self.stage.take_said() {
+            self.notation.hear(&said);
             let lines = self.lines(said);
             for line in lines {
                 let _ = writeln!(self.transcript, "  {line}");
@@ -290,7 +344,7 @@ impl<N: Notation> Play<N> {
         }
     }
 
-    fn lines(&mut self, said: Said) -> Vec<String> {
+    fn lines(&mut self, said: Said<U>) -> Vec<String> {
         match said {
             Said::Record(_, events) => {
                 let is_operation = |event: &&model::Event| {
@@ -300,14 +354,14 @@ impl<N: Notation> Play<N> {
                     self.operations.saturating_add(events.iter().filter(is_operation).count());
                 events.iter().map(|event| format!("record {}", story::event(event))).collect()
             }
-            Said::Kept(_) => Vec::new(),
-            Said::Send(side, bytes) => {
+            Said::Again | Said::Kept(_) | Said::Lost(_) => Vec::new(),
+            Said::Send(side, unit) => {
                 let (name, all) = match side {
                     Side::Client => ("client", &mut self.to_client),
                     Side::Upstream => ("server", &mut self.to_server),
                 };
-                all.extend_from_slice(&bytes);
-                let messages = self.notation.decode(side, &bytes);
+                all.extend(self.notation.bytes(&unit));
+                let messages = self.notation.written(side, &unit);
                 messages.into_iter().map(|message| format!("{name} << {message}")).collect()
             }
             Said::Ask(request) => {
@@ -325,6 +379,7 @@ impl<N: Notation> Play<N> {
                 let (by, rows) = (by.join(", "), rows.unwrap_or_default());
                 vec![format!("ask {by} about #{} {text}{rows}", id.0)]
             }
+            Said::Covered(id) => vec![format!("#{} was answered before", id.0)],
             Said::Unask(id) => vec![format!("unask #{}", id.0)],
             Said::Cancel(units) => units
                 .iter()
@@ -338,6 +393,21 @@ impl<N: Notation> Play<N> {
             Said::Alert(rule, words) => vec![format!("alert {rule}: {words}")],
             Said::Close => vec!["close".to_owned()],
         }
+    }
+}
+
+impl<N: Notation> Play<N> {
+    /// The bytes of a line's messages.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub fn encode(&mut self, side: Side, what: &str) -> Result<Vec<u8>, String> {
+        Ok(self.notation.units(side, what, Cuts::Whole)?.concat())
+    }
+
+    /// Sends bytes as a side, and hears what follows.
+    pub fn send(&mut self, side: Side, bytes: &[u8]) {
+        self.hand(side, Bytes::copy_from_slice(bytes));
     }
 }
 
@@ -373,7 +443,7 @@ fn split(script: &str) -> (Vec<&str>, Vec<&str>) {
 }
 
 /// One line that prepares the scene.
-fn prepare(scene: &mut Scene, line: &str) -> Result<(), String> {
+fn prepare<U: Unit>(scene: &mut Scene<U>, line: &str) -> Result<(), String> {
     if line.starts_with("rule ") {
         scene.rules.push(line.to_owned());
         return Ok(());
@@ -387,6 +457,15 @@ fn prepare(scene: &mut Scene, line: &str) -> Result<(), String> {
         "hold_buffer_bytes" => scene.hold_buffer_bytes = number()?,
         "options" => {
             scene.options = serde_json::from_str(value).map_err(|error| error.to_string())?;
+        }
+        "options_of" => {
+            let (name, value) = value.split_once(' ').ok_or("set options_of NAME KEYS")?;
+            let more: serde_json::Map<_, _> =
+                serde_json::from_str(value).map_err(|error| error.to_string())?;
+            let other = scene.others.iter_mut().find(|(other, _)| &*other.name == name);
+            let (_, options) = other.ok_or_else(|| format!("{name}: no such resource"))?;
+            let options = options.as_object_mut().ok_or("its settings are no object")?;
+            options.extend(more);
         }
         "statement_bytes_max" => scene.statement_bytes_max = number()?,
         "guesses_max" => scene.guesses_max = number()? as u64,

@@ -12,8 +12,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use engine::{COMMON_FACTS, Protocol};
+use engine::{COMMON_FACTS, Protocol, Unit};
 use model::Resource;
 use policy::{
     AccessSpec, ActionSpec, Applies, ApproveSpec, BlockId, FunctionDecl, Grant, LimitSpec, Located,
@@ -52,8 +51,23 @@ pub struct Compiled {
 ///
 /// # Errors
 /// A rule cannot be read, or the policy refuses it; all problems, one a line.
-pub fn compile(
-    protocol: &dyn Protocol<Bytes>,
+pub fn compile<U: Unit>(
+    protocol: &dyn Protocol<U>,
+    resources: &[Resource],
+    granted: bool,
+    rules: &[String],
+    version: u64,
+) -> Result<Compiled, String> {
+    compile_for(protocol, &[protocol.name()], resources, granted, rules, version)
+}
+
+/// The same, for a protocol in which resources of several types are reached.
+///
+/// # Errors
+/// As [`compile`].
+pub fn compile_for<U: Unit>(
+    protocol: &dyn Protocol<U>,
+    kinds: &[&'static str],
     resources: &[Resource],
     granted: bool,
     rules: &[String],
@@ -77,7 +91,8 @@ pub fn compile(
         lists: Vec::new(),
         resources: resources.to_vec(),
     };
-    let protocols = [(protocol.name(), block, protocol.capabilities())];
+    let protocols: Vec<_> =
+        kinds.iter().map(|kind| (*kind, block, protocol.capabilities())).collect();
     let policy = policy::compile(spec, &schema, &protocols)
         .map_err(|problems| problems.iter().map(|p| format!("{p}\n")).collect::<String>())?;
     Ok(Compiled { policy: Arc::new(policy), block })

@@ -320,6 +320,9 @@ impl<A: Actors> Simulation<A> {
                 Said::Pause(side) => drop(self.paused.insert(side == Side::Client)),
                 Said::Resume(side) => drop(self.paused.remove(&(side == Side::Client))),
                 Said::Kept(_)
+                | Said::Lost(_)
+                | Said::Again
+                | Said::Covered(_)
                 | Said::Unask(_)
                 | Said::CancelSession(_)
                 | Said::StartTls(_)

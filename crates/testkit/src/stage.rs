@@ -2,21 +2,21 @@
 //! clock, ledger, the way to the upstream.
 
 use std::any::Any;
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use engine::{
-    Act, Connected, Connection, ErrandAct, ErrandInput, ErrandOutbox, Guessed, Happening, HashKey,
-    HoldRequest, Ledger, Limits, PayloadPolicy, Protocol, Settings, Setup, Snapshots, Ticket,
-    TlsFacts,
+    Act, Answer, Connected, Connection, ErrandAct, ErrandInput, ErrandOutbox, Guessed, Happening,
+    HashKey, HoldRequest, Ledger, Limits, PayloadPolicy, Protocol, Settings, Setup, SharedSession,
+    Snapshots, Ticket, TlsFacts, Unit,
 };
 use model::limit::{GUESSES_MAX, HOLD_BUFFER_BYTES, HOLD_BUFFER_TOTAL_BYTES, STATEMENT_BYTES_MAX};
 use model::{
-    ClientText, Credential, Event, Guess, OperationId, Principal, PrincipalKind, Resource, Secret,
-    SessionId, Side, Timestamp, UpstreamTls,
+    Claim, ClientText, Credential, Event, Guess, OperationId, Principal, PrincipalKind, Resource,
+    Secret, SessionId, Side, Timestamp, UpstreamTls,
 };
 use policy::{Refusal, Usage};
 
@@ -24,24 +24,35 @@ use crate::rules;
 
 /// When every play begins: 2026-01-01T00:00:00Z.
 pub const BEGIN: Timestamp = Timestamp(1_767_225_600_000_000_000);
-/// The one token that is known.
+/// The one token that is known, unless the scene says otherwise.
 pub const TOKEN: &str = "token";
 /// The password that only the gateway holds.
 pub const PASSWORD: &str = "the-gateways-own-secret";
+/// The client's address.
+const CLIENT: &str = "192.0.2.1:50000";
 /// Names the session to whoever wants to cancel its work.
 pub const CANCEL_KEY: [u8; 8] = [0, 1, 2, 3, 4, 5, 6, 7];
 
 /// What a connection is made with.
 #[derive(Clone)]
-pub struct Scene {
+pub struct Scene<U: Unit = Bytes> {
     /// The protocol spoken.
-    pub protocol: &'static dyn Protocol<Bytes>,
+    pub protocol: &'static dyn Protocol<U>,
     /// What a survey of the upstream found, in the protocol's own type.
     pub snapshot: Arc<dyn Any + Send + Sync>,
-    /// The one resource.
+    /// The first resource, and in most scenes the only one.
     pub resource: Resource,
     /// Its protocol-specific settings.
     pub options: serde_json::Value,
+    /// The types of resources that are reached in the protocol.
+    pub kinds: Vec<&'static str>,
+    /// More resources, with their settings.
+    pub others: Vec<(Resource, serde_json::Value)>,
+    /// The one token that is known.
+    pub token: &'static str,
+    /// Connections are exchanges that join a session; a claim may leave the resource open, which
+    /// then is the first.
+    pub joins: bool,
     /// Rules, a line each; see [`crate::rules`].
     pub rules: Vec<String>,
     /// Nobody can read what the client sends on the way (R16).
@@ -58,11 +69,11 @@ pub struct Scene {
     pub hold_buffer_bytes: usize,
 }
 
-impl Scene {
+impl<U: Unit> Scene<U> {
     /// A resource of this name, no rules, everyone admitted.
     #[must_use]
     pub fn new(
-        protocol: &'static dyn Protocol<Bytes>,
+        protocol: &'static dyn Protocol<U>,
         snapshot: Arc<dyn Any + Send + Sync>,
         resource: &str,
     ) -> Self {
@@ -71,6 +82,10 @@ impl Scene {
             snapshot,
             resource: Resource { name: resource.into(), kind: protocol.name().into() },
             options: serde_json::Value::Null,
+            kinds: vec![protocol.name()],
+            others: Vec::new(),
+            token: TOKEN,
+            joins: false,
             rules: Vec::new(),
             client_private: true,
             client_tls: false,
@@ -79,6 +94,19 @@ impl Scene {
             guesses_max: GUESSES_MAX,
             hold_buffer_bytes: HOLD_BUFFER_BYTES,
         }
+    }
+
+    fn resources(&self) -> Vec<Resource> {
+        let others = self.others.iter().map(|(resource, _)| resource.clone());
+        std::iter::once(self.resource.clone()).chain(others).collect()
+    }
+
+    /// The resource that a claim names.
+    fn claimed(&self, claim: &Claim) -> Option<Resource> {
+        if self.joins && claim.resource.is_empty() {
+            return Some(self.resource.clone());
+        }
+        self.resources().into_iter().find(|resource| *resource.name == *claim.resource)
     }
 }
 
@@ -95,19 +123,25 @@ pub enum JournalMode {
 
 /// Something that the connection wanted done, in order.
 #[derive(Debug)]
-pub enum Said {
+pub enum Said<U = Bytes> {
     /// Events for the journal.
     Record(Ticket, Vec<Event>),
-    /// The journal has every batch up to this one.
+    /// The connection hears that the journal has every batch up to this one.
     Kept(Ticket),
-    /// Bytes to a side.
-    Send(Side, Bytes),
+    /// The connection hears that the journal cannot take this batch.
+    Lost(Ticket),
+    /// A unit to a side.
+    Send(Side, U),
+    /// The next exchange began; its tickets begin anew.
+    Again,
     /// A person is asked.
     Ask(Box<HoldRequest>),
+    /// Nobody is asked: a yes that came too late covers this repeat.
+    Covered(OperationId),
     /// Nobody waits for the answer any more.
     Unask(OperationId),
     /// A cancel on a connection of its own: what was sent there.
-    Cancel(Vec<Bytes>),
+    Cancel(Vec<U>),
     /// The session with this cancel key should stop what it does.
     CancelSession([u8; 8]),
     /// A side must not be read for now.
@@ -172,11 +206,11 @@ impl Ledger for Counted {
 }
 
 /// One connection and its surroundings.
-pub struct Stage {
+pub struct Stage<U: Unit = Bytes> {
     /// The engine.
-    pub connection: Connection<Bytes>,
+    pub connection: Connection<U>,
     /// What it is made with.
-    pub scene: Scene,
+    pub scene: Scene<U>,
     /// The time.
     pub now: Timestamp,
     /// What the journal does with the next batch.
@@ -184,50 +218,38 @@ pub struct Stage {
     /// Batches that wait for the journal.
     pub unrecorded: VecDeque<Ticket>,
     /// What the connection wanted done and what the journal kept, oldest first.
-    pub said: Vec<Said>,
+    pub said: Vec<Said<U>>,
     /// What the surroundings have to say to that, next first.
-    pub reactions: VecDeque<Happening<Bytes>>,
+    pub reactions: VecDeque<Happening<U>>,
     /// Times at which it wants to be woken.
     pub alarms: Vec<Timestamp>,
     /// It asked for both sides to be closed.
     pub closed: bool,
+    /// Sessions that connections joined, by resource.
+    pub sessions: BTreeMap<Arc<str>, Arc<SharedSession>>,
     snapshot: Arc<Mutex<Arc<dyn Any + Send + Sync>>>,
+    ledger: Arc<Counted>,
     approvals: u64,
     versions: u64,
+    granted: bool,
+    options: Arc<serde_json::Value>,
+    /// What was asked about each operation, and which of them somebody waits for.
+    asked: HashMap<OperationId, [u8; 32]>,
+    waiting: BTreeSet<OperationId>,
+    /// What a late yes covers.
+    late: HashMap<[u8; 32], Answer>,
 }
 
-impl Stage {
+impl<U: Unit> Stage<U> {
     /// A connection that has heard nothing yet.
     ///
     /// # Panics
     /// The rules of the scene do not compile.
     #[must_use]
-    pub fn new(scene: Scene) -> Self {
-        let compiled = compiled(&scene, true, 1);
-        let settings = Settings {
-            gateway: "gw-test".into(),
-            session: SessionId("s-1".into()),
-            client: "192.0.2.1:50000".to_owned(),
-            protocol: scene.protocol.name(),
-            block: compiled.block,
-            payload: PayloadPolicy::None,
-            hold_buffer_bytes: scene.hold_buffer_bytes,
-            hold_total: Arc::new(AtomicUsize::new(0)),
-            hold_total_bytes_max: HOLD_BUFFER_TOTAL_BYTES,
-            ledger: Arc::new(Counted { guesses_max: scene.guesses_max, ..Counted::default() }),
-        };
-        let setup = Setup {
-            client_private: scene.client_private,
-            client_tls: scene.client_tls,
-            client_tls_started: false,
-            cancel_key: CANCEL_KEY,
-            session: "s-1".into(),
-            limits: Limits { statement_bytes_max: scene.statement_bytes_max },
-            hash_key: Arc::new(HashKey::new(&[7; 32])),
-        };
-        let conversation = scene.protocol.conversation(setup);
+    pub fn new(scene: Scene<U>) -> Self {
+        let ledger = Arc::new(Counted { guesses_max: scene.guesses_max, ..Counted::default() });
         Self {
-            connection: Connection::new(settings, compiled.policy, conversation),
+            connection: connection(&scene, true, 1, &ledger),
             now: BEGIN,
             journal: JournalMode::Keeps,
             unrecorded: VecDeque::new(),
@@ -235,17 +257,44 @@ impl Stage {
             reactions: VecDeque::new(),
             alarms: Vec::new(),
             closed: false,
+            sessions: BTreeMap::new(),
             snapshot: Arc::new(Mutex::new(Arc::clone(&scene.snapshot))),
+            ledger,
             approvals: 0,
             versions: 1,
+            granted: true,
+            options: Arc::new(scene.options.clone()),
+            asked: HashMap::new(),
+            waiting: BTreeSet::new(),
+            late: HashMap::new(),
             scene,
         }
     }
 
+    /// The next exchange of the same client begins, on a connection of its own; the one before it
+    /// is heard no more.
+    ///
+    /// # Panics
+    /// The rules of the scene do not compile.
+    pub fn again(&mut self) {
+        self.connection = connection(&self.scene, self.granted, self.versions, &self.ledger);
+        self.unrecorded.clear();
+        self.reactions.clear();
+        self.alarms.clear();
+        self.waiting.clear();
+        self.closed = false;
+        self.said.push(Said::Again);
+    }
+
     /// Tells the connection something; reactions wait in [`Self::reactions`].
-    pub fn tell_once(&mut self, happening: Happening<Bytes>) {
+    pub fn tell_once(&mut self, happening: Happening<U>) {
         if self.closed && matches!(happening, Happening::Data(..)) {
             return;
+        }
+        match &happening {
+            Happening::Recorded(ticket) => self.said.push(Said::Kept(*ticket)),
+            Happening::RecordFailed(ticket) => self.said.push(Said::Lost(*ticket)),
+            _ => {}
         }
         for act in self.connection.handle(self.now, happening) {
             self.perform(act);
@@ -253,7 +302,7 @@ impl Stage {
     }
 
     /// Tells the connection something, then everything that follows from it.
-    pub fn tell(&mut self, happening: Happening<Bytes>) {
+    pub fn tell(&mut self, happening: Happening<U>) {
         self.tell_once(happening);
         self.settle();
     }
@@ -268,7 +317,6 @@ impl Stage {
     /// The journal takes everything that waits.
     pub fn journal_catches_up(&mut self) {
         while let Some(ticket) = self.unrecorded.pop_front() {
-            self.said.push(Said::Kept(ticket));
             self.reactions.push_back(Happening::Recorded(ticket));
         }
         self.settle();
@@ -302,6 +350,7 @@ impl Stage {
     /// They do not compile.
     pub fn reload_once(&mut self, rules: Vec<String>, granted: bool) {
         self.scene.rules = rules;
+        self.granted = granted;
         self.versions = self.versions.saturating_add(1);
         let compiled = compiled(&self.scene, granted, self.versions);
         self.tell_once(Happening::Policy(compiled.policy));
@@ -313,38 +362,87 @@ impl Stage {
     }
 
     /// What was said since the last call.
-    pub fn take_said(&mut self) -> Vec<Said> {
+    pub fn take_said(&mut self) -> Vec<Said<U>> {
         std::mem::take(&mut self.said)
     }
 
-    fn perform(&mut self, act: Act<Bytes>) {
+    /// A person answers. A yes that nobody waits for any more covers one repeat of the operation.
+    pub fn answer(&mut self, id: OperationId, answer: Answer) {
+        if self.waiting.remove(&id) {
+            self.tell(Happening::Answered(id, answer));
+        } else if let (Some(digest), Answer::Approved { .. }) = (self.asked.get(&id), &answer) {
+            self.late.insert(*digest, answer);
+        }
+    }
+
+    /// What becomes of a claim.
+    fn proof(&mut self, claim: &Claim) -> Happening<U> {
+        let refused = |reason, words: &'static str| {
+            Happening::Disproved(Refusal::unjudgeable(reason, ClientText::fixed(words)))
+        };
+        if self.scene.joins && claim.secret.expose().is_empty() {
+            return refused("no_token", "no token was given; the gateway needs one");
+        }
+        if claim.secret.expose() != self.scene.token {
+            return refused("unknown_token", "the token is not known");
+        }
+        let Some(resource) = self.scene.claimed(claim) else {
+            if !self.scene.joins {
+                return refused("unknown_token", "the token is not known");
+            }
+            let words = "the principal may not use it: no access line grants it";
+            return refused("unknown_resource", words);
+        };
+        let options = self.scene.others.iter().find(|(other, _)| other.name == resource.name);
+        let options = options.map_or(&self.scene.options, |(_, options)| options);
+        self.options = Arc::new(options.clone());
+        if !self.scene.joins {
+            return Happening::Proved(Arc::new(principal()), resource, None);
+        }
+        let shared = match self.sessions.get(&resource.name) {
+            Some(shared) => Arc::clone(shared),
+            None if self.journal == JournalMode::Fails => {
+                return refused("not_recorded", "refused: the gateway cannot record it now");
+            }
+            None => self.session(claim, &resource),
+        };
+        Happening::Proved(Arc::new(principal()), resource, Some(shared))
+    }
+
+    /// Begins a session that connections join. Its first event is in the journal before anything
+    /// else of it is heard, so no ticket is waited for.
+    fn session(&mut self, claim: &Claim, resource: &Resource) -> Arc<SharedSession> {
+        let name = format!("s-{}", self.sessions.len().saturating_add(1));
+        let shared = Arc::new(SharedSession::new(
+            "gw-test".into(),
+            SessionId(name.into()),
+            Arc::new(principal()),
+            resource.clone(),
+            self.now,
+        ));
+        let protocol = self.scene.protocol.name();
+        let began = shared.began(CLIENT.to_owned(), claim.application.clone(), protocol);
+        self.said.push(Said::Record(Ticket(0), vec![began]));
+        self.sessions.insert(Arc::clone(&resource.name), Arc::clone(&shared));
+        shared
+    }
+
+    fn perform(&mut self, act: Act<U>) {
         let said = match act {
             Act::Record(ticket, events) => {
                 self.said.push(Said::Record(ticket, events));
                 match self.journal {
-                    JournalMode::Keeps => {
-                        self.reactions.push_back(Happening::Recorded(ticket));
-                        Said::Kept(ticket)
-                    }
-                    JournalMode::Waits => {
-                        self.unrecorded.push_back(ticket);
-                        return;
-                    }
+                    JournalMode::Keeps => self.reactions.push_back(Happening::Recorded(ticket)),
+                    JournalMode::Waits => self.unrecorded.push_back(ticket),
                     JournalMode::Fails => {
                         self.reactions.push_back(Happening::RecordFailed(ticket));
-                        return;
                     }
                 }
+                return;
             }
             Act::Send(side, unit) => Said::Send(side, unit),
             Act::Identify(claim) => {
-                let known = claim.secret.expose() == TOKEN;
-                let happening = if known && *claim.resource == *self.scene.resource.name {
-                    Happening::Proved(Arc::new(principal()), self.scene.resource.clone(), None)
-                } else {
-                    let words = ClientText::fixed("the token is not known");
-                    Happening::Disproved(Refusal::unjudgeable("unknown_token", words))
-                };
+                let happening = self.proof(&claim);
                 self.reactions.push_back(happening);
                 return;
             }
@@ -357,6 +455,13 @@ impl Stage {
                 Said::StartTls(side)
             }
             Act::Hold(request) => {
+                self.asked.insert(request.operation, request.digest);
+                if let Some(answer) = self.late.remove(&request.digest) {
+                    self.reactions.push_back(Happening::Answered(request.operation, answer));
+                    self.said.push(Said::Covered(request.operation));
+                    return;
+                }
+                self.waiting.insert(request.operation);
                 self.approvals = self.approvals.saturating_add(1);
                 let approval = format!("a{}", self.approvals);
                 let address = format!("narrows approve {approval}");
@@ -365,7 +470,10 @@ impl Stage {
                 self.reactions.push_back(placed);
                 Said::Ask(request)
             }
-            Act::Unhold(id) => Said::Unask(id),
+            Act::Unhold(id) => {
+                self.waiting.remove(&id);
+                Said::Unask(id)
+            }
             Act::Cancel(errand) => Said::Cancel(self.run(errand)),
             Act::CancelKey(_) => return,
             Act::CancelSession(key) => Said::CancelSession(key),
@@ -400,12 +508,12 @@ impl Stage {
             }),
             tls: self.scene.upstream_tls,
             snapshots: Arc::new(Surveyed(Arc::clone(&self.snapshot))),
-            options: Arc::new(self.scene.options.clone()),
+            options: Arc::clone(&self.options),
         }
     }
 
     /// Runs an errand on a clear transport, as far as it goes without answers.
-    fn run(&self, mut errand: Box<dyn engine::Errand<Bytes>>) -> Vec<Bytes> {
+    fn run(&self, mut errand: Box<dyn engine::Errand<U>>) -> Vec<U> {
         let mut connected = self.connected();
         connected.tls = UpstreamTls::Off;
         let mut out = ErrandOutbox::default();
@@ -421,9 +529,44 @@ impl Stage {
     }
 }
 
-fn compiled(scene: &Scene, granted: bool, version: u64) -> rules::Compiled {
-    let resources = [scene.resource.clone()];
-    match rules::compile(scene.protocol, &resources, granted, &scene.rules, version) {
+/// A connection that has heard nothing yet.
+fn connection<U: Unit>(
+    scene: &Scene<U>,
+    granted: bool,
+    version: u64,
+    ledger: &Arc<Counted>,
+) -> Connection<U> {
+    let compiled = compiled(scene, granted, version);
+    // An exchange has a name of its own until it joins.
+    let name = if scene.joins { "x-1" } else { "s-1" };
+    let settings = Settings {
+        gateway: "gw-test".into(),
+        session: SessionId(name.into()),
+        client: CLIENT.to_owned(),
+        protocol: scene.protocol.name(),
+        block: compiled.block,
+        payload: PayloadPolicy::None,
+        hold_buffer_bytes: scene.hold_buffer_bytes,
+        hold_total: Arc::new(AtomicUsize::new(0)),
+        hold_total_bytes_max: HOLD_BUFFER_TOTAL_BYTES,
+        ledger: Arc::clone(ledger) as Arc<dyn Ledger>,
+    };
+    let setup = Setup {
+        client_private: scene.client_private,
+        client_tls: scene.client_tls,
+        client_tls_started: false,
+        cancel_key: CANCEL_KEY,
+        session: name.into(),
+        limits: Limits { statement_bytes_max: scene.statement_bytes_max },
+        hash_key: Arc::new(HashKey::new(&[7; 32])),
+    };
+    Connection::new(settings, compiled.policy, scene.protocol.conversation(setup))
+}
+
+fn compiled<U: Unit>(scene: &Scene<U>, granted: bool, version: u64) -> rules::Compiled {
+    let resources = scene.resources();
+    let (protocol, kinds, rules) = (scene.protocol, &scene.kinds, &scene.rules);
+    match rules::compile_for(protocol, kinds, &resources, granted, rules, version) {
         Ok(compiled) => compiled,
         Err(problems) => panic!("the rules of this play are wrong:\n{problems}"),
     }

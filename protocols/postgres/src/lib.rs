@@ -68,7 +68,7 @@ impl Protocol<Bytes> for Postgres {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { masks: true, holds: true, holds_reply: true }
+        Capabilities { masks: true, holds: true, holds_reply: true, hold_wait: None }
     }
 
     fn detect(&self, prefix: &[u8]) -> Detection {

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use model::event::Verdict;
 use model::{ClientText, EventBody, Side};
 use policy::Refusal;
 
@@ -47,16 +48,19 @@ impl<U: Unit> Connection<U> {
                 self.acts.push(Act::Unhold(pending.id));
             }
         }
-        self.lanes.clear();
+        self.forsake(reason);
         for mut open in std::mem::take(&mut self.open) {
             self.settings.hold_total.fetch_sub(open.withheld_bytes, Ordering::Relaxed);
+            let stopped = matches!(open.state, ReplyState::Stopped);
             if open.is_unsettled() {
                 self.acts.push(Act::Unhold(open.id));
                 open.state = ReplyState::Stopped;
-            } else {
+            }
+            if !matches!(open.state, ReplyState::Stopped) || open.left != (0, 0) {
                 self.account(&open);
             }
-            let (body, payload) = open.end("cut", self.now);
+            let outcome = if stopped { "withheld" } else { "cut" };
+            let (body, payload) = open.end(outcome, self.now);
             self.event_with(body, payload);
         }
         self.client_queue.retain(|entry| matches!(entry.gate, EntryGate::Ticket(_)));
@@ -71,6 +75,34 @@ impl<U: Unit> Connection<U> {
             });
         }
         self.queue(EntryGate::Ticket(self.ticket()), Item::Close);
+    }
+
+    /// Drops what was not sent. Where the session goes on without this connection, the record says
+    /// of each that nothing will come of it.
+    fn forsake(&mut self, reason: &str) {
+        let lanes = std::mem::take(&mut self.lanes);
+        if self.shared.is_none() {
+            return;
+        }
+        for pending in lanes.into_values().flatten() {
+            match pending.stage {
+                Waiting::RecordToRelease(..)
+                | Waiting::RecordToHold(..)
+                | Waiting::Person { .. } => {}
+                // Its record says that it is refused, or it has none.
+                Waiting::RecordToRefuse(..) | Waiting::Turn => continue,
+            }
+            self.event(EventBody::Ruling {
+                operation: pending.id,
+                decision: Verdict::Block,
+                rules: Vec::new(),
+                rows: 0,
+                message: Some("it was not sent: its exchange ended before".to_owned()),
+                approval: None,
+                approver: None,
+                reason: Some(reason.to_owned()),
+            });
+        }
     }
 
     pub(super) fn record_failed(&mut self, ticket: Ticket) {

@@ -7,7 +7,7 @@ use policy::{PolicySet, Refusal, Scope};
 
 use super::{Connection, Who};
 use crate::contract::{Input, Reads, Unit};
-use crate::facts::SessionFacts;
+use crate::facts::{RESULT_DETECTIONS, SessionFacts};
 use crate::shared::SharedSession;
 
 impl<U: Unit> Connection<U> {
@@ -17,10 +17,6 @@ impl<U: Unit> Connection<U> {
         resource: Resource,
         shared: Option<Arc<SharedSession>>,
     ) {
-        if let Some(shared) = &shared {
-            self.frame.session = shared.id.clone();
-            self.outbox.next_operation = Arc::clone(&shared.operation);
-        }
         self.frame.principal = Some(Arc::clone(&principal.subject));
         if !self.policy.admits(&principal, &resource) {
             let words = format!(
@@ -31,6 +27,10 @@ impl<U: Unit> Connection<U> {
             return;
         }
         self.frame.resource = Some(Arc::clone(&resource.name));
+        if let Some(shared) = &shared {
+            self.frame.session = shared.id.clone();
+            self.outbox.next_operation = Arc::clone(&shared.operation);
+        }
         let scope = self.policy.scope(&principal, &resource, self.settings.block);
         let masks = Arc::clone(scope.masks());
         let began = shared.as_ref().map_or(self.now, |shared| shared.started);
@@ -53,7 +53,8 @@ impl<U: Unit> Connection<U> {
             scope,
             facts,
         });
-        self.tell(Input::Identified { principal, resource, masks, reads });
+        let session = Arc::clone(&self.frame.session.0);
+        self.tell(Input::Identified { principal, resource, masks, reads, session });
     }
 
     pub(super) fn disproved(&mut self, refusal: Refusal) {
@@ -82,6 +83,10 @@ impl<U: Unit> Connection<U> {
     /// The protocol's facts that rules in scope read.
     fn reads(&self, scope: &Scope) -> Reads {
         let own = scope.reads().filter(|fact| fact.block == self.settings.block);
-        Reads::new(own.map(|fact| fact.index).collect())
+        Reads {
+            own: own.map(|fact| fact.index).collect(),
+            detections: scope.reads().any(|fact| fact == RESULT_DETECTIONS),
+            asks: scope.asks(),
+        }
     }
 }

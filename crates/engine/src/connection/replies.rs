@@ -7,7 +7,7 @@ use model::event::{RuleMatch, Verdict};
 use model::{OperationId, Side};
 use policy::{HeldReply as HeldByRule, Outcome, Progress, Refusal};
 
-use super::{Brake, Connection, Entry, EntryGate, Item};
+use super::{Brake, Connection, Entry, EntryGate, Item, Who};
 use crate::contract::{Fault, Input, Unit};
 use crate::digest::operation_digest;
 use crate::facts::{OperationFacts, ReplyFacts};
@@ -33,6 +33,7 @@ impl<U: Unit> Connection<U> {
         match &open.state {
             ReplyState::Stopped => {}
             ReplyState::Flowing => {
+                open.left = (open.rows, open.bytes);
                 self.client_queue.push_back(Entry {
                     gate: EntryGate::Ticket(ticket),
                     item: Item::Unit(batch.unit),
@@ -58,6 +59,9 @@ impl<U: Unit> Connection<U> {
             ReplyState::Flowing => {
                 // A rule could have stopped it, and did not: the conversation waits to hear so.
                 let reviewed = open.permit.has_reply_rules();
+                if reviewed {
+                    self.alert_about(id);
+                }
                 self.end(id, reviewed);
             }
             ReplyState::Withheld => {
@@ -79,20 +83,8 @@ impl<U: Unit> Connection<U> {
             Progress::Streaming if over => Progress::Full,
             other => other,
         };
+        let facts = self.facts_of_reply(who, open, progress);
         let rows = open.rows_before.saturating_add(open.rows);
-        let (bytes, columns, detections) = (open.bytes, &*open.columns, &*open.detections);
-        let reply = match progress {
-            Progress::Complete => ReplyFacts::Complete { rows, bytes, columns, detections },
-            _ => ReplyFacts::Streaming { rows, bytes, columns },
-        };
-        let facts = OperationFacts {
-            session: &who.facts,
-            block: self.settings.block,
-            facts: &open.operation.facts,
-            reply,
-            ledger: &*self.settings.ledger,
-            now: self.now,
-        };
         if open.rows_max.is_some_and(|most| rows > most) {
             open.permit.ask_again();
         }
@@ -111,6 +103,39 @@ impl<U: Unit> Connection<U> {
                     self.end(id, false);
                 }
             }
+        }
+    }
+
+    /// Gives the alerts about a reply that nothing could stop.
+    fn alert_about(&mut self, id: OperationId) {
+        let Some(who) = &self.who else { return };
+        let Some(open) = self.open.iter().find(|open| open.id == id) else { return };
+        let facts = self.facts_of_reply(who, open, Progress::Complete);
+        let reviewed = who.scope.review(&open.permit, &facts, Progress::Complete);
+        for (rule, message) in reviewed.alerts {
+            self.alert(id, rule, message);
+        }
+    }
+
+    fn facts_of_reply<'a>(
+        &'a self,
+        who: &'a Who,
+        open: &'a Open,
+        progress: Progress,
+    ) -> OperationFacts<'a> {
+        let rows = open.rows_before.saturating_add(open.rows);
+        let (bytes, columns, detections) = (open.bytes, &*open.columns, &*open.detections);
+        let reply = match progress {
+            Progress::Complete => ReplyFacts::Complete { rows, bytes, columns, detections },
+            _ => ReplyFacts::Streaming { rows, bytes, columns },
+        };
+        OperationFacts {
+            session: &who.facts,
+            block: self.settings.block,
+            facts: &open.operation.facts,
+            reply,
+            ledger: &*self.settings.ledger,
+            now: self.now,
         }
     }
 
@@ -210,7 +235,7 @@ impl<U: Unit> Connection<U> {
         } else {
             "done"
         };
-        if !stopped {
+        if !stopped || open.left != (0, 0) {
             self.account(&open);
         }
         let (body, payload) = open.end(outcome, self.now);
@@ -221,9 +246,10 @@ impl<U: Unit> Connection<U> {
     }
 
     pub(super) fn account(&mut self, open: &Open) {
+        let (rows, bytes) = open.sent();
         let under = open.operation.under.unwrap_or(open.id);
         if let Some(gate) = self.gates.get_mut(&under) {
-            gate.rows = gate.rows.saturating_add(open.rows);
+            gate.rows = gate.rows.saturating_add(rows);
             for rule in &open.satisfied {
                 if !gate.satisfied.contains(rule) {
                     gate.satisfied.push(Arc::clone(rule));
@@ -231,13 +257,13 @@ impl<U: Unit> Connection<U> {
             }
         }
         if let Some(who) = &mut self.who {
-            who.facts.rows = who.facts.rows.saturating_add(open.rows);
-            who.facts.bytes = who.facts.bytes.saturating_add(open.bytes);
+            who.facts.rows = who.facts.rows.saturating_add(rows);
+            who.facts.bytes = who.facts.bytes.saturating_add(bytes);
             if let Some(shared) = &self.shared {
-                shared.rows.fetch_add(open.rows, Ordering::Relaxed);
-                shared.bytes.fetch_add(open.bytes, Ordering::Relaxed);
+                shared.rows.fetch_add(rows, Ordering::Relaxed);
+                shared.bytes.fetch_add(bytes, Ordering::Relaxed);
             }
-            let usage = policy::Usage { operations: 1, rows: open.rows, bytes: open.bytes };
+            let usage = policy::Usage { operations: 1, rows, bytes };
             self.settings.ledger.add(&who.facts.subject, &who.facts.resource, usage, self.now);
         }
     }

@@ -51,7 +51,8 @@ pub static WEB: &[FactDecl] = &[
 pub const SQL_BLOCK: BlockId = BlockId(1);
 pub const WEB_BLOCK: BlockId = BlockId(2);
 
-pub const ALL: Capabilities = Capabilities { masks: true, holds: true, holds_reply: true };
+pub const ALL: Capabilities =
+    Capabilities { masks: true, holds: true, holds_reply: true, hold_wait: None };
 
 pub fn schema() -> Schema {
     let mut schema = Schema::new();

@@ -289,6 +289,7 @@ impl Ready {
         operation.under = Some(portal.gate);
         if let Ok(limit @ 1..) = u64::try_from(row_limit) {
             operation.rows = match operation.rows {
+                RowBound::NoRows => RowBound::NoRows,
                 RowBound::AtMost(rows) => RowBound::AtMost(rows.min(limit)),
                 RowBound::Unbounded => RowBound::AtMost(limit),
             };
