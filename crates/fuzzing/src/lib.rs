@@ -17,6 +17,7 @@
 mod bytes_of;
 mod config;
 mod detect;
+mod http;
 mod journal;
 mod postgres;
 mod rules;
@@ -36,6 +37,8 @@ pub struct Target {
 pub const TARGETS: &[Target] = &[
     Target { name: "config", run: config::config },
     Target { name: "detect", run: detect::detect },
+    Target { name: "http_body", run: http::body },
+    Target { name: "http_canonical", run: http::canonical },
     Target { name: "journal", run: journal::journal },
     Target { name: "postgres_client", run: postgres::session::client },
     Target { name: "postgres_copy", run: postgres::copy::copy },

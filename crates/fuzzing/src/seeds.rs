@@ -97,6 +97,48 @@ fn texts(seed: Add<'_>) {
     for (name, text) in found {
         seed("detect", name, text.as_bytes());
     }
+    let heads = [
+        ("ordinary", "Example.com:443\n/a/b.c?d=%41\nPOST\nhost:example.com\ncontent-length:1"),
+        ("rewritten", "bücher.example.\n/a/./%2e%2E//%7e;\nGET\nconnection:close, x-a\nx-a:b"),
+        ("address", "0251.0376.0251.0376\n/..%2f\nGET\nhost:169.254.169.254\nexpect:x"),
+        ("six", "[::ffff:a9fe:a9fe]:80\n*\nOPTIONS\nte:gzip, trailers\nupgrade:h2c, websocket"),
+        (
+            "storage",
+            "ours.s3.eu-west-1.amazonaws.com\n/a?X-Amz-Credential=K%2Fs3\nPUT\n\
+             authorization:AWS4-HMAC-SHA256 Credential=K/d/r/s3/aws4_request",
+        ),
+        ("copy", "storage.googleapis.com\n/storage/v1/b/a/o/x/rewriteTo/b/c/o/y\nPOST"),
+    ];
+    for (name, text) in heads {
+        seed("http_canonical", name, text.as_bytes());
+    }
+    let bodies: [(&str, [u8; 3], &str); 9] = [
+        (
+            "json",
+            [0, 0, 3],
+            r#"{"a":[1,{"ssn":"1\u0031","x":"{\"ssn\":2}"}],"\u0073sn":{"k":true}}"#,
+        ),
+        ("lines", [1, 0, 5], "{\"ssn\":1}\n[2]\r\n\u{1e}{\"a\":null}\n"),
+        ("events", [2, 0, 4], ": c\nid: 1\ndata: {\"ssn\":\ndata: 1}\r\n\ndata: [DONE]\n\n"),
+        ("form", [3, 0, 2], "a=1&s%73n=12+3&ssn&b=%zz"),
+        (
+            "parts",
+            [4, 0, 7],
+            "--b\r\nContent-Disposition: form-data; name=\"ssn\"\r\n\r\n1\r\n\
+             --b\r\nContent-Type: application/json\r\n\r\n{\"ssn\":1}\r\n--b--\r\n",
+        ),
+        (
+            "xml",
+            [5, 0, 6],
+            "<?xml version=\"1.0\"?><a ssn='1'><n:ssn>2<b/>&#x33;</n:ssn><![CDATA[4]]></a>",
+        ),
+        ("table", [6, 0, 3], "a,ssn\n\"x\"\"y\",\"1\n2\"\n,3\n"),
+        ("text", [7, 0, 9], "card 4111 1111 1111 1111, -----BEGIN PRIVATE KEY-----\nx"),
+        ("not_gzip", [0, 1, 1], "\u{1f}\u{8b}{}"),
+    ];
+    for (name, head, text) in bodies {
+        seed("http_body", name, &[&head[..], text.as_bytes()].concat());
+    }
     let rules: [(&str, u8, &str); 8] = [
         ("cannot_be_judged", 0, "10 / (result.rows - 1) > 100"),
         ("rows", 0, "result.rows > 10000 || principal.rows > 50000"),

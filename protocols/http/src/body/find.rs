@@ -1,0 +1,102 @@
+//! Sensitive values in what leaves: a whole text and every layer of encoding around them.
+//!
+//! Best effort (R8): it undoes what people and programs do to text on its way (percent signs,
+//! base64, escapes, compression), not what somebody invents to hide a value. Work is bounded in
+//! proportion to the text; past it the answer says that it is not complete.
+
+mod decode;
+
+use std::collections::VecDeque;
+
+use detect::{DetectionType, Span, TypeSet};
+
+use super::hide;
+
+/// Encodings around a value that are undone.
+const DEPTH_MAX: u8 = 3;
+/// Decoded bytes for each byte of the text.
+const RATIO_MAX: usize = 4;
+/// Decoded bytes beyond those.
+const FREE_BYTES: usize = 64 * 1024;
+/// Decoded texts.
+const LAYERS_MAX: usize = 256;
+
+/// What a search found.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Found {
+    /// The types of which there is a value.
+    pub types: TypeSet,
+    /// Everything was looked at; if not, there may be more.
+    pub complete: bool,
+}
+
+/// Finds values of these types in a text, as it is and decoded.
+#[must_use]
+pub fn search(bytes: &[u8], types: TypeSet) -> Found {
+    if types.is_empty() {
+        return Found { types, complete: true };
+    }
+    let scanner = hide::scanner(types);
+    let mut spans: Vec<Span> = Vec::new();
+    let mut found: Vec<DetectionType> = Vec::new();
+    let complete = layers(bytes, &mut |layer| {
+        if scanner.may_contain(layer) {
+            scanner.scan(layer, &mut spans);
+            found.extend(spans.iter().map(|span| span.kind));
+            found.sort_unstable();
+            found.dedup();
+        }
+    });
+    Found { types: found.into_iter().collect(), complete }
+}
+
+/// Shows the text and every layer below its encodings, outermost first; says whether that was all
+/// of them.
+pub fn layers(bytes: &[u8], visit: &mut dyn FnMut(&[u8])) -> bool {
+    visit(bytes);
+    let room = bytes.len().saturating_mul(RATIO_MAX).saturating_add(FREE_BYTES);
+    let mut below = Below { room, complete: true, texts: VecDeque::new(), count: 0, depth: 1 };
+    decode::each(bytes, &mut below);
+    while let Some((depth, text)) = below.texts.pop_front() {
+        visit(&text);
+        if depth < DEPTH_MAX {
+            below.depth = depth + 1;
+            decode::each(&text, &mut below);
+        }
+    }
+    below.complete
+}
+
+/// Decoded texts that were not shown yet.
+struct Below {
+    /// Bytes that may still be decoded.
+    room: usize,
+    complete: bool,
+    texts: VecDeque<(u8, Vec<u8>)>,
+    count: usize,
+    /// Of what is decoded now.
+    depth: u8,
+}
+
+impl Below {
+    /// Keeps a decoded text, as far as there is room.
+    fn add(&mut self, mut text: Vec<u8>) {
+        if text.is_empty() {
+            return;
+        }
+        if text.len() > self.room {
+            text.truncate(self.room);
+            self.complete = false;
+        }
+        self.room -= text.len();
+        if self.count == LAYERS_MAX || text.is_empty() {
+            self.complete = false;
+            return;
+        }
+        self.count += 1;
+        self.texts.push_back((self.depth, text));
+    }
+}
+
+#[cfg(test)]
+mod tests;

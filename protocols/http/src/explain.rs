@@ -1,0 +1,144 @@
+//! What the rules would be asked about a request, without sending it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use engine::{Reads, Refusal};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
+use model::exchange::{Door, Length, Request, Scheme};
+use model::{ClientText, Effect, Value};
+
+use crate::operation::{self, Body};
+use crate::options::Options;
+use crate::request;
+
+/// A request as it would be judged.
+pub struct Explained {
+    /// Values of the facts, in the order of their declarations.
+    pub values: Arc<[Value]>,
+    /// What is proved about its effect.
+    pub effect: Effect,
+    /// What it does, in words.
+    pub does: Vec<String>,
+    /// Why it is refused whatever the rules say.
+    pub refused: Option<Refusal>,
+}
+
+/// Explains a request, written as `METHOD URL` (on the reverse face `METHOD /PATH`), with lines of
+/// fields and, after an empty line, a body, if it has them.
+///
+/// # Errors
+///
+/// It is not written so.
+pub fn explain(text: &str, options: &serde_json::Value) -> Result<Explained, String> {
+    let options = Options::read(options);
+    let (head, body) = text.split_once("\n\n").unwrap_or((text, ""));
+    let mut lines = head.lines();
+    let first = lines.next().unwrap_or_default();
+    let help = "write METHOD URL, for example: POST https://api.example/v1/notes";
+    let (method, target) = first.trim().split_once(' ').ok_or_else(|| help.to_owned())?;
+    let method = Method::from_bytes(method.as_bytes()).map_err(|_| help.to_owned())?;
+    let mut fields = HeaderMap::new();
+    for line in lines {
+        let (name, value) = line
+            .split_once(':')
+            .ok_or_else(|| format!("{line:?} is no field: write Name: value"))?;
+        let name = HeaderName::try_from(name.trim()).map_err(|error| error.to_string())?;
+        let value = HeaderValue::try_from(value.trim()).map_err(|error| error.to_string())?;
+        fields.append(name, value);
+    }
+    let request = request(method, target.trim(), fields, body, &options)?;
+    let target = request.target.clone();
+    let canonical = match request::canonical(&request, &target, &options) {
+        Ok(canonical) => canonical,
+        Err(malformed) => {
+            let words = ClientText::fixed(malformed.what);
+            return Ok(Explained {
+                values: Arc::new([]),
+                effect: Effect::MayWrite,
+                does: Vec::new(),
+                refused: Some(Refusal::unjudgeable(malformed.reason, words)),
+            });
+        }
+    };
+    let body = match body {
+        "" => Body::Empty,
+        body => Body::Held(Bytes::copy_from_slice(body.as_bytes()), None),
+    };
+    let operation = operation::of(&canonical, &body, None, &Reads::everything());
+    let does = match operation.effect {
+        Effect::ReadOnly => format!("asks {} for something", canonical.host.name),
+        Effect::MayWrite => format!("may change something at {}", canonical.host.name),
+    };
+    let does = vec![does, format!("goes out as {}", operation.text)];
+    Ok(Explained { values: operation.facts, effect: operation.effect, does, refused: None })
+}
+
+fn request(
+    method: Method,
+    target: &str,
+    mut fields: HeaderMap,
+    body: &str,
+    options: &Options,
+) -> Result<Request, String> {
+    let (door, scheme, authority, target) = match &options.upstream {
+        Some(upstream) => (Door::Reverse, upstream.scheme, Arc::clone(&upstream.authority), target),
+        None => {
+            let uri: Uri = target.parse().map_err(|error| format!("{target:?}: {error}"))?;
+            let authority =
+                uri.authority().ok_or("a proxy is asked with a whole URL: https://…")?;
+            let secure = uri.scheme_str() == Some("https");
+            let scheme = if secure { Scheme::Https } else { Scheme::Http };
+            let rest = target.split_once("://").map_or("", |(_, rest)| rest);
+            let path = rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/");
+            (Door::Forward, scheme, Arc::from(authority.as_str()), path)
+        }
+    };
+    if !fields.contains_key(http::header::HOST) {
+        let host = HeaderValue::try_from(&*authority).map_err(|error| error.to_string())?;
+        fields.insert(http::header::HOST, host);
+    }
+    let length = match body.len() {
+        0 => Length::Empty,
+        bytes => {
+            fields.insert(http::header::CONTENT_LENGTH, bytes.into());
+            Length::Known(bytes as u64)
+        }
+    };
+    Ok(Request {
+        door,
+        method,
+        scheme,
+        authority: (&*authority).into(),
+        target: target.into(),
+        version: Version::HTTP_11,
+        fields,
+        body: length,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(text: &str, options: serde_json::Value, name: &str) -> String {
+        let explained = explain(text, &options).expect("a request");
+        let at = crate::facts::FACTS.iter().position(|fact| fact.name == name).expect("a fact");
+        format!("{:?}", explained.values[at])
+    }
+
+    #[test]
+    fn facts_are_those_of_a_session() {
+        let out = serde_json::json!({});
+        let text = "POST https://A.test/x?q=1\ncontent-type: text/plain\n\nssn 536-22-8714";
+        assert_eq!(value(text, out.clone(), "http.host"), "Text(\"a.test\")");
+        assert_eq!(value(text, out.clone(), "http.detections"), "TextList([\"US_SSN\"])");
+        assert_eq!(value(text, out.clone(), "http.body_bytes"), "Int(15)");
+        let api = serde_json::json!({"scheme": "https", "authority": "api.test", "base": "/v2"});
+        assert_eq!(value("GET /x", api, "http.path"), "Text(\"/v2/x\")");
+        assert!(explain("GET", &out).is_err());
+        assert!(explain("GET /x", &out).is_err(), "a proxy needs a host");
+        let refused = explain("GET http://a.test/../b", &out).expect("a request").refused;
+        assert_eq!(refused.expect("a refusal").reason(), "path_above_root");
+    }
+}

@@ -1,0 +1,133 @@
+//! The facts that rules see of a request, and their values.
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
+use model::fact::{FactDecl, FactType, Phase, Value};
+
+use crate::canonical::{self, Storage};
+use crate::request::Canonical;
+
+const fn decl(name: &'static str, kind: FactType, about: &'static str) -> FactDecl {
+    FactDecl { name, kind, phase: Phase::Request, about }
+}
+
+/// Positions in [`FACTS`] of what is known only with the body.
+pub mod at {
+    /// `http.body_bytes`.
+    pub const BODY_BYTES: u16 = 8;
+    /// `http.detections`.
+    pub const DETECTIONS: u16 = 9;
+    /// `llm.model`.
+    pub const MODEL: u16 = 13;
+    /// `llm.tools`.
+    pub const TOOLS: u16 = 14;
+}
+
+/// What rules see, in the order of their values.
+pub static FACTS: &[FactDecl] = &[
+    decl("http.method", FactType::Text, "the method, as sent"),
+    decl("http.scheme", FactType::Text, "http or https, of the request to the upstream"),
+    decl("http.host", FactType::Text, "the host it goes to, lower case, without port"),
+    decl("http.port", FactType::Int, "the port it goes to"),
+    decl("http.path", FactType::Text, "the path at the host, in its one form"),
+    decl("http.query", FactType::TextMap, "query parameters, decoded; repeats joined by commas"),
+    decl("http.headers", FactType::TextMap, "fields by lower-case name, without credentials"),
+    decl("http.content_type", FactType::Text, "media type of the body, lower case"),
+    decl("http.body_bytes", FactType::Int, "length of the body, as sent"),
+    decl(
+        "http.detections",
+        FactType::TextList,
+        "types of sensitive values in address, fields and body, decoded up to three times",
+    ),
+    decl("http.bucket", FactType::Text, "the storage bucket or container it names, or empty"),
+    decl("http.account", FactType::Text, "the storage account it names, or empty"),
+    decl("http.upgrade", FactType::Text, "the protocol it wants to change to, or empty"),
+    decl("llm.model", FactType::Text, "the model a request names, or empty"),
+    decl("llm.tools", FactType::TextList, "tools a request gives the model: function names, types"),
+];
+
+/// What the body says; of a request whose body no rule reads, nothing.
+#[derive(Default)]
+pub struct OfBody {
+    /// Its length.
+    pub bytes: Option<u64>,
+    /// Types of sensitive values in the request.
+    pub detections: Option<Vec<Arc<str>>>,
+    /// Model and tools.
+    pub model: Option<(Arc<str>, Vec<Arc<str>>)>,
+}
+
+/// The values, in the order of [`FACTS`].
+pub fn values(request: &Canonical, storage: Option<&Storage>, body: OfBody) -> Arc<[Value]> {
+    let unknown = Value::Failed("the body was not read");
+    let text = |text: &Option<Arc<str>>| Value::Text(text.clone().unwrap_or_else(|| "".into()));
+    let query = request.path.query.as_deref().map(canonical::query_pairs).unwrap_or_default();
+    let pairs = query.into_iter().map(|(name, value)| (Arc::from(name), value));
+    let upgrade = request.fields.get(http::header::UPGRADE).and_then(|value| value.to_str().ok());
+    let (model, tools) = match body.model {
+        Some((model, tools)) => (Value::Text(model), Value::TextList(tools.into())),
+        None if body.bytes.is_some() => {
+            let unread = Value::Failed("the body is not a JSON object that can be read");
+            (unread.clone(), unread)
+        }
+        None => (unknown.clone(), unknown.clone()),
+    };
+    Arc::from([
+        Value::Text(request.method.as_str().into()),
+        Value::Text(request.scheme.as_str().into()),
+        Value::Text(Arc::clone(&request.host.name)),
+        Value::Int(request.port().into()),
+        Value::Text(Arc::clone(&request.path.path)),
+        Value::TextMap(joined(pairs, ",")),
+        Value::TextMap(joined(fields(&request.fields), ", ")),
+        Value::Text(media_type(&request.fields).into()),
+        body.bytes.map_or_else(
+            || unknown.clone(),
+            |bytes| Value::Int(i64::try_from(bytes).unwrap_or(i64::MAX)),
+        ),
+        match body.detections {
+            Some(found) => Value::TextList(found.into()),
+            None if body.bytes.is_some() => Value::Failed("there is too much to search it in full"),
+            None => unknown,
+        },
+        text(&storage.and_then(|storage| storage.bucket.clone())),
+        text(&storage.and_then(|storage| storage.account.clone())),
+        Value::Text(upgrade.unwrap_or_default().to_ascii_lowercase().into()),
+        model,
+        tools,
+    ])
+}
+
+/// The media type of a body, lower case, without parameters; empty when none is given.
+pub fn media_type(fields: &HeaderMap) -> String {
+    let written = fields.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = written.unwrap_or_default().split(';').next().unwrap_or_default();
+    essence.trim().to_ascii_lowercase()
+}
+
+fn fields(fields: &HeaderMap) -> impl Iterator<Item = (Arc<str>, String)> {
+    let secret = [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION];
+    fields.iter().filter(move |(name, _)| !secret.contains(name)).map(|(name, value)| {
+        (Arc::from(name.as_str()), String::from_utf8_lossy(value.as_bytes()).into_owned())
+    })
+}
+
+/// Names are unique in a map of texts: what is repeated is joined.
+fn joined(
+    pairs: impl Iterator<Item = (Arc<str>, String)>,
+    between: &str,
+) -> Arc<[(Arc<str>, Arc<str>)]> {
+    let mut map: Vec<(Arc<str>, String)> = Vec::new();
+    for (name, value) in pairs {
+        match map.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, all)) => {
+                all.push_str(between);
+                all.push_str(&value);
+            }
+            None => map.push((name, value)),
+        }
+    }
+    map.into_iter().map(|(name, value)| (name, value.into())).collect()
+}

@@ -1,0 +1,187 @@
+//! A request as an operation: what is judged, recorded and shown to an approver.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use bytes::Bytes;
+use detect::{DetectionType, TypeSet};
+use engine::Reads;
+use http::{HeaderMap, Method};
+use model::exchange::Request;
+use model::operation::{Objects, RowBound, Stage};
+use model::{Effect, Operation, Parameter};
+
+use crate::body::{Codings, decode, find};
+use crate::canonical;
+use crate::facts::{self, OfBody, at};
+use crate::llm;
+use crate::request::{self, Canonical};
+
+/// Longest part of a body that the record and an approver see, bytes.
+const BODY_SHOWN_BYTES_MAX: usize = 16 * 1024;
+
+/// Longest body that is looked into once its encoding is undone, bytes.
+const DECODED_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// What is there of a request's body when it is judged.
+pub enum Body {
+    /// There is none.
+    Empty,
+    /// It follows the verdict.
+    Unread,
+    /// All of it, and the fields after it.
+    Held(Bytes, Option<Box<HeaderMap>>),
+}
+
+impl Body {
+    fn trailers(&self) -> Option<&HeaderMap> {
+        match self {
+            Self::Held(_, trailers) => trailers.as_deref(),
+            Self::Empty | Self::Unread => None,
+        }
+    }
+}
+
+/// The operation of a request. `raw` is its body before parts of it were hidden, where any were:
+/// rules see that, the record and approvers what is sent.
+#[must_use]
+pub fn of(request: &Canonical, body: &Body, raw: Option<&[u8]>, reads: &Reads) -> Operation {
+    let storage = canonical::storage(&request.host, &request.path, &request.fields);
+    let bytes: Option<&[u8]> = match body {
+        Body::Empty => Some(&[]),
+        Body::Held(bytes, _) => Some(bytes),
+        Body::Unread => None,
+    };
+    let bytes = raw.or(bytes);
+    let of_body = OfBody {
+        bytes: bytes.map(|bytes| bytes.len() as u64),
+        detections: bytes
+            .filter(|_| reads.contains(at::DETECTIONS))
+            .and_then(|bytes| found(request, bytes, body.trailers())),
+        model: bytes
+            .filter(|_| reads.contains(at::MODEL) || reads.contains(at::TOOLS))
+            .and_then(|bytes| readable(request, bytes))
+            .and_then(|body| llm::named(&body)),
+    };
+    let values = facts::values(request, storage.as_ref(), of_body);
+    let text = format!("{} {}", request.method, request.url());
+    let mut parameters: Vec<Parameter> = request::told(&request.fields)
+        .into_iter()
+        .map(|(name, value)| Parameter { kind: name, value: Some(value) })
+        .collect();
+    if let Body::Held(bytes, trailers) = body {
+        parameters.extend(shown(bytes));
+        let trailers = trailers.as_deref().map(request::told).unwrap_or_default();
+        let after = |(name, value)| Parameter {
+            kind: format!("{name} (after the body)"),
+            value: Some(value),
+        };
+        parameters.extend(trailers.into_iter().map(after));
+    }
+    let mut operation = base(request.method.as_str(), &request.host.name, text, parameters);
+    operation.facts = values;
+    operation.effect = if is_safe(&request.method) { Effect::ReadOnly } else { Effect::MayWrite };
+    operation
+}
+
+/// The operation of a request that has no one form. Its facts are never asked for.
+#[must_use]
+pub fn malformed(request: &Request) -> Operation {
+    let written = format!("{} {}{}", request.method, request.authority, request.target);
+    let text = written.chars().filter(|c| !c.is_control()).take(4096).collect();
+    base(request.method.as_str(), &request.authority, text, Vec::new())
+}
+
+/// The operation of a request that is refused before it is complete.
+#[must_use]
+pub fn refused(request: &Canonical) -> Operation {
+    let text = format!("{} {}", request.method, request.url());
+    base(request.method.as_str(), &request.host.name, text, Vec::new())
+}
+
+/// A body as its reader sees it; `None` where its encoding is not known or broken.
+fn readable<'a>(request: &Canonical, body: &'a [u8]) -> Option<Cow<'a, [u8]>> {
+    let written = request.codings.iter().map(String::as_str);
+    let codings = Codings::parse(written).ok()?;
+    if codings.is_identity() {
+        return Some(Cow::Borrowed(body));
+    }
+    decode(&codings, body, DECODED_BYTES_MAX).ok().map(Cow::Owned)
+}
+
+fn base(method: &str, host: &str, text: String, parameters: Vec<Parameter>) -> Operation {
+    let objects = Objects { verbs: vec![method.to_ascii_lowercase().into()], ..Objects::default() };
+    let objects = match is_safe_name(method) {
+        true => Objects { reads: vec![host.into()], ..objects },
+        false => Objects { writes: vec![host.into()], ..objects },
+    };
+    Operation {
+        kind: "request",
+        stage: Stage::Gate,
+        under: None,
+        text: text.into(),
+        parameters,
+        facts: Arc::new([]),
+        effect: Effect::MayWrite,
+        // A rule about rows is about databases: no download waits because of it.
+        rows: RowBound::NoRows,
+        guesses: Vec::new(),
+        objects: Arc::new(objects),
+        context: "".into(),
+    }
+}
+
+/// RFC 9110 section 9.2.1: safe methods ask for no change.
+fn is_safe(method: &Method) -> bool {
+    is_safe_name(method.as_str())
+}
+
+fn is_safe_name(method: &str) -> bool {
+    ["GET", "HEAD", "OPTIONS"].contains(&method)
+}
+
+/// Sensitive values in all that the request carries. `None`: too much to be sure.
+fn found(request: &Canonical, body: &[u8], trailers: Option<&HeaderMap>) -> Option<Vec<Arc<str>>> {
+    let types = TypeSet::from_iter(DetectionType::ALL);
+    let mut seen = TypeSet::EMPTY;
+    let mut look = |bytes: &[u8]| {
+        let found = find::search(bytes, types);
+        seen = seen.union(found.types);
+        found.complete
+    };
+    let mut complete = look(request.path.target().as_bytes());
+    complete &= look(request.host.name.as_bytes());
+    for (name, value) in request.fields.iter().chain(trailers.into_iter().flatten()) {
+        complete &= look(name.as_str().as_bytes());
+        complete &= look(value.as_bytes());
+    }
+    complete &= look(body);
+    complete.then(|| seen.iter().map(|kind| kind.name().into()).collect())
+}
+
+/// A body as the record and an approver see it: its digest, so that a yes is to this body alone,
+/// and what can be shown of it.
+#[must_use]
+pub fn shown(body: &[u8]) -> Vec<Parameter> {
+    let mut digits = String::with_capacity(64);
+    for byte in digest(&SHA256, body).as_ref() {
+        digits.push_str(&format!("{byte:02x}"));
+    }
+    let head = body.get(..BODY_SHOWN_BYTES_MAX).unwrap_or(body);
+    let text = match std::str::from_utf8(head) {
+        Ok(text) => text,
+        Err(error) => {
+            let valid = head.get(..error.valid_up_to()).unwrap_or_default();
+            std::str::from_utf8(valid).unwrap_or_default()
+        }
+    };
+    let mut shown = vec![
+        Parameter { kind: "body sha-256".to_owned(), value: Some(digits) },
+        Parameter { kind: "body bytes".to_owned(), value: Some(body.len().to_string()) },
+    ];
+    if !text.is_empty() {
+        shown.push(Parameter { kind: "body".to_owned(), value: Some(text.to_owned()) });
+    }
+    shown
+}

@@ -1,0 +1,109 @@
+//! What a client is told when it does not get what it asked for (RFC 9457).
+
+use bytes::Bytes;
+use engine::{Outbox, Refusal};
+use http::header::{
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, PROXY_AUTHENTICATE, RETRY_AFTER, WWW_AUTHENTICATE,
+};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use model::exchange::{Length, Part, Reply};
+
+/// Seconds after which it makes sense to repeat what a person has to allow.
+const RETRY_AFTER_APPROVAL_S: &str = "10";
+
+/// Answers with a refusal, in the gateway's own words.
+pub fn answer(out: &mut Outbox<Part>, refusal: &Refusal, operation: Option<&str>, proxy: bool) {
+    let reason = refusal.reason();
+    let status = status(reason, proxy);
+    let mut body = serde_json::json!({
+        "type": format!("urn:narrows:{reason}"),
+        "title": title(status),
+        "status": status.as_u16(),
+        "detail": refusal.message().as_str(),
+        "reason": reason,
+    });
+    if let (Some(body), Some(operation)) = (body.as_object_mut(), operation) {
+        body.insert("instance".to_owned(), operation.into());
+    }
+    let mut text = body.to_string();
+    text.push('\n');
+    let text = Bytes::from(text);
+    let mut fields = HeaderMap::new();
+    fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    fields.insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
+    fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    match status {
+        StatusCode::UNAUTHORIZED => {
+            let how = HeaderValue::from_static("Bearer realm=\"narrows\"");
+            fields.insert(WWW_AUTHENTICATE, how);
+        }
+        StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+            // Most clients put what stands before the @ of a proxy's URL into Basic.
+            let how = HeaderValue::from_static("Basic realm=\"narrows\"");
+            fields.insert(PROXY_AUTHENTICATE, how);
+        }
+        _ => {}
+    }
+    if reason == "approval_pending" {
+        fields.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_APPROVAL_S));
+    }
+    let body = Length::Known(text.len() as u64);
+    out.answer(Part::Reply(Box::new(Reply { status, fields, body, recorded: Bytes::new() })));
+    out.answer(Part::Data(text));
+    out.answer(Part::End);
+}
+
+/// The status for a reason. 403 for what rules say; RFC 9110 section 15 for the rest.
+fn status(reason: &str, proxy: bool) -> StatusCode {
+    match reason {
+        "no_token" | "unknown_token" | "revoked_token" | "expired_token" | "insecure" => {
+            if proxy {
+                StatusCode::PROXY_AUTHENTICATION_REQUIRED
+            } else {
+                StatusCode::UNAUTHORIZED
+            }
+        }
+        "body_stalled" => StatusCode::REQUEST_TIMEOUT,
+        "limit" => StatusCode::TOO_MANY_REQUESTS,
+        "body_too_large" => StatusCode::PAYLOAD_TOO_LARGE,
+        "upgrade" => StatusCode::NOT_IMPLEMENTED,
+        "unknown_path" => StatusCode::NOT_FOUND,
+        "method" => StatusCode::METHOD_NOT_ALLOWED,
+        "upstream_down" | "upstream_tls" | "upstream_broken" | "credential"
+        | "credential_shown" | "unwritable" => StatusCode::BAD_GATEWAY,
+        "unreadable_reply" | "reply_too_large" | "redirect_elsewhere" => StatusCode::BAD_GATEWAY,
+        "upstream_timeout" => StatusCode::GATEWAY_TIMEOUT,
+        "not_recorded" | "too_much_held" | "too_many_sessions" | "shutting_down" => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+        reason if MALFORMED.iter().any(|begins| reason.starts_with(begins)) => {
+            StatusCode::BAD_REQUEST
+        }
+        _ => StatusCode::FORBIDDEN,
+    }
+}
+
+/// How reasons begin that are the client's way of writing.
+const MALFORMED: [&str; 14] = [
+    "body_cut",
+    "connection",
+    "content_length",
+    "expect",
+    "field",
+    "host_",
+    "length_and_encoding",
+    "method_override",
+    "path_",
+    "port",
+    "target",
+    "transfer_encoding",
+    "unreadable_request",
+    "upgrade_h2c",
+];
+
+fn title(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::FORBIDDEN => "Refused by the gateway",
+        other => other.canonical_reason().unwrap_or("Refused by the gateway"),
+    }
+}

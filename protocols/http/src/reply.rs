@@ -1,0 +1,364 @@
+//! What a reply becomes on its way to the client.
+
+use std::sync::Arc;
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use detect::{DetectionType, TypeSet};
+use engine::{Batch, HashKey, MaskPlan};
+use http::header::{ALT_SVC, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, Method, StatusCode};
+use model::exchange::{Length, Part, Reply};
+use model::{ClientText, Column};
+
+use crate::body::{Codings, Filter, Kind, Unreadable};
+use crate::canonical;
+use crate::fields;
+use crate::options::{Opaque, Options};
+
+/// Bytes of an unnamed body that are looked at to see whether it is text.
+const SNIFFED_BYTES: usize = 512;
+
+/// A reply on its way.
+pub struct Passing {
+    /// Until something of the body can follow it: one that turns out unreadable is refused whole.
+    head: Option<Box<Reply>>,
+    body: Body,
+    /// They follow all of the body, some of which may still be held.
+    trailers: Option<Box<HeaderMap>>,
+    opaque: Opaque,
+}
+
+enum Body {
+    /// As it came.
+    Untouched,
+    /// Not known yet what it is: its first bytes, decoded.
+    Sniffing { opener: Box<Filter>, first: Vec<u8>, masking: Masking },
+    /// Decoded by one, searched, masked and counted by another.
+    Sniffed { opener: Box<Filter>, filter: Box<Filter> },
+    /// Decoded, searched, masked and counted.
+    Filtered(Box<Filter>),
+    /// Decoded; it cannot be searched. So many bytes passed.
+    Opaque { opener: Box<Filter>, bytes: u64 },
+}
+
+/// What is hidden, and what is counted though it is not.
+#[derive(Clone)]
+struct Masking {
+    masks: Arc<MaskPlan>,
+    key: Arc<HashKey>,
+    scan: TypeSet,
+}
+
+impl Masking {
+    fn filter(&self, kind: Kind, codings: Codings) -> Box<Filter> {
+        Box::new(Filter::new(kind, codings, &self.masks, &self.key, self.scan))
+    }
+}
+
+/// Why a reply does not pass: a fixed word, and words for the client.
+pub struct Unfit {
+    /// The word.
+    pub reason: &'static str,
+    /// The words.
+    pub what: ClientText,
+}
+
+impl From<Unreadable> for Unfit {
+    fn from(unreadable: Unreadable) -> Self {
+        let words = format!("the reply cannot be searched for what is hidden: {}", unreadable.what);
+        Self { reason: "unreadable_reply", what: ClientText::composed(words) }
+    }
+}
+
+impl Passing {
+    /// Begins with the head. `counted`: a rule reads what sensitive values the reply holds.
+    ///
+    /// # Errors
+    ///
+    /// When the reply must be looked into and cannot.
+    pub fn begin(
+        mut reply: Box<Reply>,
+        method: &Method,
+        (options, prefix): (&Options, &str),
+        (masks, key): (&Arc<MaskPlan>, &Arc<HashKey>),
+        counted: bool,
+    ) -> Result<Self, Unfit> {
+        canonical::strip_hop_by_hop(&mut reply.fields, false);
+        reply.fields.remove(ALT_SVC);
+        if let Some(upstream) = &options.upstream {
+            fields::localise(&mut reply.fields, prefix, upstream)?;
+        }
+        if !masks.is_empty() {
+            fields::mask(&mut reply.fields, masks, key);
+        }
+        let bodiless = *method == Method::HEAD
+            || matches!(reply.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+            || reply.body == Length::Empty;
+        let searched = !masks.is_empty() || counted;
+        let body = if searched && !bodiless {
+            let scan = if counted { all_types() } else { TypeSet::EMPTY };
+            let masking = Masking { masks: Arc::clone(masks), key: Arc::clone(key), scan };
+            searching(&mut reply, masking)?
+        } else {
+            let tells = *method == Method::HEAD || reply.status == StatusCode::NOT_MODIFIED;
+            if tells && !masks.is_empty() {
+                // What it says of the body is said of the one that is not masked.
+                fields::forget_whole(&mut reply.fields);
+                reply.fields.remove(CONTENT_LENGTH);
+            }
+            Body::Untouched
+        };
+        reply.recorded = recorded(&reply);
+        Ok(Self { head: Some(reply), body, trailers: None, opaque: options.opaque })
+    }
+
+    /// Some of the body.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be searched.
+    pub fn data(&mut self, bytes: Bytes) -> Result<Vec<Batch<Part>>, Unfit> {
+        let mut batches = Vec::new();
+        let mut passed = Vec::new();
+        match &mut self.body {
+            Body::Untouched => {
+                self.pass_head(&mut batches);
+                batches.push(Batch::plain(Part::Data(bytes)));
+                return Ok(batches);
+            }
+            Body::Opaque { opener, .. } => {
+                opener.push(&bytes, &mut passed)?;
+                return self.opaque(passed, batches);
+            }
+            Body::Sniffing { opener, first, .. } => {
+                opener.push(&bytes, first)?;
+                return if first.len() < SNIFFED_BYTES { Ok(batches) } else { self.sniffed() };
+            }
+            Body::Sniffed { opener, filter } => {
+                let mut decoded = Vec::new();
+                opener.push(&bytes, &mut decoded)?;
+                filter.push(&decoded, &mut passed)?;
+            }
+            Body::Filtered(filter) => {
+                passed.reserve(bytes.len());
+                filter.push(&bytes, &mut passed)?;
+            }
+        }
+        self.filtered(passed, &mut batches);
+        Ok(batches)
+    }
+
+    /// The end of the body.
+    ///
+    /// # Errors
+    ///
+    /// When it is not complete, or cannot be searched.
+    pub fn end(&mut self) -> Result<Vec<Batch<Part>>, Unfit> {
+        let mut batches = Vec::new();
+        let mut passed = Vec::new();
+        if let Body::Sniffing { opener, first, .. } = &mut self.body {
+            opener.finish(first)?;
+            batches = self.sniffed()?;
+        }
+        match &mut self.body {
+            Body::Untouched | Body::Sniffing { .. } => {}
+            Body::Opaque { opener, .. } => {
+                opener.finish(&mut passed)?;
+                batches = self.opaque(passed, batches)?;
+                passed = Vec::new();
+            }
+            Body::Sniffed { opener, filter } => {
+                let mut decoded = Vec::new();
+                opener.finish(&mut decoded)?;
+                filter.push(&decoded, &mut passed)?;
+                filter.finish(&mut passed)?;
+            }
+            Body::Filtered(filter) => filter.finish(&mut passed)?,
+        }
+        self.filtered(passed, &mut batches);
+        self.pass_head(&mut batches);
+        if let Some(trailers) = self.trailers.take() {
+            batches.push(Batch::plain(Part::Trailers(trailers)));
+        }
+        let mut last = Batch::plain(Part::End);
+        last.columns = self.columns();
+        batches.push(last);
+        Ok(batches)
+    }
+
+    /// Fields after the body.
+    pub fn trailers(
+        &mut self,
+        mut trailers: Box<HeaderMap>,
+        (masks, key): (&Arc<MaskPlan>, &Arc<HashKey>),
+    ) {
+        canonical::strip_hop_by_hop(&mut trailers, false);
+        if !matches!(self.body, Body::Untouched) {
+            fields::forget_whole(&mut trailers);
+        }
+        if !masks.is_empty() {
+            fields::mask(&mut trailers, masks, key);
+        }
+        self.trailers = Some(trailers);
+    }
+
+    /// Enough is known of an unnamed body: text is searched as what it looks like, for an upstream
+    /// that calls its JSON something else must not pass it unmasked.
+    fn sniffed(&mut self) -> Result<Vec<Batch<Part>>, Unfit> {
+        let mut batches = Vec::new();
+        let Body::Sniffing { opener, first, masking } =
+            std::mem::replace(&mut self.body, Body::Untouched)
+        else {
+            return Ok(batches);
+        };
+        let Some(kind) = looks_like(&first) else {
+            self.body = Body::Opaque { opener, bytes: 0 };
+            return self.opaque(first, batches);
+        };
+        let mut filter = masking.filter(kind, Codings::default());
+        let mut passed = Vec::new();
+        filter.push(&first, &mut passed)?;
+        self.body = Body::Sniffed { opener, filter };
+        self.filtered(passed, &mut batches);
+        Ok(batches)
+    }
+
+    fn opaque(
+        &mut self,
+        passed: Vec<u8>,
+        mut batches: Vec<Batch<Part>>,
+    ) -> Result<Vec<Batch<Part>>, Unfit> {
+        let Body::Opaque { bytes, .. } = &mut self.body else { return Ok(batches) };
+        *bytes = bytes.saturating_add(passed.len() as u64);
+        let most = match self.opaque {
+            Opaque::Allow => u64::MAX,
+            Opaque::Block => 0,
+            Opaque::AtMost(most) => most,
+        };
+        if *bytes > most {
+            let words = "the reply is of a type that cannot be searched for what is hidden";
+            return Err(Unfit { reason: "opaque_reply", what: ClientText::fixed(words) });
+        }
+        if !passed.is_empty() {
+            self.pass_head(&mut batches);
+            batches.push(Batch::plain(Part::Data(passed.into())));
+        }
+        Ok(batches)
+    }
+
+    fn filtered(&mut self, passed: Vec<u8>, batches: &mut Vec<Batch<Part>>) {
+        let Some(filter) = self.filter() else { return };
+        let detections = filter.take_found();
+        if passed.is_empty() && detections.is_empty() {
+            return;
+        }
+        self.pass_head(batches);
+        let mut batch = Batch::plain(Part::Data(passed.into()));
+        batch.detections = detections;
+        batches.push(batch);
+    }
+
+    fn filter(&mut self) -> Option<&mut Filter> {
+        match &mut self.body {
+            Body::Filtered(filter) | Body::Sniffed { filter, .. } => Some(filter),
+            _ => None,
+        }
+    }
+
+    fn pass_head(&mut self, batches: &mut Vec<Batch<Part>>) {
+        let Some(head) = self.head.take() else { return };
+        let error = head.status.as_u16();
+        let mut batch = Batch::plain(Part::Reply(head));
+        if error >= 400 {
+            batch.error_code = Some(error.to_string());
+        }
+        batches.push(batch);
+    }
+
+    /// The fields that were masked, as the record names them.
+    fn columns(&mut self) -> Option<Arc<[Column]>> {
+        let fields = self.filter()?.fields();
+        let column = |field: &crate::body::Field| Column {
+            label: Arc::clone(&field.name),
+            origins: Vec::new(),
+            mask: Some(field.mask.as_str().into()),
+        };
+        (!fields.is_empty()).then(|| fields.iter().map(column).collect())
+    }
+}
+
+fn searching(reply: &mut Reply, masking: Masking) -> Result<Body, Unfit> {
+    if reply.status == StatusCode::PARTIAL_CONTENT {
+        let words = "a part of a reply cannot be searched for what is hidden; ask for all of it";
+        return Err(Unfit { reason: "unreadable_reply", what: ClientText::fixed(words) });
+    }
+    let content_type = reply.fields.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let kind = Kind::of(content_type);
+    if kind == Kind::Opaque && content_type.is_some_and(is_text_in_another_charset) {
+        let words = "the reply is text in a character set that cannot be searched; ask for UTF-8";
+        return Err(Unfit { reason: "unreadable_reply", what: ClientText::fixed(words) });
+    }
+    let written = reply.fields.get_all(CONTENT_ENCODING).iter();
+    // A value that is not text is no coding that anyone knows.
+    let codings = Codings::parse(written.map(|value| value.to_str().unwrap_or("?")))?;
+    fields::forget_whole(&mut reply.fields);
+    reply.fields.remove(CONTENT_LENGTH);
+    reply.fields.remove(CONTENT_ENCODING);
+    reply.body = Length::Unknown;
+    if kind == Kind::Opaque {
+        let opener = masking.filter(kind, codings);
+        return Ok(Body::Sniffing { opener, first: Vec::new(), masking });
+    }
+    Ok(Body::Filtered(masking.filter(kind, codings)))
+}
+
+/// What an unnamed body looks like; `None` where it is no text. What begins like JSON is JSON even
+/// where it holds what text does not: whoever reads it may be less strict.
+pub fn looks_like(first: &[u8]) -> Option<Kind> {
+    let head = first.get(..SNIFFED_BYTES.saturating_mul(4)).unwrap_or(first);
+    let begins = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
+    let begins = begins.iter().find(|byte| !(byte.is_ascii_whitespace() || **byte == 0x1e));
+    if begins.is_some_and(|byte| matches!(byte, b'{' | b'[' | b'"')) {
+        return Some(Kind::Json);
+    }
+    let text = match std::str::from_utf8(head) {
+        Ok(text) => text,
+        // The cut may have split a character.
+        Err(error) if error.error_len().is_none() => {
+            std::str::from_utf8(head.get(..error.valid_up_to())?).ok()?
+        }
+        Err(_) => return None,
+    };
+    if text.contains('\0') {
+        return None;
+    }
+    Some(if text.trim_start().starts_with("<?xml") { Kind::Xml } else { Kind::Text })
+}
+
+/// A type that would be searched if it were in UTF-8.
+fn is_text_in_another_charset(content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default();
+    Kind::of(Some(essence)) != Kind::Opaque
+}
+
+fn all_types() -> TypeSet {
+    TypeSet::from_iter(DetectionType::ALL)
+}
+
+/// The head as the recording keeps it: what the client got.
+pub fn recorded(reply: &Reply) -> Bytes {
+    let status = reply.status;
+    let mut text = BytesMut::with_capacity(256);
+    text.put_slice(b"HTTP ");
+    text.put_slice(status.as_str().as_bytes());
+    text.put_u8(b' ');
+    text.put_slice(status.canonical_reason().unwrap_or_default().as_bytes());
+    for (name, value) in &reply.fields {
+        text.put_slice(b"\r\n");
+        text.put_slice(name.as_str().as_bytes());
+        text.put_slice(b": ");
+        text.put_slice(value.as_bytes());
+    }
+    text.put_slice(b"\r\n\r\n");
+    text.freeze()
+}

@@ -1,0 +1,176 @@
+//! After a change to WebSocket: each message of the client is an operation, each message of the
+//! upstream a part of the reply to the request that asked for the change (R15).
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use detect::{DetectionType, TypeSet};
+use engine::{Batch, HashKey, MaskPlan, Permit, Reads, Refusal};
+use http::header::SEC_WEBSOCKET_EXTENSIONS;
+use model::exchange::{Message, Part, Reply};
+use model::{ClientText, Operation};
+
+use crate::body::{Codings, Filter, Kind, Unreadable};
+use crate::canonical;
+use crate::fields;
+use crate::operation::{self, Body};
+use crate::options::{Opaque, Options};
+use crate::reply::{Unfit, looks_like, recorded};
+use crate::request::Canonical;
+
+/// RFC 6455 section 7.4.1: a message violates the receiver's policy.
+const POLICY_VIOLATION: u16 = 1008;
+/// The same section: an endpoint is going away; the client may come back.
+const GOING_AWAY: u16 = 1001;
+/// RFC 6455 section 5.5: a control frame holds at most 125 bytes, two of them the code.
+const WORDS_BYTES_MAX: usize = 123;
+
+/// A WebSocket between a client and an upstream.
+pub struct Socket {
+    /// For the request that asked for it; what the upstream says is its reply.
+    pub permit: Arc<Permit>,
+    request: Canonical,
+    options: Options,
+    /// Bytes of messages that could not be searched.
+    unsearched: u64,
+}
+
+impl Socket {
+    /// The upstream agreed with this head; what the client gets of it.
+    ///
+    /// # Errors
+    ///
+    /// When the head must not pass.
+    pub fn new(
+        permit: Arc<Permit>,
+        request: Canonical,
+        (options, prefix): (Options, &str),
+        mut head: Box<Reply>,
+        key: &HashKey,
+    ) -> Result<(Self, Batch<Part>), Unfit> {
+        canonical::strip_hop_by_hop(&mut head.fields, true);
+        head.fields.remove(SEC_WEBSOCKET_EXTENSIONS);
+        if let Some(upstream) = &options.upstream {
+            fields::localise(&mut head.fields, prefix, upstream)?;
+        }
+        if !permit.masks().is_empty() {
+            fields::mask(&mut head.fields, permit.masks(), key);
+        }
+        head.recorded = recorded(&head);
+        let socket = Self { permit, request, options, unsearched: 0 };
+        Ok((socket, Batch::plain(Part::Reply(head))))
+    }
+
+    /// What a message of the client asks for. Its facts are those of the request, with the message
+    /// as the body.
+    /// `sent` is the message as it is passed on, which is what the record has.
+    pub fn operation(&self, message: &Message, sent: &Message, reads: &Reads) -> Operation {
+        let body = Body::Held(message.data.clone(), None);
+        let mut operation = operation::of(&self.request, &body, None, reads);
+        operation.kind = "message";
+        operation.effect = model::Effect::MayWrite;
+        // The fields are those of the request, which has them in the record.
+        operation.parameters = operation::shown(&sent.data);
+        operation
+    }
+
+    /// What the upstream gets of a message of the client: what a model is told is masked.
+    ///
+    /// # Errors
+    ///
+    /// When it must be searched and cannot be.
+    pub fn hidden(
+        &self,
+        message: &Message,
+        masks: Option<&Arc<MaskPlan>>,
+        key: &Arc<HashKey>,
+    ) -> Result<Message, Unreadable> {
+        let Some(masks) = masks.filter(|masks| self.options.model && !masks.is_empty()) else {
+            return Ok(message.clone());
+        };
+        let mut hidden = Vec::with_capacity(message.data.len());
+        let plain = Codings::default();
+        let mut filter = Filter::new(Kind::Json, plain, masks, key, TypeSet::EMPTY);
+        filter.push(&message.data, &mut hidden)?;
+        filter.finish(&mut hidden)?;
+        Ok(Message { is_text: message.is_text, data: Bytes::from(hidden) })
+    }
+
+    /// What the client gets of a message of the upstream.
+    ///
+    /// # Errors
+    ///
+    /// When it must be searched and cannot be.
+    pub fn reply(
+        &mut self,
+        message: Message,
+        key: &Arc<HashKey>,
+        counted: bool,
+    ) -> Result<Batch<Part>, Unfit> {
+        let masks = self.permit.masks();
+        if masks.is_empty() && !counted {
+            return Ok(Batch::plain(Part::Message(message)));
+        }
+        let kind = match looks_like(&message.data) {
+            // Several protocols end each message with a separator of records.
+            Some(Kind::Json) => Kind::NdJson,
+            Some(kind) => kind,
+            // What is called text is text, whatever it looks like.
+            None if message.is_text => Kind::Text,
+            None => return self.opaque(message),
+        };
+        let scan = if counted { TypeSet::from_iter(DetectionType::ALL) } else { TypeSet::EMPTY };
+        let mut filter = Filter::new(kind.clone(), Codings::default(), masks, key, scan);
+        let mut hidden = Vec::with_capacity(message.data.len());
+        let mut pass = || {
+            filter.push(&message.data, &mut hidden)?;
+            filter.finish(&mut hidden)
+        };
+        match pass() {
+            Ok(()) => {}
+            // What begins like JSON and is none may be words in brackets.
+            Err(_) if kind == Kind::NdJson && !masks.has_fields() => {
+                let plain = Codings::default();
+                filter = Filter::new(Kind::Text, plain, masks, key, scan);
+                hidden.clear();
+                filter.push(&message.data, &mut hidden)?;
+                filter.finish(&mut hidden)?;
+            }
+            Err(unreadable) => return Err(unreadable.into()),
+        }
+        let message = Message { is_text: message.is_text, data: Bytes::from(hidden) };
+        let mut batch = Batch::plain(Part::Message(message));
+        batch.detections = filter.take_found();
+        Ok(batch)
+    }
+
+    fn opaque(&mut self, message: Message) -> Result<Batch<Part>, Unfit> {
+        self.unsearched = self.unsearched.saturating_add(message.data.len() as u64);
+        let most = match self.options.opaque {
+            Opaque::Allow => u64::MAX,
+            Opaque::Block => 0,
+            Opaque::AtMost(most) => most,
+        };
+        if self.unsearched > most {
+            let words = "a message is of a type that cannot be searched for what is hidden";
+            return Err(Unfit { reason: "opaque_reply", what: ClientText::fixed(words) });
+        }
+        Ok(Batch::plain(Part::Message(message)))
+    }
+}
+
+/// How a client is told that a message, or the rest of the conversation, is refused.
+pub fn refused(refusal: &Refusal) -> Part {
+    let mut words = format!("narrows: {}: {}", refusal.reason(), refusal.message().as_str());
+    let mut end = WORDS_BYTES_MAX.min(words.len());
+    while !words.is_char_boundary(end) {
+        end = end.saturating_sub(1);
+    }
+    words.truncate(end);
+    Part::Close(POLICY_VIOLATION, words.into())
+}
+
+/// How a client is told that it has to connect again.
+pub fn again(words: &str) -> Part {
+    Part::Close(GOING_AWAY, words.into())
+}

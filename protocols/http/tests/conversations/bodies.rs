@@ -1,0 +1,100 @@
+//! Bodies of requests: held for somebody who needs them, or streamed unread (R15).
+
+use super::check;
+
+conversations! {
+    r15_held_because_a_rule_reads_what_is_in_it: r#"
+rule no-cards when `"CREDIT_CARD" in http.detections` block "cards stay here"
+client >> POST /r/api/notes ; token ; field content-type "text/plain" ; chunked
+client >> data "my card is 4111 1111 "
+client >> data "1111 1111" ; end
+client >> next
+client >> POST /r/api/notes ; token ; field content-type "text/plain" ; chunked
+client >> data "no card at all" ; end
+server >> 204
+"#;
+    r15_held_because_a_rule_reads_its_length: r#"
+rule small when `http.body_bytes > 10` block "too much"
+client >> POST /r/api/notes ; token ; chunked
+client >> data "0123456789" ; data "x" ; end
+client >> next
+client >> POST /r/api/notes ; token ; chunked
+client >> data "0123456789" ; end
+server >> 204
+"#;
+    r11_held_because_a_person_may_be_asked: r#"
+rule ask when `http.path == "/pay"` approve ops wait 25
+client >> POST /r/api/pay ; token ; chunked
+client >> data "amount=" ; data "12" ; end
+person >> approve #1
+server >> 204
+"#;
+    held_because_it_is_short: r#"
+client >> POST /r/api/notes ; token ; length 5
+client >> data "hello"
+client >> end
+server >> 204
+"#;
+    a_long_body_is_streamed_unread: r#"
+client >> POST /r/api/upload ; token ; length 65537
+client >> data "first"
+client >> data "second"
+server >> 204
+"#;
+    p1_a_streamed_body_waits_for_the_record: r#"
+journal >> waits
+client >> POST /r/api/upload ; token ; chunked
+client >> data "first"
+journal >> catches up
+client >> data "second" ; end
+server >> 204
+journal >> catches up
+"#;
+    p2_too_long_to_be_judged_is_413: r#"
+set options_of api {"inspect_max": 16}
+rule no-cards when `"CREDIT_CARD" in http.detections` block "cards stay here"
+client >> POST /r/api/notes ; token ; chunked
+client >> data "0123456789abcdef"
+client >> data "g" ; end
+"#;
+    p8_as_long_as_may_be_held_passes: r#"
+set options_of api {"inspect_max": 16}
+rule no-cards when `"CREDIT_CARD" in http.detections` block "cards stay here"
+client >> POST /r/api/notes ; token ; chunked
+client >> data "0123456789abcdef" ; end
+server >> 204
+"#;
+    p9_fields_after_a_held_body_are_judged_and_pass: r#"
+rule no-cards when `"CREDIT_CARD" in http.detections` block "cards stay here"
+client >> POST /r/api/notes ; token ; chunked
+client >> data "x" ; trailer x-note "y" ; end
+"#;
+    a_body_that_breaks_off_while_it_is_streamed: r#"
+client >> POST /r/api/upload ; token ; chunked
+client >> data "half of"
+client >> close
+"#;
+    what_is_found_counts_address_and_fields: r#"
+rule no-cards when `"CREDIT_CARD" in http.detections` block "cards stay here"
+client >> GET /r/api/find?q=4111111111111111 ; token
+client >> next
+client >> GET /r/api/find ; token ; field x-note "4111-1111-1111-1111"
+"#;
+    an_answer_before_the_body_is_complete: r#"
+client >> POST /r/api/upload ; token ; chunked
+client >> data "first"
+server >> 413 ; body "too much"
+client >> data "second" ; end
+"#;
+    a_body_that_breaks_off_while_held_is_recorded: r#"
+rule no-cards when `"CREDIT_CARD" in http.detections` block "cards stay here"
+client >> POST /r/api/notes ; token ; chunked
+client >> data "half of"
+client >> close
+"#;
+    p7_fields_after_a_held_body_carry_no_token: r#"
+rule no-cards when `"CREDIT_CARD" in http.detections` block "cards stay here"
+client >> POST /r/api/notes ; token ; chunked
+client >> data "x" ; trailer authorization "Bearer nrw_token" ; trailer x-note "nrw_token" ; end
+"#;
+}
