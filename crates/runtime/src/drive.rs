@@ -42,7 +42,7 @@ use crate::timers::{Alarm, Timers};
 use crate::transport::Wire;
 use crate::upstream::{Unreachable, Upstream};
 
-use meter::Meter;
+pub(crate) use meter::Meter;
 use port::Port;
 
 /// How long the other side may take to accept what is left for it when the connection ends.
@@ -377,10 +377,7 @@ impl Driver {
             Note::Look => {}
             Note::Placed(operation, Placed::Waiting(approval, waiter)) => {
                 if self.holds.placed(operation, &approval, waiter) {
-                    let address = format!(
-                        "narrows approve {approval}, or {}/api/v1/approvals/{approval}",
-                        self.gateway.settings.admin_url
-                    );
+                    let address = self.gateway.approval_address(&approval);
                     let placed = Happening::HoldPlaced(operation, approval.0, address);
                     self.work.push_back(placed);
                 }
@@ -552,7 +549,7 @@ fn is_loopback(peer: SocketAddr) -> bool {
 }
 
 /// What a client is told when its session is ended from outside.
-fn stop_words(reason: &str) -> &'static str {
+pub(crate) fn stop_words(reason: &str) -> &'static str {
     match reason {
         "killed" => "the session was ended by an administrator",
         "revoked" => "the session was ended because its token was revoked",

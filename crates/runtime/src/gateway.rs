@@ -1,8 +1,9 @@
 //! The gateway as the binary sees it: made of parts, told to serve, to reload, to stop.
 
 use std::any::Any;
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -12,14 +13,16 @@ use arc_swap::ArcSwap;
 use aws_lc_rs::rand;
 use bytes::Bytes;
 use engine::{HashKey, Ledger, PayloadPolicy, Protocol};
+use model::exchange::Part;
 use model::limit;
 use parking_lot::Mutex;
 use policy::{BlockId, PolicySet};
-use store::{Approvals, Journal, Live, Tokens};
+use store::{ApprovalId, Approvals, Journal, Live, Tokens};
 use tokio::sync::{Notify as Signal, Semaphore, oneshot, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::alert::Notify;
+use crate::clock;
 use crate::counters::{Counters, GatewayState};
 use crate::identity::Throttle;
 use crate::mailbox::Mailbox;
@@ -27,7 +30,9 @@ use crate::record::Recorder;
 use crate::resource::ResourcePlan;
 use crate::rules::Rules;
 use crate::survey::Survey;
+use crate::tls::{Authority, for_web};
 use crate::upstream::Upstream;
+use crate::web::{Mint, Sessions, Site, SitePlan};
 
 /// Connections beyond `sessions_max` that may be on their way to a session, or be told why not.
 const NEWCOMERS_MAX: usize = 256;
@@ -46,6 +51,15 @@ pub struct Parts {
     pub protocols: Vec<(&'static dyn Protocol<Bytes>, BlockId)>,
     /// The registered upstreams. One whose type no protocol of `protocols` has is ignored.
     pub resources: Vec<ResourcePlan>,
+    /// What speaks HTTP, if anything does.
+    pub web: Option<(&'static dyn Protocol<Part>, BlockId)>,
+    /// The registered upstreams that are spoken to in HTTP.
+    pub sites: Vec<SitePlan>,
+    /// Which addresses a proxy does not dial, and in a word why; a resource may list exceptions.
+    pub refuses: fn(IpAddr) -> Option<&'static str>,
+    /// Makes certificates for the names that clients of a proxy ask for; without it tunnels with
+    /// TLS inside are closed.
+    pub authority: Option<Authority>,
     /// The rules in force.
     pub policy: Arc<PolicySet>,
     /// Where events go.
@@ -92,6 +106,8 @@ pub struct Settings {
     pub identify_timeout: Duration,
     /// Time to reach an upstream and log in there.
     pub connect_timeout: Duration,
+    /// How long a session without a connection may pause.
+    pub session_idle: Duration,
     /// Carries alerts to people, besides the log.
     pub notify: Option<Arc<dyn Notify>>,
 }
@@ -110,6 +126,7 @@ impl Default for Settings {
             record_waits_for_disk: false,
             identify_timeout: limit::IDENTIFY_TIMEOUT,
             connect_timeout: limit::CONNECT_TIMEOUT,
+            session_idle: limit::SESSION_IDLE,
             notify: None,
         }
     }
@@ -138,6 +155,13 @@ pub struct Gateway {
     pub(crate) live: Arc<Live>,
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) server_tls: Option<Arc<rustls::ServerConfig>>,
+    pub(crate) web: Option<(&'static dyn Protocol<Part>, BlockId)>,
+    pub(crate) web_tls: Option<Arc<rustls::ServerConfig>>,
+    pub(crate) refuses: fn(IpAddr) -> Option<&'static str>,
+    pub(crate) mint: Option<Arc<Mint>>,
+    pub(crate) exchanges: Sessions,
+    /// Bytes of requests that wait for a verdict.
+    pub(crate) held_bodies: Arc<AtomicUsize>,
     pub(crate) hash_key: Arc<HashKey>,
     pub(crate) hold_total: Arc<AtomicUsize>,
     pub(crate) counters: Arc<Counters>,
@@ -159,7 +183,9 @@ impl Gateway {
             live.revoke(token, "revoked");
         }));
         let upstreams = upstreams(parts.resources, &parts.protocols, &parts.settings, None);
-        let rules = Rules { policy: parts.policy, upstreams };
+        let sites = sites(parts.sites, parts.web, parts.refuses, &parts.settings, None);
+        let rules = Rules { policy: parts.policy, upstreams, sites };
+        let web_tls = parts.server_tls.as_deref().map(for_web);
         Arc::new(Self {
             rules: ArcSwap::from_pointee(rules),
             recorder: Arc::new(Recorder::new(parts.journal, Arc::clone(&parts.gateway))),
@@ -172,6 +198,12 @@ impl Gateway {
             live: parts.live,
             ledger: parts.ledger,
             server_tls: parts.server_tls,
+            web: parts.web,
+            web_tls,
+            refuses: parts.refuses,
+            mint: parts.authority.map(|authority| Arc::new(Mint::new(authority))),
+            exchanges: Sessions::default(),
+            held_bodies: Arc::default(),
             hash_key: parts.hash_key,
             hold_total: Arc::default(),
             counters: Arc::default(),
@@ -188,20 +220,29 @@ impl Gateway {
     ///
     /// A session on a resource whose plan changed stays connected as it is; the next one uses the
     /// new plan. A session whose access was withdrawn, or whose resource is gone, ends.
-    pub fn reload(&self, policy: Arc<PolicySet>, resources: Vec<ResourcePlan>) {
+    pub fn reload(
+        &self,
+        policy: Arc<PolicySet>,
+        resources: Vec<ResourcePlan>,
+        sites: Vec<SitePlan>,
+    ) {
         let old = self.rules.load_full();
         let kept = Some(&old.upstreams);
         let upstreams = upstreams(resources, &self.protocols, &self.settings, kept);
-        self.rules.store(Arc::new(Rules { policy, upstreams }));
+        let kept = Some(&old.sites);
+        let sites = self::sites(sites, self.web, self.refuses, &self.settings, kept);
+        self.rules.store(Arc::new(Rules { policy, upstreams, sites }));
+        self.exchanges.look();
         for mailbox in self.connections.all() {
             mailbox.look();
         }
     }
 
     /// Lets no new session in, waits up to `grace` for the live ones to end, then ends them.
-    pub async fn shut_down(&self, grace: Duration) {
+    pub async fn shut_down(self: &Arc<Self>, grace: Duration) {
         self.draining.send_replace(true);
         let end = Instant::now() + grace;
+        self.stop_exchanges(grace).await;
         if timeout_at(end, self.connections.emptied()).await.is_ok() {
             return;
         }
@@ -212,6 +253,21 @@ impl Gateway {
         if left {
             tracing::warn!(connections = self.connections.count(), "connections are cut off");
         }
+    }
+
+    /// Lets requests under way come to their end, then ends the sessions they belong to.
+    async fn stop_exchanges(self: &Arc<Self>, grace: Duration) {
+        if self.web.is_none() {
+            return;
+        }
+        let _ = timeout(grace.min(GOODBYE), self.exchanges.emptied()).await;
+        self.exchanges.end_all(self, "shutting_down", clock::now()).await;
+    }
+
+    /// How a person answers an approval request.
+    pub(crate) fn approval_address(&self, approval: &ApprovalId) -> String {
+        let admin = &self.settings.admin_url;
+        format!("narrows approve {approval}, or {admin}/api/v1/approvals/{approval}")
     }
 
     /// What it did and does.
@@ -295,6 +351,26 @@ fn upstreams(
         }
     }
     upstreams
+}
+
+/// Keeps what did not change, so that connections that are open can be used again.
+fn sites(
+    plans: Vec<SitePlan>,
+    web: Option<(&'static dyn Protocol<Part>, BlockId)>,
+    refuses: fn(IpAddr) -> Option<&'static str>,
+    settings: &Settings,
+    kept: Option<&BTreeMap<Arc<str>, Arc<Site>>>,
+) -> BTreeMap<Arc<str>, Arc<Site>> {
+    let Some(web) = web else { return BTreeMap::new() };
+    let each = |plan: SitePlan| {
+        let name = Arc::clone(&plan.resource.name);
+        if let Some(same) = kept.and_then(|kept| kept.get(&name)).filter(|old| *old.plan == plan) {
+            same.forget_connections();
+            return (name, Arc::clone(same));
+        }
+        (name, Arc::new(Site::new(plan, web.0, refuses, settings.connect_timeout)))
+    };
+    plans.into_iter().map(each).collect()
 }
 
 /// The connections of this process, by their cancel keys.

@@ -18,6 +18,8 @@ pub(crate) use throttle::Throttle;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum NotProved {
     Unknown,
+    /// There was none.
+    Missing,
     Expired,
     Revoked,
     /// It came over a channel that others can read (R16).
@@ -28,6 +30,7 @@ impl NotProved {
     pub fn refusal(self) -> Refusal {
         let (reason, words) = match self {
             Self::Unknown => ("unknown_token", "the token is not valid"),
+            Self::Missing => ("no_token", "no token was given; the gateway needs one"),
             Self::Revoked => ("revoked_token", "the token is not valid"),
             Self::Expired => ("expired_token", "the token has expired"),
             Self::Exposed => (

@@ -26,6 +26,7 @@ mod timers;
 pub mod tls;
 mod transport;
 mod upstream;
+mod web;
 
 #[cfg(test)]
 mod tests;
@@ -35,3 +36,4 @@ pub use counters::GatewayState;
 pub use gateway::{Gateway, Parts, ServeError, Settings};
 pub use resource::{OnFailure, ResourcePlan};
 pub use secret::{SecretError, SecretSource};
+pub use web::SitePlan;

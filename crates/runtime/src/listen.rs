@@ -21,10 +21,10 @@ use crate::mailbox::{Mailbox, Note};
 use crate::transport::{self, Wire};
 
 /// First byte of a TLS record that carries a handshake.
-const TLS_HANDSHAKE: u8 = 0x16;
+pub(crate) const TLS_HANDSHAKE: u8 = 0x16;
 /// Pause after an error that does not go away by itself (out of file descriptors, out of memory).
-const PAUSE_MIN: Duration = Duration::from_millis(10);
-const PAUSE_MAX: Duration = Duration::from_secs(1);
+pub(crate) const PAUSE_MIN: Duration = Duration::from_millis(10);
+pub(crate) const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// How often questions to people are looked through for those whose time is over.
 const SWEEP: Duration = Duration::from_secs(1);
 
@@ -98,7 +98,7 @@ impl Gateway {
     }
 
     /// Starts what runs beside the listeners, once.
-    fn keep_house(self: &Arc<Self>) {
+    pub(crate) fn keep_house(self: &Arc<Self>) {
         if self.housekeeping.swap(true, Ordering::AcqRel) {
             return;
         }
@@ -109,11 +109,13 @@ impl Gateway {
                 let Some(gateway) = gateway.upgrade() else { return };
                 let approvals = Arc::clone(&gateway.approvals);
                 let recorder = Arc::clone(&gateway.recorder);
-                drop(gateway);
                 let sweep = move || {
                     recorder.probe();
                     approvals.expire(clock::now())
                 };
+                let now = clock::now();
+                gateway.exchanges.sweep(&gateway, gateway.settings.session_idle, now).await;
+                drop(gateway);
                 match tokio::task::spawn_blocking(sweep).await {
                     Ok(Ok(_)) => {}
                     Ok(Err(error)) => tracing::warn!(%error, "approvals cannot be looked through"),
@@ -181,7 +183,7 @@ async fn open(gateway: &Gateway, stream: TcpStream) -> io::Result<Wire> {
 }
 
 /// Errors of the connection that was about to be accepted, as opposed to ours (see accept(2)).
-fn is_of_one_client(error: &io::Error) -> bool {
+pub(crate) fn is_of_one_client(error: &io::Error) -> bool {
     let kind = error.kind();
     let passing = [
         io::ErrorKind::ConnectionAborted,

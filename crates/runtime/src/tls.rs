@@ -13,12 +13,17 @@ use rustls::crypto::CryptoProvider;
 
 pub use authority::Authority;
 pub use client::client_config;
+pub(crate) use client::web_client_config;
+pub(crate) use server::for_web;
 pub use server::server_config_from;
 
 /// Names of what is spoken inside TLS (ALPN), as registered with IANA: what clients may give and
 /// what upstreams are told. A client that asks for something else, a browser say, is turned away in
 /// the handshake; one that asks for nothing is let in.
 const APPLICATION_PROTOCOLS: [&[u8]; 1] = [b"postgresql"];
+
+/// The same for HTTP, the better version first.
+pub(crate) const WEB_PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 /// Why TLS could not be prepared. The operator's to mend.
 #[derive(Debug, thiserror::Error)]

@@ -13,7 +13,7 @@ use crate::counters::Counters;
 use crate::gateway::Gateway;
 
 /// The ledger as one session's engine sees it.
-pub(super) struct Meter {
+pub(crate) struct Meter {
     ledger: Arc<dyn Ledger>,
     gateway: Arc<Counters>,
     session: OnceLock<Arc<SessionCounters>>,

@@ -39,6 +39,7 @@ async fn p7_a_resource_that_does_not_exist_reads_like_one_that_is_not_granted() 
     lab.gateway.reload(
         lab.schema.policy(&[resource(server.address)], false),
         vec![resource(server.address)],
+        Vec::new(),
     );
     let mut client = lab.client().await;
     let ungranted = client.ask(&format!("HELLO {token} box")).await;
@@ -98,10 +99,10 @@ async fn a_reload_reaches_live_sessions_and_ends_those_without_access() {
     let lab = Lab::with(&server).await;
     let (mut client, _) = lab.session().await;
     let plans = vec![resource(server.address)];
-    lab.gateway.reload(lab.schema.policy(&plans, true), plans.clone());
+    lab.gateway.reload(lab.schema.policy(&plans, true), plans.clone(), Vec::new());
     assert_eq!(client.hear().await, "RULES");
     assert_eq!(client.ask("GET a").await, "VALUE get a");
-    lab.gateway.reload(lab.schema.policy(&plans, false), plans);
+    lab.gateway.reload(lab.schema.policy(&plans, false), plans, Vec::new());
     assert!(client.hear().await.starts_with("ERR no_access: "));
     assert_eq!(client.hear().await, "");
 }
@@ -112,7 +113,7 @@ async fn a_resource_that_is_removed_takes_its_sessions_with_it() {
     let lab = Lab::with(&server).await;
     let (mut client, _) = lab.session().await;
     let plans = vec![resource(server.address)];
-    lab.gateway.reload(lab.schema.policy(&plans, true), Vec::new());
+    lab.gateway.reload(lab.schema.policy(&plans, true), Vec::new(), Vec::new());
     assert_eq!(client.hear().await, "RULES");
     assert!(client.hear().await.starts_with("ERR resource_removed: "));
     assert_eq!(client.hear().await, "");

@@ -43,7 +43,7 @@ impl Protocol<Bytes> for Toy {
         FACTS
     }
     fn capabilities(&self) -> Capabilities {
-        Capabilities { masks: false, holds: true, holds_reply: true }
+        Capabilities { masks: false, holds: true, holds_reply: true, hold_wait: None }
     }
     fn detect(&self, _prefix: &[u8]) -> Detection {
         Detection::Match

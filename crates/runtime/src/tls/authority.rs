@@ -21,6 +21,8 @@ const DAY: Duration = Duration::from_secs(86_400);
 const AUTHORITY_DAYS: u32 = 3650;
 /// Longest life that common clients accept for a certificate of a private authority.
 const CERTIFICATE_DAYS: u32 = 397;
+/// Life of a certificate made for a name that a client asked for.
+const LEAF_DAYS: u32 = 3;
 /// Certificates begin in the past, so that a client whose clock is late accepts them.
 const BACKDATED_DAYS: u32 = 1;
 
@@ -31,6 +33,8 @@ pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     certificate: CertificateDer<'static>,
     path: PathBuf,
+    /// The key of every certificate made for a name that a client asked for; never written.
+    leaf_key: KeyPair,
 }
 
 impl Authority {
@@ -63,13 +67,32 @@ impl Authority {
             .map_err(|error| TlsError::content(&key_path, format!("no PEM key: {error}")))?;
         let issuer = Issuer::from_ca_cert_der(&certificate, key)
             .map_err(|error| TlsError::content(&path, format!("no authority: {error}")))?;
-        Ok(Self { issuer, certificate, path })
+        Ok(Self { issuer, certificate, path, leaf_key: KeyPair::generate()? })
     }
 
     /// Where its certificate is: what clients install (`narrows ca` prints it).
     #[must_use]
     pub fn certificate_path(&self) -> &Path {
         &self.path
+    }
+
+    /// A configuration for a client that means to reach `name`, a host name or an address: HTTP/2
+    /// and HTTP/1.1, under a certificate for that name alone, good for three days.
+    ///
+    /// # Errors
+    ///
+    /// When `name` cannot stand in a certificate.
+    pub fn leaf(&self, name: &str) -> Result<Arc<rustls::ServerConfig>, TlsError> {
+        let mut params = CertificateParams::new(vec![name.to_owned()])?;
+        params.distinguished_name = named("Narrows egress");
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.use_authority_key_identifier_extension = true;
+        lasting(&mut params, LEAF_DAYS);
+        let certificate = params.signed_by(&self.leaf_key, &self.issuer)?;
+        let chain = vec![certificate.der().clone(), self.certificate.clone()];
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.leaf_key.serialize_der()));
+        Ok(server::web_config(chain, key)?)
     }
 
     /// A configuration for listeners, with a fresh certificate for `localhost`, the loopback

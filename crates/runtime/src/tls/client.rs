@@ -44,6 +44,23 @@ pub fn client_config(
     Ok(Some(Arc::new(config)))
 }
 
+/// The same for an upstream that speaks one of these versions of HTTP.
+///
+/// # Errors
+///
+/// As [`client_config`].
+pub(crate) fn web_client_config(
+    tls: UpstreamTls,
+    ca_file: Option<&Path>,
+    versions: &[&[u8]],
+) -> Result<Option<Arc<rustls::ClientConfig>>, TlsError> {
+    let Some(config) = client_config(tls, ca_file)? else { return Ok(None) };
+    let mut config = (*config).clone();
+    config.alpn_protocols = versions.iter().map(|name| name.to_vec()).collect();
+    config.resumption = rustls::client::Resumption::in_memory_sessions(64);
+    Ok(Some(Arc::new(config)))
+}
+
 fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, TlsError> {
     let mut store = system_roots().clone();
     if let Some(path) = ca_file {

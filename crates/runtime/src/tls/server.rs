@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::{APPLICATION_PROTOCOLS, TlsError, provider};
+use super::{APPLICATION_PROTOCOLS, TlsError, WEB_PROTOCOLS, provider};
 
 /// A configuration for listeners from a certificate chain and its key, both PEM.
 ///
@@ -27,6 +27,20 @@ pub fn server_config_from(
     let key = PrivateKeyDer::from_pem_file(key_file)
         .map_err(|error| TlsError::content(key_file, wrong("private key", error)))?;
     config(chain, key).map_err(|error| TlsError::content(key_file, error.to_string()))
+}
+
+/// The same for a listener that speaks HTTP.
+pub(crate) fn for_web(config: &rustls::ServerConfig) -> Arc<rustls::ServerConfig> {
+    let mut config = config.clone();
+    config.alpn_protocols = WEB_PROTOCOLS.iter().map(|name| name.to_vec()).collect();
+    Arc::new(config)
+}
+
+pub(super) fn web_config(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<Arc<rustls::ServerConfig>, rustls::Error> {
+    config(chain, key).map(|config| for_web(&config))
 }
 
 pub(super) fn config(

@@ -1,0 +1,28 @@
+//! The transport of HTTP: framing, tunnels and connections; what the parts mean is the protocol's.
+//!
+//! hyper speaks HTTP/1.1 and HTTP/2 on both sides. Each exchange gets a task and an engine of its
+//! own; what one token does with one resource is one session ([`sessions`]).
+//!
+//! * [`listen`]: clients, as the server they mean or as their proxy, tunnels opened.
+//! * [`exchange`]: one request and its reply, through the engine.
+//! * [`socket`]: connections that change to WebSocket.
+//! * [`site`], [`dial`]: what can be reached, and reaching it.
+//! * [`echo`]: credentials that an upstream sends back.
+//! * [`mint`]: certificates for the names that clients ask for.
+
+mod answer;
+mod body;
+mod dial;
+mod echo;
+mod exchange;
+mod held;
+mod listen;
+mod mint;
+mod sessions;
+mod site;
+mod socket;
+
+pub(crate) use mint::Mint;
+pub(crate) use sessions::Sessions;
+pub(crate) use site::Site;
+pub use site::SitePlan;

@@ -1,0 +1,777 @@
+//! One request and its reply, owned by one task: the engine, both messages, and what waits.
+//!
+//! As in [`crate::drive`], acts never call back into the engine; what they cause is queued as a
+//! further happening. Frames wait in short queues on both sides, and a side that does not take what
+//! is sent to it stops the other from being read.
+
+mod identity;
+mod words;
+
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::{Act, Connection, Happening, Ledger, Limits, Refusal, Setup};
+use http::header::UPGRADE;
+use http::{Method, Response, StatusCode, Uri};
+use http_body::Body;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use model::exchange::{Length, Part, Reply, Request};
+use model::{ClientText, OperationId, Principal, SessionId, Side};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use super::answer::{NotAnswered, why};
+use super::body::{ChannelBody, FRAMES_MAX, Passed, ReplyBody, length};
+use super::echo::Echo;
+use super::held::Share;
+use super::sessions::{Joined, record};
+use super::site::Site;
+use super::socket::{self, Heard};
+use crate::alert::Alert;
+use crate::clock;
+use crate::counters::add;
+use crate::drive::{Meter, stop_words};
+use crate::gateway::Gateway;
+use crate::hold::{self, Holds, Placed};
+use crate::mailbox::{Mailbox, Note};
+use crate::record::Kept;
+use crate::resource::OnFailure;
+use crate::rules::Rules;
+use crate::timers::{Alarm, Timers};
+
+/// How long an upstream may take to answer a request that it has in full.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(300);
+/// Bytes of a body that are searched where connections are served; more is searched aside.
+const SEARCHED_BYTES_MAX: usize = 64 * 1024;
+/// How long a client may pause in a body that waits for it.
+const STALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long the other side may take to accept what is left for it when the exchange ends.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a client that was answered may go on to send its request.
+const LINGER: Duration = Duration::from_secs(30);
+/// How long it may pause.
+const LINGER_PAUSE: Duration = Duration::from_secs(5);
+
+/// How the client reached the gateway.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Face {
+    /// As the server it means.
+    Reverse,
+    /// As its proxy.
+    Egress,
+}
+
+/// A request that has come.
+pub(super) struct Arrived {
+    pub face: Face,
+    pub head: Request,
+    pub body: Incoming,
+    /// The connection itself, once a change of protocol was granted.
+    pub socket: Option<OnUpgrade>,
+    pub peer: SocketAddr,
+    /// Nobody on the way can read what the client sends (R16).
+    pub private: bool,
+}
+
+type Call = Pin<Box<dyn Future<Output = Result<Answer, NotAnswered>> + Send>>;
+/// A reply, and what must not stand in it.
+type Answer = (Response<Incoming>, Echo);
+
+/// One exchange.
+pub(super) struct Exchange {
+    gateway: Arc<Gateway>,
+    rules: Arc<Rules>,
+    engine: Connection<Part>,
+    face: Face,
+    peer: SocketAddr,
+    private: bool,
+    mailbox: Arc<Mailbox>,
+    notes: mpsc::Receiver<Note>,
+    timers: Timers,
+    holds: Holds,
+    meter: Arc<Meter>,
+    work: VecDeque<Happening<Part>>,
+    stay: Option<Stay>,
+    /// The client's body, until it is read to its end.
+    incoming: Option<Incoming>,
+    /// The client sends its body, whether or not it is told to go on.
+    sends: bool,
+    client_paused: bool,
+    /// What waits of it for the verdict.
+    held: Share,
+    /// Where the reply's head goes.
+    head: Option<oneshot::Sender<Response<ReplyBody>>>,
+    /// Where the reply's body goes.
+    client: Option<mpsc::Sender<Passed>>,
+    to_client: VecDeque<Passed>,
+    call: Option<Call>,
+    /// Where the request's body goes.
+    upstream: Option<mpsc::Sender<Passed>>,
+    to_upstream: VecDeque<Passed>,
+    /// The upstream's body, until it is read to its end.
+    answer: Option<Incoming>,
+    /// Looks for the gateway's credential in what the upstream says.
+    echo: Echo,
+    /// Both connections, should the protocol change: the client's, then the upstream's.
+    client_socket: Option<OnUpgrade>,
+    upstream_socket: Option<OnUpgrade>,
+    /// What both sides say once it has.
+    said: Option<mpsc::Receiver<Heard>>,
+    upstream_paused: bool,
+    /// The request was let go: what comes of its body does not wait.
+    sent: bool,
+    /// The reply has no body whatever its head says (RFC 9110 section 6.4.1).
+    head_only: bool,
+    stopped: bool,
+    closing: bool,
+}
+
+struct Stay {
+    principal: Arc<Principal>,
+    site: Arc<Site>,
+    joined: Joined,
+}
+
+/// What happened next.
+enum Turn {
+    Client(Option<Result<hyper::body::Frame<bytes::Bytes>, hyper::Error>>),
+    Answered(Result<Answer, NotAnswered>),
+    Upstream(Option<Result<hyper::body::Frame<bytes::Bytes>, hyper::Error>>),
+    /// A side of a WebSocket said something.
+    Said(Heard),
+    Note(Option<Note>),
+    Alarm,
+    /// Something was passed on, and there may be room for more.
+    Passed,
+    /// The client is gone.
+    Gone,
+    /// The upstream takes no more of the request; what it answers is still read.
+    Deaf,
+}
+
+impl Exchange {
+    /// An exchange whose request is to be judged; its reply's head goes into `head`.
+    pub fn new(
+        gateway: Arc<Gateway>,
+        arrived: Arrived,
+        head: oneshot::Sender<Response<ReplyBody>>,
+    ) -> Option<Self> {
+        let (protocol, block) = gateway.web?;
+        // Named until its session is known.
+        let name = match store::session_id(clock::now()) {
+            Ok(name) => name,
+            Err(error) => {
+                tracing::error!(%error, "an exchange cannot be named");
+                return None;
+            }
+        };
+        let rules = gateway.rules.load_full();
+        let meter = Arc::new(Meter::new(&gateway));
+        let (mailbox, notes) = Mailbox::new();
+        let mailbox = Arc::new(mailbox);
+        let conversation = protocol.conversation(Setup {
+            client_private: arrived.private,
+            client_tls: false,
+            client_tls_started: arrived.private,
+            cancel_key: [0; 8],
+            session: Arc::clone(&name.0),
+            limits: Limits { statement_bytes_max: gateway.settings.statement_bytes_max },
+            hash_key: Arc::clone(&gateway.hash_key),
+        });
+        let settings = engine::Settings {
+            gateway: Arc::clone(&gateway.name),
+            session: name,
+            client: arrived.peer.to_string(),
+            protocol: protocol.name(),
+            block,
+            payload: gateway.settings.payload,
+            hold_buffer_bytes: gateway.settings.hold_buffer_bytes,
+            hold_total: Arc::clone(&gateway.hold_total),
+            hold_total_bytes_max: gateway.settings.hold_total_bytes,
+            ledger: Arc::clone(&meter) as Arc<dyn Ledger>,
+        };
+        let engine = Connection::new(settings, Arc::clone(&rules.policy), conversation);
+        let approvals = Arc::clone(&gateway.approvals);
+        let holds = Holds::new(Arc::clone(&mailbox), approvals, Arc::clone(&gateway.counters));
+        let empty = arrived.head.body == Length::Empty;
+        let sends = !arrived.head.fields.contains_key(http::header::EXPECT);
+        let mut work =
+            VecDeque::from([Happening::Data(Side::Client, Part::Request(Box::new(arrived.head)))]);
+        if empty {
+            work.push_back(Happening::Data(Side::Client, Part::End));
+        }
+        Some(Self {
+            rules,
+            engine,
+            face: arrived.face,
+            peer: arrived.peer,
+            private: arrived.private,
+            mailbox,
+            notes,
+            timers: Timers::default(),
+            holds,
+            meter,
+            work,
+            stay: None,
+            incoming: (!empty).then_some(arrived.body),
+            sends,
+            client_paused: false,
+            held: Share::new(Arc::clone(&gateway.held_bodies), gateway.settings.hold_total_bytes),
+            head: Some(head),
+            client: None,
+            to_client: VecDeque::new(),
+            call: None,
+            upstream: None,
+            to_upstream: VecDeque::new(),
+            answer: None,
+            echo: Echo::default(),
+            client_socket: arrived.socket,
+            upstream_socket: None,
+            said: None,
+            upstream_paused: false,
+            sent: false,
+            head_only: false,
+            stopped: false,
+            closing: false,
+            gateway,
+        })
+    }
+
+    /// Carries it from the request's head to the reply's end.
+    pub async fn run(mut self) {
+        loop {
+            self.settle().await;
+            if self.closing && (self.to_client.is_empty() || self.client.is_none()) {
+                break;
+            }
+            let turn = self.turn().await;
+            self.take(turn);
+        }
+        self.discard();
+    }
+
+    /// Nobody wants the rest of the request. It is read all the same for a while: a connection that
+    /// is closed with bytes unread is reset, and the client may lose the answer that came before
+    /// (RFC 9112 section 9.6).
+    fn discard(&mut self) {
+        if let Some(body) = self.incoming.take().filter(|_| self.sends) {
+            tokio::spawn(timeout(LINGER, read_up(body)));
+        }
+    }
+
+    /// Lets the engine handle everything that happened and performs what it wants done.
+    async fn settle(&mut self) {
+        while let Some(happening) = self.work.pop_front() {
+            let acts = match &happening {
+                // What was held is searched now, which can take seconds.
+                Happening::Data(Side::Client, Part::End)
+                    if !self.sent && self.held.own() > SEARCHED_BYTES_MAX =>
+                {
+                    aside(|| self.engine.handle(clock::now(), happening))
+                }
+                _ => self.engine.handle(clock::now(), happening),
+            };
+            for act in acts {
+                self.perform(act).await;
+            }
+        }
+    }
+
+    // ---- waiting -------------------------------------------------------------------------------
+
+    async fn turn(&mut self) -> Turn {
+        let reads_client = !self.client_paused && self.to_upstream.len() < FRAMES_MAX;
+        let reads_upstream = !self.upstream_paused && self.to_client.len() < FRAMES_MAX;
+        let reads_client = reads_client && !self.closing && self.incoming.is_some();
+        let reads_upstream = reads_upstream && !self.closing && self.answer.is_some();
+        let (to_client, to_upstream) = (!self.to_client.is_empty(), !self.to_upstream.is_empty());
+        let reads_both = !self.client_paused && !self.upstream_paused && !self.closing;
+        let reads_both = reads_both
+            && self.said.is_some()
+            && self.to_client.len().max(self.to_upstream.len()) < FRAMES_MAX;
+        let listens = self.upstream.is_some() && !to_upstream;
+        tokio::select! {
+            biased;
+            passed = pass(&self.client, &mut self.to_client), if to_client => {
+                if passed { Turn::Passed } else { Turn::Gone }
+            }
+            passed = pass(&self.upstream, &mut self.to_upstream), if to_upstream => {
+                if passed { Turn::Passed } else { Turn::Deaf }
+            }
+            note = self.notes.recv() => Turn::Note(note),
+            answered = call(&mut self.call), if self.call.is_some() => Turn::Answered(answered),
+            frame = frame(&mut self.answer), if reads_upstream => {
+                Turn::Upstream(frame)
+            }
+            frame = frame(&mut self.incoming), if reads_client => {
+                Turn::Client(frame)
+            }
+            heard = said(&mut self.said), if reads_both => Turn::Said(heard),
+            () = gone(&mut self.head, &self.client) => Turn::Gone,
+            () = closed(&self.upstream), if listens => Turn::Deaf,
+            () = poll_fn(|cx| self.timers.poll(cx)) => Turn::Alarm,
+        }
+    }
+
+    fn take(&mut self, turn: Turn) {
+        match turn {
+            Turn::Client(frame) => {
+                self.sends = true;
+                self.heard(Side::Client, frame);
+            }
+            Turn::Upstream(frame) => self.heard(Side::Upstream, frame),
+            Turn::Answered(Ok((response, echo))) => self.answered(response, echo),
+            Turn::Answered(Err(error)) => self.not_answered(&error),
+            Turn::Said((side, part)) => self.work.push_back(match part {
+                Some(part) => Happening::Data(side, part),
+                None => Happening::Closed(side),
+            }),
+            Turn::Note(Some(note)) => self.note(note),
+            Turn::Note(None) | Turn::Passed => {}
+            Turn::Alarm => self.alarms(),
+            Turn::Gone => {
+                self.client = None;
+                self.head = None;
+                self.to_client.clear();
+                self.work.push_back(Happening::Closed(Side::Client));
+                self.closing = true;
+            }
+            Turn::Deaf => {
+                self.upstream = None;
+                self.to_upstream.clear();
+                self.discard();
+            }
+        }
+    }
+
+    fn heard(
+        &mut self,
+        side: Side,
+        frame: Option<Result<hyper::body::Frame<bytes::Bytes>, hyper::Error>>,
+    ) {
+        if side == Side::Client && !self.sent {
+            self.timers.set(Alarm::Identify, clock::now().plus(STALL_TIMEOUT));
+        }
+        let happening = match frame {
+            None => {
+                self.source(side).take();
+                Happening::Data(side, Part::End)
+            }
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(bytes)
+                    if side == Side::Upstream
+                        && self.answer.as_ref().is_some_and(Body::is_end_stream) =>
+                {
+                    self.answer = None;
+                    Happening::Data(side, Part::Last(bytes))
+                }
+                Ok(bytes) if side == Side::Client && !self.may_wait(bytes.len()) => {
+                    self.incoming = None;
+                    self.stopped = true;
+                    let words = "too many bodies wait for a decision; try again later";
+                    let refusal = Refusal::unjudgeable("too_much_held", ClientText::fixed(words));
+                    Happening::Stop(refusal)
+                }
+                Ok(bytes) => Happening::Data(side, Part::Data(bytes)),
+                Err(frame) => match frame.into_trailers() {
+                    Ok(fields) => Happening::Data(side, Part::Trailers(Box::new(fields))),
+                    Err(_) => return,
+                },
+            },
+            Some(Err(error)) => {
+                tracing::debug!(peer = %self.peer, ?side, %error, "a body broke off");
+                self.source(side).take();
+                Happening::Closed(side)
+            }
+        };
+        self.work.push_back(happening);
+    }
+
+    /// Whether so much more of the request may be kept, where it is kept at all.
+    fn may_wait(&mut self, bytes: usize) -> bool {
+        self.sent || self.held.take(bytes)
+    }
+
+    fn source(&mut self, side: Side) -> &mut Option<Incoming> {
+        match side {
+            Side::Client => &mut self.incoming,
+            Side::Upstream => &mut self.answer,
+        }
+    }
+
+    // ---- acts ----------------------------------------------------------------------------------
+
+    async fn perform(&mut self, act: Act<Part>) {
+        match act {
+            Act::Record(ticket, events) => {
+                self.gateway.counters.count(&events);
+                let plan = self.stay.as_ref().map(|stay| &stay.site.plan);
+                let on_failure = plan.map_or(OnFailure::Refuse, |plan| plan.on_failure);
+                self.work.push_back(match record(&self.gateway, events, on_failure).await {
+                    Kept::Yes => Happening::Recorded(ticket),
+                    Kept::No => Happening::RecordFailed(ticket),
+                });
+            }
+            Act::Send(Side::Client, part) => self.say(part),
+            Act::Send(Side::Upstream, part) => self.forward(part),
+            Act::Identify(claim) => self.identify(&claim).await,
+            Act::Connect => self.connect(),
+            Act::Hold(request) => {
+                if let Some(stay) = &self.stay {
+                    let resource = &stay.site.plan.resource.name;
+                    let session = &stay.joined.shared().id;
+                    self.holds.place(*request, session, &stay.principal, resource, clock::now());
+                }
+            }
+            Act::Unhold(operation) => self.holds.unhold(operation),
+            Act::Refresh => self.work.push_back(Happening::Refreshed),
+            Act::Pause(Side::Client) => self.client_paused = true,
+            Act::Pause(Side::Upstream) => self.upstream_paused = true,
+            Act::Resume(Side::Client) => {
+                self.client_paused = false;
+                if !self.sent && self.incoming.is_some() {
+                    self.timers.set(Alarm::Identify, clock::now().plus(STALL_TIMEOUT));
+                }
+            }
+            Act::Resume(Side::Upstream) => self.upstream_paused = false,
+            Act::Wake(at) => self.timers.set(Alarm::Engine, at),
+            Act::Alert { rule, message, operation } => self.alert(rule, message, operation),
+            Act::Close => self.end(),
+            // What a connection has and an exchange has not.
+            Act::Cancel(_) | Act::CancelKey(_) | Act::CancelSession(_) | Act::StartTls(_) => {}
+        }
+    }
+
+    fn forward(&mut self, part: Part) {
+        match part {
+            Part::Request(request) => self.call(*request),
+            Part::Data(bytes) => self.to_upstream.push_back(Passed::Data(bytes)),
+            Part::Last(bytes) => {
+                self.to_upstream.extend([Passed::Data(bytes), Passed::End]);
+            }
+            Part::Trailers(mut fields) => {
+                // None of them may stand for a field that carries the gateway's credential.
+                if let Some(stay) = &self.stay {
+                    for (name, _) in &stay.site.plan.headers {
+                        fields.remove(name.as_str());
+                    }
+                }
+                self.to_upstream.push_back(Passed::Trailers(*fields));
+            }
+            Part::End => {
+                // It has the request in full.
+                self.timers.set(Alarm::Connect, clock::now().plus(ANSWER_TIMEOUT));
+                self.to_upstream.push_back(Passed::End);
+            }
+            Part::Message(message) => self.to_upstream.push_back(Passed::Message(message)),
+            Part::Close(code, words) => self.to_upstream.push_back(Passed::Close(code, words)),
+            Part::Reply(_) => {}
+        }
+        if self.upstream.is_none() {
+            // It has no body, or the upstream wants none of it.
+            self.to_upstream.clear();
+        }
+    }
+
+    fn call(&mut self, request: Request) {
+        let Some(stay) = &self.stay else { return };
+        let site = Arc::clone(&stay.site);
+        self.head_only = request.method == Method::HEAD;
+        self.sent = true;
+        self.timers.clear(Alarm::Identify);
+        self.held.give_back();
+        let changes = request.fields.contains_key(UPGRADE);
+        let (sender, body) = ChannelBody::new(request.body);
+        if request.body == Length::Empty {
+            self.timers.set(Alarm::Connect, clock::now().plus(ANSWER_TIMEOUT));
+        } else {
+            self.upstream = Some(sender);
+        }
+        self.call = Some(Box::pin(async move {
+            let client = site.client(changes)?;
+            let credential = site.headers().await?;
+            let Request { method, scheme, authority, target, fields, .. } = request;
+            let uri = Uri::builder()
+                .scheme(scheme.as_str())
+                .authority(&*authority)
+                .path_and_query(&*target)
+                .build()?;
+            let mut upstream = http::Request::builder().method(method).uri(uri).body(body)?;
+            *upstream.headers_mut() = fields;
+            let echo = Echo::of(&credential);
+            for (name, value) in credential {
+                upstream.headers_mut().insert(name, value);
+            }
+            let answered = client.request(upstream).await;
+            Ok((answered.map_err(why)?, echo))
+        }));
+    }
+
+    /// Both sides agreed to speak WebSocket from here on.
+    fn change(&mut self) {
+        let (Some(client), Some(upstream)) =
+            (self.client_socket.take(), self.upstream_socket.take())
+        else {
+            return;
+        };
+        let (heard, said) = mpsc::channel(FRAMES_MAX);
+        for (side, upgrade, heard) in
+            [(Side::Client, client, heard.clone()), (Side::Upstream, upstream, heard)]
+        {
+            let (sender, passed) = mpsc::channel(FRAMES_MAX);
+            tokio::spawn(socket::serve(side, upgrade, passed, heard));
+            match side {
+                Side::Client => self.client = Some(sender),
+                Side::Upstream => self.upstream = Some(sender),
+            }
+        }
+        self.said = Some(said);
+    }
+
+    fn answered(&mut self, mut response: Response<Incoming>, echo: Echo) {
+        if echo.is_in_fields(response.headers()) {
+            return self.not_answered(&NotAnswered::Echoed);
+        }
+        self.echo = echo;
+        let changes = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        if changes {
+            self.upstream_socket = Some(hyper::upgrade::on(&mut response));
+        }
+        let (head, body) = response.into_parts();
+        let bodiless = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&head.status);
+        let length =
+            if self.head_only || bodiless || changes { Length::Empty } else { length(&body) };
+        let reply = Reply {
+            status: head.status,
+            fields: head.headers,
+            body: length,
+            recorded: bytes::Bytes::new(),
+        };
+        let part = Part::Reply(Box::new(reply));
+        self.work.push_back(Happening::Data(Side::Upstream, part));
+        if changes {
+            // What follows are messages.
+        } else if length == Length::Empty {
+            self.work.push_back(Happening::Data(Side::Upstream, Part::End));
+        } else {
+            self.answer = Some(body);
+        }
+    }
+
+    fn not_answered(&mut self, error: &NotAnswered) {
+        let refusal = error.refusal();
+        self.gateway.counters.upstream_errors.add(refusal.reason());
+        let resource = self.stay.as_ref().map(|stay| &*stay.site.plan.resource.name);
+        tracing::warn!(resource, session = self.session(), %error, "an upstream cannot be used");
+        self.upstream = None;
+        self.to_upstream.clear();
+        self.work.push_back(Happening::Unreachable(refusal));
+    }
+
+    fn session(&self) -> Option<&str> {
+        self.stay.as_ref().map(|stay| &*stay.joined.shared().id.0)
+    }
+
+    fn alert(&self, rule: Arc<str>, message: String, operation: OperationId) {
+        add(&self.gateway.counters.alerts);
+        let Some(stay) = &self.stay else { return };
+        let alert = Alert {
+            session: SessionId(Arc::clone(&stay.joined.shared().id.0)),
+            operation,
+            principal: Some(Arc::clone(&stay.principal.subject)),
+            resource: Some(Arc::clone(&stay.site.plan.resource.name)),
+            rule,
+            message,
+        };
+        tracing::warn!(
+            session = %alert.session.0,
+            operation = alert.operation.0,
+            principal = alert.principal.as_deref(),
+            resource = alert.resource.as_deref(),
+            rule = %alert.rule,
+            message = alert.message,
+            "alert"
+        );
+        if let Some(notify) = &self.gateway.settings.notify {
+            notify.alert(&alert);
+        }
+    }
+
+    /// Flushes, then ends. An exchange that ended without saying so gets its last record first.
+    fn end(&mut self) {
+        if self.closing {
+            return;
+        }
+        if !self.engine.is_ended() {
+            self.work.push_back(Happening::Closed(Side::Client));
+        }
+        self.closing = true;
+        self.call = None;
+        self.answer = None;
+        self.upstream = None;
+        self.to_upstream.clear();
+        self.timers.set(Alarm::Close, clock::now().plus(CLOSE_TIMEOUT));
+    }
+
+    // ---- what others say -----------------------------------------------------------------------
+
+    fn note(&mut self, note: Note) {
+        match note {
+            Note::Look => {}
+            Note::Placed(operation, Placed::Waiting(approval, waiter)) => {
+                if self.holds.placed(operation, &approval, waiter) {
+                    let address = self.gateway.approval_address(&approval);
+                    self.work.push_back(Happening::HoldPlaced(operation, approval.0, address));
+                }
+            }
+            Note::Placed(operation, Placed::Granted(granted)) => {
+                self.holds.unhold(operation);
+                let answer = hold::approved(granted, None);
+                self.work.push_back(Happening::Answered(operation, answer));
+            }
+            Note::Placed(operation, Placed::Failed) => {
+                self.holds.unhold(operation);
+                self.work.push_back(Happening::Answered(operation, hold::not_placed()));
+            }
+            Note::Answered(operation, answer) => {
+                if let Some(answer) = self.holds.answered(operation, answer) {
+                    self.work.push_back(Happening::Answered(operation, answer));
+                }
+            }
+        }
+        self.look();
+    }
+
+    fn look(&mut self) {
+        if let Some(reason) = self.mailbox.stop_reason() {
+            self.stop(reason);
+        }
+        let rules = self.gateway.rules.load_full();
+        if !Arc::ptr_eq(&rules, &self.rules) {
+            let policy = Arc::clone(&rules.policy);
+            self.work.push_back(Happening::Policy(policy));
+            let gone = self
+                .stay
+                .as_ref()
+                .is_some_and(|stay| !rules.sites.contains_key(&stay.site.plan.resource.name));
+            self.rules = rules;
+            if gone {
+                self.stop("resource_removed");
+            }
+        }
+    }
+
+    fn alarms(&mut self) {
+        for alarm in self.timers.due(clock::now()) {
+            match alarm {
+                Alarm::Engine => self.work.push_back(Happening::Timer),
+                Alarm::Expiry => self.stop("token_expired"),
+                Alarm::Close => {
+                    self.client = None;
+                    self.to_client.clear();
+                }
+                Alarm::Connect => {
+                    if self.call.take().is_some() {
+                        self.not_answered(&NotAnswered::Timeout);
+                    }
+                }
+                Alarm::Identify => {
+                    if !self.sent && self.incoming.take().is_some() {
+                        let words = ClientText::fixed("the rest of the body did not come in time");
+                        let refusal = Refusal::unjudgeable("body_stalled", words);
+                        self.work.push_back(Happening::Stop(refusal));
+                        self.stopped = true;
+                    }
+                }
+            }
+        }
+    }
+
+    fn stop(&mut self, reason: &'static str) {
+        if !std::mem::replace(&mut self.stopped, true) {
+            let words = ClientText::fixed(stop_words(reason));
+            self.work.push_back(Happening::Stop(Refusal::unjudgeable(reason, words)));
+        }
+    }
+}
+
+/// Passes the first of `waiting` on; `false` when nobody takes it.
+async fn pass(to: &Option<mpsc::Sender<Passed>>, waiting: &mut VecDeque<Passed>) -> bool {
+    let Some(to) = to else {
+        // The head has not left.
+        return std::future::pending().await;
+    };
+    let Ok(room) = to.reserve().await else { return false };
+    if let Some(first) = waiting.pop_front() {
+        room.send(first);
+    }
+    true
+}
+
+/// Does something long on this thread, while others take over what it serves.
+fn aside<T>(work: impl FnOnce() -> T) -> T {
+    use tokio::runtime::{Handle, RuntimeFlavor};
+    match Handle::current().runtime_flavor() {
+        RuntimeFlavor::MultiThread => tokio::task::block_in_place(work),
+        _ => work(),
+    }
+}
+
+async fn call(call: &mut Option<Call>) -> Result<Answer, NotAnswered> {
+    let Some(running) = call else { return std::future::pending().await };
+    let answered = running.await;
+    *call = None;
+    answered
+}
+
+async fn frame(
+    body: &mut Option<Incoming>,
+) -> Option<Result<hyper::body::Frame<bytes::Bytes>, hyper::Error>> {
+    match body {
+        Some(body) => body.frame().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Reads what comes, until nothing more does.
+async fn read_up(mut body: Incoming) {
+    while let Ok(Some(Ok(_))) = timeout(LINGER_PAUSE, body.frame()).await {}
+}
+
+/// Ends when the client does not wait for the reply any more.
+async fn gone(
+    head: &mut Option<oneshot::Sender<Response<ReplyBody>>>,
+    client: &Option<mpsc::Sender<Passed>>,
+) {
+    match (head, client) {
+        (Some(head), _) => head.closed().await,
+        (None, Some(client)) => client.closed().await,
+        (None, None) => std::future::pending().await,
+    }
+}
+
+async fn said(said: &mut Option<mpsc::Receiver<Heard>>) -> Heard {
+    match said {
+        Some(receiver) => match receiver.recv().await {
+            Some(heard) => heard,
+            None => {
+                *said = None;
+                (Side::Upstream, None)
+            }
+        },
+        None => std::future::pending().await,
+    }
+}
+
+async fn closed(upstream: &Option<mpsc::Sender<Passed>>) {
+    match upstream {
+        Some(upstream) => upstream.closed().await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,135 @@
+//! A registered upstream that is spoken to in HTTP exchanges.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use engine::Protocol;
+use http::{HeaderName, HeaderValue};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use model::exchange::Part;
+use model::{Resource, UpstreamTls};
+use parking_lot::Mutex;
+
+use super::body::RequestBody;
+use super::dial::Dialler;
+use super::listen::{CONNECTION_WINDOW_BYTES, HEAD_BYTES_MAX, STREAM_WINDOW_BYTES};
+use crate::resource::OnFailure;
+use crate::secret::{SecretError, SecretSource};
+use crate::tls::{TlsError, WEB_PROTOCOLS};
+
+/// Connections kept open to one host of a site while nothing is asked of it.
+const IDLE_PER_HOST_MAX: usize = 64;
+/// How long such a connection is kept.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How to reach one registered upstream, or, as a proxy, all of them that a rule lets through.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct SitePlan {
+    /// Its name and type.
+    pub resource: Resource,
+    /// Where it is: host and port. `None` for a proxy, which goes where the request says.
+    pub address: Option<(String, u16)>,
+    /// How connections to it are protected, where the scheme is `https`.
+    pub tls: UpstreamTls,
+    /// Certificates trusted besides the operating system's (PEM).
+    pub ca_file: Option<PathBuf>,
+    /// Fields set on every request: the credential that only the gateway holds.
+    pub headers: Vec<(String, SecretSource)>,
+    /// Names that are not looked up: where each is. Their addresses may be dialled whatever they
+    /// are.
+    pub hosts: Vec<(String, SocketAddr)>,
+    /// Addresses that may be dialled although they are not public: network and prefix length.
+    pub networks: Vec<(IpAddr, u8)>,
+    /// The resource's protocol-specific settings, as configured.
+    pub options: Arc<serde_json::Value>,
+    /// What happens to operations while the journal cannot take their records.
+    pub on_failure: OnFailure,
+}
+
+/// One site, shared by its exchanges.
+pub(crate) struct Site {
+    pub plan: Arc<SitePlan>,
+    pub protocol: &'static dyn Protocol<Part>,
+    refuses: fn(IpAddr) -> Option<&'static str>,
+    connect_timeout: Duration,
+    client: ArcSwapOption<Client<Dialler, RequestBody>>,
+    /// For requests that change to another protocol, which only HTTP/1.1 does.
+    changing: ArcSwapOption<Client<Dialler, RequestBody>>,
+    making: Mutex<()>,
+}
+
+impl Site {
+    pub fn new(
+        plan: SitePlan,
+        protocol: &'static dyn Protocol<Part>,
+        refuses: fn(IpAddr) -> Option<&'static str>,
+        connect_timeout: Duration,
+    ) -> Self {
+        Self {
+            plan: Arc::new(plan),
+            protocol,
+            refuses,
+            connect_timeout,
+            client: ArcSwapOption::empty(),
+            changing: ArcSwapOption::empty(),
+            making: Mutex::new(()),
+        }
+    }
+
+    /// Forgets connections and what was prepared from files that may have changed.
+    pub fn forget_connections(&self) {
+        self.client.store(None);
+        self.changing.store(None);
+    }
+
+    /// What speaks to it; made at first use, because reading the operating system's roots takes
+    /// milliseconds.
+    pub fn client(&self, changes: bool) -> Result<Arc<Client<Dialler, RequestBody>>, TlsError> {
+        let (kept, versions) = match changes {
+            false => (&self.client, &WEB_PROTOCOLS[..]),
+            true => (&self.changing, &[&b"http/1.1"[..]][..]),
+        };
+        if let Some(client) = kept.load_full() {
+            return Ok(client);
+        }
+        let _one = self.making.lock();
+        if let Some(client) = kept.load_full() {
+            return Ok(client);
+        }
+        let plan = Arc::clone(&self.plan);
+        let dialler = Dialler::new(plan, self.refuses, self.connect_timeout, versions)?;
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .pool_max_idle_per_host(IDLE_PER_HOST_MAX)
+            .http1_max_buf_size(HEAD_BYTES_MAX)
+            .http2_initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .http2_initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            // A request is sent once: whether it may be repeated is for its client to know.
+            .retry_canceled_requests(false)
+            .build(dialler);
+        let client = Arc::new(client);
+        kept.store(Some(Arc::clone(&client)));
+        Ok(client)
+    }
+
+    /// The fields that carry the credential, fetched now.
+    pub async fn headers(&self) -> Result<Vec<(HeaderName, HeaderValue)>, SecretError> {
+        let mut headers = Vec::with_capacity(self.plan.headers.len());
+        for (name, source) in &self.plan.headers {
+            let secret = source.fetch().await?;
+            let unfit = |problem| SecretError::Content { origin: name.clone(), problem };
+            let field = HeaderName::try_from(name.as_str())
+                .map_err(|_| unfit("belongs to a field whose name is not one"))?;
+            let mut value = HeaderValue::try_from(secret.expose().as_str())
+                .map_err(|_| unfit("cannot stand in a field"))?;
+            value.set_sensitive(true);
+            headers.push((field, value));
+        }
+        Ok(headers)
+    }
+}
