@@ -1,5 +1,6 @@
 //! What can be typed.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -132,9 +133,26 @@ pub enum Command {
         /// The resource
         #[arg(long, value_name = "RESOURCE")]
         on: String,
-        /// The operation
-        #[arg(value_name = "SQL")]
+        /// The operation: SQL, or METHOD URL
+        #[arg(value_name = "SQL or request")]
         text: String,
+    },
+    /// Print what an agent's environment must hold: eval "$(narrows env --token nrw_…)"
+    Env {
+        /// Where the certificates to trust are written [default: narrows-ca-bundle.pem beside the
+        /// configuration]
+        #[arg(long, value_name = "FILE")]
+        bundle: Option<PathBuf>,
+    },
+    /// Start a program whose only way out is the gateway: narrows run --token nrw_… -- COMMAND
+    Run {
+        /// Where the certificates to trust are written [default: narrows-ca-bundle.pem beside the
+        /// configuration]
+        #[arg(long, value_name = "FILE")]
+        bundle: Option<PathBuf>,
+        /// The program and its arguments
+        #[arg(required = true, last = true)]
+        command: Vec<OsString>,
     },
     /// Look for what is wrong on this machine
     Doctor,
@@ -289,6 +307,8 @@ mod tests {
             "deny ap_1 --reason no",
             "explain --as bot --group agents --on appdb select",
             "doctor",
+            "env --token nrw_x --bundle b.pem",
+            "run --token nrw_x -- curl -s http://a",
             "--url http://127.0.0.1:1 --token nrw_x sessions",
         ] {
             if let Err(error) = parse(line) {
@@ -311,6 +331,7 @@ mod tests {
             "replay s_1 --speed -1",
             "explain --as bot select",
             "demo",
+            "run --token nrw_x",
         ] {
             let error = parse(line).expect_err(line);
             assert_eq!(error.exit_code(), 2, "{line}");

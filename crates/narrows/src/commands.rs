@@ -1,5 +1,6 @@
 //! The commands, one file per noun. Exit codes: 0 done, 1 no, 2 wrong usage.
 
+mod agent;
 mod approvals;
 pub mod check;
 mod doctor;
@@ -62,6 +63,8 @@ fn dispatch(Arguments { common, command }: Arguments) -> anyhow::Result<()> {
         Command::Explain { subject, groups, kind, on, text } => {
             explain::explain(common, subject, groups, kind, on, text)
         }
+        Command::Env { bundle } => agent::env(common, bundle),
+        Command::Run { bundle, command } => agent::run(common, bundle, command),
         Command::Doctor => doctor::doctor(common),
     }
 }

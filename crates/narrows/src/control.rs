@@ -105,9 +105,10 @@ impl Control for Running {
             tracing::warn!("{warning}");
         }
         let policy = Arc::new(loaded.policy);
-        self.gateway.reload(Arc::clone(&policy), wire::plans(&loaded.config));
+        let (plans, sites) = (wire::plans(&loaded.config), wire::sites(&loaded.config));
+        self.gateway.reload(Arc::clone(&policy), plans, sites);
         let rules = loaded.config.policy.rules.len();
-        let resources = loaded.config.upstreams.len();
+        let resources = loaded.config.upstreams.len() + loaded.config.sites.len();
         tracing::info!(rules, resources, "a new configuration is in force");
         self.current.store(Arc::new(Current { config: loaded.config, policy }));
         Ok(Reloaded { rules, resources, warnings })
@@ -116,8 +117,27 @@ impl Control for Running {
     fn explain(&self, ask: &ExplainRequest) -> Result<ExplainAnswer, ExplainError> {
         let current = self.current.load_full();
         let upstreams = &current.config.upstreams;
+        let sites = &current.config.sites;
+        if let Some(site) = sites.iter().find(|one| *one.resource.name == *ask.on) {
+            let principal = Self::principal(ask);
+            let (protocol, block) = self.rulebook.web();
+            let question = Question {
+                principal: &principal,
+                resource: &site.resource,
+                block,
+                declared: protocol.facts(),
+                text: &ask.text,
+                snapshot: None,
+                options: &site.options,
+                now: self.now(),
+                ledger: &self.ledger,
+            };
+            return Ok(explain::explain(&current.policy, &question));
+        }
+        let known = upstreams.iter().map(|one| &*one.resource.name);
+        let known = known.chain(sites.iter().map(|one| &*one.resource.name));
         let Some(upstream) = upstreams.iter().find(|one| *one.resource.name == *ask.on) else {
-            let near = nearest(&ask.on, upstreams.iter().map(|one| &*one.resource.name));
+            let near = nearest(&ask.on, known);
             return Err(ExplainError::UnknownResource(near.map(str::to_owned)));
         };
         let resource = &upstream.resource;
@@ -174,14 +194,18 @@ impl Control for Running {
             address: upstream.address.to_string(),
             database: upstream.database.clone(),
             user: upstream.user.clone(),
-            tls: match upstream.tls {
-                UpstreamTls::Off => "off",
-                UpstreamTls::Require => "require",
-                UpstreamTls::VerifyFull => "verify-full",
-            }
-            .to_owned(),
+            tls: tls_word(upstream.tls),
         };
-        current.config.upstreams.iter().map(view).collect()
+        let site = |site: &config::web::Site| ResourceView {
+            name: site.resource.name.to_string(),
+            kind: site.resource.kind.to_string(),
+            address: site.address(),
+            database: String::new(),
+            user: String::new(),
+            tls: tls_word(site.tls),
+        };
+        let upstreams = current.config.upstreams.iter().map(view);
+        upstreams.chain(current.config.sites.iter().map(site)).collect()
     }
 
     fn counters(&self) -> Counters {
@@ -209,4 +233,13 @@ impl Control for Running {
             alerts: state.alerts,
         }
     }
+}
+
+fn tls_word(tls: UpstreamTls) -> String {
+    match tls {
+        UpstreamTls::Off => "off",
+        UpstreamTls::Require => "require",
+        UpstreamTls::VerifyFull => "verify-full",
+    }
+    .to_owned()
 }

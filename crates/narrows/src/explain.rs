@@ -51,6 +51,12 @@ pub fn explain(policy: &PolicySet, ask: &Question<'_>) -> ExplainAnswer {
             return answer("block", Vec::new(), operation);
         }
     };
+    if let (Some(refusal), true) = (&judged.refused, judged.values.is_empty()) {
+        // It has no facts that a rule could be asked about.
+        let message = refusal.message().to_string();
+        let operation = refused(ask.text, refusal.reason(), message);
+        return answer("block", Vec::new(), operation);
+    }
     let facts = Known { ask, judged: &judged };
     let explanation = scope.explain(Request {
         operation: OperationId(1),
@@ -230,6 +236,7 @@ impl Facts for Known<'_> {
             "result.rows" => {
                 let high = match self.judged.rows {
                     RowBound::AtMost(rows) => i64::try_from(rows).unwrap_or(i64::MAX),
+                    RowBound::NoRows => 0,
                     RowBound::Unbounded => i64::MAX,
                 };
                 return Fact::Range { low: 0, high };

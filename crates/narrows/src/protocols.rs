@@ -1,31 +1,54 @@
 //! THE list of protocols. A new one is a line here and a dependency.
 
 use std::any::Any;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use admin::ExplainedUse;
 use bytes::Bytes;
 use engine::{MaskKind, MaskPlan, Protocol, Refusal};
+use model::exchange::Part;
 use model::operation::RowBound;
 use model::{Effect, Value};
 use policy::{BlockId, Capabilities, FunctionDecl, PolicySet, PolicySpec, Problem, Schema, Test};
 
-/// Every protocol of this build.
+/// Every protocol of this build that is carried in bytes.
 static PROTOCOLS: &[&dyn Protocol<Bytes>] = &[&postgres::POSTGRES];
+/// The one that is carried in exchanges.
+static WEB: &dyn Protocol<Part> = &web::HTTP;
+/// The listener for clients that take the gateway for their proxy.
+pub const EGRESS: &str = "egress";
 
-/// Every protocol.
+/// Every protocol that is carried in bytes.
 pub fn all() -> impl Iterator<Item = &'static dyn Protocol<Bytes>> {
     PROTOCOLS.iter().copied()
 }
 
-/// Their names: listeners and resource types.
-pub fn names() -> impl Iterator<Item = &'static str> {
-    all().map(Protocol::name)
+/// Names of listeners, besides that of the admin API.
+pub fn listeners() -> impl Iterator<Item = &'static str> {
+    all().map(Protocol::name).chain([WEB.name(), EGRESS])
 }
 
-/// One protocol by name.
-pub fn find(name: &str) -> Option<&'static dyn Protocol<Bytes>> {
-    all().find(|protocol| protocol.name() == name)
+/// Types of resources.
+pub fn kinds() -> impl Iterator<Item = &'static str> {
+    all().map(Protocol::name).chain(web::KINDS)
+}
+
+/// A recorded payload as lines that a person can read; `None` for a protocol that is not known.
+pub fn render(protocol: &str, payload: &[u8]) -> Option<Vec<String>> {
+    if protocol == WEB.name() {
+        return Some(WEB.render(payload));
+    }
+    all().find(|known| known.name() == protocol).map(|known| known.render(payload))
+}
+
+/// Which addresses a proxy does not dial, and in a word why.
+#[must_use]
+pub fn refused_address(ip: IpAddr) -> Option<&'static str> {
+    match web::canonical::reach(ip) {
+        web::canonical::Reach::Public => None,
+        other => Some(other.as_str()),
+    }
 }
 
 /// Functions that conditions may call.
@@ -109,6 +132,12 @@ pub fn judge(
                 refused: explained.refused,
             })
         }
+        kind if web::KINDS.contains(&kind) => {
+            let web::Explained { values, effect, does, refused } = web::explain(text, options)?;
+            let rows = RowBound::NoRows;
+            let (columns, uses) = (Vec::new(), Vec::new());
+            Ok(Judged { values, effect, rows, does, columns, uses, refused })
+        }
         other => Err(format!("{other} operations cannot be explained")),
     }
 }
@@ -128,6 +157,7 @@ fn told(used: postgres::ExplainedUse) -> ExplainedUse {
 pub struct Rulebook {
     schema: Schema,
     blocks: Vec<(&'static dyn Protocol<Bytes>, BlockId)>,
+    web: BlockId,
 }
 
 impl Rulebook {
@@ -139,10 +169,11 @@ impl Rulebook {
         let blocks =
             all().map(|protocol| (protocol, schema.declare(protocol.name(), protocol.facts())));
         let blocks = blocks.collect();
+        let web = schema.declare(WEB.name(), WEB.facts());
         for function in FUNCTIONS {
             schema.define(function);
         }
-        Self { schema, blocks }
+        Self { schema, blocks, web }
     }
 
     /// Compiles rules against it.
@@ -155,11 +186,18 @@ impl Rulebook {
             .blocks
             .iter()
             .map(|(protocol, block)| (protocol.name(), *block, protocol.capabilities()))
+            .chain(web::KINDS.map(|kind| (kind, self.web, WEB.capabilities())))
             .collect();
         policy::compile(spec, &self.schema, &protocols)
     }
 
-    /// The protocols with their blocks of facts.
+    /// The protocol that is carried in exchanges, with its block of facts.
+    #[must_use]
+    pub fn web(&self) -> (&'static dyn Protocol<Part>, BlockId) {
+        (WEB, self.web)
+    }
+
+    /// The protocols that are carried in bytes, with their blocks of facts.
     #[must_use]
     pub fn blocks(&self) -> &[(&'static dyn Protocol<Bytes>, BlockId)] {
         &self.blocks

@@ -178,7 +178,7 @@ impl Story {
         for line in shown.lines().filter(|line| !line.trim().is_empty()) {
             lines.push_str(&format!("{INDENT}{}\n", clip(line, LINE_CHARS)));
         }
-        lines.push_str(&values(parameters));
+        lines.push_str(&values(parameters, step));
         let names = |list: &[std::sync::Arc<str>]| one_line(&list.join(", "));
         for (word, list) in [("reads", &objects.reads), ("writes", &objects.writes)] {
             if !list.is_empty() {
@@ -281,8 +281,8 @@ impl Story {
 
     /// What the client got, as lines.
     fn render(&self, payload: &[u8]) -> String {
-        let lines = match protocols::find(&self.protocol) {
-            Some(protocol) => protocol.render(payload),
+        let lines = match protocols::render(&self.protocol, payload) {
+            Some(lines) => lines,
             None if payload.is_empty() => Vec::new(),
             None => vec![format!("{} of {}", bytes(payload.len() as u64), self.protocol)],
         };
@@ -364,12 +364,16 @@ impl Story {
     }
 }
 
-fn values(parameters: &[Parameter]) -> String {
+/// Values beside a text: of a statement by their numbers, of a request by their names.
+fn values(parameters: &[Parameter], step: &str) -> String {
     (1..)
         .zip(parameters)
         .map(|(number, parameter)| {
-            let value = parameter.value.as_deref().unwrap_or("NULL");
-            format!("{INDENT}${number} = {}\n", clip(&one_line(value), LINE_CHARS))
+            let value = clip(&one_line(parameter.value.as_deref().unwrap_or("NULL")), LINE_CHARS);
+            match step {
+                "request" | "message" => format!("{INDENT}{}: {value}\n", parameter.kind),
+                _ => format!("{INDENT}${number} = {value}\n"),
+            }
         })
         .collect()
 }

@@ -10,15 +10,16 @@ use anyhow::{Context as _, bail};
 use engine::{Guessed, PayloadPolicy};
 use model::{Guess, Secret, Timestamp};
 use policy::{HashKey, PolicySet};
-use runtime::{Gateway, OnFailure, Parts, ResourcePlan, SecretSource, Settings};
+use runtime::{Gateway, OnFailure, Parts, ResourcePlan, SecretSource, Settings, SitePlan};
 use store::{Store, StoreOptions};
 use tokio::net::TcpListener;
 
 use crate::client::admin_url;
 use crate::config::Config;
 use crate::config::scalar::{Address, OnFailureForm, Payload, SecretForm};
+use crate::config::web::Site;
 use crate::config::working::Upstream;
-use crate::protocols::Rulebook;
+use crate::protocols::{self, Rulebook};
 
 /// How long what is known of an upstream may be used when it no longer answers.
 const CATALOG_OUTLIVE: Duration = Duration::from_secs(30);
@@ -64,11 +65,18 @@ pub fn gateway(
         }
     };
     let recording = &config.recording;
+    let egress = config.listeners.iter().any(|(name, _)| *name == protocols::EGRESS);
     Ok(Gateway::new(Parts {
         gateway: Arc::clone(&store.gateway),
         data_dir: store.data_dir.path().to_owned(),
         protocols: rulebook.blocks().to_vec(),
         resources: plans(config),
+        web: Some(rulebook.web()),
+        sites: sites(config),
+        refuses: protocols::refused_address,
+        authority: egress
+            .then(|| runtime::tls::Authority::open(store.data_dir.path()))
+            .transpose()?,
         policy,
         journal: Arc::clone(&store.journal),
         tokens: Arc::clone(&store.tokens),
@@ -122,10 +130,37 @@ fn plan(upstream: &Upstream) -> ResourcePlan {
         password: upstream.password.as_ref().map(secret),
         database: upstream.database.clone(),
         options: Arc::new(upstream.options.clone()),
-        on_failure: match upstream.on_failure {
-            OnFailureForm::Refuse => OnFailure::Refuse,
-            OnFailureForm::Continue => OnFailure::Continue,
-        },
+        on_failure: on_failure(upstream.on_failure),
+    }
+}
+
+/// How to reach what is spoken to in HTTP.
+pub fn sites(config: &Config) -> Vec<SitePlan> {
+    config.sites.iter().map(site).collect()
+}
+
+fn site(site: &Site) -> SitePlan {
+    let address = site.url.as_ref().and_then(|url| {
+        let host = url.host_str()?.trim_start_matches('[').trim_end_matches(']');
+        Some((host.to_owned(), url.port_or_known_default()?))
+    });
+    SitePlan {
+        resource: site.resource.clone(),
+        address,
+        tls: site.tls,
+        ca_file: site.ca.clone(),
+        headers: site.headers.iter().map(|(name, form)| (name.clone(), secret(form))).collect(),
+        hosts: site.hosts.clone(),
+        networks: site.networks.clone(),
+        options: Arc::new(site.options.clone()),
+        on_failure: on_failure(site.on_failure),
+    }
+}
+
+fn on_failure(form: OnFailureForm) -> OnFailure {
+    match form {
+        OnFailureForm::Refuse => OnFailure::Refuse,
+        OnFailureForm::Continue => OnFailure::Continue,
     }
 }
 

@@ -39,7 +39,7 @@ pub fn check(common: &Common, show: bool, sample: bool) -> anyhow::Result<()> {
         output::print(&config::show::show(&config))?;
     } else if !common.json {
         let rules = config.policy.rules.len();
-        let resources = config.upstreams.len();
+        let resources = config.upstreams.len() + config.sites.len();
         output::line(&format!(
             "{} is right: {}, {}",
             path.display(),

@@ -42,7 +42,7 @@ fn tell(out: Out, subject: &str, on: &str, answer: &admin::ExplainAnswer) -> Str
                 text.push_str(&format!("\n{}\n{body}", out.paint(Tone::Bold, title)));
             }
         };
-        section("the statement", operation.does.iter().map(|line| format!("{line}\n")).collect());
+        section("what it does", operation.does.iter().map(|line| format!("{line}\n")).collect());
         let table = |heading: &[&str], rows: Vec<Vec<Cell>>| match rows.as_slice() {
             [] => String::new(),
             rows => out.table(heading, rows),

@@ -7,7 +7,9 @@ use admin::{Admin, AdminParts, Control as _};
 use anyhow::Context as _;
 use model::event::EVENT_VERSION;
 use model::{Event, EventBody};
+use runtime::{Gateway, ServeError};
 use store::Store;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
@@ -18,7 +20,7 @@ use crate::args::Common;
 use crate::client::{admin_url, config_path};
 use crate::config::{self, Config, Loaded};
 use crate::control::Running;
-use crate::protocols::Rulebook;
+use crate::protocols::{self, Rulebook};
 use crate::wire;
 
 /// How long live sessions may go on after the first signal to stop.
@@ -88,7 +90,7 @@ async fn run(loaded: Loaded, rulebook: Rulebook) -> anyhow::Result<()> {
         .context("the journal cannot be written, so nothing is served")?;
     let serving: Vec<_> = listeners
         .into_iter()
-        .map(|(protocol, listener)| tokio::spawn(Arc::clone(&gateway).serve(listener, protocol)))
+        .map(|(name, listener)| tokio::spawn(attend(Arc::clone(&gateway), name, listener)))
         .collect();
     let admin = admin_url(&config.admin);
     let handle = tokio::runtime::Handle::current();
@@ -139,6 +141,19 @@ async fn run(loaded: Loaded, rulebook: Rulebook) -> anyhow::Result<()> {
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Serves one listener; the names are those of the configuration.
+async fn attend(
+    gateway: Arc<Gateway>,
+    name: &'static str,
+    listener: TcpListener,
+) -> Result<(), ServeError> {
+    match name {
+        "http" => gateway.serve_web(listener, false).await,
+        protocols::EGRESS => gateway.serve_web(listener, true).await,
+        protocol => gateway.serve(listener, protocol).await,
+    }
 }
 
 async fn until(mut stopped: watch::Receiver<bool>) {

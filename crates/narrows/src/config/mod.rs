@@ -13,6 +13,7 @@ pub mod scalar;
 pub mod show;
 pub mod text;
 pub mod tree;
+pub mod web;
 pub mod working;
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use policy::{ActionSpec, Located, RuleSpec};
 
 use super::Config;
 use super::scalar::{OnFailureForm, Payload};
+use super::web::Site;
 
 /// The whole configuration, as lines that read like the file.
 pub fn show(config: &Config) -> String {
@@ -40,12 +41,7 @@ fn write(config: &Config, out: &mut String) -> std::fmt::Result {
         writeln!(out, "    user: {}", upstream.user)?;
         let password = upstream.password.as_ref();
         writeln!(out, "    password: {}", password.map_or("none".into(), |p| p.describe()))?;
-        let tls = match upstream.tls {
-            UpstreamTls::Off => "off",
-            UpstreamTls::Require => "require",
-            UpstreamTls::VerifyFull => "verify-full",
-        };
-        writeln!(out, "    tls: {tls}")?;
+        writeln!(out, "    tls: {}", tls(upstream.tls))?;
         if let Some(ca) = &upstream.ca {
             writeln!(out, "    ca: {}", ca.display())?;
         }
@@ -53,6 +49,9 @@ fn write(config: &Config, out: &mut String) -> std::fmt::Result {
         for (key, value) in upstream.options.as_object().into_iter().flatten() {
             writeln!(out, "    {key}: {value}")?;
         }
+    }
+    for site in &config.sites {
+        write_site(site, out)?;
     }
     writeln!(out, "lists:")?;
     for (name, values) in &config.policy.lists {
@@ -71,6 +70,44 @@ fn write(config: &Config, out: &mut String) -> std::fmt::Result {
         write_rule(rule, out)?;
     }
     write_bounds(config, out)
+}
+
+fn write_site(site: &Site, out: &mut String) -> std::fmt::Result {
+    writeln!(out, "  {}:", site.resource.name)?;
+    writeln!(out, "    type: {}", site.resource.kind)?;
+    if let Some(url) = &site.url {
+        writeln!(out, "    url: {url}")?;
+    }
+    for (field, secret) in &site.headers {
+        writeln!(out, "    headers.{field}: {}", secret.describe())?;
+    }
+    for (host, address) in &site.hosts {
+        writeln!(out, "    hosts.{host}: {address}")?;
+    }
+    if !site.networks.is_empty() {
+        let networks = site.networks.iter().map(|(address, bits)| format!("{address}/{bits}"));
+        writeln!(out, "    networks: [{}]", networks.collect::<Vec<_>>().join(", "))?;
+    }
+    writeln!(out, "    tls: {}", tls(site.tls))?;
+    if let Some(ca) = &site.ca {
+        writeln!(out, "    ca: {}", ca.display())?;
+    }
+    writeln!(out, "    recording: {{ on_failure: {} }}", on_failure(site.on_failure))?;
+    let http = site.options.as_object().into_iter().flatten();
+    for (key, value) in
+        http.filter(|(key, _)| ["opaque", "inspect_max", "normalise"].contains(&&***key))
+    {
+        writeln!(out, "    http.{key}: {value}")?;
+    }
+    Ok(())
+}
+
+fn tls(tls: UpstreamTls) -> &'static str {
+    match tls {
+        UpstreamTls::Off => "off",
+        UpstreamTls::Require => "require",
+        UpstreamTls::VerifyFull => "verify-full",
+    }
 }
 
 fn write_bounds(config: &Config, out: &mut String) -> std::fmt::Result {

@@ -144,7 +144,46 @@ fn the_schema_knows_every_key_and_no_other() {
     );
     assert_eq!(schema["additionalProperties"], false);
     let listen = schema["$defs"]["Listen"]["properties"].as_object().unwrap();
-    assert_eq!(listen.keys().collect::<Vec<_>>(), ["admin", "postgres"]);
+    assert_eq!(listen.keys().collect::<Vec<_>>(), ["admin", "egress", "http", "postgres"]);
+}
+
+#[test]
+fn resources_reached_by_http_are_read_whole_and_every_mistake_in_them_is_told() {
+    let config = |resources: &str| {
+        format!(
+            "listen: {{ http: \"127.0.0.1:7080\", egress: \"127.0.0.1:7081\" }}\n\
+             resources:\n{resources}\n\
+             access: [ {{ groups: [agents], resources: [\"*\"] }} ]\n"
+        )
+    };
+    let loaded = loaded(&config(
+        "  api: { type: http, url: \"http://10.0.0.7:8080/v2/\", headers: { X-Key: {env: K} },\n\
+             \x20        http: { opaque: 10MiB, inspect_max: 1MiB, normalise: true } }\n  \
+           gpt: { type: openai, url: \"https://api.openai.com\" }\n  \
+           net: { type: egress, hosts: { \"A.test\": \"127.0.0.1:9\" }, networks: [10.0.0.0/8] }",
+    ));
+    let [api, gpt, net] = loaded.config.sites.as_slice() else { panic!("three sites") };
+    assert_eq!(api.options["authority"], "10.0.0.7:8080");
+    assert_eq!(api.options["base"], "/v2");
+    assert_eq!(api.options["scheme"], "http");
+    assert_eq!(api.options["opaque"], 10 << 20);
+    assert_eq!(api.options["normalise"], true);
+    assert_eq!(gpt.options["authority"], "api.openai.com");
+    assert_eq!(
+        (gpt.options["base"].as_str(), gpt.options["model"].as_bool()),
+        (Some(""), Some(true))
+    );
+    assert_eq!(net.hosts, [("a.test".to_owned(), "127.0.0.1:9".parse().unwrap())]);
+    assert_eq!(net.networks, [("10.0.0.0".parse().unwrap(), 8)]);
+    let found = problems(&config(
+        "  a: { type: http }\n  \
+           b: { type: http, url: \"ftp://x\" }\n  \
+           c: { type: openai, url: \"https://u:p@x\" }\n  \
+           d: { type: http, url: \"https://x?q\", headers: { \"a b\": {env: K} } }\n  \
+           e: { type: egress, hosts: { x: y }, networks: [10.0.0.0/33], http: { opaque: some } }\n  \
+           f: { type: egres }",
+    ));
+    insta::assert_snapshot!("web_mistakes", found.join("\n"));
 }
 
 #[test]

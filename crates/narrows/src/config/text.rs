@@ -11,6 +11,7 @@ use super::scalar::{
     SecretForm, ServerFilesForm, Size, Time, TlsForm, TlsNegotiationForm,
 };
 use super::tree::{Node, Value};
+use super::web::{EgressResource, HttpResource};
 use crate::protocols;
 
 form! {
@@ -303,7 +304,7 @@ impl JsonSchema for Listen {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let address = generator.subschema_for::<Address>();
         let listeners: serde_json::Map<_, _> = std::iter::once("admin")
-            .chain(protocols::names())
+            .chain(protocols::listeners())
             .map(|name| (name.to_owned(), address.clone().to_value()))
             .collect();
         json_schema!({
@@ -321,6 +322,10 @@ pub struct Resources(pub Named<Resource>);
 pub enum Resource {
     /// `type: postgres`
     Postgres(Box<PostgresResource>),
+    /// `type: http` or `openai`
+    Http(Box<HttpResource>),
+    /// `type: egress`
+    Egress(Box<EgressResource>),
     /// Wrong, and reported; kept so that what names it is not reported too.
     Broken,
 }
@@ -347,15 +352,25 @@ impl Resource {
                     .map(|r| Self::Postgres(r.into()));
             }
         };
-        let built: Vec<&str> = protocols::names().collect();
+        let built: Vec<&str> = protocols::kinds().collect();
         let Some((_, kind)) = kind else {
             let help = format!("write type: {}", built.join(" or "));
             report.problem(&node.at, format!("{what} has no type"), help);
             return None;
         };
         let name = String::read(kind, &format!("{what}.type"), report)?;
-        if built.contains(&&*name) {
-            return PostgresResource::read(node, what, report).map(|r| Self::Postgres(r.into()));
+        match &*name {
+            "egress" => {
+                return EgressResource::read(node, what, report).map(|r| Self::Egress(r.into()));
+            }
+            "http" | "openai" => {
+                return HttpResource::read(node, what, report).map(|r| Self::Http(r.into()));
+            }
+            known if built.contains(&known) => {
+                return PostgresResource::read(node, what, report)
+                    .map(|r| Self::Postgres(r.into()));
+            }
+            _ => {}
         }
         let message = format!("{what}: this build has no resource type \"{name}\"");
         let near = super::nearest::nearest(&name, built.iter().copied());
@@ -373,8 +388,31 @@ impl JsonSchema for Resources {
         "Resources".into()
     }
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let resource = generator.subschema_for::<PostgresResource>();
-        json_schema!({ "type": "object", "additionalProperties": resource })
+        let kinds = [
+            (&["postgres"][..], generator.subschema_for::<PostgresResource>()),
+            (&["http", "openai"][..], generator.subschema_for::<HttpResource>()),
+            (&["egress"][..], generator.subschema_for::<EgressResource>()),
+        ];
+        // By type, so that an editor's errors are about the type that was meant.
+        let kinds: Vec<_> = kinds
+            .into_iter()
+            .map(|(names, resource)| {
+                serde_json::json!({
+                    "if": { "properties": { "type": { "enum": names } }, "required": ["type"] },
+                    "then": resource
+                })
+            })
+            .collect();
+        let built: Vec<&str> = protocols::kinds().collect();
+        json_schema!({
+            "type": "object",
+            "additionalProperties": {
+                "type": "object",
+                "properties": { "type": { "enum": built } },
+                "required": ["type"],
+                "allOf": kinds
+            }
+        })
     }
 }
 

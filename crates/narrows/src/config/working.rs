@@ -20,6 +20,7 @@ use super::scalar::{
 };
 use super::text::{self, Unbuilt};
 use super::tree::quoted;
+use super::web::{self, Beside, Site};
 use crate::protocols;
 
 /// Where the admin API listens when the file does not say.
@@ -30,7 +31,7 @@ const SYNC_DEFAULT: Duration = Duration::from_millis(50);
 /// See `catalog.max_age`.
 const CATALOG_MAX_AGE_DEFAULT: Duration = Duration::from_secs(1);
 /// Listeners and resource types of the design that are still to come.
-const PLANNED: [&str; 6] = ["http", "egress", "ssh", "mcp", "openai", "kubernetes"];
+const PLANNED: [&str; 3] = ["ssh", "mcp", "kubernetes"];
 
 /// A configuration that can be used.
 #[derive(Clone, Debug)]
@@ -47,6 +48,8 @@ pub struct Config {
     pub tls: Option<(PathBuf, PathBuf)>,
     /// What can be reached.
     pub upstreams: Vec<Upstream>,
+    /// What can be reached in HTTP.
+    pub sites: Vec<Site>,
     /// Rules, access, lists and resources, as policy compiles them.
     pub policy: PolicySpec,
     /// What is recorded.
@@ -116,7 +119,8 @@ pub fn complete(
     refuse_unbuilt(&file, report);
     let recording = recording(file.recording, base, report);
     let (admin, listeners) = listeners(file.listen, &file.here.at, machine, report);
-    let (upstreams, resources) = upstreams(file.resources, &recording, (base, machine), report);
+    let beside = Beside { recording: &recording, base, machine };
+    let (upstreams, sites, resources) = upstreams(file.resources, &beside, report);
     let data_dir = file.data_dir.map_or_else(|| DATA_DIR_DEFAULT.to_owned(), |dir| dir.value);
     let (buffer, total) = hold(file.hold, report);
     Config {
@@ -137,6 +141,7 @@ pub fn complete(
             resources,
         },
         upstreams,
+        sites,
         recording,
         hold_buffer_bytes: buffer,
         hold_total_bytes: total,
@@ -224,7 +229,7 @@ fn listeners(
         if name.value == "admin" {
             warn_if_open(&address, machine, report);
             admin = address.value;
-        } else if let Some(protocol) = protocols::names().find(|known| *known == name.value) {
+        } else if let Some(protocol) = protocols::listeners().find(|known| *known == name.value) {
             listeners.push((protocol, address.value));
         } else {
             refuse_listener(&name, report);
@@ -238,7 +243,7 @@ fn listeners(
 }
 
 fn refuse_listener(name: &At<String>, report: &mut Report) {
-    let built: Vec<&str> = std::iter::once("admin").chain(protocols::names()).collect();
+    let built: Vec<&str> = std::iter::once("admin").chain(protocols::listeners()).collect();
     let message = format!("this build has no \"{}\" listener", name.value);
     let near = nearest(&name.value, built.iter().copied());
     let help = match near {
@@ -284,7 +289,13 @@ fn tls(
     Some((read(cert, "tls.cert"), read(key, "tls.key")))
 }
 
-fn check_file(machine: &dyn Machine, path: &Path, what: &str, at: &Location, report: &mut Report) {
+pub(super) fn check_file(
+    machine: &dyn Machine,
+    path: &Path,
+    what: &str,
+    at: &Location,
+    report: &mut Report,
+) {
     if let Err(error) = machine.open(path) {
         report.problem(at, format!("{what}: cannot read {}: {error}", path.display()), "");
     }
@@ -320,29 +331,37 @@ fn recording(form: Option<text::Recording>, base: &Path, report: &mut Report) ->
 /// a resource to whatever names it.
 fn upstreams(
     resources: Option<text::Resources>,
-    recording: &Recording,
-    beside: (&Path, &dyn Machine),
+    beside: &Beside<'_>,
     report: &mut Report,
-) -> (Vec<Upstream>, Vec<Resource>) {
+) -> (Vec<Upstream>, Vec<Site>, Vec<Resource>) {
     let entries = resources.map(|resources| resources.0.0).unwrap_or_default();
-    let (mut upstreams, mut named) = (Vec::new(), Vec::new());
+    let (mut upstreams, mut sites, mut named) = (Vec::new(), Vec::new(), Vec::new());
     for (name, form) in entries {
         if !is_name(&name.value) {
             let (message, help) = bad_name("resources", &name.value);
             report.problem(&name.at, message, help);
         }
-        let upstream = match form {
-            text::Resource::Postgres(form) => upstream(&name, *form, recording, beside, report),
-            text::Resource::Broken => None,
-        };
+        let (mut upstream, mut site) = (None, None);
+        match form {
+            text::Resource::Postgres(form) => {
+                let (base, machine) = (beside.base, beside.machine);
+                upstream = self::upstream(&name, *form, beside.recording, (base, machine), report);
+            }
+            text::Resource::Http(form) => site = web::http(&name, *form, beside, report),
+            text::Resource::Egress(form) => site = web::egress(&name, *form, beside, report),
+            text::Resource::Broken => {}
+        }
         let stand_in = || Resource {
             name: name.value.as_str().into(),
-            kind: protocols::names().next().unwrap_or_default().into(),
+            kind: protocols::kinds().next().unwrap_or_default().into(),
         };
-        named.push(upstream.as_ref().map_or_else(stand_in, |upstream| upstream.resource.clone()));
+        let own = upstream.as_ref().map(|upstream| &upstream.resource);
+        let own = own.or_else(|| site.as_ref().map(|site| &site.resource));
+        named.push(own.map_or_else(stand_in, Clone::clone));
         upstreams.extend(upstream);
+        sites.extend(site);
     }
-    (upstreams, named)
+    (upstreams, sites, named)
 }
 
 fn upstream(
@@ -441,7 +460,7 @@ fn warn_about_tls(
     }
 }
 
-fn relative_secret(secret: SecretForm, base: &Path) -> SecretForm {
+pub(super) fn relative_secret(secret: SecretForm, base: &Path) -> SecretForm {
     match secret {
         SecretForm::File(path) => SecretForm::File(base.join(path)),
         other => other,

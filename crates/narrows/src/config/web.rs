@@ -1,0 +1,318 @@
+//! Resources that are spoken to in HTTP: what can be written, and what becomes of it.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use model::{Resource, UpstreamTls};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use url::Url;
+
+use super::machine::Machine;
+use super::read::{At, Form, Named, Report, form};
+use super::scalar::{FileForm, OnFailureForm, SecretForm, Size, TlsForm};
+use super::text::ResourceRecording;
+use super::tree::{Node, Value, quoted};
+use super::working::{Recording, check_file, relative_secret};
+
+form! {
+    /// An HTTP API, reached below `/r/NAME/` of the `http` listener. `type: openai` is a model
+    /// endpoint.
+    pub struct HttpResource {
+        /// `http` or `openai`
+        #[schemars(required)]
+        "type" => kind: At<String>,
+        /// Where it is: `https://api.example/v1`.
+        #[schemars(required)]
+        "url" => url: At<String>,
+        /// Fields set on every request: the credential that clients never see.
+        "headers" => headers: Named<At<SecretForm>>,
+        /// How the connection is protected. Default: verify-full.
+        "tls" => tls: At<TlsForm>,
+        /// Certificates to trust besides the system's, PEM.
+        "ca" => ca: At<FileForm>,
+        /// How requests and bodies are read.
+        "http" => http: Reading,
+        /// What its recording does on failure; default: what `recording` says.
+        "recording" => recording: ResourceRecording,
+    }
+}
+
+form! {
+    /// The way out to other hosts, through the `egress` listener as a proxy.
+    pub struct EgressResource {
+        /// `egress`
+        #[schemars(required)]
+        "type" => kind: At<String>,
+        /// Names that are not looked up: host to address and port. They may be dialled whatever
+        /// they are.
+        "hosts" => hosts: Named<At<String>>,
+        /// Addresses that may be dialled although they are private, loopback or link-local:
+        /// `10.0.0.0/8`.
+        "networks" => networks: Vec<At<String>>,
+        /// Certificates to trust besides the system's, PEM.
+        "ca" => ca: At<FileForm>,
+        /// How requests and bodies are read.
+        "http" => http: Reading,
+        /// What its recording does on failure; default: what `recording` says.
+        "recording" => recording: ResourceRecording,
+    }
+}
+
+form! {
+    /// How requests and bodies are read.
+    pub struct Reading {
+        /// What becomes of replies that masks should look into and cannot: `allow` (default),
+        /// `block`, or a size up to which they pass.
+        "opaque" => opaque: At<OpaqueForm>,
+        /// Longest body that is held to be judged. Default: 8MiB.
+        "inspect_max" => inspect_max: At<Size>,
+        /// Paths and hosts that can be written in several ways are rewritten into one instead of
+        /// refused. Default: false.
+        "normalise" => normalise: At<bool>,
+    }
+}
+
+/// See `http.opaque`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum OpaqueForm {
+    /// They pass.
+    Allow,
+    /// They do not.
+    Block,
+    /// They pass up to so many bytes.
+    AtMost(u64),
+}
+
+impl Form for OpaqueForm {
+    fn read(node: &Node, what: &str, report: &mut Report) -> Option<Self> {
+        match &node.value {
+            Value::Text(text) if text == "allow" => Some(Self::Allow),
+            Value::Text(text) if text == "block" => Some(Self::Block),
+            Value::Text(text) if text.starts_with(|c: char| c.is_ascii_digit()) => {
+                Size::read(node, what, report).map(|size| Self::AtMost(size.0))
+            }
+            Value::Int(_) => Size::read(node, what, report).map(|size| Self::AtMost(size.0)),
+            _ => {
+                report.expected(node, what, "write allow, block or a size (10MiB)");
+                None
+            }
+        }
+    }
+}
+
+impl JsonSchema for OpaqueForm {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Opaque".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let size = generator.subschema_for::<Size>();
+        json_schema!({ "anyOf": [{ "enum": ["allow", "block"] }, size] })
+    }
+}
+
+/// A registered upstream that is spoken to in HTTP.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// Name and type.
+    pub resource: Resource,
+    /// Where it is; `None` for the way out to other hosts.
+    pub url: Option<Url>,
+    /// Fields set on every request.
+    pub headers: Vec<(String, SecretForm)>,
+    /// How connections are protected.
+    pub tls: UpstreamTls,
+    /// More certificates to trust.
+    pub ca: Option<PathBuf>,
+    /// Names that are not looked up.
+    pub hosts: Vec<(String, SocketAddr)>,
+    /// Addresses that may be dialled although they are not public.
+    pub networks: Vec<(IpAddr, u8)>,
+    /// What happens when the record cannot be written.
+    pub on_failure: OnFailureForm,
+    /// Settings that the protocol reads itself.
+    pub options: serde_json::Value,
+}
+
+impl Site {
+    /// Where it is, for people.
+    #[must_use]
+    pub fn address(&self) -> String {
+        self.url.as_ref().map_or_else(|| "(any host)".to_owned(), ToString::to_string)
+    }
+}
+
+/// Where what is written stands, and what it is relative to.
+pub struct Beside<'a> {
+    /// The recording's settings.
+    pub recording: &'a Recording,
+    /// The folder of the file.
+    pub base: &'a Path,
+    /// The machine.
+    pub machine: &'a dyn Machine,
+}
+
+/// Completes an API.
+pub fn http(
+    name: &At<String>,
+    form: HttpResource,
+    beside: &Beside<'_>,
+    report: &mut Report,
+) -> Option<Site> {
+    let what = format!("resources.{}", name.value);
+    if form.url.is_none() && !form.here.has("url") {
+        let help = "write url: \"https://api.example\"";
+        report.problem(&form.here.at, format!("{what} has no url"), help);
+    }
+    let kind = form.kind.map(|kind| kind.value)?;
+    let url = url(&what, &form.url?, report)?;
+    let mut options = reading(form.http);
+    options.insert("scheme".to_owned(), url.scheme().into());
+    options.insert("authority".to_owned(), authority(&url).into());
+    options.insert("base".to_owned(), url.path().trim_end_matches('/').into());
+    options.insert("model".to_owned(), (kind == "openai").into());
+    let tls = match form.tls.map(|tls| tls.value) {
+        None | Some(TlsForm::VerifyFull) => UpstreamTls::VerifyFull,
+        Some(TlsForm::Require) => UpstreamTls::Require,
+        Some(TlsForm::Off) => UpstreamTls::Off,
+    };
+    let headers = form.headers.map(|headers| headers.0).unwrap_or_default();
+    let headers = headers.into_iter().filter_map(|(field, secret)| {
+        if http_name(&field.value) {
+            return Some((field.value, relative_secret(secret.value, beside.base)));
+        }
+        let message =
+            format!("{what}.headers: {} is not the name of a field", quoted(&field.value));
+        report.problem(&field.at, message, "write a name like Authorization");
+        None
+    });
+    let headers = headers.collect();
+    Some(Site {
+        resource: Resource { name: name.value.as_str().into(), kind: Arc::from(kind) },
+        url: Some(url),
+        headers,
+        tls,
+        ca: form.ca.map(|ca| file(&what, ca, beside, report)),
+        hosts: Vec::new(),
+        networks: Vec::new(),
+        on_failure: on_failure(form.recording, beside),
+        options: serde_json::Value::Object(options),
+    })
+}
+
+/// Completes a way out.
+pub fn egress(
+    name: &At<String>,
+    form: EgressResource,
+    beside: &Beside<'_>,
+    report: &mut Report,
+) -> Option<Site> {
+    let what = format!("resources.{}", name.value);
+    let kind = form.kind.map(|kind| kind.value)?;
+    let mut hosts = Vec::new();
+    for (host, address) in form.hosts.map(|hosts| hosts.0).unwrap_or_default() {
+        match address.value.parse() {
+            Ok(address) => hosts.push((host.value.to_ascii_lowercase(), address)),
+            Err(_) => {
+                let message =
+                    format!("{what}.hosts.{}: found {}", host.value, quoted(&address.value));
+                report.problem(&address.at, message, "write an address and a port: 10.0.0.5:443");
+            }
+        }
+    }
+    let mut networks = Vec::new();
+    for network in form.networks.unwrap_or_default() {
+        match self::network(&network.value) {
+            Some(network) => networks.push(network),
+            None => {
+                let message = format!("{what}.networks: found {}", quoted(&network.value));
+                report.problem(&network.at, message, "write a network: 10.0.0.0/8");
+            }
+        }
+    }
+    Some(Site {
+        resource: Resource { name: name.value.as_str().into(), kind: Arc::from(kind) },
+        url: None,
+        headers: Vec::new(),
+        tls: UpstreamTls::VerifyFull,
+        ca: form.ca.map(|ca| file(&what, ca, beside, report)),
+        hosts,
+        networks,
+        on_failure: on_failure(form.recording, beside),
+        options: serde_json::Value::Object(reading(form.http)),
+    })
+}
+
+fn reading(form: Option<Reading>) -> serde_json::Map<String, serde_json::Value> {
+    let mut options = serde_json::Map::new();
+    let Some(form) = form else { return options };
+    match form.opaque.map(|opaque| opaque.value) {
+        Some(OpaqueForm::Block) => options.insert("opaque".to_owned(), "block".into()),
+        Some(OpaqueForm::AtMost(bytes)) => options.insert("opaque".to_owned(), bytes.into()),
+        Some(OpaqueForm::Allow) | None => None,
+    };
+    if let Some(most) = form.inspect_max {
+        options.insert("inspect_max".to_owned(), most.value.0.into());
+    }
+    if form.normalise.is_some_and(|normalise| normalise.value) {
+        options.insert("normalise".to_owned(), true.into());
+    }
+    options
+}
+
+fn on_failure(form: Option<ResourceRecording>, beside: &Beside<'_>) -> OnFailureForm {
+    let own = form.and_then(|recording| recording.on_failure);
+    own.map_or(beside.recording.on_failure, |at| at.value)
+}
+
+fn file(what: &str, ca: At<FileForm>, beside: &Beside<'_>, report: &mut Report) -> PathBuf {
+    let path = beside.base.join(ca.value.0);
+    check_file(beside.machine, &path, &format!("{what}.ca"), &ca.at, report);
+    path
+}
+
+fn url(what: &str, written: &At<String>, report: &mut Report) -> Option<Url> {
+    let help = "write https://HOST[:PORT][/PATH]";
+    let wrong = match Url::parse(&written.value) {
+        Ok(url) if !["http", "https"].contains(&url.scheme()) => "is not a URL of http or https",
+        Ok(url) if url.host_str().is_none() => "names no host",
+        Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+            let message = format!("{what}.url holds a name or a password");
+            report.problem(&written.at, message, "put the credential into headers");
+            return None;
+        }
+        Ok(url) if url.query().is_some() || url.fragment().is_some() => {
+            "has a query or a fragment, which requests bring themselves"
+        }
+        Ok(url) => return Some(url),
+        Err(_) => "is not a URL",
+    };
+    report.problem(&written.at, format!("{what}.url: {} {wrong}", quoted(&written.value)), help);
+    None
+}
+
+/// Host and, where it is not the scheme's own, port.
+fn authority(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
+/// `10.0.0.0/8`, or an address alone.
+fn network(text: &str) -> Option<(IpAddr, u8)> {
+    let (address, bits) = match text.split_once('/') {
+        Some((address, bits)) => (address.parse::<IpAddr>().ok()?, Some(bits.parse().ok()?)),
+        None => (text.parse::<IpAddr>().ok()?, None),
+    };
+    let most = if address.is_ipv4() { 32 } else { 128 };
+    let bits = bits.unwrap_or(most);
+    (bits <= most).then_some((address, bits))
+}
+
+/// RFC 9110 section 5.1: a token.
+fn http_name(name: &str) -> bool {
+    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !name.is_empty() && name.bytes().all(token)
+}
