@@ -42,6 +42,7 @@ need_toolchain() {
   apt_need "/usr/lib/llvm-*/lib/libclang.so*" libclang-dev
   apt_need "/usr/lib/postgresql/*/bin/postgres" postgresql postgresql-contrib
   apt_need python3 python3
+  apt_need ip iproute2
   apt_install
   local wanted
   wanted=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)

@@ -24,6 +24,21 @@ pub struct Gateway {
     dir: TempDir,
     admin: u16,
     postgres: u16,
+    http: u16,
+    egress: u16,
+}
+
+/// Where a gateway listens.
+#[derive(Clone, Copy, Debug)]
+pub struct Ports {
+    /// For the admin API.
+    pub admin: u16,
+    /// For PostgreSQL clients.
+    pub postgres: u16,
+    /// For clients that take it for an HTTP server.
+    pub http: u16,
+    /// For clients that take it for their proxy.
+    pub egress: u16,
 }
 
 /// A token, as `narrows token create --json` prints it.
@@ -41,12 +56,44 @@ impl Gateway {
     /// # Errors
     /// The binary is missing, or the gateway ends or is not ready in time; its log is in the message.
     pub fn start(config: &Config, upstream: &Upstream) -> Result<Self> {
-        let dir = tempfile::Builder::new().prefix("narrows-e2e-gw-").tempdir()?;
-        let (admin, postgres) = (place::port()?, place::port()?);
-        let mut gateway = Self { child: None, dir, admin, postgres };
+        let mut gateway = Self::placed()?;
         gateway.configure(config, upstream)?;
         gateway.launch()?;
         Ok(gateway)
+    }
+
+    /// Starts the gateway with the configuration that `make` writes, and waits until it is ready.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_with(make: impl FnOnce(&Ports, &Path) -> String) -> Result<Self> {
+        let mut gateway = Self::placed()?;
+        let text = make(&gateway.ports(), gateway.dir());
+        gateway.rewrite(&text)?;
+        gateway.launch()?;
+        Ok(gateway)
+    }
+
+    fn placed() -> Result<Self> {
+        let dir = tempfile::Builder::new().prefix("narrows-e2e-gw-").tempdir()?;
+        let (admin, postgres) = (place::port()?, place::port()?);
+        let (http, egress) = (place::port()?, place::port()?);
+        Ok(Self { child: None, dir, admin, postgres, http, egress })
+    }
+
+    /// Writes a whole configuration; the running gateway does not see it before it reloads.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn rewrite(&self, text: &str) -> Result<()> {
+        Ok(fs::write(self.dir.path().join("narrows.yaml"), text)?)
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn ports(&self) -> Ports {
+        let Self { admin, postgres, http, egress, .. } = self;
+        Ports { admin: *admin, postgres: *postgres, http: *http, egress: *egress }
     }
 
     /// Writes another configuration; the running gateway does not see it before it reloads.
@@ -154,9 +201,21 @@ impl Gateway {
     /// # Errors
     /// It does not run.
     pub fn memory(&self) -> Result<u64> {
+        self.status("VmRSS:")
+    }
+
+    /// The most resident memory it had since it started, bytes.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn memory_peak(&self) -> Result<u64> {
+        self.status("VmHWM:")
+    }
+
+    fn status(&self, name: &str) -> Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id()?))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib: u64 = line.context("no VmRSS")?.trim().trim_end_matches("kB").trim().parse()?;
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        let kib: u64 = line.context(name.to_owned())?.trim_end_matches("kB").trim().parse()?;
         Ok(kib * 1024)
     }
 
@@ -217,7 +276,7 @@ impl Gateway {
         Child::start_piped(&mut self.command(arguments)?)
     }
 
-    fn command(&self, arguments: &[&str]) -> Result<std::process::Command> {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Result<std::process::Command> {
         let mut narrows = command(place::gateway()?, User::Own);
         narrows.args(arguments).current_dir(self.dir.path());
         for name in ["NARROWS_CONFIG", "NARROWS_URL", "NARROWS_TOKEN"] {

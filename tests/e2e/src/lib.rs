@@ -5,6 +5,7 @@
 //! Nothing here imports a crate of ours: the tests know the gateway as users know it, by its
 //! binary, its files and its sockets.
 
+mod agent;
 mod client;
 mod config;
 pub mod differ;
@@ -16,13 +17,16 @@ mod process;
 mod server;
 mod transcript;
 mod until;
+pub mod web;
 mod wire;
 
+pub use agent::{Agent, confined, start_confined};
 pub use client::{Driver, Psql};
 pub use config::{Config, RULES};
-pub use gateway::{Gateway, Token};
+pub use gateway::{Gateway, Ports, Token};
 pub use http::Response;
 pub use lab::{Lab, lab, lab_with};
+pub use place::{example, python};
 pub use process::{Child, Output};
 pub use server::{Server, Upstream};
 pub use transcript::{Mode, different, exchange, line, run, without_words};

@@ -38,8 +38,19 @@ pub(crate) fn gateway() -> Result<PathBuf> {
     Ok(path)
 }
 
+/// A folder of `examples`.
+///
+/// # Errors
+/// This package is not where it belongs.
+pub fn example(name: &str) -> Result<PathBuf> {
+    Ok(workspace()?.join("examples").join(name))
+}
+
 /// The interpreter that has the Python drivers.
-pub(crate) fn python() -> Result<PathBuf> {
+///
+/// # Errors
+/// They are not installed.
+pub fn python() -> Result<PathBuf> {
     let path = workspace()?.join("target/python/bin/python");
     if !path.exists() {
         bail!("the Python drivers are not installed: ./test puts them into target/python");
