@@ -3,11 +3,12 @@
 //! `bench run [--quick] [--seconds N] [--out FILE]` starts a private PostgreSQL, a bare byte-copy
 //! proxy, pgbouncer and narrows, measures them in turns and writes the page. `bench copy --listen A
 //! --to B` is that byte-copy proxy: the least that any proxy in user space can cost. `bench facts`
-//! measures what knowing a statement costs, alone.
+//! measures what knowing a statement costs, alone, `bench http` an API behind each proxy.
 
 mod client;
 mod copy;
 mod facts;
+mod http;
 mod measure;
 mod pgbench;
 mod places;
@@ -22,6 +23,7 @@ use anyhow::{Context, Result, bail};
 
 const USAGE: &str = "usage: bench copy --listen ADDRESS --to ADDRESS
        bench run [--quick] [--seconds N] [--out FILE]
+       bench http [--quick]
        bench facts";
 
 fn main() -> Result<()> {
@@ -30,6 +32,11 @@ fn main() -> Result<()> {
     match words.as_slice() {
         ["copy", "--listen", listen, "--to", to] => copy::serve(listen, to),
         ["run", options @ ..] => run::run(&plan(options)?).context("the run failed"),
+        ["http", options @ ..] => {
+            let plan = plan(options)?;
+            print!("{}", http::measure(plan.rounds, plan.seconds)?);
+            Ok(())
+        }
         ["facts"] => {
             print!("{}", report::facts(&facts::measure(5)?)?);
             Ok(())

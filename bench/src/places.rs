@@ -294,11 +294,11 @@ pub fn address(port: u16) -> String {
     format!("127.0.0.1:{port}")
 }
 
-fn is_open(port: u16) -> bool {
+pub fn is_open(port: u16) -> bool {
     TcpStream::connect(address(port)).is_ok()
 }
 
-fn is_ready(admin: u16) -> bool {
+pub fn is_ready(admin: u16) -> bool {
     let Ok(mut stream) = TcpStream::connect(address(admin)) else { return false };
     let request = "GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     let mut answer = String::new();

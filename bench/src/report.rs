@@ -70,7 +70,12 @@ const AIMS: [Aim; 4] = [
     },
 ];
 
-pub fn page(site: &Site, plan: &Plan, results: &Results, costs: &[Cost]) -> Result<String> {
+pub fn page(
+    site: &Site,
+    plan: &Plan,
+    results: &Results,
+    (costs, web): (&[Cost], &str),
+) -> Result<String> {
     let mut page = String::new();
     page.push_str("# Performance\n\nWhat being watched costs, measured by `just bench`. ");
     page.push_str("Written by that command; do not edit.\n\n## Against the aims\n\n");
@@ -104,6 +109,7 @@ pub fn page(site: &Site, plan: &Plan, results: &Results, costs: &[Cost]) -> Resu
     page.push_str("\n## Knowing a statement\n\nFacts and lineage, parsing included, beside the ");
     page.push_str("bare parse by libpg_query. On one thread, in turns.\n\n");
     page.push_str(&facts(costs)?);
+    page.push_str(web);
     page.push_str(&conditions(site, plan)?);
     Ok(page)
 }

@@ -4,6 +4,7 @@ use anyhow::{Context, Result};
 
 use crate::Plan;
 use crate::facts;
+use crate::http;
 use crate::measure::{self, Results};
 use crate::places::{Site, gateway_program};
 use crate::process::Processors;
@@ -29,7 +30,8 @@ pub fn run(plan: &Plan) -> Result<()> {
         measure::idle(&places, plan, &mut results)?;
     }
     let costs = facts::measure(plan.rounds)?;
-    let page = report::page(&site, plan, &results, &costs)?;
+    let web = http::measure(plan.rounds, plan.seconds)?;
+    let page = report::page(&site, plan, &results, (&costs, &web))?;
     std::fs::write(&plan.out, page).with_context(|| format!("write {}", plan.out.display()))?;
     eprintln!("wrote {}", plan.out.display());
     Ok(())
