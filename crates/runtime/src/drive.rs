@@ -32,7 +32,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::clock;
 use crate::gateway::{Gateway, Seat};
-use crate::hold::{self, Holds, Placed};
+use crate::hold::Holds;
 use crate::mailbox::{Canceller, Mailbox, Note};
 use crate::record::Kept;
 use crate::resource::OnFailure;
@@ -373,30 +373,7 @@ impl Driver {
     // ---- what others say -----------------------------------------------------------------------
 
     fn note(&mut self, note: Note) {
-        match note {
-            Note::Look => {}
-            Note::Placed(operation, Placed::Waiting(approval, waiter)) => {
-                if self.holds.placed(operation, &approval, waiter) {
-                    let address = self.gateway.approval_address(&approval);
-                    let placed = Happening::HoldPlaced(operation, approval.0, address);
-                    self.work.push_back(placed);
-                }
-            }
-            Note::Placed(operation, Placed::Granted(granted)) => {
-                self.holds.unhold(operation);
-                let answer = hold::approved(granted, None);
-                self.work.push_back(Happening::Answered(operation, answer));
-            }
-            Note::Placed(operation, Placed::Failed) => {
-                self.holds.unhold(operation);
-                self.work.push_back(Happening::Answered(operation, hold::not_placed()));
-            }
-            Note::Answered(operation, answer) => {
-                if let Some(answer) = self.holds.answered(operation, answer) {
-                    self.work.push_back(Happening::Answered(operation, answer));
-                }
-            }
-        }
+        self.work.extend(self.holds.heard(note, &self.gateway));
         self.look();
     }
 

@@ -21,9 +21,9 @@ use store::{ApprovalId, Approvals, Journal, Live, Tokens};
 use tokio::sync::{Notify as Signal, Semaphore, oneshot, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::alert::Notify;
+use crate::alert::{Alert, Notify};
 use crate::clock;
-use crate::counters::{Counters, GatewayState};
+use crate::counters::{Counters, GatewayState, add};
 use crate::identity::Throttle;
 use crate::mailbox::Mailbox;
 use crate::record::Recorder;
@@ -262,6 +262,23 @@ impl Gateway {
         }
         let _ = timeout(grace.min(GOODBYE), self.exchanges.emptied()).await;
         self.exchanges.end_all(self, "shutting_down", clock::now()).await;
+    }
+
+    /// Counts an alert, logs it and carries it to people.
+    pub(crate) fn alert(&self, alert: &Alert) {
+        add(&self.counters.alerts);
+        tracing::warn!(
+            session = %alert.session.0,
+            operation = alert.operation.0,
+            principal = alert.principal.as_deref(),
+            resource = alert.resource.as_deref(),
+            rule = %alert.rule,
+            message = alert.message,
+            "alert"
+        );
+        if let Some(notify) = &self.settings.notify {
+            notify.alert(alert);
+        }
     }
 
     /// How a person answers an approval request.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use engine::{Answer, HoldRequest};
+use engine::{Answer, Happening, HoldRequest};
 use model::{OperationId, Principal, SessionId, Timestamp};
 use policy::{Grant, Need};
 use store::{
@@ -13,6 +13,7 @@ use store::{
 };
 
 use crate::counters::Counters;
+use crate::gateway::Gateway;
 use crate::mailbox::{Mailbox, Note};
 
 /// Rounds in which a request may be answered between asking and waiting, before it is given up.
@@ -74,13 +75,32 @@ impl Holds {
         });
     }
 
+    /// What a note about a request means to the engine, if anything.
+    pub fn heard<U>(&mut self, note: Note, gateway: &Gateway) -> Option<Happening<U>> {
+        match note {
+            Note::Look => None,
+            Note::Placed(operation, Placed::Waiting(approval, waiter)) => {
+                let waits = self.placed(operation, &approval, waiter);
+                let address = gateway.approval_address(&approval);
+                waits.then(|| Happening::HoldPlaced(operation, approval.0, address))
+            }
+            Note::Placed(operation, Placed::Granted(granted)) => {
+                self.unhold(operation);
+                Some(Happening::Answered(operation, approved(granted, None)))
+            }
+            Note::Placed(operation, Placed::Failed) => {
+                self.unhold(operation);
+                Some(Happening::Answered(operation, not_placed()))
+            }
+            Note::Answered(operation, answer) => {
+                let answer = self.answered(operation, answer)?;
+                Some(Happening::Answered(operation, answer))
+            }
+        }
+    }
+
     /// Notes where a request waits; `false` when nobody waits for it any more.
-    pub fn placed(
-        &mut self,
-        operation: OperationId,
-        approval: &ApprovalId,
-        waiter: WaiterId,
-    ) -> bool {
+    fn placed(&mut self, operation: OperationId, approval: &ApprovalId, waiter: WaiterId) -> bool {
         match self.waiting.get_mut(&operation) {
             Some(slot) => {
                 *slot = Some((approval.clone(), waiter));
@@ -94,7 +114,7 @@ impl Holds {
     }
 
     /// Takes an answer; `None` when nobody waits for it any more, or when it changes nothing.
-    pub fn answered(&mut self, operation: OperationId, answer: store::Answer) -> Option<Answer> {
+    fn answered(&mut self, operation: OperationId, answer: store::Answer) -> Option<Answer> {
         let waiting = self.waiting.remove(&operation)?;
         self.counters.holds.fetch_sub(1, Ordering::Relaxed);
         let approval = waiting.map_or_else(|| "".into(), |(approval, _)| approval.0);
@@ -169,7 +189,7 @@ fn reason_of_yes(approvals: &Approvals, id: &ApprovalId) -> Option<String> {
 }
 
 /// What a yes says to the engine.
-pub(crate) fn approved(granted: Granted, reason: Option<String>) -> Answer {
+fn approved(granted: Granted, reason: Option<String>) -> Answer {
     Answer::Approved {
         reason,
         approval: granted.approval.0,
@@ -179,7 +199,7 @@ pub(crate) fn approved(granted: Granted, reason: Option<String>) -> Answer {
 }
 
 /// What the engine hears when a request could not even be placed.
-pub(crate) fn not_placed() -> Answer {
+fn not_placed() -> Answer {
     Answer::Denied {
         approval: "(none)".into(),
         approver: NOBODY.into(),

@@ -23,8 +23,8 @@ use crate::transport::{self, Wire};
 /// First byte of a TLS record that carries a handshake.
 pub(crate) const TLS_HANDSHAKE: u8 = 0x16;
 /// Pause after an error that does not go away by itself (out of file descriptors, out of memory).
-pub(crate) const PAUSE_MIN: Duration = Duration::from_millis(10);
-pub(crate) const PAUSE_MAX: Duration = Duration::from_secs(1);
+const PAUSE_MIN: Duration = Duration::from_millis(10);
+const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// How often questions to people are looked through for those whose time is over.
 const SWEEP: Duration = Duration::from_secs(1);
 
@@ -48,6 +48,19 @@ impl Gateway {
         self.keep_house();
         self.listeners.fetch_add(1, Ordering::Relaxed);
         tracing::info!(%address, protocol = protocol.name(), "listening");
+        self.accept(&listener, address, |stream, peer| self.admit(stream, peer, protocol, block))
+            .await;
+        self.listeners.fetch_sub(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Accepts clients until the gateway shuts down.
+    pub(crate) async fn accept(
+        &self,
+        listener: &TcpListener,
+        address: SocketAddr,
+        admit: impl Fn(TcpStream, SocketAddr),
+    ) {
         let mut draining = self.draining.subscribe();
         let mut pause = PAUSE_MIN;
         loop {
@@ -58,7 +71,7 @@ impl Gateway {
             match accepted {
                 Ok((stream, peer)) => {
                     pause = PAUSE_MIN;
-                    self.admit(stream, peer, protocol, block);
+                    admit(stream, peer);
                 }
                 Err(error) => {
                     add(&self.counters.accept_errors);
@@ -70,8 +83,6 @@ impl Gateway {
                 }
             }
         }
-        self.listeners.fetch_sub(1, Ordering::Relaxed);
-        Ok(())
     }
 
     fn admit(
@@ -183,7 +194,7 @@ async fn open(gateway: &Gateway, stream: TcpStream) -> io::Result<Wire> {
 }
 
 /// Errors of the connection that was about to be accepted, as opposed to ours (see accept(2)).
-pub(crate) fn is_of_one_client(error: &io::Error) -> bool {
+fn is_of_one_client(error: &io::Error) -> bool {
     let kind = error.kind();
     let passing = [
         io::ErrorKind::ConnectionAborted,

@@ -87,28 +87,15 @@ impl Driver {
     }
 
     fn alert(&mut self, rule: Arc<str>, message: String, operation: OperationId) {
-        add(&self.gateway.counters.alerts);
         let stay = self.stay.as_ref();
-        let alert = Alert {
+        self.gateway.alert(&Alert {
             session: self.session.clone(),
             operation,
             principal: stay.map(|stay| Arc::clone(&stay.principal.subject)),
             resource: stay.map(|stay| Arc::clone(&stay.upstream.plan.resource.name)),
             rule,
             message,
-        };
-        tracing::warn!(
-            session = %alert.session.0,
-            operation = alert.operation.0,
-            principal = alert.principal.as_deref(),
-            resource = alert.resource.as_deref(),
-            rule = %alert.rule,
-            message = alert.message,
-            "alert"
-        );
-        if let Some(notify) = &self.gateway.settings.notify {
-            notify.alert(&alert);
-        }
+        });
     }
 
     // ---- identity ------------------------------------------------------------------------------

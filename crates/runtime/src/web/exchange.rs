@@ -35,10 +35,9 @@ use super::site::Site;
 use super::socket::{self, Heard};
 use crate::alert::Alert;
 use crate::clock;
-use crate::counters::add;
 use crate::drive::{Meter, stop_words};
 use crate::gateway::Gateway;
-use crate::hold::{self, Holds, Placed};
+use crate::hold::Holds;
 use crate::mailbox::{Mailbox, Note};
 use crate::record::Kept;
 use crate::resource::OnFailure;
@@ -579,28 +578,15 @@ impl Exchange {
     }
 
     fn alert(&self, rule: Arc<str>, message: String, operation: OperationId) {
-        add(&self.gateway.counters.alerts);
         let Some(stay) = &self.stay else { return };
-        let alert = Alert {
+        self.gateway.alert(&Alert {
             session: SessionId(Arc::clone(&stay.joined.shared().id.0)),
             operation,
             principal: Some(Arc::clone(&stay.principal.subject)),
             resource: Some(Arc::clone(&stay.site.plan.resource.name)),
             rule,
             message,
-        };
-        tracing::warn!(
-            session = %alert.session.0,
-            operation = alert.operation.0,
-            principal = alert.principal.as_deref(),
-            resource = alert.resource.as_deref(),
-            rule = %alert.rule,
-            message = alert.message,
-            "alert"
-        );
-        if let Some(notify) = &self.gateway.settings.notify {
-            notify.alert(&alert);
-        }
+        });
     }
 
     /// Flushes, then ends. An exchange that ended without saying so gets its last record first.
@@ -622,29 +608,7 @@ impl Exchange {
     // ---- what others say -----------------------------------------------------------------------
 
     fn note(&mut self, note: Note) {
-        match note {
-            Note::Look => {}
-            Note::Placed(operation, Placed::Waiting(approval, waiter)) => {
-                if self.holds.placed(operation, &approval, waiter) {
-                    let address = self.gateway.approval_address(&approval);
-                    self.work.push_back(Happening::HoldPlaced(operation, approval.0, address));
-                }
-            }
-            Note::Placed(operation, Placed::Granted(granted)) => {
-                self.holds.unhold(operation);
-                let answer = hold::approved(granted, None);
-                self.work.push_back(Happening::Answered(operation, answer));
-            }
-            Note::Placed(operation, Placed::Failed) => {
-                self.holds.unhold(operation);
-                self.work.push_back(Happening::Answered(operation, hold::not_placed()));
-            }
-            Note::Answered(operation, answer) => {
-                if let Some(answer) = self.holds.answered(operation, answer) {
-                    self.work.push_back(Happening::Answered(operation, answer));
-                }
-            }
-        }
+        self.work.extend(self.holds.heard(note, &self.gateway));
         self.look();
     }
 

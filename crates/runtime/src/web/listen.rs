@@ -19,14 +19,14 @@ use model::exchange::{Door, Request, Scheme, Tunnel};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 
 use super::body::{ReplyBody, length};
 use super::exchange::{Arrived, Exchange, Face};
 use crate::counters::add;
 use crate::gateway::{Gateway, Seat, ServeError};
-use crate::listen::{PAUSE_MAX, PAUSE_MIN, TLS_HANDSHAKE, is_of_one_client};
+use crate::listen::TLS_HANDSHAKE;
 use crate::mailbox::{Mailbox, Note};
 use crate::transport;
 
@@ -82,28 +82,7 @@ impl Gateway {
         self.keep_house();
         self.listeners.fetch_add(1, Ordering::Relaxed);
         tracing::info!(%address, protocol = protocol.name(), egress, "listening");
-        let mut draining = self.draining.subscribe();
-        let mut pause = PAUSE_MIN;
-        loop {
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
-                _ = draining.wait_for(|draining| *draining) => break,
-            };
-            match accepted {
-                Ok((stream, peer)) => {
-                    pause = PAUSE_MIN;
-                    self.admit_web(stream, peer, face);
-                }
-                Err(error) => {
-                    add(&self.counters.accept_errors);
-                    if !is_of_one_client(&error) {
-                        tracing::warn!(%address, %error, "cannot accept clients now");
-                        sleep(pause).await;
-                        pause = pause.saturating_mul(2).min(PAUSE_MAX);
-                    }
-                }
-            }
-        }
+        self.accept(&listener, address, |stream, peer| self.admit_web(stream, peer, face)).await;
         self.listeners.fetch_sub(1, Ordering::Relaxed);
         Ok(())
     }
