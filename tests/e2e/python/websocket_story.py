@@ -1,0 +1,101 @@
+"""A WebSocket client and server with the gateway between them, on both faces."""
+
+import asyncio
+import json
+import os
+import ssl
+
+from story import REDACTED, check, step, tell
+from websockets.asyncio.client import connect
+from websockets.asyncio.server import serve
+from websockets.exceptions import ConnectionClosed
+
+TOKEN = os.environ["TOKEN"]
+REVERSE = os.environ["REVERSE"]
+PROXY = os.environ["HTTP_PROXY"]
+CLEAR, SECURE = int(os.environ["CLEAR_PORT"]), int(os.environ["SECURE_PORT"])
+
+heard = []
+
+
+async def answer(socket):
+    async for message in socket:
+        heard.append(message)
+        said = message if isinstance(message, str) else message.hex()
+        await socket.send(json.dumps({"said": said, "ssn": "536-22-8726"}) + os.environ.get("END", ""))
+
+
+def server(port):
+    tls = None
+    if port == SECURE:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(os.environ["CERTIFICATE"], os.environ["KEY"])
+    return serve(answer, "127.0.0.1", port, ssl=tls)
+
+
+def through(way):
+    if way == "reverse":
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        return connect(f"ws://{REVERSE}/r/live/talk", additional_headers=headers, proxy=None)
+    if way == "egress":
+        return connect("ws://clear.test/talk", proxy=PROXY)
+    trusted = ssl.create_default_context(cafile=os.environ["SSL_CERT_FILE"])
+    return connect("wss://secure.test/talk", proxy=PROXY, ssl=trusted)
+
+
+async def talk(way, port):
+    async with server(port), through(way) as socket:
+        for message in ["hello", b"\x00\x01", "x" * 100_000]:
+            await socket.send(message)
+            got = json.loads(await socket.recv())
+            wanted = message if isinstance(message, str) else message.hex()
+            check(got, {"said": wanted, "ssn": REDACTED}, way)
+        before = len(heard)
+        await socket.send("my card is 4012 8888 8888 1881")
+        try:
+            await socket.recv()
+            raise AssertionError("a message that carries a card was answered")
+        except ConnectionClosed as closed:
+            check(closed.rcvd.code, 1008, "code")
+            check("blocked" in closed.rcvd.reason, True, closed.rcvd.reason)
+        check(len(heard), before, "messages that the server got")
+
+
+@step
+async def on_the_reverse_face():
+    await talk("reverse", CLEAR)
+
+
+@step
+async def through_the_proxy():
+    await talk("egress", CLEAR)
+
+
+@step
+async def through_the_proxy_inside_tls():
+    await talk("tls", SECURE)
+
+
+@step
+async def a_message_that_ends_with_a_separator_is_masked_too():
+    os.environ["END"] = "\x1e"
+    async with server(CLEAR), through("reverse") as socket:
+        await socket.send("hello")
+        check("536-22" in await socket.recv(), False, "a masked field")
+    os.environ["END"] = ""
+
+
+@step
+async def the_server_closes_and_the_client_hears_why():
+    async def leave(socket):
+        await socket.close(4321, "words of the server")
+
+    async with serve(leave, "127.0.0.1", CLEAR), through("reverse") as socket:
+        try:
+            await socket.recv()
+            raise AssertionError("a closed socket was read")
+        except ConnectionClosed as closed:
+            check((closed.rcvd.code, closed.rcvd.reason), (4321, ""), "close")
+
+
+tell()
