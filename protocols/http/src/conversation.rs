@@ -333,11 +333,7 @@ impl Exchange {
         if !request.options.model {
             return Ok(None);
         }
-        let text = |value: &http::HeaderValue| value.to_str().unwrap_or("?").to_owned();
-        let fields = &request.canonical.fields;
-        let codings: Vec<String> =
-            fields.get_all(http::header::CONTENT_ENCODING).iter().map(text).collect();
-        let codings = Codings::parse(codings.iter().map(String::as_str))?;
+        let codings = Codings::parse(request.canonical.codings.iter().map(String::as_str))?;
         // Whatever it is called: endpoints read JSON.
         let kind = Kind::Json;
         let mut hidden = Vec::with_capacity(body.len());

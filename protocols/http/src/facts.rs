@@ -89,7 +89,9 @@ pub fn values(request: &Canonical, storage: Option<&Storage>, body: OfBody) -> A
         ),
         match body.detections {
             Some(found) => Value::TextList(found.into()),
-            None if body.bytes.is_some() => Value::Failed("there is too much to search it in full"),
+            None if body.bytes.is_some() => Value::Failed(
+                "the body's Content-Encoding cannot be undone, or there is too much to search",
+            ),
             None => unknown,
         },
         text(&storage.and_then(|storage| storage.bucket.clone())),

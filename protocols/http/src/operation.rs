@@ -54,15 +54,18 @@ pub fn of(request: &Canonical, body: &Body, raw: Option<&[u8]>, reads: &Reads) -
         Body::Unread => None,
     };
     let bytes = raw.or(bytes);
+    let searched = reads.contains(at::DETECTIONS);
+    let clear = bytes.and_then(|bytes| readable(request, bytes));
     let of_body = OfBody {
         bytes: bytes.map(|bytes| bytes.len() as u64),
         detections: bytes
-            .filter(|_| reads.contains(at::DETECTIONS))
-            .and_then(|bytes| found(request, bytes, body.trailers())),
-        model: bytes
+            .zip(clear.as_deref())
+            .filter(|_| searched)
+            .and_then(|(bytes, clear)| found(request, bytes, clear, body.trailers())),
+        model: clear
+            .as_deref()
             .filter(|_| reads.contains(at::MODEL) || reads.contains(at::TOOLS))
-            .and_then(|bytes| readable(request, bytes))
-            .and_then(|body| llm::named(&body)),
+            .and_then(llm::named),
     };
     let values = facts::values(request, storage.as_ref(), of_body);
     let text = format!("{} {}", request.method, request.url());
@@ -71,7 +74,9 @@ pub fn of(request: &Canonical, body: &Body, raw: Option<&[u8]>, reads: &Reads) -
         .map(|(name, value)| Parameter { kind: name, value: Some(value) })
         .collect();
     if let Body::Held(bytes, trailers) = body {
-        parameters.extend(shown(bytes));
+        // Where parts of it were hidden, its codings are undone already.
+        let coded = raw.is_none().then_some(clear.as_deref()).flatten();
+        parameters.extend(shown(bytes, coded.unwrap_or(bytes)));
         let trailers = trailers.as_deref().map(request::told).unwrap_or_default();
         let after = |(name, value)| Parameter {
             kind: format!("{name} (after the body)"),
@@ -100,7 +105,8 @@ pub fn refused(request: &Canonical) -> Operation {
     base(request.method.as_str(), &request.host.name, text, Vec::new())
 }
 
-/// A body as its reader sees it; `None` where its encoding is not known or broken.
+/// A body as its reader sees it. `None`, and the facts about it fail, where its encoding is not known
+/// or broken.
 fn readable<'a>(request: &Canonical, body: &'a [u8]) -> Option<Cow<'a, [u8]>> {
     let written = request.codings.iter().map(String::as_str);
     let codings = Codings::parse(written).ok()?;
@@ -141,8 +147,14 @@ fn is_safe_name(method: &str) -> bool {
     ["GET", "HEAD", "OPTIONS"].contains(&method)
 }
 
-/// Sensitive values in all that the request carries. `None`: too much to be sure.
-fn found(request: &Canonical, body: &[u8], trailers: Option<&HeaderMap>) -> Option<Vec<Arc<str>>> {
+/// Sensitive values in all that the request carries, its body both as it is sent and as it is read
+/// (`clear`): the host may not look at `Content-Encoding`. `None`: too much to be sure.
+fn found(
+    request: &Canonical,
+    body: &[u8],
+    clear: &[u8],
+    trailers: Option<&HeaderMap>,
+) -> Option<Vec<Arc<str>>> {
     let types = TypeSet::from_iter(DetectionType::ALL);
     let mut seen = TypeSet::EMPTY;
     let mut look = |bytes: &[u8]| {
@@ -157,18 +169,21 @@ fn found(request: &Canonical, body: &[u8], trailers: Option<&HeaderMap>) -> Opti
         complete &= look(value.as_bytes());
     }
     complete &= look(body);
+    if clear != body {
+        complete &= look(clear);
+    }
     complete.then(|| seen.iter().map(|kind| kind.name().into()).collect())
 }
 
 /// A body as the record and an approver see it: its digest, so that a yes is to this body alone,
-/// and what can be shown of it.
+/// and what can be shown of what its reader sees (`clear`).
 #[must_use]
-pub fn shown(body: &[u8]) -> Vec<Parameter> {
+pub fn shown(body: &[u8], clear: &[u8]) -> Vec<Parameter> {
     let mut digits = String::with_capacity(64);
     for byte in digest(&SHA256, body).as_ref() {
         digits.push_str(&format!("{byte:02x}"));
     }
-    let head = body.get(..BODY_SHOWN_BYTES_MAX).unwrap_or(body);
+    let head = clear.get(..BODY_SHOWN_BYTES_MAX).unwrap_or(clear);
     let text = match std::str::from_utf8(head) {
         Ok(text) => text,
         Err(error) => {

@@ -70,7 +70,7 @@ impl Socket {
         operation.kind = "message";
         operation.effect = model::Effect::MayWrite;
         // The fields are those of the request, which has them in the record.
-        operation.parameters = operation::shown(&sent.data);
+        operation.parameters = operation::shown(&sent.data, &sent.data);
         operation
     }
 

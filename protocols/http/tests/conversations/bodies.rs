@@ -97,4 +97,17 @@ rule no-cards when `"CREDIT_CARD" in http.detections` block "cards stay here"
 client >> POST /r/api/notes ; token ; chunked
 client >> data "x" ; trailer authorization "Bearer nrw_token" ; trailer x-note "nrw_token" ; end
 "#;
+    r15_what_is_found_counts_what_the_coding_of_a_body_hides: r#"
+rule no-cards when `"CREDIT_CARD" in http.detections` block "cards stay here"
+client >> POST /r/api/notes ; token ; field content-encoding "br" ; body "\x1b\xb7\x00\xa0\x1d\x096Nqo\xc4$\x8fG|\xb6<\xd2\xee9\x8c\x12\x0e$\x8b\xfe\xa5\xc1n\xb7\x06\x89)[\x13f:9\xd3@\xb8}eA\x90Y\xdb\x0f\x16CP'KJVN\xf8 1\xc6~\xa06$\xe2\xa3\xe6\xd1\x93\x98\x85\x8a\xdah\x9bI\xea&)B)\x01\xd0+'\x06\xa1\x7f5\xcd\xb9:\xceN\xf6m\x09RA\x01:\x8eN\xe3\x03"
+client >> next
+client >> POST /r/api/notes ; token ; field content-encoding "br" ; body "\x1b\xb7\x00\xa0\x1d\x096Nqo\xc4$\x8fG|\xb6<\xd2\xee9\x8c\x12\x0e$\x8b\xfe\xa5\xc1n\xb7\x06\x81)[\x13f:9\xd3@\xb8}eA\x90Y\xdb\x0f\x16CP'KJVN\xf8 1\xc6~\xa06$\xe2\xa3\xe6\xd1\x93\x98\x85\x8a\xdah\x9bI\xea&)B)\x01\xd0+'\x06\xa1\x7f5\xcd\xb9:\xceN\xf6m\x09RA\x01:\x8eN\xe3\x03"
+server >> 204
+client >> next
+client >> POST /r/api/notes ; token ; field content-encoding "deflate" ; body "\xabV\xca\xcb/IU\xb2R\x0a\xc8IM,NUH\xceH,JOU(\xc9\x002\x13\x8bR\x14L\x0c\x0d\x0d\x15\x0cQ\x89\xfc4\x88|iqI~nj\x91\x8eBb^\x0aH$\x0fYw>\x90(\x82\x98\x01U\x0f\x15\x81\xea\xd2S\x08\xc9H\xcc\xcbV\xa8\xcc/\xd5\x81\x18\x07\xd2\x9b\x99\x97\xae\x90\x92Z\x90XT\x92\x9b\x9aW\x82\xaa\x13!\xae\xa7T\x0b\x00"
+client >> next
+client >> POST /r/api/notes ; token ; field content-encoding "br" ; body "no card at all"
+client >> next
+client >> POST /r/api/notes ; token ; field content-encoding "compress" ; body "no card at all"
+"#;
 }
