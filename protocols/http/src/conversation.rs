@@ -138,13 +138,14 @@ impl Exchange {
             (State::Verdict(judged), part) => judged.more(part, out),
             (State::Reply(replying), part) => replying.request.more(part, out),
             (State::Socket(socket), Part::Message(message)) => {
+                let judge = (&self.reads, &*self.key);
                 match socket.hidden(&message, self.masks.as_ref(), &self.key) {
                     Ok(sent) => {
-                        let operation = socket.operation(&message, &sent, &self.reads);
+                        let operation = socket.operation(&message, &sent, judge);
                         out.ask(LANE, operation, Some(Part::Message(sent)));
                     }
                     Err(unreadable) => {
-                        let operation = socket.operation(&message, &message, &self.reads);
+                        let operation = socket.operation(&message, &message, judge);
                         out.refuse(LANE, operation, unreadable_request(unreadable));
                     }
                 }
@@ -359,7 +360,8 @@ impl Exchange {
         if raw.is_some() {
             judged.canonical.fields.remove(http::header::CONTENT_ENCODING);
         }
-        let operation = operation::of(&judged.canonical, &body, raw, &self.reads);
+        let mut operation = operation::of(&judged.canonical, &body, raw, &self.reads);
+        operation.context = operation::hidden_fields(&judged.canonical, &body, &self.key);
         if self.masks.as_ref().is_some_and(|masks| !masks.is_empty()) {
             judged.canonical.ask_for_readable();
         }

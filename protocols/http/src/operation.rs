@@ -6,7 +6,7 @@ use std::sync::Arc;
 use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
 use detect::{DetectionType, TypeSet};
-use engine::Reads;
+use engine::{HashKey, Reads};
 use http::{HeaderMap, Method};
 use model::exchange::Request;
 use model::operation::{Objects, RowBound, Stage};
@@ -90,6 +90,19 @@ pub fn of(request: &Canonical, body: &Body, raw: Option<&[u8]>, reads: &Reads) -
     operation
 }
 
+/// What binds a yes to credentials that nobody is shown (R11): a keyed hash of the fields that
+/// [`request::told`] hides, empty where there are none.
+#[must_use]
+pub fn hidden_fields(request: &Canonical, body: &Body, key: &HashKey) -> Arc<str> {
+    let all = request.fields.iter().chain(body.trailers().into_iter().flatten());
+    let mut text = String::new();
+    for (name, value) in all.filter(|(name, value)| request::is_hidden(name, value)) {
+        let value = value.as_bytes();
+        text.push_str(&format!("{name} {} {}\n", value.len(), value.escape_ascii()));
+    }
+    if text.is_empty() { "".into() } else { key.hash_text(&text).into() }
+}
+
 /// The operation of a request that has no one form. Its facts are never asked for.
 #[must_use]
 pub fn malformed(request: &Request) -> Operation {
@@ -105,8 +118,8 @@ pub fn refused(request: &Canonical) -> Operation {
     base(request.method.as_str(), &request.host.name, text, Vec::new())
 }
 
-/// A body as its reader sees it. `None`, and the facts about it fail, where its encoding is not known
-/// or broken.
+/// A body as its reader sees it. `None`, and the facts about it fail, where its encoding is not
+/// known or broken.
 fn readable<'a>(request: &Canonical, body: &'a [u8]) -> Option<Cow<'a, [u8]>> {
     let written = request.codings.iter().map(String::as_str);
     let codings = Codings::parse(written).ok()?;
@@ -199,4 +212,42 @@ pub fn shown(body: &[u8], clear: &[u8]) -> Vec<Parameter> {
         shown.push(Parameter { kind: "body".to_owned(), value: Some(text.to_owned()) });
     }
     shown
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use model::exchange::{Length, Scheme};
+
+    use super::*;
+
+    fn request(fields: &[(&'static str, &'static str)]) -> Canonical {
+        let mut map = HeaderMap::new();
+        for (name, value) in fields {
+            map.append(*name, HeaderValue::from_static(value));
+        }
+        Canonical {
+            method: Method::POST,
+            scheme: Scheme::Https,
+            host: canonical::host("api.test").expect("a host"),
+            path: canonical::path("/pay", false).expect("a path"),
+            fields: map,
+            codings: Vec::new(),
+            body: Length::Empty,
+        }
+    }
+
+    #[test]
+    fn r11_a_yes_is_bound_to_credentials_that_nobody_is_shown() {
+        let key = HashKey::new(b"0123456789abcdef0123456789abcdef");
+        let hash = |fields: &[_]| hidden_fields(&request(fields), &Body::Empty, &key);
+        assert_eq!(&*hash(&[("accept", "*/*")]), "", "nothing is hidden");
+        let one = hash(&[("x-api-key", "one")]);
+        assert_eq!(one, hash(&[("accept", "*/*"), ("x-api-key", "one")]));
+        for other in ["two", "one\tx"] {
+            assert_ne!(one, hash(&[("x-api-key", other)]), "{other}");
+        }
+        assert_ne!(one, hash(&[("authorization", "one")]));
+        assert!(!one.contains("one"), "the value is not in it: {one}");
+    }
 }

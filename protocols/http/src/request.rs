@@ -1,8 +1,6 @@
 //! From a request as it came to the one form that is judged and forwarded.
 
-use http::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, COOKIE, HOST,
-};
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, HOST};
 use http::header::{IF_MATCH, IF_NONE_MATCH, IF_RANGE, RANGE, SEC_WEBSOCKET_EXTENSIONS, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use model::exchange::{Door, Length, Request, Scheme};
@@ -271,10 +269,8 @@ fn refuse_methods(request: &Request) -> Result<(), Malformed> {
 
 /// The head as an approver and the record see it, without credentials.
 pub fn told(fields: &HeaderMap) -> Vec<(String, String)> {
-    let secret = [AUTHORIZATION, COOKIE];
-    let hidden = |name: &HeaderName| secret.contains(name) || name.as_str().contains("api-key");
     let each = |(name, value): (&HeaderName, &HeaderValue)| {
-        let value = if hidden(name) || token::holds(value.as_bytes()) {
+        let value = if is_hidden(name, value) {
             "(hidden)".to_owned()
         } else {
             String::from_utf8_lossy(value.as_bytes()).into_owned()
@@ -282,4 +278,14 @@ pub fn told(fields: &HeaderMap) -> Vec<(String, String)> {
         (name.as_str().to_owned(), value)
     };
     fields.iter().map(each).collect()
+}
+
+/// Whether a field carries a credential, by its name or its value.
+pub fn is_hidden(name: &HeaderName, value: &HeaderValue) -> bool {
+    let name = name.as_str();
+    // `Authorization`, `X-Amz-Security-Token`, `Private-Token`, `X-Api-Key`, `X-Auth-Secret`, …
+    ["authorization", "cookie", "api-key", "apikey", "token", "secret", "password"]
+        .iter()
+        .any(|word| name.contains(word))
+        || token::holds(value.as_bytes())
 }

@@ -62,11 +62,16 @@ impl Socket {
     }
 
     /// What a message of the client asks for. Its facts are those of the request, with the message
-    /// as the body.
-    /// `sent` is the message as it is passed on, which is what the record has.
-    pub fn operation(&self, message: &Message, sent: &Message, reads: &Reads) -> Operation {
+    /// as the body. `sent` is the message as it is passed on, which is what the record has.
+    pub fn operation(
+        &self,
+        message: &Message,
+        sent: &Message,
+        (reads, key): (&Reads, &HashKey),
+    ) -> Operation {
         let body = Body::Held(message.data.clone(), None);
         let mut operation = operation::of(&self.request, &body, None, reads);
+        operation.context = operation::hidden_fields(&self.request, &body, key);
         operation.kind = "message";
         operation.effect = model::Effect::MayWrite;
         // The fields are those of the request, which has them in the record.
