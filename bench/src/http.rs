@@ -10,7 +10,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::places::{address, gateway_program, is_open, is_ready};
+use crate::places::{address, is_open, start_gateway};
 use crate::process::{Account, Process, Processors, command, output};
 use crate::stats::median;
 
@@ -228,32 +228,15 @@ fn gateway(
 ) -> Result<(Process, String)> {
     let own = folder.join(name);
     fs::create_dir_all(&own)?;
-    let file = own.join("narrows.yaml");
-    fs::write(
-        &file,
-        format!(
-            "data_dir: {}\nlisten:\n  admin: {}\n  http: {}\nresources:\n  api: {{ type: http, \
-             url: \"http://127.0.0.1:{ORIGIN}\" }}\naccess:\n  - {{ groups: \
-             [agents], resources: [api] }}\nrules:\n{rules}",
-            own.join("var").display(),
-            address(admin),
-            address(port),
-        ),
-    )?;
-    let program = gateway_program()?;
-    let mut serve = command(&program, Processors::All, Account::Own)?;
-    serve.args(["serve", "-c", &file.display().to_string()]).env("NARROWS_LOG", "warn");
-    let log = own.join("log");
-    let mut process = Process::start(name, "-TERM", &log, serve)?;
-    process
-        .wait_until(|| is_ready(admin))
-        .with_context(|| fs::read_to_string(&log).unwrap_or_default())?;
-    let mut create = Command::new(&program);
-    create.args(["token", "create", "bench-agent", "--group", "agents", "--json"]);
-    create.args(["-c", &file.display().to_string()]);
-    let made: serde_json::Value = serde_json::from_str(&output(create, "make a token")?)?;
-    let token = made.get("token").and_then(|token| token.as_str()).context("no token")?;
-    Ok((process, token.to_owned()))
+    let configuration = format!(
+        "data_dir: {}\nlisten:\n  admin: {}\n  http: {}\nresources:\n  api: {{ type: http, url: \
+         \"http://127.0.0.1:{ORIGIN}\" }}\naccess:\n  - {{ groups: [agents], resources: [api] \
+         }}\nrules:\n{rules}",
+        own.join("var").display(),
+        address(admin),
+        address(port),
+    );
+    start_gateway(name, &own, &configuration, admin, Processors::All)
 }
 
 fn wrk(way: &Way, file: &str, seconds: u32) -> Result<Load> {

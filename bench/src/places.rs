@@ -240,22 +240,7 @@ impl Site {
             address(port),
             address(SERVER),
         );
-        let file = folder.join("narrows.yaml");
-        fs::write(&file, configuration)?;
-        let program = gateway_program()?;
-        let mut serve = command(&program, processors, Account::Own)?;
-        serve.args(["serve", "-c", &file.display().to_string()]).env("NARROWS_LOG", "warn");
-        let log = self.folder.join(format!("{name}.log"));
-        let mut process = Process::start(name, "-TERM", &log, serve)?;
-        process
-            .wait_until(|| is_ready(admin))
-            .with_context(|| fs::read_to_string(&log).unwrap_or_default())?;
-        let mut create = Command::new(&program);
-        create.args(["token", "create", "bench-agent", "--group", "agents", "--json"]);
-        create.args(["-c", &file.display().to_string()]);
-        let made: serde_json::Value = serde_json::from_str(&output(create, "make a token")?)?;
-        let token = made.get("token").and_then(|token| token.as_str()).context("no token")?;
-        Ok((process, token.to_owned()))
+        start_gateway(name, &folder, &configuration, admin, processors)
     }
 }
 
@@ -263,6 +248,33 @@ impl Drop for Site {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.folder);
     }
+}
+
+/// Starts the gateway that is measured, in a folder that holds its configuration and its log, and
+/// makes a token for the group `agents`.
+pub fn start_gateway(
+    name: &'static str,
+    folder: &Path,
+    configuration: &str,
+    admin: u16,
+    processors: Processors,
+) -> Result<(Process, String)> {
+    let file = folder.join("narrows.yaml");
+    fs::write(&file, configuration)?;
+    let program = gateway_program()?;
+    let mut serve = command(&program, processors, Account::Own)?;
+    serve.args(["serve", "-c", &file.display().to_string()]).env("NARROWS_LOG", "warn");
+    let log = folder.join("log");
+    let mut process = Process::start(name, "-TERM", &log, serve)?;
+    process
+        .wait_until(|| is_ready(admin))
+        .with_context(|| fs::read_to_string(&log).unwrap_or_default())?;
+    let mut create = Command::new(&program);
+    create.args(["token", "create", "bench-agent", "--group", "agents", "--json"]);
+    create.args(["-c", &file.display().to_string()]);
+    let made: serde_json::Value = serde_json::from_str(&output(create, "make a token")?)?;
+    let token = made.get("token").and_then(|token| token.as_str()).context("no token")?;
+    Ok((process, token.to_owned()))
 }
 
 /// The gateway that is measured: beside this program.
