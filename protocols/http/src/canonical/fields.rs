@@ -4,7 +4,7 @@ use http::header::{
     ALT_SVC, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, EXPECT, HOST,
     PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, RANGE, TE, TRANSFER_ENCODING, UPGRADE,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use model::exchange::{Length, Request, fields_size};
 use model::limit::{HTTP_FIELDS_BYTES_MAX, HTTP_FIELDS_MAX};
 
@@ -45,7 +45,7 @@ const HOP: Malformed =
     Malformed::new("connection_http2", "a field of HTTP/1.1 connections in another version");
 const EXPECTS: Malformed = Malformed::new("expect", "Expect is not exactly 100-continue");
 const OVERRIDE: Malformed =
-    Malformed::new("method_override", "a field turns a safe method into another one");
+    Malformed::new("method_override", "a field says another method than the request has");
 
 /// Fields that may be there once: with two, two readers take two.
 const ONCE: &[HeaderName] = &[
@@ -75,7 +75,8 @@ const OPTIONS: &[&str] = &[
     "upgrade",
 ];
 
-/// Fields by which some servers let a request say another method than it has.
+/// Fields by which some servers let a request say another method than it has: which of the two it
+/// is done by, rules cannot know.
 const OVERRIDES: &[&str] = &["x-http-method-override", "x-http-method", "x-method-override"];
 
 /// Checks what no request may carry, whoever sends it and whatever the rules.
@@ -122,12 +123,14 @@ fn check_method(request: &Request) -> Result<(), Malformed> {
     if method.len() > METHOD_BYTES_MAX || !method.bytes().all(known) {
         return Err(METHOD);
     }
-    let safe = [Method::GET, Method::HEAD, Method::OPTIONS];
-    if !safe.contains(&request.method) {
-        return Ok(());
-    }
-    let mut others = OVERRIDES.iter().flat_map(|name| request.fields.get_all(*name));
-    match others.any(|other| !other.as_bytes().eq_ignore_ascii_case(method.as_bytes())) {
+    // Gateway interfaces (CGI, WSGI) read an underscore as a hyphen.
+    let overrides = |name: &HeaderName| {
+        let name = name.as_str();
+        OVERRIDES.contains(&name)
+            || (name.contains('_') && OVERRIDES.contains(&&*name.replace('_', "-")))
+    };
+    let mut others = request.fields.iter().filter(|(name, _)| overrides(name));
+    match others.any(|(_, other)| !other.as_bytes().eq_ignore_ascii_case(method.as_bytes())) {
         true => Err(OVERRIDE),
         false => Ok(()),
     }
