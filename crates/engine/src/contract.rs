@@ -11,6 +11,7 @@ use policy::{HashKey, MaskPlan, Permit, Refusal};
 
 pub use crate::outbox::ErrandOutbox;
 use crate::outbox::Outbox;
+use crate::taint::Trail;
 
 /// What a transport delivers in one piece: bytes, HTTP parts, SSH channel parts.
 pub trait Unit: Send + 'static {
@@ -126,6 +127,8 @@ pub enum Input<U> {
         reads: Reads,
         /// The session: the one it was set up with, or the one it joined.
         session: Arc<str>,
+        /// What the principal received of followed values.
+        trail: Arc<Trail>,
     },
     /// The claim was not proved, or nothing is granted.
     Unidentified(Refusal),

@@ -10,8 +10,10 @@ use model::{Column, DetectionCount, Guess, Principal, Resource, Timestamp};
 use policy::{BlockId, Fact, FactId, Facts, Per, Usage};
 
 use crate::shared::SharedSession;
+use crate::taint::{Taint, Trail};
 
-/// Usage counters shared by all sessions of the gateway (and, with shared state, of all gateways).
+/// What is counted and remembered over all sessions of the gateway (and, with shared state, of all
+/// gateways).
 pub trait Ledger: Send + Sync {
     /// What `subject` did on `resource` within `window` before `now`; with no subject, what
     /// everyone did there.
@@ -26,6 +28,11 @@ pub trait Ledger: Send + Sync {
     fn add(&self, subject: &str, resource: &str, usage: Usage, now: Timestamp);
     /// Counts what masked fields are compared with, all of it or none (R5).
     fn guess(&self, subject: &str, resource: &str, guesses: &[Guess], now: Timestamp) -> Guessed;
+    /// What `subject` received of followed values (R14), with all its sessions.
+    fn trail(&self, subject: &str) -> Arc<Trail>;
+    /// Keeps values that `subject` is about to be sent. False where they cannot be kept: then they
+    /// must not be sent.
+    fn keep(&self, subject: &str, taints: &[Taint], now: Timestamp) -> bool;
 }
 
 /// Whether a principal may compare masked fields with more values today.
@@ -45,7 +52,7 @@ pub enum Guessed {
 }
 
 const fn decl(name: &'static str, kind: FactType, phase: Phase, about: &'static str) -> FactDecl {
-    FactDecl { name, kind, phase, about }
+    FactDecl { name, kind, phase, about, carries: false }
 }
 
 /// Facts of block 0: identity, resource, session, usage, reply. The order is the order of

@@ -15,6 +15,7 @@ mod outbox;
 mod reply;
 mod shared;
 mod step;
+pub mod taint;
 
 pub use connection::{Connection, Settings};
 pub use contract::{

@@ -8,6 +8,7 @@ use model::{Claim, Column, DetectionCount, Lane, Operation, OperationId, Side};
 use policy::{Permit, Refusal};
 
 use crate::contract::{Errand, Unsolicited};
+use crate::taint::Taint;
 
 /// Part of a reply, after masking.
 #[derive(Debug)]
@@ -22,12 +23,21 @@ pub struct Batch<U> {
     pub detections: Vec<DetectionCount>,
     /// The upstream's error code, when this part is an error.
     pub error_code: Option<String>,
+    /// Followed values in what the upstream sent (R14).
+    pub taints: Vec<Taint>,
 }
 
 impl<U> Batch<U> {
     /// A part without rows.
     pub fn plain(unit: U) -> Self {
-        Self { unit, rows: 0, columns: None, detections: Vec::new(), error_code: None }
+        Self {
+            unit,
+            rows: 0,
+            columns: None,
+            detections: Vec::new(),
+            error_code: None,
+            taints: Vec::new(),
+        }
     }
 }
 

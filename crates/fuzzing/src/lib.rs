@@ -23,6 +23,7 @@ mod postgres;
 mod rules;
 pub mod seeds;
 mod shape;
+mod taint;
 
 /// A target.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +51,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "rules", run: rules::rules },
     Target { name: "sql", run: sql::fuzz },
     Target { name: "sql_shape", run: shape::shape },
+    Target { name: "taint", run: taint::taint },
 ];
 
 /// Runs the target of this name.

@@ -56,6 +56,9 @@ pub struct FactDecl {
     pub phase: Phase,
     /// One sentence for the guide, the schema and error messages.
     pub about: &'static str,
+    /// It says what a request repeats of values that its principal received before (R14). While a
+    /// rule reads such a fact, replies are followed.
+    pub carries: bool,
 }
 
 /// The value of a fact. Cloning is cheap.

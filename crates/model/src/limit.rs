@@ -81,3 +81,10 @@ pub const HTTP_FIELDS_BYTES_MAX: usize = 64 * 1024;
 pub const HTTP_TARGET_BYTES_MAX: usize = 32 * 1024;
 /// Pairs that are read of one query or form.
 pub const HTTP_PAIRS_MAX: usize = 1_000;
+/// Values that are followed for one principal (R14); past it rules that read what requests carry
+/// refuse until some of them expire.
+pub const TAINTS_MAX: usize = 200_000;
+/// Values that are followed for all principals together.
+pub const TAINTS_TOTAL_MAX: usize = 2_000_000;
+/// How long a received value is followed.
+pub const TAINT_EXPIRES: Duration = Duration::from_secs(24 * 60 * 60);

@@ -24,7 +24,7 @@ use crate::wire;
 pub struct Running {
     gateway: Arc<Gateway>,
     rulebook: Rulebook,
-    ledger: wire::Ledger,
+    ledger: Arc<wire::Ledger>,
     /// Swapped as one at a reload.
     current: ArcSwap<Current>,
     path: PathBuf,
@@ -45,7 +45,7 @@ impl Running {
     pub fn new(
         gateway: Arc<Gateway>,
         rulebook: Rulebook,
-        ledger: wire::Ledger,
+        ledger: Arc<wire::Ledger>,
         config: Config,
         policy: Arc<PolicySet>,
         handle: tokio::runtime::Handle,
@@ -130,7 +130,7 @@ impl Control for Running {
                 snapshot: None,
                 options: &site.options,
                 now: self.now(),
-                ledger: &self.ledger,
+                ledger: &*self.ledger,
             };
             return Ok(explain::explain(&current.policy, &question));
         }
@@ -157,7 +157,7 @@ impl Control for Running {
             snapshot,
             options: &upstream.options,
             now: self.now(),
-            ledger: &self.ledger,
+            ledger: &*self.ledger,
         };
         if !current.policy.admits(&principal, resource) {
             return Ok(explain::explain(&current.policy, &question(None)));

@@ -37,12 +37,14 @@ pub fn explain(policy: &PolicySet, ask: &Question<'_>) -> ExplainAnswer {
         return ExplainAnswer { decision: "block".into(), notes, ..ExplainAnswer::default() };
     }
     let scope = policy.scope(ask.principal, ask.resource, ask.block);
+    let trail = ask.ledger.trail(&ask.principal.subject);
     let judged = crate::protocols::judge(
         &ask.resource.kind,
         ask.text,
         ask.snapshot,
         ask.options,
         scope.masks(),
+        (&trail, ask.now),
     );
     let judged = match judged {
         Ok(judged) => judged,

@@ -10,6 +10,7 @@ mod explain;
 mod output;
 pub mod protocols;
 mod story;
+mod taints;
 mod wire;
 
 use std::process::ExitCode;

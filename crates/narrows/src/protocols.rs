@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use admin::ExplainedUse;
 use bytes::Bytes;
+use engine::taint::Trail;
 use engine::{MaskKind, MaskPlan, Protocol, Refusal};
 use model::exchange::Part;
 use model::operation::RowBound;
-use model::{Effect, Value};
+use model::{Effect, Timestamp, Value};
 use policy::{BlockId, Capabilities, FunctionDecl, PolicySet, PolicySpec, Problem, Schema, Test};
 
 /// Every protocol of this build that is carried in bytes.
@@ -116,6 +117,7 @@ pub fn judge(
     snapshot: Option<&(dyn Any + Send + Sync)>,
     options: &serde_json::Value,
     masks: &MaskPlan,
+    followed: (&Trail, Timestamp),
 ) -> Result<Judged, String> {
     match kind {
         "postgres" => {
@@ -133,7 +135,10 @@ pub fn judge(
             })
         }
         kind if web::KINDS.contains(&kind) => {
-            let web::Explained { values, effect, does, refused } = web::explain(text, options)?;
+            let web::Explained { values, effect, does, refused } = {
+                let (trail, now) = followed;
+                web::explain(text, options, (Some(trail), now))?
+            };
             let rows = RowBound::NoRows;
             let (columns, uses) = (Vec::new(), Vec::new());
             Ok(Judged { values, effect, rows, does, columns, uses, refused })

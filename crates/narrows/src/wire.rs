@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use engine::taint::{Taint, Trail};
 use engine::{Guessed, PayloadPolicy};
 use model::{Guess, Secret, Timestamp};
 use policy::{HashKey, PolicySet};
@@ -20,6 +21,7 @@ use crate::config::scalar::{Address, OnFailureForm, Payload, SecretForm};
 use crate::config::web::Site;
 use crate::config::working::Upstream;
 use crate::protocols::{self, Rulebook};
+use crate::taints::Taints;
 
 /// How long what is known of an upstream may be used when it no longer answers.
 const CATALOG_OUTLIVE: Duration = Duration::from_secs(30);
@@ -56,6 +58,7 @@ pub fn gateway(
     policy: Arc<PolicySet>,
     rulebook: &Rulebook,
     store: &Store,
+    ledger: Arc<Ledger>,
 ) -> anyhow::Result<Arc<Gateway>> {
     let server_tls = match &config.tls {
         Some((cert, key)) => runtime::tls::server_config_from(cert, key)?,
@@ -82,7 +85,7 @@ pub fn gateway(
         tokens: Arc::clone(&store.tokens),
         approvals: Arc::clone(&store.approvals),
         live: Arc::clone(&store.live),
-        ledger: Arc::new(Ledger::new(store, config)),
+        ledger,
         server_tls: Some(server_tls),
         hash_key: Arc::new(HashKey::new(store.key.derive("mask").expose())),
         settings: Settings {
@@ -203,7 +206,7 @@ fn explain_bind(what: &str, address: &Address, error: &io::Error) -> anyhow::Err
     anyhow::anyhow!("listen.{what}: cannot listen on {address}: {error}\n  {help}")
 }
 
-/// Usage counters and guesses, as the engine asks for them.
+/// What is counted and remembered, as the engine asks for it.
 pub struct Ledger {
     /// Who did how much.
     pub usage: Arc<store::Ledger>,
@@ -211,16 +214,23 @@ pub struct Ledger {
     pub guesses: Arc<store::Guesses>,
     /// Different values of a day: `predicates.budget`.
     pub guesses_max: u64,
+    /// Who received what of followed values.
+    pub taints: Taints,
 }
 
 impl Ledger {
     /// Over the counters of `store`, with the bounds of `config`.
-    pub fn new(store: &Store, config: &Config) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// The state database cannot be read.
+    pub fn open(store: &Store, config: &Config, now: Timestamp) -> anyhow::Result<Self> {
+        let key = store.key.derive("taint");
+        Ok(Self {
             usage: Arc::clone(&store.usage),
             guesses: Arc::clone(&store.guesses),
             guesses_max: config.guesses_max,
-        }
+            taints: Taints::open(Arc::clone(&store.taints), &key, now)?,
+        })
     }
 }
 
@@ -250,6 +260,14 @@ impl engine::Ledger for Ledger {
                 Guessed::Unknown
             }
         }
+    }
+
+    fn trail(&self, subject: &str) -> Arc<Trail> {
+        self.taints.trail(subject)
+    }
+
+    fn keep(&self, subject: &str, taints: &[Taint], now: Timestamp) -> bool {
+        self.taints.keep(subject, taints, now)
     }
 
     fn add(&self, subject: &str, resource: &str, usage: policy::Usage, now: Timestamp) {

@@ -16,8 +16,8 @@ use crate::policy::PolicySet;
 use crate::rule::{Access, Action, Limit, Parties, Places, Rule};
 use crate::schema::{BlockId, Schema};
 use crate::spec::{
-    AccessSpec, ActionSpec, Applies, ApproveSpec, EXPIRES_DEFAULT, LimitSpec, Located, Location,
-    MaskSpec, PolicySpec, Problem, RuleSpec, WAIT_DEFAULT, WINDOW_DEFAULT,
+    AccessSpec, ActionSpec, Applies, ApproveSpec, ClassifySpec, EXPIRES_DEFAULT, LimitSpec,
+    Located, Location, MaskSpec, PolicySpec, Problem, RuleSpec, WAIT_DEFAULT, WINDOW_DEFAULT,
 };
 use crate::template::{Part, Piece, Template, split};
 
@@ -63,7 +63,9 @@ pub fn compile(
         return Err(problems);
     }
     let capabilities = protocols.iter().map(|(_, block, can)| (*block, *can)).collect();
-    Ok(PolicySet::new(version, rules, access, capabilities))
+    let carries = |name| schema.lookup(name).is_some_and(|(_, fact)| fact.carries);
+    let follows = rules.iter().any(|rule| rule.facts.iter().any(|fact| carries(fact.name)));
+    Ok(PolicySet::new(version, rules, access, capabilities, follows))
 }
 
 type Protocol = (&'static str, BlockId, Capabilities);
@@ -104,10 +106,14 @@ impl Known<'_> {
             problems.push(problem.help("write for example window: 1h"));
         }
         if phase == Phase::Reply
-            && let (ActionSpec::Mask(_), Some(when)) = (&spec.action, &spec.when)
+            && let (ActionSpec::Mask(_) | ActionSpec::Classify(_), Some(when)) =
+                (&spec.action, &spec.when)
         {
-            let message = "a mask must be decided before the reply comes, and this condition \
-                           reads facts of the reply";
+            let message = format!(
+                "a {} must be decided before the reply comes, and this condition reads facts of \
+                 the reply",
+                spec.action.word()
+            );
             problems.push(Problem::new(&when.at, message).help("use facts of the request only"));
         }
         let (on, protocols) = places?;
@@ -165,6 +171,7 @@ impl Known<'_> {
             let late = rule.phase == Phase::Reply;
             let what = match &rule.action {
                 Action::Mask(_) => "mask replies",
+                Action::Classify(_) => "follow what replies hold",
                 Action::Approve(_) if !late => "hold operations",
                 _ => "withhold a reply until it is judged",
             };
@@ -259,10 +266,8 @@ impl Known<'_> {
                 self.template(message, Phase::Reply, facts, problems).map(Action::Alert)
             }
             ActionSpec::Limit(limit) => limits(spec, limit, problems).map(Action::Limit),
-            ActionSpec::Classify(_) => {
-                let problem = Problem::new(&spec.at, "classify is not available yet");
-                problems.push(problem.help("use mask to hide the fields, or alert to be told"));
-                None
+            ActionSpec::Classify(classify) => {
+                classify_rule(spec, classify, problems).map(Action::Classify)
             }
         }
     }
@@ -376,27 +381,7 @@ fn mask_rule(
         let problem = Problem::new(&rule.at, "this mask hides nothing");
         problems.push(problem.help("add fields: [name] or types: [CREDIT_CARD]"));
     }
-    for field in &spec.fields {
-        if field.value.trim().is_empty() || field.value.split('.').any(str::is_empty) {
-            let message = format!("\"{}\" is not the name of a field", field.value);
-            let help = "write column, table.column or schema.table.column; * stands for anything";
-            problems.push(Problem::new(&field.at, message).help(help));
-        }
-    }
-    let mut types = Vec::new();
-    for wanted in &spec.types {
-        match DetectionType::from_name(&wanted.value) {
-            Some(found) => types.push(found),
-            None => {
-                let names = || DetectionType::ALL.into_iter().map(DetectionType::name);
-                let help = hint(&wanted.value, names()).unwrap_or_else(|| {
-                    format!("there are: {}", names().collect::<Vec<_>>().join(", "))
-                });
-                let message = format!("\"{}\" is not a detection type", wanted.value);
-                problems.push(Problem::new(&wanted.at, message).help(help));
-            }
-        }
-    }
+    let (fields, types) = (field_patterns(&spec.fields, problems), types(&spec.types, problems));
     let kind = match &spec.with {
         None => MaskKind::Redact,
         Some(word) => mask_kind(word, problems).unwrap_or(MaskKind::Redact),
@@ -410,15 +395,54 @@ fn mask_rule(
         }
         choice
     });
-    (problems.len() == before).then(|| {
-        Arc::new(MaskRule {
-            name: rule.name.value.as_str().into(),
-            kind,
-            fields: spec.fields.iter().map(|field| FieldPattern::new(&field.value)).collect(),
-            types: types.into(),
-            predicates,
-        })
-    })
+    let name = rule.name.value.as_str().into();
+    let made = MaskRule { name, hides: true, kind, fields, types, predicates };
+    (problems.len() == before).then(|| Arc::new(made))
+}
+
+fn classify_rule(
+    rule: &RuleSpec,
+    spec: &ClassifySpec,
+    problems: &mut Vec<Problem>,
+) -> Option<Arc<MaskRule>> {
+    let before = problems.len();
+    if spec.fields.is_empty() && spec.types.is_empty() {
+        let problem = Problem::new(&rule.at, "this rule classifies nothing");
+        problems.push(problem.help("add fields: [name] or types: [CREDIT_CARD]"));
+    }
+    let (fields, types) = (field_patterns(&spec.fields, problems), types(&spec.types, problems));
+    let (name, kind) = (rule.name.value.as_str().into(), MaskKind::Redact);
+    let made = MaskRule { name, hides: false, kind, fields, types, predicates: None };
+    (problems.len() == before).then(|| Arc::new(made))
+}
+
+fn field_patterns(fields: &[Located<String>], problems: &mut Vec<Problem>) -> Box<[FieldPattern]> {
+    for field in fields {
+        if field.value.trim().is_empty() || field.value.split('.').any(str::is_empty) {
+            let message = format!("\"{}\" is not the name of a field", field.value);
+            let help = "write column, table.column or schema.table.column; * stands for anything";
+            problems.push(Problem::new(&field.at, message).help(help));
+        }
+    }
+    fields.iter().map(|field| FieldPattern::new(&field.value)).collect()
+}
+
+fn types(words: &[Located<String>], problems: &mut Vec<Problem>) -> Box<[DetectionType]> {
+    let mut types = Vec::new();
+    for wanted in words {
+        match DetectionType::from_name(&wanted.value) {
+            Some(found) => types.push(found),
+            None => {
+                let names = || DetectionType::ALL.into_iter().map(DetectionType::name);
+                let help = hint(&wanted.value, names()).unwrap_or_else(|| {
+                    format!("there are: {}", names().collect::<Vec<_>>().join(", "))
+                });
+                let message = format!("\"{}\" is not a detection type", wanted.value);
+                problems.push(Problem::new(&wanted.at, message).help(help));
+            }
+        }
+    }
+    types.into()
 }
 
 fn mask_kind(word: &Located<String>, problems: &mut Vec<Problem>) -> Option<MaskKind> {

@@ -317,7 +317,7 @@ impl Judged {
         let prepares = request.stage == Stage::Prepare;
         let waits = match &rule.action {
             Action::Approve(_) | Action::Limit(_) | Action::Alert(_) => prepares,
-            Action::Block(_) | Action::Mask(_) => false,
+            Action::Block(_) | Action::Mask(_) | Action::Classify(_) => false,
         };
         if waits || !rule.is_reached(view) {
             return;
@@ -342,7 +342,7 @@ impl Judged {
                     self.needs.push(need.clone());
                 }
             }
-            Action::Mask(_) => self.masks.extend(scoped.bit),
+            Action::Mask(_) | Action::Classify(_) => self.masks.extend(scoped.bit),
             Action::Alert(template) => {
                 // A repeat runs under the gate's decision, which has alerted.
                 if request.stage == Stage::Gate {
@@ -476,7 +476,7 @@ impl Review {
                 }
             }
             // Masks depend on nothing of the reply, so they are never pending.
-            Action::Mask(_) => {}
+            Action::Mask(_) | Action::Classify(_) => {}
         }
         self.matches.push(rule.matched());
     }

@@ -13,7 +13,7 @@ use crate::spec::{Located, Location, Problem};
 use crate::tree::{Bool, Frame, View};
 
 const fn decl(name: &'static str, kind: FactType, phase: Phase) -> FactDecl {
-    FactDecl { name, kind, phase, about: "a fact of the tests" }
+    FactDecl { name, kind, phase, about: "a fact of the tests", carries: false }
 }
 
 pub(crate) static FACTS: &[FactDecl] = &[

@@ -112,14 +112,23 @@ impl FieldPattern {
     }
 }
 
-/// A `mask` rule, compiled.
+/// A `mask` rule or a `classify` rule, compiled.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct MaskRule {
     pub name: Arc<str>,
+    /// It hides, rather than only names what is followed.
+    pub hides: bool,
     pub kind: MaskKind,
     pub fields: Box<[FieldPattern]>,
     pub types: Box<[DetectionType]>,
     pub predicates: Option<Predicates>,
+}
+
+impl MaskRule {
+    /// As a rule of what is followed: a value is needed whole, as for a hash of it.
+    pub fn followed(&self) -> Self {
+        Self { kind: MaskKind::Hash, ..self.clone() }
+    }
 }
 
 /// The union of the `mask` rules that apply to an operation.
@@ -133,6 +142,7 @@ pub struct MaskPlan {
     pub id: u64,
     rules: Box<[Arc<MaskRule>]>,
     detections: Box<[(DetectionType, MaskKind)]>,
+    pub(crate) followed: Option<Arc<MaskPlan>>,
 }
 
 impl MaskPlan {
@@ -146,13 +156,21 @@ impl MaskPlan {
                 }
             }
         }
-        Self { id, rules, detections: detections.into() }
+        Self { id, rules, detections: detections.into(), followed: None }
     }
 
     /// Whether it hides nothing at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
+    }
+
+    /// What is followed into later requests of the same principal (R14), written as a plan that
+    /// would hash it: everything that is masked, and what `classify` rules name. `None` while no
+    /// rule asks where values go.
+    #[must_use]
+    pub fn followed(&self) -> Option<&Arc<MaskPlan>> {
+        self.followed.as_ref()
     }
 
     /// Whether any rule names fields (as opposed to types of values).

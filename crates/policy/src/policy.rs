@@ -27,7 +27,7 @@ pub struct PolicySet {
     access: Box<[Access]>,
     capabilities: BTreeMap<BlockId, Capabilities>,
     plans: Arc<Plans>,
-    /// Position of each rule among the enforced mask rules.
+    /// Position of each rule among the enforced rules that name fields.
     masks: Box<[Option<usize>]>,
     /// Kept, so that sessions whose rules are the same share one.
     scopes: Mutex<Scopes>,
@@ -42,12 +42,18 @@ impl PolicySet {
         rules: Vec<Arc<Rule>>,
         access: Vec<Access>,
         capabilities: BTreeMap<BlockId, Capabilities>,
+        follows: bool,
     ) -> Self {
         let mut mask_rules = Vec::new();
         let masks = rules
             .iter()
             .map(|rule| match &rule.action {
                 Action::Mask(mask) if !rule.observe => {
+                    mask_rules.push(Arc::clone(mask));
+                    Some(mask_rules.len() - 1)
+                }
+                // Without a rule that asks where values go, none of them is followed.
+                Action::Classify(mask) if !rule.observe && follows => {
                     mask_rules.push(Arc::clone(mask));
                     Some(mask_rules.len() - 1)
                 }
@@ -59,7 +65,7 @@ impl PolicySet {
             rules: rules.into(),
             access: access.into(),
             capabilities,
-            plans: Arc::new(Plans::new(mask_rules)),
+            plans: Arc::new(Plans::new(mask_rules, follows)),
             masks,
             scopes: Mutex::default(),
         }
@@ -103,6 +109,12 @@ impl PolicySet {
             scopes.insert((block, numbers), scope.clone());
         }
         scope
+    }
+
+    /// Whether a rule asks where received values go (R14), so that they are followed.
+    #[must_use]
+    pub fn follows(&self) -> bool {
+        self.plans.follows
     }
 
     /// Names of every rule, in the order of the configuration.
@@ -182,13 +194,15 @@ fn slots(rule: &Rule, block: BlockId, facts: &mut Vec<(FactId, Duration)>) -> Bo
 /// Mask plans by the rules in them, so that equal plans are one plan with one id.
 pub(crate) struct Plans {
     rules: Box<[Arc<MaskRule>]>,
+    /// A rule reads what requests carry of values received before.
+    follows: bool,
     known: Mutex<HashMap<Box<[usize]>, Arc<MaskPlan>>>,
 }
 
 impl Plans {
-    fn new(rules: Vec<Arc<MaskRule>>) -> Self {
+    fn new(rules: Vec<Arc<MaskRule>>, follows: bool) -> Self {
         let nothing = Arc::new(MaskPlan::new(0, Box::default()));
-        Self { rules: rules.into(), known: Mutex::new([(Box::default(), nothing)].into()) }
+        Self { rules: rules.into(), follows, known: Mutex::new([(Box::default(), nothing)].into()) }
     }
 
     /// The plan of these mask rules, by their numbers.
@@ -201,7 +215,14 @@ impl Plans {
             return Arc::clone(plan);
         }
         let rules = numbers.iter().filter_map(|number| self.rules.get(*number)).cloned().collect();
-        let plan = Arc::new(MaskPlan::new(next_id(), rules));
+        let rules: Box<[Arc<MaskRule>]> = rules;
+        let mut plan =
+            MaskPlan::new(next_id(), rules.iter().filter(|r| r.hides).cloned().collect());
+        if self.follows {
+            let followed = rules.iter().map(|rule| Arc::new(rule.followed())).collect();
+            plan.followed = Some(Arc::new(MaskPlan::new(next_id(), followed)));
+        }
+        let plan = Arc::new(plan);
         if known.len() < SHARED_MAX {
             known.insert(numbers, Arc::clone(&plan));
         }

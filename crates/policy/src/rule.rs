@@ -59,6 +59,8 @@ pub(crate) enum Action {
     Block(Template),
     Alert(Template),
     Limit(Limit),
+    /// Its values are followed into later requests, and stay as they are.
+    Classify(Arc<MaskRule>),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -119,7 +121,7 @@ impl Rule {
     pub fn is_honoured(&self, capabilities: Capabilities) -> bool {
         let late = self.phase == Phase::Reply;
         match &self.action {
-            Action::Mask(_) => capabilities.masks,
+            Action::Mask(_) | Action::Classify(_) => capabilities.masks,
             Action::Approve(_) => capabilities.holds && (!late || capabilities.holds_reply),
             Action::Block(_) | Action::Limit(_) => !late || capabilities.holds_reply,
             Action::Alert(_) => true,

@@ -17,6 +17,7 @@ pub mod journal;
 mod live;
 mod state;
 mod store;
+mod taints;
 #[cfg(test)]
 mod testing;
 mod tokens;
@@ -36,5 +37,6 @@ pub use journal::{Damage, Journal, JournalError, Position, Record, Recovery};
 pub use live::{Live, LiveSession, NotAdmitted, Registration, SessionCounters, SessionInfo};
 pub use state::{State, StateError};
 pub use store::{Opened, Store, StoreError, StoreOptions};
+pub use taints::{KeptTaints, Taints};
 pub use tokens::{NewToken, TokenError, TokenRecord, Tokens, TokensError};
 pub use usage::{Ledger, Usage};

@@ -18,6 +18,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { number: 1, name: "index", sql: include_str!("migrations/0001_index.sql") },
     Migration { number: 2, name: "registry", sql: include_str!("migrations/0002_registry.sql") },
     Migration { number: 3, name: "guesses", sql: include_str!("migrations/0003_guesses.sql") },
+    Migration { number: 4, name: "taints", sql: include_str!("migrations/0004_taints.sql") },
 ];
 
 /// How long a connection waits for another process that writes (a backup, a curious `sqlite3`).
@@ -60,6 +61,8 @@ pub struct State {
     registry: Mutex<Connection>,
     /// Not synced at every commit: what is lost is read again from the journal.
     index: Mutex<Connection>,
+    /// Not synced at every commit either: as durable as the journal's newest records.
+    taints: Mutex<Connection>,
     reader: Mutex<Connection>,
 }
 
@@ -79,11 +82,12 @@ impl State {
         };
         let mut registry = open("FULL")?;
         migrate(&mut registry, MIGRATIONS).map_err(|error| error.at(path))?;
-        let (index, reader) = (open("NORMAL")?, open("NORMAL")?);
+        let (index, taints, reader) = (open("NORMAL")?, open("NORMAL")?, open("NORMAL")?);
         Ok(Self {
             path: path.to_owned(),
             registry: Mutex::new(registry),
             index: Mutex::new(index),
+            taints: Mutex::new(taints),
             reader: Mutex::new(reader),
         })
     }
@@ -100,6 +104,18 @@ impl State {
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,
     ) -> Result<T, StateError> {
         work(&mut self.index.lock()).map_err(|source| self.failed(source))
+    }
+
+    pub(crate) fn taints<T>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StateError> {
+        work(&mut self.taints.lock()).map_err(|source| self.failed(source))
+    }
+
+    /// Something beside SQLite failed.
+    pub(crate) fn unusable(&self, what: &str) -> StateError {
+        StateError::Schema { path: self.path.clone(), what: what.to_owned() }
     }
 
     pub(crate) fn read<T>(

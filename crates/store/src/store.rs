@@ -14,6 +14,7 @@ use crate::index::{INTERVAL, Index, IndexError, SessionSummary};
 use crate::journal::{self, Journal, JournalError, Recovery};
 use crate::live::Live;
 use crate::state::{State, StateError};
+use crate::taints::Taints;
 use crate::tokens::Tokens;
 use crate::usage::Ledger;
 
@@ -96,6 +97,8 @@ pub struct Store {
     pub usage: Arc<Ledger>,
     /// Who compared masked columns with what, today.
     pub guesses: Arc<Guesses>,
+    /// What principals received of followed values.
+    pub taints: Arc<Taints>,
 }
 
 impl Store {
@@ -123,6 +126,7 @@ impl Store {
             ending.revoke(id, "revoked");
         }));
         let guesses = Arc::new(Guesses::open(Arc::clone(&state), &key, now)?);
+        let taints = Arc::new(Taints::open(Arc::clone(&state), &key)?);
         let approvals = Arc::new(Approvals::open(state, now)?);
         let store = Self {
             data_dir,
@@ -135,6 +139,7 @@ impl Store {
             live,
             usage,
             guesses,
+            taints,
         };
         Ok((store, Opened { recovery, sessions_closed }))
     }

@@ -468,6 +468,7 @@ fn prepare<U: Unit>(scene: &mut Scene<U>, line: &str) -> Result<(), String> {
             options.extend(more);
         }
         "statement_bytes_max" => scene.statement_bytes_max = number()?,
+        "keeps" => scene.keeps = value == "yes",
         "guesses_max" => scene.guesses_max = number()? as u64,
         _ => return Err(format!("{key}: nothing of that name can be set")),
     }

@@ -6,6 +6,7 @@
 //! rule NAME [when `CONDITION`] block "WORDS"
 //! rule NAME [when `CONDITION`] alert "WORDS"
 //! rule NAME [when `CONDITION`] limit operations|rows|bytes N
+//! rule NAME [when `CONDITION`] classify FIELDS|types:TYPES
 //! rule NAME observe …
 //! ```
 
@@ -15,8 +16,8 @@ use std::time::Duration;
 use engine::{COMMON_FACTS, Protocol, Unit};
 use model::Resource;
 use policy::{
-    AccessSpec, ActionSpec, Applies, ApproveSpec, BlockId, FunctionDecl, Grant, LimitSpec, Located,
-    Location, MaskSpec, PolicySet, PolicySpec, RuleSpec, Schema, Test,
+    AccessSpec, ActionSpec, Applies, ApproveSpec, BlockId, ClassifySpec, FunctionDecl, Grant,
+    LimitSpec, Located, Location, MaskSpec, PolicySet, PolicySpec, RuleSpec, Schema, Test,
 };
 
 use crate::words::{Word, messages};
@@ -126,6 +127,10 @@ fn rule(line: &str) -> Result<RuleSpec, String> {
     let [action, first, rest @ ..] = words else { return Err(wrong("an action and a word")) };
     let action = match action.text().as_str() {
         "mask" => ActionSpec::Mask(mask(&first.text(), rest)),
+        "classify" => {
+            let MaskSpec { fields, types, .. } = mask(&first.text(), rest);
+            ActionSpec::Classify(ClassifySpec { fields, types })
+        }
         "approve" => ActionSpec::Approve(approve(&first.text(), rest)?),
         "block" => ActionSpec::Block(located(&first.text())),
         "alert" => ActionSpec::Alert(located(&first.text())),

@@ -4,16 +4,19 @@
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use engine::taint::{Taint, TaintKey, Trail};
 use engine::{
     Act, Answer, Connected, Connection, ErrandAct, ErrandInput, ErrandOutbox, Guessed, Happening,
     HashKey, HoldRequest, Ledger, Limits, PayloadPolicy, Protocol, Settings, Setup, SharedSession,
     Snapshots, Ticket, TlsFacts, Unit,
 };
-use model::limit::{GUESSES_MAX, HOLD_BUFFER_BYTES, HOLD_BUFFER_TOTAL_BYTES, STATEMENT_BYTES_MAX};
+use model::limit::{
+    GUESSES_MAX, HOLD_BUFFER_BYTES, HOLD_BUFFER_TOTAL_BYTES, STATEMENT_BYTES_MAX, TAINT_EXPIRES,
+};
 use model::{
     Claim, ClientText, Credential, Event, Guess, OperationId, Principal, PrincipalKind, Resource,
     Secret, SessionId, Side, Timestamp, UpstreamTls,
@@ -67,6 +70,8 @@ pub struct Scene<U: Unit = Bytes> {
     pub guesses_max: u64,
     /// Bytes of one reply that may be withheld.
     pub hold_buffer_bytes: usize,
+    /// Followed values can be kept.
+    pub keeps: bool,
 }
 
 impl<U: Unit> Scene<U> {
@@ -93,6 +98,7 @@ impl<U: Unit> Scene<U> {
             statement_bytes_max: STATEMENT_BYTES_MAX,
             guesses_max: GUESSES_MAX,
             hold_buffer_bytes: HOLD_BUFFER_BYTES,
+            keeps: true,
         }
     }
 
@@ -176,9 +182,22 @@ struct Counted {
     usage: Mutex<Usage>,
     guesses: Mutex<Guessing>,
     guesses_max: u64,
+    keeps: bool,
+    trail: OnceLock<Arc<Trail>>,
 }
 
 impl Ledger for Counted {
+    fn trail(&self, _: &str) -> Arc<Trail> {
+        let key = || Arc::new(TaintKey::new(b"a key of the tests"));
+        Arc::clone(self.trail.get_or_init(|| Arc::new(Trail::new(key()))))
+    }
+
+    fn keep(&self, subject: &str, taints: &[Taint], now: Timestamp) -> bool {
+        let trail = self.trail(subject);
+        self.keeps
+            && taints.iter().all(|taint| trail.add(taint, now.plus(TAINT_EXPIRES), now).is_ok())
+    }
+
     fn usage(&self, _: Option<&str>, _: &str, _: Duration, _: Timestamp) -> Usage {
         *self.usage.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -247,7 +266,8 @@ impl<U: Unit> Stage<U> {
     /// The rules of the scene do not compile.
     #[must_use]
     pub fn new(scene: Scene<U>) -> Self {
-        let ledger = Arc::new(Counted { guesses_max: scene.guesses_max, ..Counted::default() });
+        let (guesses_max, keeps) = (scene.guesses_max, scene.keeps);
+        let ledger = Arc::new(Counted { guesses_max, keeps, ..Counted::default() });
         Self {
             connection: connection(&scene, true, 1, &ledger),
             now: BEGIN,

@@ -97,6 +97,15 @@ pub struct Field {
     pub mask: MaskKind,
 }
 
+/// A value that was hidden, for who follows it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Hidden {
+    /// The field it was in, or the type of value it is.
+    pub name: Box<str>,
+    /// The value.
+    pub value: String,
+}
+
 /// Masks and searches one body as it streams.
 ///
 /// After an error nothing more of the body may be passed on; what was written before stands.
@@ -154,6 +163,18 @@ impl Filter {
             hide: Hider::new(masks, key, scan),
             failed: None,
         }
+    }
+
+    /// The same, which also tells what it hides.
+    #[must_use]
+    pub fn telling(mut self) -> Self {
+        self.hide.tell();
+        self
+    }
+
+    /// What was hidden since the last call, where it tells.
+    pub fn take_hidden(&mut self) -> Vec<Hidden> {
+        self.hide.take_hidden()
     }
 
     /// The next piece of the body, as it was sent. What is decided is added to `out`, decoded.

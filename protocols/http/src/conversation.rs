@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use detect::TypeSet;
+use engine::taint::Trail;
 use engine::{Conversation, Fault, HashKey, Input, MaskPlan, Outbox, Permit, Reads, Refusal};
 use http::{HeaderMap, Method, StatusCode};
 use model::exchange::{Door, Length, Part, Reply, Request};
@@ -16,7 +17,8 @@ use model::{Claim, ClientText, Lane, OperationId, Secret, Side, Timestamp};
 use crate::body::{Codings, Filter, Kind, Unreadable};
 use crate::canonical;
 use crate::facts::at;
-use crate::operation::{self, Body};
+use crate::follow::Origin;
+use crate::operation::{self, Body, Judging};
 use crate::options::Options;
 use crate::problem;
 use crate::reply::{Passing, Unfit};
@@ -40,6 +42,11 @@ pub struct Exchange {
     /// Once it is known who asks.
     masks: Option<Arc<MaskPlan>>,
     reads: Reads,
+    /// What the principal received of followed values; once it is known who asks.
+    trail: Option<Arc<Trail>>,
+    /// The resource's name, then.
+    resource: Arc<str>,
+    now: Timestamp,
     /// The client takes the gateway for its proxy.
     proxy: bool,
     /// Something was said to the client that cannot be taken back.
@@ -123,6 +130,9 @@ impl Exchange {
             early: Vec::new(),
             masks: None,
             reads: Reads::default(),
+            trail: None,
+            resource: "".into(),
+            now: Timestamp::default(),
             proxy: false,
             answered: false,
         }
@@ -138,7 +148,10 @@ impl Exchange {
             (State::Verdict(judged), part) => judged.more(part, out),
             (State::Reply(replying), part) => replying.request.more(part, out),
             (State::Socket(socket), Part::Message(message)) => {
-                let judge = (&self.reads, &*self.key);
+                let judge = (
+                    Judging { reads: &self.reads, trail: self.trail.as_deref(), now: self.now },
+                    &*self.key,
+                );
                 match socket.hidden(&message, self.masks.as_ref(), &self.key) {
                     Ok(sent) => {
                         let operation = socket.operation(&message, &sent, judge);
@@ -228,7 +241,7 @@ impl Exchange {
         };
         let judged = Judged { id: None, canonical, options, prefix, version };
         let length = judged.canonical.body;
-        let needed = [at::BODY_BYTES, at::DETECTIONS, at::MODEL, at::TOOLS]
+        let needed = [at::BODY_BYTES, at::DETECTIONS, at::MODEL, at::TOOLS, at::CARRIES]
             .iter()
             .any(|fact| self.reads.contains(*fact));
         let short = matches!(length, Length::Known(bytes) if bytes <= SHORT_BODY_BYTES_MAX);
@@ -360,9 +373,10 @@ impl Exchange {
         if raw.is_some() {
             judged.canonical.fields.remove(http::header::CONTENT_ENCODING);
         }
-        let mut operation = operation::of(&judged.canonical, &body, raw, &self.reads);
+        let mut operation = operation::of(&judged.canonical, &body, raw, self.judging());
         operation.context = operation::hidden_fields(&judged.canonical, &body, &self.key);
-        if self.masks.as_ref().is_some_and(|masks| !masks.is_empty()) {
+        let is_read = |masks: &Arc<MaskPlan>| !masks.is_empty() || masks.followed().is_some();
+        if self.masks.as_ref().is_some_and(is_read) {
             judged.canonical.ask_for_readable();
         }
         match &body {
@@ -399,6 +413,10 @@ impl Exchange {
         self.state = State::Verdict(Box::new(judged));
     }
 
+    fn judging(&self) -> Judging<'_> {
+        Judging { reads: &self.reads, trail: self.trail.as_deref(), now: self.now }
+    }
+
     fn released(&mut self, permit: Arc<Permit>, out: &mut Outbox<Part>) {
         match std::mem::replace(&mut self.state, State::Over) {
             // A message is on its way; nothing answers it as such.
@@ -422,7 +440,8 @@ impl Exchange {
         match part {
             Part::Message(message) => {
                 let counted = self.reads.result_detections();
-                match socket.reply(message, &self.key, counted) {
+                let trail = self.trail.as_ref().map(|trail| Origin::new(trail, &self.resource));
+                match socket.reply(message, &self.key, (counted, trail)) {
                     Ok(batch) => out.reply(&socket.permit, batch),
                     Err(unfit) => {
                         let refusal = Refusal::unjudgeable(unfit.reason, unfit.what);
@@ -456,7 +475,8 @@ impl Exchange {
                 let counted = self.reads.result_detections();
                 let masking = (masks, &self.key);
                 let method = &request.canonical.method;
-                match Passing::begin(reply, method, about, masking, counted) {
+                let trail = self.trail.as_ref().map(|trail| Origin::new(trail, &self.resource));
+                match Passing::begin(reply, method, about, masking, (counted, trail)) {
                     Ok(begun) => {
                         *passing = Some(begun);
                         Ok(Vec::new())
@@ -582,15 +602,18 @@ impl Exchange {
 impl Conversation<Part> for Exchange {
     fn handle(
         &mut self,
-        _now: Timestamp,
+        now: Timestamp,
         input: Input<Part>,
         out: &mut Outbox<Part>,
     ) -> Result<(), Fault> {
+        self.now = now;
         match input {
             Input::Data(Side::Client, part) => return self.client(part, out),
             Input::Data(Side::Upstream, part) => return self.upstream(part, out),
-            Input::Identified { masks, reads, session, .. } => {
+            Input::Identified { masks, reads, session, trail, resource, .. } => {
                 self.masks = Some(masks);
+                self.trail = Some(trail);
+                self.resource = resource.name;
                 self.reads = reads;
                 self.name = session;
                 if let State::Proof(asked) = std::mem::replace(&mut self.state, State::Over) {

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use engine::taint::Trail;
 use engine::{Reads, Refusal};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
 use model::exchange::{Door, Length, Request, Scheme};
-use model::{ClientText, Effect, Value};
+use model::{ClientText, Effect, Timestamp, Value};
 
-use crate::operation::{self, Body};
+use crate::operation::{self, Body, Judging};
 use crate::options::Options;
 use crate::request;
 
@@ -30,7 +31,11 @@ pub struct Explained {
 /// # Errors
 ///
 /// It is not written so.
-pub fn explain(text: &str, options: &serde_json::Value) -> Result<Explained, String> {
+pub fn explain(
+    text: &str,
+    options: &serde_json::Value,
+    (trail, now): (Option<&Trail>, Timestamp),
+) -> Result<Explained, String> {
     let options = Options::read(options);
     let (head, body) = text.split_once("\n\n").unwrap_or((text, ""));
     let mut lines = head.lines();
@@ -65,7 +70,8 @@ pub fn explain(text: &str, options: &serde_json::Value) -> Result<Explained, Str
         "" => Body::Empty,
         body => Body::Held(Bytes::copy_from_slice(body.as_bytes()), None),
     };
-    let operation = operation::of(&canonical, &body, None, &Reads::everything());
+    let judging = Judging { reads: &Reads::everything(), trail, now };
+    let operation = operation::of(&canonical, &body, None, judging);
     let does = match operation.effect {
         Effect::ReadOnly => format!("asks {} for something", canonical.host.name),
         Effect::MayWrite => format!("may change something at {}", canonical.host.name),
@@ -122,7 +128,7 @@ mod tests {
     use super::*;
 
     fn value(text: &str, options: serde_json::Value, name: &str) -> String {
-        let explained = explain(text, &options).expect("a request");
+        let explained = explain(text, &options, (None, Timestamp(0))).expect("a request");
         let at = crate::facts::FACTS.iter().position(|fact| fact.name == name).expect("a fact");
         format!("{:?}", explained.values[at])
     }
@@ -136,9 +142,11 @@ mod tests {
         assert_eq!(value(text, out.clone(), "http.body_bytes"), "Int(15)");
         let api = serde_json::json!({"scheme": "https", "authority": "api.test", "base": "/v2"});
         assert_eq!(value("GET /x", api, "http.path"), "Text(\"/v2/x\")");
-        assert!(explain("GET", &out).is_err());
-        assert!(explain("GET /x", &out).is_err(), "a proxy needs a host");
-        let refused = explain("GET http://a.test/../b", &out).expect("a request").refused;
+        assert!(explain("GET", &out, (None, Timestamp(0))).is_err());
+        assert!(explain("GET /x", &out, (None, Timestamp(0))).is_err(), "a proxy needs a host");
+        let refused = explain("GET http://a.test/../b", &out, (None, Timestamp(0)))
+            .expect("a request")
+            .refused;
         assert_eq!(refused.expect("a refusal").reason(), "path_above_root");
     }
 }

@@ -10,7 +10,7 @@ use crate::canonical::{self, Storage};
 use crate::request::Canonical;
 
 const fn decl(name: &'static str, kind: FactType, about: &'static str) -> FactDecl {
-    FactDecl { name, kind, phase: Phase::Request, about }
+    FactDecl { name, kind, phase: Phase::Request, about, carries: false }
 }
 
 /// Positions in [`FACTS`] of what is known only with the body.
@@ -23,6 +23,8 @@ pub mod at {
     pub const MODEL: u16 = 13;
     /// `llm.tools`.
     pub const TOOLS: u16 = 14;
+    /// `http.carries`.
+    pub const CARRIES: u16 = 15;
 }
 
 /// What rules see, in the order of their values.
@@ -46,6 +48,14 @@ pub static FACTS: &[FactDecl] = &[
     decl("http.upgrade", FactType::Text, "the protocol it wants to change to, or empty"),
     decl("llm.model", FactType::Text, "the model a request names, or empty"),
     decl("llm.tools", FactType::TextList, "tools a request gives the model: function names, types"),
+    FactDecl {
+        carries: true,
+        ..decl(
+            "http.carries",
+            FactType::TextList,
+            "where values came from that the request repeats: resource:schema.table.column",
+        )
+    },
 ];
 
 /// What the body says; of a request whose body no rule reads, nothing.
@@ -57,6 +67,8 @@ pub struct OfBody {
     pub detections: Option<Vec<Arc<str>>>,
     /// Model and tools.
     pub model: Option<(Arc<str>, Vec<Arc<str>>)>,
+    /// Sources of values that the request repeats, or why they cannot be told.
+    pub carries: Option<Result<Vec<Arc<str>>, &'static str>>,
 }
 
 /// The values, in the order of [`FACTS`].
@@ -92,13 +104,18 @@ pub fn values(request: &Canonical, storage: Option<&Storage>, body: OfBody) -> A
             None if body.bytes.is_some() => Value::Failed(
                 "the body's Content-Encoding cannot be undone, or there is too much to search",
             ),
-            None => unknown,
+            None => unknown.clone(),
         },
         text(&storage.and_then(|storage| storage.bucket.clone())),
         text(&storage.and_then(|storage| storage.account.clone())),
         Value::Text(upgrade.unwrap_or_default().to_ascii_lowercase().into()),
         model,
         tools,
+        match body.carries {
+            Some(Ok(sources)) => Value::TextList(sources.into()),
+            Some(Err(why)) => Value::Failed(why),
+            None => unknown,
+        },
     ])
 }
 

@@ -6,6 +6,7 @@ use http::header::{CONTENT_LOCATION, LOCATION, REFRESH, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use model::ClientText;
 
+use crate::body::Hidden;
 use crate::options::Upstream;
 use crate::reply::Unfit;
 
@@ -56,6 +57,27 @@ pub fn mask(fields: &mut HeaderMap, masks: &MaskPlan, key: &HashKey) {
                 .unwrap_or_else(|_| HeaderValue::from_static(REDACTED));
         }
     }
+}
+
+/// Values of fields that are masked, and what is found in those of others.
+pub fn hidden(fields: &HeaderMap, masks: &MaskPlan) -> Vec<Hidden> {
+    let types = TypeSet::from_iter(masks.detections().iter().map(|(found, _)| *found));
+    let scanner = (!types.is_empty()).then(|| Scanner::new(types));
+    let mut hidden = Vec::new();
+    for (name, value) in fields {
+        let text = String::from_utf8_lossy(value.as_bytes());
+        if masks.label(name.as_str()).is_some() {
+            hidden.push(Hidden { name: name.as_str().into(), value: text.into_owned() });
+        } else if let Some(scanner) = &scanner {
+            let mut found: Vec<Span> = Vec::new();
+            scanner.scan(text.as_bytes(), &mut found);
+            hidden.extend(found.iter().map(|span| Hidden {
+                name: span.kind.name().into(),
+                value: text.get(span.start..span.end).unwrap_or_default().to_owned(),
+            }));
+        }
+    }
+    hidden
 }
 
 fn hide(kind: MaskKind, text: &str, key: &HashKey) -> String {

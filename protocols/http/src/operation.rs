@@ -6,11 +6,12 @@ use std::sync::Arc;
 use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
 use detect::{DetectionType, TypeSet};
+use engine::taint::{Search, Trail};
 use engine::{HashKey, Reads};
 use http::{HeaderMap, Method};
 use model::exchange::Request;
 use model::operation::{Objects, RowBound, Stage};
-use model::{Effect, Operation, Parameter};
+use model::{Effect, Operation, Parameter, Timestamp};
 
 use crate::body::{Codings, decode, find};
 use crate::canonical;
@@ -20,6 +21,9 @@ use crate::request::{self, Canonical};
 
 /// Longest part of a body that the record and an approver see, bytes.
 const BODY_SHOWN_BYTES_MAX: usize = 16 * 1024;
+
+/// Why facts about a body fail.
+const UNREADABLE: &str = "the body's Content-Encoding cannot be undone";
 
 /// Longest body that is looked into once its encoding is undone, bytes.
 const DECODED_BYTES_MAX: usize = 32 * 1024 * 1024;
@@ -43,10 +47,22 @@ impl Body {
     }
 }
 
+/// What a request is judged by.
+#[derive(Clone, Copy)]
+pub struct Judging<'a> {
+    /// What rules read of it.
+    pub reads: &'a Reads,
+    /// What its principal received of followed values.
+    pub trail: Option<&'a Trail>,
+    /// The time.
+    pub now: Timestamp,
+}
+
 /// The operation of a request. `raw` is its body before parts of it were hidden, where any were:
 /// rules see that, the record and approvers what is sent.
 #[must_use]
-pub fn of(request: &Canonical, body: &Body, raw: Option<&[u8]>, reads: &Reads) -> Operation {
+pub fn of(request: &Canonical, body: &Body, raw: Option<&[u8]>, judging: Judging<'_>) -> Operation {
+    let Judging { reads, trail, now } = judging;
     let storage = canonical::storage(&request.host, &request.path, &request.fields);
     let bytes: Option<&[u8]> = match body {
         Body::Empty => Some(&[]),
@@ -66,6 +82,11 @@ pub fn of(request: &Canonical, body: &Body, raw: Option<&[u8]>, reads: &Reads) -
             .as_deref()
             .filter(|_| reads.contains(at::MODEL) || reads.contains(at::TOOLS))
             .and_then(llm::named),
+        carries: bytes.filter(|_| reads.contains(at::CARRIES)).map(|bytes| {
+            let clear = clear.as_deref().ok_or(UNREADABLE)?;
+            let trail = trail.ok_or("it is not known who asks")?;
+            carried(request, bytes, clear, body.trailers(), trail.search(now))
+        }),
     };
     let values = facts::values(request, storage.as_ref(), of_body);
     let text = format!("{} {}", request.method, request.url());
@@ -186,6 +207,36 @@ fn found(
         complete &= look(clear);
     }
     complete.then(|| seen.iter().map(|kind| kind.name().into()).collect())
+}
+
+/// Sources of values that the request repeats: in each of its parts, behind encodings, and cut over
+/// several of them.
+fn carried(
+    request: &Canonical,
+    body: &[u8],
+    clear: &[u8],
+    trailers: Option<&HeaderMap>,
+    mut search: Search<'_>,
+) -> Result<Vec<Arc<str>>, &'static str> {
+    let mut look = |bytes: &[u8]| find::layers(bytes, &mut |layer| search.look_beside(layer));
+    let mut complete = look(request.host.name.as_bytes());
+    complete &= look(request.path.path.as_bytes());
+    complete &= look(request.path.query.as_deref().unwrap_or_default().as_bytes());
+    for (name, value) in request.fields.iter().chain(trailers.into_iter().flatten()) {
+        complete &= look(name.as_str().as_bytes());
+        complete &= look(value.as_bytes());
+    }
+    complete &= look(clear);
+    if clear != body {
+        complete &= look(body);
+    }
+    // A text in an encoding may be cut as well.
+    let beside = search.take_beside();
+    complete &= find::layers(&beside, &mut |layer| search.look(layer));
+    if !complete {
+        return Err("there is too much to search");
+    }
+    search.end().ok_or("more followed values were received than are kept")
 }
 
 /// A body as the record and an approver see it: its digest, so that a yes is to this body alone,

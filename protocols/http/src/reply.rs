@@ -10,9 +10,10 @@ use http::{HeaderMap, Method, StatusCode};
 use model::exchange::{Length, Part, Reply};
 use model::{ClientText, Column};
 
-use crate::body::{Codings, Filter, Kind, Unreadable};
+use crate::body::{Codings, Filter, Hidden, Kind, Unreadable};
 use crate::canonical;
 use crate::fields;
+use crate::follow::{Follower, Origin};
 use crate::options::{Opaque, Options};
 
 /// Bytes of an unnamed body that are looked at to see whether it is text.
@@ -26,6 +27,7 @@ pub struct Passing {
     /// They follow all of the body, some of which may still be held.
     trailers: Option<Box<HeaderMap>>,
     opaque: Opaque,
+    follower: Option<Box<Follower>>,
 }
 
 enum Body {
@@ -47,11 +49,14 @@ struct Masking {
     masks: Arc<MaskPlan>,
     key: Arc<HashKey>,
     scan: TypeSet,
+    /// What is hidden is told ([`Filter::take_hidden`]).
+    tells: bool,
 }
 
 impl Masking {
     fn filter(&self, kind: Kind, codings: Codings) -> Box<Filter> {
-        Box::new(Filter::new(kind, codings, &self.masks, &self.key, self.scan))
+        let filter = Filter::new(kind, codings, &self.masks, &self.key, self.scan);
+        Box::new(if self.tells { filter.telling() } else { filter })
     }
 }
 
@@ -81,8 +86,15 @@ impl Passing {
         method: &Method,
         (options, prefix): (&Options, &str),
         (masks, key): (&Arc<MaskPlan>, &Arc<HashKey>),
-        counted: bool,
+        (counted, origin): (bool, Option<Origin>),
     ) -> Result<Self, Unfit> {
+        let follower = match masks.followed().zip(origin) {
+            Some((plan, origin)) => {
+                let like = (method, options);
+                Some(Box::new(Follower::begin(&reply, like, (plan, key), origin)?))
+            }
+            None => None,
+        };
         canonical::strip_hop_by_hop(&mut reply.fields, false);
         reply.fields.remove(ALT_SVC);
         if let Some(upstream) = &options.upstream {
@@ -91,13 +103,12 @@ impl Passing {
         if !masks.is_empty() {
             fields::mask(&mut reply.fields, masks, key);
         }
-        let bodiless = *method == Method::HEAD
-            || matches!(reply.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
-            || reply.body == Length::Empty;
+        let bodiless = is_bodiless(&reply, method);
         let searched = !masks.is_empty() || counted;
         let body = if searched && !bodiless {
             let scan = if counted { all_types() } else { TypeSet::EMPTY };
-            let masking = Masking { masks: Arc::clone(masks), key: Arc::clone(key), scan };
+            let (masks, key) = (Arc::clone(masks), Arc::clone(key));
+            let masking = Masking { masks, key, scan, tells: false };
             searching(&mut reply, masking)?
         } else {
             let tells = *method == Method::HEAD || reply.status == StatusCode::NOT_MODIFIED;
@@ -109,7 +120,33 @@ impl Passing {
             Body::Untouched
         };
         reply.recorded = recorded(&reply);
-        Ok(Self { head: Some(reply), body, trailers: None, opaque: options.opaque })
+        Ok(Self { head: Some(reply), body, trailers: None, opaque: options.opaque, follower })
+    }
+
+    /// Begins to read a body of which nothing is passed on: for what is followed in it.
+    ///
+    /// # Errors
+    ///
+    /// When the reply must be looked into and cannot.
+    pub fn reading(
+        mut reply: Box<Reply>,
+        (method, options): (&Method, &Options),
+        (plan, key): (&Arc<MaskPlan>, &Arc<HashKey>),
+    ) -> Result<Self, Unfit> {
+        let body = match is_bodiless(&reply, method) {
+            true => Body::Untouched,
+            false => {
+                let (masks, key) = (Arc::clone(plan), Arc::clone(key));
+                searching(&mut reply, Masking { masks, key, scan: TypeSet::EMPTY, tells: true })?
+            }
+        };
+        let opaque = options.opaque;
+        Ok(Self { head: Some(reply), body, trailers: None, opaque, follower: None })
+    }
+
+    /// Values under the masks that the body held since the last call.
+    pub fn take_hidden(&mut self) -> Vec<Hidden> {
+        self.filter().map(Filter::take_hidden).unwrap_or_default()
     }
 
     /// Some of the body.
@@ -118,6 +155,22 @@ impl Passing {
     ///
     /// When it cannot be searched.
     pub fn data(&mut self, bytes: Bytes) -> Result<Vec<Batch<Part>>, Unfit> {
+        if let Some(follower) = &mut self.follower {
+            follower.data(&bytes)?;
+        }
+        let mut batches = self.pass(bytes)?;
+        self.follow(&mut batches);
+        Ok(batches)
+    }
+
+    /// Values stay with the part of the reply that they were in, or the one before which it leaves.
+    fn follow(&mut self, batches: &mut [Batch<Part>]) {
+        if let (Some(follower), Some(first)) = (&mut self.follower, batches.first_mut()) {
+            first.taints = follower.take();
+        }
+    }
+
+    fn pass(&mut self, bytes: Bytes) -> Result<Vec<Batch<Part>>, Unfit> {
         let mut batches = Vec::new();
         let mut passed = Vec::new();
         match &mut self.body {
@@ -154,6 +207,15 @@ impl Passing {
     ///
     /// When it is not complete, or cannot be searched.
     pub fn end(&mut self) -> Result<Vec<Batch<Part>>, Unfit> {
+        if let Some(follower) = &mut self.follower {
+            follower.end()?;
+        }
+        let mut batches = self.finish()?;
+        self.follow(&mut batches);
+        Ok(batches)
+    }
+
+    fn finish(&mut self) -> Result<Vec<Batch<Part>>, Unfit> {
         let mut batches = Vec::new();
         let mut passed = Vec::new();
         if let Body::Sniffing { opener, first, .. } = &mut self.body {
@@ -192,6 +254,9 @@ impl Passing {
         mut trailers: Box<HeaderMap>,
         (masks, key): (&Arc<MaskPlan>, &Arc<HashKey>),
     ) {
+        if let Some(follower) = &mut self.follower {
+            follower.fields(&trailers);
+        }
         canonical::strip_hop_by_hop(&mut trailers, false);
         if !matches!(self.body, Body::Untouched) {
             fields::forget_whole(&mut trailers);
@@ -285,6 +350,12 @@ impl Passing {
         };
         (!fields.is_empty()).then(|| fields.iter().map(column).collect())
     }
+}
+
+fn is_bodiless(reply: &Reply, method: &Method) -> bool {
+    *method == Method::HEAD
+        || matches!(reply.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+        || reply.body == Length::Empty
 }
 
 fn searching(reply: &mut Reply, masking: Masking) -> Result<Body, Unfit> {

@@ -5,15 +5,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use detect::{DetectionType, TypeSet};
-use engine::{Batch, HashKey, MaskPlan, Permit, Reads, Refusal};
+use engine::{Batch, HashKey, MaskPlan, Permit, Refusal};
 use http::header::SEC_WEBSOCKET_EXTENSIONS;
 use model::exchange::{Message, Part, Reply};
 use model::{ClientText, Operation};
 
-use crate::body::{Codings, Filter, Kind, Unreadable};
+use crate::body::{Codings, Filter, Hidden, Kind, Unreadable};
 use crate::canonical;
 use crate::fields;
-use crate::operation::{self, Body};
+use crate::follow::Origin;
+use crate::operation::{self, Body, Judging};
 use crate::options::{Opaque, Options};
 use crate::reply::{Unfit, looks_like, recorded};
 use crate::request::Canonical;
@@ -67,10 +68,10 @@ impl Socket {
         &self,
         message: &Message,
         sent: &Message,
-        (reads, key): (&Reads, &HashKey),
+        (judging, key): (Judging<'_>, &HashKey),
     ) -> Operation {
         let body = Body::Held(message.data.clone(), None);
-        let mut operation = operation::of(&self.request, &body, None, reads);
+        let mut operation = operation::of(&self.request, &body, None, judging);
         operation.context = operation::hidden_fields(&self.request, &body, key);
         operation.kind = "message";
         operation.effect = model::Effect::MayWrite;
@@ -110,39 +111,33 @@ impl Socket {
         &mut self,
         message: Message,
         key: &Arc<HashKey>,
+        (counted, origin): (bool, Option<Origin>),
+    ) -> Result<Batch<Part>, Unfit> {
+        let mut taints = Vec::new();
+        if let (Some(plan), Some(origin)) = (self.permit.masks().followed(), &origin) {
+            let (_, filter) = filtered(&message, (plan, key), TypeSet::EMPTY, true)?;
+            for Hidden { name, value } in filter.into_iter().flat_map(|mut f| f.take_hidden()) {
+                taints.extend(origin.taints(&name, value.as_bytes()));
+            }
+        }
+        let mut batch = self.passed(message, key, counted)?;
+        batch.taints = taints;
+        Ok(batch)
+    }
+
+    fn passed(
+        &mut self,
+        message: Message,
+        key: &Arc<HashKey>,
         counted: bool,
     ) -> Result<Batch<Part>, Unfit> {
         let masks = self.permit.masks();
         if masks.is_empty() && !counted {
             return Ok(Batch::plain(Part::Message(message)));
         }
-        let kind = match looks_like(&message.data) {
-            // Several protocols end each message with a separator of records.
-            Some(Kind::Json) => Kind::NdJson,
-            Some(kind) => kind,
-            // What is called text is text, whatever it looks like.
-            None if message.is_text => Kind::Text,
-            None => return self.opaque(message),
-        };
         let scan = if counted { TypeSet::from_iter(DetectionType::ALL) } else { TypeSet::EMPTY };
-        let mut filter = Filter::new(kind.clone(), Codings::default(), masks, key, scan);
-        let mut hidden = Vec::with_capacity(message.data.len());
-        let mut pass = || {
-            filter.push(&message.data, &mut hidden)?;
-            filter.finish(&mut hidden)
-        };
-        match pass() {
-            Ok(()) => {}
-            // What begins like JSON and is none may be words in brackets.
-            Err(_) if kind == Kind::NdJson && !masks.has_fields() => {
-                let plain = Codings::default();
-                filter = Filter::new(Kind::Text, plain, masks, key, scan);
-                hidden.clear();
-                filter.push(&message.data, &mut hidden)?;
-                filter.finish(&mut hidden)?;
-            }
-            Err(unreadable) => return Err(unreadable.into()),
-        }
+        let (hidden, filter) = filtered(&message, (masks, key), scan, false)?;
+        let Some(mut filter) = filter else { return self.opaque(message) };
         let message = Message { is_text: message.is_text, data: Bytes::from(hidden) };
         let mut batch = Batch::plain(Part::Message(message));
         batch.detections = filter.take_found();
@@ -161,6 +156,39 @@ impl Socket {
             return Err(Unfit { reason: "opaque_reply", what: ClientText::fixed(words) });
         }
         Ok(Batch::plain(Part::Message(message)))
+    }
+}
+
+/// A message with what is hidden replaced, and what read it; no reader where it is no text.
+fn filtered(
+    message: &Message,
+    (masks, key): (&Arc<MaskPlan>, &Arc<HashKey>),
+    scan: TypeSet,
+    tells: bool,
+) -> Result<(Vec<u8>, Option<Filter>), Unfit> {
+    let kind = match looks_like(&message.data) {
+        // Several protocols end each message with a separator of records.
+        Some(Kind::Json) => Kind::NdJson,
+        Some(kind) => kind,
+        // What is called text is text, whatever it looks like.
+        None if message.is_text => Kind::Text,
+        None => return Ok((Vec::new(), None)),
+    };
+    let read = |kind: Kind| {
+        let filter = Filter::new(kind, Codings::default(), masks, key, scan);
+        let mut filter = if tells { filter.telling() } else { filter };
+        let mut hidden = Vec::with_capacity(message.data.len());
+        filter.push(&message.data, &mut hidden)?;
+        filter.finish(&mut hidden)?;
+        Ok((hidden, Some(filter)))
+    };
+    match read(kind.clone()) {
+        Ok(read) => Ok(read),
+        // What begins like JSON and is none may be words in brackets.
+        Err(_) if kind == Kind::NdJson && !masks.has_fields() => {
+            read(Kind::Text).map_err(Unreadable::into)
+        }
+        Err(unreadable) => Err(unreadable.into()),
     }
 }
 

@@ -8,6 +8,7 @@ use model::{Claim, ClientText, Secret, Side, Timestamp};
 
 use crate::bearer;
 use crate::cancel::Cancel;
+use crate::follow::Origin;
 use crate::judge::Cache;
 use crate::login::{LoggedIn, Login, LoginError, Step};
 use crate::message::{self, Frame, Inbox, Reader, Severity};
@@ -47,6 +48,7 @@ enum State {
 struct Known {
     start: Start,
     masks: Arc<MaskPlan>,
+    origin: Origin,
 }
 
 impl Conversation<Bytes> for PostgresConversation {
@@ -71,8 +73,8 @@ impl Conversation<Bytes> for PostgresConversation {
                 self.client(out)
             }
             Input::TlsStarted(Side::Upstream, facts) => self.upstream_tls(facts, out),
-            Input::Identified { masks, .. } => {
-                self.identified(masks, out);
+            Input::Identified { masks, trail, resource, .. } => {
+                self.identified(masks, Origin { trail, resource: resource.name }, out);
                 Ok(())
             }
             Input::Connected(connected) => self.connected(connected, out),
@@ -247,9 +249,9 @@ impl PostgresConversation {
         Ok(())
     }
 
-    fn identified(&mut self, masks: Arc<MaskPlan>, out: &mut Outbox<Bytes>) {
+    fn identified(&mut self, masks: Arc<MaskPlan>, origin: Origin, out: &mut Outbox<Bytes>) {
         if let State::Proof(start) = std::mem::replace(&mut self.state, State::Over) {
-            self.state = State::Dial(Box::new(Known { start, masks }));
+            self.state = State::Dial(Box::new(Known { start, masks, origin }));
             out.connect();
         }
     }
@@ -348,6 +350,7 @@ impl PostgresConversation {
             cache: Arc::clone(&self.cache),
             inbox: std::mem::take(&mut self.inbox),
             masks: Arc::clone(&known.masks),
+            origin: known.origin,
             start: known.start,
             connected: *connected,
             snapshot,

@@ -10,6 +10,7 @@ mod csv;
 mod options;
 mod text;
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use bytes::BytesMut;
@@ -31,6 +32,9 @@ const ROW_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// The tag of `CopyData`.
 const COPY_DATA: u8 = b'd';
 
+/// Columns and values of them.
+pub type Told = Vec<(usize, Vec<u8>)>;
+
 const ROW_TOO_LONG: Fault = Fault::upstream("COPY row longer than allowed");
 const COLUMN_COUNT: Fault = Fault::upstream("COPY row with another number of columns than judged");
 
@@ -51,6 +55,8 @@ struct Columns {
     masked: bool,
     detections: Option<Detections>,
     key: Arc<HashKey>,
+    /// Values and their columns, where they are told.
+    told: Option<RefCell<Told>>,
 }
 
 /// How rows are found and taken apart.
@@ -121,10 +127,22 @@ impl CopyMask {
         let masked = masks.iter().any(ColumnMask::is_masked);
         Self {
             rows,
-            columns: Columns { masks, masked, detections, key },
+            columns: Columns { masks, masked, detections, key, told: None },
             pending: Vec::new(),
             header,
         }
+    }
+
+    /// The same, which also tells the values that it hides.
+    #[must_use]
+    pub fn telling(mut self) -> Self {
+        self.columns.told = Some(RefCell::default());
+        self
+    }
+
+    /// What was told since the last call: columns and values, decoded.
+    pub fn take_told(&mut self) -> Told {
+        self.columns.told.as_mut().map(|told| std::mem::take(told.get_mut())).unwrap_or_default()
     }
 
     /// The data passes as it is, whatever it holds.
@@ -225,6 +243,12 @@ impl CopyMask {
 }
 
 impl Columns {
+    fn tell(&self, index: usize, value: &[u8]) {
+        if let Some(told) = &self.told {
+            told.borrow_mut().push((index, value.to_vec()));
+        }
+    }
+
     /// A row that certainly stays as it is, when values stand in it as they are.
     fn quiet(&self, row: &[u8]) -> bool {
         !self.masked && self.detections.as_ref().is_none_or(|found| !found.may_contain(row))

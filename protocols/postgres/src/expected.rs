@@ -7,6 +7,7 @@ use engine::Permit;
 use sql::StatementKind;
 
 use crate::copy::CopyMask;
+use crate::follow::{Follow, FollowCopy};
 use crate::judge::Judged;
 use crate::names::{Prepared, Source};
 use crate::rows::RowMask;
@@ -124,8 +125,8 @@ pub(crate) enum Treatment {
     Undescribed,
     /// They pass as they come.
     Pass,
-    Rows(Box<RowMask>),
-    Copy(Box<CopyMask>),
+    Rows(Box<RowMask>, Option<Box<Follow>>),
+    Copy(Box<CopyMask>, Option<Box<FollowCopy>>),
 }
 
 impl RowsReply {

@@ -18,7 +18,7 @@ use sql::{Catalog, ColumnId, Facts, SearchPath, Statement, Statements, Unparsabl
 use crate::shape::made;
 
 const fn decl(name: &'static str, kind: FactType, about: &'static str) -> FactDecl {
-    FactDecl { name, kind, phase: Phase::Request, about }
+    FactDecl { name, kind, phase: Phase::Request, about, carries: false }
 }
 
 /// The facts of a PostgreSQL operation, in the order of [`Judged::values`].

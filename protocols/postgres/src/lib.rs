@@ -22,6 +22,7 @@ mod copy;
 mod effects;
 mod expected;
 mod explain;
+mod follow;
 mod judge;
 mod login;
 mod mask;

@@ -14,6 +14,7 @@ use model::{ClientText, OperationId, Side};
 
 use crate::conversation::cancel_errand;
 use crate::expected::{Expected, Step};
+use crate::follow::Origin;
 use crate::judge::{Cache, Environment, Judged};
 use crate::login::BackendKey;
 use crate::message::{Frame, Inbox, Report, Severity};
@@ -36,6 +37,7 @@ pub(crate) struct Ready {
     pub connected: Connected,
     pub options: ResourceOptions,
     pub masks: Arc<MaskPlan>,
+    pub origin: Origin,
     pub settings: Settings,
     environment: Option<Arc<Environment>>,
     pub key: BackendKey,
@@ -92,6 +94,7 @@ pub(crate) struct Opened {
     pub cache: Arc<Cache>,
     pub inbox: Inbox,
     pub masks: Arc<MaskPlan>,
+    pub origin: Origin,
     pub start: Start,
     pub connected: Connected,
     pub snapshot: Arc<Snapshot>,
@@ -222,6 +225,7 @@ impl Ready {
             options: ResourceOptions::read(&opened.connected.options),
             connected: opened.connected,
             masks: opened.masks,
+            origin: opened.origin,
             settings: Settings::fresh(&opened.snapshot, search_path),
             environment: None,
             key: opened.key,

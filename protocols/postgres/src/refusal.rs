@@ -12,7 +12,7 @@ pub fn sqlstate(reason: &str) -> &'static str {
         "too_large" | "too_deep" => "54000",
         "encoding" => "22021",
         "cancelled" => "57014",
-        "not_recorded" => "58030",
+        "not_recorded" | "not_followed" => "58030",
         "unsupported" => "0A000",
         "unknown_statement" => "26000",
         "unknown_portal" => "34000",

@@ -56,12 +56,7 @@ pub fn compile_counting(
     let detections = Detections::new(detections, counted);
     let columns = fields.iter().enumerate().map(|(index, field)| {
         let kind = kinds.get(index).copied().unwrap_or(Some(MaskKind::Null));
-        let code = match formats {
-            [] => Some(field.format),
-            [all] => Some(*all),
-            each => each.get(index).copied(),
-        };
-        let format = code.and_then(Format::from_code);
+        let format = format(formats, index, field);
         ColumnMask::new(kind, (field.type_oid, field.type_mod), format, detections.as_ref())
     });
     let columns: Box<[_]> = columns.collect();
@@ -71,6 +66,17 @@ pub fn compile_counting(
         columns,
         detections,
     }
+}
+
+/// The format of a column's values, under formats as for [`compile`].
+#[must_use]
+pub fn format(formats: &[i16], index: usize, field: &FieldDescription) -> Option<Format> {
+    let code = match formats {
+        [] => Some(field.format),
+        [all] => Some(*all),
+        each => each.get(index).copied(),
+    };
+    code.and_then(Format::from_code)
 }
 
 impl RowMask {

@@ -54,7 +54,8 @@ impl<U: Unit> Connection<U> {
             facts,
         });
         let session = Arc::clone(&self.frame.session.0);
-        self.tell(Input::Identified { principal, resource, masks, reads, session });
+        let trail = self.settings.ledger.trail(&principal.subject);
+        self.tell(Input::Identified { principal, resource, masks, reads, session, trail });
     }
 
     pub(super) fn disproved(&mut self, refusal: Refusal) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use model::event::{RuleMatch, Verdict};
-use model::{OperationId, Side};
+use model::{ClientText, OperationId, Side};
 use policy::{HeldReply as HeldByRule, Outcome, Progress, Refusal};
 
 use super::{Brake, Connection, Entry, EntryGate, Item, Who};
@@ -22,6 +22,20 @@ impl<U: Unit> Connection<U> {
             self.fault(&Fault::upstream("reply to an operation that is over"));
             return;
         };
+        // What is withheld and never sent is followed all the same: it costs little, and nothing
+        // can leave before it is kept.
+        let taints = std::mem::take(&mut batch.taints);
+        let is_followed = taints.is_empty()
+            || self.who.as_ref().is_some_and(|who| {
+                self.settings.ledger.keep(&who.facts.subject, &taints, self.now)
+            });
+        if !is_followed {
+            let words =
+                "values of this reply are followed, and cannot be kept now; try again later";
+            let refusal = Refusal::unjudgeable("not_followed", ClientText::fixed(words));
+            self.withhold(id, refusal, &[], None);
+            return;
+        }
         open.count(&mut batch, self.settings.payload);
         let rows = open.rows_before.saturating_add(open.rows);
         if matches!(open.state, ReplyState::Flowing)

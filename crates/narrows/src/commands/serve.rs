@@ -79,7 +79,9 @@ async fn run(loaded: Loaded, rulebook: Rulebook) -> anyhow::Result<()> {
     let store = wire::open_store(&config, runtime::clock::now()).await?;
     let admin_token = admin::admin_token(store.data_dir.path())?;
     let policy = Arc::new(policy);
-    let gateway = wire::gateway(&config, Arc::clone(&policy), &rulebook, &store)?;
+    let ledger = Arc::new(wire::Ledger::open(&store, &config, runtime::clock::now())?);
+    let gateway =
+        wire::gateway(&config, Arc::clone(&policy), &rulebook, &store, Arc::clone(&ledger))?;
     // Every address is taken before anything is served: all or nothing.
     let admin_listener = wire::listen("admin", &config.admin).await?;
     let mut listeners = Vec::new();
@@ -94,7 +96,6 @@ async fn run(loaded: Loaded, rulebook: Rulebook) -> anyhow::Result<()> {
         .collect();
     let admin = admin_url(&config.admin);
     let handle = tokio::runtime::Handle::current();
-    let ledger = wire::Ledger::new(&store, &config);
     let running =
         Running::new(Arc::clone(&gateway), rulebook, ledger, config.clone(), policy, handle);
     let running = Arc::new(running);

@@ -22,7 +22,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use policy::{Location, PolicySet, Problem};
+use policy::{ActionSpec, Location, PolicySet, PolicySpec, Problem};
 
 use machine::{Machine, This};
 use read::{Form as _, Report};
@@ -73,7 +73,10 @@ pub fn load_on(
     let config = read_config(machine, path, &mut report).map(|mut config| {
         config.policy.version = version;
         match rulebook.compile(config.policy.clone()) {
-            Ok(compiled) => policy = Some(compiled),
+            Ok(compiled) => {
+                warn_of_classes(&config.policy, &compiled, &mut report);
+                policy = Some(compiled);
+            }
             Err(problems) => report.problems.extend(problems),
         }
         config
@@ -87,6 +90,20 @@ pub fn load_on(
             Ok(Loaded { config, policy, warnings: report.warnings })
         }
         _ => Err(Unusable { problems: report.problems, warnings: report.warnings }),
+    }
+}
+
+/// What is classified is followed only while a rule asks where it goes.
+fn warn_of_classes(spec: &PolicySpec, compiled: &PolicySet, report: &mut Report) {
+    if compiled.follows() {
+        return;
+    }
+    for rule in &spec.rules {
+        if matches!(rule.action, ActionSpec::Classify(_)) {
+            let name = &rule.name.value;
+            let message = format!("rule \"{name}\" has no effect: no rule asks where values go");
+            report.warn(&rule.at, message, "add one that reads http.carries");
+        }
     }
 }
 

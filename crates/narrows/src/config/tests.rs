@@ -267,6 +267,21 @@ fn what_weakens_the_gateway_is_warned_about() {
 }
 
 #[test]
+fn a_classification_that_nothing_asks_about_is_warned_about() {
+    let rule = "rules:\n  - { name: follow, classify: { fields: [email] } }\n";
+    let text = SAMPLE.replace("rules:\n", rule);
+    let warnings = |text: &str| -> Vec<String> {
+        loaded(text).warnings.iter().map(ToString::to_string).collect()
+    };
+    let found = warnings(&text).join("\n");
+    assert!(found.contains("\"follow\" has no effect"), "{found}");
+    assert!(found.contains("http.carries"), "{found}");
+    let asks = "  - { name: stays, when: http.carries.size() > 0, block: no }\n";
+    let found = warnings(&text.replace(rule, &format!("{rule}{asks}")));
+    assert!(found.is_empty(), "{found:?}");
+}
+
+#[test]
 fn paths_are_relative_to_the_file() {
     let loaded = loaded(&format!("{SAMPLE}\nrecording: {{ store: \"file:./var/recordings\" }}\n"));
     let folder = loaded.config.file.parent().unwrap();

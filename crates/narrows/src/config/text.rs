@@ -105,7 +105,7 @@ form! {
         "alert" => alert: At<String>,
         /// Refuses past an amount per window.
         "limit" => limit: At<Limit>,
-        /// Taints and records what fields carry.
+        /// Follows what fields hold into later requests; hides nothing.
         "classify" => classify: At<Classify>,
         /// `observe` records matches without effect.
         "mode" => mode: At<ModeForm>,
@@ -176,7 +176,7 @@ form! {
 }
 
 form! {
-    /// Taints and records what fields carry.
+    /// Follows what fields hold into later requests; hides nothing.
     pub struct Classify {
         /// Names or globs of fields.
         "fields" => fields: Vec<At<String>>,

@@ -17,11 +17,11 @@ use policy::{
 };
 
 const fn request(name: &'static str, kind: FactType) -> FactDecl {
-    FactDecl { name, kind, phase: Phase::Request, about: "a fact of the request" }
+    FactDecl { name, kind, phase: Phase::Request, about: "a fact of the request", carries: false }
 }
 
 const fn reply(name: &'static str, kind: FactType) -> FactDecl {
-    FactDecl { name, kind, phase: Phase::Reply, about: "a fact of the reply" }
+    FactDecl { name, kind, phase: Phase::Reply, about: "a fact of the reply", carries: false }
 }
 
 pub static COMMON: &[FactDecl] = &[
@@ -46,6 +46,7 @@ pub static WEB: &[FactDecl] = &[
     request("http.method", FactType::Text),
     request("http.host", FactType::Text),
     request("http.headers", FactType::TextMap),
+    FactDecl { carries: true, ..request("http.carries", FactType::TextList) },
 ];
 
 pub const SQL_BLOCK: BlockId = BlockId(1);

@@ -55,7 +55,7 @@ fn every_action_is_checked() {
     let (rows, window) = (Some(3), Some(Duration::ZERO));
     assert_problem(limits(LimitSpec { rows, window, ..LimitSpec::default() }), "zero", "1h");
     let classify = ActionSpec::Classify(ClassifySpec::default());
-    assert_problem(rule("r", "", classify), "not available yet", "mask");
+    assert_problem(rule("r", "", classify), "classifies nothing", "fields: [name]");
 }
 
 #[test]

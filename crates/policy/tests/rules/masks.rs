@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use detect::DetectionType;
 use policy::{
-    ActionSpec, HashKey, MaskKind, MaskPlan, MaskSpec, Predicates, RuleSpec, partial_text,
-    redact_text,
+    ActionSpec, ClassifySpec, HashKey, MaskKind, MaskPlan, MaskSpec, Predicates, RuleSpec,
+    partial_text, redact_text,
 };
 use proptest::prelude::*;
 
@@ -201,4 +201,49 @@ proptest! {
         prop_assert!(shown <= 4 && shown * 4 <= value.len());
         prop_assert!(value.ends_with(&partial_text(&value)[value.len() - shown..]));
     }
+}
+
+fn classify(fields: &[&str]) -> ActionSpec {
+    ActionSpec::Classify(ClassifySpec { fields: many(fields), types: Vec::new() })
+}
+
+/// A rule that asks where values go, for another protocol than the one of the tests.
+fn asking() -> RuleSpec {
+    on(&["internet"], rule("stays", "http.carries.size() > 0", block("no")))
+}
+
+#[test]
+fn r14_masked_and_classified_fields_are_followed_while_a_rule_asks() {
+    let rules =
+        || vec![rule("m", "", mask(&["ssn"], "partial")), rule("c", "", classify(&["email"]))];
+    let unasked = plan(rules());
+    assert!(unasked.followed().is_none());
+    assert_eq!(unasked.label("email"), None);
+
+    let asked = plan([rules(), vec![asking()]].concat());
+    assert_eq!(asked.label("ssn"), Some(MaskKind::Partial));
+    assert_eq!(asked.label("email"), None, "it is not hidden");
+    let followed = asked.followed().unwrap();
+    assert_eq!(followed.label("ssn"), Some(MaskKind::Hash));
+    assert_eq!(followed.label("email"), Some(MaskKind::Hash));
+    assert_eq!(followed.label("city"), None);
+    assert_ne!(followed.id, asked.id, "what is compiled for one is not taken for the other's");
+
+    let only = plan(vec![rule("c", "", classify(&["email"])), asking()]);
+    assert!(only.is_empty(), "nobody is taken for one who has masks");
+    assert!(only.followed().is_some());
+}
+
+#[test]
+fn r14_a_classification_has_conditions_and_can_be_observed() {
+    let when = |condition: &str| rule("c", condition, classify(&["email"]));
+    let follows = |rule: RuleSpec| {
+        let plan = plan(vec![rule, asking()]);
+        plan.followed().is_some_and(|followed| followed.label("email").is_some())
+    };
+    assert!(follows(when("sql.verb == 'select'")));
+    assert!(!follows(when("sql.verb == 'insert'")));
+    assert!(!follows(observed("c", "", classify(&["email"]))));
+    let decided = decide(&scope(vec![when(""), asking()]), &select());
+    assert_eq!((word(&decided), matches(&decided)), ("allow", vec!["c"]));
 }

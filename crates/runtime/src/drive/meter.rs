@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use engine::taint::{Taint, Trail};
 use engine::{Guessed, Ledger};
 use model::{Guess, Timestamp};
 use policy::Usage;
@@ -47,6 +48,14 @@ impl Ledger for Meter {
 
     fn guess(&self, subject: &str, resource: &str, guesses: &[Guess], now: Timestamp) -> Guessed {
         self.ledger.guess(subject, resource, guesses, now)
+    }
+
+    fn trail(&self, subject: &str) -> Arc<Trail> {
+        self.ledger.trail(subject)
+    }
+
+    fn keep(&self, subject: &str, taints: &[Taint], now: Timestamp) -> bool {
+        self.ledger.keep(subject, taints, now)
     }
 
     fn add(&self, subject: &str, resource: &str, usage: Usage, now: Timestamp) {

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use engine::taint::{Taint, TaintKey, Trail};
 use engine::{COMMON_FACTS, Guessed, HashKey, Ledger, Protocol};
 use model::{Event, EventBody, Guess, PrincipalKind, Resource, Timestamp, TokenId, UpstreamTls};
 use policy::{
@@ -118,6 +119,12 @@ impl Ledger for NoLedger {
     fn add(&self, _: &str, _: &str, _: Usage, _: Timestamp) {}
     fn guess(&self, _: &str, _: &str, _: &[Guess], _: Timestamp) -> Guessed {
         Guessed::Within
+    }
+    fn trail(&self, _: &str) -> Arc<Trail> {
+        Arc::new(Trail::new(Arc::new(TaintKey::new(b"a key of the tests"))))
+    }
+    fn keep(&self, _: &str, _: &[Taint], _: Timestamp) -> bool {
+        false
     }
 }
 

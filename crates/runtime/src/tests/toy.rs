@@ -23,6 +23,7 @@ static FACTS: &[FactDecl] = &[FactDecl {
     kind: FactType::Text,
     phase: Phase::Request,
     about: "the first word",
+    carries: false,
 }];
 
 pub(super) struct Toy {

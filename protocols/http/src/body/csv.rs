@@ -182,7 +182,10 @@ impl Header {
             let value = unquote(raw);
             let (name, mask) = self.names.get(place).map_or(("", None), |(n, m)| (n.as_str(), *m));
             let replaced = match mask {
-                Some(kind) => hide.masked(kind, &String::from_utf8_lossy(&value)),
+                Some(kind) => {
+                    hide.of(name);
+                    hide.masked(kind, &String::from_utf8_lossy(&value))
+                }
                 None => form::judge(name, &value, hide)?,
             };
             if place > 0 {

@@ -8,7 +8,7 @@ use engine::{HashKey, MaskKind, MaskPlan, REDACTED, partial_text};
 use foldhash::fast::RandomState;
 use model::DetectionCount;
 
-use super::{Field, Unreadable};
+use super::{Field, Hidden, Unreadable};
 
 /// Names whose mask is remembered; past it they are forgotten and asked for again.
 const LABELS_MAX: usize = 1024;
@@ -65,6 +65,10 @@ pub(super) struct Hider {
     fields: Vec<Field>,
     spans: Vec<Span>,
     joined: Vec<u8>,
+    /// What was hidden, where that is told.
+    hidden: Option<Vec<Hidden>>,
+    /// The field that was met last.
+    source: String,
 }
 
 impl Hider {
@@ -83,6 +87,40 @@ impl Hider {
             fields: Vec::new(),
             spans: Vec::new(),
             joined: Vec::new(),
+            hidden: None,
+            source: String::new(),
+        }
+    }
+
+    /// From here on tells what it hides.
+    pub fn tell(&mut self) {
+        self.hidden = Some(Vec::new());
+    }
+
+    /// Whether it does.
+    pub fn tells(&self) -> bool {
+        self.hidden.is_some()
+    }
+
+    /// What was hidden since the last call.
+    pub fn take_hidden(&mut self) -> Vec<Hidden> {
+        self.hidden.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// The next value belongs to this field, which was met before.
+    pub fn of(&mut self, name: &str) {
+        if self.tells() {
+            name.clone_into(&mut self.source);
+        }
+    }
+
+    fn told(&mut self, name: Option<DetectionType>, value: &str) {
+        if let Some(hidden) = &mut self.hidden {
+            let name = match name {
+                Some(found) => found.name().into(),
+                None => self.source.as_str().into(),
+            };
+            hidden.push(Hidden { name, value: value.to_owned() });
         }
     }
 
@@ -126,12 +164,18 @@ impl Hider {
                 kind?
             }
         };
+        self.of(path);
         self.note(path, kind);
         Some(kind)
     }
 
     /// What becomes of a text under a mask.
-    pub fn masked(&self, kind: MaskKind, value: &str) -> Replaced {
+    pub fn masked(&mut self, kind: MaskKind, value: &str) -> Replaced {
+        self.told(None, value);
+        self.replacement(kind, value)
+    }
+
+    fn replacement(&self, kind: MaskKind, value: &str) -> Replaced {
         match kind {
             MaskKind::Null => Replaced::Null,
             MaskKind::Redact => Replaced::With(REDACTED.as_bytes().to_vec()),
@@ -143,7 +187,8 @@ impl Hider {
     }
 
     /// A number for a number, which every reader of JSON keeps exactly: below 2^53.
-    pub fn number(&self, canonical: &str) -> i64 {
+    pub fn number(&mut self, canonical: &str) -> i64 {
+        self.told(None, canonical);
         self.key.hash_int(canonical, 54)
     }
 
@@ -190,8 +235,9 @@ impl Hider {
             let Some(kind) = kind else { continue };
             out.extend_from_slice(text.get(at..start).unwrap_or_default());
             at = span.end.saturating_sub(from);
-            let value = text.get(start..at).unwrap_or_default();
-            if let Replaced::With(hidden) = self.masked(kind, &String::from_utf8_lossy(value)) {
+            let value = String::from_utf8_lossy(text.get(start..at).unwrap_or_default());
+            self.told(Some(span.kind), &value);
+            if let Replaced::With(hidden) = self.replacement(kind, &value) {
                 out.extend_from_slice(&hidden);
             }
         }

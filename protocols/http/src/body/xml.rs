@@ -208,7 +208,8 @@ impl Xml {
         let Some(element) = self.stack.last_mut() else { return Err(INVALID) };
         if let Some(kind) = element.mask {
             // A text in several pieces is one value.
-            if !std::mem::replace(&mut element.is_replaced, true) {
+            // Who follows it is told every piece.
+            if !std::mem::replace(&mut element.is_replaced, true) || hide.tells() {
                 write(hide.masked(kind, &String::from_utf8_lossy(content)), out);
             }
             return Ok(());

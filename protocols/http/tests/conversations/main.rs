@@ -95,6 +95,7 @@ macro_rules! conversations {
 mod bodies;
 mod egress;
 mod endings;
+mod following;
 mod forms;
 mod masks;
 mod model_endpoints;

@@ -118,7 +118,7 @@ pub(super) fn mask(
         return Err(COLUMN_COUNT);
     }
     out.put_slice(row.get(..2).unwrap_or_default());
-    for column in &columns.masks {
+    for (index, column) in columns.masks.iter().enumerate() {
         let raw = reader.rest();
         let value = reader.value()?;
         let raw = raw.get(..raw.len().saturating_sub(reader.rest().len())).unwrap_or_default();
@@ -128,6 +128,7 @@ pub(super) fn mask(
         };
         let at = out.len();
         out.put_i32(-1);
+        columns.tell(index, value);
         let detections = columns.detections.as_ref();
         match column.hide(value, detections, &columns.key, out, found) {
             Hidden::Null => {}

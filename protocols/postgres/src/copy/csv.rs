@@ -100,6 +100,7 @@ impl CsvRows {
                 continue;
             }
             let mut masked = BytesMut::new();
+            columns.tell(index, &field.value);
             let detections = columns.detections.as_ref();
             match column.hide(&field.value, detections, &columns.key, &mut masked, found) {
                 Hidden::Null => out.put_slice(&self.null),

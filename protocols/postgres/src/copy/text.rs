@@ -71,6 +71,7 @@ impl TextRows {
             }
             let value = unescape(field);
             let mut masked = BytesMut::new();
+            columns.tell(index, &value);
             let detections = columns.detections.as_ref();
             match column.hide(&value, detections, &columns.key, &mut masked, found) {
                 Hidden::Null => out.put_slice(&self.null),

@@ -9,9 +9,11 @@ use sql::StatementKind;
 
 use super::outgoing::Outgoing;
 use super::rows::no_source;
-use crate::copy::{CopyMask, CopyOptions};
+use crate::copy::{CopyFormat, CopyMask, CopyOptions};
 use crate::expected::{Expected, Treatment, What};
+use crate::follow::{Follow, FollowCopy};
 use crate::ready::{Encoding, Ready};
+use crate::types::Format;
 
 impl Ready {
     pub(super) fn copy_out(&self, body: &[u8]) -> Result<(Treatment, Arc<[Column]>), Refusal> {
@@ -32,23 +34,19 @@ impl Ready {
         let count = usize::from(u16::from_be_bytes(count.unwrap_or_default()));
         let outputs = copy.and_then(|copy| copy.columns.as_deref());
         let shape = self.shaping(plan, |shaping| shaping.copied(outputs, count))?;
-        if plan.is_empty() {
+        if plan.is_empty() && plan.followed().is_none() {
             return Ok((Treatment::Pass, shape.columns));
         }
         let Some(copy) = copy else { return Err(no_source()) };
         let snapshot = self.snapshot().ok_or_else(no_source)?;
-        let columns: Vec<_> = shape
-            .kinds
-            .iter()
-            .enumerate()
-            .map(|(index, kind)| {
-                let direct = outputs.and_then(|outputs| outputs.get(index)).and_then(|o| o.direct);
-                let stored = direct.and_then(|id| snapshot.catalog.column(id));
-                // An expression's type is not told by COPY, so its mask is NULL (R19).
-                let type_oid = stored.map_or(0, |(_, column)| column.type_oid);
-                (*kind, type_oid, -1)
-            })
-            .collect();
+        let type_of = |index: usize| {
+            let direct = outputs.and_then(|outputs| outputs.get(index)).and_then(|o| o.direct);
+            let stored = direct.and_then(|id| snapshot.catalog.column(id));
+            // An expression's type is not told by COPY, so its mask is NULL (R19).
+            stored.map_or(0, |(_, column)| column.type_oid)
+        };
+        let kinds = shape.kinds.iter().enumerate();
+        let columns: Vec<_> = kinds.map(|(index, kind)| (*kind, type_of(index), -1)).collect();
         let options = CopyOptions::parse(&copy.options).map_err(|unclear| {
             let words =
                 format!("this COPY cannot be masked: option {}: {}", unclear.option, unclear.what);
@@ -60,9 +58,26 @@ impl Ready {
             return Err(Refusal::unjudgeable("copy_format", ClientText::fixed(words)));
         }
         let key = Arc::clone(&self.setup.hash_key);
+        let follow = match plan.followed() {
+            Some(plan) => {
+                let shape = self.loosely(plan, |shaping| shaping.copied(outputs, count))?;
+                let format = match options.format {
+                    CopyFormat::Binary => Format::Binary,
+                    CopyFormat::Csv { .. } | CopyFormat::Text { .. } => Format::Text,
+                };
+                let types = (0..count).map(|index| (type_of(index), Some(format)));
+                let follow = Follow::new(&self.origin, plan, &shape, types);
+                follow
+                    .map(|follow| FollowCopy::new(follow, options.format.clone(), Arc::clone(&key)))
+            }
+            None => None,
+        };
         let mask = CopyMask::new(options.format, &columns, plan.detections(), key);
-        let treatment =
-            if mask.is_noop() { Treatment::Pass } else { Treatment::Copy(Box::new(mask)) };
+        let treatment = if mask.is_noop() && follow.is_none() {
+            Treatment::Pass
+        } else {
+            Treatment::Copy(Box::new(mask), follow.map(Box::new))
+        };
         Ok((treatment, shape.columns))
     }
 
@@ -72,10 +87,13 @@ impl Ready {
         (start, end): (usize, usize),
         going: &mut Outgoing,
     ) -> Result<(), Fault> {
-        let Some(Treatment::Copy(mask)) = self.treatment() else {
+        let Some(Treatment::Copy(mask, follow)) = self.treatment() else {
             return Err(Fault::upstream("COPY data out of place"));
         };
         let body = base.get(start.saturating_add(5)..end).unwrap_or_default();
+        if let Some(follow) = follow {
+            follow.push(body, &mut going.taints)?;
+        }
         let mut found = std::mem::take(&mut going.found);
         let mut rows = 0;
         let result = mask.push(body, going.own(), &mut rows, &mut found);
@@ -85,7 +103,7 @@ impl Ready {
     }
 
     pub(super) fn copy_done(&mut self) -> Result<(), Fault> {
-        if let Some(Treatment::Copy(mask)) = self.treatment() {
+        if let Some(Treatment::Copy(mask, _)) = self.treatment() {
             return mask.finish();
         }
         Ok(())

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use engine::taint::Taint;
 use engine::{Batch, Outbox, Permit};
 use model::{Column, DetectionCount, Side};
 
@@ -16,6 +17,7 @@ pub(super) struct Outgoing {
     pub rows: u64,
     pub columns: Option<Arc<[Column]>>,
     pub found: Vec<DetectionCount>,
+    pub taints: Vec<Taint>,
     pub error_code: Option<String>,
     pub permit: Option<Arc<Permit>>,
 }
@@ -76,6 +78,7 @@ impl Outgoing {
                     columns: self.columns.take(),
                     detections: std::mem::take(&mut self.found),
                     error_code: self.error_code.take(),
+                    taints: std::mem::take(&mut self.taints),
                 };
                 out.reply(&permit, batch);
             }

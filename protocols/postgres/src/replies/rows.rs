@@ -9,12 +9,13 @@ use sql::StatementKind;
 
 use super::outgoing::Outgoing;
 use crate::expected::{Expected, RowsReply, Treatment, What};
+use crate::follow::Follow;
 use crate::judge::Judged;
 use crate::message::{self, FieldDescription};
 use crate::names::Source;
 use crate::ready::Ready;
 use crate::rows;
-use crate::shape::Shaping;
+use crate::shape::{Shape, Shaping};
 
 impl Ready {
     /// Messages of a Query or an Execute.
@@ -81,8 +82,12 @@ impl Ready {
         going.rows = going.rows.saturating_add(1);
         let key = Arc::clone(&self.setup.hash_key);
         match self.treatment() {
-            Some(Treatment::Rows(mask)) => {
+            Some(Treatment::Rows(mask, follow)) => {
                 let whole = base.get(start..end).unwrap_or_default();
+                if let Some(follow) = follow {
+                    let body = whole.get(5..).unwrap_or_default();
+                    follow.row(body, &mut going.taints)?;
+                }
                 if mask.untouched(whole) {
                     going.pass(base, start, end);
                     return Ok(());
@@ -150,7 +155,7 @@ impl Ready {
 
     fn plan_is_empty(&self) -> bool {
         let permit = self.expected.front().and_then(|expected| expected.permit.as_ref());
-        permit.is_none_or(|permit| permit.masks().is_empty())
+        permit.is_none_or(|p| p.masks().is_empty() && p.masks().followed().is_none())
     }
 
     /// What is done with rows of these columns, and how they are recorded.
@@ -168,7 +173,7 @@ impl Ready {
         let (judged, index) = self.source_of(rows);
         let statement = judged.statements.list.get(index);
         let shape = self.shaping(plan, |shaping| shaping.described(statement, fields))?;
-        if plan.is_empty() {
+        if plan.is_empty() && plan.followed().is_none() {
             return Ok((Treatment::Pass, shape.columns));
         }
         // A Bind that lists no format means text for all; a simple query says so itself.
@@ -178,9 +183,32 @@ impl Ready {
             None => &[],
         };
         let mask = rows::compile(fields, formats, &shape.kinds, plan.detections());
-        let treatment =
-            if mask.is_noop() { Treatment::Pass } else { Treatment::Rows(Box::new(mask)) };
+        let follow = match plan.followed() {
+            Some(plan) => {
+                let shape = self.loosely(plan, |shaping| shaping.described(statement, fields))?;
+                let types = fields.iter().enumerate();
+                let types = types.map(|(index, f)| (f.type_oid, rows::format(formats, index, f)));
+                Follow::new(&self.origin, plan, &shape, types)
+            }
+            None => None,
+        };
+        let treatment = if mask.is_noop() && follow.is_none() {
+            Treatment::Pass
+        } else {
+            Treatment::Rows(Box::new(mask), follow.map(Box::new))
+        };
         Ok((treatment, shape.columns))
+    }
+
+    /// A shape in which what cannot be traced has no origin.
+    pub(super) fn loosely(
+        &self,
+        plan: &MaskPlan,
+        make: impl FnOnce(&Shaping<'_>) -> Result<Shape, Refusal>,
+    ) -> Result<Shape, Refusal> {
+        let snapshot = self.snapshot().ok_or_else(no_source)?;
+        let masked = self.cache.masked(plan, &snapshot.catalog);
+        make(&Shaping { catalog: &snapshot.catalog, plan, strict: false, masked: &masked })
     }
 
     /// Labels and origins by lineage, when the server was not asked.

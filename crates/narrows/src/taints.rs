@@ -1,0 +1,169 @@
+//! What principals received of followed values (R14): in memory, where it is searched, and in the
+//! state database, so that a restart forgets none.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use engine::taint::{Print, Taint, TaintKey, Trail};
+use model::limit::{TAINT_EXPIRES, TAINTS_MAX, TAINTS_TOTAL_MAX};
+use model::{Secret, Timestamp};
+use store::{KeptTaints, StateError};
+
+/// Bytes of a stored print: both hashes, its length, and whether it is digits.
+const PRINT_BYTES: usize = 18;
+/// The source of a row that says only that something could not be kept.
+const INCOMPLETE: &str = "";
+
+/// The trails of all principals.
+pub struct Taints {
+    store: Arc<store::Taints>,
+    key: Arc<TaintKey>,
+    trails: Mutex<HashMap<Arc<str>, Arc<Trail>>>,
+    /// Values in all trails.
+    total: AtomicUsize,
+}
+
+impl Taints {
+    /// Loads what is still followed; `key` is derived from the installation key.
+    ///
+    /// # Errors
+    /// The state database cannot be read: the operator's to mend.
+    pub fn open(
+        store: Arc<store::Taints>,
+        key: &Secret<[u8; 32]>,
+        now: Timestamp,
+    ) -> Result<Self, StateError> {
+        let kept = store.load(now)?;
+        let taints = Self {
+            store,
+            key: Arc::new(TaintKey::new(key.expose())),
+            trails: Mutex::default(),
+            total: AtomicUsize::new(0),
+        };
+        for kept in kept {
+            taints.load(&kept, now);
+        }
+        Ok(taints)
+    }
+
+    fn load(&self, kept: &KeptTaints, now: Timestamp) {
+        let trail = self.trail(&kept.principal);
+        let prints = kept.bytes.as_deref().filter(|_| &*kept.source != INCOMPLETE).and_then(decode);
+        let Some(prints) = prints else {
+            trail.incomplete(kept.expires);
+            return;
+        };
+        for print in prints {
+            let taint = Taint { source: Arc::clone(&kept.source), print };
+            if trail.add(&taint, kept.expires, now) == Ok(true) {
+                self.total.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn trails(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Trail>>> {
+        self.trails.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Of this principal.
+    pub fn trail(&self, subject: &str) -> Arc<Trail> {
+        let mut trails = self.trails();
+        if let Some(trail) = trails.get(subject) {
+            return Arc::clone(trail);
+        }
+        let trail = Arc::new(Trail::new(Arc::clone(&self.key)));
+        trails.insert(subject.into(), Arc::clone(&trail));
+        trail
+    }
+
+    /// Keeps values before they are sent. False: they cannot be kept.
+    pub fn keep(&self, subject: &str, taints: &[Taint], now: Timestamp) -> bool {
+        let trail = self.trail(subject);
+        let fresh = trail.unknown(taints, now);
+        if fresh.is_empty() {
+            return true;
+        }
+        let expires = now.plus(TAINT_EXPIRES);
+        if !self.has_room(&trail, fresh.len(), now) {
+            return self.give_up(subject, &trail, expires, now);
+        }
+        let mut sources: BTreeMap<Arc<str>, Vec<u8>> = BTreeMap::new();
+        for taint in &fresh {
+            let bytes = sources.entry(Arc::clone(&taint.source)).or_default();
+            encode(&taint.print, bytes);
+        }
+        let sources: Vec<_> = sources.into_iter().collect();
+        if let Err(error) = self.store.keep(subject, &sources, expires, now) {
+            tracing::error!(%error, "followed values cannot be kept");
+            return false;
+        }
+        for taint in &fresh {
+            match trail.add(taint, expires, now) {
+                Ok(true) => {
+                    self.total.fetch_add(1, Ordering::Relaxed);
+                }
+                Ok(false) => {}
+                // Another session was quicker: the trail knows that it is not complete.
+                Err(_) => return self.give_up(subject, &trail, expires, now),
+            }
+        }
+        true
+    }
+
+    fn has_room(&self, trail: &Trail, more: usize, now: Timestamp) -> bool {
+        let fits = |trail: &Trail| {
+            trail.len().saturating_add(more) <= TAINTS_MAX
+                && self.total.load(Ordering::Relaxed).saturating_add(more) <= TAINTS_TOTAL_MAX
+        };
+        if fits(trail) {
+            return true;
+        }
+        let trails: Vec<_> = self.trails().values().map(Arc::clone).collect();
+        let left = trails.iter().map(|trail| trail.forget(now)).sum();
+        self.total.store(left, Ordering::Relaxed);
+        fits(trail)
+    }
+
+    /// The values pass, and what the principal's requests carry is not known from here on.
+    fn give_up(&self, subject: &str, trail: &Trail, expires: Timestamp, now: Timestamp) -> bool {
+        if trail.is_incomplete(now.plus(TAINT_EXPIRES / 2)) {
+            return true;
+        }
+        tracing::warn!(
+            principal = subject,
+            most = TAINTS_MAX,
+            "more followed values were received than are kept: rules that read what requests carry \
+             refuse for 24 h"
+        );
+        let mark = [(Arc::from(INCOMPLETE), Vec::new())];
+        if let Err(error) = self.store.keep(subject, &mark, expires, now) {
+            tracing::error!(%error, "it cannot be kept that followed values are not all known");
+            return false;
+        }
+        trail.incomplete(expires);
+        true
+    }
+}
+
+fn encode(print: &Print, out: &mut Vec<u8>) {
+    out.extend_from_slice(&print.window.to_be_bytes());
+    out.extend_from_slice(&print.whole.to_be_bytes());
+    out.extend_from_slice(&[print.length, u8::from(print.digits)]);
+}
+
+fn decode(bytes: &[u8]) -> Option<Vec<Print>> {
+    let (prints, rest) = bytes.as_chunks::<PRINT_BYTES>();
+    let print = |bytes: &[u8; PRINT_BYTES]| {
+        let (window, rest) = bytes.split_first_chunk()?;
+        let (whole, rest) = rest.split_first_chunk()?;
+        let [length, digits] = *rest else { return None };
+        Some(Print {
+            window: u64::from_be_bytes(*window),
+            whole: u64::from_be_bytes(*whole),
+            length,
+            digits: digits != 0,
+        })
+    };
+    rest.is_empty().then(|| prints.iter().map(print).collect()).flatten()
+}
