@@ -9,7 +9,7 @@
 //! * [`body`]: what a body is, decoded, searched and masked across any split.
 //! * [`conversation`]: one exchange, from its head to the end of its reply.
 //! * [`request`], [`operation`], [`facts`], [`token`], [`llm`]: what a request asks for, and who.
-//! * [`reply`], [`fields`], [`problem`]: what the client gets.
+//! * [`reply`], [`fields`], [`problem`], [`grpc`]: what the client gets.
 //! * [`socket`]: messages after a change to WebSocket.
 //! * [`explain`]: what the rules would be asked about a request.
 //! * [`options`]: what the configuration says about a resource.
@@ -22,6 +22,7 @@ mod conversation;
 mod explain;
 mod facts;
 mod fields;
+mod grpc;
 mod llm;
 mod operation;
 mod options;

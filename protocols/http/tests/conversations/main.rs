@@ -96,6 +96,7 @@ mod bodies;
 mod egress;
 mod endings;
 mod forms;
+mod grpc;
 mod masks;
 mod model_endpoints;
 mod reverse;
