@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Method, StatusCode, Version};
 
 /// One piece of an exchange, in either direction.
@@ -60,6 +61,19 @@ pub struct Request {
     pub fields: HeaderMap,
     /// Whether a body follows.
     pub body: Length,
+}
+
+impl Request {
+    /// Whether it is a call by gRPC, which is HTTP/2 with this type of body; `+` and the form of its
+    /// messages may follow. gRPC-Web (`-web`) is something else.
+    #[must_use]
+    pub fn is_call(&self) -> bool {
+        const MEDIA_TYPE: &str = "application/grpc";
+        let written = self.fields.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let essence = written.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+        let begins = essence.split_once('+').map_or(essence, |(begins, _)| begins);
+        self.version == Version::HTTP_2 && begins.eq_ignore_ascii_case(MEDIA_TYPE)
+    }
 }
 
 /// The head of a reply.
@@ -161,4 +175,41 @@ pub fn fields_size(fields: &HeaderMap) -> usize {
         name.as_str().len().saturating_add(value.len())
     };
     fields.iter().map(each).fold(0, usize::saturating_add)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn request(content_type: &'static str, version: Version) -> Request {
+        let field = (CONTENT_TYPE, HeaderValue::from_static(content_type));
+        Request {
+            door: Door::Reverse,
+            method: Method::POST,
+            scheme: Scheme::Http,
+            authority: "gw.test".into(),
+            target: "/a.B/C".into(),
+            version,
+            fields: HeaderMap::from_iter([field]),
+            body: Length::Unknown,
+        }
+    }
+
+    #[test]
+    fn a_call_says_so_and_is_in_http2() {
+        for (written, is) in [
+            ("application/grpc", true),
+            ("application/grpc+proto", true),
+            ("Application/gRPC ; x=y", true),
+            ("application/grpc-web+proto", false),
+            ("application/grpcx", false),
+            ("application/json", false),
+            ("", false),
+        ] {
+            assert_eq!(request(written, Version::HTTP_2).is_call(), is, "{written}");
+            assert!(!request(written, Version::HTTP_11).is_call(), "{written}");
+        }
+    }
 }

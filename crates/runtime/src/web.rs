@@ -6,7 +6,7 @@
 //! * [`listen`]: clients, as the server they mean or as their proxy, tunnels opened.
 //! * [`exchange`]: one request and its reply, through the engine.
 //! * [`socket`]: connections that change to WebSocket.
-//! * [`site`], [`dial`]: what can be reached, and reaching it.
+//! * [`site`], [`dial`], [`prior`]: what can be reached, and reaching it.
 //! * [`echo`]: credentials that an upstream sends back.
 //! * [`mint`]: certificates for the names that clients ask for.
 
@@ -18,6 +18,7 @@ mod exchange;
 mod held;
 mod listen;
 mod mint;
+mod prior;
 mod sessions;
 mod site;
 mod socket;

@@ -20,7 +20,7 @@ use crate::facts::at;
 use crate::follow::Origin;
 use crate::operation::{self, Body, Judging};
 use crate::options::Options;
-use crate::problem;
+use crate::problem::{self, Manner};
 use crate::reply::{Passing, Unfit};
 use crate::request::{self, Canonical};
 use crate::socket::{self, Socket};
@@ -49,6 +49,8 @@ pub struct Exchange {
     now: Timestamp,
     /// The client takes the gateway for its proxy.
     proxy: bool,
+    /// What it asks for is a call of gRPC.
+    call: bool,
     /// Something was said to the client that cannot be taken back.
     answered: bool,
 }
@@ -134,6 +136,7 @@ impl Exchange {
             resource: "".into(),
             now: Timestamp::default(),
             proxy: false,
+            call: false,
             answered: false,
         }
     }
@@ -202,6 +205,7 @@ impl Exchange {
         // Nothing of the body is needed before it is known who asks.
         out.pause(Side::Client);
         self.proxy = request.door != Door::Reverse;
+        self.call = request.is_call();
         let proof = token::find(&request);
         let (resource, prefix, target) = match request.door {
             Door::Reverse => request::resource(&request),
@@ -588,9 +592,17 @@ impl Exchange {
         }
         if !std::mem::replace(&mut self.answered, true) {
             let operation = operation.map(|id| format!("urn:narrows:{}:{}", self.name, id.0));
-            problem::answer(out, refusal, operation.as_deref(), self.proxy);
+            problem::answer(out, refusal, operation.as_deref(), self.manner());
         }
         self.over(refusal.reason(), out);
+    }
+
+    fn manner(&self) -> Manner {
+        match (self.call, self.proxy) {
+            (true, _) => Manner::Grpc,
+            (false, true) => Manner::Proxy,
+            (false, false) => Manner::Server,
+        }
     }
 
     fn over(&mut self, reason: &'static str, out: &mut Outbox<Part>) {
@@ -655,14 +667,14 @@ impl Conversation<Part> for Exchange {
             Input::Stopped(refusal) => {
                 self.abandoned(&refusal, out);
                 if !std::mem::replace(&mut self.answered, true) {
-                    problem::answer(out, &refusal, None, self.proxy);
+                    problem::answer(out, &refusal, None, self.manner());
                 }
             }
             Input::Closed(Side::Upstream) => {
                 if !std::mem::replace(&mut self.answered, true) {
                     let words = ClientText::fixed("the host broke off its reply");
                     let refusal = Refusal::unjudgeable("upstream_broken", words);
-                    problem::answer(out, &refusal, None, self.proxy);
+                    problem::answer(out, &refusal, None, self.manner());
                 }
             }
             Input::Closed(Side::Client) => {

@@ -102,7 +102,7 @@ pub fn values(request: &Canonical, storage: Option<&Storage>, body: OfBody) -> A
         match body.detections {
             Some(found) => Value::TextList(found.into()),
             None if body.bytes.is_some() => Value::Failed(
-                "the body's Content-Encoding cannot be undone, or there is too much to search",
+                "the body's encoding cannot be undone, or there is too much to search",
             ),
             None => unknown.clone(),
         },

@@ -9,7 +9,8 @@
 //! * [`body`]: what a body is, decoded, searched and masked across any split.
 //! * [`conversation`]: one exchange, from its head to the end of its reply.
 //! * [`request`], [`operation`], [`facts`], [`token`], [`llm`]: what a request asks for, and who.
-//! * [`reply`], [`fields`], [`problem`]: what the client gets; [`follow`]: what of it is followed.
+//! * [`reply`], [`fields`], [`problem`], [`grpc`]: what the client gets; [`follow`]: what of it is
+//!   followed.
 //! * [`socket`]: messages after a change to WebSocket.
 //! * [`explain`]: what the rules would be asked about a request.
 //! * [`options`]: what the configuration says about a resource.
@@ -23,6 +24,7 @@ mod explain;
 mod facts;
 mod fields;
 mod follow;
+mod grpc;
 mod llm;
 mod operation;
 mod options;

@@ -16,6 +16,7 @@ use model::{Effect, Operation, Parameter, Timestamp};
 use crate::body::{Codings, decode, find};
 use crate::canonical;
 use crate::facts::{self, OfBody, at};
+use crate::grpc;
 use crate::llm;
 use crate::request::{self, Canonical};
 
@@ -139,15 +140,16 @@ pub fn refused(request: &Canonical) -> Operation {
     base(request.method.as_str(), &request.host.name, text, Vec::new())
 }
 
-/// A body as its reader sees it. `None`, and the facts about it fail, where its encoding is not
-/// known or broken.
+/// A body as its reader sees it, messages of a call included. `None`, and the facts about it fail,
+/// where its encoding is not known or broken.
 fn readable<'a>(request: &Canonical, body: &'a [u8]) -> Option<Cow<'a, [u8]>> {
     let written = request.codings.iter().map(String::as_str);
     let codings = Codings::parse(written).ok()?;
-    if codings.is_identity() {
-        return Some(Cow::Borrowed(body));
-    }
-    decode(&codings, body, DECODED_BYTES_MAX).ok().map(Cow::Owned)
+    let decoded = match codings.is_identity() {
+        true => Cow::Borrowed(body),
+        false => Cow::Owned(decode(&codings, body, DECODED_BYTES_MAX).ok()?),
+    };
+    grpc::opened(&request.fields, decoded, DECODED_BYTES_MAX)
 }
 
 fn base(method: &str, host: &str, text: String, parameters: Vec<Parameter>) -> Operation {

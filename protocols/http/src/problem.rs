@@ -1,4 +1,5 @@
-//! What a client is told when it does not get what it asked for (RFC 9457).
+//! What a client is told when it does not get what it asked for: a problem (RFC 9457), or what gRPC
+//! makes of one.
 
 use bytes::Bytes;
 use engine::{Outbox, Refusal};
@@ -8,13 +9,33 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, StatusCode};
 use model::exchange::{Length, Part, Reply};
 
+use crate::grpc;
+
 /// Seconds after which it makes sense to repeat what a person has to allow.
 const RETRY_AFTER_APPROVAL_S: &str = "10";
 
+/// Whom the client takes the gateway for, which decides how it is spoken to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Manner {
+    /// A server.
+    Server,
+    /// Its proxy.
+    Proxy,
+    /// A server or a proxy for calls of gRPC.
+    Grpc,
+}
+
 /// Answers with a refusal, in the gateway's own words.
-pub fn answer(out: &mut Outbox<Part>, refusal: &Refusal, operation: Option<&str>, proxy: bool) {
+pub fn answer(out: &mut Outbox<Part>, refusal: &Refusal, operation: Option<&str>, manner: Manner) {
     let reason = refusal.reason();
-    let status = status(reason, proxy);
+    let status = status(reason, manner == Manner::Proxy);
+    if manner == Manner::Grpc {
+        let fields = grpc::refused(refusal, status, operation);
+        let (status, body) = (StatusCode::OK, Length::Empty);
+        out.answer(Part::Reply(Box::new(Reply { status, fields, body, recorded: Bytes::new() })));
+        out.answer(Part::End);
+        return;
+    }
     let mut body = serde_json::json!({
         "type": format!("urn:narrows:{reason}"),
         "title": title(status),

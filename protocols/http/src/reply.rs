@@ -185,7 +185,8 @@ impl Passing {
             }
             Body::Sniffing { opener, first, .. } => {
                 opener.push(&bytes, first)?;
-                return if first.len() < SNIFFED_BYTES { Ok(batches) } else { self.sniffed() };
+                let enough = first.len() >= SNIFFED_BYTES || is_told(first);
+                return if enough { self.sniffed() } else { Ok(batches) };
             }
             Body::Sniffed { opener, filter } => {
                 let mut decoded = Vec::new();
@@ -381,6 +382,16 @@ fn searching(reply: &mut Reply, masking: Masking) -> Result<Body, Unfit> {
         return Ok(Body::Sniffing { opener, first: Vec::new(), masking });
     }
     Ok(Body::Filtered(masking.filter(kind, codings)))
+}
+
+/// Whether more of an unnamed body would not change what it looks like: a message of a stream does
+/// not wait for the next one then.
+fn is_told(first: &[u8]) -> bool {
+    match looks_like(first) {
+        Some(Kind::Json) | None => true,
+        // Text, so far.
+        Some(_) => false,
+    }
 }
 
 /// What an unnamed body looks like; `None` where it is no text. What begins like JSON is JSON even

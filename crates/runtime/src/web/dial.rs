@@ -17,7 +17,8 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::site::SitePlan;
+use super::prior::Prior;
+use super::site::{SitePlan, Spoken};
 use crate::tls::{TlsError, web_client_config};
 use crate::transport;
 
@@ -58,6 +59,7 @@ pub(crate) struct Dialler {
     plan: Arc<SitePlan>,
     refuses: fn(IpAddr) -> Option<&'static str>,
     tls: Option<Arc<rustls::ClientConfig>>,
+    spoken: Spoken,
     within: Duration,
 }
 
@@ -66,10 +68,11 @@ impl Dialler {
         plan: Arc<SitePlan>,
         refuses: fn(IpAddr) -> Option<&'static str>,
         within: Duration,
-        versions: &[&[u8]],
+        spoken: Spoken,
     ) -> Result<Self, TlsError> {
+        let versions = spoken.offered();
         let tls = web_client_config(plan.tls, plan.ca_file.as_deref(), versions)?;
-        Ok(Self { plan, refuses, tls, within })
+        Ok(Self { plan, refuses, tls, spoken, within })
     }
 
     async fn dial(self, uri: Uri) -> Result<Stream, NotReached> {
@@ -79,7 +82,14 @@ impl Dialler {
         let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
         let reach = async {
             let stream = self.connect(host, port).await?;
-            if secure { self.encrypt(host, stream).await } else { Ok(Stream::Plain(stream)) }
+            match (secure, self.spoken) {
+                (true, _) => self.encrypt(host, stream).await,
+                (false, Spoken::Two) => match Prior::begin(stream).await {
+                    Ok(stream) => Ok(Stream::Prior(stream)),
+                    Err(error) => Err(NotReached::Down(format!("{host}:{port}"), error)),
+                },
+                (false, _) => Ok(Stream::Plain(stream)),
+            }
         };
         match timeout(self.within, reach).await {
             Ok(reached) => reached,
@@ -169,13 +179,14 @@ impl tower_service::Service<Uri> for Dialler {
 /// A connection to a host.
 pub(crate) enum Stream {
     Plain(TcpStream),
+    Prior(Prior),
     Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl Connection for Stream {
     fn connected(&self) -> Connected {
         match self {
-            Self::Plain(_) => Connected::new(),
+            Self::Plain(_) | Self::Prior(_) => Connected::new(),
             Self::Tls(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
                 Connected::new().negotiated_h2()
             }
@@ -192,6 +203,7 @@ impl AsyncRead for Stream {
     ) -> Poll<std::io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Prior(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
@@ -205,6 +217,7 @@ impl AsyncWrite for Stream {
     ) -> Poll<std::io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Prior(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
@@ -212,6 +225,7 @@ impl AsyncWrite for Stream {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Prior(stream) => Pin::new(stream).poll_flush(cx),
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
@@ -219,6 +233,7 @@ impl AsyncWrite for Stream {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Prior(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
@@ -230,6 +245,7 @@ impl AsyncWrite for Stream {
     ) -> Poll<std::io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Self::Prior(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
         }
     }
@@ -237,6 +253,7 @@ impl AsyncWrite for Stream {
     fn is_write_vectored(&self) -> bool {
         match self {
             Self::Plain(stream) => stream.is_write_vectored(),
+            Self::Prior(stream) => stream.is_write_vectored(),
             Self::Tls(stream) => stream.is_write_vectored(),
         }
     }

@@ -21,7 +21,7 @@ use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
-use model::exchange::{Length, Part, Reply, Request};
+use model::exchange::{Door, Length, Part, Reply, Request, Scheme};
 use model::{ClientText, OperationId, Principal, SessionId, Side};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -31,7 +31,7 @@ use super::body::{ChannelBody, FRAMES_MAX, Passed, ReplyBody, length};
 use super::echo::Echo;
 use super::held::Share;
 use super::sessions::{Joined, record};
-use super::site::Site;
+use super::site::{Site, Spoken};
 use super::socket::{self, Heard};
 use crate::alert::Alert;
 use crate::clock;
@@ -123,6 +123,8 @@ pub(super) struct Exchange {
     /// What both sides say once it has.
     said: Option<mpsc::Receiver<Heard>>,
     upstream_paused: bool,
+    /// The client knows of the upstream that it speaks HTTP/2 without being asked.
+    prior: bool,
     /// The request was let go: what comes of its body does not wait.
     sent: bool,
     /// The reply has no body whatever its head says (RFC 9110 section 6.4.1).
@@ -199,6 +201,7 @@ impl Exchange {
         let approvals = Arc::clone(&gateway.approvals);
         let holds = Holds::new(Arc::clone(&mailbox), approvals, Arc::clone(&gateway.counters));
         let empty = arrived.head.body == Length::Empty;
+        let prior = knows(&arrived.head);
         let sends = !arrived.head.fields.contains_key(http::header::EXPECT);
         let mut work =
             VecDeque::from([Happening::Data(Side::Client, Part::Request(Box::new(arrived.head)))]);
@@ -234,6 +237,7 @@ impl Exchange {
             upstream_socket: None,
             said: None,
             upstream_paused: false,
+            prior,
             sent: false,
             head_only: false,
             stopped: false,
@@ -485,7 +489,11 @@ impl Exchange {
         self.sent = true;
         self.timers.clear(Alarm::Identify);
         self.held.give_back();
-        let changes = request.fields.contains_key(UPGRADE);
+        let spoken = match (request.fields.contains_key(UPGRADE), request.scheme) {
+            (true, _) => Spoken::One,
+            (false, Scheme::Http) if self.prior => Spoken::Two,
+            (false, _) => Spoken::Agreed,
+        };
         let (sender, body) = ChannelBody::new(request.body);
         if request.body == Length::Empty {
             self.timers.set(Alarm::Connect, clock::now().plus(ANSWER_TIMEOUT));
@@ -493,7 +501,7 @@ impl Exchange {
             self.upstream = Some(sender);
         }
         self.call = Some(Box::pin(async move {
-            let client = site.client(changes)?;
+            let client = site.client(spoken)?;
             let credential = site.headers().await?;
             let Request { method, scheme, authority, target, fields, .. } = request;
             let uri = Uri::builder()
@@ -663,6 +671,13 @@ impl Exchange {
             self.work.push_back(Happening::Stop(Refusal::unjudgeable(reason, words)));
         }
     }
+}
+
+/// Whether the client says, by how it asks, that the upstream speaks HTTP/2 in clear text: it does
+/// so itself in a tunnel that it has to the upstream, or it calls by gRPC, which is HTTP/2 alone.
+fn knows(head: &Request) -> bool {
+    let opened = matches!(&head.door, Door::Tunnel(tunnel) if !tunnel.tls);
+    head.is_call() || (opened && head.version == http::Version::HTTP_2)
 }
 
 /// Passes the first of `waiting` on; `false` when nobody takes it.

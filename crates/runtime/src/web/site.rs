@@ -50,6 +50,28 @@ pub struct SitePlan {
     pub on_failure: OnFailure,
 }
 
+/// The versions of HTTP in which an upstream may be spoken to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Spoken {
+    /// Inside TLS what both sides agree on; HTTP/1.1 without.
+    Agreed,
+    /// HTTP/1.1 alone.
+    One,
+    /// HTTP/2 alone, in clear text too.
+    Two,
+}
+
+impl Spoken {
+    /// What is offered inside TLS.
+    pub const fn offered(self) -> &'static [&'static [u8]] {
+        match self {
+            Self::Agreed => &WEB_PROTOCOLS,
+            Self::One => &[b"http/1.1"],
+            Self::Two => &[b"h2"],
+        }
+    }
+}
+
 /// One site, shared by its exchanges.
 pub(crate) struct Site {
     pub plan: Arc<SitePlan>,
@@ -59,6 +81,8 @@ pub(crate) struct Site {
     client: ArcSwapOption<Client<Dialler, RequestBody>>,
     /// For requests that change to another protocol, which only HTTP/1.1 does.
     changing: ArcSwapOption<Client<Dialler, RequestBody>>,
+    /// For what is known to be spoken to in HTTP/2 (RFC 9113 section 3.3).
+    prior: ArcSwapOption<Client<Dialler, RequestBody>>,
     making: Mutex<()>,
 }
 
@@ -76,6 +100,7 @@ impl Site {
             connect_timeout,
             client: ArcSwapOption::empty(),
             changing: ArcSwapOption::empty(),
+            prior: ArcSwapOption::empty(),
             making: Mutex::new(()),
         }
     }
@@ -84,14 +109,16 @@ impl Site {
     pub fn forget_connections(&self) {
         self.client.store(None);
         self.changing.store(None);
+        self.prior.store(None);
     }
 
     /// What speaks to it; made at first use, because reading the operating system's roots takes
     /// milliseconds.
-    pub fn client(&self, changes: bool) -> Result<Arc<Client<Dialler, RequestBody>>, TlsError> {
-        let (kept, versions) = match changes {
-            false => (&self.client, &WEB_PROTOCOLS[..]),
-            true => (&self.changing, &[&b"http/1.1"[..]][..]),
+    pub fn client(&self, spoken: Spoken) -> Result<Arc<Client<Dialler, RequestBody>>, TlsError> {
+        let kept = match spoken {
+            Spoken::Agreed => &self.client,
+            Spoken::One => &self.changing,
+            Spoken::Two => &self.prior,
         };
         if let Some(client) = kept.load_full() {
             return Ok(client);
@@ -101,11 +128,12 @@ impl Site {
             return Ok(client);
         }
         let plan = Arc::clone(&self.plan);
-        let dialler = Dialler::new(plan, self.refuses, self.connect_timeout, versions)?;
+        let dialler = Dialler::new(plan, self.refuses, self.connect_timeout, spoken)?;
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_max_idle_per_host(IDLE_PER_HOST_MAX)
+            .http2_only(spoken == Spoken::Two)
             .http1_max_buf_size(HEAD_BYTES_MAX)
             .http2_initial_stream_window_size(STREAM_WINDOW_BYTES)
             .http2_initial_connection_window_size(CONNECTION_WINDOW_BYTES)

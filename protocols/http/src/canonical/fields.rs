@@ -19,6 +19,10 @@ const MANY: Malformed = Malformed::new("fields_many", "the request has too many 
 const LARGE: Malformed = Malformed::new("fields_large", "the request's fields are too large");
 const VALUE: Malformed =
     Malformed::new("field_control", "a field's value holds a control character or a line break");
+const SPACE: Malformed = Malformed::new(
+    "field_space",
+    "a field's value begins or ends with a space, which not every reader takes for a part of it",
+);
 const NAME: Malformed = Malformed::new(
     "field_name",
     "a field is named like one that says where a request ends, with an underscore",
@@ -34,6 +38,8 @@ const BOTH: Malformed = Malformed::new(
 const ENCODING: Malformed =
     Malformed::new("transfer_encoding", "Transfer-Encoding is not exactly chunked");
 const HOST_MISSING: Malformed = Malformed::new("host_missing", "the request has no Host field");
+const HOST_USER: Malformed =
+    Malformed::new("host_userinfo", "the host carries a user name or password");
 const HOST_DIFFERS: Malformed =
     Malformed::new("host_differs", "the Host field differs from the target's host");
 const H2C: Malformed = Malformed::new("upgrade_h2c", "upgrades to clear HTTP/2 are not taken");
@@ -100,6 +106,12 @@ pub fn check_head(request: &Request) -> Result<(), Malformed> {
     for (name, value) in fields {
         if value.as_bytes().iter().any(|byte| matches!(byte, 0..=8 | 10..=31 | 127)) {
             return Err(VALUE);
+        }
+        // HTTP/2 can carry them (RFC 9113 section 8.2.1), HTTP/1.1 on the other side drops them: a
+        // rule would be judged by another value than the one that arrives.
+        let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+        if is_space(value.as_bytes().first()) || is_space(value.as_bytes().last()) {
+            return Err(SPACE);
         }
         if name.as_str().contains('_') && is_framing(&name.as_str().replace('_', "-")) {
             return Err(NAME);
@@ -195,10 +207,20 @@ fn options(fields: &HeaderMap, name: &HeaderName) -> impl Iterator<Item = String
 }
 
 fn check_host(request: &Request) -> Result<(), Malformed> {
+    // RFC 9113 section 8.3.1, RFC 9110 section 4.2.4.
+    if request.authority.contains('@') {
+        return Err(HOST_USER);
+    }
     let Some(field) = request.fields.get(HOST) else {
         // "A server MUST respond with a 400 status code to any HTTP/1.1 request message that
-        // lacks a Host header field" (RFC 9112, section 3.2).
-        return if request.version == Version::HTTP_11 { Err(HOST_MISSING) } else { Ok(()) };
+        // lacks a Host header field" (RFC 9112, section 3.2); in HTTP/2 `:authority` may say it
+        // instead (RFC 9113, section 8.3.1).
+        let missing = match request.version {
+            Version::HTTP_11 => true,
+            Version::HTTP_2 => request.authority.is_empty(),
+            _ => false,
+        };
+        return if missing { Err(HOST_MISSING) } else { Ok(()) };
     };
     let written = field.to_str().map_err(|_| HOST_DIFFERS)?;
     if written == &*request.authority {

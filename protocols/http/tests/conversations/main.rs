@@ -97,6 +97,7 @@ mod egress;
 mod endings;
 mod following;
 mod forms;
+mod grpc;
 mod masks;
 mod model_endpoints;
 mod reverse;

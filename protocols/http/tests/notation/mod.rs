@@ -10,6 +10,7 @@
 //! field NAME "value"                      one more field of the head
 //! body "bytes"                            a whole body, its length said in the head
 //! chunked   length N                      a body follows
+//! http2                                   in this version
 //! data "bytes"   trailer NAME "value"   end
 //! ```
 //!
@@ -76,6 +77,7 @@ struct Head {
     kind: Kind,
     fields: HeaderMap,
     length: Option<Length>,
+    version: Version,
 }
 
 enum Kind {
@@ -91,7 +93,7 @@ impl Head {
                 StatusCode::from_bytes(words[0].bytes()).map_err(|error| error.to_string())?,
             ),
         };
-        Ok(Self { kind, fields: HeaderMap::new(), length: None })
+        Ok(Self { kind, fields: HeaderMap::new(), length: None, version: Version::HTTP_11 })
     }
 
     fn request(words: &[Word]) -> Result<Self, String> {
@@ -135,7 +137,7 @@ impl Head {
             fields.insert(http::header::HOST, value(host.as_bytes())?);
         }
         let kind = Kind::Request { door, method, scheme, authority, target };
-        Ok(Self { kind, fields, length: None })
+        Ok(Self { kind, fields, length: None, version: Version::HTTP_11 })
     }
 
     /// One more word about the head; `false` when it is about something else.
@@ -154,6 +156,7 @@ impl Head {
                     self.fields.append(name, value.clone());
                 }
             }
+            "http2" => self.version = Version::HTTP_2,
             "chunked" => self.length = Some(Length::Unknown),
             "length" => {
                 let length: u64 = words[1].text().parse().map_err(|_| "how long?")?;
@@ -181,7 +184,7 @@ impl Head {
                     scheme,
                     authority: authority.into(),
                     target: target.into(),
-                    version: Version::HTTP_11,
+                    version: self.version,
                     fields: self.fields,
                     body,
                 }))

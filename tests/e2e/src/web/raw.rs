@@ -307,7 +307,7 @@ fn one_answer(bytes: &[u8], to_head: bool) -> Option<(u16, &[u8])> {
 }
 
 /// How TLS begins, and for whom.
-fn hello(
+pub(crate) fn hello(
     name: Option<&str>,
     trust: &Trust,
     protocol: &[u8],

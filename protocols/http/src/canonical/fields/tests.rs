@@ -91,11 +91,29 @@ fn what_is_read_in_two_ways_is_refused() {
             &[OWN, ("connection", "close"), ("connection", "x-forwarded-for")],
             "connection_nominates",
         ),
+        (&[OWN, ("x-a", " on")], "field_space"),
+        (&[OWN, ("x-a", "on\t")], "field_space"),
+        (&[OWN, ("x-a", " ")], "field_space"),
         (&[OWN, ("expect", "200-ok")], "expect"),
         (&[OWN, ("expect", "100-continue, x")], "expect"),
     ];
     for (fields, expected) in table {
         assert_eq!(reason(&request(fields)), *expected, "{fields:?}");
+    }
+}
+
+#[test]
+fn http2_says_its_host_in_the_target_or_in_a_field() {
+    for (authority, fields, expected) in [
+        ("example.com", &[][..], "fine"),
+        ("example.com", &[OWN], "fine"),
+        ("", &[], "host_missing"),
+        ("user@example.com", &[], "host_userinfo"),
+        ("user@example.com", &[("host", "user@example.com")], "host_userinfo"),
+    ] {
+        let head =
+            Request { authority: authority.into(), version: Version::HTTP_2, ..request(fields) };
+        assert_eq!(reason(&head), expected, "{authority} {fields:?}");
     }
 }
 
