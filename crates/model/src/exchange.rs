@@ -23,12 +23,15 @@ pub enum Part {
     Last(Bytes),
     /// Fields after a body.
     Trailers(Box<HeaderMap>),
-    /// The message is complete. Comes last, exactly once.
+    /// The message is complete. Comes last, exactly once. In a tunnel that is not opened: this side
+    /// says no more.
     End,
     /// After a change to WebSocket (RFC 6455): a message, whole.
     Message(Message),
     /// After a change to WebSocket: the end, with a status code (RFC 6455 section 7.4) and words.
     Close(u16, Box<str>),
+    /// In a tunnel that is not opened: some of what passes through it.
+    Raw(Bytes),
 }
 
 /// A message of a WebSocket.
@@ -146,7 +149,7 @@ impl Part {
         match self {
             Self::Request(head) => head.target.len().saturating_add(fields_size(&head.fields)),
             Self::Reply(head) => fields_size(&head.fields),
-            Self::Data(bytes) | Self::Last(bytes) => bytes.len(),
+            Self::Data(bytes) | Self::Last(bytes) | Self::Raw(bytes) => bytes.len(),
             Self::Trailers(fields) => fields_size(fields),
             Self::Message(message) => message.data.len(),
             Self::End | Self::Close(..) => 0,

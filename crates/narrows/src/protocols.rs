@@ -51,6 +51,15 @@ pub fn refused_address(ip: IpAddr) -> Option<&'static str> {
     }
 }
 
+/// Whether it can be said in `passthrough`.
+///
+/// # Errors
+///
+/// It cannot; why, in words.
+pub fn host_pattern(text: &str) -> Result<(), &'static str> {
+    web::HostPattern::read(text).map(drop)
+}
+
 /// Functions that conditions may call.
 const FUNCTIONS: [FunctionDecl; 3] = [
     FunctionDecl {
@@ -133,7 +142,8 @@ pub fn judge(
             })
         }
         kind if web::KINDS.contains(&kind) => {
-            let web::Explained { values, effect, does, refused } = web::explain(text, options)?;
+            let web::Explained { values, effect, does, refused } =
+                web::explain(text, options, masks)?;
             let rows = RowBound::NoRows;
             let (columns, uses) = (Vec::new(), Vec::new());
             Ok(Judged { values, effect, rows, does, columns, uses, refused })

@@ -6,11 +6,13 @@
 //! * [`listen`]: clients, as the server they mean or as their proxy, tunnels opened.
 //! * [`exchange`]: one request and its reply, through the engine.
 //! * [`socket`]: connections that change to WebSocket.
+//! * [`bare`]: connections whose bytes pass unopened.
 //! * [`site`], [`dial`]: what can be reached, and reaching it.
 //! * [`echo`]: credentials that an upstream sends back.
 //! * [`mint`]: certificates for the names that clients ask for.
 
 mod answer;
+mod bare;
 mod body;
 mod dial;
 mod echo;

@@ -10,11 +10,11 @@ use bytes::Bytes;
 use detect::TypeSet;
 use engine::{Conversation, Fault, HashKey, Input, MaskPlan, Outbox, Permit, Reads, Refusal};
 use http::{HeaderMap, Method, StatusCode};
-use model::exchange::{Door, Length, Part, Reply, Request};
+use model::exchange::{Door, Length, Part, Reply, Request, Scheme};
 use model::{Claim, ClientText, Lane, OperationId, Secret, Side, Timestamp};
 
 use crate::body::{Codings, Filter, Kind, Unreadable};
-use crate::canonical;
+use crate::canonical::{self, Host};
 use crate::facts::at;
 use crate::operation::{self, Body};
 use crate::options::Options;
@@ -23,6 +23,7 @@ use crate::reply::{Passing, Unfit};
 use crate::request::{self, Canonical};
 use crate::socket::{self, Socket};
 use crate::token;
+use crate::tunnel::{self as unopened, Then, Tunnel};
 
 /// An exchange has one stream of operations.
 const LANE: Lane = Lane(0);
@@ -61,6 +62,8 @@ enum State {
     Reply(Box<Replying>),
     /// For messages, of either side.
     Socket(Box<Socket>),
+    /// For a verdict about a tunnel, and for what passes through it unopened.
+    Tunnel(Box<Tunnel>),
     /// For the end of the review of a reply that was passed on in full.
     Review,
     Over,
@@ -153,6 +156,10 @@ impl Exchange {
             (State::Socket(_), Part::Close(code, _)) => {
                 self.close_socket(Part::Close(code, "".into()), Side::Client, out);
             }
+            (State::Tunnel(tunnel), part) => {
+                let then = tunnel.client(part, out);
+                self.tunnelled(&then, out);
+            }
             // The end of the request that asked for the change.
             (State::Socket(_), _) | (State::Review | State::Over, _) => {}
         }
@@ -181,6 +188,15 @@ impl Exchange {
         };
         out.answer(words);
         out.finish(socket.permit);
+        self.over(reason, out);
+    }
+
+    /// The gateway ends a tunnel that was let go under other rules; one that waits for a verdict is
+    /// judged by the new ones.
+    fn end_tunnel(&mut self, reason: &'static str, out: &mut Outbox<Part>) {
+        let State::Tunnel(tunnel) = &self.state else { return };
+        let Some(permit) = tunnel.permit().map(Arc::clone) else { return };
+        out.finish(permit);
         self.over(reason, out);
     }
 
@@ -213,7 +229,7 @@ impl Exchange {
         let Asked { request, prefix, target } = *asked;
         let options = Options::read(options);
         if request.method == Method::CONNECT && request.door == Door::Forward {
-            return self.tunnel(&request, out);
+            return self.tunnel(&request, &options, out);
         }
         let version = request.version;
         let canonical = match request::canonical(&request, &target, &options) {
@@ -254,12 +270,18 @@ impl Exchange {
 
     /// A tunnel is opened, and what comes through it is judged request by request. Who asked for it
     /// is known; a form of the target with two meanings is refused here, before anything is said.
-    fn tunnel(&mut self, request: &Request, out: &mut Outbox<Part>) {
-        if let Err(malformed) = request::tunnel(request) {
-            let words = ClientText::fixed(malformed.what);
-            let refusal = Refusal::unjudgeable(malformed.reason, words);
-            out.refuse(LANE, operation::malformed(request), refusal);
-            return;
+    fn tunnel(&mut self, request: &Request, options: &Options, out: &mut Outbox<Part>) {
+        let (host, port) = match request::tunnel(request) {
+            Ok(target) => target,
+            Err(malformed) => {
+                let words = ClientText::fixed(malformed.what);
+                let refusal = Refusal::unjudgeable(malformed.reason, words);
+                out.refuse(LANE, operation::malformed(request), refusal);
+                return;
+            }
+        };
+        if options.passes_on(&host) {
+            return self.pass_on(request, host, port, out);
         }
         let head = Reply {
             status: StatusCode::OK,
@@ -271,6 +293,38 @@ impl Exchange {
         out.answer(Part::End);
         self.answered = true;
         self.over("tunnel", out);
+    }
+
+    /// A tunnel that is not opened is judged here, once, by what can be known of it.
+    fn pass_on(&mut self, request: &Request, host: Host, port: u16, out: &mut Outbox<Part>) {
+        let operation = operation::unopened(&host, port);
+        if self.masks.as_ref().is_some_and(|masks| !masks.is_empty()) {
+            // What nobody reads cannot be masked (P3).
+            out.refuse(LANE, operation, unopened::masked());
+            return;
+        }
+        let head = Part::Request(Box::new(Request {
+            door: Door::Forward,
+            method: Method::CONNECT,
+            scheme: Scheme::Https,
+            authority: format!("{}:{port}", host.bracketed()).into(),
+            target: "".into(),
+            version: request.version,
+            fields: HeaderMap::new(),
+            body: Length::Empty,
+        }));
+        let id = out.ask(LANE, operation, Some(head));
+        self.state = State::Tunnel(Box::new(Tunnel::new(id, host)));
+    }
+
+    /// Something passed through a tunnel, perhaps the last of it.
+    fn tunnelled(&mut self, then: &Then, out: &mut Outbox<Part>) {
+        let State::Tunnel(tunnel) = &mut self.state else { return };
+        let Some(permit) = tunnel.permit().filter(|_| *then == Then::Ends).map(Arc::clone) else {
+            return;
+        };
+        // Nothing is withheld: both sides have said and got everything.
+        let _ = self.ended(permit, false, Ok(Vec::new()), out);
     }
 
     fn body(&mut self, part: Part, out: &mut Outbox<Part>) {
@@ -312,7 +366,8 @@ impl Exchange {
             | Part::Request(_)
             | Part::Reply(_)
             | Part::Message(_)
-            | Part::Close(..) => {}
+            | Part::Close(..)
+            | Part::Raw(_) => {}
         }
     }
 
@@ -406,6 +461,11 @@ impl Exchange {
                 out.finish(permit);
                 self.state = State::Socket(socket);
             }
+            State::Tunnel(mut tunnel) => {
+                tunnel.released(permit, out);
+                self.state = State::Tunnel(tunnel);
+                out.resume(Side::Client);
+            }
             State::Verdict(request) => {
                 let withheld = permit.is_pending();
                 let replying = Replying { permit, withheld, request: *request, passing: None };
@@ -440,6 +500,12 @@ impl Exchange {
     fn upstream(&mut self, part: Part, out: &mut Outbox<Part>) -> Result<(), Fault> {
         if matches!(self.state, State::Socket(_)) {
             self.message(part, out);
+            return Ok(());
+        }
+        if let State::Tunnel(tunnel) = &mut self.state {
+            self.answered |= matches!(part, Part::Reply(_));
+            let then = tunnel.upstream(part, out);
+            self.tunnelled(&then, out);
             return Ok(());
         }
         if let Part::Reply(head) = &part
@@ -604,6 +670,7 @@ impl Conversation<Part> for Exchange {
                 // Its masks are those of when it began.
                 let words = socket::again("narrows: the rules changed; connect again");
                 self.end_socket(words, "rules_changed", out);
+                self.end_tunnel("rules_changed", out);
             }
             Input::Unidentified(refusal) => self.refuse(&refusal, None, out),
             Input::Connected(connected) => self.judge(&connected.options, out),
@@ -615,8 +682,15 @@ impl Conversation<Part> for Exchange {
             Input::Withheld(id, refusal) => {
                 let state = std::mem::replace(&mut self.state, State::Over);
                 // The permit ends first, so that the record has the outcome before the end.
-                if let State::Reply(replying) = state {
-                    out.finish(replying.permit);
+                match state {
+                    State::Reply(replying) => out.finish(replying.permit),
+                    State::Tunnel(tunnel) => {
+                        tunnel
+                            .permit()
+                            .into_iter()
+                            .for_each(|permit| out.finish(Arc::clone(permit)));
+                    }
+                    _ => {}
                 }
                 self.refuse(&refusal, Some(id), out);
             }
@@ -624,6 +698,12 @@ impl Conversation<Part> for Exchange {
             Input::Passed(_) => self.over("done", out),
             Input::Unreachable(refusal) => match &self.state {
                 State::Reply(replying) => out.stop(&replying.permit, refusal),
+                State::Tunnel(tunnel) if tunnel.permit().is_some() => {
+                    tunnel
+                        .permit()
+                        .into_iter()
+                        .for_each(|permit| out.stop(permit, refusal.clone()));
+                }
                 _ => self.refuse(&refusal, None, out),
             },
             Input::Stopped(refusal) if matches!(self.state, State::Socket(_)) => {

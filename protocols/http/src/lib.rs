@@ -11,6 +11,7 @@
 //! * [`request`], [`operation`], [`facts`], [`token`], [`llm`]: what a request asks for, and who.
 //! * [`reply`], [`fields`], [`problem`]: what the client gets.
 //! * [`socket`]: messages after a change to WebSocket.
+//! * [`tunnel`], [`hello`]: tunnels that are passed on unopened, and the one word read in them.
 //! * [`explain`]: what the rules would be asked about a request.
 //! * [`options`]: what the configuration says about a resource.
 
@@ -22,6 +23,7 @@ mod conversation;
 mod explain;
 mod facts;
 mod fields;
+pub mod hello;
 mod llm;
 mod operation;
 mod options;
@@ -30,6 +32,7 @@ mod reply;
 mod request;
 mod socket;
 mod token;
+mod tunnel;
 
 use std::time::Duration;
 
@@ -39,6 +42,7 @@ use model::exchange::Part;
 
 use crate::conversation::Exchange;
 pub use crate::explain::{Explained, explain};
+pub use crate::options::HostPattern;
 
 /// The types of resources that are spoken to in HTTP.
 pub const KINDS: [&str; 3] = ["http", "openai", "egress"];

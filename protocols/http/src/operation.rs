@@ -13,7 +13,7 @@ use model::operation::{Objects, RowBound, Stage};
 use model::{Effect, Operation, Parameter};
 
 use crate::body::{Codings, decode, find};
-use crate::canonical;
+use crate::canonical::{self, Host};
 use crate::facts::{self, OfBody, at};
 use crate::llm;
 use crate::request::{self, Canonical};
@@ -116,6 +116,17 @@ pub fn malformed(request: &Request) -> Operation {
 pub fn refused(request: &Canonical) -> Operation {
     let text = format!("{} {}", request.method, request.url());
     base(request.method.as_str(), &request.host.name, text, Vec::new())
+}
+
+/// The operation of a tunnel that is passed on unopened.
+#[must_use]
+pub fn unopened(host: &Host, port: u16) -> Operation {
+    let text = format!("CONNECT {}:{port}", host.bracketed());
+    let note = Parameter { kind: "passed on".to_owned(), value: Some("unopened".to_owned()) };
+    let mut operation = base("CONNECT", &host.name, text, vec![note]);
+    operation.kind = "tunnel";
+    operation.facts = facts::unopened(host, port);
+    operation
 }
 
 /// A body as its reader sees it. `None`, and the facts about it fail, where its encoding is not

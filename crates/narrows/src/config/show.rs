@@ -88,6 +88,9 @@ fn write_site(site: &Site, out: &mut String) -> std::fmt::Result {
         let networks = site.networks.iter().map(|(address, bits)| format!("{address}/{bits}"));
         writeln!(out, "    networks: [{}]", networks.collect::<Vec<_>>().join(", "))?;
     }
+    if let Some(hosts) = site.options.get("passthrough") {
+        writeln!(out, "    passthrough: {hosts}")?;
+    }
     writeln!(out, "    tls: {}", tls(site.tls))?;
     if let Some(ca) = &site.ca {
         writeln!(out, "    ca: {}", ca.display())?;

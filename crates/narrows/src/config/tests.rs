@@ -180,10 +180,43 @@ fn resources_reached_by_http_are_read_whole_and_every_mistake_in_them_is_told() 
            b: { type: http, url: \"ftp://x\" }\n  \
            c: { type: openai, url: \"https://u:p@x\" }\n  \
            d: { type: http, url: \"https://x?q\", headers: { \"a b\": {env: K} } }\n  \
-           e: { type: egress, hosts: { x: y }, networks: [10.0.0.0/33], http: { opaque: some } }\n  \
+           e: { type: egress, hosts: { x: y }, networks: [10.0.0.0/33], http: { opaque: some },\n\
+             \x20      passthrough: [\"a.*\", 10.0.0.1, \"a.test:443\", \"*.ok.test\"] }\n  \
            f: { type: egres }",
     ));
     insta::assert_snapshot!("web_mistakes", found.join("\n"));
+}
+
+#[test]
+fn p3_rules_that_a_tunnel_passed_on_unopened_gets_around_are_warned_about() {
+    let text = |rules: &str| {
+        format!(
+            "listen: {{ egress: \"127.0.0.1:7081\" }}\n\
+             resources:\n  net: {{ type: egress, passthrough: [a.test, \"*.b.test\"] }}\n\
+             access: [ {{ groups: [agents], resources: [net] }} ]\n\
+             rules:\n{rules}"
+        )
+    };
+    let mask = "  - { name: m, on: [net], mask: { fields: [ssn] } }\n";
+    let method =
+        "  - { name: p, on: [\"type:egress\"], when: 'http.method == \"POST\"', block: no }\n";
+    let path = "  - { name: q, when: 'http.path == \"/x\"', block: no }\n";
+    let told = |rules: &str| {
+        let warned = loaded(&text(rules)).warnings;
+        warned.into_iter().map(|warning| warning.message).collect::<Vec<_>>()
+    };
+    let warned = told(&format!("{mask}{method}{path}"));
+    let [masked, blind, unknown] = warned.as_slice() else { panic!("{warned:?}") };
+    assert!(masked.contains("cannot be masked") && masked.ends_with(": m"), "{masked}");
+    assert!(blind.contains("see CONNECT") && blind.ends_with(": p"), "{blind}");
+    assert!(unknown.contains("not known") && unknown.ends_with(": q"), "{unknown}");
+    let fine = "  - { name: h, when: 'http.host == \"x.test\" && http.port != 443', block: no }\n\
+                \x20 - { name: u, when: '!http.unopened && http.path == \"/x\"', block: no }\n\
+                \x20 - { name: o, mode: observe, mask: { fields: [ssn] } }\n";
+    let about = |told: &String| told.contains("passthrough");
+    assert!(!told(fine).iter().any(about), "{:?}", told(fine));
+    let options = &loaded(&text(fine)).config.sites[0].options;
+    assert_eq!(options["passthrough"], serde_json::json!(["a.test", "*.b.test"]));
 }
 
 #[test]

@@ -123,6 +123,11 @@ pub fn complete(
     let (upstreams, sites, resources) = upstreams(file.resources, &beside, report);
     let data_dir = file.data_dir.map_or_else(|| DATA_DIR_DEFAULT.to_owned(), |dir| dir.value);
     let (buffer, total) = hold(file.hold, report);
+    let rules: Vec<RuleSpec> =
+        (0..).zip(rules).map(|(index, rule)| self::rule(index, rule, report)).collect();
+    for site in &sites {
+        web::warn_of_rules(site, &rules, report);
+    }
     Config {
         file: path.to_owned(),
         data_dir: base.join(data_dir),
@@ -131,11 +136,7 @@ pub fn complete(
         tls: tls(file.tls, base, machine, report),
         policy: PolicySpec {
             version: 0,
-            rules: rules
-                .into_iter()
-                .enumerate()
-                .map(|(index, rule)| self::rule(index, rule, report))
-                .collect(),
+            rules,
             access: access(file.access.unwrap_or_default()),
             lists: lists(file.lists, report),
             resources,

@@ -72,6 +72,20 @@ impl Dialler {
         Ok(Self { plan, refuses, tls, within })
     }
 
+    /// Reaches a host whose bytes the gateway does not read.
+    pub async fn reach(
+        plan: Arc<SitePlan>,
+        refuses: fn(IpAddr) -> Option<&'static str>,
+        within: Duration,
+        (host, port): (&str, u16),
+    ) -> Result<TcpStream, NotReached> {
+        let dialler = Self { plan, refuses, tls: None, within };
+        match timeout(within, dialler.connect(host, port)).await {
+            Ok(reached) => reached,
+            Err(_) => Err(NotReached::Timeout(format!("{host}:{port}"))),
+        }
+    }
+
     async fn dial(self, uri: Uri) -> Result<Stream, NotReached> {
         let host = uri.host().unwrap_or_default();
         let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);

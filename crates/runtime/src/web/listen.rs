@@ -22,6 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 
+use super::bare::{Bare, Unopened};
 use super::body::{ReplyBody, length};
 use super::exchange::{Arrived, Exchange, Face};
 use crate::counters::add;
@@ -60,6 +61,8 @@ struct Client {
     /// Nobody on the way can read what it sends (R16).
     private: bool,
     tunnel: Option<Arc<Tunnel>>,
+    /// Its place among the others; tunnels keep it.
+    seat: Arc<Seat>,
 }
 
 impl Gateway {
@@ -100,8 +103,9 @@ impl Gateway {
             return;
         };
         let private = peer.ip().to_canonical().is_loopback();
-        let client = Client { gateway: Arc::clone(self), face, peer, private, tunnel: None };
-        tokio::spawn(client.attend(stream, mailbox, notes, seat));
+        let (gateway, seat) = (Arc::clone(self), Arc::new(seat));
+        let client = Client { gateway, face, peer, private, tunnel: None, seat };
+        tokio::spawn(client.attend(stream, mailbox, notes));
     }
 }
 
@@ -111,7 +115,6 @@ impl Client {
         stream: TcpStream,
         mailbox: Arc<Mailbox>,
         notes: mpsc::Receiver<Note>,
-        _seat: Seat,
     ) {
         let deadline = Instant::now() + self.gateway.settings.identify_timeout;
         let mut first = [0];
@@ -193,14 +196,16 @@ impl Client {
             && request.headers().contains_key(http::header::UPGRADE))
         .then(|| hyper::upgrade::on(&mut request));
         let (head, body) = request.into_parts();
+        let socket = upgrade.clone().or(socket).map(Bare::Upgrade);
         let tunnel = upgrade.is_some().then(|| (head.uri.clone(), head.headers.clone()));
         let arrived = Arrived {
             face: self.face,
             head: self.head(head, length(&body)),
-            body,
+            body: Some(body),
             socket,
             peer: self.peer,
             private: self.private,
+            seat: Arc::clone(&self.seat),
         };
         let (sender, mut receiver) = oneshot::channel();
         let exchange = Exchange::new(Arc::clone(&self.gateway), arrived, sender).ok_or(NoAnswer)?;
@@ -214,6 +219,7 @@ impl Client {
         drop(driven);
         if let (Some(upgrade), Some((target, fields))) = (upgrade, tunnel)
             && response.status() == StatusCode::OK
+            && response.extensions().get::<Unopened>().is_none()
         {
             let tunnel = Tunnel {
                 target: target.authority().map_or("", |a| a.as_str()).into(),
@@ -262,7 +268,11 @@ impl Client {
         let Ok(upgraded) = upgrade.await else { return };
         let mut stream = TokioIo::new(upgraded);
         let mut first = [0];
-        let read = timeout(HANDSHAKE_TIMEOUT, stream.read_exact(&mut first)).await;
+        let mut draining = self.gateway.draining.subscribe();
+        let read = tokio::select! {
+            read = timeout(HANDSHAKE_TIMEOUT, stream.read_exact(&mut first)) => read,
+            _ = draining.wait_for(|draining| *draining) => return,
+        };
         if !matches!(read, Ok(Ok(_))) {
             return;
         }

@@ -98,6 +98,7 @@ mod endings;
 mod forms;
 mod masks;
 mod model_endpoints;
+mod passthrough;
 mod reverse;
 mod sockets;
 mod withheld;

@@ -11,6 +11,8 @@
 //! body "bytes"                            a whole body, its length said in the head
 //! chunked   length N                      a body follows
 //! data "bytes"   trailer NAME "value"   end
+//! reached                                 the host of a tunnel that is passed on unopened is
+//! raw "bytes"   hello NAME               what is said in it
 //! ```
 //!
 //! A head of which neither says that a body follows has none, and its end comes with it. `Host` is
@@ -237,6 +239,19 @@ impl Script<Part> for Web {
                     let data = Bytes::copy_from_slice(words[1].bytes());
                     parts.push(Part::Message(Message { is_text: kind == "text", data }));
                 }
+                kind @ ("raw" | "hello") => {
+                    let bytes = match kind {
+                        "hello" => hello(&words[1].text()),
+                        _ => words[1].bytes().to_vec(),
+                    };
+                    let pieces = cuts.cut(&bytes);
+                    parts.extend(pieces.into_iter().map(Bytes::copy_from_slice).map(Part::Raw));
+                }
+                "reached" => {
+                    let (fields, recorded) = (HeaderMap::new(), Bytes::new());
+                    let (status, body) = (StatusCode::OK, Length::Empty);
+                    parts.push(Part::Reply(Box::new(Reply { status, fields, body, recorded })));
+                }
                 "code" => {
                     let code = words[1].text().parse().map_err(|_| "which code?")?;
                     parts.push(Part::Close(code, "words of a peer".into()));
@@ -284,6 +299,7 @@ impl Script<Part> for Web {
                 format!("{kind} {}", quote(&message.data))
             }
             Part::Close(code, words) => format!("close {code} {}", quote(words.as_bytes())),
+            Part::Raw(bytes) => format!("raw {}", quote(bytes)),
         }]
     }
 
@@ -302,6 +318,22 @@ impl Script<Part> for Web {
     fn hear(&mut self, said: &Said<Part>) {
         self.watch.hear(said);
     }
+}
+
+/// What a TLS client says first, to the server of this name (`none`: to one that it does not name).
+pub fn hello(name: &str) -> Vec<u8> {
+    let sized = |bytes: Vec<u8>| {
+        let length = u16::try_from(bytes.len()).unwrap().to_be_bytes();
+        [&length[..], &bytes].concat()
+    };
+    let list = sized([&[0][..], &sized(name.as_bytes().to_vec())].concat());
+    let extension = [&[0, 0][..], &sized(list)].concat();
+    let extensions = if name == "none" { Vec::new() } else { extension };
+    let mut body = [&[3, 3][..], &[7; 32], &[0, 0, 2, 0x13, 1, 1, 0]].concat();
+    body.extend(sized(extensions));
+    let length = u32::try_from(body.len()).unwrap().to_be_bytes();
+    let message = [&[1][..], &length[1..], &body].concat();
+    [&[22, 3, 1][..], &sized(message)].concat()
 }
 
 /// Every byte of a part.
@@ -328,6 +360,7 @@ pub fn bytes_of(part: &Part) -> Vec<u8> {
         Part::End => Vec::new(),
         Part::Message(message) => message.data.to_vec(),
         Part::Close(_, words) => words.as_bytes().to_vec(),
+        Part::Raw(bytes) => bytes.to_vec(),
     }
 }
 
