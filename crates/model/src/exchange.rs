@@ -4,6 +4,7 @@
 //! what is kept beside them is what a decision needs and a framing library would drop: the
 //! authority and the target as the client wrote them.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -65,6 +66,18 @@ pub struct Request {
     pub body: Length,
 }
 
+impl Request {
+    /// Where the client meant to connect, when it was redirected.
+    #[must_use]
+    pub fn sent_to(&self) -> Option<SocketAddr> {
+        match &self.door {
+            Door::Redirected(to) => Some(*to),
+            Door::Tunnel(tunnel) => tunnel.sent_to,
+            Door::Forward | Door::Reverse => None,
+        }
+    }
+}
+
 /// The head of a reply.
 #[derive(Clone, Debug)]
 pub struct Reply {
@@ -96,7 +109,10 @@ pub enum Door {
     Reverse,
     /// As a proxy, with an absolute target.
     Forward,
-    /// As a proxy, inside a tunnel that it asked for and the gateway opened.
+    /// On its way to this address, from which it was redirected: with TLS, as if it had asked for a
+    /// tunnel to the server it names.
+    Redirected(SocketAddr),
+    /// As a proxy, inside a tunnel that it asked for, or would have, and the gateway opened.
     Tunnel(Arc<Tunnel>),
 }
 
@@ -111,6 +127,8 @@ pub struct Tunnel {
     pub tls: bool,
     /// The fields of the request for the tunnel that prove who asks.
     pub fields: HeaderMap,
+    /// Where the client meant to connect, when it was redirected here instead.
+    pub sent_to: Option<SocketAddr>,
 }
 
 /// The scheme of a request.

@@ -18,6 +18,8 @@ static PROTOCOLS: &[&dyn Protocol<Bytes>] = &[&postgres::POSTGRES];
 static WEB: &dyn Protocol<Part> = &web::HTTP;
 /// The listener for clients that take the gateway for their proxy.
 pub const EGRESS: &str = "egress";
+/// The listener for clients that know of no proxy and are redirected here.
+pub const TRANSPARENT: &str = "transparent";
 
 /// Every protocol that is carried in bytes.
 pub fn all() -> impl Iterator<Item = &'static dyn Protocol<Bytes>> {
@@ -26,7 +28,7 @@ pub fn all() -> impl Iterator<Item = &'static dyn Protocol<Bytes>> {
 
 /// Names of listeners, besides that of the admin API.
 pub fn listeners() -> impl Iterator<Item = &'static str> {
-    all().map(Protocol::name).chain([WEB.name(), EGRESS])
+    all().map(Protocol::name).chain([WEB.name(), EGRESS, TRANSPARENT])
 }
 
 /// Types of resources.

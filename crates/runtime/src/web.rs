@@ -4,6 +4,7 @@
 //! own; what one token does with one resource is one session ([`sessions`]).
 //!
 //! * [`listen`]: clients, as the server they mean or as their proxy, tunnels opened.
+//! * [`redirect`]: clients that know of no proxy.
 //! * [`exchange`]: one request and its reply, through the engine.
 //! * [`socket`]: connections that change to WebSocket.
 //! * [`bare`]: connections whose bytes pass unopened.
@@ -20,11 +21,13 @@ mod exchange;
 mod held;
 mod listen;
 mod mint;
+mod redirect;
 mod sessions;
 mod site;
 mod socket;
 
 pub(crate) use mint::Mint;
+pub use redirect::{RedirectPlan, listen_for_others};
 pub(crate) use sessions::Sessions;
 pub(crate) use site::Site;
 pub use site::SitePlan;

@@ -4,6 +4,7 @@
 //! the verdict, unread where nobody needs it. Where a rule reads the body, a person may be asked,
 //! or it is short, it is held and judged with the rest (R15).
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -92,6 +93,7 @@ struct Judged {
     options: Options,
     prefix: String,
     version: http::Version,
+    sent_to: Option<SocketAddr>,
 }
 
 impl Judged {
@@ -208,7 +210,7 @@ impl Exchange {
         let proof = token::find(&request);
         let (resource, prefix, target) = match request.door {
             Door::Reverse => request::resource(&request),
-            Door::Forward | Door::Tunnel(_) => {
+            Door::Forward | Door::Redirected(_) | Door::Tunnel(_) => {
                 (String::new(), String::new(), request.target.clone())
             }
         };
@@ -228,21 +230,26 @@ impl Exchange {
         let State::Options(asked) = std::mem::replace(&mut self.state, State::Over) else { return };
         let Asked { request, prefix, target } = *asked;
         let options = Options::read(options);
-        if request.method == Method::CONNECT && request.door == Door::Forward {
+        if request.method == Method::CONNECT
+            && !matches!(request.door, Door::Tunnel(_))
+            && self.proxy
+        {
             return self.tunnel(&request, &options, out);
         }
         let version = request.version;
         let canonical = match request::canonical(&request, &target, &options) {
             Ok(canonical) => canonical,
             Err(malformed) => {
-                let operation = operation::malformed(&request);
+                let mut operation = operation::malformed(&request);
+                operation.aside = operation::sent_to(request.sent_to());
                 let words = ClientText::fixed(malformed.what);
                 let refusal = Refusal::unjudgeable(malformed.reason, words);
                 out.refuse(LANE, operation, refusal);
                 return;
             }
         };
-        let judged = Judged { id: None, canonical, options, prefix, version };
+        let sent_to = request.sent_to();
+        let judged = Judged { id: None, canonical, options, prefix, version, sent_to };
         let length = judged.canonical.body;
         let needed = [at::BODY_BYTES, at::DETECTIONS, at::MODEL, at::TOOLS]
             .iter()
@@ -276,7 +283,9 @@ impl Exchange {
             Err(malformed) => {
                 let words = ClientText::fixed(malformed.what);
                 let refusal = Refusal::unjudgeable(malformed.reason, words);
-                out.refuse(LANE, operation::malformed(request), refusal);
+                let mut operation = operation::malformed(request);
+                operation.aside = operation::sent_to(request.sent_to());
+                out.refuse(LANE, operation, refusal);
                 return;
             }
         };
@@ -297,7 +306,8 @@ impl Exchange {
 
     /// A tunnel that is not opened is judged here, once, by what can be known of it.
     fn pass_on(&mut self, request: &Request, host: Host, port: u16, out: &mut Outbox<Part>) {
-        let operation = operation::unopened(&host, port);
+        let mut operation = operation::unopened(&host, port);
+        operation.aside = operation::sent_to(request.sent_to());
         if self.masks.as_ref().is_some_and(|masks| !masks.is_empty()) {
             // What nobody reads cannot be masked (P3).
             out.refuse(LANE, operation, unopened::masked());
@@ -417,6 +427,7 @@ impl Exchange {
         }
         let mut operation = operation::of(&judged.canonical, &body, raw, &self.reads);
         operation.context = operation::hidden_fields(&judged.canonical, &body, &self.key);
+        operation.aside = operation::sent_to(judged.sent_to);
         if self.masks.as_ref().is_some_and(|masks| !masks.is_empty()) {
             judged.canonical.ask_for_readable();
         }

@@ -1,6 +1,7 @@
 //! A request as an operation: what is judged, recorded and shown to an approver.
 
 use std::borrow::Cow;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -118,6 +119,16 @@ pub fn refused(request: &Canonical) -> Operation {
     base(request.method.as_str(), &request.host.name, text, Vec::new())
 }
 
+/// Where the client meant to connect, when it was redirected: recorded, and never dialled.
+#[must_use]
+pub fn sent_to(address: Option<SocketAddr>) -> Vec<Parameter> {
+    let told = |address: SocketAddr| Parameter {
+        kind: "redirected from".to_owned(),
+        value: Some(address.to_string()),
+    };
+    address.map(told).into_iter().collect()
+}
+
 /// The operation of a tunnel that is passed on unopened.
 #[must_use]
 pub fn unopened(host: &Host, port: u16) -> Operation {
@@ -159,6 +170,7 @@ fn base(method: &str, host: &str, text: String, parameters: Vec<Parameter>) -> O
         guesses: Vec::new(),
         objects: Arc::new(objects),
         context: "".into(),
+        aside: Vec::new(),
     }
 }
 

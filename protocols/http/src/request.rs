@@ -231,6 +231,12 @@ fn agrees(
 /// The client's fault: the request has two meanings, or none.
 pub fn tunnel(request: &Request) -> Result<(Host, u16), Malformed> {
     let host = canonical::host(&request.authority)?;
+    if matches!(request.door, Door::Redirected(_)) && host.ip.is_some() {
+        return Err(Malformed {
+            reason: "tls_name",
+            what: "the TLS hello names no server, and an address alone is not trusted",
+        });
+    }
     let plain = |port| canonical::is_canonical_host(&request.authority, &host, port);
     match host.port {
         Some(port) if plain(port) => Ok((host, port)),

@@ -26,6 +26,13 @@ fn write(config: &Config, out: &mut String) -> std::fmt::Result {
     for (protocol, address) in &config.listeners {
         writeln!(out, "  {protocol}: {address}")?;
     }
+    if let Some(transparent) = &config.transparent {
+        let mode = if transparent.tproxy { "tproxy" } else { "redirect" };
+        writeln!(out, "transparent:\n  mode: {mode}\n  sources:")?;
+        for (network, bits, secret) in &transparent.sources {
+            writeln!(out, "    {network}/{bits}: {}", secret.describe())?;
+        }
+    }
     match &config.tls {
         Some((cert, key)) => {
             writeln!(out, "tls: {{ cert: {}, key: {} }}", cert.display(), key.display())?;

@@ -140,11 +140,15 @@ fn the_schema_knows_every_key_and_no_other() {
             "sessions_max",
             "state",
             "tls",
+            "transparent",
         ]
     );
     assert_eq!(schema["additionalProperties"], false);
     let listen = schema["$defs"]["Listen"]["properties"].as_object().unwrap();
-    assert_eq!(listen.keys().collect::<Vec<_>>(), ["admin", "egress", "http", "postgres"]);
+    assert_eq!(
+        listen.keys().collect::<Vec<_>>(),
+        ["admin", "egress", "http", "postgres", "transparent"]
+    );
 }
 
 #[test]
@@ -217,6 +221,33 @@ fn p3_rules_that_a_tunnel_passed_on_unopened_gets_around_are_warned_about() {
     assert!(!told(fine).iter().any(about), "{:?}", told(fine));
     let options = &loaded(&text(fine)).config.sites[0].options;
     assert_eq!(options["passthrough"], serde_json::json!(["a.test", "*.b.test"]));
+}
+
+#[test]
+fn p2_transparent_mode_says_who_is_where_or_is_refused() {
+    let text = |listen: &str, transparent: &str| {
+        format!(
+            "listen: {{ egress: \"127.0.0.1:7081\"{listen} }}\n{transparent}\n\
+             resources: {{ net: {{ type: egress }} }}\n\
+             access: [ {{ groups: [agents], resources: [net] }} ]\n"
+        )
+    };
+    let listens = ", transparent: \"[::]:7083\"";
+    let sources = "{ \"10.0.0.0/24\": {env: A}, \"fd00::7\": {file: t} }";
+    let fine = format!("transparent: {{ sources: {sources}, mode: tproxy }}");
+    let config = loaded(&text(listens, &fine)).config;
+    let transparent = config.transparent.expect("it is there");
+    let networks: Vec<String> =
+        transparent.sources.iter().map(|(ip, bits, _)| format!("{ip}/{bits}")).collect();
+    assert!(transparent.tproxy);
+    assert_eq!(networks, ["10.0.0.0/24", "fd00::7/128"]);
+    let said = |listen: &str, transparent: &str| problems(&text(listen, transparent)).join("\n");
+    assert!(said("", &fine).contains("nothing listens for it"));
+    assert!(said(listens, "").contains("nobody is let in"));
+    assert!(said(listens, "transparent: {}").contains("has no sources"));
+    let wrong = "transparent: { sources: { \"10.0.0.0/33\": {env: A} }, mode: snoop }";
+    let said = said(listens, wrong);
+    assert!(said.contains("10.0.0.0/33") && said.contains("snoop"), "{said}");
 }
 
 #[test]

@@ -399,7 +399,7 @@ fn authority(url: &Url) -> String {
 }
 
 /// `10.0.0.0/8`, or an address alone.
-fn network(text: &str) -> Option<(IpAddr, u8)> {
+pub fn network(text: &str) -> Option<(IpAddr, u8)> {
     let (address, bits) = match text.split_once('/') {
         Some((address, bits)) => (address.parse::<IpAddr>().ok()?, Some(bits.parse().ok()?)),
         None => (text.parse::<IpAddr>().ok()?, None),

@@ -3,11 +3,14 @@
 //! Each end is a task of its own, with a bounded channel in either direction. It ends when both
 //! directions have, or when the exchange that it belongs to lets go of it.
 
+use std::sync::Arc;
+
 use bytes::{BufMut as _, BytesMut};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use model::Side;
 use model::exchange::Part;
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 use tokio::sync::mpsc;
 
@@ -21,8 +24,8 @@ const PIECE_BYTES: usize = 32 * 1024;
 pub(super) enum Bare {
     /// When the answer that grants it was sent.
     Upgrade(OnUpgrade),
-    /// It is nobody else's.
-    Stream(Box<dyn Duplex>),
+    /// Until somebody else takes it.
+    Stream(Arc<Mutex<Option<Box<dyn Duplex>>>>),
 }
 
 /// A stream that is read and written.
@@ -37,7 +40,12 @@ impl Bare {
     /// Carries it.
     pub async fn carry(self, passed: mpsc::Receiver<Passed>, heard: mpsc::Sender<Heard>) {
         match self {
-            Self::Stream(stream) => carry(Side::Client, stream, passed, heard).await,
+            Self::Stream(slot) => {
+                let stream = slot.lock().take();
+                if let Some(stream) = stream {
+                    carry(Side::Client, stream, passed, heard).await;
+                }
+            }
             Self::Upgrade(upgrade) => match upgrade.await {
                 Ok(upgraded) => {
                     carry(Side::Client, TokioIo::new(upgraded), passed, heard).await;

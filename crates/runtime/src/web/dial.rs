@@ -151,7 +151,7 @@ impl Dialler {
     }
 }
 
-fn contains(network: IpAddr, bits: u8, ip: IpAddr) -> bool {
+pub(super) fn contains(network: IpAddr, bits: u8, ip: IpAddr) -> bool {
     match (network, ip.to_canonical()) {
         (IpAddr::V4(network), IpAddr::V4(ip)) => {
             let mask = u32::MAX.checked_shl(32_u32.saturating_sub(bits.into())).unwrap_or(0);

@@ -23,6 +23,14 @@ client >> end
 client >> next
 client >> CONNECT far.test:443 ; token
 "#;
+    a_redirected_client_passes_unopened: r#"
+set options {"passthrough": ["pinned.test"]}
+client >> CONNECT pinned.test:443 redirected 203.0.113.7:443 ; token
+server >> reached
+client >> hello pinned.test
+client >> end
+server >> end
+"#;
     p1_nothing_goes_up_before_the_hello_was_read: r#"
 set options {"passthrough": ["pinned.test"]}
 client >> CONNECT pinned.test:443 ; token

@@ -5,6 +5,8 @@
 //! GET https://api.test/items              to a proxy
 //! GET https://api.test/items in api.test:443 sni api.test     in a tunnel
 //! CONNECT api.test:443
+//! CONNECT api.test:443 redirected 203.0.113.7:443     for a TLS client that was redirected
+//! GET http://api.test/a in api.test:80 redirected 203.0.113.7:80   … and one in clear text
 //! 200                                     the head of a reply
 //! token                                   the client's token, where the face wants it
 //! field NAME "value"                      one more field of the head
@@ -123,8 +125,12 @@ impl Head {
                 server_name: option("sni").filter(|name| name != "none").map(Into::into),
                 tls: scheme == Scheme::Https,
                 fields: credentials(http::header::PROXY_AUTHORIZATION),
+                sent_to: option("redirected").map(|to| to.parse().unwrap()),
             })),
-            None => door,
+            None => match option("redirected") {
+                Some(to) => Door::Redirected(to.parse().map_err(|_| "redirected from where?")?),
+                None => door,
+            },
         };
         let host = option("host");
         let authority = match (&host, &door) {

@@ -43,11 +43,8 @@ impl Authority {
     /// # Errors
     /// A name is none.
     pub fn server(&self, names: &[&str]) -> Result<Arc<ServerConfig>> {
-        let key = rcgen::KeyPair::generate()?;
-        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-        let mut leaf = rcgen::CertificateParams::new(names)?;
-        leaf.distinguished_name.push(rcgen::DnType::CommonName, "e2e origin");
-        let leaf: CertificateDer<'static> = leaf.signed_by(&key, &self.issuer)?.der().clone();
+        let (leaf, key) = self.leaf(names)?;
+        let leaf: CertificateDer<'static> = leaf.der().clone();
         let key = PrivateKeyDer::try_from(key.serialize_der()).ok().context("a key")?;
         let mut config = ServerConfig::builder_with_provider(aws_lc_rs::default_provider().into())
             .with_safe_default_protocol_versions()?
@@ -55,5 +52,24 @@ impl Authority {
             .with_single_cert(vec![leaf], key)?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Arc::new(config))
+    }
+
+    /// Writes `origin.pem`, a certificate with these names and its key, beside its own; for servers
+    /// that are not in the test's process.
+    ///
+    /// # Errors
+    /// A name is none, or the file cannot be written.
+    pub fn write(&self, names: &[&str]) -> Result<()> {
+        let (leaf, key) = self.leaf(names)?;
+        let path = self.path.with_file_name("origin.pem");
+        Ok(fs::write(path, leaf.pem() + &key.serialize_pem())?)
+    }
+
+    fn leaf(&self, names: &[&str]) -> Result<(rcgen::Certificate, rcgen::KeyPair)> {
+        let key = rcgen::KeyPair::generate()?;
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        let mut leaf = rcgen::CertificateParams::new(names)?;
+        leaf.distinguished_name.push(rcgen::DnType::CommonName, "e2e origin");
+        Ok((leaf.signed_by(&key, &self.issuer)?, key))
     }
 }
