@@ -39,7 +39,10 @@ impl Unit for model::exchange::Part {
             Self::Data(bytes) | Self::Last(bytes) => bytes,
             Self::Reply(head) => &head.recorded,
             Self::Message(message) => &message.data,
-            Self::Request(_) | Self::Trailers(_) | Self::End | Self::Close(..) => &[],
+            // What nobody can read is counted, not kept.
+            Self::Request(_) | Self::Trailers(_) | Self::End | Self::Close(..) | Self::Raw(_) => {
+                &[]
+            }
         }
     }
 }

@@ -24,6 +24,8 @@ pub(crate) struct Open {
     pub left: (u64, u64),
     /// Rows of the same portal or cursor before this reply (R4).
     pub rows_before: u64,
+    /// Bytes that followed the operation upstream.
+    pub up: u64,
     pub columns: Arc<[Column]>,
     pub detections: Vec<DetectionCount>,
     pub error_code: Option<String>,
@@ -91,6 +93,7 @@ impl Open {
             bytes: 0,
             left: (0, 0),
             rows_before: 0,
+            up: 0,
             columns: Arc::new([]),
             detections: Vec::new(),
             error_code: None,
@@ -167,6 +170,7 @@ impl Open {
             duration_ns: u64::try_from(now.since(self.started).as_nanos()).unwrap_or(u64::MAX),
             error_code: self.error_code.take(),
             payload_dropped: self.recorded.dropped,
+            sent: self.up,
         };
         let payload = if sent { std::mem::take(&mut self.recorded.payload) } else { Vec::new() };
         (body, payload)

@@ -84,6 +84,33 @@ pub fn canonical(data: &[u8]) {
     }
 }
 
+/// The first bytes of a TLS client: what is read of them is read whatever comes after, nothing is
+/// read of less, and a name is one that can be compared with a host's.
+pub fn hello(data: &[u8]) {
+    use web::hello::{HELLO_BYTES_MAX, server_name};
+    let all = server_name(data);
+    let mut first = None;
+    for end in 0..data.len() {
+        match server_name(&data[..end]) {
+            Ok(None) => assert!(first.is_none(), "{end} bytes say less than fewer"),
+            other => {
+                let known = first.get_or_insert_with(|| other.clone());
+                // A second message in the record that ends the first is seen when it is there.
+                assert!(*known == other || other.is_err(), "{end} bytes");
+            }
+        }
+    }
+    if let Some(Err(malformed)) = first {
+        assert_eq!(all, Err(malformed), "what is refused stays refused");
+    }
+    if let Ok(Some(name)) = &all {
+        assert!(!name.is_empty() && name.is_ascii() && name.len() < HELLO_BYTES_MAX);
+    }
+    if data.len() >= HELLO_BYTES_MAX {
+        assert_ne!(all, Ok(None), "it is not waited for any longer");
+    }
+}
+
 /// A body of any kind and encoding, cut anywhere: cuts change nothing, what nothing masks passes
 /// byte for byte, and a masked body of JSON is JSON with nothing left to mask.
 pub fn body(data: &[u8]) {

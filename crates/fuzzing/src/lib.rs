@@ -40,6 +40,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "detect", run: detect::detect },
     Target { name: "http_body", run: http::body },
     Target { name: "http_canonical", run: http::canonical },
+    Target { name: "http_hello", run: http::hello },
     Target { name: "journal", run: journal::journal },
     Target { name: "postgres_client", run: postgres::session::client },
     Target { name: "postgres_copy", run: postgres::copy::copy },

@@ -67,6 +67,29 @@ pub fn all() -> Vec<Seed> {
     all
 }
 
+/// What TLS clients say first: with a name, without one, in two records, and with what hides it.
+fn hellos() -> Vec<(&'static str, Vec<u8>)> {
+    let message = |extensions: &[u8]| {
+        let sized = |bytes: &[u8]| [&(bytes.len() as u16).to_be_bytes()[..], bytes].concat();
+        let begin = [&[3, 3][..], &[7; 32], &[0, 0, 2, 0x13, 1, 1, 0]].concat();
+        let body = [begin, sized(extensions)].concat();
+        [&[1][..], &(body.len() as u32).to_be_bytes()[1..], &body].concat()
+    };
+    let record =
+        |piece: &[u8]| [&[22, 3, 1][..], &(piece.len() as u16).to_be_bytes(), piece].concat();
+    let named = b"\0\0\0\x0b\0\x09\0\0\x06a.test";
+    let hidden = b"\xfe\x0d\0\x01x";
+    let whole = message(named);
+    let (one, two) = whole.split_at(40);
+    vec![
+        ("named", record(&whole)),
+        ("unnamed", record(&message(b""))),
+        ("two_records", [record(one), record(two)].concat()),
+        ("hidden", record(&message(&[&named[..], hidden].concat()))),
+        ("no_tls", b"GET / HTTP/1.1\r\n".to_vec()),
+    ]
+}
+
 type Add<'a> = &'a mut dyn FnMut(&'static str, &str, &[u8]);
 
 fn texts(seed: Add<'_>) {
@@ -111,6 +134,9 @@ fn texts(seed: Add<'_>) {
     ];
     for (name, text) in heads {
         seed("http_canonical", name, text.as_bytes());
+    }
+    for (name, text) in hellos() {
+        seed("http_hello", name, &text);
     }
     let bodies: [(&str, [u8; 3], &str); 9] = [
         (

@@ -71,6 +71,10 @@ pub struct RuleMatch {
     pub observed: bool,
 }
 
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 /// The kinds of events.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -206,6 +210,10 @@ pub enum EventBody {
         /// Payload bytes not kept (`recording.payload: head` or `none`).
         #[serde(default)]
         payload_dropped: u64,
+        /// Bytes that followed the operation upstream once it was let go: of an upload that
+        /// streams, of a tunnel.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        sent: u64,
     },
     /// Something the upstream said unasked: a notice, a notification, a changed setting.
     Unsolicited {

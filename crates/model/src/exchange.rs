@@ -4,6 +4,7 @@
 //! what is kept beside them is what a decision needs and a framing library would drop: the
 //! authority and the target as the client wrote them.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -24,12 +25,15 @@ pub enum Part {
     Last(Bytes),
     /// Fields after a body.
     Trailers(Box<HeaderMap>),
-    /// The message is complete. Comes last, exactly once.
+    /// The message is complete. Comes last, exactly once. In a tunnel that is not opened: this side
+    /// says no more.
     End,
     /// After a change to WebSocket (RFC 6455): a message, whole.
     Message(Message),
     /// After a change to WebSocket: the end, with a status code (RFC 6455 section 7.4) and words.
     Close(u16, Box<str>),
+    /// In a tunnel that is not opened: some of what passes through it.
+    Raw(Bytes),
 }
 
 /// A message of a WebSocket.
@@ -74,6 +78,16 @@ impl Request {
         let begins = essence.split_once('+').map_or(essence, |(begins, _)| begins);
         self.version == Version::HTTP_2 && begins.eq_ignore_ascii_case(MEDIA_TYPE)
     }
+
+    /// Where the client meant to connect, when it was redirected.
+    #[must_use]
+    pub fn sent_to(&self) -> Option<SocketAddr> {
+        match &self.door {
+            Door::Redirected(to) => Some(*to),
+            Door::Tunnel(tunnel) => tunnel.sent_to,
+            Door::Forward | Door::Reverse => None,
+        }
+    }
 }
 
 /// The head of a reply.
@@ -107,7 +121,10 @@ pub enum Door {
     Reverse,
     /// As a proxy, with an absolute target.
     Forward,
-    /// As a proxy, inside a tunnel that it asked for and the gateway opened.
+    /// On its way to this address, from which it was redirected: with TLS, as if it had asked for a
+    /// tunnel to the server it names.
+    Redirected(SocketAddr),
+    /// As a proxy, inside a tunnel that it asked for, or would have, and the gateway opened.
     Tunnel(Arc<Tunnel>),
 }
 
@@ -122,6 +139,8 @@ pub struct Tunnel {
     pub tls: bool,
     /// The fields of the request for the tunnel that prove who asks.
     pub fields: HeaderMap,
+    /// Where the client meant to connect, when it was redirected here instead.
+    pub sent_to: Option<SocketAddr>,
 }
 
 /// The scheme of a request.
@@ -160,7 +179,7 @@ impl Part {
         match self {
             Self::Request(head) => head.target.len().saturating_add(fields_size(&head.fields)),
             Self::Reply(head) => fields_size(&head.fields),
-            Self::Data(bytes) | Self::Last(bytes) => bytes.len(),
+            Self::Data(bytes) | Self::Last(bytes) | Self::Raw(bytes) => bytes.len(),
             Self::Trailers(fields) => fields_size(fields),
             Self::Message(message) => message.data.len(),
             Self::End | Self::Close(..) => 0,

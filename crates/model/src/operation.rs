@@ -97,6 +97,8 @@ pub struct Operation {
     /// What else the operation's meaning depends on (search path, role, identities of the objects
     /// named); part of its digest (R11).
     pub context: Arc<str>,
+    /// Recorded with it, and no part of its meaning: not of its digest, nor shown to an approver.
+    pub aside: Vec<Parameter>,
 }
 
 /// A value of the client's that a masked field would be compared with: whether it is right can be

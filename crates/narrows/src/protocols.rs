@@ -19,6 +19,8 @@ static PROTOCOLS: &[&dyn Protocol<Bytes>] = &[&postgres::POSTGRES];
 static WEB: &dyn Protocol<Part> = &web::HTTP;
 /// The listener for clients that take the gateway for their proxy.
 pub const EGRESS: &str = "egress";
+/// The listener for clients that know of no proxy and are redirected here.
+pub const TRANSPARENT: &str = "transparent";
 
 /// Every protocol that is carried in bytes.
 pub fn all() -> impl Iterator<Item = &'static dyn Protocol<Bytes>> {
@@ -27,7 +29,7 @@ pub fn all() -> impl Iterator<Item = &'static dyn Protocol<Bytes>> {
 
 /// Names of listeners, besides that of the admin API.
 pub fn listeners() -> impl Iterator<Item = &'static str> {
-    all().map(Protocol::name).chain([WEB.name(), EGRESS])
+    all().map(Protocol::name).chain([WEB.name(), EGRESS, TRANSPARENT])
 }
 
 /// Types of resources.
@@ -50,6 +52,15 @@ pub fn refused_address(ip: IpAddr) -> Option<&'static str> {
         web::canonical::Reach::Public => None,
         other => Some(other.as_str()),
     }
+}
+
+/// Whether it can be said in `passthrough`.
+///
+/// # Errors
+///
+/// It cannot; why, in words.
+pub fn host_pattern(text: &str) -> Result<(), &'static str> {
+    web::HostPattern::read(text).map(drop)
 }
 
 /// Functions that conditions may call.
@@ -135,10 +146,8 @@ pub fn judge(
             })
         }
         kind if web::KINDS.contains(&kind) => {
-            let web::Explained { values, effect, does, refused } = {
-                let (trail, now) = followed;
-                web::explain(text, options, (Some(trail), now))?
-            };
+            let web::Explained { values, effect, does, refused } =
+                web::explain(text, options, masks, followed)?;
             let rows = RowBound::NoRows;
             let (columns, uses) = (Vec::new(), Vec::new());
             Ok(Judged { values, effect, rows, does, columns, uses, refused })

@@ -223,6 +223,7 @@ impl Story {
             duration_ns,
             error_code,
             payload_dropped,
+            sent,
         } = body
         else {
             return String::new();
@@ -234,11 +235,15 @@ impl Story {
             (word, None) => format!("{word}, "),
         };
         let mut lines = format!(
-            "#{} {}{}, {} in {}\n",
+            "#{} {}{}, {}{} in {}\n",
             operation.0,
             printable(&outcome),
             counted(*rows, "row"),
             bytes(*size),
+            match sent {
+                0 => String::new(),
+                sent => format!(" (and {} sent after it)", bytes(*sent)),
+            },
             precise(*duration_ns),
         );
         lines.push_str(&self.masked(columns));
@@ -371,7 +376,9 @@ fn values(parameters: &[Parameter], step: &str) -> String {
         .map(|(number, parameter)| {
             let value = clip(&one_line(parameter.value.as_deref().unwrap_or("NULL")), LINE_CHARS);
             match step {
-                "request" | "message" => format!("{INDENT}{}: {value}\n", parameter.kind),
+                "request" | "message" | "tunnel" => {
+                    format!("{INDENT}{}: {value}\n", parameter.kind)
+                }
                 _ => format!("{INDENT}${number} = {value}\n"),
             }
         })

@@ -11,7 +11,9 @@ use engine::taint::{Taint, Trail};
 use engine::{Guessed, PayloadPolicy};
 use model::{Guess, Secret, Timestamp};
 use policy::{HashKey, PolicySet};
-use runtime::{Gateway, OnFailure, Parts, ResourcePlan, SecretSource, Settings, SitePlan};
+use runtime::{
+    Gateway, OnFailure, Parts, RedirectPlan, ResourcePlan, SecretSource, Settings, SitePlan,
+};
 use store::{Store, StoreOptions};
 use tokio::net::TcpListener;
 
@@ -68,7 +70,8 @@ pub fn gateway(
         }
     };
     let recording = &config.recording;
-    let egress = config.listeners.iter().any(|(name, _)| *name == protocols::EGRESS);
+    let opens = [protocols::EGRESS, protocols::TRANSPARENT];
+    let egress = config.listeners.iter().any(|(name, _)| opens.contains(name));
     Ok(Gateway::new(Parts {
         gateway: Arc::clone(&store.gateway),
         data_dir: store.data_dir.path().to_owned(),
@@ -115,6 +118,16 @@ fn listening_names(config: &Config) -> Vec<String> {
     let named = hosts
         .filter(|host| host.parse::<std::net::IpAddr>().map_or(true, |ip| !ip.is_unspecified()));
     named.cloned().collect()
+}
+
+/// Who is let in by transparent mode.
+pub fn redirects(config: &Config) -> RedirectPlan {
+    let Some(transparent) = &config.transparent else { return RedirectPlan::default() };
+    let sources = transparent.sources.iter();
+    RedirectPlan {
+        tproxy: transparent.tproxy,
+        sources: sources.map(|(network, bits, form)| (*network, *bits, secret(form))).collect(),
+    }
 }
 
 /// How to reach each upstream.
@@ -177,7 +190,11 @@ fn secret(form: &SecretForm) -> SecretSource {
 }
 
 /// Takes an address, with words that help when it cannot be had.
-pub async fn listen(what: &str, address: &Address) -> anyhow::Result<TcpListener> {
+pub async fn listen(
+    what: &str,
+    address: &Address,
+    for_others: bool,
+) -> anyhow::Result<TcpListener> {
     let target = (address.host.as_str(), address.port);
     let found: Vec<SocketAddr> = target
         .to_socket_addrs()
@@ -188,7 +205,11 @@ pub async fn listen(what: &str, address: &Address) -> anyhow::Result<TcpListener
     let Some(first) = found.first() else {
         bail!("listen.{what}: {} has no address", address.host);
     };
-    match TcpListener::bind(first).await {
+    let bound = match for_others {
+        true => runtime::listen_for_others(*first),
+        false => TcpListener::bind(first).await,
+    };
+    match bound {
         Ok(listener) => Ok(listener),
         Err(error) => Err(explain_bind(what, address, &error)),
     }
@@ -200,7 +221,9 @@ fn explain_bind(what: &str, address: &Address, error: &io::Error) -> anyhow::Err
             format!("another process listens there (ss -ltnp 'sport = :{}' names it)", address.port)
         }
         io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
-        io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege".to_owned(),
+        io::ErrorKind::PermissionDenied => {
+            "ports below 1024 need a privilege, and mode tproxy CAP_NET_ADMIN".to_owned()
+        }
         _ => "choose another".to_owned(),
     };
     anyhow::anyhow!("listen.{what}: cannot listen on {address}: {error}\n  {help}")
@@ -282,6 +305,7 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     [
         ("data_dir", absolute(&old.data_dir) != absolute(&new.data_dir)),
         ("listen", old.admin != new.admin || old.listeners != new.listeners),
+        ("transparent", redirects(old) != redirects(new)),
         ("tls", old.tls != new.tls),
         ("recording.sync", old.recording.sync != new.recording.sync),
         ("recording.payload", payload(old) != payload(new)),

@@ -165,6 +165,12 @@ impl MaskPlan {
         self.rules.is_empty()
     }
 
+    /// Whether what it concerns must be looked into: something is hidden or followed.
+    #[must_use]
+    pub fn looks(&self) -> bool {
+        !self.is_empty() || self.followed.is_some()
+    }
+
     /// What is followed into later requests of the same principal (R14), written as a plan that
     /// would hash it: everything that is masked, and what `classify` rules name. `None` while no
     /// rule asks where values go.

@@ -411,6 +411,8 @@ impl Driver {
                     self.stop("identify_timeout");
                 }
                 Alarm::Expiry => self.stop("token_expired"),
+                // Of tunnels, which a connection has not.
+                Alarm::Idle => {}
                 Alarm::Connect => {
                     if self.logging_in {
                         let address =
@@ -532,6 +534,8 @@ pub(crate) fn stop_words(reason: &str) -> &'static str {
         "revoked" => "the session was ended because its token was revoked",
         "token_expired" => "the session was ended because its token has expired",
         "shutting_down" => "the gateway is shutting down",
+        "idle" => "nothing passed through it for too long",
+        "hello_timeout" => "the hello of TLS did not come in time",
         "identify_timeout" => "nobody proved who is asking in time",
         "resource_removed" => "access to this resource was withdrawn",
         _ => "the session was ended by the gateway",

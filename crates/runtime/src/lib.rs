@@ -36,4 +36,4 @@ pub use counters::GatewayState;
 pub use gateway::{Gateway, Parts, ServeError, Settings};
 pub use resource::{OnFailure, ResourcePlan};
 pub use secret::{SecretError, SecretSource};
-pub use web::SitePlan;
+pub use web::{RedirectPlan, SitePlan, listen_for_others};

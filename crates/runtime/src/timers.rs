@@ -20,6 +20,8 @@ pub(crate) enum Alarm {
     Expiry,
     /// The other side does not take what is left for it.
     Close,
+    /// Nothing passes through a tunnel.
+    Idle,
     /// The engine asked.
     Engine,
 }

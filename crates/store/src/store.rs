@@ -260,6 +260,7 @@ mod tests {
             duration_ns: 1,
             error_code: None,
             payload_dropped: 0,
+            sent: 0,
         };
         {
             let (store, _) = Store::open(StoreOptions::new(folder.path()), at(0)).unwrap();

@@ -16,7 +16,7 @@ mod media;
 mod multipart;
 mod plain;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod text;
 mod utf8;
 mod value;

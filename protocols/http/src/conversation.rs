@@ -4,6 +4,7 @@
 //! the verdict, unread where nobody needs it. Where a rule reads the body, a person may be asked,
 //! or it is short, it is held and judged with the rest (R15).
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,11 +12,11 @@ use detect::TypeSet;
 use engine::taint::Trail;
 use engine::{Conversation, Fault, HashKey, Input, MaskPlan, Outbox, Permit, Reads, Refusal};
 use http::{HeaderMap, Method, StatusCode};
-use model::exchange::{Door, Length, Part, Reply, Request};
+use model::exchange::{Door, Length, Part, Reply, Request, Scheme};
 use model::{Claim, ClientText, Lane, OperationId, Secret, Side, Timestamp};
 
 use crate::body::{Codings, Filter, Kind, Unreadable};
-use crate::canonical;
+use crate::canonical::{self, Host};
 use crate::facts::at;
 use crate::follow::Origin;
 use crate::operation::{self, Body, Judging};
@@ -25,6 +26,7 @@ use crate::reply::{Passing, Unfit};
 use crate::request::{self, Canonical};
 use crate::socket::{self, Socket};
 use crate::token;
+use crate::tunnel::{self as unopened, Then, Tunnel};
 
 /// An exchange has one stream of operations.
 const LANE: Lane = Lane(0);
@@ -70,6 +72,8 @@ enum State {
     Reply(Box<Replying>),
     /// For messages, of either side.
     Socket(Box<Socket>),
+    /// For a verdict about a tunnel, and for what passes through it unopened.
+    Tunnel(Box<Tunnel>),
     /// For the end of the review of a reply that was passed on in full.
     Review,
     Over,
@@ -98,6 +102,7 @@ struct Judged {
     options: Options,
     prefix: String,
     version: http::Version,
+    sent_to: Option<SocketAddr>,
 }
 
 impl Judged {
@@ -169,6 +174,10 @@ impl Exchange {
             (State::Socket(_), Part::Close(code, _)) => {
                 self.close_socket(Part::Close(code, "".into()), Side::Client, out);
             }
+            (State::Tunnel(tunnel), part) => {
+                let then = tunnel.client(part, out);
+                self.tunnelled(&then, out);
+            }
             // The end of the request that asked for the change.
             (State::Socket(_), _) | (State::Review | State::Over, _) => {}
         }
@@ -200,6 +209,15 @@ impl Exchange {
         self.over(reason, out);
     }
 
+    /// The gateway ends a tunnel that was let go under other rules; one that waits for a verdict is
+    /// judged by the new ones.
+    fn end_tunnel(&mut self, reason: &'static str, out: &mut Outbox<Part>) {
+        let State::Tunnel(tunnel) = &self.state else { return };
+        let Some(permit) = tunnel.permit().map(Arc::clone) else { return };
+        out.finish(permit);
+        self.over(reason, out);
+    }
+
     /// The head of the request: first of all, who asks.
     fn head(&mut self, request: Request, out: &mut Outbox<Part>) {
         // Nothing of the body is needed before it is known who asks.
@@ -209,7 +227,7 @@ impl Exchange {
         let proof = token::find(&request);
         let (resource, prefix, target) = match request.door {
             Door::Reverse => request::resource(&request),
-            Door::Forward | Door::Tunnel(_) => {
+            Door::Forward | Door::Redirected(_) | Door::Tunnel(_) => {
                 (String::new(), String::new(), request.target.clone())
             }
         };
@@ -229,21 +247,26 @@ impl Exchange {
         let State::Options(asked) = std::mem::replace(&mut self.state, State::Over) else { return };
         let Asked { request, prefix, target } = *asked;
         let options = Options::read(options);
-        if request.method == Method::CONNECT && request.door == Door::Forward {
-            return self.tunnel(&request, out);
+        if request.method == Method::CONNECT
+            && !matches!(request.door, Door::Tunnel(_))
+            && self.proxy
+        {
+            return self.tunnel(&request, &options, out);
         }
         let version = request.version;
         let canonical = match request::canonical(&request, &target, &options) {
             Ok(canonical) => canonical,
             Err(malformed) => {
-                let operation = operation::malformed(&request);
+                let mut operation = operation::malformed(&request);
+                operation.aside = operation::sent_to(request.sent_to());
                 let words = ClientText::fixed(malformed.what);
                 let refusal = Refusal::unjudgeable(malformed.reason, words);
                 out.refuse(LANE, operation, refusal);
                 return;
             }
         };
-        let judged = Judged { id: None, canonical, options, prefix, version };
+        let sent_to = request.sent_to();
+        let judged = Judged { id: None, canonical, options, prefix, version, sent_to };
         let length = judged.canonical.body;
         let needed = [at::BODY_BYTES, at::DETECTIONS, at::MODEL, at::TOOLS, at::CARRIES]
             .iter()
@@ -271,12 +294,20 @@ impl Exchange {
 
     /// A tunnel is opened, and what comes through it is judged request by request. Who asked for it
     /// is known; a form of the target with two meanings is refused here, before anything is said.
-    fn tunnel(&mut self, request: &Request, out: &mut Outbox<Part>) {
-        if let Err(malformed) = request::tunnel(request) {
-            let words = ClientText::fixed(malformed.what);
-            let refusal = Refusal::unjudgeable(malformed.reason, words);
-            out.refuse(LANE, operation::malformed(request), refusal);
-            return;
+    fn tunnel(&mut self, request: &Request, options: &Options, out: &mut Outbox<Part>) {
+        let (host, port) = match request::tunnel(request) {
+            Ok(target) => target,
+            Err(malformed) => {
+                let words = ClientText::fixed(malformed.what);
+                let refusal = Refusal::unjudgeable(malformed.reason, words);
+                let mut operation = operation::malformed(request);
+                operation.aside = operation::sent_to(request.sent_to());
+                out.refuse(LANE, operation, refusal);
+                return;
+            }
+        };
+        if options.passes_on(&host) {
+            return self.pass_on(request, host, port, out);
         }
         let head = Reply {
             status: StatusCode::OK,
@@ -288,6 +319,39 @@ impl Exchange {
         out.answer(Part::End);
         self.answered = true;
         self.over("tunnel", out);
+    }
+
+    /// A tunnel that is not opened is judged here, once, by what can be known of it.
+    fn pass_on(&mut self, request: &Request, host: Host, port: u16, out: &mut Outbox<Part>) {
+        let mut operation = operation::unopened(&host, port);
+        operation.aside = operation::sent_to(request.sent_to());
+        if self.masks.as_ref().is_some_and(|masks| masks.looks()) {
+            // What nobody reads cannot be masked (P3), nor followed (R14).
+            out.refuse(LANE, operation, unopened::masked());
+            return;
+        }
+        let head = Part::Request(Box::new(Request {
+            door: Door::Forward,
+            method: Method::CONNECT,
+            scheme: Scheme::Https,
+            authority: format!("{}:{port}", host.bracketed()).into(),
+            target: "".into(),
+            version: request.version,
+            fields: HeaderMap::new(),
+            body: Length::Empty,
+        }));
+        let id = out.ask(LANE, operation, Some(head));
+        self.state = State::Tunnel(Box::new(Tunnel::new(id, host)));
+    }
+
+    /// Something passed through a tunnel, perhaps the last of it.
+    fn tunnelled(&mut self, then: &Then, out: &mut Outbox<Part>) {
+        let State::Tunnel(tunnel) = &mut self.state else { return };
+        let Some(permit) = tunnel.permit().filter(|_| *then == Then::Ends).map(Arc::clone) else {
+            return;
+        };
+        // Nothing is withheld: both sides have said and got everything.
+        let _ = self.ended(permit, false, Ok(Vec::new()), out);
     }
 
     fn body(&mut self, part: Part, out: &mut Outbox<Part>) {
@@ -329,7 +393,8 @@ impl Exchange {
             | Part::Request(_)
             | Part::Reply(_)
             | Part::Message(_)
-            | Part::Close(..) => {}
+            | Part::Close(..)
+            | Part::Raw(_) => {}
         }
     }
 
@@ -379,8 +444,8 @@ impl Exchange {
         }
         let mut operation = operation::of(&judged.canonical, &body, raw, self.judging());
         operation.context = operation::hidden_fields(&judged.canonical, &body, &self.key);
-        let is_read = |masks: &Arc<MaskPlan>| !masks.is_empty() || masks.followed().is_some();
-        if self.masks.as_ref().is_some_and(is_read) {
+        operation.aside = operation::sent_to(judged.sent_to);
+        if self.masks.as_ref().is_some_and(|masks| masks.looks()) {
             judged.canonical.ask_for_readable();
         }
         match &body {
@@ -428,6 +493,11 @@ impl Exchange {
                 out.finish(permit);
                 self.state = State::Socket(socket);
             }
+            State::Tunnel(mut tunnel) => {
+                tunnel.released(permit, out);
+                self.state = State::Tunnel(tunnel);
+                out.resume(Side::Client);
+            }
             State::Verdict(request) => {
                 let withheld = permit.is_pending();
                 let replying = Replying { permit, withheld, request: *request, passing: None };
@@ -463,6 +533,12 @@ impl Exchange {
     fn upstream(&mut self, part: Part, out: &mut Outbox<Part>) -> Result<(), Fault> {
         if matches!(self.state, State::Socket(_)) {
             self.message(part, out);
+            return Ok(());
+        }
+        if let State::Tunnel(tunnel) = &mut self.state {
+            self.answered |= matches!(part, Part::Reply(_));
+            let then = tunnel.upstream(part, out);
+            self.tunnelled(&then, out);
             return Ok(());
         }
         if let Part::Reply(head) = &part
@@ -639,6 +715,7 @@ impl Conversation<Part> for Exchange {
                 // Its masks are those of when it began.
                 let words = socket::again("narrows: the rules changed; connect again");
                 self.end_socket(words, "rules_changed", out);
+                self.end_tunnel("rules_changed", out);
             }
             Input::Unidentified(refusal) => self.refuse(&refusal, None, out),
             Input::Connected(connected) => self.judge(&connected.options, out),
@@ -650,8 +727,15 @@ impl Conversation<Part> for Exchange {
             Input::Withheld(id, refusal) => {
                 let state = std::mem::replace(&mut self.state, State::Over);
                 // The permit ends first, so that the record has the outcome before the end.
-                if let State::Reply(replying) = state {
-                    out.finish(replying.permit);
+                match state {
+                    State::Reply(replying) => out.finish(replying.permit),
+                    State::Tunnel(tunnel) => {
+                        tunnel
+                            .permit()
+                            .into_iter()
+                            .for_each(|permit| out.finish(Arc::clone(permit)));
+                    }
+                    _ => {}
                 }
                 self.refuse(&refusal, Some(id), out);
             }
@@ -659,6 +743,12 @@ impl Conversation<Part> for Exchange {
             Input::Passed(_) => self.over("done", out),
             Input::Unreachable(refusal) => match &self.state {
                 State::Reply(replying) => out.stop(&replying.permit, refusal),
+                State::Tunnel(tunnel) if tunnel.permit().is_some() => {
+                    tunnel
+                        .permit()
+                        .into_iter()
+                        .for_each(|permit| out.stop(permit, refusal.clone()));
+                }
                 _ => self.refuse(&refusal, None, out),
             },
             Input::Stopped(refusal) if matches!(self.state, State::Socket(_)) => {

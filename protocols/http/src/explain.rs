@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use engine::taint::Trail;
-use engine::{Reads, Refusal};
+use engine::{MaskPlan, Reads, Refusal};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
 use model::exchange::{Door, Length, Request, Scheme};
 use model::{ClientText, Effect, Timestamp, Value};
 
+use crate::canonical;
 use crate::operation::{self, Body, Judging};
 use crate::options::Options;
 use crate::request;
+use crate::tunnel as unopened;
 
 /// A request as it would be judged.
 pub struct Explained {
@@ -34,7 +36,8 @@ pub struct Explained {
 pub fn explain(
     text: &str,
     options: &serde_json::Value,
-    (trail, now): (Option<&Trail>, Timestamp),
+    masks: &MaskPlan,
+    (trail, now): (&Trail, Timestamp),
 ) -> Result<Explained, String> {
     let options = Options::read(options);
     let (head, body) = text.split_once("\n\n").unwrap_or((text, ""));
@@ -51,6 +54,9 @@ pub fn explain(
         let name = HeaderName::try_from(name.trim()).map_err(|error| error.to_string())?;
         let value = HeaderValue::try_from(value.trim()).map_err(|error| error.to_string())?;
         fields.append(name, value);
+    }
+    if method == Method::CONNECT && options.upstream.is_none() {
+        return tunnel(target.trim(), &options, masks);
     }
     let request = request(method, target.trim(), fields, body, &options)?;
     let target = request.target.clone();
@@ -70,7 +76,7 @@ pub fn explain(
         "" => Body::Empty,
         body => Body::Held(Bytes::copy_from_slice(body.as_bytes()), None),
     };
-    let judging = Judging { reads: &Reads::everything(), trail, now };
+    let judging = Judging { reads: &Reads::everything(), trail: Some(trail), now };
     let operation = operation::of(&canonical, &body, None, judging);
     let does = match operation.effect {
         Effect::ReadOnly => format!("asks {} for something", canonical.host.name),
@@ -78,6 +84,27 @@ pub fn explain(
     };
     let does = vec![does, format!("goes out as {}", operation.text)];
     Ok(Explained { values: operation.facts, effect: operation.effect, does, refused: None })
+}
+
+/// A tunnel: one that is passed on unopened is judged as it is, in one that is opened each request.
+fn tunnel(target: &str, options: &Options, masks: &MaskPlan) -> Result<Explained, String> {
+    let help = "write CONNECT HOST:PORT";
+    let host = canonical::host(target).map_err(|malformed| malformed.what.to_owned())?;
+    let port = host.port.ok_or(help)?;
+    if !options.passes_on(&host) {
+        return Err(format!(
+            "a tunnel to {0} is opened, and each request in it is judged: explain those, for \
+             example GET https://{0}/",
+            host.bracketed()
+        ));
+    }
+    let operation = operation::unopened(&host, port);
+    let does = vec![
+        format!("passes a tunnel to {}:{port} on unopened", host.bracketed()),
+        "of what is in it nothing is judged, masked or recorded".to_owned(),
+    ];
+    let refused = masks.looks().then(unopened::masked);
+    Ok(Explained { values: operation.facts, effect: operation.effect, does, refused })
 }
 
 fn request(
@@ -125,10 +152,18 @@ fn request(
 
 #[cfg(test)]
 mod tests {
+    use engine::taint::TaintKey;
+
     use super::*;
+    use crate::body::tests::plan;
+
+    fn explained(text: &str, options: &serde_json::Value) -> Result<Explained, String> {
+        let trail = Trail::new(Arc::new(TaintKey::new(b"a key of the tests")));
+        explain(text, options, &plan(&[], &[]), (&trail, Timestamp(0)))
+    }
 
     fn value(text: &str, options: serde_json::Value, name: &str) -> String {
-        let explained = explain(text, &options, (None, Timestamp(0))).expect("a request");
+        let explained = explained(text, &options).expect("a request");
         let at = crate::facts::FACTS.iter().position(|fact| fact.name == name).expect("a fact");
         format!("{:?}", explained.values[at])
     }
@@ -142,11 +177,24 @@ mod tests {
         assert_eq!(value(text, out.clone(), "http.body_bytes"), "Int(15)");
         let api = serde_json::json!({"scheme": "https", "authority": "api.test", "base": "/v2"});
         assert_eq!(value("GET /x", api, "http.path"), "Text(\"/v2/x\")");
-        assert!(explain("GET", &out, (None, Timestamp(0))).is_err());
-        assert!(explain("GET /x", &out, (None, Timestamp(0))).is_err(), "a proxy needs a host");
-        let refused = explain("GET http://a.test/../b", &out, (None, Timestamp(0)))
-            .expect("a request")
-            .refused;
+        assert!(explained("GET", &out).is_err());
+        assert!(explained("GET /x", &out).is_err(), "a proxy needs a host");
+        let refused = explained("GET http://a.test/../b", &out).expect("a request").refused;
         assert_eq!(refused.expect("a refusal").reason(), "path_above_root");
+    }
+
+    #[test]
+    fn a_tunnel_that_is_passed_on_is_judged_and_one_that_is_opened_is_not() {
+        let options = serde_json::json!({"passthrough": ["pinned.test"]});
+        let text = "CONNECT pinned.test:8443";
+        assert_eq!(value(text, options.clone(), "http.port"), "Int(8443)");
+        assert_eq!(value(text, options.clone(), "http.unopened"), "Bool(true)");
+        assert_eq!(
+            value("GET https://pinned.test/", options.clone(), "http.unopened"),
+            "Bool(false)"
+        );
+        for other in ["CONNECT other.test:443", "CONNECT pinned.test", "CONNECT @:1"] {
+            assert!(explained(other, &options).is_err(), "{other}");
+        }
     }
 }

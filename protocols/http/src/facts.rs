@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
+use model::exchange::Scheme;
 use model::fact::{FactDecl, FactType, Phase, Value};
 
-use crate::canonical::{self, Storage};
+use crate::canonical::{self, Host, Path, Storage};
 use crate::request::Canonical;
 
 const fn decl(name: &'static str, kind: FactType, about: &'static str) -> FactDecl {
@@ -56,6 +57,11 @@ pub static FACTS: &[FactDecl] = &[
             "where values came from that the request repeats: resource:schema.table.column",
         )
     },
+    decl(
+        "http.unopened",
+        FactType::Bool,
+        "a tunnel passed on unopened (passthrough): its host and port are all that is known",
+    ),
 ];
 
 /// What the body says; of a request whose body no rule reads, nothing.
@@ -116,6 +122,41 @@ pub fn values(request: &Canonical, storage: Option<&Storage>, body: OfBody) -> A
             Some(Err(why)) => Value::Failed(why),
             None => unknown,
         },
+        Value::Bool(false),
+    ])
+}
+
+/// The values for a tunnel that is passed on unopened: what is inside it is not known, so a rule
+/// that needs it refuses.
+pub fn unopened(host: &Host, port: u16) -> Arc<[Value]> {
+    let unknown = || Value::Failed("the tunnel is passed on unopened");
+    let nowhere = Path { path: "/".into(), query: None };
+    // A storage service's name may be all that says which bucket, or may leave it to the path.
+    let (bucket, account) = match canonical::storage(host, &nowhere, &HeaderMap::new()) {
+        None => (Value::Text("".into()), Value::Text("".into())),
+        Some(Storage { bucket: None, .. }) => (unknown(), unknown()),
+        Some(Storage { bucket: Some(bucket), account, .. }) => {
+            (Value::Text(bucket), Value::Text(account.unwrap_or_else(|| "".into())))
+        }
+    };
+    Arc::from([
+        Value::Text("CONNECT".into()),
+        Value::Text(Scheme::Https.as_str().into()),
+        Value::Text(Arc::clone(&host.name)),
+        Value::Int(port.into()),
+        unknown(),
+        unknown(),
+        unknown(),
+        unknown(),
+        unknown(),
+        unknown(),
+        bucket,
+        account,
+        unknown(),
+        unknown(),
+        unknown(),
+        unknown(),
+        Value::Bool(true),
     ])
 }
 

@@ -12,6 +12,7 @@
 //! * [`reply`], [`fields`], [`problem`], [`grpc`]: what the client gets; [`follow`]: what of it is
 //!   followed.
 //! * [`socket`]: messages after a change to WebSocket.
+//! * [`tunnel`], [`hello`]: tunnels that are passed on unopened, and the one word read in them.
 //! * [`explain`]: what the rules would be asked about a request.
 //! * [`options`]: what the configuration says about a resource.
 
@@ -25,6 +26,7 @@ mod facts;
 mod fields;
 mod follow;
 mod grpc;
+pub mod hello;
 mod llm;
 mod operation;
 mod options;
@@ -33,6 +35,7 @@ mod reply;
 mod request;
 mod socket;
 mod token;
+mod tunnel;
 
 use std::time::Duration;
 
@@ -42,6 +45,7 @@ use model::exchange::Part;
 
 use crate::conversation::Exchange;
 pub use crate::explain::{Explained, explain};
+pub use crate::options::HostPattern;
 
 /// The types of resources that are spoken to in HTTP.
 pub const KINDS: [&str; 3] = ["http", "openai", "egress"];

@@ -1,6 +1,7 @@
 //! A request as an operation: what is judged, recorded and shown to an approver.
 
 use std::borrow::Cow;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -14,7 +15,7 @@ use model::operation::{Objects, RowBound, Stage};
 use model::{Effect, Operation, Parameter, Timestamp};
 
 use crate::body::{Codings, decode, find};
-use crate::canonical;
+use crate::canonical::{self, Host};
 use crate::facts::{self, OfBody, at};
 use crate::grpc;
 use crate::llm;
@@ -140,6 +141,27 @@ pub fn refused(request: &Canonical) -> Operation {
     base(request.method.as_str(), &request.host.name, text, Vec::new())
 }
 
+/// Where the client meant to connect, when it was redirected: recorded, and never dialled.
+#[must_use]
+pub fn sent_to(address: Option<SocketAddr>) -> Vec<Parameter> {
+    let told = |address: SocketAddr| Parameter {
+        kind: "redirected from".to_owned(),
+        value: Some(address.to_string()),
+    };
+    address.map(told).into_iter().collect()
+}
+
+/// The operation of a tunnel that is passed on unopened.
+#[must_use]
+pub fn unopened(host: &Host, port: u16) -> Operation {
+    let text = format!("CONNECT {}:{port}", host.bracketed());
+    let note = Parameter { kind: "passed on".to_owned(), value: Some("unopened".to_owned()) };
+    let mut operation = base("CONNECT", &host.name, text, vec![note]);
+    operation.kind = "tunnel";
+    operation.facts = facts::unopened(host, port);
+    operation
+}
+
 /// A body as its reader sees it, messages of a call included. `None`, and the facts about it fail,
 /// where its encoding is not known or broken.
 fn readable<'a>(request: &Canonical, body: &'a [u8]) -> Option<Cow<'a, [u8]>> {
@@ -171,6 +193,7 @@ fn base(method: &str, host: &str, text: String, parameters: Vec<Parameter>) -> O
         guesses: Vec::new(),
         objects: Arc::new(objects),
         context: "".into(),
+        aside: Vec::new(),
     }
 }
 

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use model::exchange::Scheme;
 
+use crate::canonical::{self, Host};
+
 /// Longest body that is held to be judged (`http.inspect_max`), bytes.
 const INSPECT_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
@@ -20,6 +22,50 @@ pub struct Options {
     pub inspect_max: u64,
     /// It is a model endpoint: only its known paths pass.
     pub model: bool,
+    /// Hosts to which tunnels are passed on unopened.
+    pub passthrough: Vec<HostPattern>,
+}
+
+/// A host, or with `*.` before it every host below.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct HostPattern {
+    name: Arc<str>,
+    below: bool,
+}
+
+impl HostPattern {
+    /// Reads a pattern.
+    ///
+    /// # Errors
+    ///
+    /// It is no name of hosts, in words.
+    pub fn read(text: &str) -> Result<Self, &'static str> {
+        let (name, below) = match text.strip_prefix("*.") {
+            Some(name) => (name, true),
+            None => (text, false),
+        };
+        let host = canonical::host(name).map_err(|malformed| malformed.what)?;
+        if host.ip.is_some() {
+            return Err("the hello of TLS names no addresses, so only a name can be agreed on");
+        }
+        if host.port.is_some() || !canonical::is_canonical_host(name, &host, 0) {
+            return Err("it is not the plain form of a host, without a port");
+        }
+        Ok(Self { name: host.name, below })
+    }
+
+    /// Whether it is one of these hosts.
+    #[must_use]
+    pub fn matches(&self, host: &Host) -> bool {
+        if host.ip.is_some() {
+            return false;
+        }
+        if !self.below {
+            return host.name == self.name;
+        }
+        let before = host.name.strip_suffix(&*self.name);
+        before.is_some_and(|before| before.len() > 1 && before.ends_with('.'))
+    }
 }
 
 /// Where a reverse resource is.
@@ -62,12 +108,42 @@ impl Options {
             (_, Some(bytes)) => Opaque::AtMost(bytes),
             _ => Opaque::Allow,
         };
+        let listed = table.get("passthrough").and_then(serde_json::Value::as_array);
+        let listed = listed.into_iter().flatten().filter_map(serde_json::Value::as_str);
+        let passthrough = listed.filter_map(|text| HostPattern::read(text).ok()).collect();
         Self {
             upstream,
             normalise: flag("normalise"),
             opaque,
             inspect_max: number("inspect_max").unwrap_or(INSPECT_BYTES_MAX),
             model: flag("model"),
+            passthrough,
+        }
+    }
+
+    /// Whether tunnels to it are passed on unopened.
+    #[must_use]
+    pub fn passes_on(&self, host: &Host) -> bool {
+        self.passthrough.iter().any(|pattern| pattern.matches(host))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_is_a_host_or_all_below_one_and_never_an_address() {
+        let matches = |pattern: &str, host: &str| {
+            let host = canonical::host(host).expect("a host");
+            HostPattern::read(pattern).expect("a pattern").matches(&host)
+        };
+        assert!(matches("a.test", "A.test:443") && matches("A.test", "a.test"));
+        assert!(!matches("a.test", "b.a.test") && !matches("a.test", "xa.test"));
+        assert!(matches("*.a.test", "b.a.test") && matches("*.a.test", "c.b.a.test"));
+        assert!(!matches("*.a.test", "a.test") && !matches("*.a.test", "xa.test"));
+        for wrong in ["", "*", "a.*", "*.", "1.2.3.4", "0x7f.1", "[::1]", "a.test:443", "a.test."] {
+            assert!(HostPattern::read(wrong).is_err(), "{wrong}");
         }
     }
 }

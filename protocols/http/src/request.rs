@@ -224,22 +224,27 @@ fn agrees(
     }
 }
 
-/// Whether a request for a tunnel has one meaning.
+/// Where a tunnel is to lead: the host and its port.
 ///
 /// # Errors
 ///
-/// The client's fault.
-pub fn tunnel(request: &Request) -> Result<(), Malformed> {
+/// The client's fault: the request has two meanings, or none.
+pub fn tunnel(request: &Request) -> Result<(Host, u16), Malformed> {
     let host = canonical::host(&request.authority)?;
-    let port = host.port.unwrap_or_default();
-    let plain = canonical::is_canonical_host(&request.authority, &host, port);
-    if !plain || host.port.is_none() {
+    if matches!(request.door, Door::Redirected(_)) && host.ip.is_some() {
         return Err(Malformed {
-            reason: "host_form",
-            what: "the tunnel's target is not the plain form of a host and a port",
+            reason: "tls_name",
+            what: "the TLS hello names no server, and an address alone is not trusted",
         });
     }
-    Ok(())
+    let plain = |port| canonical::is_canonical_host(&request.authority, &host, port);
+    match host.port {
+        Some(port) if plain(port) => Ok((host, port)),
+        _ => Err(Malformed {
+            reason: "host_form",
+            what: "the tunnel's target is not the plain form of a host and a port",
+        }),
+    }
 }
 
 fn refuse_methods(request: &Request) -> Result<(), Malformed> {

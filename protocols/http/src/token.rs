@@ -23,7 +23,7 @@ pub struct Proof {
 /// Finds the token; `None` when there is none, or none that could be one.
 pub fn find(request: &Request) -> Option<Proof> {
     match &request.door {
-        Door::Forward => credentials(&request.fields, &PROXY_AUTHORIZATION),
+        Door::Forward | Door::Redirected(_) => credentials(&request.fields, &PROXY_AUTHORIZATION),
         Door::Tunnel(tunnel) => credentials(&tunnel.fields, &PROXY_AUTHORIZATION),
         Door::Reverse => credentials(&request.fields, &AUTHORIZATION).or_else(|| {
             KEY_FIELDS.iter().find_map(|name| {

@@ -48,8 +48,8 @@ struct Followed {
 }
 
 impl Follow {
-    /// Of a reply of this shape, in which each column has this type and format. `None` where nothing
-    /// in it is followed.
+    /// Of a reply of this shape, in which each column has this type and format. `None` where
+    /// nothing in it is followed.
     pub fn new(
         origin: &Origin,
         plan: &MaskPlan,

@@ -43,7 +43,7 @@ impl<U: Unit> Connection<U> {
             step: operation.kind.to_owned(),
             under: operation.under.filter(|_| operation.stage == Stage::Repeat),
             text: Arc::clone(&operation.text),
-            parameters: operation.parameters.clone(),
+            parameters: operation.parameters.iter().chain(&operation.aside).cloned().collect(),
             objects: Arc::clone(&operation.objects),
             decision,
             rules,

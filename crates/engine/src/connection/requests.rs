@@ -158,8 +158,9 @@ impl<U: Unit> Connection<U> {
     }
 
     pub(super) fn more(&mut self, id: OperationId, unit: U) {
-        if let Some(open) = self.open.iter().rfind(|open| open.id == id) {
+        if let Some(open) = self.open.iter_mut().rfind(|open| open.id == id) {
             if !matches!(open.state, ReplyState::Stopped) {
+                open.up = open.up.saturating_add(unit.size() as u64);
                 self.send_upstream(unit);
             }
             return;

@@ -28,7 +28,7 @@ use crate::config::scalar::Address;
 use crate::config::web::Site;
 use crate::config::{self, Config};
 use crate::output;
-use crate::protocols::EGRESS;
+use crate::protocols::{EGRESS, TRANSPARENT};
 
 /// Where the operating system keeps the roots it trusts, all in one file.
 const SYSTEM_BUNDLES: [&str; 5] = [
@@ -155,6 +155,11 @@ fn endpoint(site: &Site, base: &str, token: &str, set: &mut impl FnMut(&str, Str
     }
 }
 
+/// What a confined program can reach: no one redirects its connections.
+fn reachable(config: &Config) -> impl Iterator<Item = &(&'static str, Address)> {
+    config.listeners.iter().filter(|(name, _)| *name != TRANSPARENT)
+}
+
 fn listener<'a>(config: &'a Config, name: &str) -> Option<&'a Address> {
     config.listeners.iter().find(|(known, _)| *known == name).map(|(_, address)| address)
 }
@@ -232,7 +237,7 @@ async fn outside(
     let folder = Folder::make()?;
     let socket = folder.0.join("relay");
     let listener = UnixListener::bind(&socket).context("make the relay's socket")?;
-    let targets: Vec<Address> = config.listeners.iter().map(|(_, to)| to.clone()).collect();
+    let targets: Vec<Address> = reachable(&config).map(|(_, to)| to.clone()).collect();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             tokio::spawn(relay_out(stream, targets.clone()));
@@ -307,7 +312,7 @@ async fn inside(common: &Common, socket: &Path, command: Vec<OsString>) -> anyho
     if !up.success() {
         bail!("the loopback interface of the program's own network cannot be set up");
     }
-    for (number, (_, address)) in (0_u8..).zip(&config.listeners) {
+    for (number, (_, address)) in (0_u8..).zip(reachable(&config)) {
         let own = (host_of(address), address.port);
         let listener = TcpListener::bind((own.0.as_str(), own.1)).await.with_context(|| {
             format!("listen on {address} inside; narrows run needs loopback listeners")

@@ -7,7 +7,7 @@ use admin::{Admin, AdminParts, Control as _};
 use anyhow::Context as _;
 use model::event::EVENT_VERSION;
 use model::{Event, EventBody};
-use runtime::{Gateway, ServeError};
+use runtime::{Gateway, RedirectPlan, ServeError};
 use store::Store;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -83,16 +83,20 @@ async fn run(loaded: Loaded, rulebook: Rulebook) -> anyhow::Result<()> {
     let gateway =
         wire::gateway(&config, Arc::clone(&policy), &rulebook, &store, Arc::clone(&ledger))?;
     // Every address is taken before anything is served: all or nothing.
-    let admin_listener = wire::listen("admin", &config.admin).await?;
+    let admin_listener = wire::listen("admin", &config.admin, false).await?;
+    let redirects = wire::redirects(&config);
     let mut listeners = Vec::new();
     for (protocol, address) in &config.listeners {
-        listeners.push((*protocol, wire::listen(protocol, address).await?));
+        let for_others = *protocol == protocols::TRANSPARENT && redirects.tproxy;
+        listeners.push((*protocol, wire::listen(protocol, address, for_others).await?));
     }
     record(&store, "config.load", &config, format!("{} rules", config.policy.rules.len()))
         .context("the journal cannot be written, so nothing is served")?;
     let serving: Vec<_> = listeners
         .into_iter()
-        .map(|(name, listener)| tokio::spawn(attend(Arc::clone(&gateway), name, listener)))
+        .map(|(name, listener)| {
+            tokio::spawn(attend(Arc::clone(&gateway), name, listener, redirects.clone()))
+        })
         .collect();
     let admin = admin_url(&config.admin);
     let handle = tokio::runtime::Handle::current();
@@ -149,8 +153,10 @@ async fn attend(
     gateway: Arc<Gateway>,
     name: &'static str,
     listener: TcpListener,
+    redirects: RedirectPlan,
 ) -> Result<(), ServeError> {
     match name {
+        protocols::TRANSPARENT => gateway.serve_redirected(listener, redirects).await,
         "http" => gateway.serve_web(listener, false).await,
         protocols::EGRESS => gateway.serve_web(listener, true).await,
         protocol => gateway.serve(listener, protocol).await,

@@ -466,6 +466,16 @@ words! {
 }
 
 words! {
+    /// `transparent.mode`
+    pub enum RedirectForm {
+        /// The kernel translates their destination (nftables `redirect`).
+        "redirect" => Redirect,
+        /// They keep it (nftables `tproxy`).
+        "tproxy" => Tproxy,
+    }
+}
+
+words! {
     /// `resources.NAME.server_files`
     pub enum ServerFilesForm {
         /// Refused for everyone.

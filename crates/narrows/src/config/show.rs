@@ -26,6 +26,13 @@ fn write(config: &Config, out: &mut String) -> std::fmt::Result {
     for (protocol, address) in &config.listeners {
         writeln!(out, "  {protocol}: {address}")?;
     }
+    if let Some(transparent) = &config.transparent {
+        let mode = if transparent.tproxy { "tproxy" } else { "redirect" };
+        writeln!(out, "transparent:\n  mode: {mode}\n  sources:")?;
+        for (network, bits, secret) in &transparent.sources {
+            writeln!(out, "    {network}/{bits}: {}", secret.describe())?;
+        }
+    }
     match &config.tls {
         Some((cert, key)) => {
             writeln!(out, "tls: {{ cert: {}, key: {} }}", cert.display(), key.display())?;
@@ -87,6 +94,9 @@ fn write_site(site: &Site, out: &mut String) -> std::fmt::Result {
     if !site.networks.is_empty() {
         let networks = site.networks.iter().map(|(address, bits)| format!("{address}/{bits}"));
         writeln!(out, "    networks: [{}]", networks.collect::<Vec<_>>().join(", "))?;
+    }
+    if let Some(hosts) = site.options.get("passthrough") {
+        writeln!(out, "    passthrough: {hosts}")?;
     }
     writeln!(out, "    tls: {}", tls(site.tls))?;
     if let Some(ca) = &site.ca {

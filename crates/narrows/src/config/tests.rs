@@ -140,11 +140,15 @@ fn the_schema_knows_every_key_and_no_other() {
             "sessions_max",
             "state",
             "tls",
+            "transparent",
         ]
     );
     assert_eq!(schema["additionalProperties"], false);
     let listen = schema["$defs"]["Listen"]["properties"].as_object().unwrap();
-    assert_eq!(listen.keys().collect::<Vec<_>>(), ["admin", "egress", "http", "postgres"]);
+    assert_eq!(
+        listen.keys().collect::<Vec<_>>(),
+        ["admin", "egress", "http", "postgres", "transparent"]
+    );
 }
 
 #[test]
@@ -180,10 +184,70 @@ fn resources_reached_by_http_are_read_whole_and_every_mistake_in_them_is_told() 
            b: { type: http, url: \"ftp://x\" }\n  \
            c: { type: openai, url: \"https://u:p@x\" }\n  \
            d: { type: http, url: \"https://x?q\", headers: { \"a b\": {env: K} } }\n  \
-           e: { type: egress, hosts: { x: y }, networks: [10.0.0.0/33], http: { opaque: some } }\n  \
+           e: { type: egress, hosts: { x: y }, networks: [10.0.0.0/33], http: { opaque: some },\n\
+             \x20      passthrough: [\"a.*\", 10.0.0.1, \"a.test:443\", \"*.ok.test\"] }\n  \
            f: { type: egres }",
     ));
     insta::assert_snapshot!("web_mistakes", found.join("\n"));
+}
+
+#[test]
+fn p3_rules_that_a_tunnel_passed_on_unopened_gets_around_are_warned_about() {
+    let text = |rules: &str| {
+        format!(
+            "listen: {{ egress: \"127.0.0.1:7081\" }}\n\
+             resources:\n  net: {{ type: egress, passthrough: [a.test, \"*.b.test\"] }}\n\
+             access: [ {{ groups: [agents], resources: [net] }} ]\n\
+             rules:\n{rules}"
+        )
+    };
+    let mask = "  - { name: m, on: [net], mask: { fields: [ssn] } }\n";
+    let method =
+        "  - { name: p, on: [\"type:egress\"], when: 'http.method == \"POST\"', block: no }\n";
+    let path = "  - { name: q, when: 'http.path == \"/x\"', block: no }\n";
+    let told = |rules: &str| {
+        let warned = loaded(&text(rules)).warnings;
+        warned.into_iter().map(|warning| warning.message).collect::<Vec<_>>()
+    };
+    let warned = told(&format!("{mask}{method}{path}"));
+    let [masked, blind, unknown] = warned.as_slice() else { panic!("{warned:?}") };
+    assert!(masked.contains("cannot be masked") && masked.ends_with(": m"), "{masked}");
+    assert!(blind.contains("see CONNECT") && blind.ends_with(": p"), "{blind}");
+    assert!(unknown.contains("not known") && unknown.ends_with(": q"), "{unknown}");
+    let fine = "  - { name: h, when: 'http.host == \"x.test\" && http.port != 443', block: no }\n\
+                \x20 - { name: u, when: '!http.unopened && http.path == \"/x\"', block: no }\n\
+                \x20 - { name: o, mode: observe, mask: { fields: [ssn] } }\n";
+    let about = |told: &String| told.contains("passthrough");
+    assert!(!told(fine).iter().any(about), "{:?}", told(fine));
+    let options = &loaded(&text(fine)).config.sites[0].options;
+    assert_eq!(options["passthrough"], serde_json::json!(["a.test", "*.b.test"]));
+}
+
+#[test]
+fn p2_transparent_mode_says_who_is_where_or_is_refused() {
+    let text = |listen: &str, transparent: &str| {
+        format!(
+            "listen: {{ egress: \"127.0.0.1:7081\"{listen} }}\n{transparent}\n\
+             resources: {{ net: {{ type: egress }} }}\n\
+             access: [ {{ groups: [agents], resources: [net] }} ]\n"
+        )
+    };
+    let listens = ", transparent: \"[::]:7083\"";
+    let sources = "{ \"10.0.0.0/24\": {env: A}, \"fd00::7\": {file: t} }";
+    let fine = format!("transparent: {{ sources: {sources}, mode: tproxy }}");
+    let config = loaded(&text(listens, &fine)).config;
+    let transparent = config.transparent.expect("it is there");
+    let networks: Vec<String> =
+        transparent.sources.iter().map(|(ip, bits, _)| format!("{ip}/{bits}")).collect();
+    assert!(transparent.tproxy);
+    assert_eq!(networks, ["10.0.0.0/24", "fd00::7/128"]);
+    let said = |listen: &str, transparent: &str| problems(&text(listen, transparent)).join("\n");
+    assert!(said("", &fine).contains("nothing listens for it"));
+    assert!(said(listens, "").contains("nobody is let in"));
+    assert!(said(listens, "transparent: {}").contains("has no sources"));
+    let wrong = "transparent: { sources: { \"10.0.0.0/33\": {env: A} }, mode: snoop }";
+    let said = said(listens, wrong);
+    assert!(said.contains("10.0.0.0/33") && said.contains("snoop"), "{said}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use super::read::{At, Form, Named, Report, form};
 use super::scalar::{
     Address, FileForm, GrantForm, IsolationForm, ModeForm, OnFailureForm, Payload, PerForm,
-    SecretForm, ServerFilesForm, Size, Time, TlsForm, TlsNegotiationForm,
+    RedirectForm, SecretForm, ServerFilesForm, Size, Time, TlsForm, TlsNegotiationForm,
 };
 use super::tree::{Node, Value};
 use super::web::{EgressResource, HttpResource};
@@ -24,6 +24,9 @@ form! {
         "state" => state: At<String>,
         /// Addresses to listen on.
         "listen" => listen: Listen,
+        /// Who is let in through `listen.transparent`, which takes connections that are redirected
+        /// there.
+        "transparent" => transparent: Transparent,
         /// The gateway's own certificate; without it a local CA issues one.
         "tls" => tls: Tls,
         /// Identity providers.
@@ -54,6 +57,18 @@ form! {
         "postgres" => postgres: Postgres,
         /// Keys from elsewhere.
         "keys" => keys: Keys,
+    }
+}
+
+form! {
+    /// Clients that know of no proxy.
+    pub struct Transparent {
+        /// The token of whoever connects from a network or an address: `"10.0.0.0/24": {file: …}`.
+        /// The narrowest counts; from elsewhere nobody is let in.
+        #[schemars(required)]
+        "sources" => sources: Named<At<SecretForm>>,
+        /// How connections come: `redirect` (default) or `tproxy`.
+        "mode" => mode: At<RedirectForm>,
     }
 }
 

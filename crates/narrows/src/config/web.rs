@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use model::{Resource, UpstreamTls};
+use policy::{ActionSpec, Location, RuleSpec};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use url::Url;
 
@@ -14,6 +15,7 @@ use super::scalar::{FileForm, OnFailureForm, SecretForm, Size, TlsForm};
 use super::text::ResourceRecording;
 use super::tree::{Node, Value, quoted};
 use super::working::{Recording, check_file, relative_secret};
+use crate::protocols;
 
 form! {
     /// An HTTP API, reached below `/r/NAME/` of the `http` listener. `type: openai` is a model
@@ -50,6 +52,10 @@ form! {
         /// Addresses that may be dialled although they are private, loopback or link-local:
         /// `10.0.0.0/8`.
         "networks" => networks: Vec<At<String>>,
+        /// Hosts to which tunnels are passed on unopened: `api.pinned.example`, or `*.example` for
+        /// all below it. Only their host and port are judged; whoever has masks here is refused
+        /// them.
+        "passthrough" => passthrough: At<Vec<At<String>>>,
         /// Certificates to trust besides the system's, PEM.
         "ca" => ca: At<FileForm>,
         /// How requests and bodies are read.
@@ -131,6 +137,8 @@ pub struct Site {
     pub hosts: Vec<(String, SocketAddr)>,
     /// Addresses that may be dialled although they are not public.
     pub networks: Vec<(IpAddr, u8)>,
+    /// Where it is said which tunnels are passed on unopened, if any are.
+    pub passthrough: Option<Location>,
     /// What happens when the record cannot be written.
     pub on_failure: OnFailureForm,
     /// Settings that the protocol reads itself.
@@ -198,6 +206,7 @@ pub fn http(
         ca: form.ca.map(|ca| file(&what, ca, beside, report)),
         hosts: Vec::new(),
         networks: Vec::new(),
+        passthrough: None,
         on_failure: on_failure(form.recording, beside),
         options: serde_json::Value::Object(options),
     })
@@ -233,6 +242,13 @@ pub fn egress(
             }
         }
     }
+    let mut options = reading(form.http);
+    let passthrough = form.passthrough.filter(|listed| !listed.value.is_empty()).map(|listed| {
+        let patterns =
+            listed.value.into_iter().filter_map(|pattern| passed_on(&what, pattern, report));
+        options.insert("passthrough".to_owned(), patterns.collect());
+        listed.at
+    });
     Some(Site {
         resource: Resource { name: name.value.as_str().into(), kind: Arc::from(kind) },
         url: None,
@@ -241,8 +257,90 @@ pub fn egress(
         ca: form.ca.map(|ca| file(&what, ca, beside, report)),
         hosts,
         networks,
+        passthrough,
         on_failure: on_failure(form.recording, beside),
-        options: serde_json::Value::Object(reading(form.http)),
+        options: serde_json::Value::Object(options),
+    })
+}
+
+fn passed_on(what: &str, pattern: At<String>, report: &mut Report) -> Option<String> {
+    match protocols::host_pattern(&pattern.value) {
+        Ok(()) => Some(pattern.value),
+        Err(why) => {
+            let message = format!("{what}.passthrough: {}: {why}", quoted(&pattern.value));
+            report.problem(
+                &pattern.at,
+                message,
+                "write a host (api.example) or all below (*.example)",
+            );
+            None
+        }
+    }
+}
+
+/// Facts of a tunnel that is passed on unopened.
+const KNOWN_UNOPENED: [&str; 7] = [
+    "http.unopened",
+    "http.method",
+    "http.scheme",
+    "http.host",
+    "http.port",
+    "http.bucket",
+    "http.account",
+];
+
+/// Says which rules tunnels that are passed on unopened get around, or are refused by.
+pub fn warn_of_rules(site: &Site, rules: &[RuleSpec], report: &mut Report) {
+    let Some(at) = &site.passthrough else { return };
+    let concerns = |on: &str| {
+        let kind = on.strip_prefix("type:");
+        on == &*site.resource.name || kind == Some(&*site.resource.kind) || on.contains('*')
+    };
+    let here = |rule: &&RuleSpec| {
+        !rule.observe && (rule.on.is_empty() || rule.on.iter().any(|on| concerns(&on.value)))
+    };
+    let when =
+        |rule: &RuleSpec| rule.when.as_ref().map_or(String::new(), |when| when.value.clone());
+    let is_mask = |rule: &&RuleSpec| matches!(rule.action, ActionSpec::Mask(_));
+    let is_blind = |rule: &&RuleSpec| {
+        let when = when(rule);
+        !is_mask(rule) && when.contains("http.method") && !when.contains("http.unopened")
+    };
+    let needs_more = |rule: &&RuleSpec| {
+        let when = when(rule);
+        !is_mask(rule) && !when.contains("http.unopened") && reads_what_is_inside(&when)
+    };
+    let what = format!("resources.{}.passthrough", site.resource.name);
+    let mut warn = |found: &dyn Fn(&&RuleSpec) -> bool, words: &str, help: &str| {
+        let names: Vec<&str> =
+            rules.iter().filter(here).filter(found).map(|rule| &*rule.name.value).collect();
+        if !names.is_empty() {
+            report.warn(at, format!("{what}: {words}: {}", names.join(", ")), help);
+        }
+    };
+    warn(
+        &is_mask,
+        "what passes unopened cannot be masked, so it is refused to whoever these masks concern",
+        "limit the masks (for:, on:), or remove the hosts",
+    );
+    warn(
+        &is_blind,
+        "these rules see CONNECT, and not the methods of the requests inside",
+        "judge the host as well (http.unopened tells such tunnels)",
+    );
+    warn(
+        &needs_more,
+        "these rules read what is not known of such a tunnel, and refuse it wherever that decides",
+        "begin them with !http.unopened && (…) to let it pass by its host",
+    );
+}
+
+/// Whether a condition names a fact that a tunnel which is not opened has not.
+fn reads_what_is_inside(when: &str) -> bool {
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
+    when.split(|c| !word(c)).any(|name| {
+        let inside = ["http.", "llm.", "result."].iter().any(|begins| name.starts_with(begins));
+        inside && !KNOWN_UNOPENED.contains(&name)
     })
 }
 
@@ -301,7 +399,7 @@ fn authority(url: &Url) -> String {
 }
 
 /// `10.0.0.0/8`, or an address alone.
-fn network(text: &str) -> Option<(IpAddr, u8)> {
+pub fn network(text: &str) -> Option<(IpAddr, u8)> {
     let (address, bits) = match text.split_once('/') {
         Some((address, bits)) => (address.parse::<IpAddr>().ok()?, Some(bits.parse().ok()?)),
         None => (text.parse::<IpAddr>().ok()?, None),

@@ -15,8 +15,8 @@ use super::machine::Machine;
 use super::nearest::nearest;
 use super::read::{At, Report};
 use super::scalar::{
-    Address, IsolationForm, ModeForm, OnFailureForm, Payload, PerForm, SecretForm, ServerFilesForm,
-    TlsForm, TlsNegotiationForm, bad_name, is_name,
+    Address, IsolationForm, ModeForm, OnFailureForm, Payload, PerForm, RedirectForm, SecretForm,
+    ServerFilesForm, TlsForm, TlsNegotiationForm, bad_name, is_name,
 };
 use super::text::{self, Unbuilt};
 use super::tree::quoted;
@@ -44,6 +44,8 @@ pub struct Config {
     pub admin: Address,
     /// Where each protocol listens.
     pub listeners: Vec<(&'static str, Address)>,
+    /// Who is let in through `listen.transparent`.
+    pub transparent: Option<Transparent>,
     /// Certificate and key files; `None`: the local CA.
     pub tls: Option<(PathBuf, PathBuf)>,
     /// What can be reached.
@@ -68,6 +70,15 @@ pub struct Config {
     pub guesses_max: u64,
     /// The installation key, when it comes from elsewhere.
     pub installation_key: Option<SecretForm>,
+}
+
+/// Clients that know of no proxy, and what proves who they are.
+#[derive(Clone, Debug)]
+pub struct Transparent {
+    /// Their connections keep their destination (TPROXY).
+    pub tproxy: bool,
+    /// Networks and the tokens of those in them.
+    pub sources: Vec<(IpAddr, u8, SecretForm)>,
 }
 
 /// A registered upstream.
@@ -119,23 +130,27 @@ pub fn complete(
     refuse_unbuilt(&file, report);
     let recording = recording(file.recording, base, report);
     let (admin, listeners) = listeners(file.listen, &file.here.at, machine, report);
+    let listens = listeners.iter().any(|(name, _)| *name == protocols::TRANSPARENT);
+    let transparent = transparent(file.transparent, listens, &file.here.at, base, report);
     let beside = Beside { recording: &recording, base, machine };
     let (upstreams, sites, resources) = upstreams(file.resources, &beside, report);
     let data_dir = file.data_dir.map_or_else(|| DATA_DIR_DEFAULT.to_owned(), |dir| dir.value);
     let (buffer, total) = hold(file.hold, report);
+    let rules: Vec<RuleSpec> =
+        (0..).zip(rules).map(|(index, rule)| self::rule(index, rule, report)).collect();
+    for site in &sites {
+        web::warn_of_rules(site, &rules, report);
+    }
     Config {
         file: path.to_owned(),
         data_dir: base.join(data_dir),
         admin,
         listeners,
+        transparent,
         tls: tls(file.tls, base, machine, report),
         policy: PolicySpec {
             version: 0,
-            rules: rules
-                .into_iter()
-                .enumerate()
-                .map(|(index, rule)| self::rule(index, rule, report))
-                .collect(),
+            rules,
             access: access(file.access.unwrap_or_default()),
             lists: lists(file.lists, report),
             resources,
@@ -240,6 +255,47 @@ fn listeners(
         report.problem(file_at, "listen: no protocol listens anywhere", help);
     }
     (admin, listeners)
+}
+
+fn transparent(
+    form: Option<text::Transparent>,
+    listens: bool,
+    file_at: &Location,
+    base: &Path,
+    report: &mut Report,
+) -> Option<Transparent> {
+    let Some(form) = form else {
+        if listens {
+            let message = "listen.transparent is there, and nobody is let in through it";
+            let help = "write transparent: { sources: { \"10.0.0.0/24\": {file: agent.token} } }";
+            report.problem(file_at, message.to_owned(), help);
+        }
+        return None;
+    };
+    let at = form.here.at.clone();
+    if !listens {
+        let help = "write listen: { transparent: \"0.0.0.0:7083\" }, or remove it";
+        report.problem(&at, "transparent: nothing listens for it".to_owned(), help);
+    }
+    let written = form.sources.map(|sources| sources.0).unwrap_or_default();
+    if written.is_empty() && !form.here.has("sources") {
+        let help = "write sources: { \"10.0.0.0/24\": {file: agent.token} }";
+        report.problem(&at, "transparent has no sources".to_owned(), help);
+    }
+    let mut sources = Vec::new();
+    for (network, secret) in written {
+        match web::network(&network.value) {
+            Some((address, bits)) => {
+                sources.push((address, bits, relative_secret(secret.value, base)));
+            }
+            None => {
+                let message = format!("transparent.sources: found {}", quoted(&network.value));
+                report.problem(&network.at, message, "write a network: 10.0.0.0/24");
+            }
+        }
+    }
+    let tproxy = form.mode.is_some_and(|mode| mode.value == RedirectForm::Tproxy);
+    Some(Transparent { tproxy, sources })
 }
 
 fn refuse_listener(name: &At<String>, report: &mut Report) {

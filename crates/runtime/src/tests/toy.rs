@@ -188,6 +188,7 @@ impl Talk {
                     objects: Arc::default(),
                     guesses: Vec::new(),
                     context: "".into(),
+                    aside: Vec::new(),
                 };
                 out.ask(Lane(0), operation, Some(line));
             }

@@ -75,6 +75,20 @@ impl Dialler {
         Ok(Self { plan, refuses, tls, spoken, within })
     }
 
+    /// Reaches a host whose bytes the gateway does not read.
+    pub async fn reach(
+        plan: Arc<SitePlan>,
+        refuses: fn(IpAddr) -> Option<&'static str>,
+        within: Duration,
+        (host, port): (&str, u16),
+    ) -> Result<TcpStream, NotReached> {
+        let dialler = Self { plan, refuses, tls: None, spoken: Spoken::One, within };
+        match timeout(within, dialler.connect(host, port)).await {
+            Ok(reached) => reached,
+            Err(_) => Err(NotReached::Timeout(format!("{host}:{port}"))),
+        }
+    }
+
     async fn dial(self, uri: Uri) -> Result<Stream, NotReached> {
         let host = uri.host().unwrap_or_default();
         let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
@@ -147,7 +161,7 @@ impl Dialler {
     }
 }
 
-fn contains(network: IpAddr, bits: u8, ip: IpAddr) -> bool {
+pub(super) fn contains(network: IpAddr, bits: u8, ip: IpAddr) -> bool {
     match (network, ip.to_canonical()) {
         (IpAddr::V4(network), IpAddr::V4(ip)) => {
             let mask = u32::MAX.checked_shl(32_u32.saturating_sub(bits.into())).unwrap_or(0);

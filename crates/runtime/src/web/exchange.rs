@@ -5,6 +5,7 @@
 //! is sent to it stops the other from being read.
 
 mod identity;
+mod tunnel;
 mod words;
 
 use std::collections::VecDeque;
@@ -23,10 +24,13 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use model::exchange::{Door, Length, Part, Reply, Request, Scheme};
 use model::{ClientText, OperationId, Principal, SessionId, Side};
+use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
+use self::tunnel::PassedOn;
 use super::answer::{NotAnswered, why};
+use super::bare::Bare;
 use super::body::{ChannelBody, FRAMES_MAX, Passed, ReplyBody, length};
 use super::echo::Echo;
 use super::held::Share;
@@ -36,7 +40,7 @@ use super::socket::{self, Heard};
 use crate::alert::Alert;
 use crate::clock;
 use crate::drive::{Meter, stop_words};
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, Seat};
 use crate::hold::Holds;
 use crate::mailbox::{Mailbox, Note};
 use crate::record::Kept;
@@ -70,12 +74,15 @@ pub(crate) enum Face {
 pub(super) struct Arrived {
     pub face: Face,
     pub head: Request,
-    pub body: Incoming,
-    /// The connection itself, once a change of protocol was granted.
-    pub socket: Option<OnUpgrade>,
+    /// `None`: it has none, and nobody frames one.
+    pub body: Option<Incoming>,
+    /// The connection itself, once a change of protocol or a tunnel was granted.
+    pub socket: Option<Bare>,
     pub peer: SocketAddr,
     /// Nobody on the way can read what the client sends (R16).
     pub private: bool,
+    /// The connection's place among the others, which what becomes of it keeps.
+    pub seat: Arc<Seat>,
 }
 
 type Call = Pin<Box<dyn Future<Output = Result<Answer, NotAnswered>> + Send>>;
@@ -118,10 +125,12 @@ pub(super) struct Exchange {
     /// Looks for the gateway's credential in what the upstream says.
     echo: Echo,
     /// Both connections, should the protocol change: the client's, then the upstream's.
-    client_socket: Option<OnUpgrade>,
+    client_socket: Option<Bare>,
     upstream_socket: Option<OnUpgrade>,
     /// What both sides say once it has.
     said: Option<mpsc::Receiver<Heard>>,
+    /// A tunnel that is passed on unopened.
+    passed_on: PassedOn,
     upstream_paused: bool,
     /// The client knows of the upstream that it speaks HTTP/2 without being asked.
     prior: bool,
@@ -131,6 +140,7 @@ pub(super) struct Exchange {
     head_only: bool,
     stopped: bool,
     closing: bool,
+    _seat: Arc<Seat>,
 }
 
 struct Stay {
@@ -144,8 +154,10 @@ enum Turn {
     Client(Option<Result<hyper::body::Frame<bytes::Bytes>, hyper::Error>>),
     Answered(Result<Answer, NotAnswered>),
     Upstream(Option<Result<hyper::body::Frame<bytes::Bytes>, hyper::Error>>),
-    /// A side of a WebSocket said something.
+    /// A side of a WebSocket or of a tunnel said something.
     Said(Heard),
+    /// The host of a tunnel was reached, or was not.
+    Reached(Result<TcpStream, NotAnswered>),
     Note(Option<Note>),
     Alarm,
     /// Something was passed on, and there may be room for more.
@@ -221,7 +233,7 @@ impl Exchange {
             meter,
             work,
             stay: None,
-            incoming: (!empty).then_some(arrived.body),
+            incoming: arrived.body.filter(|_| !empty),
             sends,
             client_paused: false,
             held: Share::new(Arc::clone(&gateway.held_bodies), gateway.settings.hold_total_bytes),
@@ -236,12 +248,14 @@ impl Exchange {
             client_socket: arrived.socket,
             upstream_socket: None,
             said: None,
+            passed_on: PassedOn::default(),
             upstream_paused: false,
             prior,
             sent: false,
             head_only: false,
             stopped: false,
             closing: false,
+            _seat: arrived.seat,
             gateway,
         })
     }
@@ -299,6 +313,7 @@ impl Exchange {
             && self.said.is_some()
             && self.to_client.len().max(self.to_upstream.len()) < FRAMES_MAX;
         let listens = self.upstream.is_some() && !to_upstream;
+        let (from_client, from_upstream) = self.hears_tunnel();
         tokio::select! {
             biased;
             passed = pass(&self.client, &mut self.to_client), if to_client => {
@@ -316,6 +331,7 @@ impl Exchange {
                 Turn::Client(frame)
             }
             heard = said(&mut self.said), if reads_both => Turn::Said(heard),
+            turn = self.passed_on.turn(from_client, from_upstream) => turn,
             () = gone(&mut self.head, &self.client) => Turn::Gone,
             () = closed(&self.upstream), if listens => Turn::Deaf,
             () = poll_fn(|cx| self.timers.poll(cx)) => Turn::Alarm,
@@ -331,10 +347,15 @@ impl Exchange {
             Turn::Upstream(frame) => self.heard(Side::Upstream, frame),
             Turn::Answered(Ok((response, echo))) => self.answered(response, echo),
             Turn::Answered(Err(error)) => self.not_answered(&error),
-            Turn::Said((side, part)) => self.work.push_back(match part {
-                Some(part) => Happening::Data(side, part),
-                None => Happening::Closed(side),
-            }),
+            Turn::Said((side, part)) => {
+                self.stirred();
+                self.work.push_back(match part {
+                    Some(part) => Happening::Data(side, part),
+                    None => Happening::Closed(side),
+                });
+            }
+            Turn::Reached(Ok(stream)) => self.reached(stream),
+            Turn::Reached(Err(error)) => self.not_answered(&error),
             Turn::Note(Some(note)) => self.note(note),
             Turn::Note(None) | Turn::Passed => {}
             Turn::Alarm => self.alarms(),
@@ -453,6 +474,7 @@ impl Exchange {
 
     fn forward(&mut self, part: Part) {
         match part {
+            Part::Request(request) if request.method == Method::CONNECT => self.dial(&request),
             Part::Request(request) => self.call(*request),
             Part::Data(bytes) => self.to_upstream.push_back(Passed::Data(bytes)),
             Part::Last(bytes) => {
@@ -467,6 +489,8 @@ impl Exchange {
                 }
                 self.to_upstream.push_back(Passed::Trailers(*fields));
             }
+            Part::Raw(bytes) => self.to_upstream.push_back(Passed::Data(bytes)),
+            Part::End if self.passed_on.is_joined() => self.to_upstream.push_back(Passed::End),
             Part::End => {
                 // It has the request in full.
                 self.timers.set(Alarm::Connect, clock::now().plus(ANSWER_TIMEOUT));
@@ -527,6 +551,7 @@ impl Exchange {
         else {
             return;
         };
+        let Bare::Upgrade(client) = client else { return };
         let (heard, said) = mpsc::channel(FRAMES_MAX);
         for (side, upgrade, heard) in
             [(Side::Client, client, heard.clone()), (Side::Upstream, upstream, heard)]
@@ -653,6 +678,7 @@ impl Exchange {
                         self.not_answered(&NotAnswered::Timeout);
                     }
                 }
+                Alarm::Idle => self.stop(self.passed_on.idle_reason()),
                 Alarm::Identify => {
                     if !self.sent && self.incoming.take().is_some() {
                         let words = ClientText::fixed("the rest of the body did not come in time");

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use std::task::Context;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Method, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -22,8 +23,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 
+use super::bare::{Bare, Unopened};
 use super::body::{ReplyBody, length};
 use super::exchange::{Arrived, Exchange, Face};
+use super::redirect::Redirected;
 use crate::counters::add;
 use crate::gateway::{Gateway, Seat, ServeError};
 use crate::listen::TLS_HANDSHAKE;
@@ -47,19 +50,23 @@ pub(super) const CONNECTION_WINDOW_BYTES: u32 = STREAM_WINDOW_BYTES * STREAMS_MA
 /// How long a client may take to send a head, or to ask for something at all.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a client may take to begin TLS in a tunnel that it was granted.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
+pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long requests under way may go on when the gateway shuts down.
 const GOODBYE: Duration = Duration::from_secs(5);
 
 /// One client, however many requests it sends.
 #[derive(Clone)]
-struct Client {
-    gateway: Arc<Gateway>,
-    face: Face,
-    peer: SocketAddr,
+pub(super) struct Client {
+    pub gateway: Arc<Gateway>,
+    pub face: Face,
+    pub peer: SocketAddr,
     /// Nobody on the way can read what it sends (R16).
-    private: bool,
-    tunnel: Option<Arc<Tunnel>>,
+    pub private: bool,
+    pub tunnel: Option<Arc<Tunnel>>,
+    /// It speaks in clear to somebody else, and was redirected.
+    pub redirected: Option<Arc<Redirected>>,
+    /// Its place among the others; tunnels keep it.
+    pub seat: Arc<Seat>,
 }
 
 impl Gateway {
@@ -74,34 +81,60 @@ impl Gateway {
         listener: TcpListener,
         egress: bool,
     ) -> Result<(), ServeError> {
-        let face = if egress { Face::Egress } else { Face::Reverse };
+        let (face, name) = if egress { (Face::Egress, "egress") } else { (Face::Reverse, "http") };
+        let admit = |gateway: &Arc<Self>, stream: TcpStream, peer| {
+            if let Some((client, mailbox, notes)) = gateway.welcome(&stream, peer, face) {
+                tokio::spawn(client.attend(stream, mailbox, notes));
+            }
+        };
+        self.serve_clients(listener, name, admit).await
+    }
+
+    /// Accepts clients of one listener until the gateway shuts down.
+    pub(super) async fn serve_clients(
+        self: Arc<Self>,
+        listener: TcpListener,
+        name: &'static str,
+        admit: impl Fn(&Arc<Self>, TcpStream, SocketAddr),
+    ) -> Result<(), ServeError> {
         let Some((protocol, _)) = self.web else {
             return Err(ServeError::UnknownProtocol("http".to_owned()));
         };
         let address = listener.local_addr()?;
         self.keep_house();
         self.listeners.fetch_add(1, Ordering::Relaxed);
-        tracing::info!(%address, protocol = protocol.name(), egress, "listening");
-        self.accept(&listener, address, |stream, peer| self.admit_web(stream, peer, face)).await;
+        tracing::info!(%address, protocol = protocol.name(), listener = name, "listening");
+        self.accept(&listener, address, |stream, peer| {
+            add(&self.counters.connections_total);
+            admit(&self, stream, peer);
+        })
+        .await;
         self.listeners.fetch_sub(1, Ordering::Relaxed);
         Ok(())
     }
 
-    fn admit_web(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, face: Face) {
-        add(&self.counters.connections_total);
-        if let Err(error) = transport::prepare(&stream) {
+    /// Gives a client its place, if there is one.
+    pub(super) fn welcome(
+        self: &Arc<Self>,
+        stream: &TcpStream,
+        peer: SocketAddr,
+        face: Face,
+    ) -> Option<(Client, Arc<Mailbox>, mpsc::Receiver<Note>)> {
+        if let Err(error) = transport::prepare(stream) {
             tracing::debug!(%peer, %error, "a client was gone before it was served");
-            return;
+            return None;
         }
         let (mailbox, notes) = Mailbox::new();
         let mailbox = Arc::new(mailbox);
         let Some(seat) = self.seat(Arc::clone(&mailbox)) else {
             self.counters.refused.add("too_many_connections");
-            return;
+            return None;
         };
         let private = peer.ip().to_canonical().is_loopback();
-        let client = Client { gateway: Arc::clone(self), face, peer, private, tunnel: None };
-        tokio::spawn(client.attend(stream, mailbox, notes, seat));
+        let (gateway, seat) = (Arc::clone(self), Arc::new(seat));
+        let (tunnel, redirected) = (None, None);
+        let client = Client { gateway, face, peer, private, tunnel, redirected, seat };
+        Some((client, mailbox, notes))
     }
 }
 
@@ -111,7 +144,6 @@ impl Client {
         stream: TcpStream,
         mailbox: Arc<Mailbox>,
         notes: mpsc::Receiver<Note>,
-        _seat: Seat,
     ) {
         let deadline = Instant::now() + self.gateway.settings.identify_timeout;
         let mut first = [0];
@@ -136,8 +168,11 @@ impl Client {
     }
 
     /// Serves requests until the client has no more.
-    async fn serve<S>(self, stream: S, stop: Option<(Arc<Mailbox>, mpsc::Receiver<Note>)>)
-    where
+    pub(super) async fn serve<S>(
+        self,
+        stream: S,
+        stop: Option<(Arc<Mailbox>, mpsc::Receiver<Note>)>,
+    ) where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let peer = self.peer;
@@ -193,15 +228,36 @@ impl Client {
             && request.headers().contains_key(http::header::UPGRADE))
         .then(|| hyper::upgrade::on(&mut request));
         let (head, body) = request.into_parts();
+        let socket = upgrade.clone().or(socket).map(Bare::Upgrade);
         let tunnel = upgrade.is_some().then(|| (head.uri.clone(), head.headers.clone()));
         let arrived = Arrived {
             face: self.face,
             head: self.head(head, length(&body)),
-            body,
+            body: Some(body),
             socket,
             peer: self.peer,
             private: self.private,
+            seat: Arc::clone(&self.seat),
         };
+        let response = self.ask(arrived).await?;
+        if let (Some(upgrade), Some((target, fields))) = (upgrade, tunnel)
+            && response.status() == StatusCode::OK
+            && response.extensions().get::<Unopened>().is_none()
+        {
+            let tunnel = Tunnel {
+                target: target.authority().map_or("", |a| a.as_str()).into(),
+                server_name: None,
+                tls: false,
+                fields,
+                sent_to: None,
+            };
+            tokio::spawn(self.opened(upgrade, tunnel));
+        }
+        Ok(response)
+    }
+
+    /// Carries one exchange up to the head of its reply; the rest goes on by itself.
+    pub(super) async fn ask(&self, arrived: Arrived) -> Result<Response<ReplyBody>, NoAnswer> {
         let (sender, mut receiver) = oneshot::channel();
         let exchange = Exchange::new(Arc::clone(&self.gateway), arrived, sender).ok_or(NoAnswer)?;
         let mut driven = Driven(Some(Box::pin(exchange.run())));
@@ -210,27 +266,21 @@ impl Client {
             driven.poll(cx);
             Pin::new(&mut receiver).poll(cx)
         });
-        let response = response.await.map_err(|_| NoAnswer)?;
-        drop(driven);
-        if let (Some(upgrade), Some((target, fields))) = (upgrade, tunnel)
-            && response.status() == StatusCode::OK
-        {
-            let tunnel = Tunnel {
-                target: target.authority().map_or("", |a| a.as_str()).into(),
-                server_name: None,
-                tls: false,
-                fields,
-            };
-            tokio::spawn(self.opened(upgrade, tunnel));
-        }
-        Ok(response)
+        response.await.map_err(|_| NoAnswer)
     }
 
     fn head(&self, head: http::request::Parts, body: model::exchange::Length) -> Request {
         let http::request::Parts { method, uri, version, headers: fields, .. } = head;
         let host = fields.get(http::header::HOST).and_then(|host| host.to_str().ok());
         let written = uri.authority().map(|authority| authority.as_str());
-        let (door, scheme) = match (&self.tunnel, self.face) {
+        // A scheme that is not spoken here has no host here.
+        let spoken = uri.scheme_str().is_none_or(|scheme| ["http", "https"].contains(&scheme));
+        let authority = written.or(host).filter(|_| spoken).unwrap_or_default();
+        let tunnel = match (&self.tunnel, &self.redirected) {
+            (None, Some(redirected)) => Some(Arc::new(redirected.tunnel(authority))),
+            (tunnel, _) => tunnel.clone(),
+        };
+        let (door, scheme) = match (&tunnel, self.face) {
             (Some(tunnel), _) => {
                 let scheme = if tunnel.tls { Scheme::Https } else { Scheme::Http };
                 (Door::Tunnel(Arc::clone(tunnel)), scheme)
@@ -238,9 +288,7 @@ impl Client {
             (None, Face::Egress) => (Door::Forward, scheme_of(&uri)),
             (None, Face::Reverse) => (Door::Reverse, scheme_of(&uri)),
         };
-        // A scheme that is not spoken here has no host here.
-        let spoken = uri.scheme_str().is_none_or(|scheme| ["http", "https"].contains(&scheme));
-        let authority = written.or(host).filter(|_| spoken).unwrap_or_default().into();
+        let authority = authority.into();
         let target = match uri.path_and_query() {
             Some(target) => target.as_str().into(),
             None => "".into(),
@@ -258,19 +306,31 @@ impl Client {
     }
 
     /// Serves what comes through a tunnel that was granted: TLS, or clear text.
-    async fn open(mut self, upgrade: OnUpgrade, mut tunnel: Tunnel) {
+    async fn open(mut self, upgrade: OnUpgrade, tunnel: Tunnel) {
         let Ok(upgraded) = upgrade.await else { return };
         let mut stream = TokioIo::new(upgraded);
         let mut first = [0];
-        let read = timeout(HANDSHAKE_TIMEOUT, stream.read_exact(&mut first)).await;
+        let mut draining = self.gateway.draining.subscribe();
+        let read = tokio::select! {
+            read = timeout(HANDSHAKE_TIMEOUT, stream.read_exact(&mut first)) => read,
+            _ = draining.wait_for(|draining| *draining) => return,
+        };
         if !matches!(read, Ok(Ok(_))) {
             return;
         }
-        let stream = Prefixed { first: Some(first), stream };
+        let stream = Prefixed { first: Bytes::copy_from_slice(&first), stream };
         if first != [TLS_HANDSHAKE] {
             self.tunnel = Some(Arc::new(tunnel));
             return self.serve(stream, None).await;
         }
+        self.open_tls(stream, tunnel).await;
+    }
+
+    /// Serves what comes through TLS in a tunnel that was granted.
+    pub(super) async fn open_tls<S>(mut self, stream: S, mut tunnel: Tunnel)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
         let Some(mint) = self.gateway.mint.clone() else { return };
         let opened = timeout(HANDSHAKE_TIMEOUT, async {
             let started = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream);
@@ -328,7 +388,7 @@ impl Drop for Driven {
 /// The connection is closed without an answer.
 #[derive(Debug, thiserror::Error)]
 #[error("the exchange ended without an answer")]
-struct NoAnswer;
+pub(super) struct NoAnswer;
 
 impl From<Infallible> for NoAnswer {
     fn from(error: Infallible) -> Self {
@@ -340,9 +400,17 @@ fn scheme_of(uri: &Uri) -> Scheme {
     if uri.scheme_str() == Some("https") { Scheme::Https } else { Scheme::Http }
 }
 
+/// The host of an authority, as it is written there: without the port.
+pub(super) fn host_part(authority: &str) -> &str {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => host,
+        _ => authority,
+    }
+}
+
 /// The host of a tunnel's target, without brackets.
 fn host_of(target: &str) -> &str {
-    let host = target.rsplit_once(':').map_or(target, |(host, _)| host);
+    let host = host_part(target);
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 
@@ -356,10 +424,10 @@ async fn stopped(stop: Option<(Arc<Mailbox>, mpsc::Receiver<Note>)>) {
     }
 }
 
-/// A stream whose first byte was read to see what it is.
-struct Prefixed<S> {
-    first: Option<[u8; 1]>,
-    stream: S,
+/// A stream whose first bytes were read to see what it is.
+pub(super) struct Prefixed<S> {
+    pub first: Bytes,
+    pub stream: S,
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Prefixed<S> {
@@ -368,9 +436,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Prefixed<S> {
         cx: &mut Context<'_>,
         buf: &mut tokio::io::ReadBuf<'_>,
     ) -> std::task::Poll<std::io::Result<()>> {
-        if buf.remaining() > 0
-            && let Some(first) = self.first.take()
-        {
+        if buf.remaining() > 0 && !self.first.is_empty() {
+            let length = buf.remaining().min(self.first.len());
+            let first = self.first.split_to(length);
             buf.put_slice(&first);
             return std::task::Poll::Ready(Ok(()));
         }

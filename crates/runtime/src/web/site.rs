@@ -13,9 +13,10 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use model::exchange::Part;
 use model::{Resource, UpstreamTls};
 use parking_lot::Mutex;
+use tokio::net::TcpStream;
 
 use super::body::RequestBody;
-use super::dial::Dialler;
+use super::dial::{Dialler, NotReached};
 use super::listen::{CONNECTION_WINDOW_BYTES, HEAD_BYTES_MAX, STREAM_WINDOW_BYTES};
 use crate::resource::OnFailure;
 use crate::secret::{SecretError, SecretSource};
@@ -143,6 +144,12 @@ impl Site {
         let client = Arc::new(client);
         kept.store(Some(Arc::clone(&client)));
         Ok(client)
+    }
+
+    /// Reaches a host whose bytes the gateway does not read.
+    pub async fn reach(&self, host: &str, port: u16) -> Result<TcpStream, NotReached> {
+        let plan = Arc::clone(&self.plan);
+        Dialler::reach(plan, self.refuses, self.connect_timeout, (host, port)).await
     }
 
     /// The fields that carry the credential, fetched now.

@@ -94,6 +94,7 @@ fn reply(number: u64, rows: u64) -> EventBody {
         duration_ns: 5,
         error_code: None,
         payload_dropped: 0,
+        sent: 0,
     }
 }
 

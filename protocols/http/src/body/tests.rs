@@ -25,7 +25,7 @@ pub(super) const CARD: &str = "4111111111111111";
 pub(super) const SSN: &str = "078-05-1120";
 
 /// A plan: the names and how each is hidden, then types and how.
-pub(super) fn plan(fields: &[(&str, &str)], types: &[(&str, &str)]) -> Arc<MaskPlan> {
+pub(crate) fn plan(fields: &[(&str, &str)], types: &[(&str, &str)]) -> Arc<MaskPlan> {
     let at = |text: &str| Located::new(text.to_owned(), Location::default());
     let rule = |number: usize, fields: &[&str], types: &[&str], with: &str| RuleSpec {
         name: at(&format!("r{number}")),

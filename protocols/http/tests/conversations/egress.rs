@@ -68,6 +68,31 @@ client >> GET https://example.test:8443/a in example.test:443 sni example.test
     connect_in_a_tunnel_is_refused: r#"
 client >> CONNECT other.test:443 in example.test:443 sni example.test
 "#;
+    a_redirected_client_is_judged_by_what_it_names: r#"
+client >> CONNECT example.test:443 redirected 203.0.113.7:443 ; token
+client >> next
+client >> GET https://example.test/a in example.test:443 sni example.test redirected 203.0.113.7:443
+server >> 204
+client >> next
+client >> GET http://example.test/a in example.test:8080 redirected 203.0.113.7:8080
+client >> next
+client >> GET http://example.test:8080/a in example.test:8080 redirected 203.0.113.7:8080
+server >> 204
+"#;
+    p2_a_redirected_client_that_names_no_server_is_refused: r#"
+client >> CONNECT 203.0.113.7:443 redirected 203.0.113.7:443 ; token
+client >> next
+client >> CONNECT example.test:443 redirected 203.0.113.7:443
+"#;
+    r11_a_yes_holds_wherever_a_redirected_client_was_sent: r#"
+rule ask when `http.path == "/pay"` approve ops wait 25
+client >> GET https://example.test/pay in example.test:443 sni example.test redirected 203.0.113.7:443
+clock >> 26 s
+person >> approve #1
+client >> next
+client >> GET https://example.test/pay in example.test:443 sni example.test redirected 203.0.113.8:443
+server >> 204
+"#;
     posts_stay_home: r#"
 rule posts when `http.method == "POST" && http.host != "partner.test"` block "not on the list"
 client >> POST https://evil.test/ in evil.test:443 sni evil.test ; body "data"

@@ -100,6 +100,7 @@ mod forms;
 mod grpc;
 mod masks;
 mod model_endpoints;
+mod passthrough;
 mod reverse;
 mod sockets;
 mod withheld;

@@ -5,6 +5,8 @@
 //! GET https://api.test/items              to a proxy
 //! GET https://api.test/items in api.test:443 sni api.test     in a tunnel
 //! CONNECT api.test:443
+//! CONNECT api.test:443 redirected 203.0.113.7:443     for a TLS client that was redirected
+//! GET http://api.test/a in api.test:80 redirected 203.0.113.7:80   … and one in clear text
 //! 200                                     the head of a reply
 //! token                                   the client's token, where the face wants it
 //! field NAME "value"                      one more field of the head
@@ -12,6 +14,8 @@
 //! chunked   length N                      a body follows
 //! http2                                   in this version
 //! data "bytes"   trailer NAME "value"   end
+//! reached                                 the host of a tunnel that is passed on unopened is
+//! raw "bytes"   hello NAME               what is said in it
 //! ```
 //!
 //! A head of which neither says that a body follows has none, and its end comes with it. `Host` is
@@ -123,8 +127,12 @@ impl Head {
                 server_name: option("sni").filter(|name| name != "none").map(Into::into),
                 tls: scheme == Scheme::Https,
                 fields: credentials(http::header::PROXY_AUTHORIZATION),
+                sent_to: option("redirected").map(|to| to.parse().unwrap()),
             })),
-            None => door,
+            None => match option("redirected") {
+                Some(to) => Door::Redirected(to.parse().map_err(|_| "redirected from where?")?),
+                None => door,
+            },
         };
         let host = option("host");
         let authority = match (&host, &door) {
@@ -240,6 +248,19 @@ impl Script<Part> for Web {
                     let data = Bytes::copy_from_slice(words[1].bytes());
                     parts.push(Part::Message(Message { is_text: kind == "text", data }));
                 }
+                kind @ ("raw" | "hello") => {
+                    let bytes = match kind {
+                        "hello" => hello(&words[1].text()),
+                        _ => words[1].bytes().to_vec(),
+                    };
+                    let pieces = cuts.cut(&bytes);
+                    parts.extend(pieces.into_iter().map(Bytes::copy_from_slice).map(Part::Raw));
+                }
+                "reached" => {
+                    let (fields, recorded) = (HeaderMap::new(), Bytes::new());
+                    let (status, body) = (StatusCode::OK, Length::Empty);
+                    parts.push(Part::Reply(Box::new(Reply { status, fields, body, recorded })));
+                }
                 "code" => {
                     let code = words[1].text().parse().map_err(|_| "which code?")?;
                     parts.push(Part::Close(code, "words of a peer".into()));
@@ -287,6 +308,7 @@ impl Script<Part> for Web {
                 format!("{kind} {}", quote(&message.data))
             }
             Part::Close(code, words) => format!("close {code} {}", quote(words.as_bytes())),
+            Part::Raw(bytes) => format!("raw {}", quote(bytes)),
         }]
     }
 
@@ -305,6 +327,22 @@ impl Script<Part> for Web {
     fn hear(&mut self, said: &Said<Part>) {
         self.watch.hear(said);
     }
+}
+
+/// What a TLS client says first, to the server of this name (`none`: to one that it does not name).
+pub fn hello(name: &str) -> Vec<u8> {
+    let sized = |bytes: Vec<u8>| {
+        let length = u16::try_from(bytes.len()).unwrap().to_be_bytes();
+        [&length[..], &bytes].concat()
+    };
+    let list = sized([&[0][..], &sized(name.as_bytes().to_vec())].concat());
+    let extension = [&[0, 0][..], &sized(list)].concat();
+    let extensions = if name == "none" { Vec::new() } else { extension };
+    let mut body = [&[3, 3][..], &[7; 32], &[0, 0, 2, 0x13, 1, 1, 0]].concat();
+    body.extend(sized(extensions));
+    let length = u32::try_from(body.len()).unwrap().to_be_bytes();
+    let message = [&[1][..], &length[1..], &body].concat();
+    [&[22, 3, 1][..], &sized(message)].concat()
 }
 
 /// Every byte of a part.
@@ -331,6 +369,7 @@ pub fn bytes_of(part: &Part) -> Vec<u8> {
         Part::End => Vec::new(),
         Part::Message(message) => message.data.to_vec(),
         Part::Close(_, words) => words.as_bytes().to_vec(),
+        Part::Raw(bytes) => bytes.to_vec(),
     }
 }
 

@@ -151,7 +151,10 @@ impl Watch {
         match part {
             Part::Request(head) => {
                 let Request { method, scheme, authority, target, .. } = &**head;
-                let text = format!("{method} {}://{authority}{target}", scheme.as_str());
+                let text = match method.as_str() {
+                    "CONNECT" => format!("CONNECT {authority}"),
+                    _ => format!("{method} {}://{authority}{target}", scheme.as_str()),
+                };
                 match self.granted.iter().position(|granted| *granted == text) {
                     Some(at) => drop(self.granted.remove(at)),
                     None => self.broken.push(format!("P1: {text} was sent, not recorded")),
@@ -172,7 +175,7 @@ impl Watch {
             (Answer::Nothing, Part::Reply(_)) => Answer::Body,
             (Answer::Messages, Part::Message(_)) => Answer::Messages,
             (Answer::Messages, Part::Close(..)) => Answer::Complete,
-            (Answer::Body, Part::Data(_)) => Answer::Body,
+            (Answer::Body, Part::Data(_) | Part::Raw(_)) => Answer::Body,
             (Answer::Body, Part::Trailers(_)) => Answer::Trailers,
             (Answer::Body | Answer::Trailers, Part::End) => Answer::Complete,
             _ => {

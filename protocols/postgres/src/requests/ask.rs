@@ -90,6 +90,7 @@ impl Ready {
             guesses: Vec::new(),
             objects: Arc::new(Objects::default()),
             context: "".into(),
+            aside: Vec::new(),
         };
         let id = out.refuse(LANE, operation, refusal);
         let plan = Plan::Refused { simple, sync: None };
@@ -118,5 +119,6 @@ pub(super) fn operation(
         guesses: Vec::new(),
         objects: Arc::clone(&seen.objects),
         context: Arc::clone(&seen.context),
+        aside: Vec::new(),
     }
 }

@@ -43,7 +43,7 @@ impl Authority {
     /// # Errors
     /// A name is none.
     pub fn server(&self, names: &[&str]) -> Result<Arc<ServerConfig>> {
-        let (leaf, key) = self.vouch(names)?;
+        let (leaf, key) = self.leaf(names)?;
         let leaf: CertificateDer<'static> = leaf.der().clone();
         let key = PrivateKeyDer::try_from(key.serialize_der()).ok().context("a key")?;
         let mut config = ServerConfig::builder_with_provider(aws_lc_rs::default_provider().into())
@@ -59,11 +59,22 @@ impl Authority {
     /// # Errors
     /// A name is none.
     pub fn pem(&self, names: &[&str]) -> Result<(String, String)> {
-        let (leaf, key) = self.vouch(names)?;
+        let (leaf, key) = self.leaf(names)?;
         Ok((leaf.pem(), key.serialize_pem()))
     }
 
-    fn vouch(&self, names: &[&str]) -> Result<(rcgen::Certificate, rcgen::KeyPair)> {
+    /// Writes `origin.pem`, a certificate with these names and its key, beside its own; for servers
+    /// that are not in the test's process.
+    ///
+    /// # Errors
+    /// A name is none, or the file cannot be written.
+    pub fn write(&self, names: &[&str]) -> Result<()> {
+        let (leaf, key) = self.leaf(names)?;
+        let path = self.path.with_file_name("origin.pem");
+        Ok(fs::write(path, leaf.pem() + &key.serialize_pem())?)
+    }
+
+    fn leaf(&self, names: &[&str]) -> Result<(rcgen::Certificate, rcgen::KeyPair)> {
         let key = rcgen::KeyPair::generate()?;
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let mut leaf = rcgen::CertificateParams::new(names)?;

@@ -6,6 +6,7 @@ use model::Side;
 use model::exchange::Part;
 
 use super::{Exchange, NotAnswered};
+use crate::web::bare::Unopened;
 use crate::web::body::{ChannelBody, Passed};
 use crate::web::echo::Shown;
 
@@ -19,8 +20,15 @@ impl Exchange {
                 *response.status_mut() = reply.status;
                 *response.headers_mut() = reply.fields;
                 let Some(head) = self.head.take() else { return };
+                let tunnel = self.passed_on.stream();
+                if tunnel.is_some() {
+                    response.extensions_mut().insert(Unopened);
+                }
                 if head.send(response).is_ok() {
                     self.client = Some(sender);
+                    if let Some(stream) = tunnel {
+                        self.join(stream);
+                    }
                     if changes {
                         self.change();
                     }
@@ -45,6 +53,7 @@ impl Exchange {
             Part::Message(message) if self.echo.is_in(&message.data) => self.shown(),
             Part::Message(message) => self.to_client.push_back(Passed::Message(message)),
             Part::Close(code, words) => self.to_client.push_back(Passed::Close(code, words)),
+            Part::Raw(bytes) => self.to_client.push_back(Passed::Data(bytes)),
             Part::Request(_) => {}
         }
     }
