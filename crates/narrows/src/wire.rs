@@ -165,12 +165,21 @@ fn site(site: &Site) -> SitePlan {
         address,
         tls: site.tls,
         ca_file: site.ca.clone(),
-        headers: site.headers.iter().map(|(name, form)| (name.clone(), secret(form))).collect(),
+        headers: set(&site.headers),
+        credentials: site
+            .credentials
+            .iter()
+            .map(|(host, fields)| (host.clone(), set(fields)))
+            .collect(),
         hosts: site.hosts.clone(),
         networks: site.networks.clone(),
         options: Arc::new(site.options.clone()),
         on_failure: on_failure(site.on_failure),
     }
+}
+
+fn set(fields: &[(String, SecretForm)]) -> Vec<(String, SecretSource)> {
+    fields.iter().map(|(name, form)| (name.clone(), secret(form))).collect()
 }
 
 fn on_failure(form: OnFailureForm) -> OnFailure {

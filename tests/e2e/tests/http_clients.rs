@@ -118,6 +118,33 @@ fn p3_p7_openai_asks_and_streams_and_neither_side_sees_what_is_masked() -> Resul
 }
 
 #[test]
+fn p7_a_host_with_a_credential_gets_no_other_one_and_nobody_else_gets_it() -> Result<()> {
+    shop(|shop| {
+        told(agent(shop, "agents")?.python("credential_story.py", &[])?, 3)?;
+        nothing_leaked(shop)?;
+        let keys: Vec<(String, String)> = shop
+            .listed
+            .seen()
+            .into_iter()
+            .map(|seen| {
+                let key = seen.fields.get("authorization").and_then(|key| key.to_str().ok());
+                (seen.host, key.unwrap_or_default().to_owned())
+            })
+            .collect();
+        let own = "Bearer sk-of-the-client";
+        let wanted = [
+            ("keyed.test", MODEL_KEY),
+            ("keyed.test", MODEL_KEY),
+            ("keyed.test:8443", own),
+            ("listed.test", own),
+        ];
+        let wanted = wanted.map(|(host, key)| (host.to_owned(), key.to_owned()));
+        ensure!(keys == wanted, "{keys:?}");
+        Ok(())
+    })
+}
+
+#[test]
 fn p9_http2_with_trailers_on_both_sides_passes_unchanged() -> Result<()> {
     shop(|shop| {
         told(agent(shop, "agents")?.python("grpc_story.py", &[])?, 2)?;

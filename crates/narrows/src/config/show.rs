@@ -88,6 +88,11 @@ fn write_site(site: &Site, out: &mut String) -> std::fmt::Result {
     for (field, secret) in &site.headers {
         writeln!(out, "    headers.{field}: {}", secret.describe())?;
     }
+    for (host, fields) in &site.credentials {
+        for (field, secret) in fields {
+            writeln!(out, "    credentials.{host}.{field}: {}", secret.describe())?;
+        }
+    }
     for (host, address) in &site.hosts {
         writeln!(out, "    hosts.{host}: {address}")?;
     }

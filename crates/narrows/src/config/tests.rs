@@ -164,7 +164,8 @@ fn resources_reached_by_http_are_read_whole_and_every_mistake_in_them_is_told() 
         "  api: { type: http, url: \"http://10.0.0.7:8080/v2/\", headers: { X-Key: {env: K} },\n\
              \x20        http: { opaque: 10MiB, inspect_max: 1MiB, normalise: true } }\n  \
            gpt: { type: openai, url: \"https://api.openai.com\" }\n  \
-           net: { type: egress, hosts: { \"A.test\": \"127.0.0.1:9\" }, networks: [10.0.0.0/8] }",
+           net: { type: egress, hosts: { \"A.test\": \"127.0.0.1:9\" }, networks: [10.0.0.0/8],\n\
+             \x20        credentials: { A.test: { Authorization: {env: K} } } }",
     ));
     let [api, gpt, net] = loaded.config.sites.as_slice() else { panic!("three sites") };
     assert_eq!(api.options["authority"], "10.0.0.7:8080");
@@ -179,13 +180,16 @@ fn resources_reached_by_http_are_read_whole_and_every_mistake_in_them_is_told() 
     );
     assert_eq!(net.hosts, [("a.test".to_owned(), "127.0.0.1:9".parse().unwrap())]);
     assert_eq!(net.networks, [("10.0.0.0".parse().unwrap(), 8)]);
+    let [(host, fields)] = net.credentials.as_slice() else { panic!("one host") };
+    assert_eq!((&**host, &*fields[0].0), ("a.test", "Authorization"));
     let found = problems(&config(
         "  a: { type: http }\n  \
            b: { type: http, url: \"ftp://x\" }\n  \
            c: { type: openai, url: \"https://u:p@x\" }\n  \
            d: { type: http, url: \"https://x?q\", headers: { \"a b\": {env: K} } }\n  \
            e: { type: egress, hosts: { x: y }, networks: [10.0.0.0/33], http: { opaque: some },\n\
-             \x20      passthrough: [\"a.*\", 10.0.0.1, \"a.test:443\", \"*.ok.test\"] }\n  \
+             \x20      passthrough: [\"a.*\", 10.0.0.1, \"a.test:443\", \"*.ok.test\"],\n\
+             \x20      credentials: { \"https://x\": { a: {env: K} }, x: { \"a b\": {env: K} } } }\n  \
            f: { type: egres }",
     ));
     insta::assert_snapshot!("web_mistakes", found.join("\n"));

@@ -49,6 +49,9 @@ form! {
         /// Names that are not looked up: host to address and port. They may be dialled whatever
         /// they are.
         "hosts" => hosts: Named<At<String>>,
+        /// Fields set on every request that goes to a host over TLS: the credential that clients
+        /// never see, and no other passes: `{ api.openai.com: { Authorization: {env: AUTH} } }`.
+        "credentials" => credentials: Named<Named<At<SecretForm>>>,
         /// Addresses that may be dialled although they are private, loopback or link-local:
         /// `10.0.0.0/8`.
         "networks" => networks: Vec<At<String>>,
@@ -129,6 +132,8 @@ pub struct Site {
     pub url: Option<Url>,
     /// Fields set on every request.
     pub headers: Vec<(String, SecretForm)>,
+    /// Fields set on every request that goes to a host, by its name.
+    pub credentials: Vec<(String, Vec<(String, SecretForm)>)>,
     /// How connections are protected.
     pub tls: UpstreamTls,
     /// More certificates to trust.
@@ -187,21 +192,12 @@ pub fn http(
         Some(TlsForm::Require) => UpstreamTls::Require,
         Some(TlsForm::Off) => UpstreamTls::Off,
     };
-    let headers = form.headers.map(|headers| headers.0).unwrap_or_default();
-    let headers = headers.into_iter().filter_map(|(field, secret)| {
-        if http_name(&field.value) {
-            return Some((field.value, relative_secret(secret.value, beside.base)));
-        }
-        let message =
-            format!("{what}.headers: {} is not the name of a field", quoted(&field.value));
-        report.problem(&field.at, message, "write a name like Authorization");
-        None
-    });
-    let headers = headers.collect();
+    let headers = set(&format!("{what}.headers"), form.headers, beside, report);
     Some(Site {
         resource: Resource { name: name.value.as_str().into(), kind: Arc::from(kind) },
         url: Some(url),
         headers,
+        credentials: Vec::new(),
         tls,
         ca: form.ca.map(|ca| file(&what, ca, beside, report)),
         hosts: Vec::new(),
@@ -232,6 +228,16 @@ pub fn egress(
             }
         }
     }
+    let mut credentials = Vec::new();
+    for (host, fields) in form.credentials.map(|named| named.0).unwrap_or_default() {
+        let what = format!("{what}.credentials.{}", host.value);
+        if !host_name(&host.value) {
+            let message = format!("{what}: {} is not the name of a host", quoted(&host.value));
+            report.problem(&host.at, message, "write a name like api.openai.com");
+        }
+        let fields = set(&what, Some(fields), beside, report);
+        credentials.push((host.value.to_ascii_lowercase(), fields));
+    }
     let mut networks = Vec::new();
     for network in form.networks.unwrap_or_default() {
         match self::network(&network.value) {
@@ -253,6 +259,7 @@ pub fn egress(
         resource: Resource { name: name.value.as_str().into(), kind: Arc::from(kind) },
         url: None,
         headers: Vec::new(),
+        credentials,
         tls: UpstreamTls::VerifyFull,
         ca: form.ca.map(|ca| file(&what, ca, beside, report)),
         hosts,
@@ -344,6 +351,25 @@ fn reads_what_is_inside(when: &str) -> bool {
     })
 }
 
+/// Fields and the secrets that they are set to.
+fn set(
+    what: &str,
+    form: Option<Named<At<SecretForm>>>,
+    beside: &Beside<'_>,
+    report: &mut Report,
+) -> Vec<(String, SecretForm)> {
+    let fields = form.map(|fields| fields.0).unwrap_or_default();
+    let fields = fields.into_iter().filter_map(|(field, secret)| {
+        if http_name(&field.value) {
+            return Some((field.value, relative_secret(secret.value, beside.base)));
+        }
+        let message = format!("{what}: {} is not the name of a field", quoted(&field.value));
+        report.problem(&field.at, message, "write a name like Authorization");
+        None
+    });
+    fields.collect()
+}
+
 fn reading(form: Option<Reading>) -> serde_json::Map<String, serde_json::Value> {
     let mut options = serde_json::Map::new();
     let Some(form) = form else { return options };
@@ -407,6 +433,12 @@ pub fn network(text: &str) -> Option<(IpAddr, u8)> {
     let most = if address.is_ipv4() { 32 } else { 128 };
     let bits = bits.unwrap_or(most);
     (bits <= most).then_some((address, bits))
+}
+
+/// A host by its name alone: no scheme, no port, no path, no pattern.
+fn host_name(name: &str) -> bool {
+    let one = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    !name.is_empty() && name.split('.').all(|label| !label.is_empty() && label.bytes().all(one))
 }
 
 /// RFC 9110 section 5.1: a token.

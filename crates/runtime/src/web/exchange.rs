@@ -124,6 +124,8 @@ pub(super) struct Exchange {
     answer: Option<Incoming>,
     /// Looks for the gateway's credential in what the upstream says.
     echo: Echo,
+    /// The fields of the request that carry the gateway's credential.
+    own_fields: Vec<String>,
     /// Both connections, should the protocol change: the client's, then the upstream's.
     client_socket: Option<Bare>,
     upstream_socket: Option<OnUpgrade>,
@@ -245,6 +247,7 @@ impl Exchange {
             to_upstream: VecDeque::new(),
             answer: None,
             echo: Echo::default(),
+            own_fields: Vec::new(),
             client_socket: arrived.socket,
             upstream_socket: None,
             said: None,
@@ -482,10 +485,8 @@ impl Exchange {
             }
             Part::Trailers(mut fields) => {
                 // None of them may stand for a field that carries the gateway's credential.
-                if let Some(stay) = &self.stay {
-                    for (name, _) in &stay.site.plan.headers {
-                        fields.remove(name.as_str());
-                    }
+                for name in &self.own_fields {
+                    fields.remove(name.as_str());
                 }
                 self.to_upstream.push_back(Passed::Trailers(*fields));
             }
@@ -510,6 +511,8 @@ impl Exchange {
         let Some(stay) = &self.stay else { return };
         let site = Arc::clone(&stay.site);
         self.head_only = request.method == Method::HEAD;
+        let own = site.fields(request.scheme, &request.authority);
+        self.own_fields = own.map(|(name, _)| name.clone()).collect();
         self.sent = true;
         self.timers.clear(Alarm::Identify);
         self.held.give_back();
@@ -526,8 +529,8 @@ impl Exchange {
         }
         self.call = Some(Box::pin(async move {
             let client = site.client(spoken)?;
-            let credential = site.headers().await?;
             let Request { method, scheme, authority, target, fields, .. } = request;
+            let credential = site.headers(scheme, &authority).await?;
             let uri = Uri::builder()
                 .scheme(scheme.as_str())
                 .authority(&*authority)

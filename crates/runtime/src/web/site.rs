@@ -10,7 +10,7 @@ use engine::Protocol;
 use http::{HeaderName, HeaderValue};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use model::exchange::Part;
+use model::exchange::{Part, Scheme};
 use model::{Resource, UpstreamTls};
 use parking_lot::Mutex;
 use tokio::net::TcpStream;
@@ -40,6 +40,9 @@ pub struct SitePlan {
     pub ca_file: Option<PathBuf>,
     /// Fields set on every request: the credential that only the gateway holds.
     pub headers: Vec<(String, SecretSource)>,
+    /// Fields set on every request that goes to a host over TLS, by its name, for a proxy: the
+    /// credential that only the gateway holds there. What the client sends in them does not pass.
+    pub credentials: Vec<(String, Vec<(String, SecretSource)>)>,
     /// Names that are not looked up: where each is. Their addresses may be dialled whatever they
     /// are.
     pub hosts: Vec<(String, SocketAddr)>,
@@ -152,10 +155,28 @@ impl Site {
         Dialler::reach(plan, self.refuses, self.connect_timeout, (host, port)).await
     }
 
-    /// The fields that carry the credential, fetched now.
-    pub async fn headers(&self) -> Result<Vec<(HeaderName, HeaderValue)>, SecretError> {
+    /// The fields that carry the credential to this host.
+    ///
+    /// A proxy's are for the host at the scheme's own port, inside TLS: in clear text, or at
+    /// another port, whoever is there would learn the secret without proving to be the host.
+    pub fn fields(
+        &self,
+        scheme: Scheme,
+        authority: &str,
+    ) -> impl Iterator<Item = &(String, SecretSource)> {
+        let of_host =
+            self.plan.credentials.iter().filter(move |(host, _)| is_for(host, scheme, authority));
+        self.plan.headers.iter().chain(of_host.flat_map(|(_, fields)| fields))
+    }
+
+    /// Those fields with the credential, fetched now.
+    pub async fn headers(
+        &self,
+        scheme: Scheme,
+        authority: &str,
+    ) -> Result<Vec<(HeaderName, HeaderValue)>, SecretError> {
         let mut headers = Vec::with_capacity(self.plan.headers.len());
-        for (name, source) in &self.plan.headers {
+        for (name, source) in self.fields(scheme, authority) {
             let secret = source.fetch().await?;
             let unfit = |problem| SecretError::Content { origin: name.clone(), problem };
             let field = HeaderName::try_from(name.as_str())
@@ -166,5 +187,25 @@ impl Site {
             headers.push((field, value));
         }
         Ok(headers)
+    }
+}
+
+/// Whether a request goes to the host itself: inside TLS, at the port that goes without saying.
+fn is_for(host: &str, scheme: Scheme, authority: &str) -> bool {
+    scheme == Scheme::Https && authority.strip_suffix(":443").unwrap_or(authority) == host
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p7_a_credential_is_for_its_host_inside_tls_and_at_no_other_port() {
+        let is_for = |scheme, authority| is_for("api.test", scheme, authority);
+        assert!(is_for(Scheme::Https, "api.test") && is_for(Scheme::Https, "api.test:443"));
+        assert!(!is_for(Scheme::Http, "api.test") && !is_for(Scheme::Http, "api.test:443"));
+        for other in ["api.test:80", "api.test:4430", "x.api.test", "api.test.x", "", "443"] {
+            assert!(!is_for(Scheme::Https, other), "{other}");
+        }
     }
 }

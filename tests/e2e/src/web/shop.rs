@@ -86,7 +86,7 @@ impl Shop {
     fn start_with(server: Option<u16>) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("narrows-e2e-shop-").tempdir()?;
         let authority = Authority::new(dir.path())?;
-        let names = ["localhost", "listed.test", "evil.test", "api.openai.com"];
+        let names = ["localhost", "listed.test", "evil.test", "api.openai.com", "keyed.test"];
         let tls = authority.server(&names)?;
         let listed = Origin::tls(tls.clone(), route)?;
         let evil = Origin::tls(tls, |_| Answer::of("text/plain", "thank you"))?;
@@ -141,6 +141,8 @@ listen:
       listed.test: "{listed}"
       api.openai.com: "{listed}"
       evil.test: "{evil}"
+      keyed.test: "{listed}"
+    credentials: {{ keyed.test: {{ Authorization: {{file: "{dir}/model.key"}} }} }}
 lists:
   partners: [listed.test, api.openai.com]
 access:

@@ -116,10 +116,17 @@ fn hex(digits: Option<&[u8]>) -> Option<u32> {
     u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
 
-/// The text of UTF-16 in either order, when most of it has a zero in every pair.
+/// The text of UTF-16 in either order, when two pairs in five have one zero, in the same place.
+///
+/// Pairs of zeros are no characters: they are silence in sound, and padding. Taken for text they
+/// would be added by every way to read them, until the room that others need is used up.
 fn utf16(bytes: &[u8]) -> Option<Vec<u8>> {
-    let zeros = |odd: usize| bytes.iter().skip(odd).step_by(2).filter(|byte| **byte == 0).count();
-    let (even, odd) = (zeros(0), zeros(1));
+    let pairs = bytes.as_chunks::<2>().0.iter();
+    let (even, odd) = pairs.fold((0_usize, 0_usize), |(even, odd), pair| match pair {
+        [0, 1..=255] => (even + 1, odd),
+        [1..=255, 0] => (even, odd + 1),
+        _ => (even, odd),
+    });
     if bytes.len() < RUN_BYTES_MIN || even.max(odd) * 5 < bytes.len() {
         return None;
     }

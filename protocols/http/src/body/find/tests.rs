@@ -139,6 +139,20 @@ fn p8_work_is_bounded_and_says_so() {
 }
 
 #[test]
+fn silence_and_padding_are_no_text() {
+    // A second of it, as an agent's speech is sent; and numbers written with leading zeros.
+    let silence = format!(r#"{{"audio":"{}"}}"#, STANDARD.encode(vec![0; 48_000]));
+    let numbers: String = (0..500).map(|n| format!(r#"{{"id":"call_{n:024x}"}}"#)).collect();
+    for text in [silence, numbers] {
+        assert!(search(text.as_bytes(), cards()).complete);
+        assert!(finds(format!("{text}{}", STANDARD.encode(TEXT)).as_bytes()));
+    }
+    // Characters with zeros between them are still read.
+    let sparse: Vec<u8> = TEXT.bytes().flat_map(|byte| [byte, 0]).chain([0; 16]).collect();
+    assert!(finds(&sparse));
+}
+
+#[test]
 fn layers_show_the_text_first() {
     let mut seen = Vec::new();
     assert!(layers(b"a%41", &mut |layer| seen.push(layer.to_vec())));
