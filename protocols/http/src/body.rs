@@ -35,6 +35,7 @@ use csv::Csv;
 use events::Events;
 use form::Form;
 use hide::Hider;
+pub(crate) use hide::scanner;
 use json::{Json, Values};
 use media::MediaType;
 use multipart::Multipart;

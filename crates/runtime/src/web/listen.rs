@@ -57,6 +57,8 @@ struct Client {
     gateway: Arc<Gateway>,
     face: Face,
     peer: SocketAddr,
+    /// The same in words.
+    address: Arc<str>,
     /// Nobody on the way can read what it sends (R16).
     private: bool,
     tunnel: Option<Arc<Tunnel>>,
@@ -100,7 +102,9 @@ impl Gateway {
             return;
         };
         let private = peer.ip().to_canonical().is_loopback();
-        let client = Client { gateway: Arc::clone(self), face, peer, private, tunnel: None };
+        let address = peer.to_string().into();
+        let client =
+            Client { gateway: Arc::clone(self), face, peer, address, private, tunnel: None };
         tokio::spawn(client.attend(stream, mailbox, notes, seat));
     }
 }
@@ -200,6 +204,7 @@ impl Client {
             body,
             socket,
             peer: self.peer,
+            address: Arc::clone(&self.address),
             private: self.private,
         };
         let (sender, mut receiver) = oneshot::channel();
