@@ -30,7 +30,7 @@ pub struct Settings {
     /// The session to be.
     pub session: SessionId,
     /// Network address of the client.
-    pub client: String,
+    pub client: Arc<str>,
     /// Name of the protocol spoken.
     pub protocol: &'static str,
     /// Its block of facts.
@@ -242,8 +242,13 @@ impl<U: Unit> Connection<U> {
             return;
         }
         let result = self.conversation.handle(self.now, input, &mut self.outbox);
-        for out in std::mem::take(&mut self.outbox.queue) {
+        let mut queue = std::mem::take(&mut self.outbox.queue);
+        for out in queue.drain(..) {
             self.carry(out);
+        }
+        if self.outbox.queue.is_empty() {
+            // Its memory serves again.
+            self.outbox.queue = queue;
         }
         if let Err(fault) = result {
             self.fault(&fault);

@@ -165,7 +165,7 @@ impl Driver {
         let settings = engine::Settings {
             gateway: Arc::clone(&gateway.name),
             session: session.clone(),
-            client: client.peer.to_string(),
+            client: client.peer.to_string().into(),
             protocol: protocol.name(),
             block,
             payload: gateway.settings.payload,

@@ -562,7 +562,7 @@ fn connection<U: Unit>(
     let settings = Settings {
         gateway: "gw-test".into(),
         session: SessionId(name.into()),
-        client: CLIENT.to_owned(),
+        client: CLIENT.into(),
         protocol: scene.protocol.name(),
         block: compiled.block,
         payload: PayloadPolicy::None,

@@ -14,6 +14,7 @@ mod hide;
 mod json;
 mod media;
 mod multipart;
+mod names;
 mod plain;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -34,6 +35,7 @@ use csv::Csv;
 use events::Events;
 use form::Form;
 use hide::Hider;
+pub(crate) use hide::scanner;
 use json::{Json, Values};
 use media::MediaType;
 use multipart::Multipart;
@@ -81,7 +83,7 @@ impl Kind {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Unreadable {
     /// One fixed word for records: `invalid_json`, `too_deep`, `too_long`, `bomb`,
-    /// `unknown_coding`, `bad_coding`, `unfinished`, `ambiguous`, `invalid_multipart`,
+    /// `unknown_coding`, `bad_coding`, `unfinished`, `over`, `ambiguous`, `invalid_multipart`,
     /// `invalid_xml`.
     pub reason: &'static str,
     /// Fixed words for the client.
@@ -114,6 +116,7 @@ pub struct Filter {
     document: Document,
     hide: Hider,
     failed: Option<Unreadable>,
+    ended: bool,
 }
 
 enum Document {
@@ -162,6 +165,7 @@ impl Filter {
             document: Document::new(&kind),
             hide: Hider::new(masks, key, scan),
             failed: None,
+            ended: false,
         }
     }
 
@@ -185,6 +189,9 @@ impl Filter {
         if let Some(failed) = self.failed {
             return Err(failed);
         }
+        if self.ended {
+            return self.keep(Err(OVER));
+        }
         let (document, hide) = (&mut self.document, &mut self.hide);
         let result = match &mut self.decoder {
             None => document.push(bytes, hide, out),
@@ -193,7 +200,8 @@ impl Filter {
         self.keep(result)
     }
 
-    /// The end of the body. What was still held is added to `out`.
+    /// The end of the body. What was still held is added to `out`. Nothing may follow it; saying it
+    /// again changes nothing.
     ///
     /// # Errors
     /// The body is not complete.
@@ -201,9 +209,15 @@ impl Filter {
         if let Some(failed) = self.failed {
             return Err(failed);
         }
+        if self.ended {
+            return Ok(());
+        }
         let ended = self.decoder.as_mut().map_or(Ok(()), Decoder::finish);
         let result = ended.and_then(|()| self.document.finish(&mut self.hide, out));
-        self.keep(result)
+        self.keep(result)?;
+        self.hide.end();
+        self.ended = true;
+        Ok(())
     }
 
     /// What was found since the last call, and how much of it was masked.
@@ -307,6 +321,8 @@ impl Document {
         }
     }
 }
+
+const OVER: Unreadable = Unreadable { reason: "over", what: "the body goes on after its end" };
 
 /// What readers of the body would read in different ways.
 const AMBIGUOUS: Unreadable =

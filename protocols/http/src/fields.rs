@@ -6,7 +6,7 @@ use http::header::{CONTENT_LOCATION, LOCATION, REFRESH, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use model::ClientText;
 
-use crate::body::Hidden;
+use crate::body::{self, Hidden};
 use crate::options::Upstream;
 use crate::reply::Unfit;
 
@@ -27,15 +27,13 @@ const OF_WHOLE_BODIES: [&str; 10] = [
 
 /// Takes away what is true only of a body that passes as it came.
 pub fn forget_whole(fields: &mut HeaderMap) {
-    for name in OF_WHOLE_BODIES {
-        fields.remove(name);
-    }
-    let others: Vec<HeaderName> = fields
-        .keys()
-        .filter(|name| ["checksum", "x-goog-hash"].iter().any(|part| name.as_str().contains(part)))
-        .cloned()
-        .collect();
-    for name in others {
+    let of_whole = |name: &&HeaderName| {
+        let name = name.as_str();
+        OF_WHOLE_BODIES.contains(&name)
+            || ["checksum", "x-goog-hash"].iter().any(|part| name.contains(part))
+    };
+    let names: Vec<HeaderName> = fields.keys().filter(of_whole).cloned().collect();
+    for name in names {
         fields.remove(name);
     }
 }
@@ -44,7 +42,7 @@ pub fn forget_whole(fields: &mut HeaderMap) {
 pub fn mask(fields: &mut HeaderMap, masks: &MaskPlan, key: &HashKey) {
     let types = masks.detections();
     let scanner = (!types.is_empty())
-        .then(|| Scanner::new(TypeSet::from_iter(types.iter().map(|(found, _)| *found))));
+        .then(|| body::scanner(TypeSet::from_iter(types.iter().map(|(found, _)| *found))));
     for (name, value) in fields.iter_mut() {
         let text = String::from_utf8_lossy(value.as_bytes());
         let hidden = match (masks.label(name.as_str()), &scanner) {

@@ -40,7 +40,7 @@ impl<U: Unit> Connection<U> {
             Some(shared) => facts.catch_up(shared),
             None => self.event(EventBody::SessionStarted {
                 principal: (*principal).clone(),
-                client: self.settings.client.clone(),
+                client: self.settings.client.to_string(),
                 application,
                 protocol: self.settings.protocol.to_owned(),
             }),
@@ -60,7 +60,7 @@ impl<U: Unit> Connection<U> {
 
     pub(super) fn disproved(&mut self, refusal: Refusal) {
         self.event(EventBody::SessionRefused {
-            client: self.settings.client.clone(),
+            client: self.settings.client.to_string(),
             reason: refusal.reason().to_owned(),
             protocol: self.settings.protocol.to_owned(),
         });

@@ -1,5 +1,6 @@
 //! Bodies that come from the engine, frame by frame.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -15,7 +16,7 @@ pub(super) const FRAMES_MAX: usize = 8;
 /// What an exchange passes on.
 pub(crate) enum Passed {
     Data(Bytes),
-    Trailers(HeaderMap),
+    Trailers(Box<HeaderMap>),
     /// The body is complete.
     End,
     /// To a WebSocket: a message.
@@ -29,27 +30,40 @@ pub(crate) enum Passed {
 #[error("the gateway did not pass on the rest")]
 pub(crate) struct CutOff;
 
-/// A body whose frames come through a channel. One whose sender goes away without `End` is cut off:
-/// the peer must not take it for complete.
-pub(crate) struct ChannelBody {
-    frames: mpsc::Receiver<Passed>,
+/// A body whose frames come from an exchange. One that ends without `End` is cut off: the peer must
+/// not take it for complete.
+pub(crate) struct PassedBody {
+    frames: Frames,
     length: Length,
     done: bool,
 }
 
-/// What an upstream is sent.
-pub(crate) type RequestBody = ChannelBody;
-/// What a client is sent.
-pub(crate) type ReplyBody = ChannelBody;
+enum Frames {
+    /// Those that are there are all there will be.
+    All(VecDeque<Passed>),
+    Coming(mpsc::Receiver<Passed>),
+}
 
-impl ChannelBody {
-    pub fn new(length: Length) -> (mpsc::Sender<Passed>, Self) {
+/// What an upstream is sent.
+pub(crate) type RequestBody = PassedBody;
+/// What a client is sent.
+pub(crate) type ReplyBody = PassedBody;
+
+impl PassedBody {
+    /// A body that comes bit by bit.
+    pub fn coming(length: Length) -> (mpsc::Sender<Passed>, Self) {
         let (sender, frames) = mpsc::channel(FRAMES_MAX);
+        let frames = Frames::Coming(frames);
         (sender, Self { frames, length, done: length == Length::Empty })
+    }
+
+    /// A body that is there.
+    pub fn all(frames: VecDeque<Passed>, length: Length) -> Self {
+        Self { frames: Frames::All(frames), length, done: length == Length::Empty }
     }
 }
 
-impl Body for ChannelBody {
+impl Body for PassedBody {
     type Data = Bytes;
     type Error = CutOff;
 
@@ -60,9 +74,13 @@ impl Body for ChannelBody {
         if self.done {
             return Poll::Ready(None);
         }
-        match std::task::ready!(self.frames.poll_recv(cx)) {
+        let next = match &mut self.frames {
+            Frames::All(frames) => frames.pop_front(),
+            Frames::Coming(frames) => std::task::ready!(frames.poll_recv(cx)),
+        };
+        match next {
             Some(Passed::Data(bytes)) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
-            Some(Passed::Trailers(fields)) => Poll::Ready(Some(Ok(Frame::trailers(fields)))),
+            Some(Passed::Trailers(fields)) => Poll::Ready(Some(Ok(Frame::trailers(*fields)))),
             Some(Passed::End | Passed::Message(_) | Passed::Close(..)) => {
                 self.done = true;
                 Poll::Ready(None)
@@ -75,7 +93,8 @@ impl Body for ChannelBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.done
+        let ends = |frames: &VecDeque<Passed>| matches!(frames.front(), Some(Passed::End));
+        self.done || matches!(&self.frames, Frames::All(frames) if ends(frames))
     }
 
     fn size_hint(&self) -> SizeHint {

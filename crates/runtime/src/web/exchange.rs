@@ -31,7 +31,7 @@ use tokio::time::timeout;
 use self::tunnel::PassedOn;
 use super::answer::{NotAnswered, why};
 use super::bare::Bare;
-use super::body::{ChannelBody, FRAMES_MAX, Passed, ReplyBody, length};
+use super::body::{FRAMES_MAX, Passed, PassedBody, ReplyBody, length};
 use super::echo::Echo;
 use super::held::Share;
 use super::sessions::{Joined, record};
@@ -79,6 +79,8 @@ pub(super) struct Arrived {
     /// The connection itself, once a change of protocol or a tunnel was granted.
     pub socket: Option<Bare>,
     pub peer: SocketAddr,
+    /// The same in words.
+    pub address: Arc<str>,
     /// Nobody on the way can read what the client sends (R16).
     pub private: bool,
     /// The connection's place among the others, which what becomes of it keeps.
@@ -113,6 +115,8 @@ pub(super) struct Exchange {
     held: Share,
     /// Where the reply's head goes.
     head: Option<oneshot::Sender<Response<ReplyBody>>>,
+    /// That head, until what came with it is there: a short reply leaves whole.
+    reply: Option<Box<Reply>>,
     /// Where the reply's body goes.
     client: Option<mpsc::Sender<Passed>>,
     to_client: VecDeque<Passed>,
@@ -202,7 +206,7 @@ impl Exchange {
         let settings = engine::Settings {
             gateway: Arc::clone(&gateway.name),
             session: name,
-            client: arrived.peer.to_string(),
+            client: arrived.address,
             protocol: protocol.name(),
             block,
             payload: gateway.settings.payload,
@@ -240,6 +244,7 @@ impl Exchange {
             client_paused: false,
             held: Share::new(Arc::clone(&gateway.held_bodies), gateway.settings.hold_total_bytes),
             head: Some(head),
+            reply: None,
             client: None,
             to_client: VecDeque::new(),
             call: None,
@@ -287,6 +292,13 @@ impl Exchange {
 
     /// Lets the engine handle everything that happened and performs what it wants done.
     async fn settle(&mut self) {
+        while !self.work.is_empty() {
+            self.work_off().await;
+            self.begin_reply();
+        }
+    }
+
+    async fn work_off(&mut self) {
         while let Some(happening) = self.work.pop_front() {
             let acts = match &happening {
                 // What was held is searched now, which can take seconds.
@@ -365,6 +377,7 @@ impl Exchange {
             Turn::Gone => {
                 self.client = None;
                 self.head = None;
+                self.reply = None;
                 self.to_client.clear();
                 self.work.push_back(Happening::Closed(Side::Client));
                 self.closing = true;
@@ -488,7 +501,7 @@ impl Exchange {
                 for name in &self.own_fields {
                     fields.remove(name.as_str());
                 }
-                self.to_upstream.push_back(Passed::Trailers(*fields));
+                self.to_upstream.push_back(Passed::Trailers(fields));
             }
             Part::Raw(bytes) => self.to_upstream.push_back(Passed::Data(bytes)),
             Part::End if self.passed_on.is_joined() => self.to_upstream.push_back(Passed::End),
@@ -521,12 +534,14 @@ impl Exchange {
             (false, Scheme::Http) if self.prior => Spoken::Two,
             (false, _) => Spoken::Agreed,
         };
-        let (sender, body) = ChannelBody::new(request.body);
-        if request.body == Length::Empty {
+        let body = if request.body == Length::Empty {
             self.timers.set(Alarm::Connect, clock::now().plus(ANSWER_TIMEOUT));
+            PassedBody::all(VecDeque::new(), request.body)
         } else {
+            let (sender, body) = PassedBody::coming(request.body);
             self.upstream = Some(sender);
-        }
+            body
+        };
         self.call = Some(Box::pin(async move {
             let client = site.client(spoken)?;
             let Request { method, scheme, authority, target, fields, .. } = request;

@@ -60,6 +60,8 @@ pub(super) struct Client {
     pub gateway: Arc<Gateway>,
     pub face: Face,
     pub peer: SocketAddr,
+    /// The same in words.
+    pub address: Arc<str>,
     /// Nobody on the way can read what it sends (R16).
     pub private: bool,
     pub tunnel: Option<Arc<Tunnel>>,
@@ -133,7 +135,8 @@ impl Gateway {
         let private = peer.ip().to_canonical().is_loopback();
         let (gateway, seat) = (Arc::clone(self), Arc::new(seat));
         let (tunnel, redirected) = (None, None);
-        let client = Client { gateway, face, peer, private, tunnel, redirected, seat };
+        let address = peer.to_string().into();
+        let client = Client { gateway, face, peer, address, private, tunnel, redirected, seat };
         Some((client, mailbox, notes))
     }
 }
@@ -236,6 +239,7 @@ impl Client {
             body: Some(body),
             socket,
             peer: self.peer,
+            address: Arc::clone(&self.address),
             private: self.private,
             seat: Arc::clone(&self.seat),
         };

@@ -226,6 +226,7 @@ impl Client {
             body: None,
             socket: Some(Bare::Stream(Arc::clone(&slot))),
             peer: self.peer,
+            address: Arc::clone(&self.address),
             private: self.private,
             seat: Arc::clone(&self.seat),
         };

@@ -1,13 +1,14 @@
 //! What is hidden in a body, how, and what was found: shared by the readers of every kind.
 
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use detect::{DetectionType, Scanner, Span, TypeSet};
 use engine::{HashKey, MaskKind, MaskPlan, REDACTED, partial_text};
 use foldhash::fast::RandomState;
 use model::DetectionCount;
 
+use super::names::{Before, NameId, Names};
 use super::{Field, Hidden, Unreadable};
 
 /// Names whose mask is remembered; past it they are forgotten and asked for again.
@@ -16,6 +17,10 @@ const LABELS_MAX: usize = 1024;
 const FIELDS_MAX: usize = 64;
 /// Longest name whose mask is remembered, bytes.
 const LABEL_BYTES_MAX: usize = 512;
+/// Sets of names that wait for the next body under their plan.
+const SETS_MAX: usize = 16;
+/// Names in such a set.
+const SET_NAMES_MAX: usize = 128;
 /// Bytes of a field's name that are reported.
 const FIELD_BYTES_MAX: usize = 256;
 /// Longest text that must be held to be judged, bytes.
@@ -61,6 +66,8 @@ pub(super) struct Hider {
     /// By one name alone, and by a path and its last name.
     labels: Labels,
     paths: Labels,
+    /// By where they stand in documents.
+    names: Names,
     counts: [Count; TYPES],
     fields: Vec<Field>,
     spans: Vec<Span>,
@@ -76,13 +83,15 @@ impl Hider {
     pub fn new(plan: &Arc<MaskPlan>, key: &Arc<HashKey>, scan: TypeSet) -> Self {
         let masked = TypeSet::from_iter(plan.detections().iter().map(|(found, _)| *found));
         let types = masked.union(scan);
+        let has_fields = plan.has_fields();
         Self {
             plan: Arc::clone(plan),
             key: Arc::clone(key),
             scanner: (!types.is_empty()).then(|| scanner(types)),
-            has_fields: plan.has_fields(),
+            has_fields,
             labels: Labels::default(),
             paths: Labels::default(),
+            names: if has_fields { names_under(plan.id) } else { Names::default() },
             counts: [Count::default(); TYPES],
             fields: Vec::new(),
             spans: Vec::new(),
@@ -130,6 +139,15 @@ impl Hider {
         Self { has_fields: false, scanner: None, ..Self::new(&plan, &key, TypeSet::EMPTY) }
     }
 
+    /// The body is over. What is known of its names is kept for the next one under the same plan:
+    /// bodies of one resource look alike.
+    pub fn end(&mut self) {
+        let names = std::mem::take(&mut self.names);
+        if (1..=SET_NAMES_MAX).contains(&names.len()) {
+            keep_names(self.plan.id, names);
+        }
+    }
+
     /// What was found since the last call.
     pub fn take_found(&mut self) -> Vec<DetectionCount> {
         let counts = std::mem::take(&mut self.counts);
@@ -156,8 +174,7 @@ impl Hider {
         let kind = match known {
             Some(kind) => kind?,
             None => {
-                let kind = self.label(path).into_iter().chain(self.label_unless(name, path));
-                let kind = kind.chain(self.label_unless(from_root, path)).min();
+                let kind = self.kind_of(name, path, from_root);
                 if is_whole {
                     remember(&mut self.paths, path, kind);
                 }
@@ -165,8 +182,50 @@ impl Hider {
             }
         };
         self.of(path);
-        self.note(path, kind);
+        note(&mut self.fields, path, kind);
         Some(kind)
+    }
+
+    /// The top of documents at this path, where keys can be remembered.
+    pub fn top(&mut self, path: &str) -> Option<NameId> {
+        if self.has_fields { self.names.top(path) } else { None }
+    }
+
+    /// Like [`field`](Self::field) for a key of JSON under `under`, after `before` in its object,
+    /// that was met there before and has no escapes.
+    pub fn key_again(
+        &mut self,
+        under: NameId,
+        before: Before,
+        raw: &[u8],
+    ) -> Option<(NameId, Option<MaskKind>)> {
+        let id = self.names.again(under, before, raw)?;
+        Some((id, self.reported(id)))
+    }
+
+    /// The same for a key that was not met there, or not last; `None` where none can be remembered.
+    pub fn key(
+        &mut self,
+        under: NameId,
+        before: Before,
+        name: &str,
+    ) -> Option<(NameId, Option<MaskKind>)> {
+        let id = match self.names.known(under, name) {
+            Some(id) => id,
+            None => {
+                let (path, root) = self.names.path_under(under, name)?;
+                let from_root = path.get(root..).unwrap_or_default().trim_start_matches('.');
+                let kind = self.kind_of(name, &path, from_root);
+                self.names.add(under, name, path.into(), root, kind)?
+            }
+        };
+        self.names.expect(under, before, id);
+        Some((id, self.reported(id)))
+    }
+
+    /// The path of a key that is remembered.
+    pub fn path(&self, id: NameId) -> &str {
+        self.names.path(id)
     }
 
     /// What becomes of a text under a mask.
@@ -282,7 +341,28 @@ impl Hider {
     /// Forgets what was counted since then.
     pub fn back_to(&mut self, moment: Moment) {
         self.counts = moment.counts;
+        if self.fields.len() > moment.fields {
+            self.names.take_reports_back();
+        }
         self.fields.truncate(moment.fields);
+    }
+
+    /// How a key is hidden; remembers that it was met.
+    fn reported(&mut self, id: NameId) -> Option<MaskKind> {
+        let kind = self.names.kind(id)?;
+        if let Some(path) = self.names.report(id) {
+            note(&mut self.fields, path, kind);
+        }
+        if self.hidden.is_some() {
+            self.names.path(id).clone_into(&mut self.source);
+        }
+        Some(kind)
+    }
+
+    /// The kind of a name and of the paths that lead to it, strictest.
+    fn kind_of(&mut self, name: &str, path: &str, from_root: &str) -> Option<MaskKind> {
+        let kind = self.label(path).into_iter().chain(self.label_unless(name, path));
+        kind.chain(self.label_unless(from_root, path)).min()
     }
 
     /// The kind of one name.
@@ -297,18 +377,6 @@ impl Hider {
 
     fn label_unless(&mut self, name: &str, asked: &str) -> Option<MaskKind> {
         if name == asked { None } else { self.label(name) }
-    }
-
-    fn note(&mut self, path: &str, mask: MaskKind) {
-        let mut end = path.len().min(FIELD_BYTES_MAX);
-        while !path.is_char_boundary(end) {
-            end -= 1;
-        }
-        let name = path.get(..end).unwrap_or_default();
-        let known = self.fields.iter().any(|field| *field.name == *name && field.mask == mask);
-        if !known && self.fields.len() < FIELDS_MAX {
-            self.fields.push(Field { name: name.into(), mask });
-        }
     }
 
     /// Fills `spans`; says where the text begins in what they count from.
@@ -364,12 +432,44 @@ impl Hider {
 }
 
 /// The scanner for these types, made once in the life of the process.
-pub(super) fn scanner(types: TypeSet) -> Arc<Scanner> {
+pub(crate) fn scanner(types: TypeSet) -> Arc<Scanner> {
     static MADE: [OnceLock<Arc<Scanner>>; 1 << TYPES] = [const { OnceLock::new() }; 1 << TYPES];
     let make = || Arc::new(Scanner::new(types));
     let places = (0..).zip(DetectionType::ALL);
     let place = places.filter(|(_, kind)| types.contains(*kind)).map(|(bit, _)| 1_usize << bit);
     MADE.get(place.sum::<usize>()).map_or_else(make, |made| Arc::clone(made.get_or_init(make)))
+}
+
+/// Names that were met in bodies under some plans, by the plans' ids, which are used once. They say
+/// nothing but how names are hidden, which follows from the plan alone.
+static SETS: Mutex<Vec<(u64, Names)>> = Mutex::new(Vec::new());
+
+/// Names that are known to some body under this plan.
+fn names_under(plan: u64) -> Names {
+    let mut sets = SETS.lock().unwrap_or_else(PoisonError::into_inner);
+    let place = sets.iter().rposition(|(of, _)| *of == plan);
+    place.map(|place| sets.swap_remove(place).1).unwrap_or_default()
+}
+
+fn keep_names(plan: u64, mut names: Names) {
+    names.take_reports_back();
+    let mut sets = SETS.lock().unwrap_or_else(PoisonError::into_inner);
+    if sets.len() >= SETS_MAX {
+        sets.remove(0);
+    }
+    sets.push((plan, names));
+}
+
+fn note(fields: &mut Vec<Field>, path: &str, mask: MaskKind) {
+    let mut end = path.len().min(FIELD_BYTES_MAX);
+    while !path.is_char_boundary(end) {
+        end -= 1;
+    }
+    let name = path.get(..end).unwrap_or_default();
+    let known = fields.iter().any(|field| *field.name == *name && field.mask == mask);
+    if !known && fields.len() < FIELDS_MAX {
+        fields.push(Field { name: name.into(), mask });
+    }
 }
 
 fn remember(labels: &mut Labels, name: &str, kind: Option<MaskKind>) {

@@ -11,6 +11,7 @@ use std::borrow::Cow;
 use engine::MaskKind;
 
 use super::hide::{Hider, JUDGED_BYTES_MAX, PATH_BYTES_MAX, Replaced, TOO_LONG};
+use super::names::{Before, NameId};
 use super::utf8::Utf8;
 use super::{Unreadable, value};
 
@@ -74,11 +75,19 @@ enum Keep {
     Pass,
 }
 
+/// The keys that lead to some place.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Place {
+    /// They are remembered.
+    Known(NameId),
+    /// So many bytes of the path.
+    Spelt(usize),
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Frame {
     is_object: bool,
-    /// Bytes of the path that lead here.
-    path: usize,
+    place: Place,
     mask: Option<MaskKind>,
 }
 
@@ -93,7 +102,12 @@ pub(super) struct Json {
     /// A token that began in an earlier piece.
     held: Vec<u8>,
     stack: Vec<Frame>,
+    /// Of what is at hand.
+    place: Place,
+    /// The keys that lead to it, where they are not remembered.
     path: String,
+    /// The place of the document, once it began.
+    top: Option<Place>,
     /// Where the path of this document begins, when it lies in a string of another.
     root: usize,
     /// Documents around this one.
@@ -137,6 +151,23 @@ impl Piece<'_> {
     }
 }
 
+impl<'a> Piece<'a> {
+    /// What stands in the string whose first quote is at `at`, if it ends in this piece and has no
+    /// escapes.
+    fn string(&self, at: usize) -> Option<&'a [u8]> {
+        let rest = self.input.get(at + 1..)?;
+        let length = token::plain(rest);
+        if rest.get(length) == Some(&b'"') { rest.get(..length) } else { None }
+    }
+
+    /// The number or name that begins at `at`, if it ends in this piece.
+    fn word(&self, at: usize) -> Option<&'a [u8]> {
+        let rest = self.input.get(at..)?;
+        let length = rest.iter().position(|byte| !token::is_word(*byte))?;
+        rest.get(..length)
+    }
+}
+
 impl Json {
     pub fn new(values: Values) -> Self {
         Self::within(values, "", 0)
@@ -152,7 +183,9 @@ impl Json {
             escaped: false,
             held: Vec::new(),
             stack: Vec::new(),
+            place: Place::Spelt(path.len()),
             path: path.to_owned(),
+            top: None,
             root: path.len(),
             level,
             mask: None,
@@ -178,6 +211,10 @@ impl Json {
         hide: &mut Hider,
         out: &mut Vec<u8>,
     ) -> Result<(), Unreadable> {
+        if self.top.is_none() {
+            self.place = hide.top(&self.path).map_or(self.place, Place::Known);
+            self.top = Some(self.place);
+        }
         for input in bytes.chunks(PIECE_BYTES) {
             self.utf8.push(input).map_err(|()| INVALID)?;
             let is_quiet = hide.has_types() && hide.is_quiet(input);
@@ -232,6 +269,9 @@ impl Json {
                 }
                 b':' if self.expect == Expect::Colon => self.expect = Expect::Value,
                 b'"' if matches!(self.expect, Expect::Key | Expect::KeyOrEnd) => {
+                    if self.is_key_again(piece, at, hide) {
+                        continue;
+                    }
                     let judged = hide.has_fields() || hide.has_types();
                     self.begin(piece, at);
                     self.token = Token::Key(if judged { Keep::Judge } else { Keep::Pass });
@@ -263,7 +303,7 @@ impl Json {
         match self.expect {
             Expect::Value | Expect::ValueOrEnd => {}
             Expect::Done if self.values == Values::Many => {
-                self.path.truncate(self.root);
+                self.place = self.document();
                 self.key.clear();
                 self.mask = None;
             }
@@ -278,14 +318,16 @@ impl Json {
         match byte {
             b'{' => self.open(Expect::KeyOrEnd),
             b'[' => self.open(Expect::ValueOrEnd),
+            b'"' if self.is_text_settled(piece, at, hide, out) => {
+                self.value_ended();
+                Ok(())
+            }
             b'"' => {
                 self.begin(piece, at);
                 let keep = match self.value_mask() {
-                    Some(MaskKind::Redact | MaskKind::Null) => {
+                    Some(kind @ (MaskKind::Redact | MaskKind::Null)) => {
                         piece.flush(at, out);
-                        let redacts = self.value_mask() == Some(MaskKind::Redact);
-                        let hidden: &[u8] = if redacts { b"\"[REDACTED]\"" } else { b"null" };
-                        out.extend_from_slice(hidden);
+                        out.extend_from_slice(instead(kind));
                         Keep::Drop
                     }
                     Some(_) => Keep::Judge,
@@ -296,12 +338,79 @@ impl Json {
                 Ok(())
             }
             b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => {
-                self.begin(piece, at);
-                self.token = Token::Word;
+                if self.is_word_settled(piece, at, hide)? {
+                    self.value_ended();
+                } else {
+                    self.begin(piece, at);
+                    self.token = Token::Word;
+                }
                 Ok(())
             }
             _ => Err(INVALID),
         }
+    }
+
+    /// Passes over a key that stood here last time, where it lies whole in the piece and no more
+    /// is to be known of it.
+    fn is_key_again(&mut self, piece: &mut Piece<'_>, at: usize, hide: &mut Hider) -> bool {
+        if hide.has_types() || !hide.has_fields() {
+            return false;
+        }
+        let Some(raw) = piece.string(at) else { return false };
+        let known = self.find_again(raw, hide);
+        if known {
+            let end = at + raw.len() + 2;
+            let colon = piece.input.get(end) == Some(&b':');
+            piece.at = end + usize::from(colon);
+            self.expect = if colon { Expect::Value } else { Expect::Colon };
+        }
+        known
+    }
+
+    /// Passes over a text that lies whole in the piece, or writes what stands for it, where what it
+    /// says does not matter.
+    fn is_text_settled(
+        &self,
+        piece: &mut Piece<'_>,
+        at: usize,
+        hide: &Hider,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        if hide.has_types() {
+            return false;
+        }
+        let Some(raw) = piece.string(at) else { return false };
+        let end = at + raw.len() + 2;
+        match self.value_mask() {
+            None if hide.has_fields() && token::may_hold_json(raw) => return false,
+            None => {}
+            Some(kind @ (MaskKind::Redact | MaskKind::Null)) => {
+                piece.flush(at, out);
+                out.extend_from_slice(instead(kind));
+                piece.from = end;
+            }
+            Some(_) => return false,
+        }
+        piece.at = end;
+        true
+    }
+
+    /// Passes over a number or a name that lies whole in the piece and is not masked.
+    fn is_word_settled(
+        &self,
+        piece: &mut Piece<'_>,
+        at: usize,
+        hide: &Hider,
+    ) -> Result<bool, Unreadable> {
+        if hide.has_types() || self.value_mask().is_some() {
+            return Ok(false);
+        }
+        let Some(word) = piece.word(at) else { return Ok(false) };
+        if !token::is_name(word) && !token::is_number(word) {
+            return Err(INVALID);
+        }
+        piece.at = at + word.len();
+        Ok(true)
     }
 
     fn begin(&mut self, piece: &mut Piece<'_>, at: usize) {
@@ -316,7 +425,7 @@ impl Json {
             return Err(TOO_DEEP);
         }
         let is_object = expect == Expect::KeyOrEnd;
-        let frame = Frame { is_object, path: self.path.len(), mask: self.value_mask() };
+        let frame = Frame { is_object, place: self.place, mask: self.value_mask() };
         self.stack.push(frame);
         self.expect = expect;
         Ok(())
@@ -331,7 +440,7 @@ impl Json {
         };
         match self.stack.pop() {
             Some(frame) if may_end && frame.is_object == is_object => {
-                self.path.truncate(frame.path);
+                self.place = frame.place;
                 self.value_ended();
                 Ok(())
             }
@@ -518,12 +627,19 @@ impl Json {
         hide: &mut Hider,
     ) -> Result<Option<Vec<u8>>, Unreadable> {
         let raw = token::content(token);
+        let known = hide.has_fields() && !self.escaped && self.find_again(raw, hide);
+        if known && !hide.has_types() {
+            return Ok(None);
+        }
         let key = token::read(raw, self.escaped).ok_or(INVALID)?;
-        if hide.has_fields() {
+        if hide.has_fields() && !known {
             if key.is_lossy {
                 return Err(INVALID);
             }
             self.find_mask(&key.text, hide)?;
+        }
+        if !hide.has_types() {
+            return Ok(None);
         }
         self.key.clear();
         let tail = key.text.len().saturating_sub(CONTEXT_BYTES_MAX);
@@ -531,7 +647,7 @@ impl Json {
         let end = self.token_start.saturating_add(u64::try_from(token.len()).unwrap_or(u64::MAX));
         self.key_end = end;
         self.key_escaped = self.escaped;
-        if !hide.has_types() || quiet == Quiet::Piece && !self.escaped {
+        if quiet == Quiet::Piece && !self.escaped {
             return Ok(None);
         }
         Ok(match hide.within(b"", key.text.as_bytes()) {
@@ -541,10 +657,50 @@ impl Json {
         })
     }
 
+    /// The place of the document.
+    fn document(&self) -> Place {
+        self.top.unwrap_or(Place::Spelt(self.root))
+    }
+
+    /// The place of the object at hand, and the mask of all in it.
+    fn object(&self) -> (Place, Option<MaskKind>) {
+        self.stack.last().map_or((self.document(), None), |frame| (frame.place, frame.mask))
+    }
+
+    /// What stands before the key at hand in its object.
+    fn before(&self) -> Before {
+        match (self.expect, self.place) {
+            (Expect::KeyOrEnd, _) => Before::First,
+            (_, Place::Known(id)) => Before::Key(id),
+            (_, Place::Spelt(_)) => Before::Unknown,
+        }
+    }
+
+    /// Whether this is the key that stood here last time; then its mask is that of last time.
+    fn find_again(&mut self, raw: &[u8], hide: &mut Hider) -> bool {
+        let (Place::Known(under), inherited) = self.object() else { return false };
+        let Some((id, own)) = hide.key_again(under, self.before(), raw) else { return false };
+        self.place = Place::Known(id);
+        self.mask = own.into_iter().chain(inherited).min();
+        true
+    }
+
     fn find_mask(&mut self, key: &str, hide: &mut Hider) -> Result<(), Unreadable> {
-        let (start, inherited) =
-            self.stack.last().map_or((self.root, None), |frame| (frame.path, frame.mask));
-        self.path.truncate(start);
+        let (object, inherited) = self.object();
+        if let Place::Known(under) = object
+            && let Some((id, own)) = hide.key(under, self.before(), key)
+        {
+            self.place = Place::Known(id);
+            self.mask = own.into_iter().chain(inherited).min();
+            return Ok(());
+        }
+        match object {
+            Place::Known(under) => {
+                self.path.clear();
+                self.path.push_str(hide.path(under));
+            }
+            Place::Spelt(bytes) => self.path.truncate(bytes),
+        }
         if !self.path.is_empty() {
             self.path.push('.');
         }
@@ -552,10 +708,19 @@ impl Json {
         if self.path.len() > PATH_BYTES_MAX {
             return Err(TOO_LONG);
         }
+        self.place = Place::Spelt(self.path.len());
         let from_root = self.path.get(self.root..).unwrap_or_default().trim_start_matches('.');
         let own = hide.field(key, &self.path, from_root);
         self.mask = own.into_iter().chain(inherited).min();
         Ok(())
+    }
+
+    /// The keys that lead to what is at hand.
+    fn path<'a>(&'a self, hide: &'a Hider) -> &'a str {
+        match self.place {
+            Place::Known(id) => hide.path(id),
+            Place::Spelt(bytes) => self.path.get(..bytes).unwrap_or(&self.path),
+        }
     }
 
     /// A whole string.
@@ -579,7 +744,8 @@ impl Json {
         }
         let text = token::read(raw, self.escaped).ok_or(INVALID)?.text;
         let context = self.context(joint);
-        let place = value::Place { path: &self.path, context: &context, level: self.level };
+        let path = if nested { self.path(hide).to_owned() } else { String::new() };
+        let place = value::Place { path: &path, context: &context, level: self.level };
         Ok(match value::judge(&text, place, hide)? {
             Replaced::Untouched => None,
             replaced => Some(as_token(replaced)),
@@ -593,7 +759,7 @@ impl Json {
         quiet: Quiet,
         hide: &mut Hider,
     ) -> Result<Option<Vec<u8>>, Unreadable> {
-        let is_name = matches!(token, b"true" | b"false" | b"null");
+        let is_name = token::is_name(token);
         if !is_name && !token::is_number(token) {
             return Err(INVALID);
         }
@@ -648,6 +814,11 @@ enum Quiet {
     No,
     /// Nothing in the whole piece.
     Piece,
+}
+
+/// The token that stands for a text that is hidden as a whole.
+fn instead(kind: MaskKind) -> &'static [u8] {
+    if kind == MaskKind::Null { b"null" } else { b"\"[REDACTED]\"" }
 }
 
 /// A replaced string as a token.

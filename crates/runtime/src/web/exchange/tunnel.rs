@@ -44,6 +44,11 @@ impl PassedOn {
         self.joined
     }
 
+    /// The host was reached, and nobody was told so yet.
+    pub fn is_reached(&self) -> bool {
+        self.stream.is_some()
+    }
+
     /// The connection to the host, once, when it was reached.
     pub fn stream(&mut self) -> Option<TcpStream> {
         self.stream.take()

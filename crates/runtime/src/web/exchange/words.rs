@@ -7,7 +7,7 @@ use model::exchange::Part;
 
 use super::{Exchange, NotAnswered};
 use crate::web::bare::Unopened;
-use crate::web::body::{ChannelBody, Passed};
+use crate::web::body::{Passed, PassedBody};
 use crate::web::echo::Shown;
 
 impl Exchange {
@@ -15,25 +15,12 @@ impl Exchange {
         match part {
             Part::Reply(reply) => {
                 let changes = reply.status == StatusCode::SWITCHING_PROTOCOLS;
-                let (sender, body) = ChannelBody::new(reply.body);
-                let mut response = Response::new(body);
-                *response.status_mut() = reply.status;
-                *response.headers_mut() = reply.fields;
-                let Some(head) = self.head.take() else { return };
-                let tunnel = self.passed_on.stream();
-                if tunnel.is_some() {
-                    response.extensions_mut().insert(Unopened);
-                }
-                if head.send(response).is_ok() {
-                    self.client = Some(sender);
-                    if let Some(stream) = tunnel {
-                        self.join(stream);
-                    }
-                    if changes {
+                self.reply = Some(reply);
+                if changes || self.passed_on.is_reached() {
+                    self.begin_reply();
+                    if changes && self.client.is_some() {
                         self.change();
                     }
-                } else {
-                    self.work.push_back(Happening::Closed(Side::Client));
                 }
             }
             Part::Data(bytes) => self.say_data(bytes),
@@ -44,7 +31,7 @@ impl Exchange {
             Part::Trailers(fields) if self.echo.is_in_fields(&fields) => self.shown(),
             Part::Trailers(fields) => {
                 self.say_rest();
-                self.to_client.push_back(Passed::Trailers(*fields));
+                self.to_client.push_back(Passed::Trailers(fields));
             }
             Part::End => {
                 self.say_rest();
@@ -55,6 +42,34 @@ impl Exchange {
             Part::Close(code, words) => self.to_client.push_back(Passed::Close(code, words)),
             Part::Raw(bytes) => self.to_client.push_back(Passed::Data(bytes)),
             Part::Request(_) => {}
+        }
+    }
+
+    /// Lets the head go, with the body where all of it is there.
+    pub(super) fn begin_reply(&mut self) {
+        let Some(reply) = self.reply.take() else { return };
+        let Some(head) = self.head.take() else { return };
+        let whole = matches!(self.to_client.back(), Some(Passed::End));
+        let (sender, body) = if whole {
+            (None, PassedBody::all(std::mem::take(&mut self.to_client), reply.body))
+        } else {
+            let (sender, body) = PassedBody::coming(reply.body);
+            (Some(sender), body)
+        };
+        let mut response = Response::new(body);
+        *response.status_mut() = reply.status;
+        *response.headers_mut() = reply.fields;
+        let tunnel = self.passed_on.stream();
+        if tunnel.is_some() {
+            response.extensions_mut().insert(Unopened);
+        }
+        self.client = sender;
+        if head.send(response).is_err() || whole && !self.closing {
+            // The client is gone, or has all that it gets.
+            self.client = None;
+            self.work.push_back(Happening::Closed(Side::Client));
+        } else if let Some(stream) = tunnel {
+            self.join(stream);
         }
     }
 
@@ -75,6 +90,7 @@ impl Exchange {
 
     /// The gateway's credential stands in the reply: it ends here.
     fn shown(&mut self) {
+        self.begin_reply();
         self.not_answered(&NotAnswered::Echoed);
         self.client = None;
         self.to_client.clear();

@@ -44,6 +44,11 @@ pub(super) fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.')
 }
 
+/// Whether it is one of the three names.
+pub(super) fn is_name(token: &[u8]) -> bool {
+    matches!(token, b"true" | b"false" | b"null")
+}
+
 /// Whether it is a number (RFC 8259, 6).
 pub(super) fn is_number(token: &[u8]) -> bool {
     let token = token.strip_prefix(b"-").unwrap_or(token);

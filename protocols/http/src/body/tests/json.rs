@@ -241,6 +241,51 @@ fn p8_depth_and_length_are_bounded() {
 }
 
 #[test]
+fn p3_keys_beyond_those_that_are_remembered_are_masked_too() {
+    let plan = plan(&[("ssn", "redact"), ("far.*.id", "null")], &[]);
+    let many: Vec<String> = (0..3000).map(|n| format!("\"k{n}\":{{\"ssn\":\"1\"}}")).collect();
+    let long = "k".repeat(600);
+    let body = format!(
+        "[{{{}}},{{\"far\":{{\"k1\":{{\"id\":\"1\",\"x\":\"2\"}},\"{long}\":{{\"id\":\"1\",\
+         \"ssn\":[\"1\"]}},\"near\":\"2\"}},\"id\":\"2\"}}]",
+        many.join(",")
+    );
+    let wanted = body.replace("\"ssn\":\"1\"", "\"ssn\":\"[REDACTED]\"");
+    let wanted =
+        wanted.replace("[\"1\"]", "[\"[REDACTED]\"]").replace("\"id\":\"1\"", "\"id\":null");
+    assert!(!wanted.contains("\"1\""));
+    assert_eq!(whole(&Kind::Json, &plan, &body).unwrap(), wanted);
+}
+
+#[test]
+fn p3_what_another_body_taught_changes_nothing() {
+    let body = r#"{"ssn":"1","a":{"ssn":"2","b":"3"},"b":"4"}"#;
+    let run = |plan: &Arc<MaskPlan>| {
+        let mut filter = filter(Kind::Json, plan, TypeSet::EMPTY);
+        let out = String::from_utf8(cut(&mut filter, body.as_bytes(), &[]).unwrap()).unwrap();
+        (out, filter.fields().to_vec())
+    };
+    let (one, other) = (masks(), plan(&[("a.b", "null")], &[]));
+    let (first, apart) = (run(&one), run(&other));
+    assert_eq!(first.1.len(), 2);
+    assert_eq!(apart.0, r#"{"ssn":"1","a":{"ssn":"2","b":null},"b":"4"}"#);
+    for _ in 0..3 {
+        assert_eq!((run(&one), run(&other)), (first.clone(), apart.clone()));
+    }
+}
+
+#[test]
+fn p2_nothing_follows_the_end_of_a_body() {
+    let mut filter = filter(Kind::NdJson, &masks(), TypeSet::EMPTY);
+    cut(&mut filter, b"{\"ssn\":1}", &[]).unwrap();
+    let mut out = Vec::new();
+    assert_eq!(filter.finish(&mut out), Ok(()));
+    assert_eq!(filter.push(b"{\"ssn\":1}", &mut out).unwrap_err().reason, "over");
+    assert_eq!(filter.finish(&mut out).unwrap_err().reason, "over");
+    assert!(out.is_empty());
+}
+
+#[test]
 fn rows_are_elements_values_or_one() {
     for (kind, body, rows) in [
         (Kind::Json, "[1,[2,3],{\"a\":[4]}]", 3),
@@ -346,6 +391,17 @@ proptest! {
         let nothing = plan(&[("no_such_name", "redact")], &[]);
         let mut passing = filter(Kind::Json, &nothing, TypeSet::ALL);
         prop_assert_eq!(cut(&mut passing, body.as_bytes(), &cuts).unwrap(), body.as_bytes());
+    }
+
+    #[test]
+    fn p3_what_stood_before_a_document_changes_nothing_in_it(
+        values in prop::collection::vec(documents(), 1..6),
+    ) {
+        let masking = plan(&[("ssn", "redact"), ("a*.b*", "null"), ("*.id", "hash")], &[]);
+        let run = |body: &str| whole(&Kind::NdJson, &masking, body).unwrap();
+        let alone: String = values.iter().map(|value| run(&format!("{value}\n"))).collect();
+        let together: String = values.iter().map(|value| format!("{value}\n")).collect();
+        prop_assert_eq!(run(&together.repeat(2)), alone.repeat(2));
     }
 
     #[test]
