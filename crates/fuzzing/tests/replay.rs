@@ -126,8 +126,8 @@ macro_rules! replays {
 }
 
 replays! {
-    config detect http_body http_canonical journal postgres_client postgres_copy postgres_login postgres_render
-    postgres_rows postgres_survey postgres_upstream rules sql sql_shape
+    config detect http_body http_canonical http_exchange http_explain journal postgres_client postgres_copy
+    postgres_login postgres_render postgres_rows postgres_survey postgres_upstream rules sql sql_shape
 }
 
 #[test]
