@@ -1,9 +1,9 @@
 //! A whole exchange of HTTP through the real engine, whatever either side says; and any text as a
 //! request that is explained.
 //!
-//! The bytes are sections between record separators (0x1e): two bytes that choose, then the request
-//! (`METHOD HOST TARGET` and a field in each line after), its body, the reply (a status and fields),
-//! its body, and messages of a WebSocket, by turns of the client and the upstream.
+//! The bytes are sections between record separators (0x1e): two bytes that choose, then the
+//! request (`METHOD HOST TARGET` and a field in each line after), its body, the reply (a status and
+//! fields), its body, and messages of a WebSocket, by turns of the client and the upstream.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
@@ -34,9 +34,9 @@ const RULES: [&[&str]; 4] = [
     &["rule big when `result.bytes > 40` approve ops wait 25", "rule hide mask ssn"],
 ];
 
-/// One exchange. It ends with its sides; each request is recorded before it is sent, once (P1); the
-/// client's token goes nowhere in a field (P7); there is one answer, in order, and one outcome of each
-/// operation; and how bodies are cut changes none of what is asked of the upstream.
+/// One exchange. It ends with its sides; each request is recorded before it is sent, once (P1);
+/// the client's token goes nowhere in a field (P7); there is one answer, in order, and one outcome
+/// of each operation; and how bodies are cut changes none of what is asked of the upstream.
 pub fn exchange(data: &[u8]) {
     // What the client writes into a body of its own is its own affair.
     if contains(data, b"nrw_") || contains(data, TOKEN.as_bytes()) {
@@ -183,8 +183,8 @@ fn fields<'a>(lines: impl Iterator<Item = &'a [u8]>) -> HeaderMap {
     fields
 }
 
-/// Any text as a request that is explained, at each kind of resource: every fact has a value or says
-/// why not, and a form that passes strictly means the same where forms are rewritten.
+/// Any text as a request that is explained, at each kind of resource: every fact has a value or
+/// says why not, and a form that passes strictly means the same where forms are rewritten.
 pub fn explained(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let api = json!({"authority": "api.test", "scheme": "https", "base": "/v2"});
