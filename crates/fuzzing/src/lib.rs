@@ -17,6 +17,7 @@
 mod bytes_of;
 mod config;
 mod detect;
+mod exchange;
 mod http;
 mod journal;
 mod postgres;
@@ -40,6 +41,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "detect", run: detect::detect },
     Target { name: "http_body", run: http::body },
     Target { name: "http_canonical", run: http::canonical },
+    Target { name: "http_exchange", run: exchange::exchange },
+    Target { name: "http_explain", run: exchange::explained },
     Target { name: "http_hello", run: http::hello },
     Target { name: "journal", run: journal::journal },
     Target { name: "postgres_client", run: postgres::session::client },

@@ -68,8 +68,8 @@ pub struct Request {
 }
 
 impl Request {
-    /// Whether it is a call by gRPC, which is HTTP/2 with this type of body; `+` and the form of its
-    /// messages may follow. gRPC-Web (`-web`) is something else.
+    /// Whether it is a call by gRPC, which is HTTP/2 with this type of body; `+` and the form of
+    /// its messages may follow. gRPC-Web (`-web`) is something else.
     #[must_use]
     pub fn is_call(&self) -> bool {
         const MEDIA_TYPE: &str = "application/grpc";

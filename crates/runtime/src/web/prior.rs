@@ -67,7 +67,7 @@ fn is_settings(head: [u8; HEAD_BYTES]) -> bool {
         && flags & 1 == 0
         && u32::from_be_bytes(stream) & 0x7fff_ffff == 0
         && length <= FRAME_BYTES_MAX
-        && length % 6 == 0
+        && length.is_multiple_of(6)
 }
 
 impl AsyncRead for Prior {

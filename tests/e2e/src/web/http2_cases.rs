@@ -233,7 +233,7 @@ macro_rules! cases {
             id: $id,
             what: $what,
             want: $want,
-            play: |$peer| { #[allow(clippy::redundant_closure_call, reason = "one form for all")] { $play } },
+            play: |$peer| $play,
         }),+];
     };
 }

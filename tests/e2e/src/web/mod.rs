@@ -18,6 +18,8 @@ mod origin;
 mod proxy;
 mod raw;
 mod shop;
+pub mod smuggling;
+pub mod strict;
 mod tap;
 
 pub use authority::Authority;
