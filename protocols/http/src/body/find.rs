@@ -6,16 +6,15 @@
 
 mod decode;
 
-use std::collections::VecDeque;
-
 use detect::{DetectionType, Span, TypeSet};
 
 use super::hide;
 
 /// Encodings around a value that are undone.
 const DEPTH_MAX: u8 = 3;
-/// Decoded bytes for each byte of the text.
-const RATIO_MAX: usize = 4;
+/// Decoded bytes for each byte of the text. Prose with a sign of each encoding of whole texts
+/// (percent signs, escapes, entities) takes seven, with JSON inside of JSON eleven.
+const RATIO_MAX: usize = 12;
 /// Decoded bytes beyond those.
 const FREE_BYTES: usize = 64 * 1024;
 /// Decoded texts.
@@ -55,25 +54,31 @@ pub fn search(bytes: &[u8], types: TypeSet) -> Found {
 pub fn layers(bytes: &[u8], visit: &mut dyn FnMut(&[u8])) -> bool {
     visit(bytes);
     let room = bytes.len().saturating_mul(RATIO_MAX).saturating_add(FREE_BYTES);
-    let mut below = Below { room, complete: true, texts: VecDeque::new(), count: 0, depth: 1 };
+    let mut below = Below { room, complete: true, texts: Vec::new(), depth: 1 };
     decode::each(bytes, &mut below);
-    while let Some((depth, text)) = below.texts.pop_front() {
+    let mut at = 0;
+    while let Some((depth, text)) = below.texts.get_mut(at) {
+        let (depth, text) = (*depth, std::mem::take(text));
         visit(&text);
         if depth < DEPTH_MAX {
             below.depth = depth + 1;
             decode::each(&text, &mut below);
         }
+        if let Some((_, place)) = below.texts.get_mut(at) {
+            *place = text;
+        }
+        at += 1;
     }
     below.complete
 }
 
-/// Decoded texts that were not shown yet.
+/// Decoded texts, and what may still be decoded.
 struct Below {
     /// Bytes that may still be decoded.
     room: usize,
     complete: bool,
-    texts: VecDeque<(u8, Vec<u8>)>,
-    count: usize,
+    /// Each once, with its depth: the same text comes of several orders of decoding.
+    texts: Vec<(u8, Vec<u8>)>,
     /// Of what is decoded now.
     depth: u8,
 }
@@ -81,7 +86,7 @@ struct Below {
 impl Below {
     /// Keeps a decoded text, as far as there is room.
     fn add(&mut self, mut text: Vec<u8>) {
-        if text.is_empty() {
+        if text.is_empty() || self.texts.iter().any(|(_, known)| *known == text) {
             return;
         }
         if text.len() > self.room {
@@ -89,12 +94,11 @@ impl Below {
             self.complete = false;
         }
         self.room -= text.len();
-        if self.count == LAYERS_MAX || text.is_empty() {
+        if self.texts.len() == LAYERS_MAX || text.is_empty() {
             self.complete = false;
             return;
         }
-        self.count += 1;
-        self.texts.push_back((self.depth, text));
+        self.texts.push((self.depth, text));
     }
 }
 

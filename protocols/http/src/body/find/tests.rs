@@ -131,11 +131,22 @@ fn p8_work_is_bounded_and_says_so() {
     let bomb = gzip(&vec![b'1'; 8 * 1024 * 1024]);
     let mut bytes = 0;
     let complete = layers(&bomb, &mut |layer| bytes += layer.len());
-    assert!(!complete && bytes <= 5 * bomb.len() + FREE_BYTES);
+    assert!(!complete && bytes <= (RATIO_MAX + 1) * bomb.len() + FREE_BYTES);
     let many = "%25".repeat(200_000);
     let mut bytes = 0;
     layers(many.as_bytes(), &mut |layer| bytes += layer.len());
-    assert!(bytes <= 5 * many.len() + FREE_BYTES);
+    assert!(bytes <= (RATIO_MAX + 1) * many.len() + FREE_BYTES);
+}
+
+#[test]
+fn long_prose_with_signs_of_every_encoding_is_searched_whole() {
+    // A prompt as agents send it: per cents, ampersands, quotes, and JSON inside of JSON.
+    let line = r#"Save 10% & more: \"a\" + \\\"b\\\" &amp; \u00fc, 100%25 of it.\n"#;
+    for times in [300, 3_000] {
+        let text = line.repeat(times);
+        assert!(search(text.as_bytes(), cards()).complete, "{} bytes", text.len());
+        assert!(finds(format!("{text}{}", percent(&encode(1, TEXT.as_bytes()))).as_bytes()));
+    }
 }
 
 #[test]
