@@ -109,6 +109,10 @@ pub struct SessionView {
     pub client: String,
     /// What the client called itself.
     pub application: Option<String>,
+    /// The token it was proved with.
+    pub token: Option<String>,
+    /// Which of the token's runs it said it belongs to.
+    pub run: Option<String>,
     /// The gateway that carried it.
     pub gateway: String,
     /// Operations decided.
@@ -197,6 +201,8 @@ impl SessionView {
             live,
             client: session.client.clone(),
             application: session.application.clone(),
+            token: session.token.clone(),
+            run: session.run.clone(),
             gateway: session.gateway.clone(),
             operations: session.done.operations,
             rows: session.done.rows,

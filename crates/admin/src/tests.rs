@@ -231,6 +231,7 @@ fn started() -> EventBody {
         client: "127.0.0.1:5".into(),
         application: Some("psql".into()),
         protocol: "postgres".into(),
+        run: None,
     }
 }
 

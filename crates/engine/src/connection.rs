@@ -58,7 +58,8 @@ pub struct Connection<U: Unit> {
     who: Option<Who>,
     /// The session this connection is only a part of, if it is.
     shared: Option<Arc<SharedSession>>,
-    application: Option<String>,
+    /// What the client calls itself, and the run it names.
+    called: Option<(Option<String>, Option<String>)>,
     lanes: BTreeMap<Lane, VecDeque<Pending<U>>>,
     /// Sent and not ended, oldest first.
     open: VecDeque<Open>,
@@ -179,7 +180,7 @@ impl<U: Unit> Connection<U> {
             frame,
             who: None,
             shared: None,
-            application: None,
+            called: None,
             lanes: BTreeMap::new(),
             open: VecDeque::new(),
             gates: BTreeMap::new(),
@@ -278,7 +279,7 @@ impl<U: Unit> Connection<U> {
                 self.gates.remove(&id);
             }
             Out::Identify(claim) => {
-                self.application.clone_from(&claim.application);
+                self.called = Some((claim.application.clone(), claim.run.clone()));
                 self.acts.push(Act::Identify(claim));
             }
             Out::Keep(id) => {

@@ -55,12 +55,18 @@ impl SharedSession {
 
     /// The event that begins it, to be in the journal before any other of it.
     #[must_use]
-    pub fn began(&self, client: String, application: Option<String>, protocol: &str) -> Event {
+    pub fn began(
+        &self,
+        client: String,
+        (application, run): (Option<String>, Option<String>),
+        protocol: &str,
+    ) -> Event {
         let body = EventBody::SessionStarted {
             principal: (*self.principal).clone(),
             client,
             application,
             protocol: protocol.to_owned(),
+            run,
         };
         self.event(self.started, body)
     }

@@ -6,15 +6,18 @@
 //! fields), its body, and messages of a WebSocket, by turns of the client and the upstream.
 
 use bytes::Bytes;
+use engine::taint::{TaintKey, Trail};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
-use model::Side;
 use model::exchange::{Door, Length, Message, Part, Reply, Request, Scheme, Tunnel};
+use model::{Side, Timestamp};
 use serde_json::json;
 use std::sync::Arc;
 use testkit::conversation::{Cuts, Play};
+use web::explain;
 
 use self::notation::{TOKEN, Watch, Web, scene};
 use crate::bytes_of::contains;
+use crate::http::plans;
 
 #[path = "../../../protocols/http/tests/notation/mod.rs"]
 #[expect(dead_code, reason = "not every word of it is spoken here")]
@@ -113,6 +116,7 @@ fn request(choice: u8, bytes: &[u8], length: usize) -> Request {
     let mut word = || words.next().unwrap_or_default().to_owned();
     let (method, authority, target) = (word(), word(), word());
     let tunnelled = |fields| Tunnel {
+        sent_to: None,
         target: "api.test:443".into(),
         server_name: Some("api.test".into()),
         tls: true,
@@ -187,13 +191,16 @@ fn fields<'a>(lines: impl Iterator<Item = &'a [u8]>) -> HeaderMap {
 /// says why not, and a form that passes strictly means the same where forms are rewritten.
 pub fn explained(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
+    let (_, plain) = plans();
+    let trail = Trail::new(Arc::new(TaintKey::new(b"a key of the fuzz target")));
+    let now = Timestamp(0);
     let api = json!({"authority": "api.test", "scheme": "https", "base": "/v2"});
     let model = json!({"authority": "models.test", "scheme": "https", "model": true});
     for options in [json!({}), api, model] {
-        let Ok(strict) = web::explain(&text, &options) else { continue };
+        let Ok(strict) = explain(&text, &options, plain, (&trail, now)) else { continue };
         let mut lenient = options.clone();
         lenient["normalise"] = true.into();
-        let lenient = web::explain(&text, &lenient).expect("written as before");
+        let lenient = explain(&text, &lenient, plain, (&trail, now)).expect("written as before");
         if strict.refused.is_none() {
             let facts = engine::Protocol::facts(&web::HTTP).len();
             assert_eq!(strict.values.len(), facts, "{text:?}");

@@ -182,7 +182,7 @@ fn is_hidden(value: &serde_json::Value) -> bool {
 }
 
 /// One plan that hides `ssn`, and one that hides nothing.
-fn plans() -> &'static (Arc<MaskPlan>, Arc<MaskPlan>) {
+pub fn plans() -> &'static (Arc<MaskPlan>, Arc<MaskPlan>) {
     static PLANS: OnceLock<(Arc<MaskPlan>, Arc<MaskPlan>)> = OnceLock::new();
     PLANS.get_or_init(|| {
         let resource = Resource { name: "r".into(), kind: "postgres".into() };

@@ -90,6 +90,9 @@ pub enum EventBody {
         application: Option<String>,
         /// The protocol spoken.
         protocol: String,
+        /// Which of the token's runs it says it belongs to.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        run: Option<String>,
     },
     /// A client was turned away before a session began.
     SessionRefused {

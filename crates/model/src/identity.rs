@@ -83,4 +83,40 @@ pub struct Claim {
     pub user: String,
     /// What the client calls itself (`application_name`, `User-Agent`); never trusted.
     pub application: Option<String>,
+    /// Which of the token's runs it says this belongs to; never trusted.
+    pub run: Option<String>,
+}
+
+/// How a client names a run where it can say no more than what it calls itself.
+const RUN_WORD: &str = "narrows.run=";
+/// Longest name of a run, bytes.
+const RUN_BYTES_MAX: usize = 100;
+
+/// Whether a run may be called so: letters, digits, `.`, `_`, `:` and `-`, at most 100 of them.
+#[must_use]
+pub fn is_run_name(name: &str) -> bool {
+    let fine = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte);
+    (1..=RUN_BYTES_MAX).contains(&name.len()) && name.bytes().all(fine)
+}
+
+/// The run in what a client calls itself: `narrows.run=NAME`, alone or as a word among others.
+#[must_use]
+pub fn run_in(application: &str) -> Option<&str> {
+    let words = application.split([' ', ',', ';']);
+    words.filter_map(|word| word.strip_prefix(RUN_WORD)).find(|name| is_run_name(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_a_word_of_an_application_name() {
+        assert_eq!(run_in("narrows.run=nightly-7"), Some("nightly-7"));
+        assert_eq!(run_in("psql; narrows.run=a.b:c_d"), Some("a.b:c_d"));
+        for none in ["", "psql", "narrows.run=", "xnarrows.run=a", "narrows.run=a/b"] {
+            assert_eq!(run_in(none), None, "{none}");
+        }
+        assert!(is_run_name(&"a".repeat(100)) && !is_run_name(&"a".repeat(101)));
+    }
 }

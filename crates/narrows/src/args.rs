@@ -61,10 +61,15 @@ pub enum Command {
     Resources,
     /// List sessions, newest first
     Sessions(SessionsFilter),
-    /// Tell a session as a story
+    /// Tell a session as a story, or everything that belongs to one run
     Show {
         /// The session: s_…
-        session: String,
+        #[arg(required_unless_present = "run")]
+        session: Option<String>,
+        /// Everything of a token (tk_…), of a run its client named, or of both (tk_…/NAME), across
+        /// resources and in order
+        #[arg(long, conflicts_with = "session")]
+        run: Option<String>,
         /// Print whole replies
         #[arg(long)]
         full: bool,

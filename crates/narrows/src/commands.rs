@@ -50,7 +50,10 @@ fn dispatch(Arguments { common, command }: Arguments) -> anyhow::Result<()> {
         Command::Resources => gateway::resources(common),
         Command::Token(command) => token::token(common, command),
         Command::Sessions(filter) => sessions::list(common, &filter),
-        Command::Show { session, full } => sessions::show(common, &session, full),
+        Command::Show { run: Some(run), full, .. } => sessions::show_run(common, &run, full),
+        Command::Show { session, full, .. } => {
+            sessions::show(common, &session.unwrap_or_default(), full)
+        }
         Command::Replay { session, speed } => sessions::replay(common, &session, speed),
         Command::Watch { session } => sessions::watch(common, &session),
         Command::Kill { session, reason } => sessions::kill(common, &session, reason),

@@ -18,7 +18,8 @@ const MIGRATIONS: &[Migration] = &[
     Migration { number: 1, name: "index", sql: include_str!("migrations/0001_index.sql") },
     Migration { number: 2, name: "registry", sql: include_str!("migrations/0002_registry.sql") },
     Migration { number: 3, name: "guesses", sql: include_str!("migrations/0003_guesses.sql") },
-    Migration { number: 4, name: "taints", sql: include_str!("migrations/0004_taints.sql") },
+    Migration { number: 4, name: "runs", sql: include_str!("migrations/0004_runs.sql") },
+    Migration { number: 5, name: "taints", sql: include_str!("migrations/0005_taints.sql") },
 ];
 
 /// How long a connection waits for another process that writes (a backup, a curious `sqlite3`).

@@ -71,6 +71,7 @@ pub(crate) fn started() -> EventBody {
         client: "127.0.0.1:5000".into(),
         application: Some("psql".into()),
         protocol: "postgres".into(),
+        run: None,
     }
 }
 

@@ -441,7 +441,11 @@ impl<U: Unit> Stage<U> {
             self.now,
         ));
         let protocol = self.scene.protocol.name();
-        let began = shared.began(CLIENT.to_owned(), claim.application.clone(), protocol);
+        let began = shared.began(
+            CLIENT.to_owned(),
+            (claim.application.clone(), claim.run.clone()),
+            protocol,
+        );
         self.said.push(Said::Record(Ticket(0), vec![began]));
         self.sessions.insert(Arc::clone(&resource.name), Arc::clone(&shared));
         shared

@@ -23,10 +23,11 @@ pub const fn verdict(verdict: Verdict) -> &'static str {
 #[must_use]
 pub fn event(event: &Event) -> String {
     match &event.body {
-        EventBody::SessionStarted { principal, application, .. } => {
+        EventBody::SessionStarted { principal, application, run, .. } => {
+            let run = run.as_deref().map(|run| format!(", run {run}")).unwrap_or_default();
             let application =
                 application.as_deref().map(|name| format!(", as {}", quote(name.as_bytes())));
-            format!("session of {}{}", principal.subject, application.unwrap_or_default())
+            format!("session of {}{}{run}", principal.subject, application.unwrap_or_default())
         }
         EventBody::SessionRefused { reason, .. } => format!("session refused: {reason}"),
         EventBody::SessionEnded { reason, detail, operations, rows, .. } => {

@@ -232,6 +232,7 @@ impl Exchange {
             }
         };
         let agent = request.fields.get(http::header::USER_AGENT);
+        let run = request::run(&request).map(str::to_owned);
         let application = agent.and_then(|agent| agent.to_str().ok()).map(clipped);
         self.state = State::Proof(Box::new(Asked { request, prefix, target }));
         // Without a token the claim is an empty one: not believed, and recorded as such.
@@ -239,7 +240,7 @@ impl Exchange {
             Some(proof) => (proof.token, proof.user),
             None => (Secret::new(String::new()), String::new()),
         };
-        out.identify(Claim { secret, resource, user, application });
+        out.identify(Claim { secret, resource, user, application, run });
     }
 
     /// The resource is known: the request gets its one form.

@@ -129,6 +129,14 @@ pub fn canonical(
             what: "the target holds a token of the gateway, which is for the gateway alone",
         });
     }
+    if request.fields.contains_key(RUN)
+        && (run(request).is_none() || request.fields.get_all(RUN).iter().count() > 1)
+    {
+        return Err(Malformed {
+            reason: "field_run",
+            what: "Narrows-Run is not the name of a run: up to 100 letters, digits, . _ : and -",
+        });
+    }
     let mut fields = request.fields.clone();
     canonical::strip_hop_by_hop(&mut fields, true);
     // Messages are judged as they are: none is compressed.
@@ -148,12 +156,26 @@ pub fn canonical(
     Ok(Canonical { method, scheme, host, path, fields, codings, body })
 }
 
+/// The field that says which run of the token's a request belongs to. For the gateway alone.
+pub const RUN: HeaderName = HeaderName::from_static("narrows-run");
+
+/// The run that a request names, or its tunnel.
+pub fn run(request: &Request) -> Option<&str> {
+    let of_tunnel = match &request.door {
+        Door::Tunnel(tunnel) => tunnel.fields.get(RUN),
+        _ => None,
+    };
+    let named = request.fields.get(RUN).or(of_tunnel)?;
+    named.to_str().ok().filter(|name| model::is_run_name(name))
+}
+
 /// Takes out what was meant for the gateway: to a proxy its tokens, in front of an API all of it.
 pub fn remove_credentials(fields: &mut HeaderMap, options: &Options) {
     if options.upstream.is_some() {
         fields.remove(AUTHORIZATION);
     }
     token::remove(fields);
+    fields.remove(RUN);
 }
 
 fn reverse(

@@ -245,7 +245,8 @@ impl PostgresConversation {
         let application =
             start.parameter("application_name").filter(|name| !name.is_empty()).map(str::to_owned);
         self.state = State::Proof(start);
-        out.identify(Claim { secret, resource, user, application });
+        let run = application.as_deref().and_then(model::run_in).map(str::to_owned);
+        out.identify(Claim { secret, resource, user, application, run });
         Ok(())
     }
 

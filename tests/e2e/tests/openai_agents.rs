@@ -1,6 +1,7 @@
 //! `examples/openai-agents` under `narrows run`: a program of the OpenAI Agents SDK that follows a
 //! poisoned document carries nothing away, and finishes its task with an honest one.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -207,18 +208,27 @@ fn p9_the_same_agent_finishes_an_honest_task() -> Result<()> {
     Ok(())
 }
 
-/// The rules that decided something for the clerk, each as often as it is recorded.
+/// The rules that decided something for the clerk, each as often as it is recorded: what it did at
+/// the model, the way out and the database is one run, of its token.
 fn decisions(gateway: &Gateway) -> Result<Vec<String>> {
-    let sessions = gateway.json(&["sessions", "--principal", "clerk"])?;
+    let tokens = gateway.json(&["token", "list"])?;
+    let is_clerk = |token: &&Value| token.get("subject").is_some_and(|name| name == "clerk");
+    let token = tokens.as_array().into_iter().flatten().find(is_clerk);
+    let token = token.and_then(|token| token.get("id")?.as_str()).context("the clerk's token")?;
+    let shown = gateway.json(&["show", "--run", token])?;
+    let of = |key: &str| shown.get(key).and_then(Value::as_array).into_iter().flatten();
+    let word = |value: &Value, key: &str| {
+        value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
+    };
+    let protocols: BTreeSet<String> = of("sessions").map(|one| word(one, "protocol")).collect();
+    ensure!(protocols.len() == 2, "one story across protocols: {protocols:?}");
+    let times: Vec<String> = of("events").map(|event| word(event, "at")).collect();
+    ensure!(times.is_sorted(), "in order: {times:?}");
     let mut rules = Vec::new();
-    for session in sessions.as_array().into_iter().flatten() {
-        let id = session.get("id").and_then(Value::as_str).context("a session without an id")?;
-        let shown = gateway.show(id)?;
-        for event in shown.get("events").and_then(Value::as_array).into_iter().flatten() {
-            let decided = event.get("rules").and_then(Value::as_array);
-            let names = decided.into_iter().flatten().filter_map(|rule| rule.get("rule")?.as_str());
-            rules.extend(names.map(str::to_owned));
-        }
+    for event in of("events") {
+        let decided = event.get("rules").and_then(Value::as_array);
+        let names = decided.into_iter().flatten().filter_map(|rule| rule.get("rule")?.as_str());
+        rules.extend(names.map(str::to_owned));
     }
     Ok(rules)
 }

@@ -38,6 +38,8 @@ pub(crate) struct ListQuery {
     principal: Option<String>,
     /// Only those that named this table: `schema.table` or `table`.
     table: Option<String>,
+    /// Only those of this run: a token (`tk_…`), the name of a run, or `tk_…/NAME`.
+    run: Option<String>,
     /// Only those that are alive.
     #[serde(default)]
     live: bool,
@@ -63,6 +65,7 @@ pub(crate) async fn list(
         since,
         principal: query.principal,
         table: query.table,
+        run: query.run,
         live: query.live,
         limit: Some(query.limit.unwrap_or(100).min(SESSIONS_MAX)),
     };

@@ -35,7 +35,7 @@ impl<U: Unit> Connection<U> {
         let masks = Arc::clone(scope.masks());
         let began = shared.as_ref().map_or(self.now, |shared| shared.started);
         let mut facts = SessionFacts::new(&principal, &resource, &self.frame.session.0, began);
-        let application = self.application.take();
+        let (application, run) = self.called.take().unwrap_or_default();
         match &shared {
             Some(shared) => facts.catch_up(shared),
             None => self.event(EventBody::SessionStarted {
@@ -43,6 +43,7 @@ impl<U: Unit> Connection<U> {
                 client: self.settings.client.to_string(),
                 application,
                 protocol: self.settings.protocol.to_owned(),
+                run,
             }),
         }
         self.shared = shared;

@@ -9,6 +9,8 @@ use crate::client::{Client, encoded};
 use crate::output::{self, Cell, Out, Tone, bytes};
 use crate::story::Story;
 
+/// Sessions of a run that are told.
+const RUN_SESSIONS_MAX: usize = 1000;
 /// How often a followed session is asked about.
 const WATCH_EVERY: Duration = Duration::from_millis(250);
 
@@ -130,6 +132,125 @@ pub fn show(common: &Common, id: &str, full: bool) -> anyhow::Result<()> {
         page.iter().try_for_each(|e| output::print(&story.tell(e)))
     })?;
     output::print(&story.closing(&session))
+}
+
+/// Tells everything that belongs to a run, as one story across resources.
+pub fn show_run(common: &Common, run: &str, full: bool) -> anyhow::Result<()> {
+    let client = Client::find(common)?;
+    let query = format!("/api/v1/sessions?limit={RUN_SESSIONS_MAX}&run={}", encoded(run));
+    let mut sessions: Vec<admin::SessionView> = client.get(&query)?;
+    if sessions.is_empty() {
+        anyhow::bail!(
+            "no session belongs to the run {run}: name a token (tk_…, see `narrows token list`), \
+             what clients sent as Narrows-Run or narrows.run=…, or both with a slash between"
+        );
+    }
+    if sessions.len() >= RUN_SESSIONS_MAX {
+        eprintln!("the run has more sessions; these are its newest {RUN_SESSIONS_MAX}");
+    }
+    sessions.reverse();
+    let out = Out::stdout(runtime::clock::now());
+    let payload = full || !common.json;
+    let mut merged = Merged::of(&client, &sessions, payload)?;
+    if common.json {
+        let mut events = Vec::new();
+        while let Some((_, event)) = merged.next()? {
+            events.push(event);
+        }
+        let sessions: Vec<Value> = sessions.iter().map(of_run).collect();
+        return output::json(&json!({ "run": run, "sessions": sessions, "events": events }));
+    }
+    let mut stories: Vec<Story> =
+        sessions.iter().map(|session| Story::new(out, &session.protocol, full)).collect();
+    output::print(&format!("run {}\n", out.paint(Tone::Bold, &output::one_line(run))))?;
+    for (session, story) in sessions.iter().zip(&stories) {
+        output::print(&story.opening(session))?;
+    }
+    output::print("\n")?;
+    while let Some((at, event)) = merged.next()? {
+        let (Some(story), Some(session)) = (stories.get_mut(at), sessions.get(at)) else {
+            continue;
+        };
+        let told = story.tell(&event);
+        if !told.is_empty() {
+            output::print(&format!("{} {told}", out.paint(Tone::Bold, &session.resource)))?;
+        }
+    }
+    for (session, story) in sessions.iter().zip(&stories) {
+        let resource = out.paint(Tone::Bold, &session.resource);
+        output::print(&format!("\n{resource} {}{}", session.id, story.closing(session)))?;
+    }
+    Ok(())
+}
+
+fn of_run(session: &admin::SessionView) -> Value {
+    let mut value = documented(session);
+    if let Some(fields) = value.as_object_mut() {
+        fields.insert("token".to_owned(), json!(session.token));
+        fields.insert("run".to_owned(), json!(session.run));
+    }
+    value
+}
+
+/// The events of several sessions in the order of their times.
+struct Merged<'a> {
+    client: &'a Client,
+    payload: bool,
+    sessions: Vec<Cursor>,
+}
+
+/// How far one of them is read.
+struct Cursor {
+    id: String,
+    events: std::collections::VecDeque<Value>,
+    after: u64,
+    more: bool,
+}
+
+impl<'a> Merged<'a> {
+    fn of(
+        client: &'a Client,
+        sessions: &[admin::SessionView],
+        payload: bool,
+    ) -> anyhow::Result<Self> {
+        let cursor = |session: &admin::SessionView| Cursor {
+            id: session.id.clone(),
+            events: std::collections::VecDeque::new(),
+            after: 0,
+            more: true,
+        };
+        let mut merged = Self { client, payload, sessions: sessions.iter().map(cursor).collect() };
+        for at in 0..merged.sessions.len() {
+            merged.fill(at)?;
+        }
+        Ok(merged)
+    }
+
+    /// Reads on where nothing of a session is left.
+    fn fill(&mut self, at: usize) -> anyhow::Result<()> {
+        let Some(cursor) = self.sessions.get_mut(at) else { return Ok(()) };
+        while cursor.events.is_empty() && cursor.more {
+            let page = page(self.client, &cursor.id, cursor.after, self.payload)?;
+            cursor.events.extend(page.events);
+            (cursor.after, cursor.more) = (page.next, page.more);
+        }
+        Ok(())
+    }
+
+    /// The earliest event that is left, and whose it is.
+    fn next(&mut self) -> anyhow::Result<Option<(usize, Value)>> {
+        let time = |event: &Value| {
+            let at = event.get("at").and_then(Value::as_str).and_then(admin::parse_time);
+            at.unwrap_or_default()
+        };
+        let fronts = self.sessions.iter().enumerate();
+        let first =
+            fronts.filter_map(|(at, cursor)| Some((time(cursor.events.front()?), at))).min();
+        let Some((_, at)) = first else { return Ok(None) };
+        let event = self.sessions.get_mut(at).and_then(|cursor| cursor.events.pop_front());
+        self.fill(at)?;
+        Ok(event.map(|event| (at, event)))
+    }
 }
 
 /// Tells a session again, with its timing.

@@ -163,6 +163,7 @@ impl Talk {
                 resource: (*resource).to_owned(),
                 user: "whoever".to_owned(),
                 application: Some("toy client".to_owned()),
+                run: None,
             }),
             ["CANCEL", key] => {
                 let mut bytes = [0; 8];

@@ -1,9 +1,9 @@
 //! Clients that know of no proxy: their connections are redirected here (transparent mode).
 //!
-//! Where a client meant to connect is recorded and never dialled: what it says it means, the name in
-//! its TLS hello or the host of its request, is looked up like any other client's. So TLS is served
-//! as if the client had asked for a tunnel to that name, and each clear request as if it had come
-//! through one. A client proves itself by its address: the network is what cannot be forged.
+//! Where a client meant to connect is recorded and never dialled: what it says it means, the name
+//! in its TLS hello or the host of its request, is looked up like any other client's. So TLS is
+//! served as if the client had asked for a tunnel to that name, and each clear request as if it had
+//! come through one. A client proves itself by its address: the network is what cannot be forged.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -111,7 +111,7 @@ impl Gateway {
         let admit = |gateway: &Arc<Self>, stream: TcpStream, peer: SocketAddr| {
             let Some(to) = destination(&stream, plan.tproxy).filter(|to| !is_own(own, *to)) else {
                 // Nobody redirected it, or it means the gateway itself: it would go in circles.
-                tracing::warn!(%peer, "a connection to the transparent listener was not redirected");
+                tracing::warn!(%peer, "a connection to listen.transparent was not redirected");
                 return gateway.counters.refused.add("not_redirected");
             };
             let Some((client, mailbox, notes)) = gateway.welcome(&stream, peer, Face::Egress)

@@ -30,6 +30,7 @@ struct Key {
     proof: (Arc<str>, Arc<str>),
     on_behalf_of: Option<Arc<str>>,
     resource: Arc<str>,
+    run: Option<String>,
 }
 
 /// The sessions of a gateway's exchanges.
@@ -49,6 +50,7 @@ struct Entry {
     /// Its first event is in the journal.
     began: OnceCell<Kept>,
     application: Option<String>,
+    run: Option<String>,
     client: SocketAddr,
 }
 
@@ -108,7 +110,7 @@ impl Sessions {
         let began = entry.began.get_or_init(|| async {
             let began = entry.shared.began(
                 entry.client.to_string(),
-                entry.application.clone(),
+                (entry.application.clone(), entry.run.clone()),
                 site.protocol.name(),
             );
             record(gateway, vec![began], entry.on_failure).await
@@ -137,7 +139,8 @@ impl Sessions {
         };
         let resource = &site.plan.resource;
         let on_behalf_of = principal.on_behalf_of.clone();
-        let key = Key { proof, on_behalf_of, resource: Arc::clone(&resource.name) };
+        let run = claim.run.clone();
+        let key = Key { proof, on_behalf_of, resource: Arc::clone(&resource.name), run };
         let mut live = self.live.lock();
         if let Some(entry) = live.get(&key)
             && entry.cell.stopped.get().is_none()
@@ -177,6 +180,7 @@ impl Sessions {
             last_used: AtomicU64::new(now.0),
             began: OnceCell::new(),
             application: claim.application.clone(),
+            run: claim.run.clone(),
             client: peer,
         });
         let joined = sit(&entry, mailbox);
@@ -187,6 +191,7 @@ impl Sessions {
                     proof: (Arc::clone(&old.shared.id.0), "stopped".into()),
                     on_behalf_of: None,
                     resource: Arc::clone(&resource.name),
+                    run: None,
                 },
                 old,
             );

@@ -33,6 +33,8 @@ pub(super) struct Delta {
     pub(super) protocol: Option<String>,
     pub(super) client: Option<String>,
     pub(super) application: Option<String>,
+    pub(super) token: Option<Arc<str>>,
+    pub(super) run: Option<String>,
     pub(super) first_at: Option<Timestamp>,
     pub(super) last_at: Timestamp,
     pub(super) ended: Option<(Timestamp, Box<str>)>,
@@ -91,6 +93,8 @@ impl Batch {
                 delta.client = Some(started.client.clone());
                 delta.protocol = Some(started.protocol.clone());
                 delta.application.clone_from(&started.application);
+                delta.token.clone_from(&started.token);
+                delta.run.clone_from(&started.run);
             }
             What::Ended { reason } => {
                 delta.ended = Some((note.at, reason.clone()));

@@ -37,6 +37,8 @@ pub(super) struct Started {
     pub(super) client: String,
     pub(super) application: Option<String>,
     pub(super) protocol: String,
+    pub(super) token: Option<Arc<str>>,
+    pub(super) run: Option<String>,
 }
 
 impl Note {
@@ -44,11 +46,13 @@ impl Note {
     pub(crate) fn of(event: &Event, segment: u64, start: u64, stop: u64) -> Option<Self> {
         let what = match &event.body {
             EventBody::SessionRefused { .. } => return None,
-            EventBody::SessionStarted { client, application, protocol, .. } => {
+            EventBody::SessionStarted { principal, client, application, protocol, run } => {
                 What::Started(Box::new(Started {
                     client: client.clone(),
                     application: application.clone(),
                     protocol: protocol.clone(),
+                    token: principal.token.as_ref().map(|token| Arc::clone(&token.0)),
+                    run: run.clone(),
                 }))
             }
             EventBody::SessionEnded { reason, .. } => {

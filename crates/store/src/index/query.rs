@@ -21,6 +21,9 @@ pub struct SessionFilter {
     pub principal: Option<String>,
     /// Only those that named this table: `schema.table`, or `table` in any schema.
     pub table: Option<String>,
+    /// Only those of this run: a token's name, the name that its client gave the run, or both with
+    /// a slash between them.
+    pub run: Option<String>,
     /// Only those whose end is not recorded.
     pub live: bool,
     /// At most so many, the newest; `None` is 100.
@@ -74,6 +77,10 @@ pub struct SessionSummary {
     pub client: String,
     /// What the client called itself.
     pub application: Option<String>,
+    /// The token it was proved with, when it was one of ours.
+    pub token: Option<String>,
+    /// Which of the token's runs it said it belongs to.
+    pub run: Option<String>,
     /// Its first event.
     pub started_at: Timestamp,
     /// Its newest event.
@@ -99,7 +106,7 @@ pub struct SessionSummary {
 
 const COLUMNS: &str = "id, gateway, principal, resource, protocol, client, application, started_at,
     last_at, ended_at, end_reason, operations, rows, bytes, allowed, masked, held, blocked,
-    sequence";
+    sequence, token, run";
 const LIMIT_DEFAULT: usize = 100;
 
 impl Index {
@@ -237,6 +244,18 @@ fn sessions(db: &mut Connection, filter: &SessionFilter) -> rusqlite::Result<Vec
         values.push(Value::Text(table.clone()));
         values.extend([Value::Text(suffix.clone()), Value::Text(suffix)]);
     }
+    if let Some(run) = &filter.run {
+        match run.split_once('/') {
+            Some((token, run)) => {
+                conditions.push("token = ? AND run = ?");
+                values.extend([token, run].map(|text| Value::Text(text.to_owned())));
+            }
+            None => {
+                conditions.push("(token = ? OR run = ?)");
+                values.extend([run, run].map(|text| Value::Text(text.clone())));
+            }
+        }
+    }
     if filter.live {
         conditions.push("ended_at IS NULL");
     }
@@ -305,6 +324,8 @@ fn summary(row: &Row<'_>) -> rusqlite::Result<SessionSummary> {
             block: number(row, 17)?,
         },
         sequence: number(row, 18)?,
+        token: row.get(19)?,
+        run: row.get(20)?,
         tables: Vec::new(),
         detections: Vec::new(),
     })

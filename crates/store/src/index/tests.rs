@@ -173,7 +173,13 @@ fn sessions_are_filtered() {
     let shelf = Shelf::new();
     let mut other = event("s_two", 1, at(100), started());
     other.principal = Some("other".into());
+    let mut of_run = started();
+    if let EventBody::SessionStarted { principal, run, .. } = &mut of_run {
+        principal.token = Some(model::TokenId("tk_1".into()));
+        *run = Some("nightly".into());
+    }
     shelf.append(&[
+        event("s_four", 1, at(0), of_run),
         event("s_one", 1, at(0), started()),
         event("s_one", 2, at(1), operation(1, "select", "public.customers", Verdict::Allow)),
         event("s_one", 3, at(2), ended()),
@@ -185,11 +191,18 @@ fn sessions_are_filtered() {
         sessions.iter().map(|session| session.id.0.to_string()).collect()
     };
     let all = SessionFilter::default;
-    assert_eq!(list(all()), ["s_three", "s_two", "s_one"]);
+    assert_eq!(list(all()), ["s_three", "s_two", "s_one", "s_four"]);
     assert_eq!(list(SessionFilter { limit: Some(1), ..all() }), ["s_three"]);
     assert_eq!(list(SessionFilter { since: Some(at(100)), ..all() }), ["s_three", "s_two"]);
     assert_eq!(list(SessionFilter { principal: Some("other".into()), ..all() }), ["s_two"]);
-    assert_eq!(list(SessionFilter { live: true, ..all() }), ["s_three", "s_two"]);
+    assert_eq!(list(SessionFilter { live: true, ..all() }), ["s_three", "s_two", "s_four"]);
+    let run = |run: &str| list(SessionFilter { run: Some(run.into()), ..all() });
+    assert_eq!(run("tk_1"), ["s_four"]);
+    assert_eq!(run("nightly"), ["s_four"]);
+    assert_eq!(run("tk_1/nightly"), ["s_four"]);
+    for none in ["tk_2", "tk_1/other", "tk_2/nightly", "", "/", "' OR 1 --"] {
+        assert!(run(none).is_empty(), "{none}");
+    }
     for table in ["customers", "public.customers"] {
         assert_eq!(list(SessionFilter { table: Some(table.into()), ..all() }), ["s_one"]);
     }

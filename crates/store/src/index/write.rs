@@ -12,8 +12,9 @@ use crate::state::{from_sql, to_sql};
 const SESSION: &str = "
 INSERT INTO sessions (id, gateway, principal, resource, protocol, client, application, started_at,
     last_at, ended_at, end_reason, operations, rows, bytes, allowed, masked, held, blocked,
-    sequence)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)
+    sequence, token, run)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20,
+    ?21)
 ON CONFLICT (id) DO UPDATE SET
     gateway = excluded.gateway,
     principal = iif(excluded.principal = '', principal, excluded.principal),
@@ -32,7 +33,9 @@ ON CONFLICT (id) DO UPDATE SET
     masked = masked + excluded.masked,
     held = held + excluded.held,
     blocked = blocked + excluded.blocked,
-    sequence = max(sequence, excluded.sequence)";
+    sequence = max(sequence, excluded.sequence),
+    token = coalesce(excluded.token, token),
+    run = coalesce(excluded.run, run)";
 
 const TABLE: &str = "
 INSERT INTO session_tables (session, name, reads, writes, refused, first_at, last_at)
@@ -135,6 +138,8 @@ fn write_session(db: &Transaction<'_>, id: &SessionId, delta: &Delta) -> rusqlit
             held,
             blocked,
             to_sql(delta.sequence),
+            delta.token.as_deref(),
+            delta.run,
         ])
         .map(|_| ())
 }

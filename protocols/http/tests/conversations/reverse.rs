@@ -99,6 +99,14 @@ rule strict observe block "no"
 client >> DELETE /r/api/items/1 ; token
 server >> 204
 "#;
+    a_run_is_named_and_goes_no_further: r#"
+client >> GET /r/api/items ; token ; field narrows-run "nightly-7"
+server >> 204
+client >> next
+client >> GET /r/api/items ; token ; field narrows-run "a/b"
+client >> next
+client >> GET /r/api/items ; token ; field narrows-run "a" ; field narrows-run "b"
+"#;
     a_limit_counts_over_the_exchanges_of_a_session: r#"
 rule few limit operations 2
 client >> GET /r/api/1 ; token
