@@ -2,9 +2,9 @@
 //!
 //! A value is kept as a *print*: a keyed hash of its letters and digits, and one of the first few,
 //! by which it is looked for. Case, blanks and punctuation do not count, so `123-45-6789` and
-//! `123 45 6789` have one print. A text is searched as it reads, from its end, with only its digits,
-//! and with only its values where it is JSON, a form or markup, so that a value cut over several
-//! fields is found too. Undoing encodings is the caller's part: it shows each layer.
+//! `123 45 6789` have one print. A text is searched as it reads, from its end, with only its
+//! digits, and with only its values where it is JSON, a form or markup, so that a value cut over
+//! several fields is found too. Undoing encodings is the caller's part: it shows each layer.
 //!
 //! Hashes are polynomials over the field of 2^61 - 1 elements at a secret point, so that those of
 //! all parts of a text follow from one pass (Karp, Rabin, 1987). Whoever does not know the point
@@ -386,8 +386,8 @@ impl Search<'_> {
         self.values.push(b' ');
     }
 
-    /// The values of the texts so far, one behind the other, each text's after a blank; from here on
-    /// they are taken for looked at.
+    /// The values of the texts so far, one behind the other, each text's after a blank; from here
+    /// on they are taken for looked at.
     #[must_use]
     pub fn take_beside(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.values)
