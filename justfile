@@ -32,6 +32,11 @@ driver-suites *SUITES:
     cargo build --release --locked -p narrows
     ./scripts/driver_suites.sh {{SUITES}}
 
+# The OpenAI Agents SDK's tests and examples, directly and through the gateway: all, or a part.
+sdk-suite *PARTS:
+    cargo build --release --locked -p narrows
+    ./scripts/sdk_suite.sh {{PARTS}}
+
 # The tests that need a server, against PostgreSQL 13, 14, 16, 17 and 18, or those named.
 postgres-versions *MAJORS:
     cargo build --release --locked -p narrows
