@@ -10,6 +10,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use crate::bodies;
 use crate::places::{address, is_open, start_gateway};
 use crate::process::{Account, Process, Processors, command, output};
 use crate::stats::median;
@@ -21,16 +22,20 @@ const MASKED: u16 = 21_443;
 const MASKED_ADMIN: u16 = 21_444;
 const PLAIN: u16 = 21_445;
 const PLAIN_ADMIN: u16 = 21_446;
+const HEADS: u16 = 21_447;
+const HEADS_ADMIN: u16 = 21_448;
 /// Connections of the load.
-const CONNECTIONS: usize = 32;
+pub const CONNECTIONS: usize = 32;
 
-const RULES: &str = r#"  - name: no-deletes
+pub const RULES: &str = r#"  - name: no-deletes
     on: ["type:http"]
     when: http.method == "DELETE" || http.path.startsWith("/admin")
     block: "not here"
   - name: not-too-much
     limit: { operations: 1000000000, window: 1h }
 "#;
+/// Of each reply the journal keeps the beginning.
+const HEAD_ONLY: &str = "recording: { payload: head }\n";
 const MASK: &str = "  - name: mask-cards-and-ssn\n    mask: { fields: [credit_card, ssn] }\n";
 
 /// A way to the API.
@@ -60,22 +65,24 @@ type Line = (&'static str, fn(&Measured) -> &[f64]);
 
 /// Measures, and gives the section of the page.
 pub fn measure(rounds: usize, seconds: u32) -> Result<String> {
-    let folder = Folder::make()?;
+    let folder = Folder::make("http")?;
     let sizes = [("1 KiB", "small.json", 1024_usize), ("1 MiB", "large.json", 1 << 20)];
     for (_, file, bytes) in sizes {
-        fs::create_dir_all(folder.0.join("files"))?;
-        fs::write(folder.0.join("files").join(file), json(bytes))?;
+        fs::create_dir_all(folder.path().join("files"))?;
+        fs::write(folder.path().join("files").join(file), bodies::records(bytes))?;
     }
-    let _origin = nginx(&folder.0, "origin", ORIGIN, &origin(&folder.0))?;
+    let _origin = nginx(folder.path(), "origin", ORIGIN, &origin(folder.path()))?;
     let own = std::env::current_exe()?.display().to_string();
     let mut copy = command(&own, Processors::All, Account::Own)?;
     copy.args(["copy", "--listen", &address(COPY), "--to", &address(ORIGIN)]);
-    let mut copy = Process::start("byte-copy", "-TERM", &folder.0.join("copy.log"), copy)?;
+    let mut copy = Process::start("byte-copy", "-TERM", &folder.path().join("copy.log"), copy)?;
     copy.wait_until(|| is_open(COPY))?;
-    let reverse = nginx(&folder.0, "reverse", NGINX, &reverse())?;
-    let (masked, masked_token) =
-        gateway(&folder.0, "masked", (MASKED, MASKED_ADMIN), &format!("{RULES}{MASK}"))?;
-    let (plain, plain_token) = gateway(&folder.0, "plain", (PLAIN, PLAIN_ADMIN), RULES)?;
+    let reverse = nginx(folder.path(), "reverse", NGINX, &reverse())?;
+    let masks = format!("{RULES}{MASK}");
+    let (masked, masked_token) = gateway(folder.path(), "masked", (MASKED, MASKED_ADMIN), &masks)?;
+    let masks = format!("{masks}{HEAD_ONLY}");
+    let (heads, heads_token) = gateway(folder.path(), "heads", (HEADS, HEADS_ADMIN), &masks)?;
+    let (plain, plain_token) = gateway(folder.path(), "plain", (PLAIN, PLAIN_ADMIN), RULES)?;
     let way = |name, port, path, token| Way { name, port, path, token };
     let ways = [
         way("direct", ORIGIN, "", None),
@@ -83,8 +90,9 @@ pub fn measure(rounds: usize, seconds: u32) -> Result<String> {
         way("nginx", NGINX, "", None),
         way("narrows", PLAIN, "/r/api", Some(plain_token)),
         way("narrows, masks", MASKED, "/r/api", Some(masked_token)),
+        way("narrows, masks, heads", HEADS, "/r/api", Some(heads_token)),
     ];
-    let processes = [None, Some(&copy), Some(&reverse), Some(&plain), Some(&masked)];
+    let processes = [None, Some(&copy), Some(&reverse), Some(&plain), Some(&masked), Some(&heads)];
     let mut results: Vec<Vec<Measured>> =
         sizes.iter().map(|_| ways.iter().map(|_| Measured::default()).collect()).collect();
     for round in 0..rounds {
@@ -119,13 +127,14 @@ fn section(
     let mut text = format!(
         "\n## HTTP\n\nAn API (nginx) with a file of JSON behind each proxy; {CONNECTIONS} \
          connections of wrk, nothing pinned. The gateway runs with a token, two rules and \
-         full recording; «masks» hides two keys, so that every reply is parsed. In brackets: \
+         full recording; «masks» hides two keys, so that every reply is parsed; with «heads» \
+         the recording keeps the beginning of each reply, otherwise all of it. In brackets: \
          against byte-copy, and against nginx. Processor time is of the proxy, per request.\n\n| |"
     );
     for way in ways {
         write!(text, " {} |", way.name)?;
     }
-    text.push_str("\n| --- | --- | --- | --- | --- | --- |\n");
+    writeln!(text, "\n| ---{} |", " | ---".repeat(ways.len()))?;
     let middle = |values: &[f64]| median(values).unwrap_or_default();
     for ((size, ..), row) in sizes.iter().zip(results) {
         let lines: [Line; 3] = [
@@ -158,29 +167,6 @@ fn section(
     Ok(text)
 }
 
-/// Records as an API returns them, two keys in each masked.
-fn json(bytes: usize) -> String {
-    let mut text = String::from("[");
-    for number in 0.. {
-        let record = format!(
-            "{{\"id\":{number},\"name\":\"customer number {number}\",\"ssn\":\"900-55-{:04}\",\
-             \"credit_card\":\"4000{:012}\",\"city\":\"Lisbon\",\"note\":\"{}\"}}",
-            number % 10_000,
-            number,
-            "n".repeat(40)
-        );
-        if number > 0 && text.len() + record.len() + 2 > bytes {
-            break;
-        }
-        if number > 0 {
-            text.push(',');
-        }
-        text.push_str(&record);
-    }
-    text.push(']');
-    text
-}
-
 fn origin(folder: &Path) -> String {
     format!(
         "server {{ listen 127.0.0.1:{ORIGIN}; keepalive_requests 100000000; root {}; types {{ \
@@ -197,7 +183,8 @@ fn reverse() -> String {
     )
 }
 
-fn nginx(folder: &Path, name: &'static str, port: u16, server: &str) -> Result<Process> {
+/// An nginx of its own: one server on one port.
+pub fn nginx(folder: &Path, name: &'static str, port: u16, server: &str) -> Result<Process> {
     let own = folder.join(name);
     fs::create_dir_all(&own)?;
     let file = own.join("nginx.conf");
@@ -268,14 +255,18 @@ fn amount(text: &str) -> Result<f64> {
 }
 
 /// A folder that is removed in the end.
-struct Folder(PathBuf);
+pub struct Folder(PathBuf);
 
 impl Folder {
-    fn make() -> Result<Self> {
-        let folder =
-            std::env::temp_dir().join(format!("narrows-bench-http-{}", std::process::id()));
+    pub fn make(name: &str) -> Result<Self> {
+        let name = format!("narrows-bench-{name}-{}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
         fs::create_dir(&folder).context("create a folder for the run")?;
         Ok(Self(folder))
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
     }
 }
 

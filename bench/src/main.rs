@@ -3,8 +3,10 @@
 //! `bench run [--quick] [--seconds N] [--out FILE]` starts a private PostgreSQL, a bare byte-copy
 //! proxy, pgbouncer and narrows, measures them in turns and writes the page. `bench copy --listen A
 //! --to B` is that byte-copy proxy: the least that any proxy in user space can cost. `bench facts`
-//! measures what knowing a statement costs, alone, `bench http` an API behind each proxy.
+//! measures what knowing a statement costs, alone, `bench bodies` what reading a body costs, alone,
+//! `bench http` an API behind each proxy. `bench recrypt` is a proxy that opens TLS and copies.
 
+mod bodies;
 mod client;
 mod copy;
 mod facts;
@@ -16,15 +18,18 @@ mod process;
 mod report;
 mod run;
 mod stats;
+mod tls;
 
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
 const USAGE: &str = "usage: bench copy --listen ADDRESS --to ADDRESS
+       bench recrypt --listen ADDRESS --to ADDRESS --folder FOLDER
        bench run [--quick] [--seconds N] [--out FILE]
        bench http [--quick]
-       bench facts";
+       bench facts
+       bench bodies";
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -32,13 +37,21 @@ fn main() -> Result<()> {
     match words.as_slice() {
         ["copy", "--listen", listen, "--to", to] => copy::serve(listen, to),
         ["run", options @ ..] => run::run(&plan(options)?).context("the run failed"),
+        ["recrypt", "--listen", listen, "--to", to, "--folder", folder] => {
+            tls::recrypt(listen, to, folder)
+        }
         ["http", options @ ..] => {
             let plan = plan(options)?;
             print!("{}", http::measure(plan.rounds, plan.seconds)?);
+            print!("{}", tls::measure(plan.rounds, plan.seconds)?);
             Ok(())
         }
         ["facts"] => {
             print!("{}", report::facts(&facts::measure(5)?)?);
+            Ok(())
+        }
+        ["bodies"] => {
+            print!("{}", bodies::section(&bodies::measure(5)?)?);
             Ok(())
         }
         _ => bail!(USAGE),

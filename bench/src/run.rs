@@ -3,12 +3,14 @@
 use anyhow::{Context, Result};
 
 use crate::Plan;
+use crate::bodies;
 use crate::facts;
 use crate::http;
 use crate::measure::{self, Results};
 use crate::places::{Site, gateway_program};
 use crate::process::Processors;
 use crate::report;
+use crate::tls;
 
 pub fn run(plan: &Plan) -> Result<()> {
     gateway_program()?;
@@ -30,7 +32,9 @@ pub fn run(plan: &Plan) -> Result<()> {
         measure::idle(&places, plan, &mut results)?;
     }
     let costs = facts::measure(plan.rounds)?;
-    let web = http::measure(plan.rounds, plan.seconds)?;
+    let mut web = http::measure(plan.rounds, plan.seconds)?;
+    web.push_str(&tls::measure(plan.rounds, plan.seconds)?);
+    web.push_str(&bodies::section(&bodies::measure(plan.rounds)?)?);
     let page = report::page(&site, plan, &results, (&costs, &web))?;
     std::fs::write(&plan.out, page).with_context(|| format!("write {}", plan.out.display()))?;
     eprintln!("wrote {}", plan.out.display());
