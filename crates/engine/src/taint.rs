@@ -41,6 +41,8 @@ const BLOCKS_MAX: usize = 64;
 const SHORT_BYTES_MAX: usize = 8;
 /// Part of a text that is searched at once, bytes.
 const PIECE_BYTES: usize = 64 * 1024;
+/// Texts that are looked at together, bytes: past it each is looked at on its own.
+const BESIDE_BYTES_MAX: usize = 1024 * 1024;
 /// 2^61 - 1, a prime.
 const PRIME: u64 = (1 << 61) - 1;
 
@@ -372,12 +374,15 @@ impl Search<'_> {
     }
 
     /// Looks at a text that stands beside others, so that a value which is cut over them is found:
-    /// each is looked at, and at the end all of them together.
+    /// each is looked at, and at the end the first mebibyte of them together.
     pub fn look_beside(&mut self, text: &[u8]) {
         if self.trail.is_empty() {
             return;
         }
         self.look(text);
+        if self.values.len().saturating_add(text.len()) > BESIDE_BYTES_MAX {
+            return;
+        }
         let before = self.values.len();
         if !streams::values(text, &mut self.values) {
             self.values.truncate(before);

@@ -65,6 +65,19 @@ fn r14_a_value_cut_over_the_texts_of_one_request_is_found() {
 }
 
 #[test]
+fn p8_what_is_looked_at_together_is_bounded() {
+    let trail = trail(&[("db:c.ssn", "123-45-6789")]);
+    let mut search = trail.search(NOW);
+    for _ in 0..3 {
+        search.look_beside(&vec![b'x'; BESIDE_BYTES_MAX / 2]);
+    }
+    let together = search.take_beside().len();
+    assert!(together <= BESIDE_BYTES_MAX + 1, "{together} bytes");
+    search.look_beside(&[&vec![b'x'; BESIDE_BYTES_MAX][..], b"123456789"].concat());
+    assert_eq!(search.end().unwrap(), [Arc::from("db:c.ssn")], "each is looked at all the same");
+}
+
+#[test]
 fn r14_each_source_is_told_and_short_values_are_not_followed() {
     let trail = trail(&[
         ("db:a.city", "Paris"),
