@@ -23,6 +23,8 @@ use crate::http::plans;
 #[expect(dead_code, reason = "not every word of it is spoken here")]
 mod notation;
 
+/// Stands for the client's token in a field of its request.
+const TOKEN_HERE: &[u8] = b"{token}";
 /// What separates sections.
 pub const SECTION: u8 = 0x1e;
 
@@ -127,6 +129,9 @@ fn request(choice: u8, bytes: &[u8], length: usize) -> Request {
         HeaderMap::from_iter([(name, value)])
     };
     let mut fields = fields(lines);
+    for value in fields.values_mut().filter(|value| value.as_bytes() == TOKEN_HERE) {
+        *value = HeaderValue::from_static(TOKEN);
+    }
     let (door, target) = match choice & 3 {
         0 => (Door::Reverse, format!("/r/api{target}")),
         1 => (Door::Reverse, format!("/r/ai{target}")),
