@@ -53,6 +53,7 @@ VARYING = [
     (re.compile(r"\d\d:\d\d:\d\d\b"), "TIME"),
     (re.compile(r"\b\d{14}-[0-9a-f]{12}\b"), "TIME-ID"),
     (re.compile(r"_\d{10}\b"), "_TIME"),
+    (re.compile(r"\bChunk ID: [0-9a-f]{6}\b"), "Chunk ID"),
     # The provider's own, which holds the identifiers of what it sealed.
     (re.compile(r'("encrypted_content": )"[^"]*"'), r"\1SEALED"),
     (re.compile(r"\b\d{10}\.\d+\b"), "TIME"),
