@@ -15,6 +15,10 @@ const DEPTH_MAX: u8 = 3;
 /// Decoded bytes for each byte of the text. Prose with a sign of each encoding of whole texts
 /// (percent signs, escapes, entities) takes seven, with JSON inside of JSON eleven.
 const RATIO_MAX: usize = 12;
+/// Bytes of a text for which that holds.
+const GENEROUS_BYTES: usize = 1024 * 1024;
+/// Decoded bytes for each byte beyond them: what is decoded is in memory at once.
+const RATIO_LONG_MAX: usize = 4;
 /// Decoded bytes beyond those.
 const FREE_BYTES: usize = 64 * 1024;
 /// Decoded texts.
@@ -53,7 +57,7 @@ pub fn search(bytes: &[u8], types: TypeSet) -> Found {
 /// of them.
 pub fn layers(bytes: &[u8], visit: &mut dyn FnMut(&[u8])) -> bool {
     visit(bytes);
-    let room = bytes.len().saturating_mul(RATIO_MAX).saturating_add(FREE_BYTES);
+    let room = room(bytes.len());
     let mut below = Below { room, complete: true, texts: Vec::new(), depth: 1 };
     decode::each(bytes, &mut below);
     let mut at = 0;
@@ -70,6 +74,16 @@ pub fn layers(bytes: &[u8], visit: &mut dyn FnMut(&[u8])) -> bool {
         at += 1;
     }
     below.complete
+}
+
+/// How many bytes may be decoded of a text of so many.
+fn room(bytes: usize) -> usize {
+    let generous = bytes.min(GENEROUS_BYTES);
+    let long = bytes.saturating_sub(generous);
+    generous
+        .saturating_mul(RATIO_MAX)
+        .saturating_add(long.saturating_mul(RATIO_LONG_MAX))
+        .saturating_add(FREE_BYTES)
 }
 
 /// Decoded texts, and what may still be decoded.

@@ -181,6 +181,13 @@ proptest! {
         let text = ways.into_iter().fold(bytes, |text, way| encode(way, &text));
         let mut total = 0;
         layers(&text, &mut |layer| total += layer.len());
-        prop_assert!(total <= 5 * text.len() + FREE_BYTES);
+        prop_assert!(total <= (RATIO_MAX + 1) * text.len() + FREE_BYTES);
     }
+}
+
+#[test]
+fn p8_the_longer_a_text_the_less_is_decoded_for_each_byte_of_it() {
+    assert_eq!(room(0), FREE_BYTES);
+    assert_eq!(room(GENEROUS_BYTES), 12 * GENEROUS_BYTES + FREE_BYTES);
+    assert_eq!(room(8 * GENEROUS_BYTES), (12 + 7 * 4) * GENEROUS_BYTES + FREE_BYTES);
 }
