@@ -3,8 +3,10 @@
 //! A value is kept as a *print*: a keyed hash of its letters and digits, and one of the first few,
 //! by which it is looked for. Case, blanks and punctuation do not count, so `123-45-6789` and
 //! `123 45 6789` have one print. A text is searched as it reads, from its end, with only its
-//! digits, and with only its values where it is JSON, a form or markup, so that a value cut over
-//! several fields is found too. Undoing encodings is the caller's part: it shows each layer.
+//! numbers, and with only its values where it is JSON, a form or markup, so that a value cut over
+//! several fields is found too. A value of digits begins and ends where numbers of the text do: in
+//! the middle of longer ones there are all numbers. Undoing encodings is the caller's part: it
+//! shows each layer.
 //!
 //! Hashes are polynomials over the field of 2^61 - 1 elements at a secret point, so that those of
 //! all parts of a text follow from one pass (Karp, Rabin, 1987). Whoever does not know the point
@@ -25,6 +27,8 @@ use foldhash::fast::RandomState;
 use model::Timestamp;
 use model::limit::{TAINT_EXPIRES, TAINTS_MAX};
 use policy::HashKey;
+
+use self::streams::Folded;
 
 /// Bytes by which a value is looked for.
 const WINDOW_BYTES: usize = 6;
@@ -95,8 +99,7 @@ impl TaintKey {
     /// The prints of a value; none of one that is too short to be told from others.
     #[must_use]
     pub fn prints(&self, value: &[u8]) -> Vec<Print> {
-        let mut folded = Vec::with_capacity(value.len().min(BLOCK_BYTES * BLOCKS_MAX));
-        streams::fold(value, &mut folded);
+        let folded = Folded::of(value).bytes();
         let digits = folded.iter().all(u8::is_ascii_digit);
         let least = if digits { DIGITS_MIN } else { VALUE_BYTES_MIN };
         if folded.len() < least {
@@ -107,7 +110,7 @@ impl TaintKey {
             .take(BLOCKS_MAX)
             .map(|block| self.print(block, digits))
             .collect();
-        if folded.len() % BLOCK_BYTES != 0 && prints.len() < BLOCKS_MAX {
+        if !folded.len().is_multiple_of(BLOCK_BYTES) && prints.len() < BLOCKS_MAX {
             // The last block overlaps the one before it.
             let from = folded.len().saturating_sub(BLOCK_BYTES);
             prints.push(self.print(folded.get(from..).unwrap_or(&folded), digits));
@@ -175,22 +178,31 @@ pub struct Trail {
 
 #[derive(Default)]
 struct Known {
-    prints: HashMap<u64, Vec<Entry>, RandomState>,
+    /// How long values with these first letters are, each length once, shortest first.
+    lengths: HashMap<u64, Vec<u8>, RandomState>,
+    /// By all of their letters and their number.
+    values: HashMap<(u64, u8), Value, RandomState>,
     sources: Vec<Arc<str>>,
+    /// Positions in it.
+    places: HashMap<Arc<str>, u32, RandomState>,
     count: usize,
     /// Until then there may be values that were not kept.
     incomplete_until: Timestamp,
 }
 
+/// A value and where it came from.
+struct Value {
+    window: u64,
+    digits: bool,
+    entries: Vec<Entry>,
+}
+
 #[derive(Clone, Copy)]
 struct Entry {
-    whole: u64,
     /// Position in [`Known::sources`].
     source: u32,
     /// Seconds since 1970.
     expires: u32,
-    length: u8,
-    digits: bool,
 }
 
 /// What there was no room for.
@@ -257,8 +269,14 @@ impl Trail {
         }
         let source = known.source(&taint.source);
         let Print { window, whole, length, digits } = taint.print;
-        let entry = Entry { whole, source, expires: seconds(expires), length, digits };
-        known.prints.entry(window).or_default().push(entry);
+        let entry = Entry { source, expires: seconds(expires) };
+        let value = known.values.entry((whole, length));
+        let value = value.or_insert_with(|| Value { window, digits, entries: Vec::new() });
+        value.entries.push(entry);
+        let lengths = known.lengths.entry(window).or_default();
+        if let Err(place) = lengths.binary_search(&length) {
+            lengths.insert(place, length);
+        }
         known.count += 1;
         Ok(true)
     }
@@ -309,41 +327,45 @@ impl fmt::Debug for Trail {
 
 impl Known {
     fn find(&self, taint: &Taint) -> Option<&Entry> {
-        let of_source = |entry: &&Entry| self.is(entry, taint);
-        self.prints.get(&taint.print.window)?.iter().find(of_source)
+        let source = self.places.get(&taint.source)?;
+        let value = self.values.get(&(taint.print.whole, taint.print.length))?;
+        value.entries.iter().find(|entry| entry.source == *source)
     }
 
     fn find_mut(&mut self, taint: &Taint) -> Option<&mut Entry> {
-        let Self { prints, sources, .. } = self;
-        let is = |entry: &&mut Entry| {
-            entry.whole == taint.print.whole
-                && entry.length == taint.print.length
-                && sources.get(entry.source as usize) == Some(&taint.source)
-        };
-        prints.get_mut(&taint.print.window)?.iter_mut().find(is)
-    }
-
-    fn is(&self, entry: &Entry, taint: &Taint) -> bool {
-        entry.whole == taint.print.whole
-            && entry.length == taint.print.length
-            && self.sources.get(entry.source as usize) == Some(&taint.source)
+        let source = self.places.get(&taint.source)?;
+        let value = self.values.get_mut(&(taint.print.whole, taint.print.length))?;
+        value.entries.iter_mut().find(|entry| entry.source == *source)
     }
 
     fn source(&mut self, name: &Arc<str>) -> u32 {
-        let at = self.sources.iter().position(|known| known == name).unwrap_or_else(|| {
-            self.sources.push(Arc::clone(name));
-            self.sources.len() - 1
-        });
-        u32::try_from(at).unwrap_or(u32::MAX)
+        if let Some(place) = self.places.get(name) {
+            return *place;
+        }
+        let place = u32::try_from(self.sources.len()).unwrap_or(u32::MAX);
+        self.sources.push(Arc::clone(name));
+        self.places.insert(Arc::clone(name), place);
+        place
     }
 
     fn forget(&mut self, now: Timestamp) {
         let now = seconds(now);
-        self.prints.retain(|_, entries| {
-            entries.retain(|entry| entry.expires > now);
-            !entries.is_empty()
+        self.values.retain(|_, value| {
+            value.entries.retain(|entry| entry.expires > now);
+            !value.entries.is_empty()
         });
-        self.count = self.prints.values().map(Vec::len).sum();
+        self.count = self.values.values().map(|value| value.entries.len()).sum();
+        if self.values.is_empty() {
+            self.sources.clear();
+            self.places.clear();
+        }
+        self.lengths.clear();
+        for ((_, length), value) in &self.values {
+            let lengths = self.lengths.entry(value.window).or_default();
+            if let Err(place) = lengths.binary_search(length) {
+                lengths.insert(place, *length);
+            }
+        }
     }
 }
 
@@ -362,14 +384,13 @@ impl Search<'_> {
         if self.trail.is_empty() {
             return;
         }
-        let mut folded = Vec::with_capacity(text.len());
-        streams::fold(text, &mut folded);
-        self.both_ways(&mut folded, false);
+        let folded = Folded::of(text);
+        self.pieces(&folded);
+        self.pieces(&folded.reversed());
+        self.pieces(&Folded::numbers(text));
         let mut values = Vec::new();
         if streams::values(text, &mut values) {
-            let mut folded = Vec::with_capacity(values.len());
-            streams::fold(&values, &mut folded);
-            self.both_ways(&mut folded, false);
+            self.pieces(&Folded::of(&values));
         }
     }
 
@@ -395,7 +416,10 @@ impl Search<'_> {
     /// on they are taken for looked at.
     #[must_use]
     pub fn take_beside(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.values)
+        let mut values = std::mem::take(&mut self.values);
+        // Pieces of an encoding belong together.
+        values.retain(|byte| *byte != streams::BETWEEN);
+        values
     }
 
     /// Where the values came from that the request repeats, in the order in which they were first
@@ -403,9 +427,8 @@ impl Search<'_> {
     #[must_use]
     pub fn end(mut self) -> Option<Vec<Arc<str>>> {
         let values = std::mem::take(&mut self.values);
-        let mut folded = Vec::with_capacity(values.len());
-        streams::fold(&values, &mut folded);
-        self.both_ways(&mut folded, false);
+        self.pieces(&Folded::of(&values));
+        self.pieces(&Folded::numbers(&values));
         let known = self.trail.read();
         if known.incomplete_until > self.now {
             return None;
@@ -414,33 +437,18 @@ impl Search<'_> {
         Some(self.found.iter().filter_map(name).collect())
     }
 
-    /// Looks at letters and digits from both ends, and at the digits alone.
-    fn both_ways(&mut self, folded: &mut Vec<u8>, digits: bool) {
-        self.pieces(folded, digits);
-        folded.reverse();
-        self.pieces(folded, digits);
-        folded.reverse();
-        if !digits && folded.iter().any(|byte| !byte.is_ascii_digit()) {
-            folded.retain(u8::is_ascii_digit);
-            if folded.len() >= DIGITS_MIN {
-                self.both_ways(folded, true);
-            }
-        }
-    }
-
     /// In pieces that overlap, so that nobody who receives something waits for a long search.
-    fn pieces(&mut self, folded: &[u8], digits: bool) {
+    fn pieces(&mut self, folded: &Folded) {
         let mut from = 0;
         while folded.len().saturating_sub(from) >= WINDOW_BYTES {
-            let piece = folded.get(from..).unwrap_or_default();
-            let piece = piece.get(..PIECE_BYTES + BLOCK_BYTES).unwrap_or(piece);
-            self.piece(piece, digits);
+            self.piece(folded, from);
             from += PIECE_BYTES;
         }
     }
 
-    fn piece(&mut self, piece: &[u8], digits: bool) {
+    fn piece(&mut self, folded: &Folded, from: usize) {
         let key = &*self.trail.key;
+        let piece = folded.part(from, PIECE_BYTES + BLOCK_BYTES);
         let mut hashes = Vec::with_capacity(piece.len() + 1);
         let mut hash = 0;
         hashes.push(hash);
@@ -453,16 +461,17 @@ impl Search<'_> {
         let ahead = hashes.iter().skip(WINDOW_BYTES);
         for (at, (before, after)) in hashes.iter().zip(ahead).enumerate() {
             let window = key.between(*before, *after, WINDOW_BYTES);
-            let Some(entries) = known.prints.get(&window) else { continue };
-            for entry in entries {
-                let length = usize::from(entry.length);
-                let Some(after) = hashes.get(at + length) else { continue };
-                if (!digits || entry.digits)
-                    && entry.expires > now
-                    && key.between(*before, *after, length) == entry.whole
-                {
-                    self.found.insert(entry.source);
+            let Some(lengths) = known.lengths.get(&window) else { continue };
+            for length in lengths {
+                let bytes = usize::from(*length);
+                let Some(after) = hashes.get(at + bytes) else { break };
+                let whole = key.between(*before, *after, bytes);
+                let Some(value) = known.values.get(&(whole, *length)) else { continue };
+                if value.digits && !folded.is_number(from + at, bytes) {
+                    continue;
                 }
+                let lives = value.entries.iter().filter(|entry| entry.expires > now);
+                self.found.extend(lives.map(|entry| entry.source));
             }
         }
     }

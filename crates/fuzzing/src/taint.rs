@@ -36,9 +36,11 @@ pub fn taint(data: &[u8]) {
     };
     let is_whole = value.chars().filter(|c| c.is_alphanumeric()).count() <= BLOCK_BYTES / 4;
     if !taints.is_empty() && is_whole {
-        for sent in
-            [format!("{text}{value}"), format!("{value} {text}"), format!("{text}\n{value}.{text}")]
-        {
+        for sent in [
+            format!("{text} {value}"),
+            format!("{value} {text}"),
+            format!("{text}\n{value}.{text}"),
+        ] {
             assert_eq!(carried(sent.as_bytes()).len(), 1, "{value:?} in {sent:?}");
         }
         if value.is_ascii() {

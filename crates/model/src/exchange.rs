@@ -76,7 +76,9 @@ impl Request {
         let written = self.fields.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let essence = written.unwrap_or_default().split(';').next().unwrap_or_default().trim();
         let begins = essence.split_once('+').map_or(essence, |(begins, _)| begins);
-        self.version == Version::HTTP_2 && begins.eq_ignore_ascii_case(MEDIA_TYPE)
+        self.method == Method::POST
+            && self.version == Version::HTTP_2
+            && begins.eq_ignore_ascii_case(MEDIA_TYPE)
     }
 
     /// Where the client meant to connect, when it was redirected.

@@ -92,11 +92,13 @@ const RUN_WORD: &str = "narrows.run=";
 /// Longest name of a run, bytes.
 const RUN_BYTES_MAX: usize = 100;
 
-/// Whether a run may be called so: letters, digits, `.`, `_`, `:` and `-`, at most 100 of them.
+/// Whether a run may be called so: letters, digits, `.`, `_`, `:` and `-`, at most 100 of them, and
+/// not as a token is (`tk_…`), whose own runs are asked for by that.
 #[must_use]
 pub fn is_run_name(name: &str) -> bool {
     let fine = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte);
-    (1..=RUN_BYTES_MAX).contains(&name.len()) && name.bytes().all(fine)
+    let is_token = name.get(..3).is_some_and(|begins| begins.eq_ignore_ascii_case("tk_"));
+    (1..=RUN_BYTES_MAX).contains(&name.len()) && name.bytes().all(fine) && !is_token
 }
 
 /// The run in what a client calls itself: `narrows.run=NAME`, alone or as a word among others.
@@ -114,7 +116,15 @@ mod tests {
     fn a_run_is_a_word_of_an_application_name() {
         assert_eq!(run_in("narrows.run=nightly-7"), Some("nightly-7"));
         assert_eq!(run_in("psql; narrows.run=a.b:c_d"), Some("a.b:c_d"));
-        for none in ["", "psql", "narrows.run=", "xnarrows.run=a", "narrows.run=a/b"] {
+        for none in [
+            "",
+            "psql",
+            "narrows.run=",
+            "narrows.run=tk_01m8",
+            "narrows.run=TK_x",
+            "xnarrows.run=a",
+            "narrows.run=a/b",
+        ] {
             assert_eq!(run_in(none), None, "{none}");
         }
         assert!(is_run_name(&"a".repeat(100)) && !is_run_name(&"a".repeat(101)));

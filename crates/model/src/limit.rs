@@ -81,6 +81,8 @@ pub const HTTP_FIELDS_BYTES_MAX: usize = 64 * 1024;
 pub const HTTP_TARGET_BYTES_MAX: usize = 32 * 1024;
 /// Pairs that are read of one query or form.
 pub const HTTP_PAIRS_MAX: usize = 1_000;
+/// Named runs of one token that may be live over HTTP, over all resources.
+pub const RUNS_MAX: usize = 100;
 /// Values that are followed for one principal (R14); past it rules that read what requests carry
 /// refuse until some of them expire.
 pub const TAINTS_MAX: usize = 200_000;

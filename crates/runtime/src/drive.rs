@@ -538,6 +538,7 @@ pub(crate) fn stop_words(reason: &str) -> &'static str {
         "hello_timeout" => "the hello of TLS did not come in time",
         "identify_timeout" => "nobody proved who is asking in time",
         "resource_removed" => "access to this resource was withdrawn",
+        "resource_changed" => "the resource's settings changed while this waited; ask again",
         _ => "the session was ended by the gateway",
     }
 }

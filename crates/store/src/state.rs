@@ -25,6 +25,9 @@ const MIGRATIONS: &[Migration] = &[
 /// How long a connection waits for another process that writes (a backup, a curious `sqlite3`).
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The same for what must be kept before a reply goes on.
+const FOLLOW_TIMEOUT: Duration = Duration::from_millis(500);
+
 /// Why the state database failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
@@ -84,6 +87,10 @@ impl State {
         let mut registry = open("FULL")?;
         migrate(&mut registry, MIGRATIONS).map_err(|error| error.at(path))?;
         let (index, taints, reader) = (open("NORMAL")?, open("NORMAL")?, open("NORMAL")?);
+        // Replies wait for it, and whoever else is served by the same thread.
+        taints
+            .busy_timeout(FOLLOW_TIMEOUT)
+            .map_err(|source| StateError::Sqlite { path: path.to_owned(), source })?;
         Ok(Self {
             path: path.to_owned(),
             registry: Mutex::new(registry),

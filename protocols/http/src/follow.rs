@@ -16,6 +16,9 @@ use crate::fields;
 use crate::options::Options;
 use crate::reply::{Passing, Unfit};
 
+/// Longest path of keys by which a source is named, bytes.
+const PLACE_BYTES_MAX: usize = 128;
+
 /// Where values come from, and to whom they go.
 pub struct Origin {
     trail: Arc<Trail>,
@@ -30,6 +33,11 @@ impl Origin {
 
     /// The prints of a value that was found at this place of the resource.
     pub fn taints(&self, place: &str, value: &[u8]) -> Vec<Taint> {
+        let mut end = place.len().min(PLACE_BYTES_MAX);
+        while !place.is_char_boundary(end) {
+            end = end.saturating_sub(1);
+        }
+        let place = place.get(..end).unwrap_or_default();
         let source = Arc::from(format!("{}:{place}", self.resource));
         self.trail.taints(&source, value)
     }

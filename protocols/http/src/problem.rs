@@ -95,7 +95,7 @@ fn status(reason: &str, proxy: bool) -> StatusCode {
         "unreadable_reply" | "reply_too_large" | "redirect_elsewhere" => StatusCode::BAD_GATEWAY,
         "upstream_timeout" => StatusCode::GATEWAY_TIMEOUT,
         "not_recorded" | "not_followed" | "too_much_held" | "too_many_sessions"
-        | "shutting_down" => StatusCode::SERVICE_UNAVAILABLE,
+        | "too_many_runs" | "shutting_down" => StatusCode::SERVICE_UNAVAILABLE,
         reason if MALFORMED.iter().any(|begins| reason.starts_with(begins)) => {
             StatusCode::BAD_REQUEST
         }

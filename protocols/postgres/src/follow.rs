@@ -134,7 +134,10 @@ impl Followed {
 fn parts(type_oid: u32, text: &str) -> Vec<Vec<u8>> {
     let mut parts = vec![text.as_bytes().to_vec()];
     let is_json = matches!(TypeClass::of(type_oid), TypeClass::Json | TypeClass::Jsonb);
-    if is_json {
+    if let Some(hex) = text.strip_prefix("\\x") {
+        parts.push(hex.as_bytes().to_vec());
+        parts.extend(types::bytea_bytes(text.as_bytes()));
+    } else if is_json {
         parts.extend(engine::taint::scalars(text.as_bytes()));
     } else if text.starts_with('{')
         && let Some(elements) = types::elements(text.as_bytes())

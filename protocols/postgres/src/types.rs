@@ -356,7 +356,7 @@ pub fn bytea_text(bytes: &[u8]) -> String {
 }
 
 /// The bytes that a `bytea` text stands for, in the hexadecimal or the escape form.
-fn bytea_bytes(text: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn bytea_bytes(text: &[u8]) -> Option<Vec<u8>> {
     if let Some(digits) = text.strip_prefix(b"\\x") {
         return hex_bytes(digits);
     }

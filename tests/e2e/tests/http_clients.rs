@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use e2e::web::{LARGE_BYTES, MODEL_KEY, Shop};
+use e2e::web::{LARGE_BYTES, MODEL_KEY, RawHttp, Shop, Trust};
 use e2e::{Agent, Output, until};
 use serde_json::Value;
 
@@ -140,6 +140,39 @@ fn p7_a_host_with_a_credential_gets_no_other_one_and_nobody_else_gets_it() -> Re
         ];
         let wanted = wanted.map(|(host, key)| (host.to_owned(), key.to_owned()));
         ensure!(keys == wanted, "{keys:?}");
+        Ok(())
+    })
+}
+
+#[test]
+fn p7_a_host_that_shows_its_credential_shows_it_to_nobody_and_no_file() -> Result<()> {
+    shop(|shop| {
+        let token = shop.gateway.token("client", &["agents"], &[])?;
+        let proxy = ([127, 0, 0, 1], shop.gateway.ports().egress).into();
+        let ca = shop.gateway.dir().join("var/ca/ca.pem");
+        let client = RawHttp::to(proxy).tunnel("keyed.test:443", &token.secret);
+        let client = client.tls(Some("keyed.test"), Trust::File(ca));
+        let request = "GET /mirror HTTP/1.1\r\nhost: keyed.test\r\naccept-encoding: gzip\r\n\
+                       connection: close\r\n\r\n";
+        let reply = client.send(&[request.into()])?;
+        let said = reply.text();
+        ensure!(!said.contains("sk-upstream-key"), "{said}");
+        let seen = shop.listed.seen();
+        let field = |name: &str| {
+            let value = seen.first().and_then(|seen| seen.fields.get(name));
+            value.and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
+        };
+        ensure!(field("authorization") == MODEL_KEY, "it was not sent: {seen:?}");
+        ensure!(field("accept-encoding") == "identity", "what it shows can be seen");
+        let grep = std::process::Command::new("grep")
+            .args(["-rlaF", "sk-upstream-key"])
+            .arg(shop.gateway.dir())
+            .output()?;
+        ensure!(grep.stdout.is_empty(), "{}", String::from_utf8_lossy(&grep.stdout));
+        let session = shop.gateway.session_of("client")?;
+        let id = session.get("id").and_then(Value::as_str).context("a session")?;
+        let shown = shop.gateway.show(id)?.to_string();
+        ensure!(shown.contains("credential_shown"), "{shown}");
         Ok(())
     })
 }

@@ -57,7 +57,10 @@ fn a_run_is_one_story_across_resources() -> Result<()> {
     // What is no name of a run is refused, and no field of ours goes further.
     let url = format!("http://127.0.0.1:{}/r/api/customers", shop.gateway.ports().http);
     let bearer = format!("Authorization: Bearer {}", token.secret);
-    ensure!(curl(&shop, &[&url, "-H", &bearer, "-H", "Narrows-Run: a/b"])? == "400", "a bad name");
+    for bad in ["a/b", &stranger.id] {
+        let field = format!("Narrows-Run: {bad}");
+        ensure!(curl(&shop, &[&url, "-H", &bearer, "-H", &field])? == "400", "{bad} is no name");
+    }
     for seen in shop.listed.seen() {
         ensure!(seen.fields.get("narrows-run").is_none(), "{:?}", seen.fields);
     }
@@ -89,7 +92,7 @@ fn a_run_is_one_story_across_resources() -> Result<()> {
     let count = |run: &str| -> Result<usize> {
         Ok(asked(list(&shop.gateway.json(&["show", "--run", run])?, "events")?).len())
     };
-    ensure!(count("nightly-7")? == 9 && count(&token.id)? == 10, "by name and by token");
+    ensure!(count("nightly-7")? == 9 && count(&token.id)? == 11, "by name and by token");
     let told = shop.gateway.narrows(&["show", "--run", &named])?.success()?;
     let places =
         ["api ", "/customers?first", "internet ", "listed.test/customers?first", "shop ", "?third"];
@@ -102,5 +105,25 @@ fn a_run_is_one_story_across_resources() -> Result<()> {
     ensure!(!told.contains("?second") && !told.contains("?strange"), "{told}");
     let none = shop.gateway.narrows(&["show", "--run", "nobody's"])?;
     ensure!(none.code() != 0 && none.stderr.contains("no session belongs"), "{none:?}");
+    Ok(())
+}
+
+#[test]
+fn p8_a_token_has_so_many_named_runs_and_others_go_on() -> Result<()> {
+    const RUNS_MAX: usize = 100;
+    let shop = Shop::start()?;
+    let url = format!("http://127.0.0.1:{}/r/api/customers", shop.gateway.ports().http);
+    let ask = |token: &Token, run: &str| {
+        let bearer = format!("Authorization: Bearer {}", token.secret);
+        curl(&shop, &[&url, "-H", &bearer, "-H", &format!("Narrows-Run: {run}")])
+    };
+    let token = shop.gateway.agent("worker")?;
+    for run in 0..RUNS_MAX {
+        let status = ask(&token, &format!("run-{run}"))?;
+        ensure!(status == "200", "run {run}: {status}");
+    }
+    ensure!(ask(&token, "one-more")? == "503", "there is no end of them");
+    ensure!(ask(&token, "run-7")? == "200", "those that are known go on");
+    ensure!(ask(&shop.gateway.agent("other")?, "one-more")? == "200", "others are not concerned");
     Ok(())
 }

@@ -5,7 +5,7 @@ use anyhow::{Context, Result, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use e2e::web::{RawHttp, Shop, Trust};
-use e2e::{Server, Token, Wire};
+use e2e::{Gateway, Server, Token, Wire, bind, execute, message, parse, sync};
 
 const RULES: &str = r#"
   - name: what-was-read-stays
@@ -206,5 +206,103 @@ fn r14_what_was_read_from_an_api_is_found_in_requests_to_another() -> Result<()>
         ensure!(status == 403, "{path}: {said}");
         ensure!(said.contains("api:ssn") && said.contains("credit_card"), "{path}: {said}");
     }
+    Ok(())
+}
+
+/// A database and the proxy, for principals from whom nothing is hidden.
+fn unmasked(ports: &e2e::Ports, database: u16) -> String {
+    let e2e::Ports { admin, postgres, egress, .. } = ports;
+    format!(
+        r#"data_dir: ./var
+listen:
+  admin: 127.0.0.1:{admin}
+  postgres: 127.0.0.1:{postgres}
+  egress: 127.0.0.1:{egress}
+resources:
+  shop: {{ type: postgres, address: "127.0.0.1:{database}", database: shop, user: app, password: {{env: UPSTREAM_PASSWORD}}, tls: off }}
+  internet: {{ type: egress }}
+access:
+  - {{ groups: [loaders], resources: [shop, internet] }}
+rules:
+  - {{ name: people-are-followed, on: [shop], classify: {{ fields: [customers.email] }} }}
+  - name: what-was-read-stays
+    on: [internet]
+    when: http.carries.size() > 0
+    block: "the request repeats values of {{http.carries}}"
+"#
+    )
+}
+
+#[test]
+fn p9_r14_who_has_no_masks_works_as_before_and_is_followed() -> Result<()> {
+    let server = Server::start()?;
+    let gateway = Gateway::start_with(|ports, _| unmasked(ports, server.upstream().port))?;
+    let token = gateway.token("ann", &["loaders"], &[])?;
+    let mut wire = Wire::connect(gateway.ports().postgres, "ann", "shop", &token.secret)?;
+    for format in [0, 1] {
+        for text in ["SELECT $1::text", "SELECT email FROM customers WHERE id = $1::text::int"] {
+            let reply = wire.extended(text, &["77"], format)?;
+            ensure!(reply.error().is_none(), "{text} {format}: {:?}", reply.error());
+            ensure!(reply.rows().len() == 1, "{text} {format}");
+        }
+    }
+    // Undescribed, as drivers do that know what they prepared.
+    let mut unasked = parse("", "SELECT email FROM customers WHERE id = $1::text::int");
+    unasked.extend(bind("", "", &["78"], 0));
+    unasked.extend(execute("", 0));
+    unasked.extend(sync());
+    wire.send(&unasked)?;
+    let reply = wire.until_ready()?;
+    ensure!(reply.error().is_none() && reply.rows().len() == 1, "{:?}", reply.error());
+    for id in [77, 78] {
+        let proxy = ([127, 0, 0, 1], gateway.ports().egress).into();
+        let credentials = STANDARD.encode(format!("x:{}", token.secret));
+        let request = format!(
+            "GET http://host.test/customer{id}@shop.example HTTP/1.1\r\nhost: host.test\r\n\
+             proxy-authorization: Basic {credentials}\r\nconnection: close\r\n\r\n"
+        );
+        let reply = RawHttp::to(proxy).send(&[request.into_bytes()])?;
+        ensure!(
+            reply.status() == 403 && reply.text().contains("customers.email"),
+            "{}",
+            reply.text()
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn p2_p8_while_nothing_can_be_kept_a_reply_ends_its_session_and_others_go_on() -> Result<()> {
+    let server = Server::start()?;
+    let gateway = Gateway::start_with(|ports, _| unmasked(ports, server.upstream().port))?;
+    let token = gateway.token("ann", &["loaders"], &[])?;
+    let port = gateway.ports().postgres;
+    let mut wire = Wire::connect(port, "ann", "shop", &token.secret)?;
+    wire.query("SELECT email FROM customers WHERE id = 5")?;
+    // Somebody else writes to the state database and does not end.
+    let mut other = std::process::Command::new("python3")
+        .args([
+            "-c",
+            "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); \
+             c.execute('BEGIN IMMEDIATE'); print('locked', flush=True); sys.stdin.read()",
+        ])
+        .arg(gateway.dir().join("var/state.sqlite"))
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()?;
+    let mut words = other.stdout.take().context("its words")?;
+    std::io::Read::read_exact(&mut words, &mut [0; 7])?;
+    wire.send(&message(b'Q', b"SELECT email FROM customers WHERE id = 6\0"))?;
+    let reply = wire.until_closed()?;
+    let error = reply.error().context("it says why")?;
+    ensure!(format!("{error:?}").contains("followed"), "{error:?}");
+    ensure!(!wire.has_received(b"customer6@"), "what was not kept was sent");
+    // What was received before need not be kept again.
+    let mut wire = Wire::connect(port, "ann", "shop", &token.secret)?;
+    ensure!(wire.query("SELECT email FROM customers WHERE id = 5")?.error().is_none(), "known");
+    drop(other.stdin.take());
+    other.wait()?;
+    let reply = wire.query("SELECT email FROM customers WHERE id = 6")?;
+    ensure!(reply.error().is_none(), "{:?}", reply.error());
     Ok(())
 }

@@ -33,7 +33,8 @@ impl<U: Unit> Connection<U> {
             let words =
                 "values of this reply are followed, and cannot be kept now; try again later";
             let refusal = Refusal::unjudgeable("not_followed", ClientText::fixed(words));
-            self.withhold(id, refusal, &[], None);
+            // The conversation may have gone past this part already: nothing can go on from here.
+            self.stop(refusal);
             return;
         }
         open.count(&mut batch, self.settings.payload);

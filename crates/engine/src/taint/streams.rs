@@ -1,20 +1,92 @@
 //! The texts in which values are looked for: letters and digits alone, and values alone.
 
-/// Appends the letters and digits of a text, in lower case. What is no UTF-8 does not count.
-pub(super) fn fold(text: &[u8], out: &mut Vec<u8>) {
-    for chunk in text.utf8_chunks() {
-        for c in chunk.valid().chars() {
-            if c.is_ascii() {
-                if c.is_ascii_alphanumeric() {
-                    out.push(c.to_ascii_lowercase() as u8);
+/// The letters and digits of a text, in lower case. What is no UTF-8 does not count.
+pub(super) struct Folded {
+    bytes: Vec<u8>,
+    /// Which digits begin a number of the text.
+    begins: Vec<bool>,
+}
+
+impl Folded {
+    /// All of them.
+    pub fn of(text: &[u8]) -> Self {
+        let mut folded =
+            Self { bytes: Vec::with_capacity(text.len()), begins: Vec::with_capacity(text.len()) };
+        let mut in_number = false;
+        for chunk in text.utf8_chunks() {
+            for c in chunk.valid().chars().map(plain) {
+                let is_digit = c.is_ascii_digit();
+                if c.is_ascii() {
+                    if c.is_ascii_alphanumeric() {
+                        folded.bytes.push(c.to_ascii_lowercase() as u8);
+                        folded.begins.push(is_digit && !in_number);
+                    }
+                } else if c.is_alphanumeric() {
+                    for lower in c.to_lowercase() {
+                        let mut bytes = [0; 4];
+                        let bytes = lower.encode_utf8(&mut bytes).as_bytes();
+                        folded.bytes.extend_from_slice(bytes);
+                        folded.begins.resize(folded.bytes.len(), false);
+                    }
                 }
-            } else if c.is_alphanumeric() {
-                for lower in plain(c).to_lowercase() {
-                    let mut bytes = [0; 4];
-                    out.extend_from_slice(lower.encode_utf8(&mut bytes).as_bytes());
-                }
+                in_number = is_digit;
+            }
+            in_number &= chunk.invalid().is_empty();
+        }
+        folded
+    }
+
+    /// Its numbers alone: words of nothing but digits.
+    pub fn numbers(text: &[u8]) -> Self {
+        let mut folded = Self { bytes: Vec::new(), begins: Vec::new() };
+        for word in text.split(|byte| !(byte.is_ascii_alphanumeric() || *byte >= 0x80)) {
+            if !word.is_empty() && word.iter().all(u8::is_ascii_digit) {
+                folded.bytes.extend_from_slice(word);
+                folded.begins.push(true);
+                folded.begins.resize(folded.bytes.len(), false);
             }
         }
+        folded
+    }
+
+    /// From its end.
+    pub fn reversed(&self) -> Self {
+        let mut bytes = self.bytes.clone();
+        bytes.reverse();
+        let ends = (0..self.bytes.len()).map(|at| self.is_digit(at) && self.ends(at));
+        let mut begins: Vec<bool> = ends.collect();
+        begins.reverse();
+        Self { bytes, begins }
+    }
+
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub fn bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
+    /// At most so many of them, from there on.
+    pub fn part(&self, from: usize, most: usize) -> &[u8] {
+        let rest = self.bytes.get(from..).unwrap_or_default();
+        rest.get(..most).unwrap_or(rest)
+    }
+
+    /// Whether so many from there on are whole numbers of the text.
+    pub fn is_number(&self, at: usize, count: usize) -> bool {
+        let begins = self.begins.get(at).copied().unwrap_or(false);
+        begins && count > 0 && self.ends(at + count - 1)
+    }
+
+    /// Whether no number of the text goes on behind it.
+    fn ends(&self, at: usize) -> bool {
+        let begins = self.begins.get(at + 1).copied().unwrap_or(true);
+        begins || !self.is_digit(at + 1)
+    }
+
+    fn is_digit(&self, at: usize) -> bool {
+        self.bytes.get(at).is_some_and(u8::is_ascii_digit)
     }
 }
 
@@ -26,9 +98,13 @@ fn plain(c: char) -> char {
     }
 }
 
-/// Appends the values of a text, without the names beside them, where it looks like JSON, a form or
-/// markup. False, and nothing is appended, where it looks like none of them. It reads what is
-/// broken as far as it can: what is sent need not be valid for its reader to understand it.
+/// Stands between values: two numbers are not one.
+pub(super) const BETWEEN: u8 = 0;
+
+/// Appends the values of a text, each with [`BETWEEN`] behind it and without the names beside
+/// them, where it looks like JSON, a form or markup. False, and nothing is appended, where it looks
+/// like none of them. It reads what is broken as far as it can: what is sent need not be valid for
+/// its reader to understand it.
 pub(super) fn values(text: &[u8], out: &mut Vec<u8>) -> bool {
     match text.iter().find(|byte| !byte.is_ascii_whitespace()) {
         Some(b'{' | b'[' | b'"') => json(text, out),
@@ -41,10 +117,13 @@ pub(super) fn values(text: &[u8], out: &mut Vec<u8>) -> bool {
 
 /// Strings that no colon follows, and digits that stand outside of strings.
 fn json(text: &[u8], out: &mut Vec<u8>) {
-    each(text, &mut |value, is_string| match is_string {
-        true => unescape(value, out),
-        // `true`, `false` and `null` are no part of a value.
-        false => out.extend(value.iter().filter(|byte| byte.is_ascii_digit())),
+    each(text, &mut |value, is_string| {
+        match is_string {
+            true => unescape(value, out),
+            // `true`, `false` and `null` are no part of a value.
+            false => out.extend(value.iter().filter(|byte| byte.is_ascii_digit())),
+        }
+        out.push(BETWEEN);
     });
 }
 
@@ -126,6 +205,7 @@ fn form(text: &[u8], out: &mut Vec<u8>) {
             None => pair,
         };
         percent(value, out);
+        out.push(BETWEEN);
     }
 }
 
@@ -149,7 +229,10 @@ fn markup(text: &[u8], out: &mut Vec<u8>) {
     let mut within = false;
     for byte in text {
         match byte {
-            b'<' => within = true,
+            b'<' => {
+                within = true;
+                out.push(BETWEEN);
+            }
             b'>' => within = false,
             _ if !within => out.push(*byte),
             _ => {}

@@ -351,6 +351,19 @@ fn reads_what_is_inside(when: &str) -> bool {
     })
 }
 
+/// Fields that say how a message is carried, which is the gateway's to say.
+const FRAMING: [&str; 9] = [
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "upgrade",
+    "te",
+    "trailer",
+    "expect",
+    "narrows-run",
+];
+
 /// Fields and the secrets that they are set to.
 fn set(
     what: &str,
@@ -360,6 +373,12 @@ fn set(
 ) -> Vec<(String, SecretForm)> {
     let fields = form.map(|fields| fields.0).unwrap_or_default();
     let fields = fields.into_iter().filter_map(|(field, secret)| {
+        if FRAMING.iter().any(|name| field.value.eq_ignore_ascii_case(name)) {
+            let message =
+                format!("{what}: {} is no credential: the gateway sets it", quoted(&field.value));
+            report.problem(&field.at, message, "write a name like Authorization");
+            return None;
+        }
         if http_name(&field.value) {
             return Some((field.value, relative_secret(secret.value, beside.base)));
         }

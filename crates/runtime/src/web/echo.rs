@@ -1,9 +1,10 @@
 //! Credentials that an upstream sends back (P7).
 //!
 //! Some hosts show the request they got. What the gateway added to it is for that host alone, so a
-//! reply in which it stands is cut off before it. Looked for in what the client gets, after
-//! encodings were undone for masks; a host that encodes what it shows in another way is trusted
-//! with its own credential.
+//! reply in which it stands is cut off before it. Looked for in what the host sends, before it is
+//! recorded, and in what the client gets, after encodings were undone for masks. Such a host is
+//! asked for no encoding; one that encodes what it shows all the same, or in another way, is
+//! trusted with its own credential.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -13,7 +14,7 @@ use memchr::memmem::Finder;
 const SECRET_BYTES_MIN: usize = 8;
 
 /// Looks for the credentials of one exchange.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Echo {
     secrets: Vec<Box<[u8]>>,
     finders: Vec<Finder<'static>>,
@@ -37,9 +38,21 @@ impl Echo {
         Self { secrets, finders, kept: Vec::new() }
     }
 
-    /// Whether a field shows one.
+    /// Whether there is none to look for.
+    pub fn is_idle(&self) -> bool {
+        self.secrets.is_empty()
+    }
+
+    /// Whether a field shows one, in its value or as its name.
     pub fn is_in_fields(&self, fields: &HeaderMap) -> bool {
-        fields.values().any(|value| self.finds(value.as_bytes()))
+        let is_in_name = |name: &HeaderName| {
+            let name = name.as_str().as_bytes();
+            let is = |secret: &[u8]| {
+                name.windows(secret.len()).any(|part| part.eq_ignore_ascii_case(secret))
+            };
+            self.secrets.iter().any(|secret| is(secret))
+        };
+        fields.iter().any(|(name, value)| self.finds(value.as_bytes()) || is_in_name(name))
     }
 
     /// What may be passed on with this piece: all but an end that a credential may begin with.
@@ -68,9 +81,17 @@ impl Echo {
         Bytes::from(std::mem::take(&mut self.kept))
     }
 
-    /// Whether one stands in a whole message.
-    pub fn is_in(&self, message: &[u8]) -> bool {
-        self.finds(message)
+    /// Whether one stands in a whole message, or in it and the messages before it.
+    pub fn is_in(&mut self, message: &[u8]) -> bool {
+        if self.secrets.is_empty() {
+            return false;
+        }
+        let longest = self.secrets.iter().map(|secret| secret.len()).max().unwrap_or(0);
+        self.kept.extend_from_slice(message);
+        let finds = self.finds(&self.kept);
+        let end = self.kept.len().saturating_sub(longest.saturating_sub(1));
+        self.kept.drain(..end);
+        finds
     }
 
     fn finds(&self, bytes: &[u8]) -> bool {
@@ -117,5 +138,18 @@ mod tests {
             assert!(whole && out == body, "pieces of {size}");
         }
         assert!(passed(&mut echo("Bearer x"), b"Bearer x", 1).1, "too short to be looked for");
+    }
+
+    #[test]
+    fn p7_a_credential_is_found_over_messages_and_in_names() {
+        let mut echo = echo("Bearer sk-0123456789");
+        assert!(!echo.is_in(b"it is sk-01"));
+        assert!(!echo.is_in(b"23"));
+        assert!(echo.is_in(b"456789"));
+        let fields = |name: &'static str| {
+            HeaderMap::from_iter([(HeaderName::from_static(name), HeaderValue::from_static("yes"))])
+        };
+        assert!(echo.is_in_fields(&fields("x-sk-0123456789-y")));
+        assert!(!echo.is_in_fields(&fields("x-sk-0123456788-y")));
     }
 }

@@ -4,6 +4,7 @@
 //! further happening. Frames wait in short queues on both sides, and a side that does not take what
 //! is sent to it stops the other from being read.
 
+mod beside;
 mod identity;
 mod tunnel;
 mod words;
@@ -28,6 +29,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
+use self::beside::remove_alike;
 use self::tunnel::PassedOn;
 use super::answer::{NotAnswered, why};
 use super::bare::Bare;
@@ -126,8 +128,10 @@ pub(super) struct Exchange {
     to_upstream: VecDeque<Passed>,
     /// The upstream's body, until it is read to its end.
     answer: Option<Incoming>,
-    /// Looks for the gateway's credential in what the upstream says.
+    /// Looks for the gateway's credential in what the client is told.
     echo: Echo,
+    /// The same in what the upstream says, before it is recorded.
+    intake: Echo,
     /// The fields of the request that carry the gateway's credential.
     own_fields: Vec<String>,
     /// Both connections, should the protocol change: the client's, then the upstream's.
@@ -252,6 +256,7 @@ impl Exchange {
             to_upstream: VecDeque::new(),
             answer: None,
             echo: Echo::default(),
+            intake: Echo::default(),
             own_fields: Vec::new(),
             client_socket: arrived.socket,
             upstream_socket: None,
@@ -362,8 +367,15 @@ impl Exchange {
             Turn::Upstream(frame) => self.heard(Side::Upstream, frame),
             Turn::Answered(Ok((response, echo))) => self.answered(response, echo),
             Turn::Answered(Err(error)) => self.not_answered(&error),
+            Turn::Said((Side::Upstream, Some(Part::Message(message))))
+                if self.intake.is_in(&message.data) =>
+            {
+                self.not_answered(&NotAnswered::Echoed);
+            }
             Turn::Said((side, part)) => {
-                self.stirred();
+                if side == Side::Upstream || self.passed_on.has_begun() {
+                    self.stirred();
+                }
                 self.work.push_back(match part {
                     Some(part) => Happening::Data(side, part),
                     None => Happening::Closed(side),
@@ -401,7 +413,13 @@ impl Exchange {
         let happening = match frame {
             None => {
                 self.source(side).take();
+                if side == Side::Upstream {
+                    self.heard_rest();
+                }
                 Happening::Data(side, Part::End)
+            }
+            Some(Ok(frame)) if side == Side::Upstream && !self.intake.is_idle() => {
+                return self.heard_beside_a_credential(frame);
             }
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(bytes)
@@ -503,7 +521,11 @@ impl Exchange {
                 }
                 self.to_upstream.push_back(Passed::Trailers(fields));
             }
-            Part::Raw(bytes) => self.to_upstream.push_back(Passed::Data(bytes)),
+            Part::Raw(bytes) => {
+                // Its first words were read and found right.
+                self.stirred();
+                self.to_upstream.push_back(Passed::Data(bytes));
+            }
             Part::End if self.passed_on.is_joined() => self.to_upstream.push_back(Passed::End),
             Part::End => {
                 // It has the request in full.
@@ -554,6 +576,12 @@ impl Exchange {
             let mut upstream = http::Request::builder().method(method).uri(uri).body(body)?;
             *upstream.headers_mut() = fields;
             let echo = Echo::of(&credential);
+            if !credential.is_empty() {
+                // Where the host shows what it got, that has to be seen.
+                let readable = http::HeaderValue::from_static("identity");
+                upstream.headers_mut().insert(http::header::ACCEPT_ENCODING, readable);
+                remove_alike(upstream.headers_mut(), &credential);
+            }
             for (name, value) in credential {
                 upstream.headers_mut().insert(name, value);
             }
@@ -588,6 +616,7 @@ impl Exchange {
         if echo.is_in_fields(response.headers()) {
             return self.not_answered(&NotAnswered::Echoed);
         }
+        self.intake = echo.clone();
         self.echo = echo;
         let changes = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         if changes {

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use engine::{Refusal, SharedSession};
+use model::limit::RUNS_MAX;
 use model::{Claim, ClientText, Event, Principal, Timestamp};
 use parking_lot::Mutex;
 use store::{NotAdmitted, Registration, SessionInfo};
@@ -146,6 +147,13 @@ impl Sessions {
             && entry.cell.stopped.get().is_none()
         {
             return Ok(sit(entry, mailbox));
+        }
+        // Each name makes a session, and whoever may choose names must not take all there may be.
+        if key.run.is_some() && runs_of(&live, &key) >= RUNS_MAX {
+            let words = format!(
+                "this token has {RUNS_MAX} runs with names already; use one of them again, or wait"
+            );
+            return Err(Refusal::unjudgeable("too_many_runs", ClientText::composed(words)));
         }
         let id = store::session_id(now).map_err(|_| {
             let words = ClientText::fixed("the session could not be named; try again");
@@ -291,6 +299,11 @@ pub(super) async fn record(gateway: &Gateway, events: Vec<Event>, on_failure: On
     let append = move || recorder.append(&events, on_failure);
     // A thread that panicked recorded nothing.
     tokio::task::spawn_blocking(append).await.unwrap_or(Kept::No)
+}
+
+/// Sessions with a name of their own that have the same proof.
+fn runs_of(live: &HashMap<Key, Arc<Entry>>, like: &Key) -> usize {
+    live.keys().filter(|key| key.run.is_some() && key.proof == like.proof).count()
 }
 
 fn not_admitted(why: NotAdmitted) -> Refusal {

@@ -211,6 +211,13 @@ fn route(seen: &Seen) -> Answer {
             Answer::of("text/plain", cookie.unwrap_or_default().to_owned())
                 .field("set-cookie", "sid=4711; Path=/; HttpOnly")
         }
+        "/mirror" => {
+            let shown = format!("{:?}", seen.fields);
+            let (one, two) = shown.split_at(shown.len() / 2);
+            let mut answer = Answer::of("text/plain", one.to_owned());
+            answer.body.push(Bytes::from(two.to_owned()));
+            answer
+        }
         "/v1/chat/completions" | "/v1/responses" | "/v1/models" => model(path, seen),
         _ if path.starts_with("/grpc.") => {
             let mut answer = Answer::of("application/grpc+proto", seen.body.clone());

@@ -44,6 +44,11 @@ impl PassedOn {
         self.joined
     }
 
+    /// Something was passed on to the host.
+    pub fn has_begun(&self) -> bool {
+        self.begun
+    }
+
     /// The host was reached, and nobody was told so yet.
     pub fn is_reached(&self) -> bool {
         self.stream.is_some()
@@ -103,6 +108,14 @@ impl Exchange {
     pub(super) fn dial(&mut self, request: &Request) {
         let Some(stay) = &self.stay else { return };
         let site = Arc::clone(&stay.site);
+        // A person may have been asked meanwhile: what was said of it then must still be so.
+        let name = &site.plan.resource.name;
+        let is_as_judged =
+            self.gateway.rules.load().sites.get(name).is_some_and(|now| now.plan == site.plan);
+        if !is_as_judged {
+            self.stop("resource_changed");
+            return;
+        }
         let target: Result<Uri, _> = request.authority.parse();
         self.sent = true;
         self.timers.clear(Alarm::Identify);
