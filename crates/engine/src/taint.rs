@@ -412,11 +412,11 @@ impl Search<'_> {
         self.values.push(b' ');
     }
 
-    /// The values of the texts so far, one behind the other, each text's after a blank; from here
-    /// on they are taken for looked at.
+    /// The values of the texts so far, one behind the other, each text's after a blank: what they
+    /// are together may be an encoding of something.
     #[must_use]
-    pub fn take_beside(&mut self) -> Vec<u8> {
-        let mut values = std::mem::take(&mut self.values);
+    pub fn beside(&self) -> Vec<u8> {
+        let mut values = self.values.clone();
         // Pieces of an encoding belong together.
         values.retain(|byte| *byte != streams::BETWEEN);
         values

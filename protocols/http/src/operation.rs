@@ -245,18 +245,19 @@ fn carried(
 ) -> Result<Vec<Arc<str>>, &'static str> {
     let mut look = |bytes: &[u8]| find::layers(bytes, &mut |layer| search.look_beside(layer));
     let mut complete = look(request.host.name.as_bytes());
-    complete &= look(request.path.path.as_bytes());
-    complete &= look(request.path.query.as_deref().unwrap_or_default().as_bytes());
     for (name, value) in request.fields.iter().chain(trailers.into_iter().flatten()) {
         complete &= look(name.as_str().as_bytes());
         complete &= look(value.as_bytes());
     }
+    // What a value is cut over stands side by side: fields of the protocol's own are in no way.
+    complete &= look(request.path.path.as_bytes());
+    complete &= look(request.path.query.as_deref().unwrap_or_default().as_bytes());
     complete &= look(clear);
     if clear != body {
         complete &= look(body);
     }
     // A text in an encoding may be cut as well.
-    let beside = search.take_beside();
+    let beside = search.beside();
     complete &= find::layers(&beside, &mut |layer| search.look(layer));
     if !complete {
         return Err("there is too much to search");

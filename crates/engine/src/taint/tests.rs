@@ -66,6 +66,13 @@ fn r14_a_value_cut_over_the_texts_of_one_request_is_found() {
     search.look_beside(b"q=45");
     search.look_beside(br#"{"rest":"6789"}"#);
     assert_eq!(search.end().unwrap(), [Arc::from("db:c.ssn")]);
+
+    // Numbers beside it are others.
+    let mut search = trail.search(NOW);
+    search.look_beside(b"page=5&a=123");
+    search.look_beside(br#"{"n":45,"rest":"6789","next":6}"#);
+    assert!(!search.beside().is_empty(), "it is looked at as an encoding too");
+    assert_eq!(search.end().unwrap(), [Arc::from("db:c.ssn")]);
 }
 
 #[test]
@@ -75,7 +82,7 @@ fn p8_what_is_looked_at_together_is_bounded() {
     for _ in 0..3 {
         search.look_beside(&vec![b'x'; BESIDE_BYTES_MAX / 2]);
     }
-    let together = search.take_beside().len();
+    let together = search.beside().len();
     assert!(together <= BESIDE_BYTES_MAX + 1, "{together} bytes");
     search.look_beside(&[&vec![b'x'; BESIDE_BYTES_MAX][..], b"123456789"].concat());
     assert_eq!(search.end().unwrap(), [Arc::from("db:c.ssn")], "each is looked at all the same");

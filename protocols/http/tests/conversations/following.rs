@@ -16,7 +16,9 @@ client >> POST https://api.test/notes ; token ; field content-type "text/plain" 
 client >> next
 client >> POST https://api.test/notes ; token ; field content-type "application/json" ; body "{\"a\":\"123-45\",\"b\":[\"67\",89]}"
 client >> next
-client >> GET https://api.test/find?a=123&b=456789 ; token
+client >> GET https://api.test/find?page=5&a=123&b=456789&c=6 ; token
+client >> next
+client >> POST https://api.test/find?page=5&a=123-45 ; token ; field content-type "application/json" ; body "{\"b\":6789,\"c\":6}"
 client >> next
 client >> GET https://api.test/find ; token ; field x-note "9876-54-321"
 client >> next
