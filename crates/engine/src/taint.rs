@@ -99,7 +99,7 @@ impl TaintKey {
     /// The prints of a value; none of one that is too short to be told from others.
     #[must_use]
     pub fn prints(&self, value: &[u8]) -> Vec<Print> {
-        let folded = Folded::of(value).bytes();
+        let folded = Folded::head(value, BLOCK_BYTES * BLOCKS_MAX).bytes();
         let digits = folded.iter().all(u8::is_ascii_digit);
         let least = if digits { DIGITS_MIN } else { VALUE_BYTES_MIN };
         if folded.len() < least {
@@ -234,10 +234,10 @@ impl Trail {
         prints.into_iter().map(|print| Taint { source: Arc::clone(source), print }).collect()
     }
 
-    /// Those of these that are not known, or not for long any more.
+    /// Those of these that are not known, or not for as long as they have to be from now on.
     #[must_use]
     pub fn unknown(&self, taints: &[Taint], now: Timestamp) -> Vec<Taint> {
-        let fresh = seconds(now.plus(TAINT_EXPIRES / 2));
+        let fresh = seconds(now.plus(TAINT_EXPIRES));
         let known = self.read();
         let is_known =
             |taint: &Taint| known.find(taint).is_some_and(|entry| entry.expires >= fresh);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use engine::taint::{TaintKey, Trail};
 use model::Timestamp;
-use model::limit::TAINT_EXPIRES;
+use model::limit::TAINT_KEPT;
 
 /// Letters and digits of one print, bytes.
 const BLOCK_BYTES: usize = 64;
@@ -26,7 +26,7 @@ pub fn taint(data: &[u8]) {
     let taints = trail.taints(&Arc::from("source"), value);
     assert!(taints.len() <= BLOCK_BYTES + 1, "{} prints", taints.len());
     for taint in &taints {
-        trail.add(taint, now.plus(TAINT_EXPIRES), now).expect("room");
+        trail.add(taint, now.plus(TAINT_KEPT), now).expect("room");
     }
     assert!(trail.unknown(&taints, now).is_empty());
     carried(text);

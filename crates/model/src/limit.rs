@@ -88,5 +88,7 @@ pub const RUNS_MAX: usize = 100;
 pub const TAINTS_MAX: usize = 200_000;
 /// Values that are followed for all principals together.
 pub const TAINTS_TOTAL_MAX: usize = 2_000_000;
-/// How long a received value is followed.
+/// How long a received value is followed at least, counted from when it was last received.
 pub const TAINT_EXPIRES: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long it is kept: what is received again need not be kept again before half a day is over.
+pub const TAINT_KEPT: Duration = Duration::from_secs(36 * 60 * 60);

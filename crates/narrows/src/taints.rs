@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use engine::taint::{Print, Taint, TaintKey, Trail};
-use model::limit::{TAINT_EXPIRES, TAINTS_MAX, TAINTS_TOTAL_MAX};
+use model::limit::{TAINT_EXPIRES, TAINT_KEPT, TAINTS_MAX, TAINTS_TOTAL_MAX};
 use model::{Secret, Timestamp};
 use store::{KeptTaints, StateError};
 
@@ -84,7 +84,7 @@ impl Taints {
         if fresh.is_empty() {
             return true;
         }
-        let expires = now.plus(TAINT_EXPIRES);
+        let expires = now.plus(TAINT_KEPT);
         if !self.has_room(&trail, fresh.len(), now) {
             return self.give_up(subject, &trail, expires, now);
         }
@@ -127,14 +127,15 @@ impl Taints {
 
     /// The values pass, and what the principal's requests carry is not known from here on.
     fn give_up(&self, subject: &str, trail: &Trail, expires: Timestamp, now: Timestamp) -> bool {
-        if trail.is_incomplete(now.plus(TAINT_EXPIRES / 2)) {
+        // As long as this value would be followed, and not only those before it.
+        if trail.is_incomplete(now.plus(TAINT_EXPIRES)) {
             return true;
         }
         tracing::warn!(
             principal = subject,
             most = TAINTS_MAX,
             "more followed values were received than are kept: rules that read what requests carry \
-             refuse for 24 h"
+             refuse for up to 36 h"
         );
         let mark = [(Arc::from(INCOMPLETE), Vec::new())];
         if let Err(error) = self.store.keep(subject, &mark, expires, now) {
@@ -166,4 +167,60 @@ fn decode(bytes: &[u8]) -> Option<Vec<Print>> {
         })
     };
     rest.is_empty().then(|| prints.iter().map(print).collect()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use store::{InstallationKey, State};
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_700_000_000_000_000_000);
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn open(file: &std::path::Path, now: Timestamp) -> Taints {
+        let state = Arc::new(State::open(file).unwrap());
+        let key = InstallationKey::from_bytes(&[7; 32]).unwrap();
+        let kept = Arc::new(store::Taints::open(state, &key).unwrap());
+        Taints::open(kept, &key.derive("taint"), now).unwrap()
+    }
+
+    fn carried(taints: &Taints, text: &str, now: Timestamp) -> Option<usize> {
+        let trail = taints.trail("ann");
+        let mut search = trail.search(now);
+        search.look(text.as_bytes());
+        search.end().map(|found| found.len())
+    }
+
+    #[test]
+    fn r14_a_value_is_followed_a_day_from_when_it_was_last_received_over_restarts() {
+        let folder = std::env::temp_dir().join(format!("narrows-taints-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = folder.join("state.sqlite");
+        let taints = open(&file, NOW);
+        let value = taints.trail("ann").taints(&Arc::from("db:a.mail"), b"ann@shop.example");
+        assert!(taints.keep("ann", &value, NOW));
+        // Received again when much of its time is over.
+        let again = NOW.plus(HOUR * 20);
+        assert!(taints.keep("ann", &value, again));
+        drop(taints);
+        let last = again.plus(TAINT_EXPIRES - HOUR);
+        let taints = open(&file, last);
+        assert_eq!(carried(&taints, "ann@shop.example", last), Some(1));
+        assert_eq!(carried(&taints, "ann@shop.example", again.plus(TAINT_KEPT)), Some(0));
+
+        // What could not be kept is as long unknown, whatever was unknown before it.
+        let trail = taints.trail("ann");
+        let full = |at: Timestamp| taints.give_up("ann", &trail, at.plus(TAINT_KEPT), at);
+        assert!(full(last));
+        let later = last.plus(HOUR * 20);
+        assert!(full(later));
+        let end = later.plus(TAINT_EXPIRES - HOUR);
+        assert_eq!(carried(&taints, "nothing", end), None);
+        drop(taints);
+        assert_eq!(carried(&open(&file, end), "nothing", end), None);
+        std::fs::remove_dir_all(folder).unwrap();
+    }
 }

@@ -15,7 +15,7 @@ use engine::{
     Snapshots, Ticket, TlsFacts, Unit,
 };
 use model::limit::{
-    GUESSES_MAX, HOLD_BUFFER_BYTES, HOLD_BUFFER_TOTAL_BYTES, STATEMENT_BYTES_MAX, TAINT_EXPIRES,
+    GUESSES_MAX, HOLD_BUFFER_BYTES, HOLD_BUFFER_TOTAL_BYTES, STATEMENT_BYTES_MAX, TAINT_KEPT,
 };
 use model::{
     Claim, ClientText, Credential, Event, Guess, OperationId, Principal, PrincipalKind, Resource,
@@ -194,8 +194,7 @@ impl Ledger for Counted {
 
     fn keep(&self, subject: &str, taints: &[Taint], now: Timestamp) -> bool {
         let trail = self.trail(subject);
-        self.keeps
-            && taints.iter().all(|taint| trail.add(taint, now.plus(TAINT_EXPIRES), now).is_ok())
+        self.keeps && taints.iter().all(|taint| trail.add(taint, now.plus(TAINT_KEPT), now).is_ok())
     }
 
     fn usage(&self, _: Option<&str>, _: &str, _: Duration, _: Timestamp) -> Usage {

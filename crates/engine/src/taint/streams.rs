@@ -10,11 +10,19 @@ pub(super) struct Folded {
 impl Folded {
     /// All of them.
     pub fn of(text: &[u8]) -> Self {
-        let mut folded =
-            Self { bytes: Vec::with_capacity(text.len()), begins: Vec::with_capacity(text.len()) };
+        Self::head(text, usize::MAX)
+    }
+
+    /// About so many of them: what stands behind is not looked at.
+    pub fn head(text: &[u8], most: usize) -> Self {
+        let room = text.len().min(most);
+        let mut folded = Self { bytes: Vec::with_capacity(room), begins: Vec::with_capacity(room) };
         let mut in_number = false;
         for chunk in text.utf8_chunks() {
             for c in chunk.valid().chars().map(plain) {
+                if folded.bytes.len() >= most {
+                    return folded;
+                }
                 let is_digit = c.is_ascii_digit();
                 if c.is_ascii() {
                     if c.is_ascii_alphanumeric() {

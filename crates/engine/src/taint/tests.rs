@@ -1,3 +1,5 @@
+use model::limit::TAINT_KEPT;
+
 use super::*;
 
 const NOW: Timestamp = Timestamp(1_700_000_000_000_000_000);
@@ -6,7 +8,7 @@ fn trail(values: &[(&str, &str)]) -> Trail {
     let trail = Trail::new(Arc::new(TaintKey::new(b"0123456789abcdef0123456789abcdef")));
     for (source, value) in values {
         for taint in trail.taints(&Arc::from(*source), value.as_bytes()) {
-            trail.add(&taint, NOW.plus(TAINT_EXPIRES), NOW).unwrap();
+            trail.add(&taint, NOW.plus(TAINT_KEPT), NOW).unwrap();
         }
     }
     trail
@@ -117,7 +119,7 @@ fn r14_a_part_of_a_long_value_is_found() {
 #[test]
 fn r14_values_expire_and_what_there_is_no_room_for_makes_the_answer_unknown() {
     let trail = trail(&[("db:c.ssn", "123-45-6789")]);
-    let later = NOW.plus(TAINT_EXPIRES);
+    let later = NOW.plus(TAINT_KEPT);
     let mut search = trail.search(later);
     search.look(b"123456789");
     assert_eq!(search.end(), Some(Vec::new()));
@@ -134,25 +136,25 @@ fn p8_a_trail_is_bounded_and_says_so() {
     for n in 0..TAINTS_MAX {
         let print = Print { window: n as u64, whole: n as u64, length: 9, digits: false };
         let taint = Taint { source: Arc::clone(&source), print };
-        assert_eq!(trail.add(&taint, NOW.plus(TAINT_EXPIRES), NOW), Ok(true));
+        assert_eq!(trail.add(&taint, NOW.plus(TAINT_KEPT), NOW), Ok(true));
     }
     let [one] = &trail.taints(&source, b"one more value")[..] else { panic!("one") };
-    assert_eq!(trail.add(one, NOW.plus(TAINT_EXPIRES), NOW), Err(Full));
+    assert_eq!(trail.add(one, NOW.plus(TAINT_KEPT), NOW), Err(Full));
     assert_eq!(trail.search(NOW).end(), None, "it cannot be said what is carried");
     // When the others are over there is room again.
-    let later = NOW.plus(TAINT_EXPIRES);
-    assert_eq!(trail.add(one, later.plus(TAINT_EXPIRES), later), Ok(true));
+    let later = NOW.plus(TAINT_KEPT);
+    assert_eq!(trail.add(one, later.plus(TAINT_KEPT), later), Ok(true));
     assert_eq!(trail.len(), 1);
 }
 
 #[test]
-fn r14_what_is_known_need_not_be_kept_again_until_half_its_time_is_over() {
+fn r14_what_is_known_is_kept_again_when_it_would_be_followed_too_short() {
     let trail = trail(&[("db:c.ssn", "123-45-6789")]);
     let again = trail.taints(&"db:c.ssn".into(), b"123 45 6789");
     let elsewhere = trail.taints(&"db:d.ssn".into(), b"123 45 6789");
     assert!(trail.unknown(&again, NOW).is_empty());
     assert_eq!(trail.unknown(&elsewhere, NOW).len(), 1);
-    let late = NOW.plus(TAINT_EXPIRES / 2 + std::time::Duration::from_secs(2));
+    let late = NOW.plus(TAINT_KEPT - TAINT_EXPIRES + std::time::Duration::from_secs(2));
     assert_eq!(trail.unknown(&again, late).len(), 1);
     let twice = [again.clone(), again].concat();
     assert_eq!(trail.unknown(&twice, late).len(), 1);
@@ -164,7 +166,7 @@ fn p10_values_that_begin_alike_cost_no_more_than_others() {
     let source: Arc<str> = "db:c.mail".into();
     for n in 0..20_000 {
         for taint in trail.taints(&source, format!("customer{n:07}@shop.example").as_bytes()) {
-            assert_eq!(trail.add(&taint, NOW.plus(TAINT_EXPIRES), NOW), Ok(true));
+            assert_eq!(trail.add(&taint, NOW.plus(TAINT_KEPT), NOW), Ok(true));
         }
     }
     let known = trail.read();
