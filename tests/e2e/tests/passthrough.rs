@@ -28,6 +28,10 @@ const RULES: &str = r#"
     on: [internet]
     when: http.path == "/admin"
     block: "not there"
+  - name: ask
+    for: { groups: [asking] }
+    on: [internet]
+    approve: { by: [ops], wait: 60s, expires: 10m, grant: once }
   - name: hide
     for: { groups: [masked] }
     on: [internet]
@@ -105,7 +109,7 @@ resources:
     passthrough: [pinned.test, evil.test, localhost]
     hosts: {{ pinned.test: "{origin}", evil.test: "{origin}" }}
 access:
-  - {{ groups: [agents, careful, masked], resources: [internet] }}
+  - {{ groups: [agents, careful, masked, asking], resources: [internet] }}
 rules:{rules}"#
     )
 }
@@ -253,6 +257,27 @@ fn p8_much_passes_in_bounded_memory() -> Result<()> {
 
 fn size(path: &Path) -> Result<usize> {
     Ok(usize::try_from(std::fs::metadata(path)?.len())?)
+}
+
+#[test]
+fn p2_a_yes_to_a_tunnel_is_for_the_resource_as_it_was() -> Result<()> {
+    let pinned = Pinned::start()?;
+    let (token, person) = (pinned.token("asking")?, pinned.gateway.person("olga", "ops")?);
+    let client = pinned.curl(&token, &["https://pinned.test/"])?;
+    let approval = pinned.gateway.pending()?;
+    // From here on such tunnels are opened.
+    let text = config(&pinned.gateway.ports(), &pinned.origin.address().to_string(), RULES);
+    let opened =
+        text.replace("passthrough: [pinned.test, evil.test, localhost]", "passthrough: []");
+    ensure!(opened != text, "nothing changes");
+    pinned.gateway.rewrite(&opened)?;
+    pinned.gateway.narrows(&["reload"])?.success()?;
+    let yes = ["approve", &approval, "--token", &person.secret];
+    pinned.gateway.narrows(&yes)?.success()?;
+    let output = client.output(PATIENCE)?;
+    ensure!(output.code() != 0, "{output:?}");
+    ensure!(pinned.origin.wires().is_empty(), "the host was dialled");
+    Ok(())
 }
 
 #[test]

@@ -189,7 +189,7 @@ fn resources_reached_by_http_are_read_whole_and_every_mistake_in_them_is_told() 
            d: { type: http, url: \"https://x?q\", headers: { \"a b\": {env: K} } }\n  \
            e: { type: egress, hosts: { x: y }, networks: [10.0.0.0/33], http: { opaque: some },\n\
              \x20      passthrough: [\"a.*\", 10.0.0.1, \"a.test:443\", \"*.ok.test\"],\n\
-             \x20      credentials: { \"https://x\": { a: {env: K} }, x: { \"a b\": {env: K} } } }\n  \
+             \x20      credentials: { \"https://x\": { a: {env: K} }, x: { \"a b\": {env: K}, Host: {env: K} } } }\n  \
            f: { type: egres }",
     ));
     insta::assert_snapshot!("web_mistakes", found.join("\n"));

@@ -7,6 +7,7 @@
 mod beside;
 mod identity;
 mod tunnel;
+mod upstream;
 mod words;
 
 use std::collections::VecDeque;
@@ -17,28 +18,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::{Act, Connection, Happening, Ledger, Limits, Refusal, Setup};
-use http::header::UPGRADE;
-use http::{Method, Response, StatusCode, Uri};
+use http::Response;
 use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
-use model::exchange::{Door, Length, Part, Reply, Request, Scheme};
+use model::exchange::{Length, Part, Reply, Request};
 use model::{ClientText, OperationId, Principal, SessionId, Side};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use self::beside::remove_alike;
 use self::tunnel::PassedOn;
-use super::answer::{NotAnswered, why};
+use self::upstream::knows;
+use super::answer::NotAnswered;
 use super::bare::Bare;
-use super::body::{FRAMES_MAX, Passed, PassedBody, ReplyBody, length};
+use super::body::{FRAMES_MAX, Passed, ReplyBody};
 use super::echo::Echo;
 use super::held::Share;
 use super::sessions::{Joined, record};
-use super::site::{Site, Spoken};
-use super::socket::{self, Heard};
+use super::site::Site;
+use super::socket::Heard;
 use crate::alert::Alert;
 use crate::clock;
 use crate::drive::{Meter, stop_words};
@@ -506,153 +506,6 @@ impl Exchange {
         }
     }
 
-    fn forward(&mut self, part: Part) {
-        match part {
-            Part::Request(request) if request.method == Method::CONNECT => self.dial(&request),
-            Part::Request(request) => self.call(*request),
-            Part::Data(bytes) => self.to_upstream.push_back(Passed::Data(bytes)),
-            Part::Last(bytes) => {
-                self.to_upstream.extend([Passed::Data(bytes), Passed::End]);
-            }
-            Part::Trailers(mut fields) => {
-                // None of them may stand for a field that carries the gateway's credential.
-                for name in &self.own_fields {
-                    fields.remove(name.as_str());
-                }
-                self.to_upstream.push_back(Passed::Trailers(fields));
-            }
-            Part::Raw(bytes) => {
-                // Its first words were read and found right.
-                self.stirred();
-                self.to_upstream.push_back(Passed::Data(bytes));
-            }
-            Part::End if self.passed_on.is_joined() => self.to_upstream.push_back(Passed::End),
-            Part::End => {
-                // It has the request in full.
-                self.timers.set(Alarm::Connect, clock::now().plus(ANSWER_TIMEOUT));
-                self.to_upstream.push_back(Passed::End);
-            }
-            Part::Message(message) => self.to_upstream.push_back(Passed::Message(message)),
-            Part::Close(code, words) => self.to_upstream.push_back(Passed::Close(code, words)),
-            Part::Reply(_) => {}
-        }
-        if self.upstream.is_none() {
-            // It has no body, or the upstream wants none of it.
-            self.to_upstream.clear();
-        }
-    }
-
-    fn call(&mut self, request: Request) {
-        let Some(stay) = &self.stay else { return };
-        let site = Arc::clone(&stay.site);
-        self.head_only = request.method == Method::HEAD;
-        let own = site.fields(request.scheme, &request.authority);
-        self.own_fields = own.map(|(name, _)| name.clone()).collect();
-        self.sent = true;
-        self.timers.clear(Alarm::Identify);
-        self.held.give_back();
-        let spoken = match (request.fields.contains_key(UPGRADE), request.scheme) {
-            (true, _) => Spoken::One,
-            (false, Scheme::Http) if self.prior => Spoken::Two,
-            (false, _) => Spoken::Agreed,
-        };
-        let body = if request.body == Length::Empty {
-            self.timers.set(Alarm::Connect, clock::now().plus(ANSWER_TIMEOUT));
-            PassedBody::all(VecDeque::new(), request.body)
-        } else {
-            let (sender, body) = PassedBody::coming(request.body);
-            self.upstream = Some(sender);
-            body
-        };
-        self.call = Some(Box::pin(async move {
-            let client = site.client(spoken)?;
-            let Request { method, scheme, authority, target, fields, .. } = request;
-            let credential = site.headers(scheme, &authority).await?;
-            let uri = Uri::builder()
-                .scheme(scheme.as_str())
-                .authority(&*authority)
-                .path_and_query(&*target)
-                .build()?;
-            let mut upstream = http::Request::builder().method(method).uri(uri).body(body)?;
-            *upstream.headers_mut() = fields;
-            let echo = Echo::of(&credential);
-            if !credential.is_empty() {
-                // Where the host shows what it got, that has to be seen.
-                let readable = http::HeaderValue::from_static("identity");
-                upstream.headers_mut().insert(http::header::ACCEPT_ENCODING, readable);
-                remove_alike(upstream.headers_mut(), &credential);
-            }
-            for (name, value) in credential {
-                upstream.headers_mut().insert(name, value);
-            }
-            let answered = client.request(upstream).await;
-            Ok((answered.map_err(why)?, echo))
-        }));
-    }
-
-    /// Both sides agreed to speak WebSocket from here on.
-    fn change(&mut self) {
-        let (Some(client), Some(upstream)) =
-            (self.client_socket.take(), self.upstream_socket.take())
-        else {
-            return;
-        };
-        let Bare::Upgrade(client) = client else { return };
-        let (heard, said) = mpsc::channel(FRAMES_MAX);
-        for (side, upgrade, heard) in
-            [(Side::Client, client, heard.clone()), (Side::Upstream, upstream, heard)]
-        {
-            let (sender, passed) = mpsc::channel(FRAMES_MAX);
-            tokio::spawn(socket::serve(side, upgrade, passed, heard));
-            match side {
-                Side::Client => self.client = Some(sender),
-                Side::Upstream => self.upstream = Some(sender),
-            }
-        }
-        self.said = Some(said);
-    }
-
-    fn answered(&mut self, mut response: Response<Incoming>, echo: Echo) {
-        if echo.is_in_fields(response.headers()) {
-            return self.not_answered(&NotAnswered::Echoed);
-        }
-        self.intake = echo.clone();
-        self.echo = echo;
-        let changes = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-        if changes {
-            self.upstream_socket = Some(hyper::upgrade::on(&mut response));
-        }
-        let (head, body) = response.into_parts();
-        let bodiless = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&head.status);
-        let length =
-            if self.head_only || bodiless || changes { Length::Empty } else { length(&body) };
-        let reply = Reply {
-            status: head.status,
-            fields: head.headers,
-            body: length,
-            recorded: bytes::Bytes::new(),
-        };
-        let part = Part::Reply(Box::new(reply));
-        self.work.push_back(Happening::Data(Side::Upstream, part));
-        if changes {
-            // What follows are messages.
-        } else if length == Length::Empty {
-            self.work.push_back(Happening::Data(Side::Upstream, Part::End));
-        } else {
-            self.answer = Some(body);
-        }
-    }
-
-    fn not_answered(&mut self, error: &NotAnswered) {
-        let refusal = error.refusal();
-        self.gateway.counters.upstream_errors.add(refusal.reason());
-        let resource = self.stay.as_ref().map(|stay| &*stay.site.plan.resource.name);
-        tracing::warn!(resource, session = self.session(), %error, "an upstream cannot be used");
-        self.upstream = None;
-        self.to_upstream.clear();
-        self.work.push_back(Happening::Unreachable(refusal));
-    }
-
     fn session(&self) -> Option<&str> {
         self.stay.as_ref().map(|stay| &*stay.joined.shared().id.0)
     }
@@ -744,13 +597,6 @@ impl Exchange {
             self.work.push_back(Happening::Stop(Refusal::unjudgeable(reason, words)));
         }
     }
-}
-
-/// Whether the client says, by how it asks, that the upstream speaks HTTP/2 in clear text: it does
-/// so itself in a tunnel that it has to the upstream, or it calls by gRPC, which is HTTP/2 alone.
-fn knows(head: &Request) -> bool {
-    let opened = matches!(&head.door, Door::Tunnel(tunnel) if !tunnel.tls);
-    head.is_call() || (opened && head.version == http::Version::HTTP_2)
 }
 
 /// Passes the first of `waiting` on; `false` when nobody takes it.

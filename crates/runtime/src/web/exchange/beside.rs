@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use engine::Happening;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName};
 use hyper::body::Frame;
 use model::Side;
 use model::exchange::Part;
@@ -57,16 +57,46 @@ impl Exchange {
     }
 }
 
-/// Removes fields that a server which takes `_` for `-` would read as one of these.
-pub(super) fn remove_alike(fields: &mut HeaderMap, credential: &[(HeaderName, HeaderValue)]) {
-    let folded = |name: &HeaderName| name.as_str().replace('_', "-");
-    let own: Vec<String> = credential.iter().map(|(name, _)| folded(name)).collect();
-    let alike: Vec<HeaderName> = fields
-        .keys()
-        .filter(|name| name.as_str().contains('_') && own.contains(&folded(name)))
-        .cloned()
-        .collect();
-    for name in alike {
+/// Removes fields that carry the gateway's credential or, at a server that takes `_` for `-`, would
+/// be read as one that does.
+pub(super) fn remove_own(fields: &mut HeaderMap, own: &[String]) {
+    let is_own = |name: &HeaderName| {
+        let alike = |(a, b): (u8, u8)| {
+            a.eq_ignore_ascii_case(&b) || b"-_".contains(&a) && b"-_".contains(&b)
+        };
+        own.iter().any(|own| {
+            own.len() == name.as_str().len() && own.bytes().zip(name.as_str().bytes()).all(alike)
+        })
+    };
+    if own.is_empty() || !fields.keys().any(is_own) {
+        return;
+    }
+    let names: Vec<HeaderName> = fields.keys().filter(|name| is_own(name)).cloned().collect();
+    for name in names {
         fields.remove(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn p7_no_field_that_reads_like_the_credentials_own_goes_along() {
+        let own = ["X-Api-Key".to_owned(), "Authorization".to_owned()];
+        let left = |name: &str| {
+            let name = HeaderName::try_from(name).expect("a name");
+            let mut fields = HeaderMap::from_iter([(name, HeaderValue::from_static("x"))]);
+            remove_own(&mut fields, &own);
+            !fields.is_empty()
+        };
+        for gone in ["x-api-key", "x_api_key", "X-API_KEY", "authorization"] {
+            assert!(!left(gone), "{gone}");
+        }
+        for other in ["x-api-key2", "xapikey", "x-apikey", "x.api.key", "accept"] {
+            assert!(left(other), "{other}");
+        }
     }
 }
