@@ -41,6 +41,18 @@ pub struct Ports {
     pub egress: u16,
 }
 
+impl Ports {
+    /// The first lines of a configuration that listens for HTTP on both faces.
+    #[must_use]
+    pub fn web(&self) -> String {
+        let Self { admin, http, egress, .. } = self;
+        format!(
+            "data_dir: ./var\nlisten: {{ admin: \"127.0.0.1:{admin}\", http: \"127.0.0.1:{http}\", \
+             egress: \"127.0.0.1:{egress}\" }}\n"
+        )
+    }
+}
+
 /// A token, as `narrows token create --json` prints it.
 #[derive(Clone, Debug)]
 pub struct Token {

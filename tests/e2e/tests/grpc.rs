@@ -44,11 +44,9 @@ impl Notes {
         let ca = files.path().join("ca.pem");
         let ca = ca.display();
         let gateway = Gateway::start_with(|ports, _| {
-            let (admin, http, egress) = (ports.admin, ports.http, ports.egress);
+            let listen = ports.web();
             format!(
-                r#"data_dir: ./var
-listen: {{ admin: "127.0.0.1:{admin}", http: "127.0.0.1:{http}", egress: "127.0.0.1:{egress}" }}
-resources:
+                r#"{listen}resources:
   clear: {{ type: http, url: "http://127.0.0.1:{clear}" }}
   secure: {{ type: http, url: "https://localhost:{secure}", ca: {{file: "{ca}"}} }}
   closed: {{ type: http, url: "http://127.0.0.1:{clear}", http: {{ opaque: block }} }}

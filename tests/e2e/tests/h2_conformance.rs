@@ -84,11 +84,9 @@ impl Bench {
         let (port, ca) = (origin.address().port(), files.path().join("ca.pem"));
         let ca = ca.display();
         let gateway = Gateway::start_with(|ports, _| {
-            let (admin, http, egress) = (ports.admin, ports.http, ports.egress);
+            let listen = ports.web();
             format!(
-                r#"data_dir: ./var
-listen: {{ admin: "127.0.0.1:{admin}", http: "127.0.0.1:{http}", egress: "127.0.0.1:{egress}" }}
-resources:
+                r#"{listen}resources:
   api: {{ type: http, url: "http://127.0.0.1:{port}" }}
   internet: {{ type: egress, ca: {{file: "{ca}"}}, hosts: {{ listed.test: "127.0.0.1:{port}" }} }}
 access:

@@ -69,11 +69,9 @@ impl Bench {
         let upstream = Strict::start()?;
         let address = upstream.address();
         let gateway = Gateway::start_with(|ports, _| {
-            let (admin, http, egress) = (ports.admin, ports.http, ports.egress);
+            let listen = ports.web();
             format!(
-                r#"data_dir: ./var
-listen: {{ admin: "127.0.0.1:{admin}", http: "127.0.0.1:{http}", egress: "127.0.0.1:{egress}" }}
-resources:
+                r#"{listen}resources:
   up: {{ type: http, url: "http://{address}" }}
   internet: {{ type: egress, hosts: {{ up.test: "{address}", evil.test: "{address}" }} }}
 access:
