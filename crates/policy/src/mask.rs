@@ -165,9 +165,9 @@ impl MaskPlan {
         self.rules.is_empty()
     }
 
-    /// Whether what it concerns must be looked into: something is hidden or followed.
+    /// Whether replies must be looked into: something is hidden or followed.
     #[must_use]
-    pub fn looks(&self) -> bool {
+    pub fn reads_replies(&self) -> bool {
         !self.is_empty() || self.followed.is_some()
     }
 

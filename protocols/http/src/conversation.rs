@@ -326,7 +326,7 @@ impl Exchange {
     fn pass_on(&mut self, request: &Request, host: Host, port: u16, out: &mut Outbox<Part>) {
         let mut operation = operation::unopened(&host, port);
         operation.aside = operation::sent_to(request.sent_to());
-        if self.masks.as_ref().is_some_and(|masks| masks.looks()) {
+        if self.masks.as_ref().is_some_and(|masks| masks.reads_replies()) {
             // What nobody reads cannot be masked (P3), nor followed (R14).
             out.refuse(LANE, operation, unopened::masked());
             return;
@@ -446,7 +446,7 @@ impl Exchange {
         let mut operation = operation::of(&judged.canonical, &body, raw, self.judging());
         operation.context = operation::hidden_fields(&judged.canonical, &body, &self.key);
         operation.aside = operation::sent_to(judged.sent_to);
-        if self.masks.as_ref().is_some_and(|masks| masks.looks()) {
+        if self.masks.as_ref().is_some_and(|masks| masks.reads_replies()) {
             judged.canonical.ask_for_readable();
         }
         match &body {

@@ -103,7 +103,7 @@ fn tunnel(target: &str, options: &Options, masks: &MaskPlan) -> Result<Explained
         format!("passes a tunnel to {}:{port} on unopened", host.bracketed()),
         "of what is in it nothing is judged, masked or recorded".to_owned(),
     ];
-    let refused = masks.looks().then(unopened::masked);
+    let refused = masks.reads_replies().then(unopened::masked);
     Ok(Explained { values: operation.facts, effect: operation.effect, does, refused })
 }
 

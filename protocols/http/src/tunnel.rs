@@ -64,7 +64,7 @@ impl Tunnel {
     pub fn released(&mut self, permit: Arc<Permit>, out: &mut Outbox<Part>) {
         let words = "a rule about the reply cannot be kept in a tunnel that is passed on unopened";
         let unkept = || Refusal::unjudgeable("unopened_reply", ClientText::fixed(words));
-        let refusal = match permit.masks().looks() {
+        let refusal = match permit.masks().reads_replies() {
             // A mask that came while a person was asked.
             true => Some(masked()),
             false => permit.is_pending().then(unkept),

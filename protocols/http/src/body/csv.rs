@@ -183,7 +183,7 @@ impl Header {
             let (name, mask) = self.names.get(place).map_or(("", None), |(n, m)| (n.as_str(), *m));
             let replaced = match mask {
                 Some(kind) => {
-                    hide.of(name);
+                    hide.comes_from(name);
                     hide.masked(kind, &String::from_utf8_lossy(&value))
                 }
                 None => form::judge(name, &value, hide)?,

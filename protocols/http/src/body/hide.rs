@@ -117,7 +117,7 @@ impl Hider {
     }
 
     /// The next value belongs to this field, which was met before.
-    pub fn of(&mut self, name: &str) {
+    pub fn comes_from(&mut self, name: &str) {
         if self.tells() {
             name.clone_into(&mut self.source);
         }
@@ -181,7 +181,7 @@ impl Hider {
                 kind?
             }
         };
-        self.of(path);
+        self.comes_from(path);
         note(&mut self.fields, path, kind);
         Some(kind)
     }

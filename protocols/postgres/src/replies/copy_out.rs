@@ -34,7 +34,7 @@ impl Ready {
         let count = usize::from(u16::from_be_bytes(count.unwrap_or_default()));
         let outputs = copy.and_then(|copy| copy.columns.as_deref());
         let shape = self.shaping(plan, |shaping| shaping.copied(outputs, count))?;
-        if !plan.looks() {
+        if !plan.reads_replies() {
             return Ok((Treatment::Pass, shape.columns));
         }
         let Some(copy) = copy else { return Err(no_source()) };

@@ -155,7 +155,7 @@ impl Ready {
 
     fn plan_is_empty(&self) -> bool {
         let permit = self.expected.front().and_then(|expected| expected.permit.as_ref());
-        permit.is_none_or(|permit| !permit.masks().looks())
+        permit.is_none_or(|permit| !permit.masks().reads_replies())
     }
 
     /// What is done with rows of these columns, and how they are recorded.
@@ -173,7 +173,7 @@ impl Ready {
         let (judged, index) = self.source_of(rows);
         let statement = judged.statements.list.get(index);
         let shape = self.shaping(plan, |shaping| shaping.described(statement, fields))?;
-        if !plan.looks() {
+        if !plan.reads_replies() {
             return Ok((Treatment::Pass, shape.columns));
         }
         // A Bind that lists no format means text for all; a simple query says so itself.
