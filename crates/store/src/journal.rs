@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use model::{Event, limit};
+use model::{Event, Timestamp, limit};
 
 use crate::data_dir::is_gateway_name;
 use crate::id::NoRandomness;
@@ -233,6 +233,61 @@ impl Journal {
     /// included.
     pub fn read_from(&self, position: Position) -> Result<Reader, JournalError> {
         Reader::between(self.folder(), self.gateway(), Some(position), Some(self.shared.end()))
+    }
+
+    /// Closes the segment that is being written, unless it holds nothing, so that it can become part
+    /// of the archive. Whether it did.
+    pub fn rotate(&self) -> Result<bool, JournalError> {
+        self.shared.rotate()
+    }
+
+    /// The segments that are here and written to no more, in order.
+    pub fn closed_segments(&self) -> Result<Vec<u64>, JournalError> {
+        let current = self.shared.end().segment;
+        let mut closed = read::segments(self.folder(), self.gateway())?;
+        closed.retain(|segment| *segment < current);
+        Ok(closed)
+    }
+
+    /// The records of one segment, as far as they are acknowledged.
+    pub fn read_segment(&self, segment: u64) -> Result<Reader, JournalError> {
+        let begin = Position { segment, ..Position::default() };
+        let current = self.shared.end();
+        let end = match current.segment == segment {
+            true => current,
+            false => End { segment, offset: u64::MAX },
+        };
+        Reader::between(self.folder(), self.gateway(), Some(begin), Some(end))
+    }
+
+    /// The records of all segments behind `segment`, as far as they are acknowledged.
+    pub fn read_after_segment(&self, segment: u64) -> Result<Reader, JournalError> {
+        let begin = Position { segment: segment.saturating_add(1), ..Position::default() };
+        Reader::between(self.folder(), self.gateway(), Some(begin), Some(self.shared.end()))
+    }
+
+    /// When a closed segment was written to last, as its file says.
+    pub fn closed_at(&self, segment: u64) -> Result<Timestamp, JournalError> {
+        let path = self.segment_path(segment);
+        let written = std::fs::metadata(&path).and_then(|about| about.modified());
+        let written = written.map_err(failed("look at", &path))?;
+        let since = written.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        Ok(Timestamp(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)))
+    }
+
+    /// Deletes a closed segment: only after its archive was read back. The one being written stays.
+    pub fn remove_segment(&self, segment: u64) -> Result<(), JournalError> {
+        if segment >= self.shared.end().segment {
+            return Ok(());
+        }
+        let path = self.segment_path(segment);
+        std::fs::remove_file(&path).map_err(failed("delete", &path))
+    }
+
+    /// The file of a segment.
+    #[must_use]
+    pub fn segment_path(&self, segment: u64) -> PathBuf {
+        self.folder().join(read::file_name(self.gateway(), segment))
     }
 
     /// From now on keeps, beside each record, what the index needs to know: at most `max` notes

@@ -316,6 +316,19 @@ impl Shared {
         }
     }
 
+    pub(super) fn rotate(&self) -> Result<bool, JournalError> {
+        let mut writer = self.writer.lock();
+        if writer.offset == DATA_START as u64 {
+            return Ok(false);
+        }
+        let before = writer.segment;
+        self.make_ready(&mut writer)?;
+        if writer.segment == before {
+            self.begin_segment(&mut writer)?;
+        }
+        Ok(true)
+    }
+
     fn begin_segment(&self, writer: &mut Writer) -> Result<(), JournalError> {
         let next = writer.segment + 1;
         let first = writer.last.sequence + 1;

@@ -1,0 +1,362 @@
+//! Where recordings are kept: a folder, or a bucket of S3, Google Cloud Storage or Azure.
+//!
+//! Calls block, and must not be made on a thread of an async runtime. Clouds take their credentials
+//! from the environment, as their own tools do (`AWS_…`, `GOOGLE_…`, `AZURE_…`), and failed calls
+//! are tried again for up to [`RETRY_FOR`].
+
+use std::fmt;
+use std::future::Future;
+use std::path::{Path as FilePath, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::TryStreamExt as _;
+use object_store::aws::{AmazonS3Builder, Checksum};
+use object_store::azure::MicrosoftAzureBuilder;
+use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::prefix::PrefixStore;
+use object_store::{
+    ClientOptions, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload, RetryConfig,
+    WriteMultipart,
+};
+
+/// How long a call to a cloud is tried again.
+pub const RETRY_FOR: Duration = Duration::from_secs(60);
+/// How long one attempt may take.
+const ATTEMPT: Duration = Duration::from_secs(120);
+const CONNECT: Duration = Duration::from_secs(10);
+/// Size past which an object is sent in parts.
+const PARTS_FROM: usize = 16 * 1024 * 1024;
+const PART_BYTES: usize = 8 * 1024 * 1024;
+/// Parts under way at once.
+const PARTS_MAX: usize = 4;
+
+/// A folder or bucket.
+pub struct Bucket {
+    objects: Arc<dyn ObjectStore>,
+    runtime: tokio::runtime::Runtime,
+    place: String,
+}
+
+/// An object, as listed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Listed {
+    /// Its path, `/` between.
+    pub path: String,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+/// What became of an object that must not exist yet.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Put {
+    /// It was made.
+    Made,
+    /// There is one of that name; it was left alone.
+    Exists,
+}
+
+/// Why a store cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BucketError {
+    /// The configuration's mistake: a place that is none.
+    #[error("{place:?} is no place for recordings: {why}")]
+    Place {
+        /// What was written.
+        place: String,
+        /// What is wrong with it, and what would be right.
+        why: String,
+    },
+    /// The store refused, or cannot be reached.
+    #[error("cannot {action} {path} in {place}: {source}")]
+    Failed {
+        /// What was attempted.
+        action: &'static str,
+        /// On which object.
+        path: String,
+        /// Where.
+        place: String,
+        /// What the store said.
+        source: object_store::Error,
+    },
+    /// This machine has no thread or descriptor left for it.
+    #[error("cannot start what talks to the store: {0}")]
+    Runtime(std::io::Error),
+}
+
+const FORMS: &str =
+    "write file:FOLDER, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or azure://CONTAINER/PREFIX";
+
+/// A place for recordings as written, understood but not opened.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Location {
+    /// A folder.
+    Folder(PathBuf),
+    /// A bucket: scheme, name and what all paths begin with.
+    Cloud(Cloud, String, String),
+}
+
+/// A kind of cloud store.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Cloud {
+    /// S3, or what speaks its protocol.
+    S3,
+    /// Google Cloud Storage.
+    Google,
+    /// Azure Blob Storage.
+    Azure,
+}
+
+impl Location {
+    /// Reads a place as configurations write it; folders are relative to `base`.
+    pub fn parse(place: &str, base: &FilePath) -> Result<Self, BucketError> {
+        let wrong = |why: &str| BucketError::Place { place: place.to_owned(), why: why.to_owned() };
+        if let Some(folder) = place.strip_prefix("file:") {
+            let folder = folder.strip_prefix("//").unwrap_or(folder);
+            return match folder.is_empty() {
+                true => Err(wrong(FORMS)),
+                false => Ok(Self::Folder(base.join(folder))),
+            };
+        }
+        let (scheme, rest) = place.split_once("://").ok_or_else(|| wrong(FORMS))?;
+        let cloud = match scheme {
+            "s3" => Cloud::S3,
+            "gs" => Cloud::Google,
+            "azure" | "az" => Cloud::Azure,
+            _ => return Err(wrong(FORMS)),
+        };
+        let (name, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        let is_name = !name.is_empty()
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
+        if !is_name {
+            return Err(wrong("the bucket's name is letters, digits, '-', '.' and '_'"));
+        }
+        if Path::parse(prefix.trim_matches('/')).is_err() {
+            return Err(wrong("what follows the bucket's name cannot begin a path"));
+        }
+        Ok(Self::Cloud(cloud, name.to_owned(), prefix.trim_matches('/').to_owned()))
+    }
+
+    /// The folder, if it is one.
+    #[must_use]
+    pub fn folder(&self) -> Option<&FilePath> {
+        match self {
+            Self::Folder(folder) => Some(folder),
+            Self::Cloud(..) => None,
+        }
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder(folder) => write!(f, "file:{}", folder.display()),
+            Self::Cloud(cloud, name, prefix) => {
+                let scheme = match cloud {
+                    Cloud::S3 => "s3",
+                    Cloud::Google => "gs",
+                    Cloud::Azure => "azure",
+                };
+                let slash = if prefix.is_empty() { "" } else { "/" };
+                write!(f, "{scheme}://{name}{slash}{prefix}")
+            }
+        }
+    }
+}
+
+impl Bucket {
+    /// Opens a place. A folder is made if `make` says so; a cloud is not asked yet.
+    pub fn open(location: &Location, make: bool) -> Result<Self, BucketError> {
+        let place = location.to_string();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(BucketError::Runtime)?;
+        let failed = |source| BucketError::Failed {
+            action: "open",
+            path: "the store".to_owned(),
+            place: place.clone(),
+            source,
+        };
+        let retry = RetryConfig { retry_timeout: RETRY_FOR, ..RetryConfig::default() };
+        let client = ClientOptions::new().with_timeout(ATTEMPT).with_connect_timeout(CONNECT);
+        let prefixed = |objects: Arc<dyn ObjectStore>, prefix: &str| -> Arc<dyn ObjectStore> {
+            match prefix {
+                "" => objects,
+                prefix => Arc::new(PrefixStore::new(objects, prefix)),
+            }
+        };
+        let objects: Arc<dyn ObjectStore> = match location {
+            Location::Folder(folder) => {
+                if make {
+                    make_folder(folder).map_err(|error| BucketError::Place {
+                        place: place.clone(),
+                        why: format!("the folder cannot be made: {error}"),
+                    })?;
+                }
+                Arc::new(LocalFileSystem::new_with_prefix(folder).map_err(failed)?.with_fsync(true))
+            }
+            Location::Cloud(Cloud::S3, name, prefix) => {
+                let builder = AmazonS3Builder::from_env()
+                    .with_bucket_name(name)
+                    .with_checksum_algorithm(Checksum::SHA256)
+                    .with_retry(retry)
+                    .with_client_options(allow_http(client, "AWS_ALLOW_HTTP"));
+                prefixed(Arc::new(builder.build().map_err(failed)?), prefix)
+            }
+            Location::Cloud(Cloud::Google, name, prefix) => {
+                let builder = GoogleCloudStorageBuilder::from_env()
+                    .with_bucket_name(name)
+                    .with_retry(retry)
+                    .with_client_options(client);
+                prefixed(Arc::new(builder.build().map_err(failed)?), prefix)
+            }
+            Location::Cloud(Cloud::Azure, name, prefix) => {
+                let builder = MicrosoftAzureBuilder::from_env()
+                    .with_container_name(name)
+                    .with_retry(retry)
+                    .with_client_options(allow_http(client, "AZURE_ALLOW_HTTP"));
+                prefixed(Arc::new(builder.build().map_err(failed)?), prefix)
+            }
+        };
+        Ok(Self { objects, runtime, place })
+    }
+
+    /// Where it is, as written.
+    #[must_use]
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    fn wait<T>(
+        &self,
+        action: &'static str,
+        path: &str,
+        work: impl Future<Output = object_store::Result<T>>,
+    ) -> Result<T, BucketError> {
+        self.runtime.block_on(work).map_err(|source| BucketError::Failed {
+            action,
+            path: path.to_owned(),
+            place: self.place.clone(),
+            source,
+        })
+    }
+
+    /// Writes an object, whole or not at all; replaces one of that name.
+    pub fn put(&self, path: &str, bytes: Bytes) -> Result<(), BucketError> {
+        let to = Path::from(path);
+        if bytes.len() <= PARTS_FROM {
+            let put = self.objects.put(&to, PutPayload::from_bytes(bytes));
+            return self.wait("write", path, put).map(|_| ());
+        }
+        self.wait("write", path, async {
+            let upload = self.objects.put_multipart(&to).await?;
+            let mut upload = WriteMultipart::new_with_chunk_size(upload, PART_BYTES);
+            let mut rest = bytes;
+            while !rest.is_empty() {
+                upload.wait_for_capacity(PARTS_MAX).await?;
+                upload.put(rest.split_to(PART_BYTES.min(rest.len())));
+            }
+            upload.finish().await
+        })
+        .map(|_| ())
+    }
+
+    /// Writes an object unless there is one of that name.
+    pub fn put_new(&self, path: &str, bytes: Bytes) -> Result<Put, BucketError> {
+        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+        let (to, payload) = (Path::from(path), PutPayload::from_bytes(bytes));
+        match self.wait("write", path, self.objects.put_opts(&to, payload, options)) {
+            Ok(_) => Ok(Put::Made),
+            Err(BucketError::Failed {
+                source: object_store::Error::AlreadyExists { .. }
+                    | object_store::Error::Precondition { .. },
+                ..
+            }) => Ok(Put::Exists),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads an object; `None` if there is none.
+    pub fn get(&self, path: &str) -> Result<Option<Bytes>, BucketError> {
+        let from = Path::from(path);
+        let read = self.wait("read", path, async {
+            match self.objects.get(&from).await {
+                Ok(found) => found.bytes().await.map(Some),
+                Err(object_store::Error::NotFound { .. }) => Ok(None),
+                Err(error) => Err(error),
+            }
+        });
+        read
+    }
+
+    /// Reads some bytes of an object.
+    pub fn get_range(&self, path: &str, range: std::ops::Range<u64>) -> Result<Bytes, BucketError> {
+        self.wait("read", path, self.objects.get_range(&Path::from(path), range))
+    }
+
+    /// Every object whose path begins with `prefix` (whole segments), in the order of their paths.
+    pub fn list(&self, prefix: &str) -> Result<Vec<Listed>, BucketError> {
+        self.listed(prefix, None)
+    }
+
+    /// Those of [`Self::list`] whose paths come after `path`.
+    pub fn list_after(&self, prefix: &str, path: &str) -> Result<Vec<Listed>, BucketError> {
+        self.listed(prefix, Some(path))
+    }
+
+    fn listed(&self, prefix: &str, after: Option<&str>) -> Result<Vec<Listed>, BucketError> {
+        let under = Path::from(prefix);
+        let listing = match after {
+            Some(after) => self.objects.list_with_offset(Some(&under), &Path::from(after)),
+            None => self.objects.list(Some(&under)),
+        };
+        let listing = listing.map_ok(|found| Listed {
+            path: found.location.to_string(),
+            bytes: found.size,
+        });
+        let mut listed: Vec<Listed> = self.wait("list", prefix, listing.try_collect())?;
+        listed.sort_by(|one, other| one.path.cmp(&other.path));
+        Ok(listed)
+    }
+
+    /// The folders right under `prefix`, by name.
+    pub fn folders(&self, prefix: &str) -> Result<Vec<String>, BucketError> {
+        let under = Path::from(prefix);
+        let listing = self.objects.list_with_delimiter(Some(&under));
+        let found = self.wait("list", prefix, listing)?;
+        let names = found.common_prefixes.iter().filter_map(Path::filename);
+        let mut names: Vec<String> = names.map(str::to_owned).collect();
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Removes an object, if there is one.
+    pub fn remove(&self, path: &str) -> Result<(), BucketError> {
+        match self.wait("remove", path, self.objects.delete(&Path::from(path))) {
+            Err(BucketError::Failed { source: object_store::Error::NotFound { .. }, .. }) => Ok(()),
+            other => other,
+        }
+    }
+}
+
+/// Only its owner looks inside: recordings hold what clients received.
+fn make_folder(folder: &FilePath) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+/// Setting client options drops what the environment said about clear text, so it is asked again.
+fn allow_http(client: ClientOptions, variable: &str) -> ClientOptions {
+    let allowed = std::env::var(variable).is_ok_and(|value| value == "true" || value == "1");
+    client.with_allow_http(allowed)
+}
+
+impl fmt::Debug for Bucket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bucket").field("place", &self.place).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,288 @@
+//! Reading a file of the archive: only the parts of it that are asked for.
+
+use std::cell::Cell;
+use std::collections::{HashMap, HashSet};
+use std::io::{self, Read};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use model::Timestamp;
+use parking_lot::Mutex;
+use parquet::bloom_filter::Sbbf;
+use parquet::errors::{ParquetError, Result};
+use parquet::file::properties::ReaderProperties;
+use parquet::file::reader::{ChunkReader, FileReader, Length, RowGroupReader};
+use parquet::file::serialized_reader::{ReadOptionsBuilder, SerializedFileReader};
+use parquet::file::statistics::Statistics;
+
+use crate::bucket::Bucket;
+use crate::row::{Row, Text};
+use crate::schema::{self, Columns};
+
+/// Bytes read from the store at once.
+const BLOCK_BYTES: u64 = 256 * 1024;
+/// Longest file that is read at all.
+const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
+
+/// Which rows are asked for. Every part narrows; what it does not name is not looked at.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wanted<'a> {
+    /// At or after.
+    pub from: Timestamp,
+    /// Before; 0 is without an end.
+    pub to: Timestamp,
+    /// Only of these sessions.
+    pub sessions: Option<&'a HashSet<Text>>,
+    /// Only of this subject.
+    pub principal: Option<&'a str>,
+    /// Only of these kinds; none is all.
+    pub kinds: &'a [&'a str],
+}
+
+impl Wanted<'_> {
+    /// The columns that say whether a row is wanted.
+    const COLUMNS: [&'static str; 4] = ["at", "kind", "session", "principal"];
+
+    /// Whether a row is wanted.
+    #[must_use]
+    pub fn takes(&self, row: &Row) -> bool {
+        row.at >= self.from.0
+            && (self.to.0 == 0 || row.at < self.to.0)
+            && (self.kinds.is_empty() || self.kinds.contains(&&*row.kind))
+            && self.sessions.is_none_or(|wanted| {
+                row.session.as_ref().is_some_and(|session| wanted.contains(session))
+            })
+            && self.principal.is_none_or(|wanted| row.principal.as_deref() == Some(wanted))
+    }
+
+    /// Whether statistics and filters of a row group leave room for a wanted row.
+    fn may_be_in(&self, group: &dyn RowGroupReader) -> bool {
+        let times = schema::position("at").and_then(|at| {
+            match group.metadata().column(at).statistics()? {
+                Statistics::Int64(of) => Some((*of.min_opt()?, *of.max_opt()?)),
+                _ => None,
+            }
+        });
+        let time = |at: i64| u64::try_from(at).unwrap_or(0);
+        if times.is_some_and(|(first, last)| {
+            time(last) < self.from.0 || self.to.0 != 0 && time(first) >= self.to.0
+        }) {
+            return false;
+        }
+        let filter = |path: &str| -> Option<&Sbbf> {
+            group.get_column_bloom_filter(schema::position(path)?)
+        };
+        if let (Some(sessions), Some(filter)) = (self.sessions, filter("session"))
+            && !sessions.iter().any(|session| filter.check(session.as_ref()))
+        {
+            return false;
+        }
+        match (self.principal, filter("principal")) {
+            (Some(principal), Some(filter)) => filter.check(principal),
+            _ => true,
+        }
+    }
+}
+
+thread_local! {
+    /// Bytes that somebody else may have written are being read on this thread.
+    static GUARDED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Keeps quiet about panics that [`ArchiveFile`] turns into errors; every other panic is told as
+/// before. To be called once, at the start of a program.
+pub fn quiet_about_damage() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |about| {
+        if !GUARDED.get() {
+            before(about);
+        }
+    }));
+}
+
+/// The library that reads Parquet panics on some files that are damaged. To us that is one more kind
+/// of damage.
+fn guarded<T>(read: impl FnOnce() -> Result<T>) -> Result<T> {
+    let before = GUARDED.replace(true);
+    let read = std::panic::catch_unwind(AssertUnwindSafe(read));
+    GUARDED.set(before);
+    let damaged = || ParquetError::General("the file is damaged inside".to_owned());
+    read.unwrap_or_else(|_| Err(damaged()))
+}
+
+/// A file, open.
+pub struct ArchiveFile {
+    reader: Box<dyn FileReader>,
+}
+
+impl ArchiveFile {
+    /// Opens a file of so many bytes in a store.
+    pub fn open(bucket: &Arc<Bucket>, path: &str, bytes: u64) -> Result<Self> {
+        if bytes > FILE_BYTES_MAX {
+            return Err(ParquetError::General(format!("{bytes} bytes: longer than any file of ours")));
+        }
+        let object = Object {
+            bucket: Arc::clone(bucket),
+            path: path.to_owned(),
+            bytes,
+            blocks: Arc::default(),
+        };
+        Self::of(object)
+    }
+
+    /// Opens a file that is in memory.
+    pub fn of_bytes(bytes: Bytes) -> Result<Self> {
+        Self::of(bytes)
+    }
+
+    fn of(content: impl ChunkReader + 'static) -> Result<Self> {
+        let properties = ReaderProperties::builder().set_read_bloom_filter(true).build();
+        let options = ReadOptionsBuilder::new().with_reader_properties(properties).build();
+        let reader = guarded(|| SerializedFileReader::new_with_options(content, options))?;
+        if !schema::is_ours(reader.metadata().file_metadata().schema_descr()) {
+            let what = "its columns are not those of the recording schema that this build reads";
+            return Err(ParquetError::General(what.to_owned()));
+        }
+        Ok(Self { reader: Box::new(reader) })
+    }
+
+    /// Hands every row to `each`, all columns read, row group by row group.
+    pub fn each(&self, mut each: impl FnMut(Row)) -> Result<()> {
+        for at in 0..self.reader.num_row_groups() {
+            let rows = guarded(|| {
+                let group = self.reader.get_row_group(at)?;
+                let mut rows = schema::blank_rows(&*group)?;
+                schema::read_columns(&*group, &mut rows, Columns::All)?;
+                Ok(rows)
+            })?;
+            rows.into_iter().for_each(&mut each);
+        }
+        Ok(())
+    }
+
+    /// Hands the wanted rows for which `keep` holds to `each`. Of those, `columns` are filled, and
+    /// `first`, which is all that `keep` sees.
+    pub fn find(
+        &self,
+        wanted: Wanted<'_>,
+        first: &[&str],
+        columns: &[&str],
+        keep: &dyn Fn(&Row) -> bool,
+        each: &mut dyn FnMut(Row),
+    ) -> Result<()> {
+        let looked: Vec<&str> = [&Wanted::COLUMNS, first].concat();
+        let rest: Vec<&str> =
+            columns.iter().filter(|column| !looked.contains(column)).copied().collect();
+        for at in 0..self.reader.num_row_groups() {
+            let found = guarded(|| {
+                let group = self.reader.get_row_group(at)?;
+                if !wanted.may_be_in(&*group) {
+                    return Ok(Vec::new());
+                }
+                let mut rows = schema::blank_rows(&*group)?;
+                schema::read_columns(&*group, &mut rows, Columns::Named(&looked))?;
+                let taken: Vec<bool> =
+                    rows.iter().map(|row| wanted.takes(row) && keep(row)).collect();
+                if !taken.contains(&true) {
+                    return Ok(Vec::new());
+                }
+                schema::read_columns(&*group, &mut rows, Columns::Named(&rest))?;
+                let taken = rows.into_iter().zip(taken).filter(|(_, taken)| *taken);
+                Ok(taken.map(|(row, _)| row).collect())
+            })?;
+            found.into_iter().for_each(&mut *each);
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for ArchiveFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ArchiveFile").finish_non_exhaustive()
+    }
+}
+
+/// An object of a store, read in blocks that are kept for as long as the file is open.
+struct Object {
+    bucket: Arc<Bucket>,
+    path: String,
+    bytes: u64,
+    blocks: Arc<Mutex<HashMap<u64, Bytes>>>,
+}
+
+impl Object {
+    fn block(&self, number: u64) -> io::Result<Bytes> {
+        if let Some(block) = self.blocks.lock().get(&number) {
+            return Ok(block.clone());
+        }
+        let start = number * BLOCK_BYTES;
+        let end = (start + BLOCK_BYTES).min(self.bytes);
+        let block = self.bucket.get_range(&self.path, start..end).map_err(io::Error::other)?;
+        self.blocks.lock().insert(number, block.clone());
+        Ok(block)
+    }
+
+    /// What is from `start` on, at most `length` bytes of it, and no more than one block.
+    fn some(&self, start: u64, length: usize) -> io::Result<Bytes> {
+        let length = length.min(usize::try_from(self.bytes.saturating_sub(start)).unwrap_or(0));
+        if length == 0 {
+            return Ok(Bytes::new());
+        }
+        let block = self.block(start / BLOCK_BYTES)?;
+        let begins = usize::try_from(start % BLOCK_BYTES).unwrap_or(usize::MAX).min(block.len());
+        Ok(block.slice(begins..(begins + length).min(block.len())))
+    }
+}
+
+impl Length for Object {
+    fn len(&self) -> u64 {
+        self.bytes
+    }
+}
+
+impl ChunkReader for Object {
+    type T = From;
+
+    fn get_read(&self, start: u64) -> Result<From> {
+        let object = Object {
+            bucket: Arc::clone(&self.bucket),
+            path: self.path.clone(),
+            bytes: self.bytes,
+            blocks: Arc::clone(&self.blocks),
+        };
+        Ok(From { object, at: start })
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
+        let mut all = BytesMut::new();
+        let mut at = start;
+        while all.len() < length {
+            let some = self.some(at, length - all.len())?;
+            if some.is_empty() {
+                return Err(ParquetError::EOF("the file ends too early".to_owned()));
+            }
+            if some.len() == length {
+                return Ok(some);
+            }
+            at += some.len() as u64;
+            all.extend_from_slice(&some);
+        }
+        Ok(all.freeze())
+    }
+}
+
+/// Reads on from a place in an object.
+struct From {
+    object: Object,
+    at: u64,
+}
+
+impl Read for From {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let some = self.object.some(self.at, buffer.len())?;
+        buffer.iter_mut().zip(&some).for_each(|(to, from)| *to = *from);
+        self.at += some.len() as u64;
+        Ok(some.len())
+    }
+}

@@ -1,0 +1,6 @@
+//! Tests of the archive as a whole, on real journals and real folders.
+
+mod convert;
+mod made;
+mod rounds;
+mod verify;

@@ -1,0 +1,164 @@
+use std::fs;
+use std::time::Duration;
+
+use model::Event;
+
+use super::made::{GATEWAY, Lab, NO_KEEPING, after};
+use crate::archiver::{ArchiveError, Options};
+use crate::file::ArchiveFile;
+use crate::manifest;
+use crate::row::Row;
+use crate::verify;
+
+/// Every event in the store, in order.
+fn archived(lab: &Lab) -> Vec<Event> {
+    let mut rows = Vec::new();
+    for listed in lab.bucket.list("events").unwrap() {
+        let file = ArchiveFile::open(&lab.bucket, &listed.path, listed.bytes).unwrap();
+        file.each(|row| rows.push(row)).unwrap();
+    }
+    rows.sort_by_key(|row| row.number);
+    let numbers: Vec<u64> = rows.iter().map(|row| row.number).collect();
+    assert_eq!(numbers, (1..=rows.len() as u64).collect::<Vec<_>>());
+    rows.into_iter().map(Row::event).collect::<Result<_, _>>().unwrap()
+}
+
+fn assert_clean(lab: &Lab) -> verify::Report {
+    let options = verify::Options { keys: vec![lab.public()], ..Default::default() };
+    let report = verify::verify(&lab.bucket, &options).unwrap();
+    assert!(report.is_clean(), "{:#?}", report.problems);
+    report
+}
+
+#[test]
+fn p5_what_was_journalled_is_archived_whole_and_in_order() {
+    let lab = Lab::new();
+    let mut rounds = lab.rounds(NO_KEEPING);
+    let mut events = Vec::new();
+    for minute in 1..=5 {
+        events.extend(lab.append(minute, minute * 1000..minute * 1000 + 300));
+        let done = rounds.round(after(minute * 60)).unwrap();
+        assert_eq!((done.segments, done.rows, done.more), (1, 300, false));
+    }
+    // Nothing happened in this one: its manifest is empty, and there.
+    assert_eq!(rounds.round(after(360)).unwrap().segments, 0);
+    assert_eq!(archived(&lab), events);
+    let report = assert_clean(&lab);
+    let checked = &report.gateways[0];
+    assert_eq!((checked.manifests, checked.events, checked.first, checked.last), (6, 1500, 1, 6));
+    // Kept no longer than said: only the segment being written is left.
+    assert_eq!(lab.journal.closed_segments().unwrap(), [] as [u64; 0]);
+}
+
+#[test]
+fn p5_a_segment_stays_as_long_as_it_is_kept() {
+    let lab = Lab::new();
+    let keep = Options { keep: Duration::from_secs(3600), ..NO_KEEPING };
+    let mut rounds = lab.rounds(keep);
+    lab.append(1, 0..10);
+    let now = || {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        model::Timestamp(u64::try_from(since.as_nanos()).unwrap())
+    };
+    rounds.round(now()).unwrap();
+    assert_eq!(lab.journal.closed_segments().unwrap(), [1]);
+    rounds.round(now().plus(Duration::from_secs(3601))).unwrap();
+    assert_eq!(lab.journal.closed_segments().unwrap(), [] as [u64; 0]);
+}
+
+/// A crash at any point of a round is a store and a memory that are behind each other.
+#[test]
+fn p5_a_round_that_was_interrupted_is_taken_up_where_it_was() {
+    let lab = Lab::new();
+    let mut rounds = lab.rounds(NO_KEEPING);
+    let mut events = lab.append(1, 0..100);
+    rounds.round(after(60)).unwrap();
+    let remembers = lab.folder.path().join("archive.json");
+    let before = fs::read(&remembers).unwrap();
+    events.extend(lab.append(2, 100..200));
+    let keep = Options { keep: Duration::from_secs(u64::from(u32::MAX)), ..NO_KEEPING };
+    let mut rounds = lab.rounds(keep);
+    rounds.round(after(120)).unwrap();
+    let whole = lab.bucket.list("").unwrap();
+    let newest = whole.iter().filter_map(|of| manifest::number_in(&of.path)).max();
+    assert_eq!(newest, Some(2));
+
+    // Written and signed, not remembered.
+    fs::write(&remembers, &before).unwrap();
+    let mut rounds = lab.rounds(keep);
+    rounds.round(after(180)).unwrap();
+    assert_eq!(rounds.head().number, 3);
+    assert_clean(&lab);
+
+    // Written, not signed: the same file is written again.
+    let path = whole.iter().find(|of| manifest::number_in(&of.path) == Some(2)).unwrap();
+    let third = lab.bucket.list("manifests").unwrap();
+    let third = third.iter().find(|of| manifest::number_in(&of.path) == Some(3)).unwrap();
+    lab.bucket.remove(&third.path).unwrap();
+    lab.bucket.remove(&path.path).unwrap();
+    fs::write(&remembers, &before).unwrap();
+    let mut rounds = lab.rounds(keep);
+    assert_eq!(rounds.round(after(240)).unwrap().segments, 1);
+    assert_eq!(archived(&lab), events);
+    assert_clean(&lab);
+
+    // Nothing remembered at all.
+    fs::remove_file(&remembers).unwrap();
+    let mut rounds = lab.rounds(keep);
+    assert_eq!(rounds.round(after(300)).unwrap().segments, 0);
+    assert_eq!(archived(&lab), events);
+    assert_clean(&lab);
+}
+
+#[test]
+fn p6_a_manifest_of_someone_else_stops_the_archive_and_loses_nothing() {
+    let lab = Lab::new();
+    lab.append(1, 0..10);
+    let other = Lab::new();
+    other.append(2, 0..10);
+    other.rounds(NO_KEEPING).round(after(60)).unwrap();
+    let listed = other.bucket.list("manifests").unwrap();
+    let text = other.bucket.get(&listed[0].path).unwrap().unwrap();
+    lab.bucket.put(&listed[0].path, text).unwrap();
+    let error = lab.rounds(NO_KEEPING).round(after(60)).unwrap_err();
+    assert!(matches!(error, ArchiveError::Foreign { .. }), "{error}");
+    assert!(error.to_string().contains("does another gateway use the same name"), "{error}");
+    assert_eq!(lab.journal.read().unwrap().count(), 10);
+}
+
+#[test]
+fn p5_damage_in_a_segment_is_signed_as_such_and_its_file_stays() {
+    let lab = Lab::new();
+    lab.append(1, 0..50);
+    lab.journal.rotate().unwrap();
+    let path = lab.journal.segment_path(1);
+    let mut bytes = fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    lab.rounds(NO_KEEPING).round(after(60)).unwrap();
+    assert_eq!(lab.journal.closed_segments().unwrap(), [1], "it is evidence");
+    let options = verify::Options { keys: vec![lab.public()], ..Default::default() };
+    let report = verify::verify(&lab.bucket, &options).unwrap();
+    let wrong: Vec<_> = report.problems.iter().map(|problem| problem.wrong).collect();
+    assert_eq!(wrong, [verify::Wrong::Damaged]);
+    assert!(report.problems[0].what.contains("segment 1 of the journal at byte"));
+}
+
+#[test]
+fn p5_many_segments_at_once_are_taken_in_rounds() {
+    let lab = Lab::new();
+    let mut events = Vec::new();
+    for number in 0..20 {
+        events.extend(lab.append(number, number * 10..number * 10 + 10));
+        lab.journal.rotate().unwrap();
+    }
+    let mut rounds = lab.rounds(NO_KEEPING);
+    let done = rounds.round(after(60)).unwrap();
+    assert_eq!((done.segments, done.more), (16, true));
+    let done = rounds.round(after(61)).unwrap();
+    assert_eq!((done.segments, done.more), (4, false));
+    assert_eq!(archived(&lab), events);
+    assert_clean(&lab);
+    assert_eq!(manifest::folder(GATEWAY), "manifests/gateway=gw-test");
+}
