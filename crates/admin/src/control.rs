@@ -23,6 +23,12 @@ pub trait Control: Send + Sync + 'static {
     ///
     /// When the question cannot be answered.
     fn explain(&self, ask: &ExplainRequest) -> Result<ExplainAnswer, ExplainError>;
+    /// Answers a question from the recordings: JSON, in the form of the archive's own answers.
+    ///
+    /// # Errors
+    ///
+    /// When the recordings cannot be read.
+    fn audit(&self, question: &AuditQuestion) -> Result<serde_json::Value, AuditError>;
     /// Why the gateway is not ready, the journal left aside; empty when it is.
     fn unready(&self) -> Vec<String>;
     /// The journal did not take the last record of the data path.
@@ -31,6 +37,55 @@ pub trait Control: Send + Sync + 'static {
     fn resources(&self) -> Vec<ResourceView>;
     /// What was counted since the start.
     fn counters(&self) -> Counters;
+}
+
+/// A time in which something happened.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Span {
+    /// From.
+    pub from: Timestamp,
+    /// Until, without it.
+    pub to: Timestamp,
+}
+
+/// What is asked of the recordings.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum AuditQuestion {
+    /// Who used a table.
+    Who {
+        /// `schema.table`, or `table` in any schema.
+        table: String,
+        /// When.
+        span: Span,
+    },
+    /// Which fields were returned.
+    Fields {
+        /// In this session.
+        session: Option<String>,
+        /// To this subject.
+        principal: Option<String>,
+        /// When.
+        span: Span,
+    },
+    /// Whether sensitive values were sent.
+    Pii {
+        /// When.
+        span: Span,
+    },
+    /// Where a text occurs.
+    Search {
+        /// The text.
+        text: String,
+        /// When.
+        span: Span,
+    },
+}
+
+/// Why a question has no answer.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum AuditError {
+    /// The recordings cannot be read now; why.
+    Unavailable(String),
 }
 
 /// A configuration that was put in force.

@@ -1,6 +1,7 @@
 //! The routes, one file per noun.
 
 pub(crate) mod approvals;
+pub(crate) mod audit;
 pub(crate) mod gateway;
 pub(crate) mod health;
 pub(crate) mod sessions;

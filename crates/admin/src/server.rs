@@ -20,7 +20,7 @@ use crate::auth;
 use crate::bound::{Bounded, Peer};
 use crate::control::Control;
 use crate::error::ApiError;
-use crate::routes::{approvals, gateway, health, sessions, tokens};
+use crate::routes::{approvals, audit, gateway, health, sessions, tokens};
 
 /// Longest body of a request, bytes: the longest statement, to explain it, and some room.
 const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
@@ -110,6 +110,10 @@ impl Admin {
             .route("/api/v1/sessions/{id}", get(sessions::show))
             .route("/api/v1/sessions/{id}/events", get(sessions::events))
             .route("/api/v1/sessions/{id}/kill", post(sessions::kill))
+            .route("/api/v1/audit/who", get(audit::who))
+            .route("/api/v1/audit/fields", get(audit::fields))
+            .route("/api/v1/audit/pii", get(audit::pii))
+            .route("/api/v1/audit/search", get(audit::search))
             .route("/api/v1/resources", get(gateway::resources))
             .route("/api/v1/reload", post(gateway::reload))
             .route("/api/v1/explain", post(gateway::explain))

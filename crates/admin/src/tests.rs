@@ -43,6 +43,12 @@ impl Control for Fake {
             _ => Err(ExplainError::UnknownResource(Some("appdb".into()))),
         }
     }
+    fn audit(&self, question: &AuditQuestion) -> Result<serde_json::Value, AuditError> {
+        match question {
+            AuditQuestion::Pii { .. } => Err(AuditError::Unavailable("no bucket".to_owned())),
+            other => Ok(serde_json::json!(format!("{other:?}"))),
+        }
+    }
     fn unready(&self) -> Vec<String> {
         self.unready.lock().clone()
     }

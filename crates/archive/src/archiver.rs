@@ -248,8 +248,7 @@ impl Rounds {
         let mut leaves = Vec::new();
         for (path, bytes) in &converted.files {
             self.bucket.put(path, bytes.clone())?;
-            let wrong =
-                |what: String| ArchiveError::ReadBack { path: path.clone(), what };
+            let wrong = |what: String| ArchiveError::ReadBack { path: path.clone(), what };
             let read = self.bucket.get(path)?.ok_or_else(|| wrong("it is not there".to_owned()))?;
             if sha256(&read) != sha256(bytes) {
                 return Err(wrong(format!("{} bytes of {} differ", read.len(), bytes.len())));

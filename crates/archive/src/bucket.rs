@@ -272,8 +272,8 @@ impl Bucket {
         match self.wait("write", path, self.objects.put_opts(&to, payload, options)) {
             Ok(_) => Ok(Put::Made),
             Err(BucketError::Failed {
-                source: object_store::Error::AlreadyExists { .. }
-                    | object_store::Error::Precondition { .. },
+                source:
+                    object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. },
                 ..
             }) => Ok(Put::Exists),
             Err(error) => Err(error),
@@ -314,10 +314,8 @@ impl Bucket {
             Some(after) => self.objects.list_with_offset(Some(&under), &Path::from(after)),
             None => self.objects.list(Some(&under)),
         };
-        let listing = listing.map_ok(|found| Listed {
-            path: found.location.to_string(),
-            bytes: found.size,
-        });
+        let listing =
+            listing.map_ok(|found| Listed { path: found.location.to_string(), bytes: found.size });
         let mut listed: Vec<Listed> = self.wait("list", prefix, listing.try_collect())?;
         listed.sort_by(|one, other| one.path.cmp(&other.path));
         Ok(listed)

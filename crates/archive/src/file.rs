@@ -120,7 +120,9 @@ impl ArchiveFile {
     /// Opens a file of so many bytes in a store.
     pub fn open(bucket: &Arc<Bucket>, path: &str, bytes: u64) -> Result<Self> {
         if bytes > FILE_BYTES_MAX {
-            return Err(ParquetError::General(format!("{bytes} bytes: longer than any file of ours")));
+            return Err(ParquetError::General(format!(
+                "{bytes} bytes: longer than any file of ours"
+            )));
         }
         let object = Object {
             bucket: Arc::clone(bucket),

@@ -8,14 +8,15 @@
 
 #![deny(missing_docs)]
 
+pub mod archiver;
 pub mod bucket;
 pub mod convert;
+pub mod evidence;
 pub mod file;
 pub mod manifest;
 pub mod merkle;
 pub mod row;
 pub mod schema;
-pub mod archiver;
 pub mod verify;
 
 pub use archiver::{Archiver, Options, Rounds, Standing};

@@ -384,10 +384,7 @@ mod tests {
         let read = Manifest::read(&signed).unwrap();
         assert_eq!(read.clone().proved_by(key.public()), Ok(manifest()));
         let (other, _) = SigningKey::make().unwrap();
-        assert!(matches!(
-            read.proved_by(other.public()),
-            Err(ManifestError::Signature(_))
-        ));
+        assert!(matches!(read.proved_by(other.public()), Err(ManifestError::Signature(_))));
     }
 
     #[test]
@@ -398,8 +395,8 @@ mod tests {
             for bit in 0..8 {
                 let mut changed = signed.clone();
                 changed[at] ^= 1 << bit;
-                let believed = Manifest::read(&changed)
-                    .is_ok_and(|read| read.is_signed_by(&[key.public()]));
+                let believed =
+                    Manifest::read(&changed).is_ok_and(|read| read.is_signed_by(&[key.public()]));
                 assert!(!believed, "byte {at}, bit {bit}");
             }
         }

@@ -137,6 +137,9 @@ pub struct Row {
     /// Sensitive values found.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub detections: Vec<DetectionCount>,
+    /// Types of sensitive values that the reply was searched for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub searched: Vec<Text>,
     /// From the decision to the last byte, nanoseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub duration_ns: Option<u64>,
@@ -421,6 +424,7 @@ impl Row {
             bytes,
             columns,
             detections,
+            searched,
             duration_ns,
             error_code,
             payload_dropped,
@@ -434,6 +438,7 @@ impl Row {
         (self.rows, self.bytes) = (Some(rows), Some(bytes));
         self.columns = fields(columns);
         self.detections = detections;
+        self.searched = searched.to_vec();
         self.duration_ns = Some(duration_ns);
         self.error_code = error_code.map(Into::into);
         self.payload_dropped = Some(payload_dropped);
@@ -515,6 +520,7 @@ impl Row {
                 error_code: optional(self.error_code.as_ref()),
                 payload_dropped: self.count(self.payload_dropped, "payload_dropped")?,
                 sent: self.count(self.sent, "sent")?,
+                searched: self.searched.into(),
                 detections: self.detections,
             },
             "unsolicited" => EventBody::Unsolicited {
@@ -537,9 +543,7 @@ impl Row {
                 target: self.word(&self.target, "target")?,
                 detail: optional(self.detail.as_ref()),
             },
-            "gap" => {
-                EventBody::Gap { operations: self.count(self.operations, "operations")? }
-            }
+            "gap" => EventBody::Gap { operations: self.count(self.operations, "operations")? },
             other => return Err(RowError::Kind(other.to_owned())),
         })
     }

@@ -99,6 +99,7 @@ message event {
     required int64 seen;
     required int64 masked;
   } } }
+  required group searched (LIST) { repeated group list { required binary element (STRING); } }
   optional int64 duration_ns;
   optional binary error_code (STRING);
   optional int64 payload_dropped;
@@ -338,6 +339,7 @@ static LEAVES: &[Leaf] = &[
         |of| Some(of.masked),
         |of: &mut DetectionCount, value| of.masked = value
     ),
+    words!(searched),
     number!(duration_ns?),
     word!(error_code?),
     number!(payload_dropped?),
@@ -397,8 +399,7 @@ fn properties(about: &[(&str, String)]) -> WriterProperties {
         .set_key_value_metadata(Some(pairs.collect()));
     let path = |name: &str| ColumnPath::new(name.split('.').map(str::to_owned).collect());
     for name in RANGED {
-        properties =
-            properties.set_column_statistics_enabled(path(name), EnabledStatistics::Page);
+        properties = properties.set_column_statistics_enabled(path(name), EnabledStatistics::Page);
     }
     for name in BLOOMED {
         properties = properties
@@ -459,7 +460,12 @@ struct Levels {
 impl Levels {
     /// The list of one row: what `value` finds at each place. `full` is the level of a value that is
     /// there.
-    fn list<T>(&mut self, length: usize, full: i16, mut value: impl FnMut(usize) -> Option<T>) -> Vec<T> {
+    fn list<T>(
+        &mut self,
+        length: usize,
+        full: i16,
+        mut value: impl FnMut(usize) -> Option<T>,
+    ) -> Vec<T> {
         if length == 0 {
             self.definition.push(0);
             self.repetition.push(0);
@@ -752,7 +758,9 @@ pub fn is_ours(schema: &SchemaDescriptor) -> bool {
 pub fn blank_rows(group: &dyn RowGroupReader) -> Result<Vec<Row>> {
     let count = usize::try_from(group.metadata().num_rows()).unwrap_or(0);
     if count > ROWS_READ_MAX {
-        return Err(broken(format!("a row group of {count} rows; at most {ROWS_READ_MAX} are read")));
+        return Err(broken(format!(
+            "a row group of {count} rows; at most {ROWS_READ_MAX} are read"
+        )));
     }
     Ok(vec![Row::default(); count])
 }
@@ -771,6 +779,12 @@ pub fn read_columns(
         leaf.read(rows, group.get_column_reader(at)?, Shape { full, repeats })?;
     }
     Ok(())
+}
+
+/// The names of all columns; a list of groups has one.
+#[must_use]
+pub fn names() -> Vec<&'static str> {
+    LEAVES.iter().filter_map(|leaf| leaf.path.split('.').next()).collect()
 }
 
 /// The number of a column, for its statistics and its filter.

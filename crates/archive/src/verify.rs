@@ -159,8 +159,15 @@ pub fn verify(bucket: &Arc<Bucket>, options: &Options) -> Result<Report, BucketE
     for folder in gateways {
         let gateway = folder.trim_start_matches("gateway=").to_owned();
         if options.gateway.as_ref().is_none_or(|only| *only == gateway) {
-            Chain { bucket, options, files: &files, report: &mut report, named: &mut named, gateway }
-                .check(since.as_deref())?;
+            Chain {
+                bucket,
+                options,
+                files: &files,
+                report: &mut report,
+                named: &mut named,
+                gateway,
+            }
+            .check(since.as_deref())?;
         }
     }
     for path in files.keys().filter(|path| !named.contains(*path)) {
@@ -182,9 +189,9 @@ pub fn verify(bucket: &Arc<Bucket>, options: &Options) -> Result<Report, BucketE
         let what = "there is no manifest at all";
         report.say(Wrong::Missing, "", "manifests", what);
     }
-    report.problems.sort_by(|one, other| {
-        (&one.gateway, &one.place).cmp(&(&other.gateway, &other.place))
-    });
+    report
+        .problems
+        .sort_by(|one, other| (&one.gateway, &one.place).cmp(&(&other.gateway, &other.place)));
     Ok(report)
 }
 
@@ -407,9 +414,8 @@ impl Chain<'_> {
         let length = bytes.len();
         let mut rows = Vec::new();
         let mut canonical = Vec::new();
-        let read = ArchiveFile::of_bytes(bytes).and_then(|of| {
-            of.each(|row| rows.push(Found::of(row, &mut canonical)))
-        });
+        let read = ArchiveFile::of_bytes(bytes)
+            .and_then(|of| of.each(|row| rows.push(Found::of(row, &mut canonical))));
         if let Err(error) = read {
             let what = format!("{length} bytes of {}, and it cannot be read: {error}", file.bytes);
             self.say(Wrong::Changed, path, what);
@@ -458,7 +464,11 @@ impl Chain<'_> {
         {
             let ends = last.map_or_else(|| "never".to_owned(), |last| format_time(last.at));
             let until = format_time(until);
-            self.say(Wrong::Cut, folder, format!("its last manifest is of {ends}, not {until} or later"));
+            self.say(
+                Wrong::Cut,
+                folder,
+                format!("its last manifest is of {ends}, not {until} or later"),
+            );
         }
     }
 }

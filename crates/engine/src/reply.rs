@@ -1,7 +1,8 @@
 //! A released operation whose reply is on its way.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
+use detect::DetectionType;
 use model::event::RuleMatch;
 use model::{Column, DetectionCount, Event, EventBody, Lane, Operation, OperationId, Timestamp};
 use policy::Permit;
@@ -28,6 +29,8 @@ pub(crate) struct Open {
     pub up: u64,
     pub columns: Arc<[Column]>,
     pub detections: Vec<DetectionCount>,
+    /// Types of sensitive values that the conversation looks for in it.
+    pub searched: Arc<[Arc<str>]>,
     pub error_code: Option<String>,
     /// Approve rules answered yes, for later steps under the same gate.
     pub satisfied: Vec<Arc<str>>,
@@ -96,6 +99,7 @@ impl Open {
             up: 0,
             columns: Arc::new([]),
             detections: Vec::new(),
+            searched: Arc::clone(&NONE),
             error_code: None,
             satisfied: Vec::new(),
             rows_max: None,
@@ -167,6 +171,7 @@ impl Open {
             bytes,
             columns: self.columns.to_vec(),
             detections: std::mem::take(&mut self.detections),
+            searched: Arc::clone(&self.searched),
             duration_ns: u64::try_from(now.since(self.started).as_nanos()).unwrap_or(u64::MAX),
             error_code: self.error_code.take(),
             payload_dropped: self.recorded.dropped,
@@ -188,6 +193,21 @@ impl Recorded {
         self.payload.extend_from_slice(kept);
         self.kept = self.kept.saturating_add(kept.len());
         self.dropped = self.dropped.saturating_add(bytes.len().saturating_sub(kept.len()) as u64);
+    }
+}
+
+static NONE: LazyLock<Arc<[Arc<str>]>> = LazyLock::new(|| Arc::new([]));
+static ALL: LazyLock<Arc<[Arc<str>]>> =
+    LazyLock::new(|| DetectionType::ALL.into_iter().map(|kind| kind.name().into()).collect());
+
+/// Types of sensitive values that a reply under this permit is searched for: every one when a rule
+/// reads what replies hold, else those that are masked wherever they are found.
+pub(crate) fn searched(permit: &Permit, all: bool) -> Arc<[Arc<str>]> {
+    let masked = permit.masks().detections();
+    match (all, masked.is_empty()) {
+        (true, _) => Arc::clone(&ALL),
+        (false, true) => Arc::clone(&NONE),
+        (false, false) => masked.iter().map(|(kind, _)| kind.name().into()).collect(),
     }
 }
 

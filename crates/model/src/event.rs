@@ -71,6 +71,10 @@ pub struct RuleMatch {
     pub observed: bool,
 }
 
+fn is_empty(list: &Arc<[Arc<str>]>) -> bool {
+    list.is_empty()
+}
+
 fn is_zero(count: &u64) -> bool {
     *count == 0
 }
@@ -205,6 +209,9 @@ pub enum EventBody {
         /// Sensitive values found.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         detections: Vec<DetectionCount>,
+        /// Types of sensitive values that it was searched for; of any other nothing is known.
+        #[serde(default, skip_serializing_if = "is_empty")]
+        searched: Arc<[Arc<str>]>,
         /// From the decision to the last byte, nanoseconds.
         duration_ns: u64,
         /// The upstream's own error code, when it answered with an error.

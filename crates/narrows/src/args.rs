@@ -95,6 +95,9 @@ pub enum Command {
         #[arg(long)]
         reason: Option<String>,
     },
+    /// Ask the recordings, and check that they are whole
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// List the operations that wait for a person
     Approvals {
         /// pending, approved, denied, expired, withdrawn or all
@@ -187,6 +190,98 @@ pub enum TokenCommand {
         /// Its public name: tk_…
         id: String,
     },
+}
+
+/// Questions to the recordings.
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Who read or wrote a table, when, and what they got
+    Who {
+        /// The table: schema.table, or table in any schema
+        #[arg(long)]
+        table: String,
+        #[command(flatten)]
+        when: When,
+        /// A copy of the archive to ask instead of the gateway: a folder, file:…, s3://…
+        #[arg(long, value_name = "PLACE")]
+        store: Option<String>,
+    },
+    /// Which fields were returned, and how each was masked
+    Fields {
+        /// The session: s_…
+        session: Option<String>,
+        /// All sessions of this subject
+        #[arg(long)]
+        principal: Option<String>,
+        #[command(flatten)]
+        when: When,
+        /// A copy of the archive to ask instead of the gateway: a folder, file:…, s3://…
+        #[arg(long, value_name = "PLACE")]
+        store: Option<String>,
+    },
+    /// Whether sensitive values were sent out, and how that is known
+    Pii {
+        /// List only replies in which some left in clear
+        #[arg(long)]
+        sent: bool,
+        #[command(flatten)]
+        when: When,
+        /// A copy of the archive to ask instead of the gateway: a folder, file:…, s3://…
+        #[arg(long, value_name = "PLACE")]
+        store: Option<String>,
+    },
+    /// Where a text occurs in statements, requests and replies
+    Search {
+        /// What to look for
+        text: String,
+        #[command(flatten)]
+        when: When,
+        /// A copy of the archive to ask instead of the gateway: a folder, file:…, s3://…
+        #[arg(long, value_name = "PLACE")]
+        store: Option<String>,
+    },
+    /// Check that the archive is whole and unchanged; needs no gateway
+    Verify {
+        /// A copy of the archive: a folder, file:…, s3://… [default: recording.store]
+        #[arg(long, value_name = "PLACE")]
+        store: Option<String>,
+        /// A key that may have signed it; may be repeated [default: the key in data_dir]
+        #[arg(long, value_name = "FILE")]
+        public_key: Vec<PathBuf>,
+        /// Without any key: check only that what is there belongs together
+        #[arg(long, conflicts_with = "public_key")]
+        unsigned: bool,
+        /// Only from the day of this time on
+        #[arg(long)]
+        since: Option<String>,
+        /// It must reach at least so far
+        #[arg(long)]
+        until: Option<String>,
+        /// What it held once, as narrows audit anchor printed it; may be repeated
+        #[arg(long, value_name = "FILE")]
+        anchor: Vec<PathBuf>,
+        /// Only this gateway
+        #[arg(long)]
+        gateway: Option<String>,
+    },
+    /// Print the public key that checks this gateway's manifests
+    Key,
+    /// Print how far the archive reaches, to keep elsewhere and verify with later
+    Anchor,
+}
+
+/// Which time is asked about.
+#[derive(Clone, Debug, Default, Args)]
+pub struct When {
+    /// Around this time, such as 2026-11-22T02:17Z
+    #[arg(long, value_name = "TIME", conflicts_with = "since")]
+    pub at: Option<String>,
+    /// How long before and after it [default: 5m]
+    #[arg(long, value_name = "DURATION", requires = "at", value_parser = duration)]
+    pub window: Option<String>,
+    /// Since: 1h, 7d, or a time [default: 1d]
+    #[arg(long)]
+    pub since: Option<String>,
 }
 
 /// Which sessions.
@@ -306,6 +401,14 @@ mod tests {
             "replay s_1 --speed 0",
             "watch s_1",
             "kill s_1 --reason odd",
+            "audit who --table customers --at 2026-11-22T02:17Z --window 5m",
+            "audit fields s_1",
+            "audit fields --principal bot --since 7d --json",
+            "audit pii --sent --since 1h",
+            "audit search secret --store ./copy",
+            "audit verify --store s3://b/p --public-key k.pem --until 1h --anchor a.json",
+            "audit key",
+            "audit anchor",
             "approvals",
             "approve ap_1 --for 30m --reason fine",
             "approve ap_1 --session",

@@ -2,6 +2,7 @@
 
 mod agent;
 mod approvals;
+mod audit;
 pub mod check;
 mod doctor;
 mod explain;
@@ -57,6 +58,7 @@ fn dispatch(Arguments { common, command }: Arguments) -> anyhow::Result<()> {
         Command::Replay { session, speed } => sessions::replay(common, &session, speed),
         Command::Watch { session } => sessions::watch(common, &session),
         Command::Kill { session, reason } => sessions::kill(common, &session, reason),
+        Command::Audit(command) => audit::audit(common, command),
         Command::Approvals { status } => approvals::list(common, status),
         Command::Approve { id, duration, session, reason } => {
             let ask = admin::ApproveRequest { duration, session, reason };

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use admin::{
-    Control, Counters, ExplainAnswer, ExplainError, ExplainRequest, ProblemView, Reloaded,
-    ResourceView,
+    AuditError, AuditQuestion, Control, Counters, ExplainAnswer, ExplainError, ExplainRequest,
+    ProblemView, Reloaded, ResourceView,
 };
 use arc_swap::ArcSwap;
+use archive::evidence;
 use model::{Principal, Timestamp, UpstreamTls};
 use policy::PolicySet;
 use runtime::Gateway;
@@ -25,6 +26,7 @@ pub struct Running {
     gateway: Arc<Gateway>,
     rulebook: Rulebook,
     ledger: Arc<wire::Ledger>,
+    archive: Option<wire::Archive>,
     /// Swapped as one at a reload.
     current: ArcSwap<Current>,
     path: PathBuf,
@@ -35,6 +37,20 @@ pub struct Running {
     handle: tokio::runtime::Handle,
 }
 
+/// What a running gateway is made of.
+pub struct Parts {
+    /// The data path.
+    pub gateway: Arc<Gateway>,
+    /// The protocols, and what their rules may say.
+    pub rulebook: Rulebook,
+    /// What rules count.
+    pub ledger: Arc<wire::Ledger>,
+    /// The rules in force.
+    pub policy: Arc<PolicySet>,
+    /// The archive, unless there is to be none.
+    pub archive: Option<wire::Archive>,
+}
+
 struct Current {
     config: Config,
     policy: Arc<PolicySet>,
@@ -42,18 +58,13 @@ struct Current {
 
 impl Running {
     /// Joins the parts. `handle` runs what the API has to wait for.
-    pub fn new(
-        gateway: Arc<Gateway>,
-        rulebook: Rulebook,
-        ledger: Arc<wire::Ledger>,
-        config: Config,
-        policy: Arc<PolicySet>,
-        handle: tokio::runtime::Handle,
-    ) -> Self {
+    pub fn new(parts: Parts, config: Config, handle: tokio::runtime::Handle) -> Self {
+        let Parts { gateway, rulebook, ledger, policy, archive } = parts;
         Self {
             gateway,
             rulebook,
             ledger,
+            archive,
             path: config.file.clone(),
             listeners: config.listeners.len(),
             versions: AtomicU64::new(config.policy.version),
@@ -168,6 +179,29 @@ impl Control for Running {
             .block_on(self.gateway.snapshot(&resource.name))
             .map_err(ExplainError::Unavailable)?;
         Ok(explain::explain(&current.policy, &question(snapshot.as_deref())))
+    }
+
+    fn audit(&self, question: &AuditQuestion) -> Result<serde_json::Value, AuditError> {
+        let Some(archive) = &self.archive else {
+            let why = "recording.store is none, so there is no archive to ask";
+            return Err(AuditError::Unavailable(why.to_owned()));
+        };
+        let evidence = &archive.evidence;
+        let span = |span: &admin::Span| evidence::Span { from: span.from, to: span.to };
+        let answer = match question {
+            AuditQuestion::Who { table, span: of } => {
+                evidence.who(table, &span(of)).map(serde_json::to_value)
+            }
+            AuditQuestion::Fields { session, principal, span: of } => evidence
+                .fields(session.as_deref(), principal.as_deref(), &span(of))
+                .map(serde_json::to_value),
+            AuditQuestion::Pii { span: of } => evidence.pii(&span(of)).map(serde_json::to_value),
+            AuditQuestion::Search { text, span: of } => {
+                evidence.search(text, &span(of)).map(serde_json::to_value)
+            }
+        };
+        let failed = |error: &dyn std::fmt::Display| AuditError::Unavailable(error.to_string());
+        answer.map_err(|error| failed(&error))?.map_err(|error| failed(&error))
     }
 
     fn unready(&self) -> Vec<String> {

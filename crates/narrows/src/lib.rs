@@ -20,5 +20,6 @@ use clap::Parser as _;
 /// Does what the command line says.
 #[must_use]
 pub fn run() -> ExitCode {
+    archive::file::quiet_about_damage();
     commands::run(args::Arguments::parse())
 }

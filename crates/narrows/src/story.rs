@@ -224,6 +224,7 @@ impl Story {
             error_code,
             payload_dropped,
             sent,
+            searched: _,
         } = body
         else {
             return String::new();

@@ -7,9 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use archive::evidence::Evidence;
+use archive::manifest::{PublicKey, SigningKey};
+use archive::{Archiver, Bucket, Rounds};
 use engine::taint::{Taint, Trail};
 use engine::{Guessed, PayloadPolicy};
-use model::{Guess, Secret, Timestamp};
+use model::event::EVENT_VERSION;
+use model::{Event, EventBody, Guess, Secret, Timestamp};
 use policy::{HashKey, PolicySet};
 use runtime::{
     Gateway, OnFailure, Parts, RedirectPlan, ResourcePlan, SecretSource, Settings, SitePlan,
@@ -25,6 +29,8 @@ use crate::config::working::Upstream;
 use crate::protocols::{self, Rulebook};
 use crate::taints::Taints;
 
+/// The file in `data_dir` that holds the key for manifests.
+pub const SIGNING_KEY: &str = "signing.key";
 /// How long what is known of an upstream may be used when it no longer answers.
 const CATALOG_OUTLIVE: Duration = Duration::from_secs(30);
 
@@ -52,6 +58,68 @@ pub async fn open_store(config: &Config, now: Timestamp) -> anyhow::Result<Arc<S
         );
     }
     Ok(Arc::new(store))
+}
+
+/// The archive of a gateway that runs, and those who read it.
+pub struct Archive {
+    /// What makes it.
+    pub archiver: Arc<Archiver>,
+    /// What answers questions from it.
+    pub evidence: Evidence,
+}
+
+/// Starts the archive, unless the configuration wants none. A cloud that cannot be reached yet is no
+/// reason not to start: the journal keeps what is not archived.
+pub fn archive(config: &Config, store: &Store) -> anyhow::Result<Option<Archive>> {
+    let Some(location) = &config.recording.store else { return Ok(None) };
+    let bucket = Arc::new(Bucket::open(location, true).context("recording.store")?);
+    let make = || SigningKey::make().map(|(_, text)| text).map_err(|_| store::NoRandomness);
+    let (text, is_new) = store.data_dir.secret_file(SIGNING_KEY, make)?;
+    let key = SigningKey::read(text.expose())
+        .with_context(|| store.data_dir.path().join(SIGNING_KEY).display().to_string())?;
+    if is_new {
+        record_key(store, key.public()).context("the journal cannot be written")?;
+    }
+    let options = archive::Options {
+        every: config.recording.archive_every,
+        keep: config.recording.keep_journal,
+    };
+    let journal = Arc::clone(&store.journal);
+    let rounds = Rounds::new(
+        Arc::clone(&journal),
+        Arc::clone(&bucket),
+        key,
+        store.data_dir.path(),
+        options,
+    )?;
+    let archiver = Archiver::start(rounds, runtime::clock::now).context("start a thread")?;
+    let archiver = Arc::new(archiver);
+    let reaches = Arc::clone(&archiver);
+    let archived = Arc::new(move || reaches.standing().head.segment);
+    let evidence = Evidence::of_gateway(bucket, journal, archived);
+    store.index.read_archive(Arc::new(evidence.clone()));
+    Ok(Some(Archive { archiver, evidence }))
+}
+
+/// The key's beginning is evidence itself: whoever has the journal knows which key to believe.
+fn record_key(store: &Store, key: PublicKey) -> Result<(), store::JournalError> {
+    let event = Event {
+        v: EVENT_VERSION,
+        at: runtime::clock::now(),
+        gateway: Arc::clone(&store.gateway),
+        session: None,
+        sequence: 0,
+        principal: None,
+        resource: None,
+        body: EventBody::Admin {
+            actor: "gateway".to_owned(),
+            action: "signing_key.create".to_owned(),
+            target: store.gateway.to_string(),
+            detail: Some(format!("public key {key}")),
+        },
+        payload: Vec::new(),
+    };
+    store.journal.append(&[event]).map(|_| ())
 }
 
 /// Makes the gateway; it serves nothing yet.
@@ -316,6 +384,9 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("listen", old.admin != new.admin || old.listeners != new.listeners),
         ("transparent", redirects(old) != redirects(new)),
         ("tls", old.tls != new.tls),
+        ("recording.store", old.recording.store != new.recording.store),
+        ("recording.archive_every", old.recording.archive_every != new.recording.archive_every),
+        ("recording.keep_journal", old.recording.keep_journal != new.recording.keep_journal),
         ("recording.sync", old.recording.sync != new.recording.sync),
         ("recording.payload", payload(old) != payload(new)),
         ("hold", old.hold_buffer_bytes != new.hold_buffer_bytes),

@@ -111,6 +111,26 @@ impl DataDir {
         })
     }
 
+    /// The text of a secret file (0600) of the folder, made by `make` if missing; whether it was.
+    pub fn secret_file(
+        &self,
+        name: &str,
+        make: impl FnOnce() -> Result<String, NoRandomness>,
+    ) -> Result<(Secret<String>, bool), DataDirError> {
+        let path = self.path.join(name);
+        let Some(text) = read_text(&path, 64 * 1024)? else {
+            let text = make()?;
+            write_new(&path, text.trim_end())?;
+            return Ok((Secret::new(text), true));
+        };
+        let text = Secret::new(text);
+        let mode = fs::metadata(&path).map_err(failed("look at", &path))?.permissions().mode();
+        if mode & 0o077 != 0 {
+            return Err(DataDirError::Open { path, mode: mode & 0o777 });
+        }
+        Ok((text, false))
+    }
+
     /// The installation key of `installation.key` (0600), made if missing.
     pub fn installation_key(&self) -> Result<InstallationKey, DataDirError> {
         let path = self.path.join("installation.key");

@@ -14,11 +14,11 @@ mod write;
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use model::limit;
+use model::{Event, SessionId, Timestamp, limit};
 use parking_lot::{Condvar, Mutex};
 
 use crate::journal::{Chain, Cut, Journal, JournalError, Position};
@@ -60,6 +60,24 @@ struct Inner {
     work: Mutex<Work>,
     stop: Mutex<bool>,
     wake: Condvar,
+    archive: OnceLock<Arc<dyn Archived>>,
+}
+
+/// Where events are that the journal no longer holds.
+pub trait Archived: Send + Sync {
+    /// Events of a session that were in one segment of a gateway's journal, with their offsets
+    /// there, in order. `span` is when the session was.
+    ///
+    /// # Errors
+    ///
+    /// When the archive cannot be read.
+    fn events(
+        &self,
+        gateway: &str,
+        segment: u64,
+        session: &SessionId,
+        span: (Timestamp, Timestamp),
+    ) -> Result<Vec<(u64, Event)>, String>;
 }
 
 #[derive(Default)]
@@ -89,7 +107,8 @@ impl Index {
         journal.keep_notes(limit::INDEX_NOTES_MAX);
         let work = Mutex::new(Work { behind: true, ..Work::default() });
         let (stop, wake) = (Mutex::new(false), Condvar::new());
-        let inner = Arc::new(Inner { state, journal, work, stop, wake });
+        let archive = OnceLock::new();
+        let inner = Arc::new(Inner { state, journal, work, stop, wake, archive });
         inner.flush()?;
         let shared = Arc::clone(&inner);
         let writer = std::thread::Builder::new()
@@ -97,6 +116,12 @@ impl Index {
             .spawn(move || shared.run(interval))
             .map_err(IndexError::Thread)?;
         Ok(Self { inner, writer: Some(writer) })
+    }
+
+    /// From now on, events of segments that the journal no longer has are asked of `archive`.
+    pub fn read_archive(&self, archive: Arc<dyn Archived>) {
+        // Only the first counts: a gateway has one archive.
+        let _ = self.inner.archive.set(archive);
     }
 
     /// Brings the database up to date with everything the journal acknowledged before the call.

@@ -148,6 +148,9 @@ pub enum JournalError {
     /// not survive a power cut. New events go to a new segment.
     #[error("the disk did not keep the journal: {0}")]
     Sync(String),
+    /// The archive, where the journal no longer has it.
+    #[error("the archive cannot be read: {0}")]
+    Archive(String),
     /// A gateway's name that cannot be part of a file name.
     #[error("{0:?} cannot name a gateway; it takes 1 to 44 of a-z, 0-9 and '-'")]
     Gateway(String),
@@ -282,6 +285,11 @@ impl Journal {
         }
         let path = self.segment_path(segment);
         std::fs::remove_file(&path).map_err(failed("delete", &path))
+    }
+
+    /// Whether the file of a segment is still here.
+    pub(crate) fn has_segment(&self, gateway: &str, segment: u64) -> bool {
+        self.folder().join(read::file_name(gateway, segment)).exists()
     }
 
     /// The file of a segment.

@@ -31,7 +31,7 @@ pub use data_dir::{DataDir, DataDirError, InstallationKey};
 pub use guesses::Guesses;
 pub use id::{NoRandomness, session_id};
 pub use index::{
-    Decisions, Index, IndexError, SessionEvents, SessionFilter, SessionSummary, TableUse,
+    Archived, Decisions, Index, IndexError, SessionEvents, SessionFilter, SessionSummary, TableUse,
 };
 pub use journal::{Damage, Journal, JournalError, Position, Record, Recovery};
 pub use live::{Live, LiveSession, NotAdmitted, Registration, SessionCounters, SessionInfo};

@@ -257,6 +257,7 @@ mod tests {
             bytes: 70,
             columns: Vec::new(),
             detections: Vec::new(),
+            searched: Arc::new([]),
             duration_ns: 1,
             error_code: None,
             payload_dropped: 0,

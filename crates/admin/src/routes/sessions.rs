@@ -113,6 +113,7 @@ pub(crate) struct EventsQuery {
     responses((status = 200, body = EventsPage), (status = 404, body = ErrorBody)))]
 pub(crate) async fn events(
     State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
     Ask(query): Ask<EventsQuery>,
 ) -> Result<Json<EventsPage>, ApiError> {
@@ -123,6 +124,12 @@ pub(crate) async fn events(
         let live = shared.is_live(&id);
         let found = shared.store.index.session(&id).map_err(ApiError::internal)?;
         let found = found.ok_or_else(|| unknown(&id))?;
+        // Who reads a recording is itself an event; the pages after the first belong to it.
+        if query.after == 0 {
+            let (actor, action, target) = (caller.subject(), "session.read", &*id.0);
+            let deed = Deed { actor, action, target, detail: None };
+            shared.audit.note(deed, shared.control.now());
+        }
         let mut page = EventsPage { events: Vec::new(), next: query.after, more: false, live };
         let mut bytes = 0_usize;
         while page.events.len() < limit && bytes <= PAYLOAD_BYTES {

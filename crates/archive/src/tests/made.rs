@@ -48,7 +48,8 @@ impl Random {
     }
 
     fn text(&mut self) -> String {
-        let odd = ["", "select 1", "ein Straßenname ü", "\u{0}\n\"\\\u{7f}\u{2028}", "public.t", "🦀"];
+        let odd =
+            ["", "select 1", "ein Straßenname ü", "\u{0}\n\"\\\u{7f}\u{2028}", "public.t", "🦀"];
         self.one_of(&odd).to_owned()
     }
 
@@ -167,6 +168,7 @@ impl Random {
                     seen: r.count(),
                     masked: r.count(),
                 }),
+                searched: self.list(Self::shared).into(),
                 duration_ns: self.count(),
                 error_code: self.some(Self::text),
                 payload_dropped: self.count(),
@@ -241,8 +243,7 @@ impl Lab {
     pub fn new() -> Self {
         let folder = Folder::new();
         let options = journal::Options { sync: Duration::from_millis(1), ..Default::default() };
-        let (journal, _) =
-            Journal::open(&folder.path().join("journal"), GATEWAY, options).unwrap();
+        let (journal, _) = Journal::open(&folder.path().join("journal"), GATEWAY, options).unwrap();
         let location = Location::Folder(folder.path().join("store"));
         let bucket = Arc::new(Bucket::open(&location, true).unwrap());
         let (_, key) = SigningKey::make().unwrap();

@@ -94,8 +94,7 @@ fn p6_every_one_of_a_thousand_edits_is_caught_and_a_clean_archive_is_clean() {
     let lab = archive();
     let last = verify(&lab.bucket, &Options::default()).unwrap().gateways[0].clone();
     let anchor = Anchor { gateway: GATEWAY.to_owned(), number: last.last, hash: last.hash };
-    let options =
-        Options { keys: vec![lab.public()], anchors: vec![anchor], ..Options::default() };
+    let options = Options { keys: vec![lab.public()], anchors: vec![anchor], ..Options::default() };
     assert_eq!(check(&lab.store(), &options).problems, []);
     let originals: BTreeMap<PathBuf, Vec<u8>> = files(&lab.store())
         .into_iter()
@@ -162,7 +161,9 @@ fn p6_what_is_wrong_is_said_exactly() {
     let options = Options { keys: vec![lab.public()], ..Options::default() };
     let say = || {
         let report = check(&lab.store(), &options);
-        let say = |of: &crate::verify::Problem| format!("{} {}: {}", of.wrong.as_str(), of.place, of.what);
+        let say = |of: &crate::verify::Problem| {
+            format!("{} {}: {}", of.wrong.as_str(), of.place, of.what)
+        };
         report.problems.iter().map(say).collect::<Vec<_>>()
     };
     let event_file = "events/date=2026-11-29/hour=03/gw-test-0000000001.parquet";

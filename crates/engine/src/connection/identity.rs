@@ -48,6 +48,7 @@ impl<U: Unit> Connection<U> {
         }
         self.shared = shared;
         let reads = self.reads(&scope);
+        self.searches_all = reads.detections;
         self.who = Some(Who {
             principal: Arc::clone(&principal),
             resource: resource.clone(),
@@ -79,6 +80,7 @@ impl<U: Unit> Connection<U> {
         who.scope = self.policy.scope(&who.principal, &who.resource, self.settings.block);
         let scope = who.scope.clone();
         let reads = self.reads(&scope);
+        self.searches_all = reads.detections;
         self.tell(Input::Rescoped(Arc::clone(scope.masks()), reads));
     }
 

@@ -19,7 +19,7 @@ use super::check::{must_exist, say};
 use crate::args::Common;
 use crate::client::{admin_url, config_path};
 use crate::config::{self, Config, Loaded};
-use crate::control::Running;
+use crate::control::{Parts, Running};
 use crate::protocols::{self, Rulebook};
 use crate::wire;
 
@@ -100,8 +100,13 @@ async fn run(loaded: Loaded, rulebook: Rulebook) -> anyhow::Result<()> {
         .collect();
     let admin = admin_url(&config.admin);
     let handle = tokio::runtime::Handle::current();
-    let running =
-        Running::new(Arc::clone(&gateway), rulebook, ledger, config.clone(), policy, handle);
+    let archive = wire::archive(&config, &store)?;
+    let archiver = archive.as_ref().map(|archive| Arc::clone(&archive.archiver));
+    let running = Running::new(
+        Parts { gateway: Arc::clone(&gateway), rulebook, ledger, policy, archive },
+        config.clone(),
+        handle,
+    );
     let running = Arc::new(running);
     let (stop_admin, stopped) = watch::channel(false);
     let parts = AdminParts {
@@ -141,6 +146,13 @@ async fn run(loaded: Loaded, rulebook: Rulebook) -> anyhow::Result<()> {
     }
     stop_admin.send_replace(true);
     let _ = tokio::time::timeout(ADMIN_GRACE, admin_task).await;
+    if let Some(archiver) = archiver {
+        // What a store that does not answer holds up is in the journal.
+        match tokio::task::spawn_blocking(move || archiver.stop()).await {
+            Ok(true) => {}
+            _ => tracing::warn!("the archive is behind; the next start goes on with it"),
+        }
+    }
     if let Err(error) = store.journal.sync() {
         tracing::error!(%error, "the journal was not synced to disk");
     }

@@ -133,9 +133,12 @@ fn write_bounds(config: &Config, out: &mut String) -> std::fmt::Result {
         Payload::None => "none".to_owned(),
     };
     writeln!(out, "recording:")?;
-    if let Some(store) = &recording.store {
-        writeln!(out, "  store: file:{}", store.display())?;
+    match &recording.store {
+        Some(store) => writeln!(out, "  store: \"{store}\"")?,
+        None => writeln!(out, "  store: none")?,
     }
+    writeln!(out, "  archive_every: {}", time(recording.archive_every))?;
+    writeln!(out, "  keep_journal: {}", time(recording.keep_journal))?;
     writeln!(out, "  sync: {}", time(recording.sync))?;
     writeln!(out, "  payload: {payload}")?;
     writeln!(out, "  on_failure: {}", on_failure(recording.on_failure))?;

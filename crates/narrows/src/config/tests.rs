@@ -354,13 +354,15 @@ fn paths_are_relative_to_the_file() {
     let loaded = loaded(&format!("{SAMPLE}\nrecording: {{ store: \"file:./var/recordings\" }}\n"));
     let folder = loaded.config.file.parent().unwrap();
     assert_eq!(loaded.config.data_dir, folder.join("./var"));
-    assert_eq!(loaded.config.recording.store, Some(folder.join("./var/recordings")));
+    let store = loaded.config.recording.store.unwrap();
+    assert_eq!(store.folder(), Some(&*folder.join("./var/recordings")));
 }
 
 #[test]
 fn every_setting_reaches_the_working_form() {
     let text = SAMPLE.to_owned()
-        + "recording: { sync: 0, payload: { head: 4KiB }, on_failure: continue }\n\
+        + "recording: { sync: 0, payload: { head: 4KiB }, on_failure: continue,\n  \
+           store: \"s3://audit/narrows\", archive_every: 10s, keep_journal: 2h }\n\
            hold: { buffer: 1MiB, buffer_total: 2MiB }\n\
            catalog: { max_age: 5s }\n\
            sessions_max: 7\n\
@@ -374,6 +376,9 @@ fn every_setting_reaches_the_working_form() {
     );
     let config = loaded(&text).config;
     assert_eq!(config.recording.sync, Duration::ZERO);
+    assert_eq!(config.recording.store.unwrap().to_string(), "s3://audit/narrows");
+    assert_eq!(config.recording.archive_every, Duration::from_secs(10));
+    assert_eq!(config.recording.keep_journal, Duration::from_secs(7200));
     assert_eq!(config.recording.payload, scalar::Payload::Head(4096));
     assert_eq!(config.recording.on_failure, scalar::OnFailureForm::Continue);
     assert_eq!(config.upstreams[0].on_failure, scalar::OnFailureForm::Refuse);

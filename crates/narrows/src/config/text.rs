@@ -203,8 +203,13 @@ form! {
 form! {
     /// What is recorded, and how safely.
     pub struct Recording {
-        /// Where closed recordings go: `file:FOLDER`.
+        /// Where the archive is: `file:FOLDER`, `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX`,
+        /// `azure://CONTAINER/PREFIX` or `none`. Default: the folder `recordings` in `data_dir`.
         "store" => store: At<String>,
+        /// How often the archive is brought up to date and a manifest signed. Default: 1m.
+        "archive_every" => archive_every: At<Time>,
+        /// How long the journal keeps what is in the archive, for quick answers. Default: 1d.
+        "keep_journal" => keep_journal: At<Time>,
         /// How often the journal is synced to disk; 0 syncs before each acknowledgement. Default:
         /// 50ms.
         "sync" => sync: At<Time>,

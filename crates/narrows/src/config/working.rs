@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use archive::bucket::{BucketError, Location as Place};
 use model::{Resource, UpstreamTls, limit};
 use policy::{
     AccessSpec, ActionSpec, Applies, ApproveSpec, ClassifySpec, LimitSpec, Located, Location,
@@ -26,6 +27,12 @@ use crate::protocols;
 /// Where the admin API listens when the file does not say.
 const ADMIN_DEFAULT: &str = "127.0.0.1:7070";
 const DATA_DIR_DEFAULT: &str = "./var";
+/// See `recording.archive_every`.
+const ARCHIVE_EVERY_DEFAULT: Duration = Duration::from_secs(60);
+const ARCHIVE_EVERY_MIN: Duration = Duration::from_secs(1);
+const ARCHIVE_EVERY_MAX: Duration = Duration::from_secs(60 * 60);
+/// See `recording.keep_journal`.
+const KEEP_JOURNAL_DEFAULT: Duration = Duration::from_secs(24 * 60 * 60);
 /// See `recording.sync`.
 const SYNC_DEFAULT: Duration = Duration::from_millis(50);
 /// See `catalog.max_age`.
@@ -107,8 +114,12 @@ pub struct Upstream {
 /// What is recorded, and how safely.
 #[derive(Clone, Debug)]
 pub struct Recording {
-    /// Where closed recordings go.
-    pub store: Option<PathBuf>,
+    /// Where the archive is; `None` when there is to be none.
+    pub store: Option<Place>,
+    /// How often it is brought up to date.
+    pub archive_every: Duration,
+    /// How long the journal keeps what is in it.
+    pub keep_journal: Duration,
     /// How often the journal is synced.
     pub sync: Duration,
     /// How much of replies is kept.
@@ -128,13 +139,14 @@ pub fn complete(
 ) -> Config {
     let base = path.parent().unwrap_or(Path::new(""));
     refuse_unbuilt(&file, report);
-    let recording = recording(file.recording, base, report);
+    let data_dir = file.data_dir.map_or_else(|| DATA_DIR_DEFAULT.to_owned(), |dir| dir.value);
+    let data_dir = base.join(data_dir);
+    let recording = recording(file.recording, (base, &data_dir), report);
     let (admin, listeners) = listeners(file.listen, &file.here.at, machine, report);
     let listens = listeners.iter().any(|(name, _)| *name == protocols::TRANSPARENT);
     let transparent = transparent(file.transparent, listens, &file.here.at, base, report);
     let beside = Beside { recording: &recording, base, machine };
     let (upstreams, sites, resources) = upstreams(file.resources, &beside, report);
-    let data_dir = file.data_dir.map_or_else(|| DATA_DIR_DEFAULT.to_owned(), |dir| dir.value);
     let (buffer, total) = hold(file.hold, report);
     let rules: Vec<RuleSpec> =
         (0..).zip(rules).map(|(index, rule)| self::rule(index, rule, report)).collect();
@@ -143,7 +155,7 @@ pub fn complete(
     }
     Config {
         file: path.to_owned(),
-        data_dir: base.join(data_dir),
+        data_dir,
         admin,
         listeners,
         transparent,
@@ -357,26 +369,50 @@ pub(super) fn check_file(
     }
 }
 
-fn recording(form: Option<text::Recording>, base: &Path, report: &mut Report) -> Recording {
+fn recording(
+    form: Option<text::Recording>,
+    (base, data_dir): (&Path, &Path),
+    report: &mut Report,
+) -> Recording {
+    let default = || Some(Place::Folder(data_dir.join("recordings")));
     let Some(form) = form else {
         return Recording {
-            store: None,
+            store: default(),
+            archive_every: ARCHIVE_EVERY_DEFAULT,
+            keep_journal: KEEP_JOURNAL_DEFAULT,
             sync: SYNC_DEFAULT,
             payload: Payload::Full,
             on_failure: OnFailureForm::Refuse,
         };
     };
-    let store = form.store.and_then(|store| match store.value.strip_prefix("file:") {
-        Some(folder) if !folder.is_empty() => Some(base.join(folder)),
-        _ => {
-            let message = format!("recording.store: found {}", quoted(&store.value));
-            let help = "this build stores in a folder only; write \"file:./var/recordings\"";
-            report.problem(&store.at, message, help);
-            None
-        }
-    });
+    let store = match form.store {
+        None => default(),
+        Some(store) if store.value == "none" => None,
+        Some(store) => match Place::parse(&store.value, base) {
+            Ok(location) => Some(location),
+            Err(error) => {
+                let message = format!("recording.store: found {}", quoted(&store.value));
+                let help = match error {
+                    BucketError::Place { why, .. } => why,
+                    other => other.to_string(),
+                };
+                report.problem(&store.at, message, help);
+                None
+            }
+        },
+    };
+    if let Some(every) = form
+        .archive_every
+        .as_ref()
+        .filter(|every| !(ARCHIVE_EVERY_MIN..=ARCHIVE_EVERY_MAX).contains(&every.value.0))
+    {
+        let message = format!("recording.archive_every: found {:?}", every.value.0);
+        report.problem(&every.at, message, "write a length of time from 1s to 1h");
+    }
     Recording {
         store,
+        archive_every: form.archive_every.map_or(ARCHIVE_EVERY_DEFAULT, |every| every.value.0),
+        keep_journal: form.keep_journal.map_or(KEEP_JOURNAL_DEFAULT, |keep| keep.value.0),
         sync: form.sync.map_or(SYNC_DEFAULT, |sync| sync.value.0),
         payload: form.payload.map_or(Payload::Full, |payload| payload.value),
         on_failure: form.on_failure.map_or(OnFailureForm::Refuse, |at| at.value),

@@ -2,13 +2,13 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::path::PathBuf;
+use std::sync::Arc;
 
 use model::{DetectionCount, Event, SessionId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter, types::Value};
 
-use super::{Index, IndexError};
-use crate::journal::{JournalError, Stretch};
+use super::{Archived, Index, IndexError};
+use crate::journal::{Journal, JournalError, Stretch};
 use crate::state::{from_sql, to_sql};
 use crate::usage::{Ledger, Usage};
 
@@ -143,12 +143,17 @@ impl Index {
     fn events_from(&self, id: &SessionId, after: u64) -> Result<SessionEvents, IndexError> {
         self.flush()?;
         let ranges = self.inner.state.read(|db| ranges(db, id, after))?;
+        let span = self.inner.state.read(|db| span(db, id))?;
         Ok(SessionEvents {
-            folder: self.inner.journal.folder().to_owned(),
+            journal: Arc::clone(&self.inner.journal),
+            archive: self.inner.archive.get().cloned(),
             session: id.clone(),
+            span,
             after,
             ranges: ranges.into(),
             stretch: None,
+            archived: None,
+            fetched: VecDeque::new(),
         })
     }
 
@@ -170,11 +175,39 @@ impl Index {
 
 /// See [`Index::events`].
 pub struct SessionEvents {
-    folder: PathBuf,
+    journal: Arc<Journal>,
+    archive: Option<Arc<dyn Archived>>,
     session: SessionId,
+    span: (Timestamp, Timestamp),
     after: u64,
     ranges: VecDeque<Place>,
     stretch: Option<Stretch>,
+    /// The events of one segment that only the archive has: gateway, segment, offsets and events.
+    archived: Option<(String, u64, Vec<(u64, Event)>)>,
+    /// Those of them that are next.
+    fetched: VecDeque<Event>,
+}
+
+impl SessionEvents {
+    /// Events of a stretch that the journal no longer has.
+    fn fetch(&mut self, place: &Place) -> Result<(), JournalError> {
+        let Some(archive) = &self.archive else { return Ok(()) };
+        let (gateway, segment) = (&place.gateway, place.segment);
+        let is_here = self
+            .archived
+            .as_ref()
+            .is_some_and(|(of, number, _)| of == gateway && *number == segment);
+        if !is_here {
+            let events = archive
+                .events(gateway, segment, &self.session, self.span)
+                .map_err(JournalError::Archive)?;
+            self.archived = Some((gateway.clone(), segment, events));
+        }
+        let events = self.archived.iter().flat_map(|(_, _, events)| events);
+        let within = events.filter(|(at, _)| (place.start..place.stop).contains(at));
+        self.fetched.extend(within.map(|(_, event)| event.clone()));
+        Ok(())
+    }
 }
 
 struct Place {
@@ -189,9 +222,23 @@ impl Iterator for SessionEvents {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
+            if let Some(event) = self.fetched.pop_front() {
+                if event.sequence > self.after {
+                    return Some(Ok(event));
+                }
+                continue;
+            }
             let Some(stretch) = &mut self.stretch else {
-                let Place { gateway, segment, start, stop } = self.ranges.pop_front()?;
-                match Stretch::open(&self.folder, &gateway, segment, start, stop) {
+                let place = self.ranges.pop_front()?;
+                let Place { gateway, segment, start, stop } = &place;
+                if self.archive.is_some() && !self.journal.has_segment(gateway, *segment) {
+                    if let Err(error) = self.fetch(&place) {
+                        return Some(Err(error));
+                    }
+                    continue;
+                }
+                let folder = self.journal.folder();
+                match Stretch::open(folder, gateway, *segment, *start, *stop) {
                     Ok(stretch) => self.stretch = stretch,
                     Err(error) => return Some(Err(error)),
                 }
@@ -345,6 +392,14 @@ fn ranges(db: &mut Connection, id: &SessionId, after: u64) -> rusqlite::Result<V
         })
     })?
     .collect()
+}
+
+fn span(db: &mut Connection, id: &SessionId) -> rusqlite::Result<(Timestamp, Timestamp)> {
+    let sql = "SELECT started_at, last_at FROM sessions WHERE id = ?1";
+    let mut query = db.prepare_cached(sql)?;
+    let span = query
+        .query_row([&*id.0], |row| Ok((Timestamp(number(row, 0)?), Timestamp(number(row, 1)?))));
+    Ok(span.optional()?.unwrap_or_default())
 }
 
 fn load_usage(db: &mut Connection, ledger: &Ledger, since: i64) -> rusqlite::Result<()> {

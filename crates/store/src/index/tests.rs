@@ -91,6 +91,7 @@ fn reply(number: u64, rows: u64) -> EventBody {
         bytes: rows * 10,
         columns: Vec::new(),
         detections: vec![DetectionCount { kind: "EMAIL".into(), seen: rows, masked: 1 }],
+        searched: Arc::new([]),
         duration_ns: 5,
         error_code: None,
         payload_dropped: 0,

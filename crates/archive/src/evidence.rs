@@ -1,0 +1,723 @@
+//! Questions to the recordings: the archive, and what of the journal is not in it yet.
+//!
+//! Every answer says what it was found in ([`Coverage`]), so that "nothing" can be told from "nothing
+//! was looked at".
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::event::RuleMatch;
+use model::reply::DetectionCount;
+use model::{Event, SessionId, Timestamp};
+use serde::{Deserialize, Serialize};
+use store::{Archived, Journal, JournalError};
+
+use crate::bucket::{Bucket, BucketError, Listed};
+use crate::convert;
+use crate::file::{ArchiveFile, Wanted};
+use crate::row::{Place, Row, Text};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// Operations that an answer lists at most.
+pub const LISTED_MAX: usize = 10_000;
+
+/// Where to look.
+#[derive(Clone)]
+pub struct Evidence {
+    bucket: Arc<Bucket>,
+    /// The journal of a running gateway, and how far its archive reaches.
+    live: Option<(Arc<Journal>, Arc<dyn Fn() -> u64 + Send + Sync>)>,
+}
+
+/// What an answer was found in.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Coverage {
+    /// Files of the archive that lie in the time asked about.
+    pub files: u64,
+    /// Events of the journal that are not in the archive yet.
+    pub journal_events: u64,
+    /// What could not be read: the answer may lack what is in it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unread: Vec<String>,
+}
+
+/// Why a question has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum EvidenceError {
+    /// The store.
+    #[error(transparent)]
+    Bucket(#[from] BucketError),
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+/// An operation, and what came of it.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Use {
+    /// When it was decided, nanoseconds since the epoch.
+    pub at: u64,
+    /// The session.
+    pub session: Text,
+    /// Its number there.
+    pub operation: u64,
+    /// Who asked.
+    pub principal: Text,
+    /// For whom, if it was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_behalf_of: Option<Text>,
+    /// Where the client was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<Text>,
+    /// What the client called itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub application: Option<Text>,
+    /// What was reached.
+    pub resource: Text,
+    /// What was done.
+    pub verbs: Vec<Text>,
+    /// Tables read.
+    pub reads: Vec<Text>,
+    /// Tables written.
+    pub writes: Vec<Text>,
+    /// The decision.
+    pub decision: Text,
+    /// The rules that matched.
+    pub rules: Vec<RuleMatch>,
+    /// Who said yes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approver: Option<Text>,
+    /// The text; `None` when it is sealed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<Text>,
+    /// How the reply ended; `None` when there is none (yet).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Text>,
+    /// Rows sent to the client.
+    pub rows: u64,
+    /// Bytes sent to the client.
+    pub bytes: u64,
+    /// Fields of the reply that were masked.
+    pub masked: Vec<Text>,
+    /// Sensitive values found in the reply.
+    pub detections: Vec<DetectionCount>,
+}
+
+/// Who used a table.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Who {
+    /// Operations, in the order of time; at most [`LISTED_MAX`].
+    pub uses: Vec<Use>,
+    /// There are more.
+    pub more: bool,
+    /// What was looked at.
+    pub coverage: Coverage,
+}
+
+/// A field that was returned.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Returned {
+    /// The resource.
+    pub resource: Text,
+    /// `schema.table.column` where it is stored; `None` if it depends on no stored column.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
+    /// The names it had in replies.
+    pub labels: Vec<Text>,
+    /// How it was masked; `None` when it left in clear.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mask: Option<Text>,
+    /// Replies that held it.
+    pub replies: u64,
+    /// Rows of them that reached the client.
+    pub rows: u64,
+    /// The first, nanoseconds since the epoch.
+    pub first_at: u64,
+    /// The last.
+    pub last_at: u64,
+}
+
+/// Which fields were returned.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Fields {
+    /// By resource and origin.
+    pub fields: Vec<Returned>,
+    /// Replies looked at.
+    pub replies: u64,
+    /// What was looked at.
+    pub coverage: Coverage,
+}
+
+/// How often one type of value was found.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Found {
+    /// Values seen.
+    pub seen: u64,
+    /// Of these, masked before the reply left.
+    pub masked: u64,
+    /// Of these, in replies that were withheld, so that they did not leave either.
+    pub withheld: u64,
+    /// The rest: sent.
+    pub sent: u64,
+    /// Replies that were searched for it.
+    pub searched: u64,
+}
+
+/// A reply that held sensitive values.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Sensitive {
+    /// When it was complete, nanoseconds since the epoch.
+    pub at: u64,
+    /// The session.
+    pub session: Text,
+    /// Which operation of it.
+    pub operation: u64,
+    /// Who asked.
+    pub principal: Text,
+    /// What was reached.
+    pub resource: Text,
+    /// How the reply ended.
+    pub outcome: Text,
+    /// What was found.
+    pub detections: Vec<DetectionCount>,
+}
+
+/// Whether sensitive values were sent out, and how that is known.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Pii {
+    /// By type.
+    pub types: BTreeMap<String, Found>,
+    /// Replies that held any, in the order of time; at most [`LISTED_MAX`].
+    pub replies: Vec<Sensitive>,
+    /// There are more.
+    pub more: bool,
+    /// Replies in all.
+    pub replies_in_all: u64,
+    /// Of them, replies that no detector looked at.
+    pub replies_not_searched: u64,
+    /// What was looked at.
+    pub coverage: Coverage,
+}
+
+/// Where a text occurs.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Hit {
+    /// When, nanoseconds since the epoch.
+    pub at: u64,
+    /// The session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<Text>,
+    /// Which operation of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<u64>,
+    /// Who asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub principal: Option<Text>,
+    /// What was reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource: Option<Text>,
+    /// The kind of event.
+    pub kind: Text,
+    /// `text`, `parameters` or `payload`.
+    pub place: Text,
+    /// What stands around it.
+    pub excerpt: String,
+}
+
+/// Where a text occurs in statements, requests and replies.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Hits {
+    /// In the order of time; at most [`LISTED_MAX`].
+    pub hits: Vec<Hit>,
+    /// There are more.
+    pub more: bool,
+    /// Events that are sealed and could not be searched.
+    pub sealed: u64,
+    /// What was looked at.
+    pub coverage: Coverage,
+}
+
+/// Which operations: of which table, when.
+#[derive(Clone, Debug)]
+pub struct Span {
+    /// From.
+    pub from: Timestamp,
+    /// Until, without it.
+    pub to: Timestamp,
+}
+
+impl Span {
+    fn covers(&self, date: &str, hour: Option<&str>) -> bool {
+        // Texts in this form compare as the times they stand for.
+        let of = |at: Timestamp| convert::folder(at).trim_start_matches("events/").to_owned();
+        let last = Timestamp(self.to.0.saturating_sub(1));
+        let (from, to) = (of(self.from), of(last));
+        match hour {
+            Some(hour) => {
+                let folder = format!("{date}/{hour}");
+                folder >= from && folder <= to
+            }
+            None => {
+                let day = |folder: &str| folder.split('/').next().unwrap_or_default().to_owned();
+                date >= day(&from).as_str() && date <= day(&to).as_str()
+            }
+        }
+    }
+
+    fn wanted<'a>(&self, kinds: &'a [&'a str]) -> Wanted<'a> {
+        Wanted { from: self.from, to: self.to, kinds, ..Wanted::default() }
+    }
+
+    fn longer(&self, before: Duration, after: Duration) -> Self {
+        let before = u64::try_from(before.as_nanos()).unwrap_or(u64::MAX);
+        Self { from: Timestamp(self.from.0.saturating_sub(before)), to: self.to.plus(after) }
+    }
+}
+
+/// What is looked for, and what is needed of what is found.
+struct Search<'a> {
+    wanted: Wanted<'a>,
+    /// Columns that `keep` sees.
+    first: &'a [&'a str],
+    /// Columns of what is kept.
+    columns: &'a [&'a str],
+    keep: &'a dyn Fn(&Row) -> bool,
+}
+
+fn all(_: &Row) -> bool {
+    true
+}
+
+impl Evidence {
+    /// The archive in a store, without any gateway.
+    #[must_use]
+    pub fn of_store(bucket: Arc<Bucket>) -> Self {
+        Self { bucket, live: None }
+    }
+
+    /// The archive of a running gateway and its journal; `archived` tells the last segment that is
+    /// in the archive.
+    #[must_use]
+    pub fn of_gateway(
+        bucket: Arc<Bucket>,
+        journal: Arc<Journal>,
+        archived: Arc<dyn Fn() -> u64 + Send + Sync>,
+    ) -> Self {
+        Self { bucket, live: Some((journal, archived)) }
+    }
+
+    /// Hands what is found to `each`: first of the archive, then of the journal.
+    fn find(
+        &self,
+        span: &Span,
+        search: &Search<'_>,
+        each: &mut dyn FnMut(Row),
+    ) -> Result<Coverage, EvidenceError> {
+        let mut coverage = Coverage::default();
+        // Asked first: what is archived meanwhile is still read from the journal.
+        let archived = self.live.as_ref().map(|(journal, archived)| (journal, archived()));
+        for Listed { path, bytes } in self.files(span)? {
+            let (gateway, segment) = convert::named(&path).unwrap_or_default();
+            let is_later = archived.as_ref().is_some_and(|(journal, archived)| {
+                journal.gateway() == gateway && segment > *archived
+            });
+            if is_later {
+                continue;
+            }
+            coverage.files += 1;
+            let read = ArchiveFile::open(&self.bucket, &path, bytes).and_then(|file| {
+                file.find(search.wanted, search.first, search.columns, search.keep, each)
+            });
+            if let Err(error) = read {
+                coverage.unread.push(format!("{path}: {error}"));
+            }
+        }
+        if let Some((journal, archived)) = archived {
+            for record in journal.read_after_segment(archived)? {
+                let record = match record {
+                    Ok(record) => record,
+                    Err(error @ JournalError::Io { .. }) => return Err(error.into()),
+                    Err(error) => {
+                        coverage.unread.push(error.to_string());
+                        continue;
+                    }
+                };
+                coverage.journal_events += 1;
+                let store::Position { segment, offset, sequence } = record.position;
+                let place = Place { segment, offset, number: sequence };
+                let row = Row::of(record.event, place);
+                if search.wanted.takes(&row) && (search.keep)(&row) {
+                    each(row);
+                }
+            }
+        }
+        Ok(coverage)
+    }
+
+    /// Files of the archive that may hold something of that time.
+    fn files(&self, span: &Span) -> Result<Vec<Listed>, EvidenceError> {
+        let mut files = Vec::new();
+        for date in self.bucket.folders("events")? {
+            if !span.covers(&date, None) {
+                continue;
+            }
+            let listed = self.bucket.list(&format!("events/{date}"))?;
+            files.extend(listed.into_iter().filter(|of| {
+                let hour = of.path.split('/').find(|part| part.starts_with("hour="));
+                of.path.ends_with(".parquet") && span.covers(&date, hour)
+            }));
+        }
+        Ok(files)
+    }
+
+    /// Who read or wrote a table: `schema.table`, or `table` in any schema.
+    pub fn who(&self, table: &str, span: &Span) -> Result<Who, EvidenceError> {
+        const COLUMNS: [&str; 16] = [
+            "resource",
+            "operation",
+            "verbs",
+            "reads",
+            "writes",
+            "decision",
+            "rules",
+            "approver",
+            "text",
+            "number",
+            "gateway",
+            "step",
+            "under",
+            "message",
+            "reason",
+            "approval",
+        ];
+        let mut who = Who::default();
+        let mut found: BTreeMap<(u64, Text, u64), Use> = BTreeMap::new();
+        let keep = |row: &Row| row.names_table(table);
+        let search = Search {
+            wanted: span.wanted(&["operation"]),
+            first: &["reads", "writes"],
+            columns: &COLUMNS,
+            keep: &keep,
+        };
+        who.coverage = self.find(span, &search, &mut |row| {
+            if found.len() >= LISTED_MAX {
+                who.more = true;
+                return;
+            }
+            let used = used(row);
+            found.insert((used.at, Arc::clone(&used.session), used.operation), used);
+        })?;
+        who.uses = found.into_values().collect();
+        self.add_replies(span, &mut who)?;
+        self.add_sessions(span, &mut who)?;
+        Ok(who)
+    }
+
+    /// What the operations found led to.
+    fn add_replies(&self, span: &Span, who: &mut Who) -> Result<(), EvidenceError> {
+        let sessions: HashSet<Text> = who.uses.iter().map(|of| Arc::clone(&of.session)).collect();
+        if sessions.is_empty() {
+            return Ok(());
+        }
+        let mut places: HashMap<(Text, u64), usize> = HashMap::new();
+        for (at, of) in who.uses.iter().enumerate() {
+            places.insert((Arc::clone(&of.session), of.operation), at);
+        }
+        let later = span.longer(Duration::ZERO, DAY);
+        let kinds = ["reply", "ruling"];
+        let keep = |row: &Row| match (&row.session, row.operation) {
+            (Some(session), Some(operation)) => {
+                places.contains_key(&(Arc::clone(session), operation))
+            }
+            _ => false,
+        };
+        let search = Search {
+            wanted: Wanted { sessions: Some(&sessions), ..later.wanted(&kinds) },
+            first: &["operation"],
+            columns: &["outcome", "rows", "bytes", "columns", "detections", "approver"],
+            keep: &keep,
+        };
+        let uses = &mut who.uses;
+        self.find(&later, &search, &mut |row| {
+            let place = row.session.zip(row.operation).and_then(|key| places.get(&key));
+            let Some(of) = place.and_then(|at| uses.get_mut(*at)) else { return };
+            of.approver = row.approver.or_else(|| of.approver.take());
+            if &*row.kind != "reply" {
+                return;
+            }
+            of.outcome = row.outcome;
+            of.rows = row.rows.unwrap_or(0);
+            of.bytes = row.bytes.unwrap_or(0);
+            of.masked = row
+                .columns
+                .iter()
+                .filter(|field| field.mask.is_some())
+                .map(|field| Arc::clone(&field.label))
+                .collect();
+            of.masked.dedup();
+            of.detections = row.detections;
+        })?;
+        Ok(())
+    }
+
+    /// Who is behind the sessions found, as far as they began in the day before.
+    fn add_sessions(&self, span: &Span, who: &mut Who) -> Result<(), EvidenceError> {
+        let sessions: HashSet<Text> = who.uses.iter().map(|of| Arc::clone(&of.session)).collect();
+        if sessions.is_empty() {
+            return Ok(());
+        }
+        let earlier = span.longer(DAY, Duration::ZERO);
+        let search = Search {
+            wanted: Wanted { sessions: Some(&sessions), ..earlier.wanted(&["session_started"]) },
+            first: &[],
+            columns: &["on_behalf_of", "client", "application"],
+            keep: &all,
+        };
+        let mut started: HashMap<Text, Row> = HashMap::new();
+        self.find(&earlier, &search, &mut |row| {
+            if let Some(session) = row.session.clone() {
+                started.insert(session, row);
+            }
+        })?;
+        for of in &mut who.uses {
+            if let Some(row) = started.get(&of.session) {
+                of.on_behalf_of.clone_from(&row.on_behalf_of);
+                of.client.clone_from(&row.client);
+                of.application.clone_from(&row.application);
+            }
+        }
+        Ok(())
+    }
+
+    /// Which fields replies held, of a session or of all sessions of a subject.
+    pub fn fields(
+        &self,
+        session: Option<&str>,
+        principal: Option<&str>,
+        span: &Span,
+    ) -> Result<Fields, EvidenceError> {
+        let sessions: Option<HashSet<Text>> =
+            session.map(|session| HashSet::from([Text::from(session)]));
+        let search = Search {
+            wanted: Wanted { sessions: sessions.as_ref(), principal, ..span.wanted(&["reply"]) },
+            first: &[],
+            columns: &["resource", "columns", "rows"],
+            keep: &all,
+        };
+        let mut answer = Fields::default();
+        let mut found: BTreeMap<(Text, String, Option<Text>), Returned> = BTreeMap::new();
+        answer.coverage = self.find(span, &search, &mut |row| {
+            answer.replies += 1;
+            add_fields(&mut found, &row);
+        })?;
+        answer.fields = found.into_values().collect();
+        Ok(answer)
+    }
+
+    /// Whether sensitive values were found in replies, and what became of them.
+    pub fn pii(&self, span: &Span) -> Result<Pii, EvidenceError> {
+        let search = Search {
+            wanted: span.wanted(&["reply"]),
+            first: &[],
+            columns: &["resource", "operation", "outcome", "detections", "searched"],
+            keep: &all,
+        };
+        let mut answer = Pii::default();
+        let mut replies: BTreeMap<(u64, Text, u64), Sensitive> = BTreeMap::new();
+        answer.coverage = self.find(span, &search, &mut |row| {
+            answer.replies_in_all += 1;
+            if row.searched.is_empty() {
+                answer.replies_not_searched += 1;
+            }
+            for kind in &row.searched {
+                answer.types.entry(kind.to_string()).or_default().searched += 1;
+            }
+            let outcome = row.outcome.clone().unwrap_or_default();
+            // What was withheld never left; `cut` left in part, so all of it counts as sent.
+            let withheld = &*outcome == "withheld";
+            for of in &row.detections {
+                let found = answer.types.entry(of.kind.to_string()).or_default();
+                let clear = of.seen.saturating_sub(of.masked);
+                found.seen += of.seen;
+                found.masked += of.masked;
+                match withheld {
+                    true => found.withheld += clear,
+                    false => found.sent += clear,
+                }
+            }
+            if row.detections.is_empty() {
+                return;
+            }
+            if replies.len() >= LISTED_MAX {
+                answer.more = true;
+                return;
+            }
+            let sensitive = Sensitive {
+                at: row.at,
+                session: row.session.unwrap_or_default(),
+                operation: row.operation.unwrap_or(0),
+                principal: row.principal.unwrap_or_default(),
+                resource: row.resource.unwrap_or_default(),
+                outcome,
+                detections: row.detections,
+            };
+            let key = (sensitive.at, Arc::clone(&sensitive.session), sensitive.operation);
+            replies.insert(key, sensitive);
+        })?;
+        answer.replies = replies.into_values().collect();
+        Ok(answer)
+    }
+
+    /// Where a text occurs in statements, requests, parameters and replies. Letters of ASCII are
+    /// found in either case.
+    pub fn search(&self, text: &str, span: &Span) -> Result<Hits, EvidenceError> {
+        let needle = text.to_ascii_lowercase().into_bytes();
+        let search = Search {
+            wanted: span.wanted(&["operation", "reply_part", "reply"]),
+            first: &["text", "parameters", "payload", "sealed"],
+            columns: &["resource", "operation"],
+            keep: &|row| !row.sealed.is_empty() || excerpt(row, &needle).is_some(),
+        };
+        let mut answer = Hits::default();
+        let mut hits: BTreeMap<(u64, u64), Hit> = BTreeMap::new();
+        let mut count = 0;
+        answer.coverage = self.find(span, &search, &mut |row| {
+            if !row.sealed.is_empty() {
+                answer.sealed += 1;
+                return;
+            }
+            if hits.len() >= LISTED_MAX {
+                answer.more = true;
+                return;
+            }
+            let Some((place, excerpt)) = excerpt(&row, &needle) else { return };
+            count += 1;
+            let hit = Hit {
+                at: row.at,
+                session: row.session,
+                operation: row.operation,
+                principal: row.principal,
+                resource: row.resource,
+                kind: row.kind,
+                place: place.into(),
+                excerpt,
+            };
+            hits.insert((hit.at, count), hit);
+        })?;
+        answer.hits = hits.into_values().collect();
+        Ok(answer)
+    }
+}
+
+impl Archived for Evidence {
+    fn events(
+        &self,
+        gateway: &str,
+        segment: u64,
+        session: &SessionId,
+        (from, to): (Timestamp, Timestamp),
+    ) -> Result<Vec<(u64, Event)>, String> {
+        let span = Span { from, to: to.plus(Duration::from_nanos(1)) };
+        let sessions = HashSet::from([Arc::clone(&session.0)]);
+        let columns = crate::schema::names();
+        let wanted = Wanted { sessions: Some(&sessions), ..Wanted::default() };
+        let mut rows = Vec::new();
+        for Listed { path, bytes } in self.files(&span).map_err(|error| error.to_string())? {
+            if convert::named(&path) != Some((gateway, segment)) {
+                continue;
+            }
+            ArchiveFile::open(&self.bucket, &path, bytes)
+                .and_then(|file| file.find(wanted, &[], &columns, &all, &mut |row| rows.push(row)))
+                .map_err(|error| format!("{path}: {error}"))?;
+        }
+        rows.sort_by_key(|row| row.number);
+        let event = |row: Row| {
+            let offset = row.offset;
+            row.event().map(|event| (offset, event)).map_err(|error| error.to_string())
+        };
+        rows.into_iter().map(event).collect()
+    }
+}
+
+impl std::fmt::Debug for Evidence {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Evidence").field("bucket", &self.bucket).finish_non_exhaustive()
+    }
+}
+
+fn used(row: Row) -> Use {
+    Use {
+        at: row.at,
+        session: row.session.unwrap_or_default(),
+        operation: row.operation.unwrap_or(0),
+        principal: row.principal.unwrap_or_default(),
+        resource: row.resource.unwrap_or_default(),
+        verbs: row.verbs,
+        reads: row.reads,
+        writes: row.writes,
+        decision: row.decision.unwrap_or_default(),
+        rules: row.rules,
+        approver: row.approver,
+        text: row.text,
+        ..Use::default()
+    }
+}
+
+fn add_fields(found: &mut BTreeMap<(Text, String, Option<Text>), Returned>, row: &Row) {
+    let resource = row.resource.clone().unwrap_or_default();
+    let mut seen = HashSet::new();
+    for field in &row.columns {
+        let origin = field.origin();
+        let name = origin.clone().unwrap_or_else(|| field.label.to_string());
+        let key = (Arc::clone(&resource), name, field.mask.clone());
+        let is_first = seen.insert(key.clone());
+        let of = found.entry(key).or_insert_with(|| Returned {
+            resource: Arc::clone(&resource),
+            origin,
+            mask: field.mask.clone(),
+            first_at: row.at,
+            ..Returned::default()
+        });
+        if !of.labels.contains(&field.label) {
+            of.labels.push(Arc::clone(&field.label));
+        }
+        of.first_at = of.first_at.min(row.at);
+        of.last_at = of.last_at.max(row.at);
+        // A reply that returns a field twice returned it once.
+        if is_first {
+            of.replies += 1;
+            of.rows += row.rows.unwrap_or(0);
+        }
+    }
+}
+
+/// Bytes of an excerpt on either side of what was found.
+const AROUND: usize = 60;
+
+/// Where `needle` (in lower case) is in a row, and what stands around it.
+fn excerpt(row: &Row, needle: &[u8]) -> Option<(&'static str, String)> {
+    let text = row.text.as_deref().unwrap_or_default();
+    if let Some(found) = around(text.as_bytes(), needle) {
+        return Some(("text", found));
+    }
+    let values = row.parameters.iter().filter_map(|of| of.value.as_deref());
+    if let Some(found) = values.into_iter().find_map(|value| around(value.as_bytes(), needle)) {
+        return Some(("parameters", found));
+    }
+    around(&row.payload, needle).map(|found| ("payload", found))
+}
+
+fn around(hay: &[u8], needle: &[u8]) -> Option<String> {
+    if needle.is_empty() || hay.len() < needle.len() {
+        return None;
+    }
+    let at = hay.windows(needle.len()).position(|window| window.eq_ignore_ascii_case(needle))?;
+    let end = (at + needle.len() + AROUND).min(hay.len());
+    let excerpt = hay.get(at.saturating_sub(AROUND)..end)?;
+    let excerpt: String = String::from_utf8_lossy(excerpt)
+        .chars()
+        .map(|found| if found.is_control() { ' ' } else { found })
+        .collect();
+    Some(excerpt)
+}

@@ -1,0 +1,581 @@
+//! `narrows audit`: questions to the recordings, and whether they are whole.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use archive::archiver::Head;
+use archive::evidence::{Coverage, Evidence, Fields, Hits, Pii, Span, Use, Who};
+use archive::manifest::{PublicKey, SigningKey};
+use archive::verify::{self, Anchor, Report};
+use archive::{Bucket, Location};
+use model::Timestamp;
+use serde::de::DeserializeOwned;
+
+use super::SaidNo;
+use crate::args::{AuditCommand, Common, When};
+use crate::client::{Client, config_path, encoded};
+use crate::config;
+use crate::output::{self, Cell, Out, Tone, bytes, clip, counted, one_line};
+use crate::wire::SIGNING_KEY;
+
+/// How long before and after `--at` a question reaches unless it says.
+const WINDOW_DEFAULT: Duration = Duration::from_secs(5 * 60);
+/// How far back a question without a time reaches.
+const SINCE_DEFAULT: Duration = Duration::from_secs(24 * 60 * 60);
+/// Characters of a statement that a list shows.
+const TEXT_CHARS: usize = 100;
+
+/// Answers.
+pub fn audit(common: &Common, command: AuditCommand) -> anyhow::Result<()> {
+    match command {
+        AuditCommand::Who { table, when, store } => {
+            let span = when.span(runtime::clock::now())?;
+            let query = format!("table={}", encoded(&table));
+            let answer = match evidence(common, store.as_deref())? {
+                Some(evidence) => evidence.who(&table, &span)?,
+                None => ask(common, "who", &query, &span)?,
+            };
+            who(common, &table, &span, &answer)
+        }
+        AuditCommand::Fields { session, principal, when, store } => {
+            if session.is_none() && principal.is_none() {
+                bail!("name a session (s_…) or a subject (--principal)");
+            }
+            // A session is looked for as far back as recordings go.
+            let span = match (&session, when.is_given()) {
+                (Some(_), false) => whole(runtime::clock::now()),
+                _ => when.span(runtime::clock::now())?,
+            };
+            let mut query = Vec::new();
+            query.extend(session.as_ref().map(|of| format!("session={}", encoded(of))));
+            query.extend(principal.as_ref().map(|of| format!("principal={}", encoded(of))));
+            let answer = match evidence(common, store.as_deref())? {
+                Some(evidence) => {
+                    evidence.fields(session.as_deref(), principal.as_deref(), &span)?
+                }
+                None => ask(common, "fields", &query.join("&"), &span)?,
+            };
+            fields(common, &answer)
+        }
+        AuditCommand::Pii { sent, when, store } => {
+            let span = when.span(runtime::clock::now())?;
+            let answer = match evidence(common, store.as_deref())? {
+                Some(evidence) => evidence.pii(&span)?,
+                None => ask(common, "pii", "", &span)?,
+            };
+            pii(common, sent, &span, &answer)
+        }
+        AuditCommand::Search { text, when, store } => {
+            let span = when.span(runtime::clock::now())?;
+            let answer = match evidence(common, store.as_deref())? {
+                Some(evidence) => evidence.search(&text, &span)?,
+                None => ask(common, "search", &format!("text={}", encoded(&text)), &span)?,
+            };
+            hits(common, &answer)
+        }
+        AuditCommand::Verify { store, public_key, unsigned, since, until, anchor, gateway } => {
+            let now = runtime::clock::now();
+            let time = |text: &Option<String>| text.as_deref().map(|t| moment(t, now)).transpose();
+            let mut options = verify::Options {
+                keys: public_key.iter().map(|path| read_key(path)).collect::<Result<_, _>>()?,
+                gateway,
+                since: time(&since)?,
+                until: time(&until)?,
+                anchors: anchor.iter().map(|path| read_anchor(path)).collect::<Result<_, _>>()?,
+            };
+            let bucket = bucket(common, store.as_deref())?;
+            if store.is_none() {
+                know_own(common, &mut options)?;
+            }
+            if options.keys.is_empty() && !unsigned {
+                bail!(
+                    "no public key to check the signatures with: give --public-key FILE (the \
+                     gateway's own: narrows audit key)\n  or --unsigned to check only that what is \
+                     there belongs together"
+                );
+            }
+            verified(common, &verify::verify(&bucket, &options)?, &options)
+        }
+        AuditCommand::Key => key(common),
+        AuditCommand::Anchor => anchor(common),
+    }
+}
+
+impl When {
+    fn is_given(&self) -> bool {
+        self.at.is_some() || self.since.is_some()
+    }
+
+    /// The time asked about.
+    fn span(&self, now: Timestamp) -> anyhow::Result<Span> {
+        // What happens in this very moment belongs to it.
+        let end = now.plus(Duration::from_secs(1));
+        if let Some(at) = &self.at {
+            let at = moment(at, now)?;
+            let window = self.window.as_deref().and_then(admin::parse_duration);
+            let window = window.unwrap_or(WINDOW_DEFAULT);
+            let from = before(at, window);
+            return Ok(Span { from, to: at.plus(window).plus(Duration::from_nanos(1)) });
+        }
+        let from = match &self.since {
+            Some(since) => moment(since, now)?,
+            None => before(now, SINCE_DEFAULT),
+        };
+        if from >= end {
+            bail!("--since {} is not in the past", self.since.as_deref().unwrap_or_default());
+        }
+        Ok(Span { from, to: end })
+    }
+}
+
+fn before(at: Timestamp, length: Duration) -> Timestamp {
+    let length = u64::try_from(length.as_nanos()).unwrap_or(u64::MAX);
+    Timestamp(at.0.saturating_sub(length))
+}
+
+fn whole(now: Timestamp) -> Span {
+    Span { from: Timestamp(0), to: now.plus(Duration::from_secs(1)) }
+}
+
+/// `1h` as the time that long ago, a time to the minute or better as it is.
+fn moment(text: &str, now: Timestamp) -> anyhow::Result<Timestamp> {
+    if let Some(length) = admin::parse_duration(text) {
+        return Ok(before(now, length));
+    }
+    // 02:17Z, as people write it, means 02:17:00Z.
+    let to_the_second = text.strip_suffix('Z').map(|start| format!("{start}:00Z"));
+    let time = admin::parse_time(text).or_else(|| admin::parse_time(&to_the_second?));
+    time.with_context(|| {
+        format!("{text}: write how long ago (1h, 7d) or a time (2026-11-23T07:00Z)")
+    })
+}
+
+/// Asks the running gateway.
+fn ask<T: DeserializeOwned>(
+    common: &Common,
+    what: &str,
+    query: &str,
+    span: &Span,
+) -> anyhow::Result<T> {
+    let (from, to) = (admin::format_time(span.from), admin::format_time(span.to));
+    let time = format!("from={}&to={}", encoded(&from), encoded(&to));
+    let joined = if query.is_empty() { time } else { format!("{query}&{time}") };
+    Client::find(common)?.get(&format!("/api/v1/audit/{what}?{joined}"))
+}
+
+/// A copy of the archive that is asked without any gateway; `None` when there is to be one.
+fn evidence(common: &Common, store: Option<&str>) -> anyhow::Result<Option<Evidence>> {
+    match store {
+        None => Ok(None),
+        Some(_) => Ok(Some(Evidence::of_store(bucket(common, store)?))),
+    }
+}
+
+fn bucket(common: &Common, store: Option<&str>) -> anyhow::Result<Arc<Bucket>> {
+    let location = match store {
+        // A bare path is a folder.
+        Some(place) if !place.contains(':') => Location::Folder(PathBuf::from(place)),
+        Some(place) => Location::parse(place, Path::new(""))?,
+        None => {
+            let path = config_path(common);
+            let config = config::whereabouts(&path).with_context(|| {
+                format!("{} does not say where the archive is; give --store", path.display())
+            })?;
+            config.recording.store.context("recording.store is none: there is no archive")?
+        }
+    };
+    if let Some(folder) = location.folder()
+        && !folder.is_dir()
+    {
+        bail!("there is no folder {}", folder.display());
+    }
+    Ok(Arc::new(Bucket::open(&location, false)?))
+}
+
+fn data_dir(common: &Common) -> anyhow::Result<PathBuf> {
+    let path = config_path(common);
+    let config = config::whereabouts(&path)
+        .with_context(|| format!("{} does not say where data_dir is", path.display()))?;
+    Ok(config.data_dir)
+}
+
+/// What this machine's own gateway knows: its key, and how far its archive reaches.
+fn know_own(common: &Common, options: &mut verify::Options) -> anyhow::Result<()> {
+    let data_dir = data_dir(common)?;
+    if options.keys.is_empty() && data_dir.join(SIGNING_KEY).exists() {
+        options.keys.push(own_key(&data_dir)?);
+    }
+    if options.anchors.is_empty()
+        && let Some(anchor) = own_anchor(&data_dir)?
+    {
+        options.anchors.push(anchor);
+    }
+    Ok(())
+}
+
+fn own_key(data_dir: &Path) -> anyhow::Result<PublicKey> {
+    let path = data_dir.join(SIGNING_KEY);
+    let text = std::fs::read_to_string(&path).with_context(|| {
+        format!("read {}; narrows serve makes it when it first starts", path.display())
+    })?;
+    let key = SigningKey::read(&text).with_context(|| path.display().to_string())?;
+    Ok(key.public())
+}
+
+fn own_anchor(data_dir: &Path) -> anyhow::Result<Option<Anchor>> {
+    let path = data_dir.join("archive.json");
+    let text = match std::fs::read(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
+    };
+    let head: Head = serde_json::from_slice(&text).with_context(|| path.display().to_string())?;
+    let gateway = std::fs::read_to_string(data_dir.join("gateway.id"))?.trim().to_owned();
+    Ok(Some(Anchor { gateway, number: head.number, hash: head.hash }))
+}
+
+fn key(common: &Common) -> anyhow::Result<()> {
+    let key = own_key(&data_dir(common)?)?;
+    match common.json {
+        true => output::json(&serde_json::json!({ "ed25519": key.to_string(), "pem": key.pem() })),
+        false => output::print(&key.pem()),
+    }
+}
+
+fn anchor(common: &Common) -> anyhow::Result<()> {
+    let anchor = own_anchor(&data_dir(common)?)?;
+    output::json(&anchor.context("nothing was archived yet")?)
+}
+
+fn read_key(path: &Path) -> anyhow::Result<PublicKey> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+    PublicKey::read(&text).with_context(|| path.display().to_string())
+}
+
+fn read_anchor(path: &Path) -> anyhow::Result<Anchor> {
+    let text = std::fs::read(path).with_context(|| format!("read {}", path.display()))?;
+    serde_json::from_slice(&text).with_context(|| {
+        format!("{} is no anchor; narrows audit anchor prints one", path.display())
+    })
+}
+
+fn time(at: u64) -> String {
+    admin::format_time(Timestamp(at / 1_000_000 * 1_000_000))
+}
+
+fn asked(span: &Span) -> String {
+    // To the second: the ends are ours.
+    let second = |at: Timestamp| admin::format_time(Timestamp(at.seconds() * 1_000_000_000));
+    format!("{} to {}", second(span.from), second(span.to))
+}
+
+/// What an answer was found in, as a last line.
+fn found_in(coverage: &Coverage) -> String {
+    let mut text = format!("looked into {} of the archive", counted(coverage.files, "file"));
+    if coverage.journal_events > 0 {
+        let events = counted(coverage.journal_events, "event");
+        text.push_str(&format!(" and {events} that are not archived yet"));
+    }
+    text.push('\n');
+    for unread in &coverage.unread {
+        text.push_str(&format!("could not be read: {}\n", one_line(unread)));
+    }
+    text
+}
+
+fn who(common: &Common, table: &str, span: &Span, answer: &Who) -> anyhow::Result<()> {
+    if common.json {
+        return output::json(answer);
+    }
+    let out = Out::stdout(runtime::clock::now());
+    if answer.uses.is_empty() {
+        output::print(&format!("nobody used {table} from {}\n", asked(span)))?;
+        return output::print(&found_in(&answer.coverage));
+    }
+    let mut text = String::new();
+    for of in &answer.uses {
+        text.push_str(&told(out, of));
+    }
+    if answer.more {
+        text.push_str("there are more; ask about a shorter time\n");
+    }
+    text.push_str(&found_in(&answer.coverage));
+    output::print(&text)
+}
+
+fn told(out: Out, of: &Use) -> String {
+    let (tone, decision) = match &*of.decision {
+        "block" => (Tone::Bad, "refused"),
+        "hold" => (Tone::Careful, "held"),
+        "mask" => (Tone::Careful, "masked"),
+        _ => (Tone::Good, "allowed"),
+    };
+    let behalf = of.on_behalf_of.as_ref().map(|who| format!(" for {who}")).unwrap_or_default();
+    let from = of.client.as_ref().map(|client| format!(" from {client}")).unwrap_or_default();
+    let called = of.application.as_ref().map(|name| format!(", {name}")).unwrap_or_default();
+    let mut text = format!(
+        "{}  {}{}{} {} {} on {} ({} #{})\n",
+        time(of.at),
+        out.paint(Tone::Bold, &one_line(&of.principal)),
+        one_line(&behalf),
+        one_line(&format!("{from}{called}")).replacen("from", " from", 1),
+        out.paint(tone, decision),
+        one_line(&of.verbs.join(", ")),
+        of.resource,
+        of.session,
+        of.operation,
+    );
+    if let Some(statement) = &of.text {
+        text.push_str(&format!("    {}\n", clip(&one_line(statement), TEXT_CHARS)));
+    }
+    let rules: Vec<&str> = of.rules.iter().map(|matched| &*matched.rule).collect();
+    if !rules.is_empty() {
+        text.push_str(&format!("    rules: {}\n", rules.join(", ")));
+    }
+    if let Some(approver) = &of.approver {
+        text.push_str(&format!("    approved by {}\n", one_line(approver)));
+    }
+    match &of.outcome {
+        Some(outcome) => {
+            let size = bytes(of.bytes);
+            let rows = counted(of.rows, "row");
+            let ended = if &**outcome == "done" { "" } else { outcome };
+            text.push_str(&format!("    got {rows}, {size} {ended}").trim_end());
+            text.push('\n');
+        }
+        None if &*of.decision != "block" => text.push_str("    no reply is recorded\n"),
+        None => {}
+    }
+    if !of.masked.is_empty() {
+        text.push_str(&format!("    masked: {}\n", one_line(&of.masked.join(", "))));
+    }
+    text
+}
+
+fn fields(common: &Common, answer: &Fields) -> anyhow::Result<()> {
+    if common.json {
+        return output::json(answer);
+    }
+    let out = Out::stdout(runtime::clock::now());
+    let mut text = String::new();
+    if answer.fields.is_empty() {
+        text.push_str(&format!("no fields in {}\n", counted(answer.replies, "reply")));
+    } else {
+        let heading = ["RESOURCE", "FIELD", "CALLED", "MASK", "REPLIES", "ROWS", "LAST"];
+        let rows: Vec<Vec<Cell>> = answer
+            .fields
+            .iter()
+            .map(|of| {
+                let (tone, mask) = match &of.mask {
+                    Some(mask) => (Tone::Good, &**mask),
+                    None => (Tone::Careful, "clear"),
+                };
+                vec![
+                    Cell::from(&of.resource),
+                    Cell::from(of.origin.as_deref().unwrap_or("-")),
+                    Cell::from(clip(&of.labels.join(", "), 40)),
+                    Cell::new(tone, mask),
+                    Cell::from(of.replies),
+                    Cell::from(of.rows),
+                    Cell::from(time(of.last_at)),
+                ]
+            })
+            .collect();
+        text.push_str(&out.table(&heading, &rows));
+    }
+    text.push_str(&found_in(&answer.coverage));
+    output::print(&text)
+}
+
+fn pii(common: &Common, only_sent: bool, span: &Span, answer: &Pii) -> anyhow::Result<()> {
+    let sent: u64 = answer.types.values().map(|found| found.sent).sum();
+    if common.json {
+        return output::json(answer);
+    }
+    let out = Out::stdout(runtime::clock::now());
+    let verdict = match (sent, answer.replies_not_searched) {
+        (0, 0) => out.paint(Tone::Good, "no sensitive value that was looked for left in clear"),
+        (0, _) => out.paint(Tone::Careful, "none of the sensitive values found left in clear"),
+        (sent, _) => {
+            out.paint(Tone::Bad, &format!("{} left in clear", counted(sent, "sensitive value")))
+        }
+    };
+    let mut text = format!("{verdict}, from {}\n", asked(span));
+    if !answer.types.is_empty() {
+        let heading = ["TYPE", "SEEN", "MASKED", "WITHHELD", "SENT", "REPLIES SEARCHED"];
+        let rows: Vec<Vec<Cell>> = answer
+            .types
+            .iter()
+            .map(|(kind, found)| {
+                let tone = if found.sent > 0 { Tone::Bad } else { Tone::Plain };
+                vec![
+                    Cell::from(kind),
+                    Cell::from(found.seen),
+                    Cell::from(found.masked),
+                    Cell::from(found.withheld),
+                    Cell::new(tone, found.sent.to_string()),
+                    Cell::from(format!("{} of {}", found.searched, answer.replies_in_all)),
+                ]
+            })
+            .collect();
+        text.push_str(&out.table(&heading, &rows));
+    }
+    for of in &answer.replies {
+        let clear: Vec<String> = of
+            .detections
+            .iter()
+            .filter(|found| !only_sent || found.seen > found.masked)
+            .map(|found| format!("{} {} ({} masked)", found.seen, found.kind, found.masked))
+            .collect();
+        if !clear.is_empty() {
+            text.push_str(&format!(
+                "{}  {} on {} ({} #{}): {}\n",
+                time(of.at),
+                one_line(&of.principal),
+                of.resource,
+                of.session,
+                of.operation,
+                clear.join(", "),
+            ));
+        }
+    }
+    if answer.more {
+        text.push_str("there are more; ask about a shorter time\n");
+    }
+    text.push_str(&format!(
+        "how this is known: detectors ran on {} of {}; the others were not searched, because no \
+         rule asked for it\n",
+        answer.replies_in_all - answer.replies_not_searched,
+        counted(answer.replies_in_all, "reply").replace("replys", "replies"),
+    ));
+    text.push_str(&found_in(&answer.coverage));
+    output::print(&text)
+}
+
+fn hits(common: &Common, answer: &Hits) -> anyhow::Result<()> {
+    if common.json {
+        return output::json(answer);
+    }
+    let out = Out::stdout(runtime::clock::now());
+    let mut text = String::new();
+    for hit in &answer.hits {
+        text.push_str(&format!(
+            "{}  {} on {} ({} #{}), in the {} of its {}\n    {}\n",
+            time(hit.at),
+            out.paint(Tone::Bold, &one_line(hit.principal.as_deref().unwrap_or("-"))),
+            hit.resource.as_deref().unwrap_or("-"),
+            hit.session.as_deref().unwrap_or("-"),
+            hit.operation.unwrap_or(0),
+            hit.place,
+            if &*hit.kind == "operation" { "operation" } else { "reply" },
+            one_line(&hit.excerpt),
+        ));
+    }
+    if answer.hits.is_empty() {
+        text.push_str("found nowhere\n");
+    }
+    if answer.more {
+        text.push_str("there are more; ask about a shorter time\n");
+    }
+    if answer.sealed > 0 {
+        let sealed = counted(answer.sealed, "event");
+        text.push_str(&format!("{sealed} are sealed and could not be searched\n"));
+    }
+    text.push_str(&found_in(&answer.coverage));
+    output::print(&text)
+}
+
+fn verified(common: &Common, report: &Report, options: &verify::Options) -> anyhow::Result<()> {
+    if common.json {
+        output::json(report)?;
+    } else {
+        output::print(&verdict(report, options))?;
+    }
+    match report.is_clean() {
+        true => Ok(()),
+        false => Err(SaidNo.into()),
+    }
+}
+
+fn verdict(report: &Report, options: &verify::Options) -> String {
+    let out = Out::stdout(runtime::clock::now());
+    let mut text = String::new();
+    for of in &report.gateways {
+        text.push_str(&format!(
+            "{}: manifests {} to {}, {} in {}, until {}\n",
+            out.paint(Tone::Bold, &of.gateway),
+            of.first,
+            of.last,
+            counted(of.events, "event"),
+            counted(of.files, "file"),
+            of.until,
+        ));
+    }
+    for problem in &report.problems {
+        text.push_str(&format!(
+            "{} {}: {}\n",
+            out.paint(Tone::Bad, problem.wrong.as_str()),
+            one_line(&problem.place),
+            one_line(&problem.what),
+        ));
+    }
+    let signed = match options.keys.is_empty() {
+        false => "signed by a key given",
+        true => "signatures were not checked",
+    };
+    let tail = match options.until.is_some() || !options.anchors.is_empty() {
+        true => "it reaches as far as it should",
+        false => "that its newest part was not cut off is not checked: use --until or --anchor",
+    };
+    match report.problems.len() {
+        0 => {
+            let fine = out.paint(Tone::Good, "whole and unchanged");
+            text.push_str(&format!("{fine}; {signed}; {tail}\n"));
+        }
+        count => {
+            let found = counted(count as u64, "problem");
+            text.push_str(&format!("{}\n", out.paint(Tone::Bad, &found)));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use archive::manifest::HexHash;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_795_924_800_000_000_000);
+
+    #[test]
+    fn a_time_can_be_written_to_the_minute() {
+        let at = |text: &str| moment(text, NOW).map(admin::format_time);
+        assert_eq!(at("2026-11-22T02:17Z").unwrap(), "2026-11-22T02:17:00Z");
+        assert_eq!(at("2026-11-22T02:17:09.5Z").unwrap(), "2026-11-22T02:17:09.5Z");
+        assert_eq!(at("1h").unwrap(), "2026-11-29T03:00:00Z");
+        assert!(at("tuesday").unwrap_err().to_string().contains("write how long ago"));
+    }
+
+    #[test]
+    fn a_question_about_a_moment_reaches_to_both_sides() {
+        let when = When {
+            at: Some("2026-11-22T02:17Z".to_owned()),
+            window: Some("2m".to_owned()),
+            since: None,
+        };
+        let span = when.span(NOW).unwrap();
+        assert_eq!(asked(&span), "2026-11-22T02:15:00Z to 2026-11-22T02:19:00Z");
+        let when = When { at: None, window: None, since: Some("2027-01-01T00:00Z".to_owned()) };
+        assert!(when.span(NOW).unwrap_err().to_string().contains("is not in the past"));
+    }
+
+    #[test]
+    fn an_anchor_is_what_the_command_prints() {
+        let anchor = Anchor { gateway: "gw-1".to_owned(), number: 3, hash: HexHash([0xab; 32]) };
+        let text = serde_json::to_string(&anchor).unwrap();
+        assert_eq!(serde_json::from_str::<Anchor>(&text).unwrap(), anchor);
+    }
+}
