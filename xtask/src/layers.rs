@@ -17,6 +17,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("engine", &["model", "detect", "policy"]),
     ("store", &["model"]),
     ("archive", &["model", "store"]),
+    ("export", &["model"]),
     ("runtime", &["model", "detect", "policy", "engine", "store"]),
     ("admin", &["model", "policy", "store"]),
     ("sql", &["model"]),
@@ -28,7 +29,7 @@ const BINARY: &str = "narrows";
 /// Crates for development only.
 const DEVELOPMENT: &[&str] = &["testkit", "fuzzing", "xtask", "bench", "e2e"];
 /// Crates that take values and return values; protocols are, too.
-const PURE: &[&str] = &["model", "detect", "policy", "engine", "sql"];
+const PURE: &[&str] = &["model", "detect", "policy", "engine", "export", "sql"];
 /// Crates that do input and output, which no pure crate may reach.
 const BANNED: &[&str] = &[
     "async-std",

@@ -65,6 +65,18 @@ pub const GRANTS_MAX: usize = 10_000;
 pub const APPROVAL_WAITERS_MAX: usize = 1_000;
 /// Pairs of principal and resource whose recent usage is remembered.
 pub const LEDGER_KEYS_MAX: usize = 10_000;
+/// Operations that an export remembers until their replies come; past it the one that was silent
+/// for the longest is written without its reply.
+pub const EXPORT_OPERATIONS_MAX: usize = 10_000;
+/// Bytes of these together; the newest is remembered whatever its size.
+pub const EXPORT_OPERATIONS_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Sessions of which an export remembers who came from where; past it the one that was silent
+/// for the longest is forgotten.
+pub const EXPORT_SESSIONS_MAX: usize = 20_000;
+/// Bytes of these together; the newest is remembered whatever its size.
+pub const EXPORT_SESSIONS_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Body of one HTTP reply that is written to an archive of exchanges (HAR), bytes.
+pub const EXPORT_BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Longest message of an upstream that has not let the gateway in yet, bytes. libpq allows 30,000.
 pub const LOGIN_MESSAGE_BYTES_MAX: usize = 64 * 1024;
 /// All messages of one upstream login together, bytes.
