@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use detect::TypeSet;
 use engine::{Conversation, Errand, Fault, Input, MaskPlan, Outbox, Refusal, Setup, TlsFacts};
 use model::{Claim, ClientText, Secret, Side, Timestamp};
 
@@ -12,7 +13,7 @@ use crate::follow::Origin;
 use crate::judge::Cache;
 use crate::login::{LoggedIn, Login, LoginError, Step};
 use crate::message::{self, Frame, Inbox, Reader, Severity};
-use crate::ready::{Opened, Ready};
+use crate::ready::{Opened, Ready, counted};
 use crate::refusal;
 use crate::startup::{self, Opening, Start, VERSION_3_0};
 use crate::survey::Snapshot;
@@ -48,6 +49,7 @@ enum State {
 struct Known {
     start: Start,
     masks: Arc<MaskPlan>,
+    counted: TypeSet,
     origin: Origin,
 }
 
@@ -73,14 +75,16 @@ impl Conversation<Bytes> for PostgresConversation {
                 self.client(out)
             }
             Input::TlsStarted(Side::Upstream, facts) => self.upstream_tls(facts, out),
-            Input::Identified { masks, trail, resource, .. } => {
-                self.identified(masks, Origin { trail, resource: resource.name }, out);
+            Input::Identified { masks, reads, trail, resource, .. } => {
+                let origin = Origin { trail, resource: resource.name };
+                self.identified((masks, counted(&reads)), origin, out);
                 Ok(())
             }
             Input::Connected(connected) => self.connected(connected, out),
-            Input::Rescoped(masks, _) => {
+            Input::Rescoped(masks, reads) => {
                 if let State::Dial(known) | State::Login(known, ..) = &mut self.state {
                     known.masks = masks;
+                    known.counted = counted(&reads);
                 }
                 Ok(())
             }
@@ -250,9 +254,14 @@ impl PostgresConversation {
         Ok(())
     }
 
-    fn identified(&mut self, masks: Arc<MaskPlan>, origin: Origin, out: &mut Outbox<Bytes>) {
+    fn identified(
+        &mut self,
+        (masks, counted): (Arc<MaskPlan>, TypeSet),
+        origin: Origin,
+        out: &mut Outbox<Bytes>,
+    ) {
         if let State::Proof(start) = std::mem::replace(&mut self.state, State::Over) {
-            self.state = State::Dial(Box::new(Known { start, masks, origin }));
+            self.state = State::Dial(Box::new(Known { start, masks, counted, origin }));
             out.connect();
         }
     }
@@ -351,6 +360,7 @@ impl PostgresConversation {
             cache: Arc::clone(&self.cache),
             inbox: std::mem::take(&mut self.inbox),
             masks: Arc::clone(&known.masks),
+            counted: known.counted,
             origin: known.origin,
             start: known.start,
             connected: *connected,

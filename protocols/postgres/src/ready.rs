@@ -8,7 +8,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use engine::{Connected, Fault, Input, Limits, MaskPlan, Outbox, Permit, Refusal, Setup};
+use detect::TypeSet;
+use engine::{Connected, Fault, Input, Limits, MaskPlan, Outbox, Permit, Reads, Refusal, Setup};
 use model::limit::{ANSWERS_AWAITED_MAX, SEND_BUFFER_BYTES_MAX};
 use model::{ClientText, OperationId, Side};
 
@@ -37,6 +38,8 @@ pub(crate) struct Ready {
     pub connected: Connected,
     pub options: ResourceOptions,
     pub masks: Arc<MaskPlan>,
+    /// Types of sensitive values that a rule wants to know of, masked or not.
+    pub counted: TypeSet,
     pub origin: Origin,
     pub settings: Settings,
     environment: Option<Arc<Environment>>,
@@ -88,12 +91,21 @@ pub(crate) struct Ready {
     pub uncommitted: Uncommitted,
 }
 
+/// Types of sensitive values that a reply is searched for although nothing may hide them.
+pub(crate) fn counted(reads: &Reads) -> TypeSet {
+    match reads.result_detections() {
+        true => TypeSet::ALL,
+        false => TypeSet::EMPTY,
+    }
+}
+
 /// What a session starts with.
 pub(crate) struct Opened {
     pub setup: Setup,
     pub cache: Arc<Cache>,
     pub inbox: Inbox,
     pub masks: Arc<MaskPlan>,
+    pub counted: TypeSet,
     pub origin: Origin,
     pub start: Start,
     pub connected: Connected,
@@ -225,6 +237,7 @@ impl Ready {
             options: ResourceOptions::read(&opened.connected.options),
             connected: opened.connected,
             masks: opened.masks,
+            counted: opened.counted,
             origin: opened.origin,
             settings: Settings::fresh(&opened.snapshot, search_path),
             environment: None,
@@ -288,7 +301,10 @@ impl Ready {
                 };
                 out.answer(report.to_message());
             }
-            Input::Rescoped(masks, _) => self.masks = masks,
+            Input::Rescoped(masks, reads) => {
+                self.masks = masks;
+                self.counted = counted(&reads);
+            }
             Input::Refreshed => self.refreshed(),
             Input::Cancel => {
                 if !self.expected.is_empty() {

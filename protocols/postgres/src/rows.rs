@@ -33,20 +33,10 @@ pub struct RowMask {
 /// wrong for a described statement, so pass `&[0]` for a Bind that lists none. `kinds` says how
 /// each column is masked; a column without an entry is masked to NULL, and so is a masked column
 /// whose format cannot be told. For domains and extensions' text types put the identifier of
-/// the built-in type into `fields`.
+/// the built-in type into `fields`. Types in `counted` are counted, and left as they are where
+/// `detections` does not say how they are hidden.
 #[must_use]
 pub fn compile(
-    fields: &[FieldDescription],
-    formats: &[i16],
-    kinds: &[Option<MaskKind>],
-    detections: &[(DetectionType, MaskKind)],
-) -> RowMask {
-    compile_counting(fields, formats, kinds, detections, TypeSet::EMPTY)
-}
-
-/// As [`compile`]; types in `counted` are counted too, and left as they are where no mask is named.
-#[must_use]
-pub fn compile_counting(
     fields: &[FieldDescription],
     formats: &[i16],
     kinds: &[Option<MaskKind>],

@@ -34,7 +34,7 @@ impl Ready {
         let count = usize::from(u16::from_be_bytes(count.unwrap_or_default()));
         let outputs = copy.and_then(|copy| copy.columns.as_deref());
         let shape = self.shaping(plan, |shaping| shaping.copied(outputs, count))?;
-        if !plan.reads_replies() {
+        if !self.reads_replies(plan) {
             return Ok((Treatment::Pass, shape.columns));
         }
         let Some(copy) = copy else { return Err(no_source()) };
@@ -72,7 +72,8 @@ impl Ready {
             }
             None => None,
         };
-        let mask = CopyMask::new(options.format, &columns, plan.detections(), key);
+        let (types, counted) = (plan.detections(), self.counted);
+        let mask = CopyMask::counting(options.format, &columns, types, counted, key);
         let treatment = if mask.is_noop() && follow.is_none() {
             Treatment::Pass
         } else {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use detect::TypeSet;
 use engine::{Fault, MaskPlan, Outbox, Refusal};
 use model::{ClientText, Column};
 use sql::StatementKind;
@@ -155,7 +156,12 @@ impl Ready {
 
     fn plan_is_empty(&self) -> bool {
         let permit = self.expected.front().and_then(|expected| expected.permit.as_ref());
-        permit.is_none_or(|permit| !permit.masks().reads_replies())
+        permit.is_none_or(|permit| !self.reads_replies(permit.masks()))
+    }
+
+    /// Whether replies under these masks are looked into.
+    pub(crate) fn reads_replies(&self, plan: &MaskPlan) -> bool {
+        plan.reads_replies() || self.counted != TypeSet::EMPTY
     }
 
     /// What is done with rows of these columns, and how they are recorded.
@@ -173,7 +179,7 @@ impl Ready {
         let (judged, index) = self.source_of(rows);
         let statement = judged.statements.list.get(index);
         let shape = self.shaping(plan, |shaping| shaping.described(statement, fields))?;
-        if !plan.reads_replies() {
+        if !self.reads_replies(plan) {
             return Ok((Treatment::Pass, shape.columns));
         }
         // A Bind that lists no format means text for all; a simple query says so itself.
@@ -182,7 +188,8 @@ impl Ready {
             Some(formats) => formats,
             None => &[],
         };
-        let mask = rows::compile(fields, formats, &shape.kinds, plan.detections());
+        let (kinds, types) = (&shape.kinds, plan.detections());
+        let mask = rows::compile(fields, formats, kinds, types, self.counted);
         let follow = match plan.followed() {
             Some(plan) => {
                 let shape = self.loosely(plan, |shaping| shaping.described(statement, fields))?;

@@ -11,6 +11,15 @@ fn key() -> HashKey {
     HashKey::new(b"0123456789abcdef0123456789abcdef")
 }
 
+fn compile(
+    fields: &[FieldDescription],
+    formats: &[i16],
+    kinds: &[Option<MaskKind>],
+    detections: &[(DetectionType, MaskKind)],
+) -> RowMask {
+    super::compile(fields, formats, kinds, detections, TypeSet::EMPTY)
+}
+
 fn field(type_oid: u32, format: i16) -> FieldDescription {
     let label = b"label".to_vec();
     FieldDescription { label, relation: 1, attnum: 1, type_oid, type_len: -1, type_mod: -1, format }

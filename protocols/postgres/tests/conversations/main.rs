@@ -698,6 +698,18 @@ login
 client >> Q "select body from notes"
 server >> T body:notes.body ; D "paid with 4111 1111 1111 1111" ; D "cash" ; C "SELECT 2" ; Z I
 "#;
+    p2_a_rule_about_what_replies_hold_sees_what_no_mask_hides: r#"
+rule stays when `"CREDIT_CARD" in result.detections` block "cards stay here"
+login
+client >> Q "select body from notes"
+server >> T body:notes.body ; D "paid with 4111 1111 1111 1111" ; D "cash" ; C "SELECT 2" ; Z I
+client >> Q "select body from notes where id = 2"
+server >> T body:notes.body ; D "cash" ; C "SELECT 1" ; Z I
+client >> P "" "select body from notes" ; B "" "" ; E "" ; S
+server >> 1 ; t ; T body:notes.body ; 2 ; D "4111111111111111" ; C "SELECT 1" ; Z I
+client >> Q "copy notes (body) to stdout"
+server >> H 1 ; d "4111111111111111\n" ; c ; C "COPY 1" ; Z I
+"#;
     alerts_and_observed_rules_change_nothing: r#"
 rule seen when `sql.verb == "select"` alert "someone reads {sql.tables}"
 rule later when `sql.verb == "select"` observe block "not yet"
