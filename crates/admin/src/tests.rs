@@ -268,7 +268,7 @@ fn every_route_under_api_wants_a_token() {
             }
         }
     }
-    assert_eq!(seen, 14);
+    assert_eq!(seen, 18);
     assert_eq!(world.call("GET", "/api/v1/nothing", None, None).status, 401);
     assert_eq!(world.get("/api/v1/nothing").code(), "not_found");
 }
@@ -393,7 +393,7 @@ fn sessions_are_listed_shown_followed_and_killed() {
     drop(registration);
     let again = world.post("/api/v1/sessions/s_1/kill", json!({}));
     assert_eq!((again.status, again.code()), (409, "not_live"));
-    assert_eq!(world.deeds(), ["admin.token session.kill s_1"]);
+    assert_eq!(world.deeds(), ["admin.token session.read s_1", "admin.token session.kill s_1"]);
 }
 
 #[test]

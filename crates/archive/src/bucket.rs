@@ -37,8 +37,35 @@ const PARTS_MAX: usize = 4;
 /// A folder or bucket.
 pub struct Bucket {
     objects: Arc<dyn ObjectStore>,
-    runtime: tokio::runtime::Runtime,
+    runtime: Background,
     place: String,
+}
+
+/// A runtime that may be dropped anywhere, on a thread of another one too.
+struct Background(Option<tokio::runtime::Runtime>);
+
+impl Background {
+    fn wait<T>(
+        &self,
+        work: impl Future<Output = object_store::Result<T>>,
+    ) -> object_store::Result<T> {
+        match &self.0 {
+            Some(runtime) => runtime.block_on(work),
+            // Only while it is dropped, when nobody can ask.
+            None => Err(object_store::Error::NotImplemented {
+                operation: "any".to_owned(),
+                implementer: "a store that is closed".to_owned(),
+            }),
+        }
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 /// An object, as listed.
@@ -222,7 +249,7 @@ impl Bucket {
                 prefixed(Arc::new(builder.build().map_err(failed)?), prefix)
             }
         };
-        Ok(Self { objects, runtime, place })
+        Ok(Self { objects, runtime: Background(Some(runtime)), place })
     }
 
     /// Where it is, as written.
@@ -237,7 +264,7 @@ impl Bucket {
         path: &str,
         work: impl Future<Output = object_store::Result<T>>,
     ) -> Result<T, BucketError> {
-        self.runtime.block_on(work).map_err(|source| BucketError::Failed {
+        self.runtime.wait(work).map_err(|source| BucketError::Failed {
             action,
             path: path.to_owned(),
             place: self.place.clone(),

@@ -239,7 +239,9 @@ impl Inner {
             Some(Ok(_)) => Ok(true),
             // Damaged where it was read before: what is indexed is all the better kept.
             Some(Err(_)) => Ok(true),
-            None => Ok(false),
+            // Archived and let go of, with everything behind it.
+            None => Ok(position.segment < cut.end.segment
+                && !self.journal.has_segment(self.journal.gateway(), position.segment)),
         }
     }
 

@@ -26,6 +26,7 @@ pub struct Gateway {
     postgres: u16,
     http: u16,
     egress: u16,
+    environment: Vec<(String, String)>,
 }
 
 /// Where a gateway listens.
@@ -86,11 +87,29 @@ impl Gateway {
         Ok(gateway)
     }
 
+    /// As [`Self::start`], with more variables in the environment of the gateway and its commands.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_in(
+        environment: &[(&str, &str)],
+        config: &Config,
+        upstream: &Upstream,
+    ) -> Result<Self> {
+        let mut gateway = Self::placed()?;
+        let pairs = environment.iter();
+        gateway.environment =
+            pairs.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        gateway.configure(config, upstream)?;
+        gateway.launch()?;
+        Ok(gateway)
+    }
+
     fn placed() -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("narrows-e2e-gw-").tempdir()?;
         let (admin, postgres) = (place::port()?, place::port()?);
         let (http, egress) = (place::port()?, place::port()?);
-        Ok(Self { child: None, dir, admin, postgres, http, egress })
+        Ok(Self { child: None, dir, admin, postgres, http, egress, environment: Vec::new() })
     }
 
     /// Writes a whole configuration; the running gateway does not see it before it reloads.
@@ -146,6 +165,7 @@ impl Gateway {
         let mut serve = command("sh", User::Own);
         serve.args(["-c", "trap '' XFSZ; exec \"$0\" serve -c narrows.yaml"]);
         serve.arg(place::gateway()?).current_dir(self.dir.path());
+        serve.envs(self.environment.iter().cloned());
         serve.envs(Config::environment()).env("NARROWS_LOG", "info").env("NO_COLOR", "1");
         serve.env_remove("NARROWS_CONFIG").stdin(Stdio::null()).stdout(Stdio::null());
         let log = fs::File::options().create(true).append(true).open(self.log_path())?;
@@ -294,6 +314,7 @@ impl Gateway {
         for name in ["NARROWS_CONFIG", "NARROWS_URL", "NARROWS_TOKEN"] {
             narrows.env_remove(name);
         }
+        narrows.envs(self.environment.iter().cloned());
         narrows.envs(Config::environment()).env("NO_COLOR", "1");
         Ok(narrows)
     }

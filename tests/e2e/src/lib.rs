@@ -26,7 +26,7 @@ pub use config::{Config, RULES};
 pub use gateway::{Gateway, Ports, Token};
 pub use http::Response;
 pub use lab::{Lab, lab, lab_with};
-pub use place::{example, python};
+pub use place::{example, python, repository};
 pub use process::{Child, Output};
 pub use server::{Server, Upstream};
 pub use transcript::{Mode, different, exchange, line, run, without_words};

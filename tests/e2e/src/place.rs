@@ -38,6 +38,14 @@ pub(crate) fn gateway() -> Result<PathBuf> {
     Ok(path)
 }
 
+/// A file of this repository.
+///
+/// # Errors
+/// This package is not where it belongs.
+pub fn repository(name: &str) -> Result<PathBuf> {
+    Ok(workspace()?.join(name))
+}
+
 /// A folder of `examples`.
 ///
 /// # Errors

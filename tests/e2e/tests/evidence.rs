@@ -1,0 +1,346 @@
+//! The archive, end to end: asked by commands and by SQL, checked by two programs, edited, cut, and
+//! kept in a bucket that misbehaves.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use e2e::python as python_program;
+use e2e::{Child, Config, Gateway, Lab, Output, RULES, Server, lab_with, repository, until};
+use serde_json::Value;
+
+/// How long a program of Python's may take.
+const PATIENCE: Duration = Duration::from_secs(120);
+const EVERY_SECOND: &str = "recording: { archive_every: 1s, keep_journal: 0 }";
+/// A rule that has every reply searched.
+const WATCH: &str =
+    "\n  - name: watch\n    when: result.detections.size() > 0\n    alert: \"values seen\"\n";
+
+fn watched() -> Config {
+    Config::rules(&format!("{}{WATCH}", RULES.trim_end())).with(EVERY_SECOND)
+}
+
+fn store(gateway: &Gateway) -> PathBuf {
+    gateway.dir().join("var/recordings")
+}
+
+fn python(name: &str, arguments: &[&Path]) -> Result<Output> {
+    let mut python = Command::new(python_program()?);
+    python.arg("-B").arg(repository("tests/evidence")?.join(name)).args(arguments);
+    Child::start_piped(&mut python)?.output(PATIENCE)
+}
+
+/// The public key of a gateway, as a file.
+fn key(gateway: &Gateway) -> Result<PathBuf> {
+    let path = gateway.dir().join("gateway.pem");
+    fs::write(&path, gateway.narrows(&["audit", "key"])?.success()?)?;
+    Ok(path)
+}
+
+/// Some work: values that are masked, one that is not, a refusal.
+fn work(lab: &Lab, name: &str) -> Result<()> {
+    let token = lab.gateway.agent(name)?;
+    let mut wire = lab.wire(&token)?;
+    wire.query("SELECT id, email, ssn FROM customers WHERE id < 4")?;
+    wire.query("SELECT 'jane.doe@initech.com' FROM customers WHERE id < 4")?;
+    wire.query("DROP TABLE customers")?;
+    drop(wire);
+    lab.gateway.events_of(name).map(drop)
+}
+
+/// Stops the gateway, so that everything is archived.
+fn settle(lab: &mut Lab) -> Result<()> {
+    let status = lab.gateway.stop()?;
+    ensure!(status.success(), "{status}");
+    Ok(())
+}
+
+fn uses(answer: &Value) -> Vec<(String, String, String)> {
+    let word =
+        |of: &Value, key: &str| of.get(key).and_then(Value::as_str).unwrap_or("-").to_owned();
+    let uses = answer.get("uses").and_then(Value::as_array).cloned().unwrap_or_default();
+    uses.iter()
+        .map(|of| (word(of, "principal"), word(of, "decision"), word(of, "outcome")))
+        .collect()
+}
+
+#[test]
+fn p6_the_three_questions_have_answers_by_command_and_by_sql() -> Result<()> {
+    lab_with(&watched(), |lab| {
+        work(lab, "reader")?;
+        let mine = |decision: &str, outcome: &str| {
+            ("reader".to_owned(), decision.to_owned(), outcome.to_owned())
+        };
+        let wanted = [mine("mask", "done"), mine("block", "-")];
+        // From the journal, the archive, or both: the answer is the same.
+        let live = lab.gateway.json(&["audit", "who", "--table", "customers"])?;
+        assert_eq!(uses(&live), wanted, "{live}");
+        let told = lab.gateway.narrows(&["audit", "who", "--table", "public.customers"])?;
+        let told = told.success()?;
+        for word in ["reader", "masked select on shop", "refused drop", "got 3 rows", "masked: ssn"]
+        {
+            assert!(told.contains(word), "{word:?} is not in:\n{told}");
+        }
+        let nobody = lab.gateway.narrows(&["audit", "who", "--table", "nothing"])?.success()?;
+        assert!(nobody.starts_with("nobody used nothing from "), "{nobody}");
+        settle(lab)?;
+
+        let folder = store(&lab.gateway);
+        let copy = folder.display().to_string();
+        let ask = |words: &[&str]| lab.gateway.json(&[words, &["--store", &copy]].concat());
+        assert_eq!(uses(&ask(&["audit", "who", "--table", "customers"])?), wanted);
+        let fields = ask(&["audit", "fields", "--principal", "reader"])?.to_string();
+        assert!(fields.contains(r#""origin":"public.customers.ssn""#), "{fields}");
+        assert!(fields.contains(r#""mask":"redact""#), "{fields}");
+        let pii = ask(&["audit", "pii"])?;
+        let mail = pii.pointer("/types/EMAIL/sent").and_then(Value::as_u64);
+        assert_eq!(mail, Some(3), "three addresses left in clear: {pii}");
+        let ssn = pii.pointer("/types/US_SSN");
+        assert_eq!(ssn.and_then(|of| of.get("sent")).and_then(Value::as_u64), Some(0), "{pii}");
+        assert!(ssn.and_then(|of| of.get("searched")?.as_u64()) > Some(0), "{pii}");
+        let hits = ask(&["audit", "search", "customer3@shop.example"])?.to_string();
+        assert!(hits.contains(r#""place":"payload""#), "{hits}");
+
+        let page = repository("docs/guide/audit-sql.md")?;
+        let answers = python("questions.py", &[&folder, &page])?.success()?;
+        let answers: Vec<Vec<Value>> = serde_json::from_str(&answers)?;
+        let by_sql: Vec<_> = answers.get(1).context("who")?.iter().collect();
+        assert_eq!(by_sql.len(), 2, "{by_sql:?}");
+        let masked = answers.get(2).context("fields")?.iter().any(|row| {
+            row.get("field") == Some(&Value::from("public.customers.ssn"))
+                && row.get("mask") == Some(&Value::from("redact"))
+        });
+        assert!(masked, "{:?}", answers.get(2));
+        let sent = answers
+            .get(3)
+            .context("pii")?
+            .iter()
+            .find(|row| row.get("kind") == Some(&Value::from("EMAIL")));
+        assert_eq!(sent.and_then(|row| row.get("sent")), Some(&Value::from(3)), "{answers:?}");
+        let read = Value::from(answers.last().context("who read")?.clone()).to_string();
+        assert!(read.contains("audit.who") && read.contains("session.read"), "{read}");
+        Ok(())
+    })
+}
+
+#[test]
+fn p6_two_programs_agree_that_an_archive_is_whole_and_that_an_edited_one_is_not() -> Result<()> {
+    lab_with(&watched(), |lab| {
+        work(lab, "first")?;
+        until("something is archived", || {
+            Ok(lab
+                .gateway
+                .narrows(&["audit", "anchor"])?
+                .success()
+                .ok()
+                .filter(|of| of.contains("hash")))
+        })?;
+        let key = key(&lab.gateway)?;
+        settle(lab)?;
+        let folder = store(&lab.gateway);
+        let verify = |more: &[&str]| lab.gateway.narrows(&[&["audit", "verify"], more].concat());
+        let said = verify(&[])?.success()?;
+        assert!(
+            said.contains("whole and unchanged; signed by a key given; it reaches as far"),
+            "{said}"
+        );
+        python("verify.py", &[&folder, &key])?.success()?;
+
+        let file = first_file(&folder.join("events"))?;
+        let whole = fs::read(&file)?;
+        let mut edited = whole.clone();
+        let middle = edited.len() / 2;
+        *edited.get_mut(middle).context("a file")? ^= 1;
+        fs::write(&file, edited)?;
+        let said = verify(&[])?;
+        assert_eq!(said.code(), 1, "{said:?}");
+        assert!(said.stdout.contains("changed events/date="), "{}", said.stdout);
+        assert!(!said.stderr.contains("panicked"), "{}", said.stderr);
+        assert_eq!(python("verify.py", &[&folder, &key])?.code(), 1);
+        fs::write(&file, whole)?;
+
+        // A tail cut off shows on the machine that knows how far it reached, and with an anchor.
+        let newest = first_file_of(&folder.join("manifests"), true)?;
+        fs::remove_file(&newest)?;
+        let said = verify(&[])?;
+        assert_eq!(said.code(), 1, "{said:?}");
+        assert!(said.stdout.contains("cut manifests/gateway="), "{}", said.stdout);
+        // Elsewhere nobody can know.
+        let place = folder.display().to_string();
+        let (pem, no) = (key.display().to_string(), verify(&["--store", &place])?);
+        assert_eq!(no.code(), 1);
+        assert!(no.stderr.contains("no public key to check the signatures with"), "{}", no.stderr);
+        let said = verify(&["--store", &place, "--public-key", &pem])?;
+        let said = format!("{}{}", said.stdout, said.stderr);
+        assert!(
+            said.contains("newest part was not cut off is not checked")
+                || said.contains("no manifest names"),
+            "{said}"
+        );
+        let said = verify(&["--store", &place, "--public-key", &pem, "--until", "0s"])?;
+        assert_eq!(said.code(), 1, "{said:?}");
+        Ok(())
+    })
+}
+
+fn first_file(folder: &Path) -> Result<PathBuf> {
+    first_file_of(folder, false)
+}
+
+/// The first file, or the last, by name.
+fn first_file_of(folder: &Path, last: bool) -> Result<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder)? {
+            let path = entry?.path();
+            if path.is_dir() { folders.push(path) } else { found.push(path) }
+        }
+    }
+    found.sort_by_key(|path| path.file_name().map(ToOwned::to_owned));
+    let found = if last { found.pop() } else { found.into_iter().next() };
+    found.with_context(|| format!("no file in {}", folder.display()))
+}
+
+#[test]
+fn p5_a_session_is_told_from_the_archive_when_the_journal_has_let_go_of_it() -> Result<()> {
+    lab_with(&watched(), |lab| {
+        work(lab, "early")?;
+        let before = lab.gateway.events_of("early")?;
+        settle(lab)?;
+        lab.gateway.launch()?;
+        // The journal keeps nothing that is archived: only what came since is there.
+        until("the journal has let go of what is archived", || {
+            let journal = fs::read_dir(lab.gateway.dir().join("var/journal"))?;
+            let segments = journal.filter_map(|of| of.ok()?.file_name().into_string().ok());
+            Ok((segments.filter(|name| name.ends_with(".nj")).count() <= 2).then_some(()))
+        })?;
+        assert_eq!(lab.gateway.events_of("early")?, before);
+        let told = lab.gateway.session_of("early")?;
+        let id = told.get("id").and_then(Value::as_str).context("an id")?;
+        let story = lab.gateway.narrows(&["show", id])?.success()?;
+        assert!(story.contains("refused") && story.contains("[REDACTED]"), "{story}");
+        Ok(())
+    })
+}
+
+/// Kills the gateway at moments that differ, while clients work and every second something is
+/// closed, converted, written, signed and deleted. `NARROWS_KILLS` asks for more than a test run does.
+#[test]
+fn p5_kill_9_at_any_moment_leaves_an_archive_that_is_whole() -> Result<()> {
+    let kills = std::env::var("NARROWS_KILLS").ok().and_then(|of| of.parse().ok()).unwrap_or(6);
+    lab_with(&Config::open().with(EVERY_SECOND), |lab| {
+        let token = lab.gateway.agent("load")?;
+        let key = key(&lab.gateway)?;
+        let script = lab.gateway.dir().join("load.sql");
+        fs::write(&script, "SELECT id, email FROM customers WHERE id < 20;\n")?;
+        let path = script.display().to_string();
+        for round in 0..kills {
+            let words = ["-n", "-c", "4", "-t", "100000", "-f", &path];
+            let load = lab.driver(&token).start_pgbench(&words)?;
+            std::thread::sleep(Duration::from_millis(900 + round * 377 % 1300));
+            lab.gateway.kill()?;
+            let _ = load.output(PATIENCE)?;
+            lab.gateway.launch()?;
+        }
+        let counted = lab.gateway.json(&["sessions", "--limit", "10000"])?;
+        let operations: u64 = counted
+            .as_array()
+            .context("a list")?
+            .iter()
+            .filter_map(|session| session.get("operations")?.as_u64())
+            .sum();
+        settle(lab)?;
+        let folder = store(&lab.gateway);
+        let said = lab.gateway.narrows(&["audit", "verify", "--json"])?.success()?;
+        let report: Value = serde_json::from_str(&said)?;
+        assert_eq!(report.get("problems"), Some(&Value::Array(Vec::new())), "{report}");
+        python("verify.py", &[&folder, &key])?.success()?;
+        let copy = folder.display().to_string();
+        let who =
+            lab.gateway.json(&["audit", "fields", "--principal", "load", "--store", &copy])?;
+        // Every operation that was let go had its reply recorded before the client had it, but for
+        // those that were running when the gateway was killed.
+        let replies = who.get("replies").and_then(Value::as_u64).context("replies")?;
+        ensure!(operations > 100, "the load never ran: {operations} operations");
+        ensure!(
+            replies <= operations && operations - replies <= 8 * kills,
+            "{operations} operations and {replies} replies"
+        );
+        Ok(())
+    })
+}
+
+/// An S3 server of its own.
+struct Bucket {
+    fault: PathBuf,
+    port: u16,
+    _child: Child,
+    _folder: tempfile::TempDir,
+}
+
+impl Bucket {
+    fn start() -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let (port, fault) = (folder.path().join("port"), folder.path().join("fault"));
+        let mut server = Command::new(python_program()?);
+        server.arg("-B").arg(repository("tests/e2e/python/s3.py")?);
+        server.arg(&port).arg(&fault).arg("audit");
+        let child = Child::start_piped(&mut server)?;
+        let port = until("the bucket is there", || {
+            Ok(fs::read_to_string(&port).ok().and_then(|text| text.parse().ok()))
+        })?;
+        Ok(Self { fault, port, _child: child, _folder: folder })
+    }
+
+    fn misbehave(&self, how: &str) -> Result<()> {
+        Ok(fs::write(&self.fault, how)?)
+    }
+}
+
+#[test]
+fn p5_a_bucket_that_misbehaves_delays_the_archive_and_loses_nothing() -> Result<()> {
+    let bucket = Bucket::start()?;
+    let endpoint = format!("http://127.0.0.1:{}", bucket.port);
+    let environment = [
+        ("AWS_ENDPOINT_URL", endpoint.as_str()),
+        ("AWS_ALLOW_HTTP", "true"),
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+        ("AWS_REGION", "us-east-1"),
+    ];
+    let server = Server::start()?;
+    let config = Config::rules(RULES)
+        .with("recording: { store: \"s3://audit/narrows\", archive_every: 1s, keep_journal: 0 }");
+    let gateway = Gateway::start_in(&environment, &config, &server.upstream())?;
+    let mut lab = Lab { gateway, server };
+    for (round, fault) in ["none", "slow", "errors", "denied", "cut", "gone"].iter().enumerate() {
+        bucket.misbehave(fault)?;
+        work(&lab, &format!("during-{fault}"))?;
+        std::thread::sleep(Duration::from_millis(1500));
+        // Sessions go on whatever the bucket does.
+        work(&lab, &format!("still-{round}"))?;
+    }
+    bucket.misbehave("none")?;
+    let reaches = |lab: &Lab| -> Result<u64> {
+        let who = lab.gateway.json(&[
+            "audit",
+            "who",
+            "--table",
+            "customers",
+            "--store",
+            "s3://audit/narrows",
+        ])?;
+        Ok(uses(&who).len() as u64)
+    };
+    until("the archive has caught up", || Ok((reaches(&lab)? == 24).then_some(())))
+        .with_context(|| lab.gateway.log_tail())?;
+    lab.gateway.stop()?;
+    let said = lab.gateway.narrows(&["audit", "verify"])?.success()?;
+    assert!(said.contains("whole and unchanged"), "{said}");
+    lab.gateway.launch()?;
+    assert_eq!(reaches(&lab)?, 24);
+    Ok(())
+}
