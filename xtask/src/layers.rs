@@ -16,6 +16,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("policy", &["model", "detect"]),
     ("engine", &["model", "detect", "policy"]),
     ("store", &["model"]),
+    ("seal", &["model"]),
     ("runtime", &["model", "detect", "policy", "engine", "store"]),
     ("admin", &["model", "policy", "store"]),
     ("sql", &["model"]),
