@@ -151,3 +151,119 @@ fn associated(place: &Place<'_>) -> Vec<u8> {
     bytes.extend_from_slice(&place.column.to_be_bytes());
     bytes
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::unhex;
+
+    const PLACE: Place<'_> = Place {
+        gateway: "gw-1",
+        session: "s_0001",
+        record: 0xcafe_babe_face_dbad,
+        column: 0xdeca_f888,
+    };
+
+    fn known_key() -> DataKey {
+        let half = unhex("feffe9928665731c6d6a8f9467308308");
+        DataKey::take(&mut [half.clone(), half].concat().try_into().unwrap()).unwrap()
+    }
+
+    /// Key, nonce, content and ciphertext are test case 16 of "The Galois/Counter Mode of Operation
+    /// (GCM)", McGrew and Viega. The tag, which depends on what is authenticated beside it, was
+    /// computed by another implementation (Python's `cryptography`).
+    #[test]
+    fn a_known_answer_comes_out() {
+        let plain = unhex(
+            "d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a72\
+             1c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b39",
+        );
+        let sealed = unhex(
+            "522dc1f099567d07f47f37a32a84427d643a8cdcbfe5c0c97598a2bd2555d1aa\
+             8cb08e48590dbb3da7b08b1056828838c5f61e6393ba7a0abcc9f662\
+             3ca0fcc2806938bc83e646abdb91c4b2",
+        );
+        assert_eq!(known_key().seal(&PLACE, &plain).unwrap(), sealed);
+        assert_eq!(known_key().open(&PLACE, &sealed).unwrap(), plain);
+    }
+
+    #[test]
+    fn every_other_place_is_refused() {
+        let key = known_key();
+        let sealed = key.seal(&PLACE, b"select 1").unwrap();
+        for place in [
+            Place { gateway: "gw-2", ..PLACE },
+            Place { session: "s_0002", ..PLACE },
+            Place { session: "", ..PLACE },
+            // The same letters, split elsewhere.
+            Place { gateway: "gw-1s", session: "_0001", ..PLACE },
+            Place { record: PLACE.record + 1, ..PLACE },
+            Place { column: PLACE.column + 1, ..PLACE },
+        ] {
+            assert_eq!(
+                key.open(&place, &sealed),
+                Err(SealError::NotOpened {
+                    session: place.session.to_owned(),
+                    record: place.record,
+                    column: place.column
+                }),
+            );
+        }
+    }
+
+    #[test]
+    fn every_flipped_bit_every_cut_and_another_key_are_refused() {
+        let key = known_key();
+        let sealed = key.seal(&PLACE, b"select 1").unwrap();
+        assert_eq!(sealed.len(), 8 + SEAL_OVERHEAD_BYTES);
+        for bit in 0..sealed.len() * 8 {
+            let mut changed = sealed.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            assert!(key.open(&PLACE, &changed).is_err(), "bit {bit}");
+        }
+        for length in 0..sealed.len() {
+            assert!(key.open(&PLACE, &sealed[..length]).is_err(), "cut to {length}");
+        }
+        assert!(DataKey::random().unwrap().open(&PLACE, &sealed).is_err());
+    }
+
+    #[test]
+    fn every_place_has_a_nonce_of_its_own() {
+        let numbers = [0, 1, 2, 0xff, 0x100, 0xffff_ffff];
+        let mut seen = std::collections::HashSet::new();
+        for record in numbers.into_iter().chain([u64::MAX].map(|_| 7)) {
+            for column in numbers {
+                let place = Place { record, column: u32::try_from(column).unwrap(), ..PLACE };
+                assert!(seen.insert(*nonce(&place).as_ref()), "{place:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_is_never_printed() {
+        let mut bytes = [0xab; DATA_KEY_BYTES];
+        let key = DataKey::take(&mut bytes).unwrap();
+        assert_eq!(format!("{key:?}"), "DataKey(***)");
+        assert_eq!(bytes, [0; DATA_KEY_BYTES], "what it was made from is wiped");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_sealed_opens_and_is_the_same_each_time(
+            gateway: String, session: String, record: u64, column: u32, plain: Vec<u8>,
+        ) {
+            let key = DataKey::random().unwrap();
+            let place = Place { gateway: &gateway, session: &session, record, column };
+            let sealed = key.seal(&place, &plain).unwrap();
+            prop_assert_eq!(&sealed, &key.seal(&place, &plain).unwrap());
+            prop_assert_eq!(key.open(&place, &sealed).unwrap(), plain);
+        }
+
+        #[test]
+        fn opening_anything_never_panics(sealed: Vec<u8>) {
+            prop_assert!(known_key().open(&PLACE, &sealed).is_err());
+        }
+    }
+}

@@ -28,6 +28,8 @@ mod remote;
 mod rsa;
 mod segment_keys;
 mod sigv4;
+#[cfg(test)]
+mod testing;
 mod vault;
 
 pub use data_key::{DATA_KEY_BYTES, DataKey, Place, SEAL_OVERHEAD_BYTES};
