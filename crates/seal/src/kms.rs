@@ -14,7 +14,7 @@ use crate::data_key::DataKey;
 use crate::encryption::{KeyContext, KeyEncryption, Wrapped};
 use crate::error::SealError;
 use crate::local::data_key;
-use crate::remote::{Answer, Fields, Purpose, Remote, RemoteOptions, words};
+use crate::remote::{Answer, Fields, Purpose, Remote, RemoteOptions, foreign, words};
 use crate::sigv4::{Signer, amz_date};
 
 const SCHEME: &str = "aws-kms:";
@@ -292,7 +292,8 @@ impl KmsError {
     fn of(answer: &Answer) -> Self {
         match answer.status {
             200 => Self::default(),
-            _ => serde_json::from_slice(&answer.body).unwrap_or_default(),
+            _ => serde_json::from_slice(&answer.body)
+                .unwrap_or_else(|_| Self { kind: String::new(), message: foreign(answer) }),
         }
     }
 
@@ -442,6 +443,16 @@ mod tests {
             failed.to_string().ends_with("400 AccessDeniedException User: arn:x is not authorized")
         );
         assert!(seen.recv().is_ok() && seen.try_recv().is_err());
+    }
+
+    #[test]
+    fn a_data_key_of_another_key_or_context_is_told_apart_from_a_refusal() {
+        for kind in ["InvalidCiphertextException", "com.amazonaws.kms#IncorrectKeyException"] {
+            let (address, _seen) = service(vec![error(400, kind, "")]);
+            let wrapped = Wrapped { key_id: format!("aws-kms:{ARN}"), bytes: vec![1] };
+            let failed = kms(ARN, &address).unwrap(&wrapped, &CONTEXT).unwrap_err();
+            assert_eq!(failed, SealError::NotUnwrapped { key_id: wrapped.key_id });
+        }
     }
 
     #[test]

@@ -230,6 +230,14 @@ pub(crate) fn words(said: &str, secret: Option<&str>) -> String {
     clipped(said)
 }
 
+/// The words of an answer that is not in the service's form: of a proxy, say.
+pub(crate) fn foreign(answer: &Answer) -> String {
+    if answer.status < 400 {
+        return String::new();
+    }
+    String::from_utf8_lossy(&answer.body).into_owned()
+}
+
 fn clipped(text: &str) -> String {
     let text: String =
         text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();

@@ -13,7 +13,7 @@ use crate::data_key::DataKey;
 use crate::encryption::{KeyContext, KeyEncryption, Wrapped};
 use crate::error::SealError;
 use crate::local::data_key;
-use crate::remote::{Answer, Fields, Purpose, Remote, RemoteOptions, words};
+use crate::remote::{Answer, Fields, Purpose, Remote, RemoteOptions, foreign, words};
 
 /// Gives the token. Asked before every request, so it may come from a file that an agent renews; an
 /// error is words for the operator, without the token.
@@ -189,15 +189,18 @@ struct Decrypted<'a> {
     plaintext: &'a str,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Deserialize)]
 struct Errors {
     #[serde(default)]
     errors: Vec<String>,
 }
 
 fn said(answer: &Answer, secret: Option<&str>) -> String {
-    let errors: Errors = serde_json::from_slice(&answer.body).unwrap_or_default();
-    words(&format!("{} {}", answer.status, errors.errors.join("; ")), secret)
+    let said = match serde_json::from_slice::<Errors>(&answer.body) {
+        Ok(said) => said.errors.join("; "),
+        Err(_) => foreign(answer),
+    };
+    words(&format!("{} {said}", answer.status), secret)
 }
 
 /// A request of transit. Both values are base64 or of its alphabet and `:`, so nothing needs escaping.

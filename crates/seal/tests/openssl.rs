@@ -1,5 +1,7 @@
 //! RSA keys that OpenSSL made, and data keys that OpenSSL unwraps.
 
+#![cfg(test)]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
