@@ -38,10 +38,12 @@ pub struct Place<'a> {
 /// bytes, big endian), so nothing but ciphertext and tag has to be stored. AES-GCM is broken by two
 /// *different* contents under one key and nonce. That cannot happen as long as
 ///
-/// - a data key serves one session in one segment ([`SegmentKeys::fresh`] makes a new random one and
-///   refuses a second for the same session);
-/// - a record number names one record of a gateway's journal for good, and journals are append-only;
-/// - a column of a record is sealed once, or again with the same content, which gives the same bytes.
+/// - a data key serves one session in one segment ([`SegmentKeys::fresh`] makes a new random one
+///   and refuses a second for the same session);
+/// - a record number names one record of a gateway's journal for good, and journals are
+///   append-only;
+/// - a column of a record is sealed once, or again with the same content, which gives the same
+///   bytes.
 ///
 /// The last is the caller's duty: if a segment is converted again with *other* contents (scrubbed
 /// differently, say), it needs fresh data keys, hence a fresh [`SegmentKeys`].
@@ -81,8 +83,8 @@ impl DataKey {
         self.bytes.expose()
     }
 
-    /// Seals a field with AES-256-GCM: ciphertext, then the tag of 16 bytes. The same key, place and
-    /// content always give the same bytes. The place is authenticated: moved to another record,
+    /// Seals a field with AES-256-GCM: ciphertext, then the tag of 16 bytes. The same key, place
+    /// and content always give the same bytes. The place is authenticated: moved to another record,
     /// column, session or gateway, the field does not open.
     ///
     /// # Errors
@@ -101,8 +103,8 @@ impl DataKey {
     ///
     /// # Errors
     ///
-    /// [`SealError::NotOpened`] if it was sealed with another key or at another place, or if a single
-    /// bit of it changed.
+    /// [`SealError::NotOpened`] if it was sealed with another key or at another place, or if a
+    /// single bit of it changed.
     pub fn open(&self, place: &Place<'_>, sealed: &[u8]) -> Result<Vec<u8>, SealError> {
         let refused = || SealError::NotOpened {
             session: place.session.to_owned(),

@@ -16,8 +16,8 @@ pub struct Wrapped {
 }
 
 /// Whose data key it is. Bound to the wrapped key where the kind of key can bind something (the
-/// label of RSA-OAEP, associated data of Vault, the encryption context of AWS KMS), and then shown in
-/// the audit log of the service. Neither name is secret.
+/// label of RSA-OAEP, associated data of Vault, the encryption context of AWS KMS), and then shown
+/// in the audit log of the service. Neither name is secret.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct KeyContext<'a> {
     /// Name of the gateway.
@@ -41,8 +41,8 @@ impl KeyContext<'_> {
 /// Implementations may wait for a service, with bounded time and tries. Implement no retry around
 /// them.
 pub trait KeyEncryption: Send + Sync {
-    /// Names the key and, where configuration fixes it, its version. Stable, and not secret. Where a
-    /// service picks the version, [`Wrapped::key_id`] is the longer name.
+    /// Names the key and, where configuration fixes it, its version. Stable, and not secret. Where
+    /// a service picks the version, [`Wrapped::key_id`] is the longer name.
     fn id(&self) -> &str;
 
     /// Whether this key can unwrap what `key_id` wrapped.
@@ -62,8 +62,8 @@ pub trait KeyEncryption: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`SealError::NotUnwrapped`] if another key wrapped it, it is of another context or was changed;
-    /// [`SealError::OnlySeals`] if this key cannot read; those of [`KeyEncryption::wrap`].
+    /// [`SealError::NotUnwrapped`] if another key wrapped it, it is of another context or was
+    /// changed; [`SealError::OnlySeals`] if this key cannot read; those of [`KeyEncryption::wrap`].
     fn unwrap(&self, wrapped: &Wrapped, context: &KeyContext<'_>) -> Result<DataKey, SealError>;
 }
 

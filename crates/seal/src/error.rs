@@ -6,8 +6,8 @@ use thiserror::Error;
 /// anything of what was sealed: names of keys and sessions, and words of services, shortened.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
 pub enum SealError {
-    /// A key or a service is configured in a way that cannot work: not 32 bytes, not PEM, an address
-    /// without TLS. Found when it is made, before anything is sealed.
+    /// A key or a service is configured in a way that cannot work: not 32 bytes, not PEM, an
+    /// address without TLS. Found when it is made, before anything is sealed.
     #[error("the key `{key}` cannot be used: {why}")]
     Unusable {
         /// What the configuration calls it, or its id.

@@ -1,10 +1,10 @@
 //! Seals the sensitive fields of recordings with keys the customer holds (R18).
 //!
-//! Before a closed journal segment becomes Parquet, the texts, parameters and payloads of its events
-//! are sealed, each session's with a fresh random [`DataKey`] of its own. The data keys of a segment
-//! are stored, wrapped by a [`KeyEncryption`], in one small object ([`SegmentKeys`]) apart from the
-//! Parquet. Dropping a session's entry there erases what the session said, everywhere, while the
-//! Parquet, the Merkle leaves over its ciphertext and the signatures stay as they are.
+//! Before a closed journal segment becomes Parquet, the texts, parameters and payloads of its
+//! events are sealed, each session's with a fresh random [`DataKey`] of its own. The data keys of a
+//! segment are stored, wrapped by a [`KeyEncryption`], in one small object ([`SegmentKeys`]) apart
+//! from the Parquet. Dropping a session's entry there erases what the session said, everywhere,
+//! while the Parquet, the Merkle leaves over its ciphertext and the signatures stay as they are.
 //!
 //! ```text
 //! field ── DataKey (one per session and segment) ──▶ ciphertext ‖ tag, in the Parquet

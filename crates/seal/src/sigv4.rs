@@ -1,7 +1,7 @@
 //! AWS Signature Version 4 for the one kind of request that is sent here: POST to `/`, no query.
 //!
-//! "AWS Signature Version 4 for API requests", AWS Identity and Access Management user guide, section
-//! "Create a signed AWS API request".
+//! "AWS Signature Version 4 for API requests", AWS Identity and Access Management user guide,
+//! section "Create a signed AWS API request".
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -19,8 +19,8 @@ pub(crate) struct Signer<'a> {
 
 impl Signer<'_> {
     /// The `Authorization` field of a request. `fields` are all that are signed, `host` and
-    /// `x-amz-date` among them, in any order, with small names; none may occur twice. `time` is as in
-    /// `x-amz-date`.
+    /// `x-amz-date` among them, in any order, with small names; none may occur twice. `time` is as
+    /// in `x-amz-date`.
     pub fn authorization(&self, time: &str, fields: &[(&str, &str)], body: &[u8]) -> String {
         let mut fields: Vec<(&str, String)> =
             fields.iter().map(|(name, value)| (*name, single_spaced(value))).collect();

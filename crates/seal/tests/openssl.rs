@@ -57,8 +57,18 @@ fn a_gateway_writes_with_the_public_key_and_only_the_private_one_reads() {
     assert_eq!(only_seals, SealError::OnlySeals { key_id: public.id().to_owned() });
 
     // The private key may stand alone or beside the public one.
-    for reader in [Keys::new(private.clone()), Keys { current: public, also: vec![private] }] {
+    let mut elsewhere = SegmentKeys::new("gw-2", 1);
+    elsewhere.fresh("s", None, &gateway).unwrap();
+    let moved = elsewhere.entries().next().unwrap().wrapped.clone();
+    let not = SealError::NotUnwrapped { key_id: public.id().to_owned() };
+    for reader in [
+        Keys::new(private.clone()),
+        Keys { current: public.clone(), also: vec![private.clone()] },
+        Keys { current: private, also: vec![public] },
+    ] {
         assert_eq!(segment.open("s", &reader).unwrap().open(&place, &sealed).unwrap(), b"select 1");
+        let context = KeyContext { gateway: "gw-1", session: "s" };
+        assert_eq!(reader.unwrap(&moved, &context).unwrap_err(), not);
     }
 }
 
