@@ -103,3 +103,5 @@ pub const WRAPPED_KEY_BYTES_MAX: usize = 8 * 1024;
 pub const KEY_ID_BYTES_MAX: usize = 4 * 1024;
 /// Longest answer read of a service that wraps data keys, bytes.
 pub const KEY_SERVICE_ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// Data keys that are wrapped or unwrapped at the same time.
+pub const KEY_SERVICE_CALLS_MAX: usize = 8;

@@ -67,7 +67,7 @@ pub enum SealError {
     },
     /// A sealed field does not open: another data key or place, or it was changed.
     #[error(
-        "record {record}, column {column} of session {session} does not open: it was sealed \
+        "record {record}, column {column} of session {session:?} does not open: it was sealed \
          elsewhere or with another key, or was changed"
     )]
     NotOpened {
@@ -79,13 +79,13 @@ pub enum SealError {
         column: u32,
     },
     /// The session's data key was erased on purpose: what it said is gone.
-    #[error("the data key of session {session} was erased")]
+    #[error("the data key of session {session:?} was erased")]
     Erased {
         /// The session.
         session: String,
     },
     /// The segment has no data key of that session, and none was erased.
-    #[error("segment {segment} of gateway {gateway} has no data key of session {session}")]
+    #[error("segment {segment} of gateway {gateway:?} has no data key of session {session:?}")]
     NoEntry {
         /// The gateway.
         gateway: String,
@@ -95,7 +95,7 @@ pub enum SealError {
         session: String,
     },
     /// The session has a data key already. A second one would leave fields that nothing opens.
-    #[error("session {session} has a data key in this segment already")]
+    #[error("session {session:?} has a data key in this segment already")]
     AlreadyThere {
         /// The session.
         session: String,

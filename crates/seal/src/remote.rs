@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use aws_lc_rs::rand;
-use model::limit::KEY_SERVICE_ANSWER_BYTES_MAX;
+use model::limit::{KEY_SERVICE_ANSWER_BYTES_MAX, KEY_SERVICE_CALLS_MAX};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use ureq::http::uri::Uri;
@@ -132,6 +132,8 @@ impl Remote {
             .max_redirects(0)
             .proxy(None)
             .user_agent("narrows")
+            .max_idle_connections(KEY_SERVICE_CALLS_MAX)
+            .max_idle_connections_per_host(KEY_SERVICE_CALLS_MAX)
             .timeout_global(Some(options.timeout));
         if !plain {
             config = config.tls_config(tls(&options.roots).map_err(unusable)?);

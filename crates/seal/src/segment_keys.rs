@@ -1,17 +1,21 @@
 //! The wrapped data keys of one segment, and their erasure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use model::limit::{
-    KEY_ID_BYTES_MAX, SEGMENT_KEYS_BYTES_MAX, SEGMENT_KEYS_MAX, WRAPPED_KEY_BYTES_MAX,
+    KEY_ID_BYTES_MAX, KEY_SERVICE_CALLS_MAX, SEGMENT_KEYS_BYTES_MAX, SEGMENT_KEYS_MAX,
+    WRAPPED_KEY_BYTES_MAX,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::data_key::DataKey;
 use crate::encryption::{KeyContext, Keys, Wrapped};
 use crate::error::SealError;
+use crate::remote::words;
 
 /// The version of the form written by this build.
 pub const SEGMENT_KEYS_VERSION: u16 = 1;
@@ -138,22 +142,44 @@ impl SegmentKeys {
         principal: Option<&str>,
         keys: &Keys,
     ) -> Result<DataKey, SealError> {
-        if self.erased.contains(session) {
-            return Err(SealError::Erased { session: session.to_owned() });
-        }
-        if self.entries.contains_key(session) {
-            return Err(SealError::AlreadyThere { session: session.to_owned() });
-        }
-        within(
-            "sessions of a segment",
-            self.entries.len() + self.erased.len() + 1,
-            SEGMENT_KEYS_MAX,
-        )?;
-        let key = DataKey::random()?;
-        let wrapped = keys.wrap(&key, &self.context(session))?;
-        let held = Held { principal: principal.map(str::to_owned), wrapped };
-        self.entries.insert(session.to_owned(), held);
+        let [key] = <[DataKey; 1]>::try_from(self.fresh_all(&[(session, principal)], keys)?)
+            .map_err(|_| SealError::Library { what: "make a data key" })?;
         Ok(key)
+    }
+
+    /// As [`SegmentKeys::fresh`], for many sessions with their principals, in the order given. Up
+    /// to [`KEY_SERVICE_CALLS_MAX`] are wrapped at the same time, which a service far away needs.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`SegmentKeys::fresh`]; nothing is kept then.
+    pub fn fresh_all(
+        &mut self,
+        sessions: &[(&str, Option<&str>)],
+        keys: &Keys,
+    ) -> Result<Vec<DataKey>, SealError> {
+        let mut named = BTreeSet::new();
+        for (session, _) in sessions {
+            if self.erased.contains(*session) {
+                return Err(SealError::Erased { session: (*session).to_owned() });
+            }
+            if self.entries.contains_key(*session) || !named.insert(session) {
+                return Err(SealError::AlreadyThere { session: (*session).to_owned() });
+            }
+        }
+        let count = self.entries.len() + self.erased.len() + sessions.len();
+        within("sessions of a segment", count, SEGMENT_KEYS_MAX)?;
+        let made = side_by_side(sessions, |(session, _)| {
+            let key = DataKey::random()?;
+            let wrapped = keys.wrap(&key, &self.context(session))?;
+            Ok((key, wrapped))
+        })?;
+        let keep = |((session, principal), (key, wrapped)): (&(&str, Option<&str>), _)| {
+            let held = Held { principal: principal.map(str::to_owned), wrapped };
+            self.entries.insert((*session).to_owned(), held);
+            key
+        };
+        Ok(sessions.iter().zip(made).map(keep).collect())
     }
 
     /// The data key of a session.
@@ -202,15 +228,18 @@ impl SegmentKeys {
     ///
     /// Those of [`Keys::unwrap`] and [`Keys::wrap`]. Nothing is changed then.
     pub fn rewrap(&mut self, keys: &Keys) -> Result<usize, SealError> {
-        let mut fresh = Vec::new();
-        for (session, held) in &self.entries {
-            if held.wrapped.key_id == keys.current.id() {
-                continue;
-            }
+        let current = keys.current.id();
+        let former: Vec<(String, &Wrapped)> = self
+            .entries
+            .iter()
+            .filter(|(_, held)| held.wrapped.key_id != current)
+            .map(|(session, held)| (session.clone(), &held.wrapped))
+            .collect();
+        let fresh = side_by_side(&former, |(session, wrapped)| {
             let context = self.context(session);
-            let key = keys.unwrap(&held.wrapped, &context)?;
-            fresh.push((session.clone(), keys.wrap(&key, &context)?));
-        }
+            let key = keys.unwrap(wrapped, &context)?;
+            Ok((session.clone(), keys.wrap(&key, &context)?))
+        })?;
         let count = fresh.len();
         for (session, wrapped) in fresh {
             if let Some(held) = self.entries.get_mut(&session) {
@@ -278,19 +307,21 @@ impl TryFrom<Form> for SegmentKeys {
         let mut keys = Self::new(&form.gateway, form.segment);
         for session in form.erased {
             if let Some(twice) = keys.erased.replace(session) {
-                return Err(SealError::Malformed { why: format!("session {twice:?} twice") });
+                return Err(odd(&twice, "twice"));
             }
         }
         for entry in form.entries {
             let EntryForm { session, principal, key_id, wrapped } = entry;
-            let wrong =
-                |why: &str| SealError::Malformed { why: format!("session {session:?} {why}") };
+            let wrong = |why: &str| odd(&session, why);
             within("bytes of a key's id", key_id.len(), KEY_ID_BYTES_MAX)?;
             let bytes =
                 STANDARD.decode(wrapped).map_err(|_| wrong("has a key that is not base64"))?;
             within("bytes of a wrapped key", bytes.len(), WRAPPED_KEY_BYTES_MAX)?;
             if bytes.is_empty() || key_id.is_empty() {
                 return Err(wrong("has no key"));
+            }
+            if !key_id.bytes().all(|byte| byte.is_ascii_graphic()) {
+                return Err(wrong("has a key whose id is not plain letters"));
             }
             if keys.erased.contains(&session) {
                 return Err(wrong("is erased and has a key"));
@@ -304,12 +335,59 @@ impl TryFrom<Form> for SegmentKeys {
     }
 }
 
+/// Does `work` for all items on up to [`KEY_SERVICE_CALLS_MAX`] threads, and gives the results in
+/// order. After a failure no further item is begun; the first failure in order is given.
+fn side_by_side<T: Sync, R: Send>(
+    items: &[T],
+    work: impl Fn(&T) -> Result<R, SealError> + Sync,
+) -> Result<Vec<R>, SealError> {
+    let failed = AtomicBool::new(false);
+    let share = |items: &[T]| -> Result<Vec<R>, SealError> {
+        let mut done = Vec::with_capacity(items.len());
+        for item in items {
+            if failed.load(Ordering::Relaxed) {
+                break;
+            }
+            done.push(work(item).inspect_err(|_| failed.store(true, Ordering::Relaxed))?);
+        }
+        Ok(done)
+    };
+    let size = items.len().div_ceil(KEY_SERVICE_CALLS_MAX).max(1);
+    if items.len() <= 1 {
+        return share(items);
+    }
+    let broken = SealError::Library { what: "wrap data keys side by side" };
+    let shares: Vec<Result<Vec<R>, SealError>> = thread::scope(|scope| {
+        let start = |items| {
+            let share = &share;
+            thread::Builder::new().spawn_scoped(scope, move || share(items))
+        };
+        let threads: Vec<_> = items.chunks(size).map(start).collect();
+        let end = |thread: std::io::Result<thread::ScopedJoinHandle<'_, _>>| {
+            let thread = thread.map_err(|_| broken.clone())?;
+            thread.join().unwrap_or_else(|_| Err(broken.clone()))
+        };
+        threads.into_iter().map(end).collect()
+    });
+    let mut all = Vec::with_capacity(items.len());
+    for share in shares {
+        all.extend(share?);
+    }
+    Ok(all)
+}
+
 fn within(what: &'static str, found: usize, limit: usize) -> Result<(), SealError> {
     if found > limit { Err(SealError::TooMuch { what, found, limit }) } else { Ok(()) }
 }
 
+fn odd(session: &str, why: &str) -> SealError {
+    let start: String = session.chars().take(64).collect();
+    SealError::Malformed { why: format!("session {start:?} {why}") }
+}
+
 fn malformed(error: &serde_json::Error) -> SealError {
-    SealError::Malformed { why: error.to_string() }
+    // The parser's words may repeat a whole string of the object.
+    SealError::Malformed { why: words(&error.to_string(), None) }
 }
 
 #[cfg(test)]

@@ -166,12 +166,23 @@ fn what_is_not_strictly_the_form_is_refused_with_a_reason() {
         (object("1", &entry.replace("AQID", "AQI"), "", ""), "not base64"),
         (object("1", &entry.replace("AQID", ""), "", ""), "has no key"),
         (object("1", &entry.replace("\"k\"", "\"\""), "", ""), "has no key"),
+        (object("1", &entry.replace("\"k\"", "\"k\\u001b[31m\""), "", ""), "not plain letters"),
         (object("1", &entry.replace("null", "7"), "", ""), "invalid type"),
         (object("1", "", "", "").replace("\"segment\":1", "\"segment\":-1"), "invalid value"),
     ] {
         let error = SegmentKeys::parse(json.as_bytes()).unwrap_err();
         assert!(error.to_string().contains(why), "{json}: {error}");
+        assert!(!error.to_string().contains(char::is_control), "{error}");
         assert_eq!(error.blame(), crate::Blame::Data);
+    }
+}
+
+#[test]
+fn an_error_stays_short_and_plain_whatever_the_object_holds() {
+    let long = "\\u001b[31m".repeat(10_000);
+    for json in [format!(r#"{{"version":"{long}"}}"#), format!(r#"{{"version":1,"{long}":1}}"#)] {
+        let text = SegmentKeys::parse(json.as_bytes()).unwrap_err().to_string();
+        assert!(text.len() < 400 && !text.contains(char::is_control), "{text}");
     }
 }
 
@@ -199,6 +210,70 @@ fn limits_hold_at_their_edge() {
     full.erased.insert("more".to_owned());
     assert!(too_much(SegmentKeys::parse(&full.to_json().unwrap())));
     assert!(too_much(SegmentKeys::parse(&vec![b' '; SEGMENT_KEYS_BYTES_MAX + 1])));
+}
+
+/// A key that wraps as many data keys at once as there are waiting, and refuses one session.
+struct Together {
+    key: Arc<dyn KeyEncryption>,
+    all_here: Option<std::sync::Barrier>,
+    refused: &'static str,
+}
+
+impl KeyEncryption for Together {
+    fn id(&self) -> &str {
+        self.key.id()
+    }
+
+    fn wrap(&self, key: &DataKey, context: &KeyContext<'_>) -> Result<Wrapped, SealError> {
+        if let Some(all_here) = &self.all_here {
+            all_here.wait();
+        }
+        if context.session == self.refused {
+            return Err(SealError::Library { what: "be had" });
+        }
+        self.key.wrap(key, context)
+    }
+
+    fn unwrap(&self, wrapped: &Wrapped, context: &KeyContext<'_>) -> Result<DataKey, SealError> {
+        self.key.unwrap(wrapped, context)
+    }
+}
+
+#[test]
+fn many_keys_are_wrapped_at_once_each_for_its_own_session() {
+    let all_here = Some(std::sync::Barrier::new(KEY_SERVICE_CALLS_MAX));
+    let keys = Keys::new(Arc::new(Together { key: local(1), all_here, refused: "none" }));
+    let names: Vec<String> = (0..3 * KEY_SERVICE_CALLS_MAX).map(|at| format!("s_{at}")).collect();
+    let sessions: Vec<(&str, Option<&str>)> =
+        names.iter().map(|name| (name.as_str(), Some("ann"))).collect();
+    let mut segment = SegmentKeys::new("gw-1", 12);
+    // Ends only if as many are wrapped at the same time as may be.
+    let made = segment.fresh_all(&sessions, &keys).unwrap();
+    assert_eq!((made.len(), segment.entries().count()), (names.len(), names.len()));
+    for (name, key) in names.iter().zip(&made) {
+        let sealed = key.seal(&place(name), name.as_bytes()).unwrap();
+        assert_eq!(opened(&segment, &keys, name, &sealed).unwrap(), *name);
+    }
+    assert_eq!(segment.erase_principal("ann"), names.len());
+}
+
+#[test]
+fn of_many_keys_all_are_kept_or_none() {
+    for refused in ["s_0", "s_7", "s_19"] {
+        let names: Vec<String> = (0..20).map(|at| format!("s_{at}")).collect();
+        let keys = Keys::new(Arc::new(Together { key: local(1), all_here: None, refused }));
+        let sessions: Vec<_> = names.iter().map(|name| (name.as_str(), None)).collect();
+        let mut segment = SegmentKeys::new("gw-1", 12);
+        let failed = segment.fresh_all(&sessions, &keys).unwrap_err();
+        assert_eq!(failed, SealError::Library { what: "be had" });
+        assert_eq!(segment, SegmentKeys::new("gw-1", 12));
+    }
+    let mut segment = SegmentKeys::new("gw-1", 12);
+    let keys = Keys::new(local(1));
+    assert!(segment.fresh_all(&[], &keys).unwrap().is_empty());
+    let twice = segment.fresh_all(&[("s", None), ("t", None), ("s", None)], &keys).unwrap_err();
+    assert_eq!(twice, SealError::AlreadyThere { session: "s".to_owned() });
+    assert_eq!(segment.entries().count(), 0);
 }
 
 proptest! {
