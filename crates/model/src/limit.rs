@@ -104,3 +104,16 @@ pub const TAINTS_TOTAL_MAX: usize = 2_000_000;
 pub const TAINT_EXPIRES: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long it is kept: what is received again need not be kept again before half a day is over.
 pub const TAINT_KEPT: Duration = Duration::from_secs(36 * 60 * 60);
+/// Sessions whose data keys one segment of the archive may have, erased ones included. A segment of
+/// [`JOURNAL_SEGMENT_BYTES`] holds fewer, since a session takes several events.
+pub const SEGMENT_KEYS_MAX: usize = 250_000;
+/// Longest object of wrapped data keys that is written or read, bytes.
+pub const SEGMENT_KEYS_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Longest wrapped data key, bytes. AWS KMS answers with at most 6,144.
+pub const WRAPPED_KEY_BYTES_MAX: usize = 8 * 1024;
+/// Longest name of a key that wraps data keys, bytes. An ARN has at most 2,048.
+pub const KEY_ID_BYTES_MAX: usize = 4 * 1024;
+/// Longest answer read of a service that wraps data keys, bytes.
+pub const KEY_SERVICE_ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// Data keys that are wrapped or unwrapped at the same time.
+pub const KEY_SERVICE_CALLS_MAX: usize = 8;

@@ -1,0 +1,230 @@
+//! A key in the transit engine of HashiCorp Vault or OpenBao.
+
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use model::limit::{KEY_ID_BYTES_MAX, WRAPPED_KEY_BYTES_MAX};
+use model::text::Secret;
+use serde::Deserialize;
+use zeroize::Zeroizing;
+
+use crate::data_key::DataKey;
+use crate::encryption::{KeyContext, KeyEncryption, Wrapped};
+use crate::error::SealError;
+use crate::local::data_key;
+use crate::remote::{Answer, Fields, Purpose, Remote, RemoteOptions, foreign, words};
+
+/// Gives the token. Asked before every request, so it may come from a file that an agent renews; an
+/// error is words for the operator, without the token.
+pub type VaultToken = Box<dyn Fn() -> Result<Secret<String>, String> + Send + Sync>;
+
+/// Which key, and how to reach it.
+pub struct VaultOptions {
+    /// Address, `https://vault.example:8200`; `http` only on this machine.
+    pub address: String,
+    /// Where the transit engine is mounted; `transit` by default.
+    pub mount: String,
+    /// Name of the key. It has to be of an AEAD type that takes associated data (`aes256-gcm96`,
+    /// the default of transit, or `chacha20-poly1305`) and not `derived`.
+    pub key: String,
+    /// Namespace, where the server has them.
+    pub namespace: Option<String>,
+    /// Gives the token. It needs `update` on `MOUNT/encrypt/KEY`, for reading on
+    /// `MOUNT/decrypt/KEY`. Do not give it `create` there: with it, transit makes a key of any name
+    /// that is asked for, misspelled ones too.
+    pub token: VaultToken,
+    /// Time, tries, certificate authority.
+    pub remote: RemoteOptions,
+}
+
+/// A key in the transit engine ("Transit secrets engine (API)", Vault's and OpenBao's
+/// documentation). Gateway and session are bound as associated data.
+///
+/// Its id is `vault:MOUNT/KEY`; a wrapped data key adds the version that wrapped it, `#v3`.
+/// Rotating inside the service needs nothing here; [`SegmentKeys::rewrap`] brings stored keys to
+/// the newest version, so that `min_decryption_version` may be raised.
+///
+/// Each call is one request.
+///
+/// [`SegmentKeys::rewrap`]: crate::SegmentKeys::rewrap
+pub struct VaultTransit {
+    id: String,
+    encrypt: String,
+    decrypt: String,
+    namespace: Option<String>,
+    token: VaultToken,
+    remote: Remote,
+}
+
+impl VaultTransit {
+    /// Prepares to use a key; asks for nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// [`SealError::Unusable`] (the operator's): a name that cannot be one, or an address without
+    /// TLS.
+    pub fn new(options: VaultOptions) -> Result<Self, SealError> {
+        let VaultOptions { address, mount, key, namespace, token, remote } = options;
+        let mount = mount.trim_matches('/');
+        let id = format!("vault:{mount}/{key}");
+        let unusable = |why: &str| SealError::Unusable { key: id.clone(), why: why.to_owned() };
+        let fine = |part: &str| {
+            let plain = |letter: char| letter.is_ascii_alphanumeric() || "_-.".contains(letter);
+            !part.is_empty() && !matches!(part, "." | "..") && part.chars().all(plain)
+        };
+        if !fine(&key) || !mount.split('/').all(fine) || id.len() > KEY_ID_BYTES_MAX / 2 {
+            return Err(unusable("mount and key are made of letters, digits, `_`, `-` and `.`"));
+        }
+        let remote = Remote::new(&id, &address, remote)?;
+        let encrypt = format!("/v1/{mount}/encrypt/{key}");
+        let decrypt = format!("/v1/{mount}/decrypt/{key}");
+        Ok(Self { id, encrypt, decrypt, namespace, token, remote })
+    }
+
+    /// Asks for something. The error texts of the service do not repeat what they were sent as far
+    /// as is known; `secret` is what none may.
+    fn ask(
+        &self,
+        purpose: Purpose<'_>,
+        path: &str,
+        body: &[u8],
+        secret: Option<&str>,
+    ) -> Result<Zeroizing<Vec<u8>>, SealError> {
+        let passing = |answer: &Answer| {
+            let passes = answer.status == 429 || answer.status >= 500;
+            passes.then(|| said(answer, secret))
+        };
+        let answer = self.remote.post(purpose, path, || self.fields(purpose), body, passing)?;
+        if answer.status == 200 {
+            return Ok(answer.body);
+        }
+        let why = said(&answer, secret);
+        // Vault's word for a tag that does not match, and for associated data of another session.
+        if why.contains("message authentication failed") {
+            return Err(purpose.not_unwrapped());
+        }
+        Err(purpose.refused(why))
+    }
+
+    fn fields(&self, purpose: Purpose<'_>) -> Result<Fields, SealError> {
+        let token =
+            (self.token)().map_err(|why| purpose.refused(format!("there is no token: {why}")))?;
+        let mut fields: Fields = vec![
+            ("content-type", Zeroizing::new("application/json".to_owned())),
+            ("x-vault-request", Zeroizing::new("true".to_owned())),
+            ("x-vault-token", Zeroizing::new(token.expose().trim().to_owned())),
+        ];
+        if let Some(namespace) = &self.namespace {
+            fields.push(("x-vault-namespace", Zeroizing::new(namespace.clone())));
+        }
+        Ok(fields)
+    }
+}
+
+impl KeyEncryption for VaultTransit {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn opens(&self, key_id: &str) -> bool {
+        let version = key_id.strip_prefix(&self.id).and_then(|rest| rest.strip_prefix("#v"));
+        version.is_some_and(|version| version.parse::<u64>().is_ok())
+    }
+
+    fn wrap(&self, key: &DataKey, context: &KeyContext<'_>) -> Result<Wrapped, SealError> {
+        let purpose = Purpose { key_id: &self.id, verb: "wrap" };
+        let plain = Zeroizing::new(STANDARD.encode(key.expose()));
+        let body = body("plaintext", &plain, context);
+        let answer = self.ask(purpose, &self.encrypt, &body, Some(&plain))?;
+        let answer: Envelope<Encrypted> = serde_json::from_slice(&answer)
+            .map_err(|_| purpose.misanswered("encrypt answers data.ciphertext"))?;
+        let wrapped = answer.data.ciphertext;
+        let version = version(&wrapped)
+            .ok_or_else(|| purpose.misanswered("data.ciphertext is not `vault:vN:BASE64`"))?;
+        if wrapped.len() > WRAPPED_KEY_BYTES_MAX {
+            return Err(purpose.misanswered(format!("a data key of {} bytes", wrapped.len())));
+        }
+        Ok(Wrapped { key_id: format!("{}#v{version}", self.id), bytes: wrapped.into_bytes() })
+    }
+
+    fn unwrap(&self, wrapped: &Wrapped, context: &KeyContext<'_>) -> Result<DataKey, SealError> {
+        let purpose = Purpose { key_id: &wrapped.key_id, verb: "unwrap" };
+        let text = std::str::from_utf8(&wrapped.bytes).unwrap_or_default();
+        let named = version(text).map(|version| format!("{}#v{version}", self.id));
+        if named.as_deref() != Some(wrapped.key_id.as_str()) {
+            return Err(purpose.not_unwrapped());
+        }
+        let body = body("ciphertext", text, context);
+        let answer = self.ask(purpose, &self.decrypt, &body, None)?;
+        let answer: Envelope<Decrypted<'_>> = serde_json::from_slice(&answer)
+            .map_err(|_| purpose.misanswered("decrypt answers data.plaintext"))?;
+        let mut plain = Zeroizing::new(
+            STANDARD
+                .decode(answer.data.plaintext.as_bytes())
+                .map_err(|_| purpose.misanswered("data.plaintext is not base64"))?,
+        );
+        data_key(&mut plain).ok_or_else(|| purpose.misanswered("data.plaintext is not 32 bytes"))?
+    }
+}
+
+impl fmt::Debug for VaultTransit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VaultTransit").field("id", &self.id).field("remote", &self.remote).finish()
+    }
+}
+
+#[derive(Deserialize)]
+struct Envelope<T> {
+    data: T,
+}
+
+#[derive(Deserialize)]
+struct Encrypted {
+    ciphertext: String,
+}
+
+/// Borrows, so that the key is only in the answer, which is wiped.
+#[derive(Deserialize)]
+struct Decrypted<'a> {
+    plaintext: &'a str,
+}
+
+#[derive(Deserialize)]
+struct Errors {
+    #[serde(default)]
+    errors: Vec<String>,
+}
+
+fn said(answer: &Answer, secret: Option<&str>) -> String {
+    let said = match serde_json::from_slice::<Errors>(&answer.body) {
+        Ok(said) => said.errors.join("; "),
+        Err(_) => foreign(answer),
+    };
+    words(&format!("{} {said}", answer.status), secret)
+}
+
+/// A request of transit. Both values are base64 or of its alphabet and `:`, so nothing needs
+/// escaping.
+fn body(name: &str, value: &str, context: &KeyContext<'_>) -> Zeroizing<Vec<u8>> {
+    let associated = STANDARD.encode(context.bytes());
+    let length = name.len() + value.len() + associated.len() + 64;
+    let mut json = Zeroizing::new(String::with_capacity(length));
+    for part in ["{\"", name, "\":\"", value, "\",\"associated_data\":\"", &associated, "\"}"] {
+        json.push_str(part);
+    }
+    Zeroizing::new(std::mem::take(&mut *json).into_bytes())
+}
+
+/// The version in `vault:vN:BASE64`, which is checked to hold nothing else.
+fn version(text: &str) -> Option<u64> {
+    let (version, rest) = text.strip_prefix("vault:v")?.split_once(':')?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte);
+    if rest.is_empty() || !rest.bytes().all(plain) || version.starts_with('+') {
+        return None;
+    }
+    version.parse().ok()
+}
+
+#[cfg(test)]
+mod tests;
