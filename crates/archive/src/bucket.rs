@@ -19,14 +19,15 @@ use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use object_store::{
-    ClientOptions, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload, RetryConfig,
-    WriteMultipart,
+    BackoffConfig, ClientOptions, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions,
+    PutPayload, RetryConfig, WriteMultipart,
 };
 
-/// How long a call to a cloud is tried again.
-pub const RETRY_FOR: Duration = Duration::from_secs(60);
+/// How long a call to a cloud is tried again. What fails for longer is done again in a later round.
+pub const RETRY_FOR: Duration = Duration::from_secs(10);
+const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// How long one attempt may take.
-const ATTEMPT: Duration = Duration::from_secs(120);
+const ATTEMPT: Duration = Duration::from_secs(30);
 const CONNECT: Duration = Duration::from_secs(10);
 /// Size past which an object is sent in parts.
 const PARTS_FROM: usize = 16 * 1024 * 1024;
@@ -208,7 +209,8 @@ impl Bucket {
             place: place.clone(),
             source,
         };
-        let retry = RetryConfig { retry_timeout: RETRY_FOR, ..RetryConfig::default() };
+        let backoff = BackoffConfig { max_backoff: PAUSE_MAX, ..BackoffConfig::default() };
+        let retry = RetryConfig { backoff, retry_timeout: RETRY_FOR, ..RetryConfig::default() };
         let client = ClientOptions::new().with_timeout(ATTEMPT).with_connect_timeout(CONNECT);
         let prefixed = |objects: Arc<dyn ObjectStore>, prefix: &str| -> Arc<dyn ObjectStore> {
             match prefix {

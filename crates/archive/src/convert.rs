@@ -117,11 +117,11 @@ pub fn convert(
         }
         entry.last = row.number;
         entry.rows += 1;
-        let hour = row.at / HOUR_NS;
+        let hour = row.time / HOUR_NS;
         let file = match open.entry(hour) {
             std::collections::btree_map::Entry::Occupied(file) => file.into_mut(),
             std::collections::btree_map::Entry::Vacant(place) => {
-                let folder = folder(Timestamp(row.at));
+                let folder = folder(Timestamp(row.time));
                 place.insert(begin(folder, gateway, segment).map_err(parquet)?)
             }
         };

@@ -554,7 +554,7 @@ impl Evidence {
                 return;
             }
             let sensitive = Sensitive {
-                at: row.at,
+                at: row.time,
                 session: row.session.unwrap_or_default(),
                 operation: row.operation.unwrap_or(0),
                 principal: row.principal.unwrap_or_default(),
@@ -594,7 +594,7 @@ impl Evidence {
             let Some((place, excerpt)) = excerpt(&row, &needle) else { return };
             count += 1;
             let hit = Hit {
-                at: row.at,
+                at: row.time,
                 session: row.session,
                 operation: row.operation,
                 principal: row.principal,
@@ -648,7 +648,7 @@ impl std::fmt::Debug for Evidence {
 
 fn used(row: Row) -> Use {
     Use {
-        at: row.at,
+        at: row.time,
         session: row.session.unwrap_or_default(),
         operation: row.operation.unwrap_or(0),
         principal: row.principal.unwrap_or_default(),
@@ -676,14 +676,14 @@ fn add_fields(found: &mut BTreeMap<(Text, String, Option<Text>), Returned>, row:
             resource: Arc::clone(&resource),
             origin,
             mask: field.mask.clone(),
-            first_at: row.at,
+            first_at: row.time,
             ..Returned::default()
         });
         if !of.labels.contains(&field.label) {
             of.labels.push(Arc::clone(&field.label));
         }
-        of.first_at = of.first_at.min(row.at);
-        of.last_at = of.last_at.max(row.at);
+        of.first_at = of.first_at.min(row.time);
+        of.last_at = of.last_at.max(row.time);
         // A reply that returns a field twice returned it once.
         if is_first {
             of.replies += 1;

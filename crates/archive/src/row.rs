@@ -23,7 +23,7 @@ pub type Text = Arc<str>;
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
 pub struct Row {
     /// When, nanoseconds since the epoch, UTC.
-    pub at: u64,
+    pub time: u64,
     /// Which gateway.
     pub gateway: Text,
     /// The segment of its journal that held the event.
@@ -263,7 +263,7 @@ impl Row {
     #[must_use]
     pub fn of(event: Event, place: Place) -> Self {
         let mut row = Self {
-            at: event.at.0,
+            time: event.at.0,
             gateway: event.gateway,
             segment: place.segment,
             offset: place.offset,
@@ -295,7 +295,7 @@ impl Row {
         ];
         let counts = counts.into_iter().flatten();
         let found = self.detections.iter_mut().flat_map(|of| [&mut of.seen, &mut of.masked]);
-        let all = counts.chain(found).chain([&mut self.at, &mut self.sequence]);
+        let all = counts.chain(found).chain([&mut self.time, &mut self.sequence]);
         all.for_each(|count| *count = (*count).min(COUNT_MAX));
     }
 
@@ -450,7 +450,7 @@ impl Row {
         if !self.sealed.is_empty() {
             return Err(RowError::Sealed);
         }
-        let (at, v, sequence) = (Timestamp(self.at), self.v, self.sequence);
+        let (at, v, sequence) = (Timestamp(self.time), self.v, self.sequence);
         let (gateway, session) = (Arc::clone(&self.gateway), self.session.clone());
         let (principal, resource) = (self.principal.clone(), self.resource.clone());
         let mut row = self;

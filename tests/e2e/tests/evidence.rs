@@ -44,7 +44,7 @@ fn work(lab: &Lab, name: &str) -> Result<()> {
     let token = lab.gateway.agent(name)?;
     let mut wire = lab.wire(&token)?;
     wire.query("SELECT id, email, ssn FROM customers WHERE id < 4")?;
-    wire.query("SELECT 'jane.doe@initech.com' FROM customers WHERE id < 4")?;
+    wire.query("SELECT count(*) FROM orders")?;
     wire.query("DROP TABLE customers")?;
     drop(wire);
     lab.gateway.events_of(name).map(drop)
@@ -221,7 +221,9 @@ fn p5_a_session_is_told_from_the_archive_when_the_journal_has_let_go_of_it() -> 
         let told = lab.gateway.session_of("early")?;
         let id = told.get("id").and_then(Value::as_str).context("an id")?;
         let story = lab.gateway.narrows(&["show", id])?.success()?;
-        assert!(story.contains("refused") && story.contains("[REDACTED]"), "{story}");
+        for word in ["blocked", "[REDACTED]", "destructive statement"] {
+            assert!(story.contains(word), "{word:?} is not in:\n{story}");
+        }
         Ok(())
     })
 }
