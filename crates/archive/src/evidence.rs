@@ -183,6 +183,21 @@ pub struct Sensitive {
     pub detections: Vec<DetectionCount>,
 }
 
+/// A field that a rule hid by its name.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Hidden {
+    /// The resource.
+    pub resource: Text,
+    /// `schema.table.column` where it is stored, or else its label.
+    pub field: String,
+    /// How it was hidden.
+    pub mask: Text,
+    /// Replies that held it.
+    pub replies: u64,
+    /// Rows of them.
+    pub rows: u64,
+}
+
 /// Whether sensitive values were sent out, and how that is known.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Pii {
@@ -192,6 +207,8 @@ pub struct Pii {
     pub replies: Vec<Sensitive>,
     /// There are more.
     pub more: bool,
+    /// Fields that were hidden because a rule names them, whatever they held.
+    pub hidden_fields: Vec<Hidden>,
     /// Replies in all.
     pub replies_in_all: u64,
     /// Of them, replies that no detector looked at.
@@ -520,13 +537,23 @@ impl Evidence {
         let search = Search {
             wanted: span.wanted(&["reply"]),
             first: &[],
-            columns: &["resource", "operation", "outcome", "detections", "searched"],
+            columns: &[
+                "resource",
+                "operation",
+                "outcome",
+                "detections",
+                "searched",
+                "columns",
+                "rows",
+            ],
             keep: &all,
         };
         let mut answer = Pii::default();
+        let mut fields = BTreeMap::new();
         let mut replies: BTreeMap<(u64, Text, u64), Sensitive> = BTreeMap::new();
         answer.coverage = self.find(span, &search, &mut |row| {
             answer.replies_in_all += 1;
+            add_fields(&mut fields, &row);
             if row.searched.is_empty() {
                 answer.replies_not_searched += 1;
             }
@@ -566,6 +593,11 @@ impl Evidence {
             replies.insert(key, sensitive);
         })?;
         answer.replies = replies.into_values().collect();
+        let hidden = fields.into_iter().filter_map(|((resource, field, mask), of)| {
+            let (replies, rows) = (of.replies, of.rows);
+            Some(Hidden { resource, field, mask: mask?, replies, rows })
+        });
+        answer.hidden_fields = hidden.collect();
         Ok(answer)
     }
 

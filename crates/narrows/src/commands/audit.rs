@@ -276,7 +276,7 @@ fn found_in(coverage: &Coverage) -> String {
     let mut text = format!("looked into {} of the archive", counted(coverage.files, "file"));
     if coverage.journal_events > 0 {
         let events = counted(coverage.journal_events, "event");
-        text.push_str(&format!(" and {events} that are not archived yet"));
+        text.push_str(&format!(" and {events} not archived yet"));
     }
     text.push('\n');
     for unread in &coverage.unread {
@@ -361,7 +361,7 @@ fn fields(common: &Common, answer: &Fields) -> anyhow::Result<()> {
     let out = Out::stdout(runtime::clock::now());
     let mut text = String::new();
     if answer.fields.is_empty() {
-        text.push_str(&format!("no fields in {}\n", counted(answer.replies, "reply")));
+        text.push_str(&format!("no fields in {}\n", replies(answer.replies)));
     } else {
         let heading = ["RESOURCE", "FIELD", "CALLED", "MASK", "REPLIES", "ROWS", "LAST"];
         let rows: Vec<Vec<Cell>> = answer
@@ -395,11 +395,18 @@ fn pii(common: &Common, only_sent: bool, span: &Span, answer: &Pii) -> anyhow::R
         return output::json(answer);
     }
     let out = Out::stdout(runtime::clock::now());
-    let verdict = match (sent, answer.replies_not_searched) {
-        (0, 0) => out.paint(Tone::Good, "no sensitive value that was looked for left in clear"),
-        (0, _) => out.paint(Tone::Careful, "none of the sensitive values found left in clear"),
-        (sent, _) => {
-            out.paint(Tone::Bad, &format!("{} left in clear", counted(sent, "sensitive value")))
+    let searched = answer.replies_in_all - answer.replies_not_searched;
+    let verdict = match (sent, searched, answer.replies_not_searched) {
+        (0, 0, 0) => out.paint(Tone::Plain, "nothing was sent at all"),
+        (0, 0, _) => out.paint(Tone::Careful, "cannot say: no reply was searched"),
+        (0, _, 0) => out.paint(Tone::Good, "no value of the types below left in clear"),
+        (0, ..) => out.paint(
+            Tone::Careful,
+            "no value of the types below left in clear, in the replies that were searched",
+        ),
+        (sent, ..) => {
+            let values = counted(sent, "sensitive value");
+            out.paint(Tone::Bad, &format!("{values} left in clear"))
         }
     };
     let mut text = format!("{verdict}, from {}\n", asked(span));
@@ -421,6 +428,16 @@ fn pii(common: &Common, only_sent: bool, span: &Span, answer: &Pii) -> anyhow::R
             })
             .collect();
         text.push_str(&out.table(&heading, &rows));
+    }
+    for of in &answer.hidden_fields {
+        text.push_str(&format!(
+            "hidden by name: {} on {} ({}), in {} rows of {}\n",
+            one_line(&of.field),
+            of.resource,
+            of.mask,
+            of.rows,
+            replies(of.replies),
+        ));
     }
     for of in &answer.replies {
         let clear: Vec<String> = of
@@ -445,13 +462,19 @@ fn pii(common: &Common, only_sent: bool, span: &Span, answer: &Pii) -> anyhow::R
         text.push_str("there are more; ask about a shorter time\n");
     }
     text.push_str(&format!(
-        "how this is known: detectors ran on {} of {}; the others were not searched, because no \
-         rule asked for it\n",
-        answer.replies_in_all - answer.replies_not_searched,
-        counted(answer.replies_in_all, "reply").replace("replys", "replies"),
+        "how this is known: detectors ran on {searched} of {}{}\n",
+        replies(answer.replies_in_all),
+        match answer.replies_not_searched {
+            0 => "",
+            _ => "; the others were not searched, because no rule asks what they hold",
+        },
     ));
     text.push_str(&found_in(&answer.coverage));
     output::print(&text)
+}
+
+fn replies(count: u64) -> String {
+    if count == 1 { "1 reply".to_owned() } else { format!("{count} replies") }
 }
 
 fn hits(common: &Common, answer: &Hits) -> anyhow::Result<()> {
