@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use model::Timestamp;
 use parking_lot::{Condvar, Mutex};
+use seal::Keys;
 use serde::{Deserialize, Serialize};
 use store::{Journal, JournalError};
 
@@ -27,6 +28,7 @@ use crate::manifest::{
 };
 use crate::merkle::{Tree, sha256};
 use crate::schema::SCHEMA_VERSION;
+use crate::sealing::{Sealer, SealingError};
 
 /// Segments that one manifest names at most; what is left is taken by the next.
 const SEGMENTS_MAX: usize = 16;
@@ -72,6 +74,9 @@ pub enum ArchiveError {
     /// Conversion.
     #[error(transparent)]
     Convert(#[from] ConvertError),
+    /// What was said cannot be sealed.
+    #[error(transparent)]
+    Sealing(#[from] SealingError),
     /// What was read back is not what was written.
     #[error("{path} reads back otherwise than it was written: {what}")]
     ReadBack {
@@ -119,6 +124,7 @@ pub struct Rounds {
     options: Options,
     remembers: PathBuf,
     head: Head,
+    seals: Option<Arc<Keys>>,
     /// The store was asked what is there behind the head.
     looked: bool,
 }
@@ -160,7 +166,14 @@ impl Rounds {
                 return Err(ArchiveError::Io { action: "read", path: remembers, source });
             }
         };
-        Ok(Self { journal, bucket, key, options, remembers, head, looked })
+        Ok(Self { journal, bucket, key, options, remembers, head, seals: None, looked })
+    }
+
+    /// The same, which seals texts, parameters and payloads with these keys.
+    #[must_use]
+    pub fn sealing(mut self, keys: Arc<Keys>) -> Self {
+        self.seals = Some(keys);
+        self
     }
 
     /// How far the archive reaches.
@@ -182,7 +195,15 @@ impl Rounds {
         let mut entries = Vec::new();
         for segment in waiting.by_ref().take(SEGMENTS_MAX) {
             let records = self.journal.read_segment(segment)?;
-            let converted = convert::convert(self.journal.gateway(), segment, records)?;
+            let gateway = self.journal.gateway();
+            let sealer = match &self.seals {
+                Some(keys) => {
+                    let records = self.journal.read_segment(segment)?;
+                    Some(Sealer::make(&self.bucket, gateway, segment, records, keys)?)
+                }
+                None => None,
+            };
+            let converted = convert::convert(gateway, segment, records, sealer.as_ref())?;
             self.write(&converted)?;
             done.segments += 1;
             done.rows += converted.entry.rows;

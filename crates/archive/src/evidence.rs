@@ -10,6 +10,7 @@ use std::time::Duration;
 use model::event::RuleMatch;
 use model::reply::DetectionCount;
 use model::{Event, SessionId, Timestamp};
+use seal::Keys;
 use serde::{Deserialize, Serialize};
 use store::{Archived, Journal, JournalError};
 
@@ -17,6 +18,7 @@ use crate::bucket::{Bucket, BucketError, Listed};
 use crate::convert;
 use crate::file::{ArchiveFile, Wanted};
 use crate::row::{Place, Row, Text};
+use crate::sealing::{Opener, Unsealed};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Operations that an answer lists at most.
@@ -26,6 +28,7 @@ pub const LISTED_MAX: usize = 10_000;
 #[derive(Clone)]
 pub struct Evidence {
     bucket: Arc<Bucket>,
+    opener: Option<Arc<Opener>>,
     /// The journal of a running gateway, and how far its archive reaches.
     live: Option<(Arc<Journal>, Arc<dyn Fn() -> u64 + Send + Sync>)>,
 }
@@ -310,7 +313,21 @@ impl Evidence {
     /// The archive in a store, without any gateway.
     #[must_use]
     pub fn of_store(bucket: Arc<Bucket>) -> Self {
-        Self { bucket, live: None }
+        Self { bucket, opener: None, live: None }
+    }
+
+    /// The same, which opens what is sealed with these keys.
+    #[must_use]
+    pub fn opening(mut self, keys: Arc<Keys>) -> Self {
+        self.opener = Some(Arc::new(Opener::new(Arc::clone(&self.bucket), keys)));
+        self
+    }
+
+    /// Forgets every key that was opened: some may have been erased.
+    pub fn forget_keys(&self) {
+        if let Some(opener) = &self.opener {
+            opener.forget();
+        }
     }
 
     /// The archive of a running gateway and its journal; `archived` tells the last segment that is
@@ -321,7 +338,7 @@ impl Evidence {
         journal: Arc<Journal>,
         archived: Arc<dyn Fn() -> u64 + Send + Sync>,
     ) -> Self {
-        Self { bucket, live: Some((journal, archived)) }
+        Self { bucket, opener: None, live: Some((journal, archived)) }
     }
 
     /// Hands what is found to `each`: first of the archive, then of the journal.
@@ -344,7 +361,14 @@ impl Evidence {
             }
             coverage.files += 1;
             let read = ArchiveFile::open(&self.bucket, &path, bytes).and_then(|file| {
-                file.find(search.wanted, search.first, search.columns, search.keep, each)
+                let columns = [search.columns, &SEALED].concat();
+                file.find(search.wanted, search.first, &columns, search.keep, &mut |mut row| {
+                    if let Some(opener) = &self.opener {
+                        // What stays sealed is handed on as such.
+                        let _ = opener.open(&mut row);
+                    }
+                    each(row);
+                })
             });
             if let Err(error) = read {
                 coverage.unread.push(format!("{path}: {error}"));
@@ -619,6 +643,10 @@ impl Evidence {
                 answer.sealed += 1;
                 return;
             }
+            // What was sealed passed unseen.
+            if excerpt(&row, &needle).is_none() {
+                return;
+            }
             if hits.len() >= LISTED_MAX {
                 answer.more = true;
                 return;
@@ -639,6 +667,24 @@ impl Evidence {
         })?;
         answer.hits = hits.into_values().collect();
         Ok(answer)
+    }
+}
+
+impl Evidence {
+    /// Every event of a session, in order.
+    pub fn session(&self, id: &str, span: &Span) -> Result<(Vec<Row>, Coverage), EvidenceError> {
+        let sessions = HashSet::from([Text::from(id)]);
+        let names = crate::schema::names();
+        let search = Search {
+            wanted: Wanted { sessions: Some(&sessions), ..span.wanted(&[]) },
+            first: &[],
+            columns: &names,
+            keep: &all,
+        };
+        let mut rows = Vec::new();
+        let coverage = self.find(span, &search, &mut |row| rows.push(row))?;
+        rows.sort_by_key(|row| (row.sequence, row.number));
+        Ok((rows, coverage))
     }
 }
 
@@ -664,8 +710,12 @@ impl Archived for Evidence {
                 .map_err(|error| format!("{path}: {error}"))?;
         }
         rows.sort_by_key(|row| row.number);
-        let event = |row: Row| {
+        let event = |mut row: Row| {
             let offset = row.offset;
+            let opened = self.opener.as_ref().map(|opener| opener.open(&mut row));
+            if opened != Some(Unsealed::Clear) {
+                row.hide();
+            }
             row.event().map(|event| (offset, event)).map_err(|error| error.to_string())
         };
         rows.into_iter().map(event).collect()
@@ -723,6 +773,9 @@ fn add_fields(found: &mut BTreeMap<(Text, String, Option<Text>), Returned>, row:
         }
     }
 }
+
+/// Columns that opening an event needs.
+const SEALED: [&str; 4] = ["sealed", "gateway", "segment", "number"];
 
 /// Bytes of an excerpt on either side of what was found.
 const AROUND: usize = 60;

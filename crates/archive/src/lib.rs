@@ -17,6 +17,7 @@ pub mod manifest;
 pub mod merkle;
 pub mod row;
 pub mod schema;
+pub mod sealing;
 pub mod verify;
 
 pub use archiver::{Archiver, Options, Rounds, Standing};

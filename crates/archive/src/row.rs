@@ -16,6 +16,9 @@ use crate::merkle::{self, Hash};
 
 const COUNT_MAX: u64 = i64::MAX.unsigned_abs();
 
+/// Stands where a text is sealed.
+pub const SEALED_TEXT: &str = "(sealed)";
+
 /// Shared text.
 pub type Text = Arc<str>;
 
@@ -466,6 +469,17 @@ impl Row {
             body: row.body()?,
             payload,
         })
+    }
+
+    /// Takes the place of what is sealed and cannot be opened: an event that says so.
+    pub fn hide(&mut self) {
+        if self.sealed.is_empty() {
+            return;
+        }
+        self.sealed = Vec::new();
+        if &*self.kind == "operation" {
+            self.text = Some(SEALED_TEXT.into());
+        }
     }
 
     fn without(&self, column: &'static str) -> RowError {

@@ -3,4 +3,5 @@
 mod convert;
 mod made;
 mod rounds;
+mod sealing;
 mod verify;

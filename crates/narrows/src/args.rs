@@ -202,9 +202,8 @@ pub enum AuditCommand {
         table: String,
         #[command(flatten)]
         when: When,
-        /// A copy of the archive to ask instead of the gateway: a folder, file:…, s3://…
-        #[arg(long, value_name = "PLACE")]
-        store: Option<String>,
+        #[command(flatten)]
+        copy: Copied,
     },
     /// Which fields were returned, and how each was masked
     Fields {
@@ -215,9 +214,8 @@ pub enum AuditCommand {
         principal: Option<String>,
         #[command(flatten)]
         when: When,
-        /// A copy of the archive to ask instead of the gateway: a folder, file:…, s3://…
-        #[arg(long, value_name = "PLACE")]
-        store: Option<String>,
+        #[command(flatten)]
+        copy: Copied,
     },
     /// Whether sensitive values were sent out, and how that is known
     Pii {
@@ -226,9 +224,8 @@ pub enum AuditCommand {
         sent: bool,
         #[command(flatten)]
         when: When,
-        /// A copy of the archive to ask instead of the gateway: a folder, file:…, s3://…
-        #[arg(long, value_name = "PLACE")]
-        store: Option<String>,
+        #[command(flatten)]
+        copy: Copied,
     },
     /// Where a text occurs in statements, requests and replies
     Search {
@@ -236,9 +233,8 @@ pub enum AuditCommand {
         text: String,
         #[command(flatten)]
         when: When,
-        /// A copy of the archive to ask instead of the gateway: a folder, file:…, s3://…
-        #[arg(long, value_name = "PLACE")]
-        store: Option<String>,
+        #[command(flatten)]
+        copy: Copied,
     },
     /// Check that the archive is whole and unchanged; needs no gateway
     Verify {
@@ -264,10 +260,40 @@ pub enum AuditCommand {
         #[arg(long)]
         gateway: Option<String>,
     },
+    /// Make what a session or a subject said unreadable, by erasing the keys it is sealed with
+    Erase {
+        /// The session: s_…
+        #[arg(required_unless_present = "principal")]
+        session: Option<String>,
+        /// All sessions of this subject
+        #[arg(long, conflicts_with = "session")]
+        principal: Option<String>,
+        /// Why, for the record
+        #[arg(long)]
+        reason: String,
+    },
+    /// Print what a session said, opened with a key, from a copy of the archive
+    Unseal {
+        /// The session: s_…
+        session: String,
+        #[command(flatten)]
+        copy: Copied,
+    },
     /// Print the public key that checks this gateway's manifests
     Key,
     /// Print how far the archive reaches, to keep elsewhere and verify with later
     Anchor,
+}
+
+/// A copy of the archive, asked instead of the gateway.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Copied {
+    /// A copy of the archive to ask instead of the gateway: a folder, file:…, s3://…
+    #[arg(long, value_name = "PLACE")]
+    pub store: Option<String>,
+    /// The key that opens what is sealed there: 32 bytes, or an RSA private key (PEM)
+    #[arg(long, value_name = "FILE", requires = "store")]
+    pub key: Option<PathBuf>,
 }
 
 /// Which time is asked about.
@@ -408,6 +434,9 @@ mod tests {
             "audit search secret --store ./copy",
             "audit verify --store s3://b/p --public-key k.pem --until 1h --anchor a.json",
             "audit key",
+            "audit erase s_1 --reason asked",
+            "audit erase --principal ann --reason asked",
+            "audit unseal s_1 --store ./copy --key k",
             "audit anchor",
             "approvals",
             "approve ap_1 --for 30m --reason fine",

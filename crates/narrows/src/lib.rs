@@ -9,6 +9,7 @@ mod control;
 mod explain;
 mod output;
 pub mod protocols;
+mod sealing;
 mod story;
 mod taints;
 mod wire;

@@ -25,8 +25,9 @@ use crate::client::admin_url;
 use crate::config::Config;
 use crate::config::scalar::{Address, OnFailureForm, Payload, SecretForm};
 use crate::config::web::Site;
-use crate::config::working::Upstream;
+use crate::config::working::{Encryption, Upstream};
 use crate::protocols::{self, Rulebook};
+use crate::sealing;
 use crate::taints::Taints;
 
 /// The file in `data_dir` that holds the key for manifests.
@@ -64,13 +65,15 @@ pub async fn open_store(config: &Config, now: Timestamp) -> anyhow::Result<Arc<S
 pub struct Archive {
     /// What makes it.
     pub archiver: Arc<Archiver>,
+    /// Where it is.
+    pub bucket: Arc<Bucket>,
     /// What answers questions from it.
     pub evidence: Evidence,
 }
 
 /// Starts the archive, unless the configuration wants none. A cloud that cannot be reached yet is no
 /// reason not to start: the journal keeps what is not archived.
-pub fn archive(config: &Config, store: &Store) -> anyhow::Result<Option<Archive>> {
+pub async fn archive(config: &Config, store: &Store) -> anyhow::Result<Option<Archive>> {
     let Some(location) = &config.recording.store else { return Ok(None) };
     let bucket = Arc::new(Bucket::open(location, true).context("recording.store")?);
     let make = || SigningKey::make().map(|(_, text)| text).map_err(|_| store::NoRandomness);
@@ -92,13 +95,25 @@ pub fn archive(config: &Config, store: &Store) -> anyhow::Result<Option<Archive>
         store.data_dir.path(),
         options,
     )?;
+    let keys = match &config.recording.encryption {
+        Some(encryption) => Some(sealing::keys(encryption).await.context("recording.encryption")?),
+        None => None,
+    };
+    let rounds = match &keys {
+        Some(keys) => rounds.sealing(Arc::clone(keys)),
+        None => rounds,
+    };
     let archiver = Archiver::start(rounds, runtime::clock::now).context("start a thread")?;
     let archiver = Arc::new(archiver);
     let reaches = Arc::clone(&archiver);
     let archived = Arc::new(move || reaches.standing().head.segment);
-    let evidence = Evidence::of_gateway(bucket, journal, archived);
+    let evidence = Evidence::of_gateway(Arc::clone(&bucket), journal, archived);
+    let evidence = match keys {
+        Some(keys) => evidence.opening(keys),
+        None => evidence,
+    };
     store.index.read_archive(Arc::new(evidence.clone()));
-    Ok(Some(Archive { archiver, evidence }))
+    Ok(Some(Archive { archiver, bucket, evidence }))
 }
 
 /// The key's beginning is evidence itself: whoever has the journal knows which key to believe.
@@ -257,7 +272,7 @@ fn on_failure(form: OnFailureForm) -> OnFailure {
     }
 }
 
-fn secret(form: &SecretForm) -> SecretSource {
+pub fn secret(form: &SecretForm) -> SecretSource {
     match form {
         SecretForm::Literal(value) => SecretSource::Literal(value.clone()),
         SecretForm::Env(name) => SecretSource::Env(name.clone()),
@@ -379,6 +394,8 @@ impl engine::Ledger for Ledger {
 /// Settings that a reload cannot change; their names, where they differ.
 pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     let payload = |config: &Config| config.recording.payload;
+    let encryption =
+        |config: &Config| config.recording.encryption.as_ref().map(Encryption::describe);
     [
         ("data_dir", absolute(&old.data_dir) != absolute(&new.data_dir)),
         ("listen", old.admin != new.admin || old.listeners != new.listeners),
@@ -386,6 +403,7 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("tls", old.tls != new.tls),
         ("recording.store", old.recording.store != new.recording.store),
         ("recording.archive_every", old.recording.archive_every != new.recording.archive_every),
+        ("recording.encryption", encryption(old) != encryption(new)),
         ("recording.keep_journal", old.recording.keep_journal != new.recording.keep_journal),
         ("recording.sync", old.recording.sync != new.recording.sync),
         ("recording.payload", payload(old) != payload(new)),

@@ -4,20 +4,23 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use admin::{EraseRequest, Erased};
 use anyhow::{Context as _, bail};
 use archive::archiver::Head;
 use archive::evidence::{Coverage, Evidence, Fields, Hits, Pii, Span, Use, Who};
 use archive::manifest::{PublicKey, SigningKey};
 use archive::verify::{self, Anchor, Report};
 use archive::{Bucket, Location};
+use base64::Engine as _;
 use model::Timestamp;
 use serde::de::DeserializeOwned;
 
 use super::SaidNo;
-use crate::args::{AuditCommand, Common, When};
+use crate::args::{AuditCommand, Common, Copied, When};
 use crate::client::{Client, config_path, encoded};
 use crate::config;
 use crate::output::{self, Cell, Out, Tone, bytes, clip, counted, one_line};
+use crate::sealing;
 use crate::wire::SIGNING_KEY;
 
 /// How long before and after `--at` a question reaches unless it says.
@@ -30,16 +33,16 @@ const TEXT_CHARS: usize = 100;
 /// Answers.
 pub fn audit(common: &Common, command: AuditCommand) -> anyhow::Result<()> {
     match command {
-        AuditCommand::Who { table, when, store } => {
+        AuditCommand::Who { table, when, copy } => {
             let span = when.span(runtime::clock::now())?;
             let query = format!("table={}", encoded(&table));
-            let answer = match evidence(common, store.as_deref())? {
+            let answer = match evidence(common, &copy)? {
                 Some(evidence) => evidence.who(&table, &span)?,
                 None => ask(common, "who", &query, &span)?,
             };
             who(common, &table, &span, &answer)
         }
-        AuditCommand::Fields { session, principal, when, store } => {
+        AuditCommand::Fields { session, principal, when, copy } => {
             if session.is_none() && principal.is_none() {
                 bail!("name a session (s_…) or a subject (--principal)");
             }
@@ -51,7 +54,7 @@ pub fn audit(common: &Common, command: AuditCommand) -> anyhow::Result<()> {
             let mut query = Vec::new();
             query.extend(session.as_ref().map(|of| format!("session={}", encoded(of))));
             query.extend(principal.as_ref().map(|of| format!("principal={}", encoded(of))));
-            let answer = match evidence(common, store.as_deref())? {
+            let answer = match evidence(common, &copy)? {
                 Some(evidence) => {
                     evidence.fields(session.as_deref(), principal.as_deref(), &span)?
                 }
@@ -59,17 +62,17 @@ pub fn audit(common: &Common, command: AuditCommand) -> anyhow::Result<()> {
             };
             fields(common, &answer)
         }
-        AuditCommand::Pii { sent, when, store } => {
+        AuditCommand::Pii { sent, when, copy } => {
             let span = when.span(runtime::clock::now())?;
-            let answer = match evidence(common, store.as_deref())? {
+            let answer = match evidence(common, &copy)? {
                 Some(evidence) => evidence.pii(&span)?,
                 None => ask(common, "pii", "", &span)?,
             };
             pii(common, sent, &span, &answer)
         }
-        AuditCommand::Search { text, when, store } => {
+        AuditCommand::Search { text, when, copy } => {
             let span = when.span(runtime::clock::now())?;
-            let answer = match evidence(common, store.as_deref())? {
+            let answer = match evidence(common, &copy)? {
                 Some(evidence) => evidence.search(&text, &span)?,
                 None => ask(common, "search", &format!("text={}", encoded(&text)), &span)?,
             };
@@ -98,6 +101,18 @@ pub fn audit(common: &Common, command: AuditCommand) -> anyhow::Result<()> {
             }
             verified(common, &verify::verify(&bucket, &options)?, &options)
         }
+        AuditCommand::Erase { session, principal, reason } => {
+            let ask = EraseRequest { session, principal, reason };
+            let erased: Erased = Client::find(common)?.post("/api/v1/audit/erase", &ask)?;
+            if common.json {
+                return output::json(&erased);
+            }
+            output::line(&match erased.keys {
+                0 => "nothing is sealed for it".to_owned(),
+                keys => format!("{} erased; what they sealed is gone", counted(keys as u64, "key")),
+            })
+        }
+        AuditCommand::Unseal { session, copy } => unseal(common, &session, &copy),
         AuditCommand::Key => key(common),
         AuditCommand::Anchor => anchor(common),
     }
@@ -166,11 +181,15 @@ fn ask<T: DeserializeOwned>(
 }
 
 /// A copy of the archive that is asked without any gateway; `None` when there is to be one.
-fn evidence(common: &Common, store: Option<&str>) -> anyhow::Result<Option<Evidence>> {
-    match store {
-        None => Ok(None),
-        Some(_) => Ok(Some(Evidence::of_store(bucket(common, store)?))),
+fn evidence(common: &Common, copy: &Copied) -> anyhow::Result<Option<Evidence>> {
+    if copy.store.is_none() {
+        return Ok(None);
     }
+    let evidence = Evidence::of_store(bucket(common, copy.store.as_deref())?);
+    Ok(Some(match &copy.key {
+        Some(path) => evidence.opening(sealing::key_of_file(path)?),
+        None => evidence,
+    }))
 }
 
 fn bucket(common: &Common, store: Option<&str>) -> anyhow::Result<Arc<Bucket>> {
@@ -234,6 +253,31 @@ fn own_anchor(data_dir: &Path) -> anyhow::Result<Option<Anchor>> {
     let head: Head = serde_json::from_slice(&text).with_context(|| path.display().to_string())?;
     let gateway = std::fs::read_to_string(data_dir.join("gateway.id"))?.trim().to_owned();
     Ok(Some(Anchor { gateway, number: head.number, hash: head.hash }))
+}
+
+/// Events of a session, one JSON object on each line, with what was sealed in them.
+fn unseal(common: &Common, session: &str, copy: &Copied) -> anyhow::Result<()> {
+    let evidence = evidence(common, copy)?.context("give the copy to read: --store PLACE")?;
+    let (rows, coverage) = evidence.session(session, &whole(runtime::clock::now()))?;
+    let closed = rows.iter().filter(|row| !row.sealed.is_empty()).count() as u64;
+    for row in rows {
+        let mut value = serde_json::to_value(&row)?;
+        if let Some(fields) = value.as_object_mut()
+            && !row.payload.is_empty()
+        {
+            let payload = base64::engine::general_purpose::STANDARD.encode(&row.payload);
+            fields.insert("payload".to_owned(), payload.into());
+        }
+        output::line(&value.to_string())?;
+    }
+    coverage.unread.iter().for_each(|unread| eprintln!("could not be read: {}", one_line(unread)));
+    if closed > 0 {
+        bail!(
+            "{} stayed sealed: this is not their key, or it was erased",
+            counted(closed, "event")
+        );
+    }
+    Ok(())
 }
 
 fn key(common: &Common) -> anyhow::Result<()> {

@@ -100,7 +100,7 @@ async fn run(loaded: Loaded, rulebook: Rulebook) -> anyhow::Result<()> {
         .collect();
     let admin = admin_url(&config.admin);
     let handle = tokio::runtime::Handle::current();
-    let archive = wire::archive(&config, &store)?;
+    let archive = wire::archive(&config, &store).await?;
     let archiver = archive.as_ref().map(|archive| Arc::clone(&archive.archiver));
     let running = Running::new(
         Parts { gateway: Arc::clone(&gateway), rulebook, ledger, policy, archive },
