@@ -1,10 +1,10 @@
 //! What turns the journal into the archive, round by round, beside the gateway's work.
 //!
 //! A round closes the segment being written, converts what is closed, writes the files, reads each
-//! back and checks it, signs a manifest, remembers it, and only then deletes segments that are older
-//! than they are kept. Whatever interrupts a round, the next one begins with what is missing: files
-//! are made again with the same bytes, and a manifest that was written and not remembered is found
-//! and taken for what it is.
+//! back and checks it, signs a manifest, remembers it, and only then deletes segments that are
+//! older than they are kept. Whatever interrupts a round, the next one begins with what is missing:
+//! files are made again with the same bytes, and a manifest that was written and not remembered is
+//! found and taken for what it is.
 
 use std::fmt;
 use std::fs;

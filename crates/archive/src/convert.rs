@@ -83,8 +83,9 @@ struct Open {
     rows: u64,
 }
 
-/// Converts the records of one segment of `gateway`, sealing what they say if there is a `sealer`. Places that cannot be read are listed in the
-/// entry; the rest of the segment is converted all the same.
+/// Converts the records of one segment of `gateway`, sealing what they say if there is a `sealer`.
+/// Places that cannot be read are listed in the entry; the rest of the segment is converted all the
+/// same.
 pub fn convert(
     gateway: &str,
     segment: u64,

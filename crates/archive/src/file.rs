@@ -101,8 +101,8 @@ pub fn quiet_about_damage() {
     }));
 }
 
-/// The library that reads Parquet panics on some files that are damaged. To us that is one more kind
-/// of damage.
+/// The library that reads Parquet panics on some files that are damaged. To us that is one more
+/// kind of damage.
 fn guarded<T>(read: impl FnOnce() -> Result<T>) -> Result<T> {
     let before = GUARDED.replace(true);
     let read = std::panic::catch_unwind(AssertUnwindSafe(read));

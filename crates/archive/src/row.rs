@@ -1,7 +1,8 @@
 //! One event as one row of the archive, and back: nothing of an event is lost on the way.
 //!
-//! The fields of [`Row`] are the columns of the Parquet files, in that order; `schema` says how each
-//! is stored, `docs/recording-schema.md` what each means. [`Row::canonical`] is what is hashed.
+//! The fields of [`Row`] are the columns of the Parquet files, in that order; `schema` says how
+//! each is stored, `docs/recording-schema.md` what each means. [`Row::canonical`] is what is
+//! hashed.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
 //! The columns of the Parquet files, and the way between them and rows.
 //!
 //! Every list is there, if empty; nothing but lists of plain texts and lists of one kind of group
-//! occurs, so every query engine that reads Parquet at all reads these files. What each column means
-//! is in `docs/recording-schema.md`.
+//! occurs, so every query engine that reads Parquet at all reads these files. What each column
+//! means is in `docs/recording-schema.md`.
 
 use std::sync::{Arc, LazyLock};
 
@@ -458,8 +458,8 @@ struct Levels {
 }
 
 impl Levels {
-    /// The list of one row: what `value` finds at each place. `full` is the level of a value that is
-    /// there.
+    /// The list of one row: what `value` finds at each place. `full` is the level of a value that
+    /// is there.
     fn list<T>(
         &mut self,
         length: usize,

@@ -2,8 +2,8 @@
 //!
 //! Text, parameters and payload of an event are sealed together, in the column `sealed`; everything
 //! else stays readable by any engine. The keys of a segment are an object of their own,
-//! `keys/gateway=…/SEGMENT.json`, which no manifest names: erasing a session there changes no file
-//! and breaks no proof. What is sealed is, compressed with zstd:
+//! `keys/gateway=…/SEGMENT.json`, which no manifest names: erasing a session there changes no
+//! file and breaks no proof. What is sealed is, compressed with zstd:
 //!
 //! ```text
 //! JSON length u32, little-endian · {"text":…,"parameters":[…]} · payload
@@ -104,8 +104,8 @@ impl Sealer {
         Ok(Self { gateway: gateway.to_owned(), keys })
     }
 
-    /// Moves what an event says into its column `sealed`. Without a key, because it was erased, what
-    /// was said is dropped.
+    /// Moves what an event says into its column `sealed`. Without a key, because it was erased,
+    /// what was said is dropped.
     pub fn seal(&self, row: &mut Row) -> Result<(), SealingError> {
         let said = Said { text: row.text.take(), parameters: std::mem::take(&mut row.parameters) };
         let payload = std::mem::take(&mut row.payload);

@@ -11,8 +11,8 @@ use seal::{
     VaultOptions, VaultTransit,
 };
 
+use crate::config::recording::{Encryption, SealingKey};
 use crate::config::scalar::SecretForm;
-use crate::config::working::{Encryption, SealingKey};
 use crate::wire;
 
 /// The keys that a configuration names.

@@ -23,9 +23,10 @@ use tokio::net::TcpListener;
 
 use crate::client::admin_url;
 use crate::config::Config;
+use crate::config::recording::Encryption;
 use crate::config::scalar::{Address, OnFailureForm, Payload, SecretForm};
 use crate::config::web::Site;
-use crate::config::working::{Encryption, Upstream};
+use crate::config::working::Upstream;
 use crate::protocols::{self, Rulebook};
 use crate::sealing;
 use crate::taints::Taints;
@@ -71,8 +72,8 @@ pub struct Archive {
     pub evidence: Evidence,
 }
 
-/// Starts the archive, unless the configuration wants none. A cloud that cannot be reached yet is no
-/// reason not to start: the journal keeps what is not archived.
+/// Starts the archive, unless the configuration wants none. A cloud that cannot be reached yet is
+/// no reason not to start: the journal keeps what is not archived.
 pub async fn archive(config: &Config, store: &Store) -> anyhow::Result<Option<Archive>> {
     let Some(location) = &config.recording.store else { return Ok(None) };
     let bucket = Arc::new(Bucket::open(location, true).context("recording.store")?);

@@ -386,7 +386,7 @@ fn told(out: Out, of: &Use) -> String {
             let size = bytes(of.bytes);
             let rows = counted(of.rows, "row");
             let ended = if &**outcome == "done" { "" } else { outcome };
-            text.push_str(&format!("    got {rows}, {size} {ended}").trim_end());
+            text.push_str(format!("    got {rows}, {size} {ended}").trim_end());
             text.push('\n');
         }
         None if &*of.decision != "block" => text.push_str("    no reply is recorded\n"),

@@ -8,6 +8,7 @@ pub mod machine;
 pub mod nearest;
 mod place;
 pub mod read;
+pub mod recording;
 pub mod sample;
 pub mod scalar;
 pub mod show;

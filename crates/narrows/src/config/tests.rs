@@ -359,6 +359,29 @@ fn paths_are_relative_to_the_file() {
 }
 
 #[test]
+fn recordings_are_sealed_by_exactly_one_key() {
+    use super::recording::SealingKey;
+    let with = |encryption: &str| format!("{SAMPLE}\nrecording: {{ encryption: {encryption} }}\n");
+    let by = |text: &str| loaded(&with(text)).config.recording.encryption.unwrap();
+    let local = by("{ key: {file: k}, also: [{env: OLD}] }");
+    assert!(matches!(&local.by, SealingKey::Local(scalar::SecretForm::File(path))
+        if path.is_absolute() && path.ends_with("k")));
+    assert_eq!(local.also.len(), 1);
+    assert!(matches!(by("{ public_key: a.pem }").by, SealingKey::Public(_)));
+    assert!(matches!(by("{ aws_kms: alias/narrows }").by, SealingKey::Kms(_)));
+    let vault = by("{ vault: { address: \"https://v\", key: k, token: {env: T} } }");
+    assert!(matches!(&vault.by, SealingKey::Vault(_, mount, ..) if mount == "transit"));
+    for (text, said) in [
+        ("{ }", "not exactly one key"),
+        ("{ key: {env: K}, aws_kms: k }", "not exactly one key"),
+        ("{ vault: { address: \"https://v\" } }", "address, key or token is missing"),
+    ] {
+        let problems = problems(&with(text)).join("\n");
+        assert!(problems.contains(said), "{text}: {problems}");
+    }
+}
+
+#[test]
 fn every_setting_reaches_the_working_form() {
     let text = SAMPLE.to_owned()
         + "recording: { sync: 0, payload: { head: 4KiB }, on_failure: continue,\n  \
