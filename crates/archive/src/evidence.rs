@@ -514,6 +514,43 @@ impl store::Archived for Evidence {
         };
         rows.into_iter().map(event).collect()
     }
+
+    fn each(
+        &self,
+        gateway: &str,
+        segment: u64,
+        each: &mut dyn FnMut(u64, u64, u64, &Event),
+    ) -> Result<(), String> {
+        let mut files: BTreeMap<u64, Vec<Listed>> = BTreeMap::new();
+        for listed in self.bucket.list("events").map_err(|error| error.to_string())? {
+            if let Some((of, number)) = convert::named(&listed.path)
+                && of == gateway
+                && number < segment
+            {
+                files.entry(number).or_default().push(listed);
+            }
+        }
+        for (number, files) in files {
+            let mut rows = Vec::new();
+            for Listed { path, bytes } in files {
+                ArchiveFile::open(&self.bucket, &path, bytes)
+                    .and_then(|file| file.each(|row| rows.push(row)))
+                    .map_err(|error| format!("{path}: {error}"))?;
+            }
+            rows.sort_by_key(|row| row.number);
+            let nexts: Vec<u64> = rows.iter().skip(1).map(|row| row.offset).collect();
+            let mut nexts = nexts.into_iter();
+            for mut row in rows {
+                // What was said is no part of the index.
+                row.hide();
+                let start = row.offset;
+                let stop = nexts.next().unwrap_or(start + 1);
+                let event = row.event().map_err(|error| error.to_string())?;
+                each(number, start, stop, &event);
+            }
+        }
+        Ok(())
+    }
 }
 
 impl std::fmt::Debug for Evidence {

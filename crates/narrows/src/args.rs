@@ -279,6 +279,8 @@ pub enum AuditCommand {
         #[command(flatten)]
         copy: Copied,
     },
+    /// Build the index of sessions again, from the archive and the journal
+    Reindex,
     /// Print the public key that checks this gateway's manifests
     Key,
     /// Print how far the archive reaches, to keep elsewhere and verify with later
@@ -434,6 +436,7 @@ mod tests {
             "audit search secret --store ./copy",
             "audit verify --store s3://b/p --public-key k.pem --until 1h --anchor a.json",
             "audit key",
+            "audit reindex",
             "audit erase s_1 --reason asked",
             "audit erase --principal ann --reason asked",
             "audit unseal s_1 --store ./copy --key k",

@@ -220,6 +220,16 @@ fn p5_a_session_is_told_from_the_archive_when_the_journal_has_let_go_of_it() -> 
         assert_eq!(lab.gateway.events_of("early")?, before);
         let told = lab.gateway.session_of("early")?;
         let id = told.get("id").and_then(Value::as_str).context("an id")?;
+        // A lost index comes back from the archive.
+        lab.gateway.stop()?;
+        for name in ["state.sqlite", "state.sqlite-wal", "state.sqlite-shm"] {
+            let _ = fs::remove_file(lab.gateway.dir().join("var").join(name));
+        }
+        lab.gateway.launch()?;
+        assert!(lab.gateway.session_of("early").is_err(), "the journal has nothing of it");
+        lab.gateway.narrows(&["audit", "reindex"])?.success()?;
+        assert_eq!(lab.gateway.session_of("early")?, told);
+        assert_eq!(lab.gateway.events_of("early")?, before);
         let story = lab.gateway.narrows(&["show", id])?.success()?;
         for word in ["blocked", "[REDACTED]", "destructive statement"] {
             assert!(story.contains(word), "{word:?} is not in:\n{story}");

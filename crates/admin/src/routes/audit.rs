@@ -156,6 +156,24 @@ pub(crate) async fn erase(
     Ok(Json(erased.await?))
 }
 
+/// Builds the index again, from the archive and the journal.
+#[utoipa::path(post, path = "/api/v1/audit/reindex", tag = "audit",
+    responses((status = 200, body = Value), (status = 500, body = ErrorBody)))]
+pub(crate) async fn reindex(
+    State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<Value>, ApiError> {
+    let sessions = blocking(move || {
+        let (actor, action, target) = (caller.subject(), "audit.reindex", "index");
+        let deed = Deed { actor, action, target, detail: None };
+        shared.audit.note(deed, shared.control.now());
+        shared.store.index.reindex().map_err(ApiError::internal)?;
+        let all = store::SessionFilter { limit: Some(usize::MAX), ..Default::default() };
+        Ok(shared.store.index.sessions(&all).map_err(ApiError::internal)?.len())
+    });
+    Ok(Json(serde_json::json!({ "sessions": sessions.await? })))
+}
+
 /// Asks, once it is recorded that it is asked.
 async fn ask(
     shared: Arc<Shared>,

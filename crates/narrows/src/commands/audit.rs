@@ -113,6 +113,15 @@ pub fn audit(common: &Common, command: AuditCommand) -> anyhow::Result<()> {
             })
         }
         AuditCommand::Unseal { session, copy } => unseal(common, &session, &copy),
+        AuditCommand::Reindex => {
+            let done: serde_json::Value =
+                Client::find(common)?.post("/api/v1/audit/reindex", &serde_json::json!({}))?;
+            if common.json {
+                return output::json(&done);
+            }
+            let sessions = done.get("sessions").and_then(serde_json::Value::as_u64).unwrap_or(0);
+            output::line(&format!("{} in the index", counted(sessions, "session")))
+        }
         AuditCommand::Key => key(common),
         AuditCommand::Anchor => anchor(common),
     }
