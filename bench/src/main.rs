@@ -4,7 +4,8 @@
 //! proxy, pgbouncer and narrows, measures them in turns and writes the page. `bench copy --listen A
 //! --to B` is that byte-copy proxy: the least that any proxy in user space can cost. `bench facts`
 //! measures what knowing a statement costs, alone, `bench bodies` what reading a body costs, alone,
-//! `bench http` an API behind each proxy, `bench archive` what the archive costs and answers. `bench recrypt` is a proxy that opens TLS and copies.
+//! `bench http` an API behind each proxy, `bench archive` what the archive costs and answers.
+//! `bench recrypt` is a proxy that opens TLS and copies.
 
 mod bodies;
 mod client;
