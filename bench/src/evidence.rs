@@ -30,8 +30,8 @@ const SESSION: u64 = 500;
 pub struct Figures {
     /// Small operations in the clear archive.
     operations: u64,
-    /// Of the journal to Parquet, read back and checked, MB/s of journal: small operations in clear,
-    /// sealed; large replies in clear.
+    /// Of the journal to Parquet, read back and checked, MB/s of journal: small operations in
+    /// clear, sealed; large replies in clear.
     small: f64,
     sealed: f64,
     large: f64,

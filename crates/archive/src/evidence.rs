@@ -83,6 +83,15 @@ impl Span {
         }
     }
 
+    /// Whether a file at this path may hold something of that time.
+    pub(crate) fn covers_path(&self, path: &str) -> bool {
+        let mut parts = path.split('/').skip(1);
+        match (parts.next(), parts.next()) {
+            (Some(date), Some(hour)) => self.covers(date, Some(hour)),
+            _ => false,
+        }
+    }
+
     fn wanted<'a>(&self, kinds: &'a [&'a str]) -> Wanted<'a> {
         Wanted { from: self.from, to: self.to, kinds, ..Wanted::default() }
     }

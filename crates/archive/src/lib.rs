@@ -15,6 +15,7 @@ pub mod evidence;
 pub mod file;
 pub mod manifest;
 pub mod merkle;
+pub mod proof;
 pub mod row;
 pub mod schema;
 pub mod sealing;

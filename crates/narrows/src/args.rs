@@ -244,6 +244,9 @@ pub enum AuditCommand {
         /// A key that may have signed it; may be repeated [default: the key in data_dir]
         #[arg(long, value_name = "FILE")]
         public_key: Vec<PathBuf>,
+        /// Check this proof of one session instead of an archive
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["store", "since", "until", "anchor"])]
+        proof: Option<PathBuf>,
         /// Without any key: check only that what is there belongs together
         #[arg(long, conflicts_with = "public_key")]
         unsigned: bool,
@@ -281,6 +284,14 @@ pub enum AuditCommand {
     },
     /// Build the index of sessions again, from the archive and the journal
     Reindex,
+    /// Write what a session did with the proof that it was signed, for someone to check alone
+    Prove {
+        /// The session: s_…
+        session: String,
+        /// The archive [default: recording.store]
+        #[arg(long, value_name = "PLACE")]
+        store: Option<String>,
+    },
     /// Print the public key that checks this gateway's manifests
     Key,
     /// Print how far the archive reaches, to keep elsewhere and verify with later
@@ -436,6 +447,8 @@ mod tests {
             "audit search secret --store ./copy",
             "audit verify --store s3://b/p --public-key k.pem --until 1h --anchor a.json",
             "audit key",
+            "audit prove s_1 --store ./copy",
+            "audit verify --proof p.json --public-key k.pem",
             "audit reindex",
             "audit erase s_1 --reason asked",
             "audit erase --principal ann --reason asked",

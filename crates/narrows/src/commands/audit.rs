@@ -9,6 +9,7 @@ use anyhow::{Context as _, bail};
 use archive::archiver::Head;
 use archive::evidence::{Coverage, Evidence, Fields, Hits, Pii, Span, Use, Who};
 use archive::manifest::{PublicKey, SigningKey};
+use archive::proof::{self, Proof};
 use archive::verify::{self, Anchor, Report};
 use archive::{Bucket, Location};
 use base64::Engine as _;
@@ -78,7 +79,17 @@ pub fn audit(common: &Common, command: AuditCommand) -> anyhow::Result<()> {
             };
             hits(common, &answer)
         }
-        AuditCommand::Verify { store, public_key, unsigned, since, until, anchor, gateway } => {
+        AuditCommand::Verify { proof: Some(path), public_key, .. } => {
+            let mut keys: Vec<PublicKey> =
+                public_key.iter().map(|path| read_key(path)).collect::<Result<_, _>>()?;
+            if keys.is_empty() {
+                keys.push(own_key(&data_dir(common)?)?);
+            }
+            proved(common, &path, &keys)
+        }
+        AuditCommand::Verify {
+            store, public_key, unsigned, since, until, anchor, gateway, ..
+        } => {
             let now = runtime::clock::now();
             let time = |text: &Option<String>| text.as_deref().map(|t| moment(t, now)).transpose();
             let mut options = verify::Options {
@@ -113,6 +124,11 @@ pub fn audit(common: &Common, command: AuditCommand) -> anyhow::Result<()> {
             })
         }
         AuditCommand::Unseal { session, copy } => unseal(common, &session, &copy),
+        AuditCommand::Prove { session, store } => {
+            let bucket = bucket(common, store.as_deref())?;
+            let proof = proof::prove(&bucket, &session, &whole(runtime::clock::now()))?;
+            output::line(&serde_json::to_string(&proof)?)
+        }
         AuditCommand::Reindex => {
             let done: serde_json::Value =
                 Client::find(common)?.post("/api/v1/audit/reindex", &serde_json::json!({}))?;
@@ -300,6 +316,24 @@ fn key(common: &Common) -> anyhow::Result<()> {
 fn anchor(common: &Common) -> anyhow::Result<()> {
     let anchor = own_anchor(&data_dir(common)?)?;
     output::json(&anchor.context("nothing was archived yet")?)
+}
+
+/// Checks a proof of one session; prints its events.
+fn proved(common: &Common, path: &Path, keys: &[PublicKey]) -> anyhow::Result<()> {
+    let name = path.display();
+    let text = std::fs::read(path).with_context(|| format!("read {name}"))?;
+    let proof: Proof =
+        serde_json::from_slice(&text).with_context(|| format!("{name} is no proof"))?;
+    let events = proof::check(&proof, keys).with_context(|| format!("{name} proves nothing"))?;
+    if common.json {
+        return events.iter().try_for_each(|event| output::line(event));
+    }
+    output::line(&format!(
+        "{} of session {} of {}, signed by a key given; --json prints them",
+        counted(events.len() as u64, "event"),
+        one_line(&proof.session),
+        one_line(&proof.gateway),
+    ))
 }
 
 fn read_key(path: &Path) -> anyhow::Result<PublicKey> {
