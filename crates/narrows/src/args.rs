@@ -245,7 +245,8 @@ pub enum AuditCommand {
         #[arg(long, value_name = "FILE")]
         public_key: Vec<PathBuf>,
         /// Check this proof of one session instead of an archive
-        #[arg(long, value_name = "FILE", conflicts_with_all = ["store", "since", "until", "anchor"])]
+        #[arg(long, value_name = "FILE")]
+        #[arg(conflicts_with_all = ["store", "since", "until", "anchor"])]
         proof: Option<PathBuf>,
         /// Without any key: check only that what is there belongs together
         #[arg(long, conflicts_with = "public_key")]

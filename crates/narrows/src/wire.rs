@@ -183,6 +183,7 @@ pub fn gateway(
                 }
                 Payload::None => PayloadPolicy::None,
             },
+            scrub: recording.scrub.iter().copied().collect(),
             hold_buffer_bytes: config.hold_buffer_bytes,
             hold_total_bytes: config.hold_total_bytes,
             sessions_max: config.sessions_max,
@@ -407,6 +408,7 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("recording.encryption", encryption(old) != encryption(new)),
         ("recording.keep_journal", old.recording.keep_journal != new.recording.keep_journal),
         ("recording.sync", old.recording.sync != new.recording.sync),
+        ("recording.scrub", old.recording.scrub != new.recording.scrub),
         ("recording.payload", payload(old) != payload(new)),
         ("hold", old.hold_buffer_bytes != new.hold_buffer_bytes),
         ("hold", old.hold_total_bytes != new.hold_total_bytes),

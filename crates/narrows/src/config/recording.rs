@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use archive::bucket::{BucketError, Location as Place};
+use detect::DetectionType;
 
-use super::read::Report;
+use super::nearest::nearest;
+use super::read::{At, Report};
 use super::scalar::{OnFailureForm, Payload, SecretForm};
 use super::text;
 use super::tree::quoted;
@@ -31,6 +33,8 @@ pub struct Recording {
     pub keep_journal: Duration,
     /// Whose key seals what was said.
     pub encryption: Option<Encryption>,
+    /// Types of sensitive values that are taken out of texts and parameters in the record.
+    pub scrub: Vec<DetectionType>,
     /// How often the journal is synced.
     pub sync: Duration,
     /// How much of replies is kept.
@@ -91,6 +95,7 @@ pub fn recording(
             archive_every: ARCHIVE_EVERY_DEFAULT,
             keep_journal: KEEP_JOURNAL_DEFAULT,
             encryption: None,
+            scrub: Vec::new(),
             sync: SYNC_DEFAULT,
             payload: Payload::Full,
             on_failure: OnFailureForm::Refuse,
@@ -124,11 +129,31 @@ pub fn recording(
         store,
         archive_every: form.archive_every.map_or(ARCHIVE_EVERY_DEFAULT, |every| every.value.0),
         keep_journal: form.keep_journal.map_or(KEEP_JOURNAL_DEFAULT, |keep| keep.value.0),
+        scrub: scrub(form.scrub.unwrap_or_default(), report),
         encryption: form.encryption.and_then(|form| encryption(form, base, report)),
         sync: form.sync.map_or(SYNC_DEFAULT, |sync| sync.value.0),
         payload: form.payload.map_or(Payload::Full, |payload| payload.value),
         on_failure: form.on_failure.map_or(OnFailureForm::Refuse, |at| at.value),
     }
+}
+
+fn scrub(names: Vec<At<String>>, report: &mut Report) -> Vec<DetectionType> {
+    let mut types = Vec::new();
+    for name in names {
+        match DetectionType::from_name(&name.value) {
+            Some(kind) => types.push(kind),
+            None => {
+                let known = DetectionType::ALL.map(DetectionType::name);
+                let message = format!("recording.scrub: found {}", quoted(&name.value));
+                let help = match nearest(&name.value, known) {
+                    Some(near) => format!("did you mean {near}?"),
+                    None => format!("write one of: {}", known.join(", ")),
+                };
+                report.problem(&name.at, message, help);
+            }
+        }
+    }
+    types
 }
 
 fn encryption(form: text::Encryption, base: &Path, report: &mut Report) -> Option<Encryption> {

@@ -142,6 +142,10 @@ fn write_bounds(config: &Config, out: &mut String) -> std::fmt::Result {
     if let Some(encryption) = &recording.encryption {
         writeln!(out, "  encryption: {}", encryption.describe())?;
     }
+    if !recording.scrub.is_empty() {
+        let types: Vec<&str> = recording.scrub.iter().map(|kind| kind.name()).collect();
+        writeln!(out, "  scrub: [{}]", types.join(", "))?;
+    }
     writeln!(out, "  sync: {}", time(recording.sync))?;
     writeln!(out, "  payload: {payload}")?;
     writeln!(out, "  on_failure: {}", on_failure(recording.on_failure))?;

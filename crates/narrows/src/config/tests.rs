@@ -385,7 +385,7 @@ fn recordings_are_sealed_by_exactly_one_key() {
 fn every_setting_reaches_the_working_form() {
     let text = SAMPLE.to_owned()
         + "recording: { sync: 0, payload: { head: 4KiB }, on_failure: continue,\n  \
-           store: \"s3://audit/narrows\", archive_every: 10s, keep_journal: 2h }\n\
+           store: \"s3://audit/narrows\", archive_every: 10s, keep_journal: 2h, scrub: [credit_card, EMAIL] }\n\
            hold: { buffer: 1MiB, buffer_total: 2MiB }\n\
            catalog: { max_age: 5s }\n\
            sessions_max: 7\n\
@@ -400,6 +400,8 @@ fn every_setting_reaches_the_working_form() {
     let config = loaded(&text).config;
     assert_eq!(config.recording.sync, Duration::ZERO);
     assert_eq!(config.recording.store.unwrap().to_string(), "s3://audit/narrows");
+    let scrubbed: Vec<&str> = config.recording.scrub.iter().map(|kind| kind.name()).collect();
+    assert_eq!(scrubbed, ["CREDIT_CARD", "EMAIL"]);
     assert_eq!(config.recording.archive_every, Duration::from_secs(10));
     assert_eq!(config.recording.keep_journal, Duration::from_secs(7200));
     assert_eq!(config.recording.payload, scalar::Payload::Head(4096));

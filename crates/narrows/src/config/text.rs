@@ -218,6 +218,9 @@ form! {
         "sync" => sync: At<Time>,
         /// How much of replies is kept. Default: full.
         "payload" => payload: At<Payload>,
+        /// Types of sensitive values that are taken out of texts and parameters in the record.
+        /// Default: none.
+        "scrub" => scrub: Vec<At<String>>,
         /// What happens to operations that cannot be recorded. Default: refuse.
         "on_failure" => on_failure: At<OnFailureForm>,
     }
