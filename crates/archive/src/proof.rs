@@ -2,8 +2,8 @@
 //!
 //! A proof holds the canonical form of every event of a session, for each the path to the root of
 //! its segment (RFC 6962 section 2.1.1), and the signed manifests that hold those roots. It tells
-//! nothing of other sessions but how many events there were. It proves what it holds; that a session
-//! has no more events than these shows by their `sequence`.
+//! nothing of other sessions but how many events there were. It proves what it holds; that a
+//! session has no more events than these shows by their `sequence`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
