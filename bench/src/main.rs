@@ -26,6 +26,10 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
+/// As the gateway's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const USAGE: &str = "usage: bench copy --listen ADDRESS --to ADDRESS
        bench recrypt --listen ADDRESS --to ADDRESS --folder FOLDER
        bench run [--quick] [--seconds N] [--out FILE]

@@ -23,6 +23,7 @@ pub use self::answers::{
     Coverage, Fields, Found, Hidden, Hit, Hits, Pii, Returned, Sensitive, Use, Who,
 };
 
+const MINUTES: Duration = Duration::from_secs(10 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Operations that an answer lists at most.
 pub const LISTED_MAX: usize = 10_000;
@@ -237,12 +238,11 @@ impl Evidence {
         ];
         let mut who = Who::default();
         let mut found: BTreeMap<(u64, Text, u64), Use> = BTreeMap::new();
-        let keep = |row: &Row| row.names_table(table);
         let search = Search {
-            wanted: span.wanted(&["operation"]),
-            first: &["reads", "writes"],
+            wanted: Wanted { table: Some(table), ..span.wanted(&["operation"]) },
+            first: &[],
             columns: &COLUMNS,
-            keep: &keep,
+            keep: &all,
         };
         who.coverage = self.find(span, &search, &mut |row| {
             if found.len() >= LISTED_MAX {
@@ -268,7 +268,32 @@ impl Evidence {
         for (at, of) in who.uses.iter().enumerate() {
             places.insert((Arc::clone(&of.session), of.operation), at);
         }
-        let later = span.longer(Duration::ZERO, DAY);
+        // Nearly every reply ends soon; only what is missing is looked for further on.
+        for within in [MINUTES, DAY] {
+            let later = match within {
+                MINUTES => span.longer(Duration::ZERO, MINUTES),
+                _ => Span { from: span.to.plus(MINUTES), to: span.to.plus(within) },
+            };
+            let missing: HashSet<Text> = who
+                .uses
+                .iter()
+                .filter(|of| of.outcome.is_none() && &*of.decision != "block")
+                .map(|of| Arc::clone(&of.session))
+                .collect();
+            if !missing.is_empty() {
+                self.add_replies_of(&later, &missing, &places, &mut who.uses)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn add_replies_of(
+        &self,
+        span: &Span,
+        sessions: &HashSet<Text>,
+        places: &HashMap<(Text, u64), usize>,
+        uses: &mut [Use],
+    ) -> Result<(), EvidenceError> {
         let kinds = ["reply", "ruling"];
         let keep = |row: &Row| match (&row.session, row.operation) {
             (Some(session), Some(operation)) => {
@@ -277,13 +302,12 @@ impl Evidence {
             _ => false,
         };
         let search = Search {
-            wanted: Wanted { sessions: Some(&sessions), ..later.wanted(&kinds) },
+            wanted: Wanted { sessions: Some(sessions), ..span.wanted(&kinds) },
             first: &["operation"],
             columns: &["outcome", "rows", "bytes", "columns", "detections", "approver"],
             keep: &keep,
         };
-        let uses = &mut who.uses;
-        self.find(&later, &search, &mut |row| {
+        self.find(span, &search, &mut |row| {
             let place = row.session.zip(row.operation).and_then(|key| places.get(&key));
             let Some(of) = place.and_then(|at| uses.get_mut(*at)) else { return };
             of.approver = row.approver.or_else(|| of.approver.take());
@@ -293,12 +317,8 @@ impl Evidence {
             of.outcome = row.outcome;
             of.rows = row.rows.unwrap_or(0);
             of.bytes = row.bytes.unwrap_or(0);
-            of.masked = row
-                .columns
-                .iter()
-                .filter(|field| field.mask.is_some())
-                .map(|field| Arc::clone(&field.label))
-                .collect();
+            let masked = row.columns.iter().filter(|field| field.mask.is_some());
+            of.masked = masked.map(|field| Arc::clone(&field.label)).collect();
             of.masked.dedup();
             of.detections = row.detections;
         })?;
@@ -311,19 +331,30 @@ impl Evidence {
         if sessions.is_empty() {
             return Ok(());
         }
-        let earlier = span.longer(DAY, Duration::ZERO);
-        let search = Search {
-            wanted: Wanted { sessions: Some(&sessions), ..earlier.wanted(&["session_started"]) },
-            first: &[],
-            columns: &["on_behalf_of", "client", "application"],
-            keep: &all,
-        };
         let mut started: HashMap<Text, Row> = HashMap::new();
-        self.find(&earlier, &search, &mut |row| {
-            if let Some(session) = row.session.clone() {
-                started.insert(session, row);
+        // Most sessions began not long before.
+        for (before, after) in [(MINUTES, None), (DAY, Some(MINUTES))] {
+            let missing: HashSet<Text> =
+                sessions.iter().filter(|id| !started.contains_key(*id)).cloned().collect();
+            if missing.is_empty() {
+                break;
             }
-        })?;
+            let mut earlier = span.longer(before, Duration::ZERO);
+            if let Some(after) = after {
+                earlier.to = span.longer(after, Duration::ZERO).from;
+            }
+            let search = Search {
+                wanted: Wanted { sessions: Some(&missing), ..earlier.wanted(&["session_started"]) },
+                first: &[],
+                columns: &["on_behalf_of", "client", "application"],
+                keep: &all,
+            };
+            self.find(&earlier, &search, &mut |row| {
+                if let Some(session) = row.session.clone() {
+                    started.insert(session, row);
+                }
+            })?;
+        }
         for of in &mut who.uses {
             if let Some(row) = started.get(&of.session) {
                 of.on_behalf_of.clone_from(&row.on_behalf_of);

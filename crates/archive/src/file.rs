@@ -9,15 +9,17 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use model::Timestamp;
 use parking_lot::Mutex;
-use parquet::bloom_filter::Sbbf;
+use parquet::basic::{Encoding, PageType};
+use parquet::column::page::Page;
 use parquet::errors::{ParquetError, Result};
+use parquet::file::metadata::PageEncodingStats;
 use parquet::file::properties::ReaderProperties;
 use parquet::file::reader::{ChunkReader, FileReader, Length, RowGroupReader};
 use parquet::file::serialized_reader::{ReadOptionsBuilder, SerializedFileReader};
 use parquet::file::statistics::Statistics;
 
 use crate::bucket::Bucket;
-use crate::row::{Row, Text};
+use crate::row::{Row, Text, is_table};
 use crate::schema::{self, Columns};
 
 /// Bytes read from the store at once.
@@ -38,6 +40,8 @@ pub struct Wanted<'a> {
     pub principal: Option<&'a str>,
     /// Only of these kinds; none is all.
     pub kinds: &'a [&'a str],
+    /// Only those that name this table as read or written; see [`crate::row::is_table`].
+    pub table: Option<&'a str>,
 }
 
 impl Wanted<'_> {
@@ -54,9 +58,16 @@ impl Wanted<'_> {
                 row.session.as_ref().is_some_and(|session| wanted.contains(session))
             })
             && self.principal.is_none_or(|wanted| row.principal.as_deref() == Some(wanted))
+            && self.table.is_none_or(|wanted| row.names_table(wanted))
     }
 
-    /// Whether statistics and filters of a row group leave room for a wanted row.
+    /// The columns that say whether a row is wanted.
+    fn columns(&self) -> Vec<&'static str> {
+        let tables: &[&str] = if self.table.is_some() { &["reads", "writes"] } else { &[] };
+        [&Self::COLUMNS, tables].concat()
+    }
+
+    /// Whether statistics and dictionaries of a row group leave room for a wanted row.
     fn may_be_in(&self, group: &dyn RowGroupReader) -> bool {
         let times = schema::position("time").and_then(|at| {
             match group.metadata().column(at).statistics()? {
@@ -70,19 +81,45 @@ impl Wanted<'_> {
         }) {
             return false;
         }
-        let filter = |path: &str| -> Option<&Sbbf> {
-            group.get_column_bloom_filter(schema::position(path)?)
+        // A column that has no dictionary of all its values may hold any.
+        let any = |path: &str, wanted: &dyn Fn(&str) -> bool| {
+            dictionary(group, path).is_none_or(|values| values.iter().any(|value| wanted(value)))
         };
-        if let (Some(sessions), Some(filter)) = (self.sessions, filter("session"))
-            && !sessions.iter().any(|session| filter.check(session.as_ref()))
-        {
-            return false;
-        }
-        match (self.principal, filter("principal")) {
-            (Some(principal), Some(filter)) => filter.check(principal),
-            _ => true,
-        }
+        let is_kind = |kind: &str| self.kinds.is_empty() || self.kinds.contains(&kind);
+        any("kind", &is_kind)
+            && self.sessions.is_none_or(|wanted| any("session", &|value| wanted.contains(value)))
+            && self.principal.is_none_or(|wanted| any("principal", &|value| value == wanted))
+            && self.table.is_none_or(|wanted| {
+                let is_table = |value: &str| is_table(value, wanted);
+                any("reads.list.element", &is_table) || any("writes.list.element", &is_table)
+            })
     }
+}
+
+/// The different values of a column in a row group; `None` if they are not all in its dictionary.
+fn dictionary(group: &dyn RowGroupReader, path: &str) -> Option<Vec<String>> {
+    let at = schema::position(path)?;
+    let column = group.metadata().column(at);
+    // A column gives its dictionary up by pages that are plain.
+    let stats = column.page_encoding_stats()?;
+    let is_data = |of: &&PageEncodingStats| of.page_type != PageType::DICTIONARY_PAGE;
+    let by_dictionary = |of: &PageEncodingStats| {
+        matches!(of.encoding, Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY)
+    };
+    if !stats.iter().filter(is_data).all(by_dictionary) {
+        return None;
+    }
+    let mut pages = group.get_column_page_reader(at).ok()?;
+    let Ok(Some(Page::DictionaryPage { buf, .. })) = pages.get_next_page() else { return None };
+    let mut values = Vec::new();
+    let mut rest: &[u8] = &buf;
+    while let Some((length, after)) = rest.split_at_checked(4) {
+        let length = usize::try_from(u32::from_le_bytes(length.try_into().ok()?)).ok()?;
+        let (value, after) = after.split_at_checked(length)?;
+        values.push(std::str::from_utf8(value).ok()?.to_owned());
+        rest = after;
+    }
+    rest.is_empty().then_some(values)
 }
 
 thread_local! {
@@ -139,8 +176,12 @@ impl ArchiveFile {
     }
 
     fn of(content: impl ChunkReader + 'static) -> Result<Self> {
-        let properties = ReaderProperties::builder().set_read_bloom_filter(true).build();
-        let options = ReadOptionsBuilder::new().with_reader_properties(properties).build();
+        // Our own reading goes by dictionaries, which are exact; the Bloom filters are for others.
+        let properties = ReaderProperties::builder().set_read_bloom_filter(false).build();
+        let options = ReadOptionsBuilder::new()
+            .with_reader_properties(properties)
+            .with_encoding_stats_as_mask(false)
+            .build();
         let reader = guarded(|| SerializedFileReader::new_with_options(content, options))?;
         if !schema::is_ours(reader.metadata().file_metadata().schema_descr()) {
             let what = "its columns are not those of the recording schema that this build reads";
@@ -173,7 +214,7 @@ impl ArchiveFile {
         keep: &dyn Fn(&Row) -> bool,
         each: &mut dyn FnMut(Row),
     ) -> Result<()> {
-        let looked: Vec<&str> = [&Wanted::COLUMNS, first].concat();
+        let looked: Vec<&str> = [wanted.columns().as_slice(), first].concat();
         let rest: Vec<&str> =
             columns.iter().filter(|column| !looked.contains(column)).copied().collect();
         for at in 0..self.reader.num_row_groups() {
@@ -286,5 +327,62 @@ impl Read for From {
         buffer.iter_mut().zip(&some).for_each(|(to, from)| *to = *from);
         self.at += some.len() as u64;
         Ok(some.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::FileWriter;
+
+    fn group(rows: &[Row], check: impl FnOnce(&dyn RowGroupReader)) {
+        let mut writer = FileWriter::new(&[]).unwrap();
+        writer.group(rows).unwrap();
+        let file = ArchiveFile::of_bytes(writer.finish().unwrap().into()).unwrap();
+        check(&*file.reader.get_row_group(0).unwrap());
+    }
+
+    #[test]
+    fn a_row_group_is_left_alone_by_what_its_dictionaries_lack() {
+        let row = |number: u64| Row {
+            time: number,
+            kind: "operation".into(),
+            session: Some(format!("s_{}", number % 3).into()),
+            reads: vec!["public.customers".into()],
+            ..Row::default()
+        };
+        let rows: Vec<Row> = (0..1000).map(row).collect();
+        group(&rows, |group| {
+            let none: Vec<String> = Vec::new();
+            assert_eq!(dictionary(group, "reads.list.element").unwrap(), ["public.customers"]);
+            assert_eq!(dictionary(group, "writes.list.element").unwrap_or_default(), none);
+            let may = |wanted: Wanted<'_>| wanted.may_be_in(group);
+            assert!(may(Wanted::default()));
+            assert!(may(Wanted { table: Some("customers"), ..Wanted::default() }));
+            assert!(!may(Wanted { table: Some("orders"), ..Wanted::default() }));
+            assert!(!may(Wanted { table: Some("ustomers"), ..Wanted::default() }));
+            assert!(may(Wanted { kinds: &["reply", "operation"], ..Wanted::default() }));
+            assert!(!may(Wanted { kinds: &["reply"], ..Wanted::default() }));
+            assert!(!may(Wanted { from: Timestamp(1000), ..Wanted::default() }));
+            let (known, other) = (HashSet::from(["s_2".into()]), HashSet::from(["s_3".into()]));
+            assert!(may(Wanted { sessions: Some(&known), ..Wanted::default() }));
+            assert!(!may(Wanted { sessions: Some(&other), ..Wanted::default() }));
+        });
+    }
+
+    #[test]
+    fn a_column_of_too_many_values_may_hold_any() {
+        // Its dictionary is given up half way.
+        let row = |number: u64| Row {
+            kind: "operation".into(),
+            session: Some(format!("s_{number:0200}").into()),
+            ..Row::default()
+        };
+        let rows: Vec<Row> = (0..20_000).map(row).collect();
+        group(&rows, |group| {
+            assert_eq!(dictionary(group, "session"), None);
+            let last = HashSet::from([rows[19_999].session.clone().unwrap()]);
+            assert!(Wanted { sessions: Some(&last), ..Wanted::default() }.may_be_in(group));
+        });
     }
 }
