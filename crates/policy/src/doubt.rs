@@ -6,6 +6,7 @@
 //! asks finds those rules here, judges without them ([`Scope::decide_without`],
 //! [`Scope::review_without`]), and looks what they could have changed.
 
+use model::Phase;
 use model::event::RuleMatch;
 
 use crate::decide::{Scope, ScopedRule};
@@ -21,6 +22,8 @@ pub struct Doubt {
     pub rule: RuleMatch,
     /// The facts that it reads and that are not known.
     pub facts: Vec<&'static str>,
+    /// The latest phase that its condition reads.
+    pub phase: Phase,
 }
 
 impl Scope {
@@ -67,5 +70,5 @@ fn doubt(
     let reads = reads.filter(|fact| fact.within(block).is_some_and(unknown));
     let facts: Vec<_> = reads.map(|fact| fact.name).collect();
     let depends = !facts.is_empty() && rule.judge(scoped.frame(view)) == Settled::Maybe;
-    depends.then(|| Doubt { rule: rule.matched(), facts })
+    depends.then(|| Doubt { rule: rule.matched(), facts, phase: rule.phase })
 }

@@ -4,8 +4,6 @@
 //! held its digest and its first part. Facts that follow from these are made by the code that judges
 //! requests; whatever else it would have seen is not known.
 
-use std::sync::Arc;
-
 use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
 use engine::{MaskPlan, Reads};
@@ -194,6 +192,8 @@ fn tunnel(target: &str, masks: &MaskPlan) -> Option<Recalled> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::body::tests::plan;
 

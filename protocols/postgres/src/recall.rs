@@ -63,6 +63,12 @@ pub enum Exposed {
     Unknown,
 }
 
+/// Whether this is the word for a statement that cannot be traced.
+#[must_use]
+pub fn is_untraceable(reason: &str) -> bool {
+    sql::REASONS.iter().any(|(word, _)| *word == reason)
+}
+
 /// `pg_type.oid` of text, whose values are too many to try, and of int4, whose are not: what is
 /// allowed of a masked column depends on which kind it is (R5), and the record does not say.
 const TYPES: [u32; 2] = [25, 23];

@@ -1,0 +1,156 @@
+//! Where recorded events come from: the archive, and the journal of this machine's own gateway as far
+//! as the archive does not have it. Read as they lie, without a gateway.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use archive::bucket::Listed;
+use archive::file::{ArchiveFile, Wanted};
+use archive::row::{Place, Row};
+use archive::{Bucket, convert};
+use model::Timestamp;
+use serde::Serialize;
+use store::JournalError;
+use store::journal::Reader;
+
+/// Kinds of events that are read.
+const KINDS: [&str; 6] =
+    ["session_started", "session_ended", "operation", "ruling", "reply", "admin"];
+/// Columns that are read of them: everything but payloads.
+const LEFT_OUT: [&str; 1] = ["payload"];
+
+/// Where to look.
+pub struct Record {
+    /// The archive.
+    pub bucket: Option<Arc<Bucket>>,
+    /// The folder of a journal.
+    pub journal: Option<PathBuf>,
+}
+
+/// What was looked into.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct Coverage {
+    /// Files of the archive.
+    pub files: u64,
+    /// Events of the journal that the archive does not have.
+    pub journal_events: u64,
+    /// What could not be read: operations may be missing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unread: Vec<String>,
+}
+
+impl Record {
+    /// Gateways that recorded something.
+    pub fn gateways(&self, from: Timestamp, to: Timestamp) -> anyhow::Result<BTreeSet<String>> {
+        let mut names: BTreeSet<String> = BTreeSet::new();
+        for listed in self.files(from, to)? {
+            names.extend(convert::named(&listed.path).map(|(gateway, _)| gateway.to_owned()));
+        }
+        if let Some(folder) = &self.journal {
+            for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+                let name = entry.file_name();
+                let stem = name.to_str().and_then(|name| name.strip_suffix(".nj"));
+                let gateway = stem.and_then(|stem| stem.rsplit_once('-'));
+                names.extend(gateway.map(|(gateway, _)| gateway.to_owned()));
+            }
+        }
+        Ok(names)
+    }
+
+    /// Files of the archive that may hold something of that time.
+    fn files(&self, from: Timestamp, to: Timestamp) -> anyhow::Result<Vec<Listed>> {
+        let Some(bucket) = &self.bucket else { return Ok(Vec::new()) };
+        // Texts in this form compare as the times they stand for.
+        let (first, last) = (convert::folder(from), convert::folder(to));
+        let day = |folder: &str| folder.split("/hour=").next().unwrap_or_default().to_owned();
+        let mut files = Vec::new();
+        for date in bucket.folders("events")? {
+            let folder = format!("events/{date}");
+            if folder < day(&first) || folder > day(&last) {
+                continue;
+            }
+            files.extend(bucket.list(&folder)?.into_iter().filter(|of| {
+                let hour = of.path.rsplit_once('/').map_or("", |(folder, _)| folder);
+                of.path.ends_with(".parquet") && hour >= first.as_str() && hour <= last.as_str()
+            }));
+        }
+        Ok(files)
+    }
+
+    /// Hands the events of one gateway to `each`, in its order.
+    pub fn read(
+        &self,
+        gateway: &str,
+        (from, to): (Timestamp, Timestamp),
+        coverage: &mut Coverage,
+        each: &mut dyn FnMut(Row),
+    ) -> anyhow::Result<()> {
+        let mut segments: BTreeMap<u64, Vec<Listed>> = BTreeMap::new();
+        for listed in self.files(from, to)? {
+            if let Some((name, segment)) = convert::named(&listed.path)
+                && name == gateway
+            {
+                segments.entry(segment).or_default().push(listed);
+            }
+        }
+        let wanted = Wanted { from, to, kinds: &KINDS, ..Wanted::default() };
+        let mut archived: HashSet<u64> = HashSet::new();
+        for (segment, files) in segments {
+            archived.insert(segment);
+            // A segment is a file for each hour that it reaches into.
+            let mut rows = Vec::new();
+            for file in files {
+                coverage.files += 1;
+                if let Err(error) = self.rows(&file, wanted, &mut rows) {
+                    coverage.unread.push(format!("{}: {error}", file.path));
+                }
+            }
+            rows.sort_by_key(|row| row.number);
+            rows.into_iter().for_each(&mut *each);
+        }
+        self.read_journal(gateway, (from, to), &archived, coverage, each)
+    }
+
+    fn rows(&self, file: &Listed, wanted: Wanted<'_>, rows: &mut Vec<Row>) -> anyhow::Result<()> {
+        let bucket = self.bucket.as_ref().context("there is no archive")?;
+        let mut columns = archive::schema::names();
+        columns.retain(|column| !LEFT_OUT.contains(column));
+        let file = ArchiveFile::open(bucket, &file.path, file.bytes)?;
+        file.find(wanted, &[], &columns, &|_| true, &mut |row| rows.push(row))?;
+        Ok(())
+    }
+
+    fn read_journal(
+        &self,
+        gateway: &str,
+        (from, to): (Timestamp, Timestamp),
+        archived: &HashSet<u64>,
+        coverage: &mut Coverage,
+        each: &mut dyn FnMut(Row),
+    ) -> anyhow::Result<()> {
+        let Some(folder) = &self.journal else { return Ok(()) };
+        for record in Reader::open(folder, gateway)? {
+            let record = match record {
+                Ok(record) => record,
+                Err(error @ JournalError::Io { .. }) => return Err(error.into()),
+                Err(error) => {
+                    coverage.unread.push(error.to_string());
+                    continue;
+                }
+            };
+            let store::Position { segment, offset, sequence } = record.position;
+            let at = record.event.at;
+            if archived.contains(&segment) || at < from || at >= to {
+                continue;
+            }
+            coverage.journal_events += 1;
+            let row = Row::of(record.event, Place { segment, offset, number: sequence });
+            if KINDS.contains(&&*row.kind) {
+                each(row);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,181 @@
+//! Rules tried on what was recorded: the same rules change nothing, and others what they should.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::SocketAddr;
+
+use anyhow::{Context, Result, ensure};
+use e2e::web::{Answer, Origin, RawHttp};
+use e2e::{Gateway, Server, Wire, until};
+use serde_json::Value;
+
+/// What is in force while it is recorded.
+const RULES: &str = r#"
+  - name: mask-cards-and-ssn
+    mask: { fields: [credit_card, ssn], with: redact }
+  - name: big-reads
+    when: result.rows > 10000 || principal.rows > 50000
+    approve: { by: [dba], wait: 2m, expires: 10m, grant: once }
+  - name: no-destruction
+    on: ["type:postgres"]
+    when: sql.dynamic || sql.verbs.exists(v, v in ["drop", "truncate"]) || sql.unfiltered.exists(v, v in ["delete", "update", "merge"])
+    block: "destructive statement"
+  - name: nothing-is-deleted
+    on: [api]
+    when: http.method == "DELETE"
+    block: "nothing is deleted"
+  - name: nothing-secret-leaves
+    on: [api]
+    when: http.detections.exists(d, d in ["CREDIT_CARD", "US_SSN"])
+    block: "the request carries {http.detections}"
+"#;
+
+/// A gateway that was worked with, a server and an API behind it.
+struct Worked {
+    gateway: Gateway,
+    server: Server,
+    api: Origin,
+}
+
+fn config(ports: &e2e::Ports, server: u16, api: SocketAddr, rules: &str) -> String {
+    let e2e::Ports { admin, http, postgres, .. } = ports;
+    format!(
+        "data_dir: ./var\n\
+         listen: {{ admin: \"127.0.0.1:{admin}\", http: \"127.0.0.1:{http}\", postgres: \"127.0.0.1:{postgres}\" }}\n\
+         resources:\n  \
+           shop: {{ type: postgres, address: \"127.0.0.1:{server}\", database: shop, user: app, \
+             password: {{env: UPSTREAM_PASSWORD}}, tls: off }}\n  \
+           api: {{ type: http, url: \"http://{api}\", tls: off }}\n\
+         recording: {{ archive_every: 1s, keep_journal: 0 }}\n\
+         access: [{{ groups: [agents], resources: [shop, api] }}]\n\
+         rules:{rules}"
+    )
+}
+
+impl Worked {
+    fn start() -> Result<Self> {
+        let server = Server::start()?;
+        let api =
+            Origin::clear(|_| Answer::of("application/json", r#"{"id":1,"email":"a@b.test"}"#))?;
+        let (port, address) = (server.upstream().port, api.address());
+        let gateway = Gateway::start_with(|ports, _| config(ports, port, address, RULES))?;
+        Ok(Self { gateway, server, api })
+    }
+
+    fn text(&self, rules: &str) -> String {
+        config(&self.gateway.ports(), self.server.upstream().port, self.api.address(), rules)
+    }
+
+    fn http(&self, token: &str, request: &str) -> Result<u16> {
+        let (head, body) = request.split_once("\n\n").unwrap_or((request, ""));
+        let head = head.replace('\n', "\r\n");
+        let length = body.len();
+        let text = format!(
+            "{head}\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n\
+             Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+        );
+        let to = SocketAddr::from(([127, 0, 0, 1], self.gateway.ports().http));
+        Ok(RawHttp::to(to).send(&[text.into_bytes()])?.status())
+    }
+
+    /// Work of many kinds; what each part should come to is checked by other tests.
+    fn work(&self) -> Result<()> {
+        let (reader, writer) = (self.gateway.agent("reader")?, self.gateway.agent("writer")?);
+        let dba = self.gateway.person("ada", "dba")?;
+        let mut wire = Wire::connect(self.gateway.port(), "x", "shop", &reader.secret)?;
+        for text in [
+            "SELECT 1",
+            "SELECT id, name, email, ssn FROM customers WHERE id < 4",
+            "SELECT count(*) FROM orders",
+            "SELECT id FROM customers WHERE ssn LIKE '1%'",
+            "SELECT id FROM customers WHERE lower(email) = 'x'",
+            "SELECT nonsense FROM",
+            "SELECT * FROM nowhere",
+            "SELECT pg_read_file('/etc/passwd')",
+            "SELECT * FROM card_view WHERE id < 3",
+            "BEGIN",
+            "DECLARE c CURSOR FOR SELECT id, ssn FROM customers WHERE id < 9",
+            "FETCH 3 FROM c",
+            "FETCH 3 FROM c",
+            "COMMIT",
+            "COPY (SELECT id, credit_card FROM customers WHERE id < 3) TO STDOUT",
+        ] {
+            wire.query(text)?;
+        }
+        for values in [["1"], ["2"]] {
+            wire.extended("SELECT id, ssn FROM customers WHERE id = $1::int", &values, 0)?;
+        }
+        // Held: one is answered with yes, one with no.
+        for yes in [true, false] {
+            wire.ask(&format!("SELECT id FROM customers WHERE id <= 1200{}", u8::from(yes)))?;
+            let id = self.gateway.pending()?;
+            let words: &[&str] = match yes {
+                true => &["approve", &id, "--token", &dba.secret],
+                false => &["deny", &id, "--reason", "no", "--token", &dba.secret],
+            };
+            self.gateway.narrows(words)?.success()?;
+            wire.until_ready()?;
+        }
+        drop(wire);
+        let mut wire = Wire::connect(self.gateway.port(), "x", "shop", &writer.secret)?;
+        for text in [
+            "INSERT INTO notes (body) VALUES ('a')",
+            "UPDATE notes SET body = 'b' WHERE id = 1",
+            "UPDATE notes SET body = 'b'",
+            "DROP TABLE customers",
+            "DO $$ BEGIN NULL; END $$",
+            "CREATE TEMP TABLE mine (a int)",
+        ] {
+            wire.query(text)?;
+        }
+        drop(wire);
+        for request in [
+            "GET /r/api/customers?q=1 HTTP/1.1\nAccept: */*",
+            "GET /r/api/other HTTP/1.1\nX-Api-Key: abcdef",
+            "POST /r/api/notes HTTP/1.1\nContent-Type: application/json\n\n{\"note\":\"hello\"}",
+            "POST /r/api/notes HTTP/1.1\nContent-Type: text/plain\n\nmy number is 536-22-8714",
+            "DELETE /r/api/notes/1 HTTP/1.1",
+            "GET /r/api/a/../../b HTTP/1.1",
+        ] {
+            self.http(&writer.secret, request)?;
+        }
+        until("what happened is in the archive", || {
+            let answer = self.gateway.json(&["audit", "search", "/notes/1"])?;
+            let hits = answer.get("hits").and_then(Value::as_array).map_or(0, Vec::len);
+            Ok((hits > 0).then_some(()))
+        })
+    }
+
+    /// What `rules` in the place of those in force would change.
+    fn backtest(&self, rules: &str) -> Result<Value> {
+        fs::write(self.gateway.dir().join("new.yaml"), rules)?;
+        self.gateway.json(&["rules", "backtest", "new.yaml", "--since", "1h"])
+    }
+}
+
+fn number(report: &Value, pointer: &str) -> u64 {
+    report.pointer(pointer).and_then(Value::as_u64).unwrap_or(0)
+}
+
+/// The texts under a heading.
+fn texts(report: &Value, heading: &str) -> BTreeSet<String> {
+    let examples = report.pointer(&format!("/{heading}/examples")).and_then(Value::as_array);
+    let text = |one: &Value| one.get("text").and_then(Value::as_str).unwrap_or("-").to_owned();
+    examples.into_iter().flatten().map(text).collect()
+}
+
+#[test]
+fn the_same_rules_change_nothing_and_others_what_they_should() -> Result<()> {
+    let mut lab = Worked::start()?;
+    lab.work()?;
+    let same = lab.backtest(RULES)?;
+    eprintln!("{}", serde_json::to_string_pretty(&same)?);
+    lab.gateway.stop()?;
+    let told = lab.gateway.narrows(&["rules", "backtest", "new.yaml"])?;
+    eprintln!("{}{}", told.stdout, told.stderr);
+    let _ = lab.text(RULES);
+    ensure!(number(&same, "/operations") > 30, "{same}");
+    assert_eq!(number(&same, "/changed"), 0, "{same}");
+    texts(&same, "released").first().context("none")?;
+    Ok(())
+}
