@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use model::{Principal, Resource};
-use policy::{BlockId, PolicySet, Scope};
+use policy::{ActionSpec, BlockId, PolicySet, Scope};
 
 use crate::config::{Config, Loaded, digest};
 use crate::protocols::Rulebook;
@@ -41,6 +41,8 @@ pub struct Rules {
     policy: PolicySet,
     /// Digests by name.
     digests: BTreeMap<String, String>,
+    /// Names of the rules that mask fields.
+    field_masks: BTreeSet<String>,
     places: BTreeMap<Arc<str>, Place>,
     /// Where the facts of what is spoken in HTTP are.
     web: BlockId,
@@ -69,9 +71,14 @@ impl Rules {
                 now.keys().filter(differs).cloned().collect()
             }
         };
+        let masks = config.policy.rules.iter().filter(|rule| match &rule.action {
+            ActionSpec::Mask(mask) => !mask.fields.is_empty() && !rule.observe,
+            _ => false,
+        });
         Self {
             policy,
             digests: digest::of(&config.policy),
+            field_masks: masks.map(|rule| rule.name.value.clone()).collect(),
             places,
             web: rulebook.web().1,
             hold_buffer_bytes: config.hold_buffer_bytes as u64,

@@ -93,24 +93,38 @@ pub fn recall(past: &Past<'_>, options: &serde_json::Value, masks: &MaskPlan) ->
     };
     let Some(text) = past.text else { return recalled };
     let snapshots = TYPES.map(|kind| snapshot(past.objects, kind));
-    let judged = |snapshot: &Snapshot| judged(text, past.source, snapshot);
-    let Some((own, whole)) = judged(&snapshots[0]) else { return recalled };
+    let [first, _] = &snapshots;
+    let Some((own, whole)) = judged(text, past.source, first) else {
+        // It may run another, whose text rules see.
+        recalled.values = recorded(&Past { text: None, ..*past });
+        return recalled;
+    };
+    if own.is_indirect() {
+        recalled.values = recorded(&Past { text: past.source, ..*past });
+    }
     recalled.refused =
         admit_for_everyone(&ResourceOptions::read(options), &own).err().map(|of| of.reason());
     let found = compare(&whole.objects, past.objects);
     fill(&mut recalled.values, &whole, found);
     if found == Found::Same && certain(&whole) {
         recalled.effect = Some(whole.effect);
-        recalled.rows = whole.rows;
+        recalled.rows = if own.is_indirect() { RowBound::Unbounded } else { whole.rows };
     } else if found != Found::Other && whole.effect == Effect::MayWrite {
         // What a view reads besides can only make more of it.
         let writes = !whole.objects.writes.is_empty() || is_resolved(&whole);
         recalled.effect = writes.then_some(Effect::MayWrite);
     }
-    if !masks.is_empty() && found == Found::Same && !own.is_indirect() {
-        let verdicts = snapshots.iter().map(|of| match judged(of) {
-            Some((_, whole)) => exposed(&whole, of, masks),
-            None => Exposed::Unknown,
+    if !masks.is_empty() && found == Found::Same {
+        // FETCH and EXECUTE are admitted with what they run.
+        let runs = if own.is_indirect() { past.source } else { None };
+        let verdicts = snapshots.iter().map(|of| {
+            let texts = [Some(text), runs].into_iter().flatten();
+            let verdicts = texts.map(|text| match judged(text, past.source, of) {
+                Some((own, _)) => exposed(&own, of, masks),
+                None => Exposed::Unknown,
+            });
+            let stricter = |a, b| if a == Exposed::No { b } else { a };
+            verdicts.reduce(stricter).unwrap_or(Exposed::Unknown)
         });
         let verdicts: Vec<Exposed> = verdicts.collect();
         recalled.exposed = match verdicts.as_slice() {
@@ -198,7 +212,7 @@ fn fill(values: &mut [Option<Value>], judged: &Judged, found: Found) {
     }
 }
 
-/// The text itself, and it with what it runs.
+/// The text itself, and what rules see in its place: of FETCH and EXECUTE that is what they run.
 fn judged(text: &str, source: Option<&str>, snapshot: &Snapshot) -> Option<(Judged, Judged)> {
     let environment = Arc::new(Environment {
         standard_conforming_strings: true,
@@ -209,7 +223,7 @@ fn judged(text: &str, source: Option<&str>, snapshot: &Snapshot) -> Option<(Judg
     let own = judge(text)?;
     let whole = match (own.is_indirect(), source) {
         (false, _) => own.clone(),
-        (true, Some(source)) => own.with(&[Arc::new(judge(source)?)]),
+        (true, Some(source)) => judge(source)?,
         (true, None) => return None,
     };
     Some((own, whole))

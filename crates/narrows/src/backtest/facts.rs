@@ -71,8 +71,8 @@ pub struct Known<'a> {
     pub ledgers: &'a Ledgers,
     /// When.
     pub now: Timestamp,
-    /// Whether limits count the most that may have been used, or the least.
-    pub most: bool,
+    /// Whether what was used is taken as it is recorded, or as unknown where it may have been more.
+    pub as_recorded: bool,
 }
 
 impl Known<'_> {
@@ -85,9 +85,11 @@ impl Known<'_> {
         let name = declared.filter(|_| id.block == BlockId::COMMON).map_or("", |fact| fact.name);
         match (name, self.reply) {
             ("session.rows" | "session.bytes" | "session.operations", _) => {
-                !self.session.used.is_exact()
+                !self.as_recorded && !self.session.used.is_exact()
             }
-            ("principal.rows" | "principal.bytes" | "principal.operations", _) => !self.is_exact(),
+            ("principal.rows" | "principal.bytes" | "principal.operations", _) => {
+                !self.as_recorded && !self.is_exact()
+            }
             ("result.rows", Reply::Ahead { already, .. }) => already.is_none(),
             ("result.rows", Reply::Complete { rows: (low, high), .. })
             | ("result.bytes", Reply::Complete { bytes: (low, high), .. }) => low != high,
@@ -100,7 +102,8 @@ impl Known<'_> {
     /// Whether everything that was used is known.
     pub fn is_exact(&self) -> bool {
         let Session { principal, resource, .. } = self.session;
-        self.ledgers.is_exact(&principal.subject, &resource.name, self.now)
+        self.session.used.is_exact()
+            && self.ledgers.is_exact(&principal.subject, &resource.name, self.now)
     }
 
     fn used(&self, window: Duration) -> Bounds {
@@ -144,8 +147,10 @@ impl Facts for Known<'_> {
         }
         let Some(declared) = COMMON_FACTS.get(index) else { return Fact::Absent };
         let (who, what) = (&self.session.principal, &self.session.resource);
-        let bounds =
-            |of: Bounds, amount: fn(&Usage) -> u64| exactly((amount(&of.least), amount(&of.most)));
+        let bounds = |of: Bounds, amount: fn(&Usage) -> u64| {
+            let most = if self.as_recorded { of.recorded } else { of.most };
+            exactly((amount(&of.recorded), amount(&most)))
+        };
         let text = |text: &Arc<str>| Fact::Known(Value::Text(Arc::clone(text)));
         match declared.name {
             "principal.subject" => text(&who.subject),
@@ -180,7 +185,7 @@ impl Facts for Known<'_> {
         let Session { principal, resource, .. } = self.session;
         let subject = (per == Per::Principal).then_some(&*principal.subject);
         let bounds = self.ledgers.used(subject, &resource.name, window, self.now);
-        if self.most { bounds.most } else { bounds.least }
+        if self.as_recorded { bounds.recorded } else { bounds.most }
     }
 }
 

@@ -14,7 +14,7 @@ use policy::{Scope, Usage, reason};
 use super::facts::{Known, Reply, Session};
 use super::judge::{self, Asked, Fate, Judged, Open, Witness};
 use super::masks::{Changes, Masks};
-use super::report::{Change, Heading, Report, Unclear};
+use super::report::{Change, Heading, Operation, Report, Unclear};
 use super::usage::{Bounds, Ledgers};
 use super::{Place, Rules};
 use crate::config::digest;
@@ -299,14 +299,14 @@ impl<'a> Gateway<'a> {
             Some(gate) => gate.map(|gate| gate.rows),
         };
         let reply = Reply::Ahead { already, bound: asking.asked.rows };
-        let known = |most: bool| Known {
+        let known = |as_recorded: bool| Known {
             session: &told.session,
             block: place.block,
             values: &asking.recalled.values,
             reply: &reply,
             ledgers: &self.ledgers,
             now: Timestamp(asking.row.at),
-            most,
+            as_recorded,
         };
         let evidence = self.evidence(asking, None);
         if let Some(judged) = self.apart(asking, place, &evidence) {
@@ -379,16 +379,33 @@ impl<'a> Gateway<'a> {
         {
             return Vec::new();
         }
-        let fresh = masks.rules().filter(|rule| !evidence.is_same(rule));
+        let mut fresh: Vec<&Arc<str>> = masks
+            .rules()
+            .filter(|rule| self.rules.field_masks.contains(&***rule) && !evidence.is_same(rule))
+            .collect();
+        let is_masked = |of: &RuleMatch| !of.observed && &*of.action == "mask";
+        if asking.then.judged && asking.then.rules.iter().any(is_masked) {
+            // It was traced then: what matters is whether it uses what is masked only now.
+            fresh.retain(|rule| {
+                asking.row.columns_read.iter().any(|name| {
+                    let mut parts = name.splitn(3, '.');
+                    match (parts.next(), parts.next(), parts.next()) {
+                        (Some(schema), Some(table), Some(column)) => {
+                            masks.rules_for_field(schema, table, column).any(|of| of == *rule)
+                        }
+                        _ => true,
+                    }
+                })
+            });
+        }
+        fresh.dedup();
         let open = |rule: &Arc<str>| Open {
             rule: Arc::clone(rule),
             facts: vec!["whether the statement uses what is masked".to_owned()],
             fate: Fate::Refused,
             masks: false,
         };
-        let mut open: Vec<Open> = fresh.map(open).collect();
-        open.dedup_by(|a, b| a.rule == b.rule);
-        open
+        fresh.into_iter().map(open).collect()
     }
 
     fn ruled(&mut self, row: &Row) {
@@ -473,7 +490,7 @@ impl<'a> Gateway<'a> {
             reply: &facts,
             ledgers: &self.ledgers,
             now: Timestamp(reply.map_or(asking.row.at, |row| row.at)),
-            most: false,
+            as_recorded: true,
         };
         judge::reply(&mut judged, &asking.scope, &asking.asked, &known, is_large, &evidence);
         let then_stopped = asking.then.fate == Fate::Refused;
@@ -513,9 +530,7 @@ impl<'a> Gateway<'a> {
 
     /// Counts what the operation used, as far as it would still have run.
     fn count(&mut self, asking: &Asking, reply: Option<&Row>) {
-        let fates = asking.judged.fates();
-        let may_run = fates.iter().any(|fate| *fate != Fate::Refused);
-        let runs = may_run && !fates.contains(&Fate::Refused);
+        let would_run = asking.judged.fates().iter().any(|fate| *fate != Fate::Refused);
         let ran = reply.map(|row| Usage {
             operations: 1,
             rows: row.rows.unwrap_or(0),
@@ -525,19 +540,16 @@ impl<'a> Gateway<'a> {
             let withheld = reply.and_then(|row| row.outcome.as_deref()) == Some("withheld");
             !withheld || (used.rows, used.bytes) != (0, 0)
         });
-        let unknown = Usage { operations: 1, rows: u64::MAX, bytes: u64::MAX };
         let was_stopped = asking.then.fate == Fate::Refused;
-        let done = match (ran, may_run) {
-            (_, false) => Bounds::default(),
-            (Some(used), true) => {
-                Bounds { least: if runs { used } else { Usage::default() }, most: used }
-            }
+        let done = match (ran, would_run) {
+            (Some(used), true) => Bounds { recorded: used, most: used },
             // It did not run then, and would now.
             (None, true) if was_stopped => {
-                let least = Usage { operations: u64::from(runs), ..Usage::default() };
-                Bounds { least, most: unknown }
+                let recorded = Usage { operations: 1, rows: 0, bytes: 0 };
+                let most = Usage { rows: u64::MAX, bytes: u64::MAX, ..recorded };
+                Bounds { recorded, most }
             }
-            (None, true) => Bounds::default(),
+            _ => Bounds::default(),
         };
         let now = Timestamp(reply.map_or(asking.row.at, |row| row.at));
         let Some(told) = asking.row.session.as_ref().and_then(|id| self.sessions.get_mut(id))
@@ -548,7 +560,7 @@ impl<'a> Gateway<'a> {
         self.ledgers.add(&session.principal.subject, &session.resource.name, done, now);
         let without_operations = |used: Usage| Usage { operations: 0, ..used };
         session.used.add(Bounds {
-            least: without_operations(done.least),
+            recorded: without_operations(done.recorded),
             most: without_operations(done.most),
         });
         let number = asking.under.or(asking.row.operation);
@@ -561,6 +573,7 @@ impl<'a> Gateway<'a> {
     }
 
     fn tell(&mut self, asking: &Asking, changes: Changes) {
+        self.report.counts += u64::from(asking.judged.counts);
         let then = asking.then.fate;
         let headings: Vec<Option<Heading>> = {
             let fates = asking.judged.fates();
@@ -568,20 +581,9 @@ impl<'a> Gateway<'a> {
             all.dedup();
             all
         };
-        let change =
-            |heading, now: &'static str, rules: Vec<Arc<str>>, parts: Vec<String>| Change {
-                heading,
-                at: asking.row.at,
-                session: asking.row.session.clone().unwrap_or_default(),
-                operation: asking.row.operation.unwrap_or(0),
-                principal: asking.row.principal.clone().unwrap_or_default(),
-                resource: asking.row.resource.clone().unwrap_or_default(),
-                text: asking.row.text.clone(),
-                then: asking.then.word(&asking.row),
-                now,
-                rules,
-                parts,
-            };
+        let change = |heading, now: &'static str, rules: Vec<Arc<str>>, parts: Vec<String>| {
+            Change { heading, of: operation(asking), now, rules, parts }
+        };
         let [heading] = headings.as_slice() else {
             let mut open = asking.judged.open.clone();
             open.extend(asking.judged.branches.iter().filter_map(|branch| {
@@ -632,7 +634,7 @@ impl<'a> Gateway<'a> {
 /// One operation.
 const ONE: Bounds = {
     let one = Usage { operations: 1, rows: 0, bytes: 0 };
-    Bounds { least: one, most: one }
+    Bounds { recorded: one, most: one }
 };
 
 impl Then {
@@ -690,7 +692,19 @@ impl Then {
 }
 
 fn unclear(asking: &Asking, open: Vec<Open>) -> Unclear {
-    Unclear { principal: asking.row.principal.clone().unwrap_or_default(), open }
+    Unclear { of: operation(asking), open }
+}
+
+fn operation(asking: &Asking) -> Operation {
+    Operation {
+        at: asking.row.at,
+        session: asking.row.session.clone().unwrap_or_default(),
+        operation: asking.row.operation.unwrap_or(0),
+        principal: asking.row.principal.clone().unwrap_or_default(),
+        resource: asking.row.resource.clone().unwrap_or_default(),
+        text: asking.row.text.clone(),
+        then: asking.then.word(&asking.row),
+    }
 }
 
 fn objects(row: &Row) -> Objects {

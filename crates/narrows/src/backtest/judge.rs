@@ -78,6 +78,8 @@ pub struct Judged {
     pub masks: Vec<Arc<str>>,
     /// A mask rule matches.
     pub is_masked: bool,
+    /// Something else may come of it if more was used before than is recorded.
+    pub counts: bool,
 }
 
 impl Judged {
@@ -117,6 +119,34 @@ impl Judged {
     /// The masks it passes under, where it does.
     pub fn plan(&self) -> Option<&Arc<engine::MaskPlan>> {
         self.branches.iter().find_map(|branch| Some(branch.permit.as_ref()?.masks()))
+    }
+
+    /// Whether rules hang on how much was used before, where that may be more than is recorded.
+    fn depends_on_use<'a>(
+        &self,
+        scope: &Scope,
+        asked: &Asked,
+        known: &dyn Fn(bool) -> Known<'a>,
+    ) -> bool {
+        let (recorded, most) = (known(true), known(false));
+        if most.is_exact() {
+            return false;
+        }
+        let only = |id| most.is_unknown(id) && !recorded.is_unknown(id);
+        if !scope.doubts(most.block, &most, &only).is_empty() {
+            return true;
+        }
+        // Limits read no facts.
+        let request = Request {
+            operation: OperationId(1),
+            stage: asked.stage,
+            effect: asked.effect.unwrap_or_default(),
+            rows: asked.rows,
+            facts: &most,
+            satisfied: &asked.satisfied,
+        };
+        let refuses = matches!(scope.decide(request).decision, Decision::Refuse(_));
+        refuses && self.branches.iter().any(|branch| branch.fate < Fate::Refused)
     }
 
     /// The effect may not be recorded, but what rules made of it is: leaves out what did not happen.
@@ -179,14 +209,14 @@ impl Judged {
     }
 }
 
-/// Judges a request. `known` gives its facts, with the least or the most that may have been used.
+/// Judges a request. `known` gives its facts, with what was used as it is recorded or not.
 pub fn request<'a>(
     scope: &Scope,
     asked: &Asked,
     known: &dyn Fn(bool) -> Known<'a>,
     witness: &dyn Witness,
 ) -> Judged {
-    let facts = known(false);
+    let facts = known(true);
     let doubts = scope.doubts(facts.block, &facts, &|id| facts.is_unknown(id));
     let left_out: Vec<Arc<str>> = doubts.iter().map(|of| Arc::clone(&of.rule.rule)).collect();
     let effects: &[Effect] = match asked.effect {
@@ -194,11 +224,8 @@ pub fn request<'a>(
         Some(Effect::MayWrite) => &[Effect::MayWrite],
         None => &[Effect::ReadOnly, Effect::MayWrite],
     };
-    let uses: &[bool] = if facts.is_exact() { &[false] } else { &[false, true] };
     let mut judged = Judged::default();
-    for (effect, most) in effects.iter().flat_map(|effect| uses.iter().map(move |of| (effect, of)))
-    {
-        let facts = known(*most);
+    for effect in effects {
         let decided = scope.decide_without(
             Request {
                 operation: OperationId(1),
@@ -220,14 +247,11 @@ pub fn request<'a>(
             }
             Decision::Refuse(refusal) => (Fate::Refused, refusal.rules().to_vec(), None),
         };
-        let supposes = match (asked.effect, uses.len() > 1) {
-            (None, _) => Some("the effect of the statement"),
-            (_, true) => Some("what was used before"),
-            _ => None,
-        };
+        let supposes = asked.effect.is_none().then_some("the effect of the statement");
         judged.branches.push(Branch { fate, rules, permit, supposes });
     }
     judged.deny(asked, witness);
+    judged.counts = judged.depends_on_use(scope, asked, known);
     for doubt in doubts {
         if !judged.recorded(&doubt, witness, asked) {
             judged.doubt(doubt, asked);

@@ -66,12 +66,9 @@ impl Serialize for Heading {
     }
 }
 
-/// One operation that something else would come of.
+/// An operation, as an example.
 #[derive(Clone, Debug, Serialize)]
-pub struct Change {
-    /// How it changes.
-    #[serde(skip)]
-    pub heading: Heading,
+pub struct Operation {
     /// When it was decided, nanoseconds since the epoch.
     pub at: u64,
     /// The session.
@@ -87,6 +84,17 @@ pub struct Change {
     pub text: Option<Text>,
     /// What came of it.
     pub then: &'static str,
+}
+
+/// One operation that something else would come of.
+#[derive(Clone, Debug, Serialize)]
+pub struct Change {
+    /// How it changes.
+    #[serde(skip)]
+    pub heading: Heading,
+    /// The operation.
+    #[serde(flatten)]
+    pub of: Operation,
     /// What would come of it.
     pub now: &'static str,
     /// The rules that make the difference: of then for what is released, otherwise of now.
@@ -98,8 +106,8 @@ pub struct Change {
 
 /// An operation of which nobody can say.
 pub struct Unclear {
-    /// Who asked.
-    pub principal: Text,
+    /// The operation.
+    pub of: Operation,
     /// The rules that it depends on.
     pub open: Vec<Open>,
 }
@@ -119,6 +127,16 @@ pub struct Found {
     shown: BTreeMap<Text, usize>,
 }
 
+/// An operation of which nobody can say, as an example.
+#[derive(Clone, Debug, Serialize)]
+pub struct Example {
+    /// The operation.
+    #[serde(flatten)]
+    pub of: Operation,
+    /// The rules that it depends on.
+    pub rules: Vec<Text>,
+}
+
 /// Operations of which nobody can say.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct CannotSay {
@@ -130,6 +148,10 @@ pub struct CannotSay {
     pub by_principal: BTreeMap<String, u64>,
     /// Those that could not be judged at all, by why.
     pub not_judged: BTreeMap<String, u64>,
+    /// Some of them, the first of each rule.
+    pub examples: Vec<Example>,
+    #[serde(skip)]
+    shown: BTreeMap<Text, usize>,
 }
 
 /// All that was found.
@@ -147,6 +169,9 @@ pub struct Report {
     pub changed: u64,
     /// Further steps of operations that would not have been let through.
     pub not_reached: u64,
+    /// Operations of which something else may come if those that would be released before them
+    /// returned more than nothing: what rules count (`principal.rows`, limits) is what is recorded.
+    pub counts: u64,
     /// Would be refused.
     pub newly_blocked: Found,
     /// Would be held.
@@ -188,17 +213,22 @@ impl Report {
         self.operations += 1;
         let found = &mut self.cannot_say;
         found.operations += 1;
-        count(&mut found.by_principal, &unclear.principal);
+        count(&mut found.by_principal, &unclear.of.principal);
         let mut told: Vec<(Text, String)> = Vec::new();
         for Open { rule, facts, .. } in unclear.open {
             told.extend(facts.into_iter().map(|fact| (Text::clone(&rule), fact)));
         }
         told.sort_unstable();
         told.dedup();
+        let mut rules: Vec<Text> = told.iter().map(|(rule, _)| Text::clone(rule)).collect();
         for (rule, fact) in told {
             let known = found.by_rule.len() < NAMES_MAX || found.by_rule.contains_key(&*rule);
             let rule = if known { &*rule } else { OTHERS };
             count(found.by_rule.entry(rule.to_owned()).or_default(), &fact);
+        }
+        rules.dedup();
+        if is_example(&mut found.shown, &rules) {
+            found.examples.push(Example { of: unclear.of, rules });
         }
     }
 
@@ -232,28 +262,36 @@ impl Report {
     /// Examples of several gateways in the order of time.
     pub fn settle(&mut self) {
         for heading in Heading::ALL {
-            self.of_mut(heading).examples.sort_by_key(|change| change.at);
+            self.of_mut(heading).examples.sort_by_key(|change| change.of.at);
         }
+        self.cannot_say.examples.sort_by_key(|example| example.of.at);
     }
 }
 
 impl Found {
     fn add(&mut self, change: Change) {
         self.operations += 1;
-        count(&mut self.by_principal, &change.principal);
-        let mut is_example = false;
+        count(&mut self.by_principal, &change.of.principal);
         for rule in &change.rules {
             count(&mut self.by_rule, rule);
-            if self.shown.len() < EXAMPLES_MAX || self.shown.contains_key(rule) {
-                let shown = self.shown.entry(Text::clone(rule)).or_default();
-                is_example |= *shown < EXAMPLES_OF_RULE;
-                *shown += 1;
-            }
         }
-        if is_example || self.examples.is_empty() {
+        if is_example(&mut self.shown, &change.rules) || self.examples.is_empty() {
             self.examples.push(change);
         }
     }
+}
+
+/// Whether few examples of these rules are kept yet.
+fn is_example(shown: &mut BTreeMap<Text, usize>, rules: &[Text]) -> bool {
+    let mut is_example = false;
+    for rule in rules {
+        if shown.len() < EXAMPLES_MAX || shown.contains_key(rule) {
+            let shown = shown.entry(Text::clone(rule)).or_default();
+            is_example |= *shown < EXAMPLES_OF_RULE;
+            *shown += 1;
+        }
+    }
+    is_example
 }
 
 fn count(counts: &mut BTreeMap<String, u64>, name: &str) {

@@ -1,4 +1,8 @@
-//! What was used, as far as it can be told: at least so much, and at most.
+//! What was used: as it is recorded, and at most.
+//!
+//! What would be refused is not counted. What was refused and would not be is counted as an operation
+//! that returned nothing, because what it would have returned is in no recording; then the most is
+//! everything.
 
 use std::time::Duration;
 
@@ -10,11 +14,11 @@ const KEYS_MAX: usize = 100_000;
 /// Nothing older is counted by any window.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// At least, and at most.
+/// As recorded, and at most.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Bounds {
-    /// At least.
-    pub least: Usage,
+    /// As recorded.
+    pub recorded: Usage,
     /// At most.
     pub most: Usage,
 }
@@ -22,12 +26,12 @@ pub struct Bounds {
 impl Bounds {
     /// Whether it is known.
     pub fn is_exact(&self) -> bool {
-        self.least == self.most
+        self.recorded == self.most
     }
 
     /// Adds what was done.
     pub fn add(&mut self, done: Bounds) {
-        for (sum, more) in [(&mut self.least, done.least), (&mut self.most, done.most)] {
+        for (sum, more) in [(&mut self.recorded, done.recorded), (&mut self.most, done.most)] {
             sum.operations = sum.operations.saturating_add(more.operations);
             sum.rows = sum.rows.saturating_add(more.rows);
             sum.bytes = sum.bytes.saturating_add(more.bytes);
@@ -37,29 +41,30 @@ impl Bounds {
 
 /// What principals did on resources within sliding windows.
 pub struct Ledgers {
-    least: store::Ledger,
+    recorded: store::Ledger,
     most: store::Ledger,
 }
 
 impl Default for Ledgers {
     fn default() -> Self {
         let ledger = || store::Ledger::new(KEYS_MAX);
-        Self { least: ledger(), most: ledger() }
+        Self { recorded: ledger(), most: ledger() }
     }
 }
 
 impl Ledgers {
     /// Counts.
-    pub fn add(&mut self, subject: &str, resource: &str, done: Bounds, now: Timestamp) {
+    pub fn add(&self, subject: &str, resource: &str, done: Bounds, now: Timestamp) {
         let stored = |usage: Usage| store::Usage {
             operations: usage.operations,
             rows: usage.rows,
             bytes: usage.bytes,
         };
-        if done.least != Usage::default() {
-            self.least.add(subject, resource, stored(done.least), now);
+        for (ledger, done) in [(&self.recorded, done.recorded), (&self.most, done.most)] {
+            if done != Usage::default() {
+                ledger.add(subject, resource, stored(done), now);
+            }
         }
-        self.most.add(subject, resource, stored(done.most), now);
     }
 
     /// What `subject` (or everyone) did on a resource within a window.
@@ -77,7 +82,7 @@ impl Ledgers {
             };
             Usage { operations, rows, bytes }
         };
-        Bounds { least: of(&self.least), most: of(&self.most) }
+        Bounds { recorded: of(&self.recorded), most: of(&self.most) }
     }
 
     /// Whether everything that any window can see is known.

@@ -15,7 +15,7 @@ use crate::args::{Common, RulesCommand};
 use crate::backtest::Rules;
 use crate::backtest::gateway::Gateway;
 use crate::backtest::record::Record;
-use crate::backtest::report::{Change, Found, Heading, Report};
+use crate::backtest::report::{Change, Example, Found, Heading, Operation, Report};
 use crate::client::config_path;
 use crate::config::{self, Config, Loaded, Unusable};
 use crate::output::{self, Cell, Out, Tone, clip, counted, one_line};
@@ -147,6 +147,13 @@ fn told(report: &Report, out: Out) -> String {
         let steps = counted(report.not_reached, "further step");
         text.push_str(&format!("{steps} of what would be refused would not be reached\n"));
     }
+    if report.counts > 0 {
+        let operations = counted(report.counts, "operation");
+        text.push_str(&format!(
+            "of {operations} something else may come, because rules count what was used before, and \
+             what would be released before them is counted as if it returned nothing\n"
+        ));
+    }
     for heading in Heading::ALL {
         let found = report.of(heading);
         if found.operations > 0 {
@@ -182,22 +189,12 @@ fn under(heading: Heading, found: &Found, out: Out) -> String {
 }
 
 fn example(change: &Change, out: Out) -> String {
-    let at = admin::format_time(Timestamp(change.at / 1_000_000 * 1_000_000));
-    let mut text = format!(
-        "  {at}  {} on {} ({} #{}): {} -> {}{}\n",
-        out.paint(Tone::Bold, &one_line(&change.principal)),
-        change.resource,
-        change.session,
-        change.operation,
-        change.then,
-        change.now,
-        match change.rules.as_slice() {
-            [] => String::new(),
-            rules => format!(" ({})", one_line(&rules.join(", "))),
-        },
-    );
-    let shown = change.text.as_deref().unwrap_or("(sealed)");
-    text.push_str(&format!("      {}\n", clip(&one_line(shown), TEXT_CHARS)));
+    let named = match change.rules.as_slice() {
+        [] => String::new(),
+        rules => format!(" ({})", one_line(&rules.join(", "))),
+    };
+    let mut text =
+        operation(&change.of, &format!("{} -> {}{named}", change.of.then, change.now), out);
     if !change.parts.is_empty() {
         text.push_str(&format!(
             "      {}\n",
@@ -205,6 +202,18 @@ fn example(change: &Change, out: Out) -> String {
         ));
     }
     text
+}
+
+fn operation(of: &Operation, what: &str, out: Out) -> String {
+    let at = admin::format_time(Timestamp(of.at / 1_000_000 * 1_000_000));
+    let text = clip(&one_line(of.text.as_deref().unwrap_or("(sealed)")), TEXT_CHARS);
+    format!(
+        "  {at}  {} on {} ({} #{}): {what}\n      {text}\n",
+        out.paint(Tone::Bold, &one_line(&of.principal)),
+        of.resource,
+        of.session,
+        of.operation,
+    )
 }
 
 fn cannot_say(report: &Report, out: Out) -> String {
@@ -224,6 +233,10 @@ fn cannot_say(report: &Report, out: Out) -> String {
     if !rows.is_empty() {
         let table = out.table(&["RULE", "OPERATIONS", "NOT IN THE RECORD"], &rows);
         text.extend(table.lines().map(|line| format!("  {line}\n")));
+    }
+    for Example { of, rules } in found.examples.iter().take(LINES_MAX) {
+        let what = format!("{} -> ? ({})", of.then, one_line(&rules.join(", ")));
+        text.push_str(&operation(of, &what, out));
     }
     for (why, count) in &found.not_judged {
         text.push_str(&format!("  {}: {}\n", counted(*count, "operation"), one_line(why)));

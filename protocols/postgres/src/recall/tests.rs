@@ -182,3 +182,20 @@ fn a_record_that_disagrees_with_its_text_is_believed_and_the_text_is_not() {
     assert_eq!(recalled.exposed, Exposed::Unknown);
     assert!(recalled.values.last().expect("sql.text").is_none());
 }
+
+#[test]
+fn fetch_is_what_it_fetches() {
+    let declared = "DECLARE c CURSOR FOR SELECT id, ssn FROM customers";
+    let (source, _) = judged(declared, None, &real()).expect("a statement");
+    let fetch =
+        Past { under: true, source: Some(declared), ..past("FETCH 3 FROM c", &source.objects) };
+    let recalled = recall(&fetch, &nothing(), &plan(&["rule m mask ssn"]));
+    let was: Vec<_> = source.values.iter().cloned().map(Some).collect();
+    assert_eq!(recalled.values, was);
+    assert_eq!((recalled.stage, recalled.exposed), (Stage::Repeat, Exposed::No));
+    // Of which statement it is cannot be told without its text.
+    let alone = Past { source: None, ..fetch };
+    let recalled = recall(&alone, &nothing(), &plan(&[]));
+    assert_eq!(recalled.effect, None);
+    assert!(recalled.values.last().expect("sql.text").is_none());
+}
