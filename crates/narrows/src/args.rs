@@ -198,8 +198,8 @@ pub enum TokenCommand {
 /// Rules before they are in force.
 #[derive(Debug, Subcommand)]
 pub enum RulesCommand {
-    /// Run what was recorded through other rules: what would be refused, held, masked or let go that
-    /// was not. Needs no gateway, and changes nothing
+    /// Run what was recorded through other rules: what would be refused, held, masked or let go
+    /// that was not. Needs no gateway, and changes nothing
     Backtest {
         /// The rules: a folder or file of rules, in place of the configuration's; or a whole
         /// configuration

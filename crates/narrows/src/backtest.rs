@@ -1,13 +1,14 @@
-//! Recorded operations under other rules: what would be refused, held, masked or let go that was not.
+//! Recorded operations under other rules: what would be refused, held, masked or let go that was
+//! not.
 //!
 //! The record is read in order ([`record`]), gateway by gateway. Each operation meets the new rules
 //! when it was decided and again when its reply was complete, as it did then ([`gateway`]), by the
-//! code that decides for the gateway. What the record does not tell stays unknown ([`facts`]): a rule
-//! that hangs on it is named, and unless it could change nothing nobody can say what would have come
-//! of the operation ([`judge`]). Nothing is guessed.
+//! code that decides for the gateway. What the record does not tell stays unknown ([`facts`]): a
+//! rule that hangs on it is named, and unless it could change nothing nobody can say what would
+//! have come of the operation ([`judge`]).
 //!
-//! What is said of replies supposes that whoever was held would have got a yes, and that clients
-//! would have asked the same.
+//! Two things are supposed: whoever was held would have got a yes, and clients would have asked the
+//! same.
 
 mod facts;
 pub mod gateway;

@@ -1,5 +1,5 @@
-//! What follows from rules when some facts can never be known, as of an operation in a recording that
-//! does not hold them.
+//! What follows from rules when some facts can never be known, as of an operation in a recording
+//! that does not hold them.
 //!
 //! Deciding treats a fact that is not known yet as one that will be: it waits, or refuses. Where it
 //! never will be, the honest answer about a rule that depends on it is that nobody can say. Whoever

@@ -1,8 +1,8 @@
 //! What a recorded request was, told from the record alone.
 //!
-//! The record has the one form of the address, the fields without credentials, and of a body that was
-//! held its digest and its first part. Facts that follow from these are made by the code that judges
-//! requests; whatever else it would have seen is not known.
+//! The record has the one form of the address, the fields without credentials, and of a body that
+//! was held its digest and its first part. Facts that follow from these are made by the code that
+//! judges requests; whatever else it would have seen is not known.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;

@@ -1,5 +1,5 @@
-//! What a recorded statement was, told from the record alone: no server, and no catalog but the names
-//! that the record has.
+//! What a recorded statement was, told from the record alone: no server, and no catalog but the
+//! names that the record has.
 //!
 //! Verbs, tables and columns are recorded as they were judged. What only the text tells (functions,
 //! missing filters, dynamic SQL, the effect) is judged anew against a catalog of just the recorded

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use e2e::web::{Answer, Origin, RawHttp};
 use e2e::{Gateway, Server, Wire, until};
 use serde_json::Value;
@@ -41,7 +41,8 @@ fn config(ports: &e2e::Ports, server: u16, api: SocketAddr, rules: &str) -> Stri
     let e2e::Ports { admin, http, postgres, .. } = ports;
     format!(
         "data_dir: ./var\n\
-         listen: {{ admin: \"127.0.0.1:{admin}\", http: \"127.0.0.1:{http}\", postgres: \"127.0.0.1:{postgres}\" }}\n\
+         listen: {{ admin: \"127.0.0.1:{admin}\", http: \"127.0.0.1:{http}\", \
+           postgres: \"127.0.0.1:{postgres}\" }}\n\
          resources:\n  \
            shop: {{ type: postgres, address: \"127.0.0.1:{server}\", database: shop, user: app, \
              password: {{env: UPSTREAM_PASSWORD}}, tls: off }}\n  \
@@ -203,6 +204,16 @@ fn and(rule: &str) -> String {
     format!("{RULES}{rule}")
 }
 
+/// A change, or what cannot be said, as a line.
+fn line(of: (String, String, u64)) -> String {
+    let (rule, fact, count) = of;
+    format!("{count} {rule}: {fact}")
+}
+
+fn lines(report: &Value) -> Vec<String> {
+    unclear(report).into_iter().map(line).collect()
+}
+
 #[test]
 fn the_same_rules_change_nothing_and_others_what_they_should() -> Result<()> {
     let mut lab = Worked::start()?;
@@ -212,85 +223,146 @@ fn the_same_rules_change_nothing_and_others_what_they_should() -> Result<()> {
     lab.gateway.stop()?;
     let same = lab.backtest(RULES)?;
     for report in [&live, &same] {
-        assert_eq!(number(report, "/operations"), 31, "{report}");
-        assert_eq!(number(report, "/unchanged"), 31, "{report}");
+        assert_eq!(number(report, "/operations"), 31, "{report:#}");
+        assert_eq!(number(report, "/unchanged"), 31, "{report:#}");
     }
+    assert_eq!(number(&same, "/coverage/journal_events"), 0, "{same:#}");
     assert_eq!(lab.code(&["--fail-on-change"])?, 0);
+    blocks_and_holds(&lab)?;
+    masks(&lab)?;
+    what_the_record_lacks(&lab)?;
+    whole_configurations(&lab)
+}
 
-    // The same under other names, so that nothing but the facts is known.
-    let renamed = lab.backtest(&RULES.replace("- name: ", "- name: new-"))?;
-    assert_eq!(changes(&renamed), [""; 0], "{renamed}");
-    eprintln!(
-        "renamed: {:?} {:#}",
-        unclear(&renamed),
-        renamed.pointer("/cannot_say/examples").unwrap()
-    );
-
+fn blocks_and_holds(lab: &Worked) -> Result<()> {
     let block = "  - name: no-orders\n    when: touches(\"orders\")\n    block: \"no\"\n";
     let report = lab.backtest(&and(block))?;
     assert_eq!(changes(&report), ["newly_blocked: SELECT count(*) FROM orders"]);
-    assert_eq!(number(&report, "/newly_blocked/by_rule/no-orders"), 1, "{report}");
-    assert_eq!(number(&report, "/newly_blocked/by_principal/reader"), 1, "{report}");
-    assert_eq!(unclear(&report), []);
+    assert_eq!(number(&report, "/newly_blocked/by_rule/no-orders"), 1, "{report:#}");
+    assert_eq!(number(&report, "/newly_blocked/by_principal/reader"), 1, "{report:#}");
+    assert_eq!(lines(&report), [""; 0]);
     assert_eq!(lab.code(&["--fail-on-change"])?, 1);
     assert_eq!(lab.code(&[])?, 0);
+    let told = lab.gateway.narrows(&["rules", "backtest", "new.yaml"])?.success()?;
+    for words in [
+        "1 would change; 30 would not",
+        "newly blocked: 1 operation",
+        "mask -> block (no-orders)\n      SELECT count(*) FROM orders",
+    ] {
+        assert!(told.contains(words), "{words:?} is not in:\n{told}");
+    }
 
     let hold = "  - name: ask\n    when: touches(\"notes\")\n    approve: { by: [dba] }\n";
     let report = lab.backtest(&and(hold))?;
-    assert_eq!(
-        changes(&report),
-        [
-            "newly_held: INSERT INTO notes (body) VALUES ('a')",
-            "newly_held: UPDATE notes SET body = 'b' WHERE id = 1",
-        ]
-    );
+    let held = [
+        "newly_held: INSERT INTO notes (body) VALUES ('a')",
+        "newly_held: UPDATE notes SET body = 'b' WHERE id = 1",
+    ];
+    assert_eq!(changes(&report), held);
+    assert_eq!(lines(&report), [""; 0]);
 
     let report = lab.backtest(&instead("no-destruction", ""))?;
-    assert_eq!(
-        changes(&report),
-        ["released: DROP TABLE customers", "released: UPDATE notes SET body = 'b'"]
-    );
+    let released = ["released: DROP TABLE customers", "released: UPDATE notes SET body = 'b'"];
+    assert_eq!(changes(&report), released);
+    assert_eq!(number(&report, "/released/by_rule/no-destruction"), 2, "{report:#}");
 
+    let report = lab.backtest(&instead("nothing-is-deleted", ""))?;
+    let [released] = &*changes(&report) else { bail!("{report:#}") };
+    assert!(released.starts_with("released: DELETE http://"), "{released}");
+
+    // By what replies were: a cursor counts over its FETCHes.
+    let rows = "  - name: rows\n    on: [shop]\n    when: result.rows > 5\n    block: \"no\"\n";
+    let report = lab.backtest(&and(rows))?;
+    assert_eq!(number(&report, "/newly_blocked/operations"), 3, "{report:#}");
+    let texts = texts(&report, "newly_blocked");
+    assert!(texts.contains("FETCH 3 FROM c"), "the second: {texts:?}");
+    assert_eq!(lines(&report), [""; 0]);
+
+    // What would be refused is not counted: of 14 operations of the reader 4 would pass, and the
+    // FETCHes of a cursor that is refused would not be reached.
+    let few = "  - name: few\n    on: [shop]\n    limit: { operations: 4 }\n";
+    let report = lab.backtest(&and(few))?;
+    assert_eq!(number(&report, "/newly_blocked/by_principal/reader"), 8, "{report:#}");
+    assert_eq!(number(&report, "/newly_blocked/operations"), 8, "{report:#}");
+    assert_eq!(number(&report, "/not_reached"), 2, "{report:#}");
+    Ok(())
+}
+
+fn masks(lab: &Worked) -> Result<()> {
     let report = lab.backtest(&instead("mask-cards-and-ssn", ""))?;
-    eprintln!(
-        "no mask: {:?}\n{:?} {:#}",
-        changes(&report),
-        unclear(&report),
-        report.pointer("/cannot_say/examples").unwrap()
-    );
+    let shown = texts(&report, "released");
+    for text in [
+        "SELECT id, name, email, ssn FROM customers WHERE id < 4",
+        "SELECT id FROM customers WHERE ssn LIKE '1%'",
+        "FETCH 3 FROM c",
+    ] {
+        assert!(shown.contains(text), "{text}: {report:#}");
+    }
+    assert_eq!(number(&report, "/newly_blocked/operations"), 0, "{report:#}");
 
     let mask = "  - name: mask-mail\n    on: [shop]\n    mask: { fields: [email] }\n";
     let report = lab.backtest(&and(mask))?;
-    eprintln!("mail: {:?}\n{:?}", changes(&report), unclear(&report));
+    let changed = [
+        "newly_blocked: SELECT id FROM customers WHERE lower(email) = 'x'",
+        "newly_masked: SELECT id, name, email, ssn FROM customers WHERE id < 4",
+    ];
+    assert_eq!(changes(&report), changed);
+    let part = report.pointer("/newly_masked/examples/0/parts/0").and_then(Value::as_str);
+    assert_eq!(part, Some("public.customers.email"), "{report:#}");
+    assert_eq!(lines(&report), [""; 0]);
+    Ok(())
+}
 
-    let report =
-        lab.backtest(&and("  - name: mask-mail\n    on: [api]\n    mask: { fields: [email] }\n"))?;
-    eprintln!("mail of the api: {:?}\n{:?}", changes(&report), unclear(&report));
+fn what_the_record_lacks(lab: &Worked) -> Result<()> {
+    // The same rules under other names: nothing is known of them but the facts.
+    let renamed = lab.backtest(&RULES.replace("- name: ", "- name: new-"))?;
+    assert_eq!(changes(&renamed), [""; 0], "{renamed:#}");
+    let few = [
+        "2 new-mask-cards-and-ssn: the reply's fields",
+        "1 new-nothing-secret-leaves: http.detections",
+    ];
+    assert_eq!(lines(&renamed), few, "{renamed:#}");
 
-    let report = lab.backtest(&and("  - name: found\n    mask: { types: [EMAIL] }\n"))?;
-    eprintln!("found: {:?}\n{:?}", changes(&report), unclear(&report));
+    for (rule, lacks) in [
+        ("  - name: x\n    on: [api]\n    mask: { fields: [email] }\n", "3 x: the reply's fields"),
+        (
+            "  - name: x\n    on: [shop]\n    mask: { types: [EMAIL] }\n",
+            "9 x: whether the reply held EMAIL",
+        ),
+        (
+            "  - name: x\n    when: '\"x-api-key\" in http.headers'\n    block: \"no\"\n",
+            "1 x: http.headers",
+        ),
+        (
+            "  - name: x\n    when: http.carries.size() > 0\n    block: \"no\"\n",
+            "3 x: http.carries",
+        ),
+    ] {
+        let report = lab.backtest(&and(rule))?;
+        assert_eq!(changes(&report), [""; 0], "{rule}: {report:#}");
+        assert_eq!(lines(&report), [lacks], "{rule}: {report:#}");
+    }
+    Ok(())
+}
 
-    let report = lab.backtest(&and(
-        "  - name: seen\n    when: '\"EMAIL\" in result.detections'\n    block: \"no\"\n",
-    ))?;
-    eprintln!("seen: {:?}\n{:?}", changes(&report), unclear(&report));
+fn whole_configurations(lab: &Worked) -> Result<()> {
+    // A copy of the archive and a configuration: no gateway, and not its configuration either.
+    let elsewhere = tempfile::tempdir()?;
+    let new = elsewhere.path().join("new.yaml");
+    let store = lab.gateway.dir().join("var/recordings").display().to_string();
+    let missing = elsewhere.path().join("none.yaml").display().to_string();
+    let words =
+        ["-c", &missing, "rules", "backtest", &new.display().to_string(), "--store", &store];
+    fs::write(&new, lab.text(RULES))?;
+    let report = lab.gateway.json(&words)?;
+    assert_eq!(number(&report, "/unchanged"), 31, "{report:#}");
+    fs::write(&new, lab.text(RULES).replace("resources: [shop, api]", "resources: [shop]"))?;
+    let report = lab.gateway.json(&words)?;
+    assert_eq!(number(&report, "/newly_blocked/by_rule/access"), 3, "{report:#}");
 
-    let report = lab.backtest(&instead("nothing-is-deleted", ""))?;
-    eprintln!("deleted: {:?}\n{:?}", changes(&report), unclear(&report));
-
-    let report = lab.backtest(&and(
-        "  - name: key\n    when: '\"x-api-key\" in http.headers'\n    block: \"no\"\n",
-    ))?;
-    eprintln!("key: {:?}\n{:?}", changes(&report), unclear(&report));
-
-    let report =
-        lab.backtest(&and("  - name: few\n    on: [shop]\n    limit: { operations: 4 }\n"))?;
-    eprintln!("few: {:?}\n{:?}", changes(&report), unclear(&report));
-
-    let report =
-        lab.backtest(&and("  - name: rows\n    when: result.rows > 2\n    block: \"no\"\n"))?;
-    eprintln!("rows: {:?}\n{:?}", changes(&report), unclear(&report));
-    let told = lab.gateway.narrows(&["rules", "backtest", "new.yaml"])?;
-    eprintln!("{}{}", told.stdout, told.stderr);
+    fs::write(&new, "- name: x\n  when: nonsense > 3\n  block: no\n")?;
+    let output = lab.gateway.narrows(&["rules", "backtest", &new.display().to_string()])?;
+    assert_eq!(output.code(), 1);
+    assert!(output.stderr.contains("new.yaml:2:9"), "{}", output.stderr);
     Ok(())
 }

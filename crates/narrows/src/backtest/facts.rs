@@ -20,8 +20,10 @@ pub struct Session {
     pub resource: Resource,
     /// When it began.
     pub started: Timestamp,
-    /// What it did.
+    /// What it did, from its beginning or from where reading began.
     pub used: Bounds,
+    /// It did something before that was not read.
+    pub is_partial: bool,
 }
 
 /// How far the reply is.
@@ -85,7 +87,7 @@ impl Known<'_> {
         let name = declared.filter(|_| id.block == BlockId::COMMON).map_or("", |fact| fact.name);
         match (name, self.reply) {
             ("session.rows" | "session.bytes" | "session.operations", _) => {
-                !self.as_recorded && !self.session.used.is_exact()
+                self.session.is_partial || !self.as_recorded && !self.session.used.is_exact()
             }
             ("principal.rows" | "principal.bytes" | "principal.operations", _) => {
                 !self.as_recorded && !self.is_exact()
@@ -151,6 +153,10 @@ impl Facts for Known<'_> {
             let most = if self.as_recorded { of.recorded } else { of.most };
             exactly((amount(&of.recorded), amount(&most)))
         };
+        let of_session = |amount: fn(&Usage) -> u64| match self.session.is_partial {
+            true => between((amount(&self.session.used.recorded), u64::MAX)),
+            false => bounds(self.session.used, amount),
+        };
         let text = |text: &Arc<str>| Fact::Known(Value::Text(Arc::clone(text)));
         match declared.name {
             "principal.subject" => text(&who.subject),
@@ -168,9 +174,9 @@ impl Facts for Known<'_> {
                 let age = self.now.since(self.session.started).as_nanos();
                 Fact::Known(Value::Duration(u64::try_from(age).unwrap_or(u64::MAX)))
             }
-            "session.rows" => bounds(self.session.used, |used| used.rows),
-            "session.bytes" => bounds(self.session.used, |used| used.bytes),
-            "session.operations" => bounds(self.session.used, |used| used.operations),
+            "session.rows" => of_session(|used| used.rows),
+            "session.bytes" => of_session(|used| used.bytes),
+            "session.operations" => of_session(|used| used.operations),
             "now" => Fact::Known(Value::Time(self.now.0)),
             "principal.rows" => bounds(self.used(window), |used| used.rows),
             "principal.bytes" => bounds(self.used(window), |used| used.bytes),

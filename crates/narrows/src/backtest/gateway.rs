@@ -28,6 +28,8 @@ pub struct Gateway<'a> {
     rules: &'a Rules,
     /// Operations from then on are told; those before are only counted.
     from: Timestamp,
+    /// Where reading began.
+    start: Timestamp,
     report: &'a mut Report,
     sessions: HashMap<Text, Told>,
     operations: BTreeMap<(Text, u64), Asking>,
@@ -119,10 +121,15 @@ impl Witness for Evidence<'_> {
 
 impl<'a> Gateway<'a> {
     /// At the beginning of its record.
-    pub fn new(rules: &'a Rules, from: Timestamp, report: &'a mut Report) -> Self {
+    pub fn new(
+        rules: &'a Rules,
+        (start, from): (Timestamp, Timestamp),
+        report: &'a mut Report,
+    ) -> Self {
         Self {
             rules,
             from,
+            start,
             report,
             sessions: HashMap::new(),
             operations: BTreeMap::new(),
@@ -172,6 +179,7 @@ impl<'a> Gateway<'a> {
             resource,
             started: at,
             used: Bounds::default(),
+            is_partial: at < self.start,
         };
         self.sessions.insert(id, Told { session, gates: BTreeMap::new() });
     }

@@ -149,7 +149,8 @@ impl Judged {
         refuses && self.branches.iter().any(|branch| branch.fate < Fate::Refused)
     }
 
-    /// The effect may not be recorded, but what rules made of it is: leaves out what did not happen.
+    /// The effect may not be recorded, but what rules made of it is: leaves out what did not
+    /// happen.
     fn deny(&mut self, asked: &Asked, witness: &dyn Witness) {
         let did_not = |rule: &Arc<str>| witness.matched(rule, Phase::Reply) == Some(false);
         let is_denied = |branch: &Branch| {

@@ -1,5 +1,5 @@
-//! Where recorded events come from: the archive, and the journal of this machine's own gateway as far
-//! as the archive does not have it. Read as they lie, without a gateway.
+//! Where recorded events come from: the archive, and the journal of this machine's own gateway as
+//! far as the archive does not have it. Read as they lie, without a gateway.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
@@ -95,6 +95,8 @@ impl Record {
                 segments.entry(segment).or_default().push(listed);
             }
         }
+        // Long sessions began before.
+        self.beginnings(gateway, (from, to), coverage)?.into_iter().for_each(&mut *each);
         let wanted = Wanted { from, to, kinds: &KINDS, ..Wanted::default() };
         let mut archived: HashSet<u64> = HashSet::new();
         for (segment, files) in segments {
@@ -111,6 +113,63 @@ impl Record {
             rows.into_iter().for_each(&mut *each);
         }
         self.read_journal(gateway, (from, to), &archived, coverage, each)
+    }
+
+    /// The beginnings of sessions that went on in that time and began before.
+    fn beginnings(
+        &self,
+        gateway: &str,
+        (from, to): (Timestamp, Timestamp),
+        coverage: &mut Coverage,
+    ) -> anyhow::Result<Vec<Row>> {
+        let of_gateway =
+            |file: &Listed| convert::named(&file.path).is_some_and(|(name, _)| name == gateway);
+        let (mut began, mut missing) = (HashSet::new(), HashSet::new());
+        let mut look = |row: Row| {
+            if let Some(session) = row.session {
+                match &*row.kind {
+                    "session_started" => began.insert(session),
+                    _ => missing.insert(session),
+                };
+            }
+        };
+        let kinds = ["session_started", "operation"];
+        let wanted = Wanted { from, to, kinds: &kinds, ..Wanted::default() };
+        let Some(bucket) = &self.bucket else { return Ok(Vec::new()) };
+        for file in self.files(from, to)?.iter().filter(|file| of_gateway(file)) {
+            // What cannot be read is told when all of it is read.
+            let _ = ArchiveFile::open(bucket, &file.path, file.bytes)
+                .and_then(|file| file.find(wanted, &[], &[], &|_| true, &mut look));
+        }
+        if let Some(folder) = &self.journal {
+            for record in Reader::open(folder, gateway)?.flatten() {
+                look(Row::of(record.event, Place::default()));
+            }
+        }
+        missing.retain(|session| !began.contains(session));
+        let mut rows: Vec<Row> = Vec::new();
+        let earlier = self.files(Timestamp(0), from)?;
+        for file in earlier.iter().rev().filter(|file| of_gateway(file)) {
+            if missing.is_empty() {
+                break;
+            }
+            let wanted = Wanted {
+                to: from,
+                sessions: Some(&missing),
+                kinds: &["session_started"],
+                ..Wanted::default()
+            };
+            coverage.files += 1;
+            let mut found = Vec::new();
+            if let Err(error) = self.rows(file, wanted, &mut found) {
+                coverage.unread.push(format!("{}: {error}", file.path));
+            }
+            for row in found {
+                missing.retain(|session| row.session.as_ref() != Some(session));
+                rows.push(row);
+            }
+        }
+        Ok(rows)
     }
 
     fn rows(&self, file: &Listed, wanted: Wanted<'_>, rows: &mut Vec<Row>) -> anyhow::Result<()> {
@@ -142,11 +201,15 @@ impl Record {
             };
             let store::Position { segment, offset, sequence } = record.position;
             let at = record.event.at;
-            if archived.contains(&segment) || at < from || at >= to {
+            if archived.contains(&segment) || at >= to {
+                continue;
+            }
+            let row = Row::of(record.event, Place { segment, offset, number: sequence });
+            let is_beginning = &*row.kind == "session_started";
+            if at < from && !is_beginning {
                 continue;
             }
             coverage.journal_events += 1;
-            let row = Row::of(record.event, Place { segment, offset, number: sequence });
             if KINDS.contains(&&*row.kind) {
                 each(row);
             }

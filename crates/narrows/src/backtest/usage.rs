@@ -1,8 +1,8 @@
 //! What was used: as it is recorded, and at most.
 //!
-//! What would be refused is not counted. What was refused and would not be is counted as an operation
-//! that returned nothing, because what it would have returned is in no recording; then the most is
-//! everything.
+//! What would be refused is not counted. What was refused and would not be is counted as an
+//! operation that returned nothing, because what it would have returned is in no recording; then
+//! the most is everything.
 
 use std::time::Duration;
 

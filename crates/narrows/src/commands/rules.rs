@@ -21,7 +21,7 @@ use crate::config::{self, Config, Loaded, Unusable};
 use crate::output::{self, Cell, Out, Tone, clip, counted, one_line};
 use crate::protocols::Rulebook;
 
-/// How long before the time asked about reading begins: sessions and what they used count from then.
+/// How long before the time asked about reading begins: what was used counts from then.
 const LEAD: Duration = Duration::from_secs(24 * 60 * 60);
 /// Characters of a statement that an example shows.
 const TEXT_CHARS: usize = 100;
@@ -124,7 +124,7 @@ fn backtest(
     let start = before(from, LEAD);
     for name in record.gateways(start, to)? {
         let mut coverage = std::mem::take(&mut report.coverage);
-        let mut gateway = Gateway::new(rules, from, &mut report);
+        let mut gateway = Gateway::new(rules, (start, from), &mut report);
         record.read(&name, (start, to), &mut coverage, &mut |row| gateway.read(row))?;
         gateway.end();
         report.coverage = coverage;
@@ -150,8 +150,8 @@ fn told(report: &Report, out: Out) -> String {
     if report.counts > 0 {
         let operations = counted(report.counts, "operation");
         text.push_str(&format!(
-            "of {operations} something else may come, because rules count what was used before, and \
-             what would be released before them is counted as if it returned nothing\n"
+            "of {operations} something else may come: rules count what was used before, and what \
+             would be released before them is counted as if it returned nothing\n"
         ));
     }
     for heading in Heading::ALL {

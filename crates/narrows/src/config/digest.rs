@@ -14,7 +14,8 @@ const RULES_MAX: usize = 2_000;
 /// What comes before the rules in a record.
 const MARK: &str = "; rules: ";
 
-/// The digest of each rule, by name: the word for its action, and digits. Lists that conditions may read are part of it.
+/// The digest of each rule, by name: the word for its action, and digits. Lists that conditions
+/// may read are part of it.
 #[must_use]
 pub fn of(policy: &PolicySpec) -> BTreeMap<String, String> {
     let lists = format!("{:?}", policy.lists);

@@ -84,8 +84,8 @@ pub fn load_new(path: &Path, rules: &Path, rulebook: &Rulebook) -> Result<Loaded
     }
 }
 
-/// Whether a file is a configuration, as opposed to a list of rules. One that cannot be read is: its
-/// problems are then told.
+/// Whether a file is a configuration, as opposed to a list of rules. One that cannot be read is:
+/// its problems are then told.
 #[must_use]
 pub fn is_whole(file: &Path) -> bool {
     let mut report = Report::default();

@@ -84,7 +84,8 @@ fn nothing() -> serde_json::Value {
 fn plan(rules: &[&str]) -> Arc<MaskPlan> {
     let resource = Resource { name: "shop".into(), kind: "postgres".into() };
     let rules: Vec<String> = rules.iter().map(|rule| (*rule).to_owned()).collect();
-    let compiled = testkit::rules::compile(&crate::POSTGRES, &[resource.clone()], true, &rules, 1);
+    let compiled =
+        testkit::rules::compile(&crate::POSTGRES, std::slice::from_ref(&resource), true, &rules, 1);
     let compiled = compiled.expect("rules");
     let principal = Principal {
         subject: "ann".into(),
