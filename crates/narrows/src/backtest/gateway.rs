@@ -1,7 +1,7 @@
 //! One gateway's record, read in order: who came, what they asked, what came of it then, and what
 //! would come of it now.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use archive::row::{Row, Text};
@@ -340,7 +340,11 @@ impl<'a> Gateway<'a> {
     fn apart(&self, asking: &Asking, place: &Place, evidence: &Evidence<'_>) -> Option<Judged> {
         let masks = asking.scope.masks();
         let by_masks = |word: &str| {
-            let mut rules: Vec<Arc<str>> = masks.rules().cloned().collect();
+            // Those that are new are told, where any is.
+            let all: BTreeSet<&Arc<str>> = masks.rules().collect();
+            let fresh = all.iter().filter(|rule| !evidence.is_same(rule)).count();
+            let told = all.iter().filter(|rule| fresh == 0 || !evidence.is_same(rule));
+            let mut rules: Vec<Arc<str>> = told.map(|rule| Arc::clone(rule)).collect();
             if rules.is_empty() {
                 rules.push(word.into());
             }
@@ -752,3 +756,6 @@ fn names(row: &Row) -> Value {
     let origins = row.columns.iter().filter_map(|of| of.origin().map(Into::into));
     Value::TextList(labels.chain(origins).collect())
 }
+
+#[cfg(test)]
+mod tests;

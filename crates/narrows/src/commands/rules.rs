@@ -142,7 +142,11 @@ fn told(report: &Report, out: Out) -> String {
         (changed, _) => (Tone::Careful, format!("{changed} would change")),
     };
     let verdict = out.paint(tone, &verdict);
-    text.push_str(&format!("{verdict}; {} would not\n", report.unchanged));
+    text.push_str(&format!("{verdict}; {} would not", report.unchanged));
+    match (report.changed, report.cannot_say.operations) {
+        (0, _) | (_, 0) => text.push('\n'),
+        (_, open) => text.push_str(&format!("; {open} cannot be told\n")),
+    }
     if report.not_reached > 0 {
         let steps = counted(report.not_reached, "further step");
         text.push_str(&format!("{steps} of what would be refused would not be reached\n"));
