@@ -1,7 +1,7 @@
 //! Where recorded events come from: the archive, and the journal of this machine's own gateway as
 //! far as the archive does not have it. Read as they lie, without a gateway.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -98,9 +98,9 @@ impl Record {
         // Long sessions began before.
         self.beginnings(gateway, (from, to), coverage)?.into_iter().for_each(&mut *each);
         let wanted = Wanted { from, to, kinds: &KINDS, ..Wanted::default() };
-        let mut archived: HashSet<u64> = HashSet::new();
+        // The last event read of each segment: the archive may not have all of the newest yet.
+        let mut archived: HashMap<u64, u64> = HashMap::new();
         for (segment, files) in segments {
-            archived.insert(segment);
             // A segment is a file for each hour that it reaches into.
             let mut rows = Vec::new();
             for file in files {
@@ -110,6 +110,7 @@ impl Record {
                 }
             }
             rows.sort_by_key(|row| row.number);
+            archived.extend(rows.last().map(|row| (segment, row.number)));
             rows.into_iter().for_each(&mut *each);
         }
         self.read_journal(gateway, (from, to), &archived, coverage, each)
@@ -185,7 +186,7 @@ impl Record {
         &self,
         gateway: &str,
         (from, to): (Timestamp, Timestamp),
-        archived: &HashSet<u64>,
+        archived: &HashMap<u64, u64>,
         coverage: &mut Coverage,
         each: &mut dyn FnMut(Row),
     ) -> anyhow::Result<()> {
@@ -201,7 +202,8 @@ impl Record {
             };
             let store::Position { segment, offset, sequence } = record.position;
             let at = record.event.at;
-            if archived.contains(&segment) || at >= to {
+            let is_archived = archived.get(&segment).is_some_and(|last| sequence <= *last);
+            if is_archived || at >= to {
                 continue;
             }
             let row = Row::of(record.event, Place { segment, offset, number: sequence });
