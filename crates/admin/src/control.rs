@@ -124,6 +124,9 @@ pub struct Reloaded {
     pub resources: usize,
     /// What should be known about it, and settings that take effect at the next start only.
     pub warnings: Vec<String>,
+    /// Which rules are in force, told apart by what they say: the end of the record's detail.
+    #[serde(skip)]
+    pub digests: String,
 }
 
 /// Something wrong in the configuration.

@@ -145,6 +145,9 @@ pub enum Command {
         #[arg(value_name = "SQL or request")]
         text: String,
     },
+    /// Try rules on what was recorded
+    #[command(subcommand)]
+    Rules(RulesCommand),
     /// Print what an agent's environment must hold: eval "$(narrows env --token nrw_…)"
     Env {
         /// Where the certificates to trust are written [default: narrows-ca-bundle.pem beside the
@@ -189,6 +192,28 @@ pub enum TokenCommand {
     Revoke {
         /// Its public name: tk_…
         id: String,
+    },
+}
+
+/// Rules before they are in force.
+#[derive(Debug, Subcommand)]
+pub enum RulesCommand {
+    /// Run what was recorded through other rules: what would be refused, held, masked or let go
+    /// that was not. Needs no gateway, and changes nothing
+    Backtest {
+        /// The rules: a folder or file of rules, in place of the configuration's; or a whole
+        /// configuration
+        #[arg(value_name = "NEW")]
+        new: PathBuf,
+        /// Since: 1h, 7d, or a time
+        #[arg(long, default_value = "7d")]
+        since: String,
+        /// A copy of the archive to read instead of the configuration's: a folder, file:…, s3://…
+        #[arg(long, value_name = "PLACE")]
+        store: Option<String>,
+        /// Exit with 1 when something would change
+        #[arg(long)]
+        fail_on_change: bool,
     },
 }
 
@@ -460,6 +485,8 @@ mod tests {
             "approve ap_1 --session",
             "deny ap_1 --reason no",
             "explain --as bot --group agents --on appdb select",
+            "rules backtest new-rules",
+            "rules backtest --since 7d new.yaml --store ./copy --fail-on-change --json",
             "doctor",
             "env --token nrw_x --bundle b.pem",
             "run --token nrw_x -- curl -s http://a",
@@ -485,6 +512,8 @@ mod tests {
             "replay s_1 --speed -1",
             "explain --as bot select",
             "demo",
+            "rules",
+            "rules backtest",
             "run --token nrw_x",
         ] {
             let error = parse(line).expect_err(line);

@@ -7,6 +7,7 @@ pub mod check;
 mod doctor;
 mod explain;
 mod gateway;
+mod rules;
 mod serve;
 mod sessions;
 mod token;
@@ -68,6 +69,7 @@ fn dispatch(Arguments { common, command }: Arguments) -> anyhow::Result<()> {
         Command::Explain { subject, groups, kind, on, text } => {
             explain::explain(common, subject, groups, kind, on, text)
         }
+        Command::Rules(command) => rules::rules(common, command),
         Command::Env { bundle } => agent::env(common, bundle),
         Command::Run { bundle, command } => agent::run(common, bundle, command),
         Command::Doctor => doctor::doctor(common),

@@ -122,8 +122,9 @@ impl Control for Running {
         let rules = loaded.config.policy.rules.len();
         let resources = loaded.config.upstreams.len() + loaded.config.sites.len();
         tracing::info!(rules, resources, "a new configuration is in force");
+        let digests = config::digest::told(&loaded.config.policy);
         self.current.store(Arc::new(Current { config: loaded.config, policy }));
-        Ok(Reloaded { rules, resources, warnings })
+        Ok(Reloaded { rules, resources, warnings, digests })
     }
 
     fn explain(&self, ask: &ExplainRequest) -> Result<ExplainAnswer, ExplainError> {

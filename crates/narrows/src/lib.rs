@@ -2,6 +2,7 @@
 //! can be called with texts.
 
 mod args;
+mod backtest;
 mod client;
 mod commands;
 pub mod config;

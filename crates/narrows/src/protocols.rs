@@ -9,8 +9,8 @@ use bytes::Bytes;
 use engine::taint::Trail;
 use engine::{MaskKind, MaskPlan, Protocol, Refusal};
 use model::exchange::Part;
-use model::operation::RowBound;
-use model::{Effect, Timestamp, Value};
+use model::operation::{Objects, RowBound, Stage};
+use model::{Effect, Parameter, Timestamp, Value};
 use policy::{BlockId, Capabilities, FunctionDecl, PolicySet, PolicySpec, Problem, Schema, Test};
 
 /// Every protocol of this build that is carried in bytes.
@@ -154,6 +154,119 @@ pub fn judge(
         }
         other => Err(format!("{other} operations cannot be explained")),
     }
+}
+
+/// A recorded operation.
+pub struct Past<'a> {
+    /// The word for its step.
+    pub step: &'a str,
+    /// The operation under whose approval it ran.
+    pub under: Option<u64>,
+    /// Its text; `None` when it is sealed.
+    pub text: Option<&'a str>,
+    /// The text of the operation that it ran under.
+    pub source: Option<&'a str>,
+    /// Values beside the text.
+    pub parameters: &'a [Parameter],
+    /// What it touched.
+    pub objects: &'a Objects,
+    /// Masks applied to it.
+    pub masked: bool,
+    /// Bytes that followed it upstream, where it has a reply.
+    pub sent: Option<u64>,
+}
+
+/// What the record tells of an operation.
+#[derive(Default)]
+pub struct Recalled {
+    /// Values of the protocol's facts; `None` of those that it does not tell.
+    pub values: Vec<Option<Value>>,
+    /// A fact that it does not tell may be one that fails.
+    pub may_fail: bool,
+    /// Where in its life it was judged.
+    pub stage: Option<Stage>,
+    /// What is proved about its effect, where that can be told.
+    pub effect: Option<Effect>,
+    /// Rows it could return, where that can be told.
+    pub rows: Option<RowBound>,
+    /// Why it is refused whoever asks.
+    pub refused: Option<&'static str>,
+    /// Whether it is refused because of masks.
+    pub exposed: Exposed,
+}
+
+/// Whether an operation is refused because of what masks hide.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Exposed {
+    /// It is not.
+    No,
+    /// It is, by this word.
+    Yes(&'static str),
+    /// The record does not tell.
+    #[default]
+    Unknown,
+}
+
+/// What the record tells of an operation of the protocol `kind`, for a principal with these masks.
+pub fn recall(
+    kind: &str,
+    past: &Past<'_>,
+    options: &serde_json::Value,
+    masks: &MaskPlan,
+) -> Recalled {
+    let Past { step, under, text, source, parameters, objects, masked, sent } = *past;
+    if kind == postgres::POSTGRES.name() {
+        let past = postgres::Past { step, under: under.is_some(), text, source, objects };
+        let told = postgres::recall(&past, options, masks);
+        return Recalled {
+            values: told.values,
+            may_fail: false,
+            stage: Some(told.stage),
+            effect: told.effect,
+            rows: Some(told.rows),
+            refused: told.refused,
+            exposed: match told.exposed {
+                postgres::Exposed::No => Exposed::No,
+                postgres::Exposed::Yes(word) => Exposed::Yes(word),
+                postgres::Exposed::Unknown => Exposed::Unknown,
+            },
+        };
+    }
+    if web::KINDS.contains(&kind) {
+        let past = web::recall::Past { step, text, parameters, sent, masked };
+        let told = web::recall::recall(&past, options, masks);
+        return Recalled {
+            values: told.values,
+            may_fail: true,
+            stage: Some(Stage::Gate),
+            effect: Some(told.effect),
+            rows: Some(RowBound::NoRows),
+            refused: None,
+            exposed: told.exposed.map_or(Exposed::No, Exposed::Yes),
+        };
+    }
+    Recalled::default()
+}
+
+/// Whether an operation was refused, by this word, because of what masks hide: by a use of a column
+/// that is masked, or because it cannot be traced while any is.
+pub fn refused_by_masks(reason: &str) -> Option<ByMasks> {
+    match reason {
+        "predicate" | "expression" | "from_function" | "moved" | "redefined" | "encoding"
+        | "guesses_spent" | "uncommitted_ddl" => Some(ByMasks::Use),
+        "catalog" | "copy_format" | "unknown_source" | "unopened_masked" | "unreadable_reply"
+        | "unreadable_request" => Some(ByMasks::Any),
+        _ => postgres::is_untraceable(reason).then_some(ByMasks::Any),
+    }
+}
+
+/// Why masks refuse an operation.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ByMasks {
+    /// It uses a column that is masked.
+    Use,
+    /// It cannot be traced, and something is masked.
+    Any,
 }
 
 impl From<postgres::ExplainedColumn> for JudgedColumn {

@@ -244,10 +244,18 @@ impl Scope {
     /// Decides an operation.
     #[must_use]
     pub fn decide(&self, request: Request<'_>) -> Decided {
+        self.decide_without(request, &[])
+    }
+
+    /// Decides an operation as if there were no rules of these names.
+    #[must_use]
+    pub fn decide_without(&self, request: Request<'_>, left_out: &[Arc<str>]) -> Decided {
         let view = View::new(request.facts, &self.0.facts);
         let mut judged = Judged::default();
         for (index, scoped) in self.0.rules.iter().enumerate() {
-            judged.judge(index, scoped, &view, &request);
+            if !left_out.contains(&scoped.rule.name) {
+                judged.judge(index, scoped, &view, &request);
+            }
         }
         let Judged { refusals, needs, pending, matches, alerts, masks } = judged;
         let decision = match (refusals.told(), Needs::of(needs, self.0.hold_wait)) {
@@ -270,11 +278,25 @@ impl Scope {
     /// The rules are those the permit was given under, also where `self` is newer.
     #[must_use]
     pub fn review(&self, permit: &Permit, facts: &dyn Facts, progress: Progress) -> Reviewed {
+        self.review_without(permit, facts, progress, &[])
+    }
+
+    /// The same as if there were no rules of these names.
+    #[must_use]
+    pub fn review_without(
+        &self,
+        permit: &Permit,
+        facts: &dyn Facts,
+        progress: Progress,
+        left_out: &[Arc<str>],
+    ) -> Reviewed {
         let scope = permit.scope();
         let view = View::new(facts, &scope.0.facts);
         let mut review = Review::default();
         for pending in permit.pending() {
-            if let Some(scoped) = scope.0.rules.get(pending.rule) {
+            if let Some(scoped) = scope.0.rules.get(pending.rule)
+                && !left_out.contains(&scoped.rule.name)
+            {
                 review.judge(pending, scoped, &view, progress);
             }
         }

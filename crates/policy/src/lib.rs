@@ -16,6 +16,7 @@ mod capability;
 mod check;
 mod compile;
 mod decide;
+mod doubt;
 mod explain;
 #[cfg(test)]
 mod fixture;
@@ -35,6 +36,7 @@ mod value;
 pub use capability::Capabilities;
 pub use compile::compile;
 pub use decide::{Decided, Decision, Outcome, Progress, Request, Reviewed, Scope};
+pub use doubt::Doubt;
 pub use explain::{Explained, Explanation, RuleState};
 pub use mask::{MaskKind, MaskPlan, Predicates};
 pub use permit::{Held, HeldReply, Need, Needs, Permit, Refusal, reason};

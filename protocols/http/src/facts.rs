@@ -14,12 +14,18 @@ const fn decl(name: &'static str, kind: FactType, about: &'static str) -> FactDe
     FactDecl { name, kind, phase: Phase::Request, about, carries: false }
 }
 
-/// Positions in [`FACTS`] of what is known only with the body.
+/// Positions in [`FACTS`] of what is known only with the body, or not always in a record.
 pub mod at {
+    /// `http.headers`.
+    pub const HEADERS: u16 = 6;
+    /// `http.content_type`.
+    pub const CONTENT_TYPE: u16 = 7;
     /// `http.body_bytes`.
     pub const BODY_BYTES: u16 = 8;
     /// `http.detections`.
     pub const DETECTIONS: u16 = 9;
+    /// `http.upgrade`.
+    pub const UPGRADE: u16 = 12;
     /// `llm.model`.
     pub const MODEL: u16 = 13;
     /// `llm.tools`.

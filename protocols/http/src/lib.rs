@@ -31,6 +31,7 @@ mod llm;
 mod operation;
 mod options;
 mod problem;
+pub mod recall;
 mod reply;
 mod request;
 mod socket;

@@ -21,6 +21,12 @@ use crate::grpc;
 use crate::llm;
 use crate::request::{self, Canonical};
 
+/// The names of what the record has of a body: its digest comes first, then its length, then what
+/// can be shown of it.
+pub const BODY_DIGEST: &str = "body sha-256";
+/// See [`BODY_DIGEST`].
+pub const BODY: &str = "body";
+
 /// Longest part of a body that the record and an approver see, bytes.
 const BODY_SHOWN_BYTES_MAX: usize = 16 * 1024;
 
@@ -282,11 +288,11 @@ pub fn shown(body: &[u8], clear: &[u8]) -> Vec<Parameter> {
         }
     };
     let mut shown = vec![
-        Parameter { kind: "body sha-256".to_owned(), value: Some(digits) },
+        Parameter { kind: BODY_DIGEST.to_owned(), value: Some(digits) },
         Parameter { kind: "body bytes".to_owned(), value: Some(body.len().to_string()) },
     ];
     if !text.is_empty() {
-        shown.push(Parameter { kind: "body".to_owned(), value: Some(text.to_owned()) });
+        shown.push(Parameter { kind: BODY.to_owned(), value: Some(text.to_owned()) });
     }
     shown
 }

@@ -294,11 +294,14 @@ fn refuse_methods(request: &Request) -> Result<(), Malformed> {
     Ok(())
 }
 
+/// What the record has in place of a credential.
+pub const HIDDEN: &str = "(hidden)";
+
 /// The head as an approver and the record see it, without credentials.
 pub fn told(fields: &HeaderMap) -> Vec<(String, String)> {
     let each = |(name, value): (&HeaderName, &HeaderValue)| {
         let value = if is_hidden(name, value) {
-            "(hidden)".to_owned()
+            HIDDEN.to_owned()
         } else {
             String::from_utf8_lossy(value.as_bytes()).into_owned()
         };

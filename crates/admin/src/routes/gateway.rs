@@ -39,8 +39,8 @@ pub(crate) async fn reload(
         shared.audit.demand(deed("asked for".to_owned()), now)?;
         match shared.control.reload() {
             Ok(reloaded) => {
-                let Reloaded { rules, resources, .. } = &reloaded;
-                let detail = format!("in force: {rules} rules, {resources} resources");
+                let Reloaded { rules, resources, digests, .. } = &reloaded;
+                let detail = format!("in force: {rules} rules, {resources} resources{digests}");
                 shared.audit.note(deed(detail), shared.control.now());
                 Ok(reloaded)
             }

@@ -90,7 +90,9 @@ async fn run(loaded: Loaded, rulebook: Rulebook) -> anyhow::Result<()> {
         let for_others = *protocol == protocols::TRANSPARENT && redirects.tproxy;
         listeners.push((*protocol, wire::listen(protocol, address, for_others).await?));
     }
-    record(&store, "config.load", &config, format!("{} rules", config.policy.rules.len()))
+    let rules = config.policy.rules.len();
+    let detail = format!("{rules} rules{}", config::digest::told(&config.policy));
+    record(&store, "config.load", &config, detail)
         .context("the journal cannot be written, so nothing is served")?;
     let serving: Vec<_> = listeners
         .into_iter()
@@ -122,7 +124,7 @@ async fn run(loaded: Loaded, rulebook: Rulebook) -> anyhow::Result<()> {
         let (running, store, config) = (Arc::clone(&running), Arc::clone(&store), config.clone());
         let reloaded = tokio::task::spawn_blocking(move || {
             let detail = match running.reload() {
-                Ok(reloaded) => format!("in force: {} rules", reloaded.rules),
+                Ok(reloaded) => format!("in force: {} rules{}", reloaded.rules, reloaded.digests),
                 Err(problems) => format!("refused: {} problems", problems.len()),
             };
             if let Err(error) = record(&store, "config.load", &config, detail) {

@@ -4,6 +4,7 @@
 //! and that the [`working`] form, which `policy` then compiles. Each step reports into one
 //! [`Report`](read::Report), so nobody mends a file one mistake at a time.
 
+pub mod digest;
 pub mod machine;
 pub mod nearest;
 mod place;
@@ -69,9 +70,41 @@ pub fn load_on(
     rulebook: &Rulebook,
     version: u64,
 ) -> Result<Loaded, Unusable> {
+    load_with(machine, path, None, rulebook, version)
+}
+
+/// As [`load`], with the rules of `rules`, a folder or a file, in place of the file's own; or
+/// `rules` itself, when it is a whole configuration.
+///
+/// # Errors
+/// Everything wrong with it.
+pub fn load_new(path: &Path, rules: &Path, rulebook: &Rulebook) -> Result<Loaded, Unusable> {
+    match is_whole(rules) {
+        true => load(rules, rulebook, 1),
+        false => load_with(&This, path, Some(rules), rulebook, 1),
+    }
+}
+
+/// Whether a file is a configuration, as opposed to a list of rules. One that cannot be read is:
+/// its problems are then told.
+#[must_use]
+pub fn is_whole(file: &Path) -> bool {
+    let mut report = Report::default();
+    let name: Arc<str> = "".into();
+    let is_list = |root: tree::Node| matches!(root.value, tree::Value::List(_));
+    !file.is_dir() && !read_tree(&This, file, &name, &mut report).is_some_and(is_list)
+}
+
+fn load_with(
+    machine: &dyn Machine,
+    path: &Path,
+    rules: Option<&Path>,
+    rulebook: &Rulebook,
+    version: u64,
+) -> Result<Loaded, Unusable> {
     let mut report = Report::default();
     let mut policy = None;
-    let config = read_config(machine, path, &mut report).map(|mut config| {
+    let config = read_config(machine, path, rules, &mut report).map(|mut config| {
         config.policy.version = version;
         match rulebook.compile(config.policy.clone()) {
             Ok(compiled) => {
@@ -111,18 +144,25 @@ fn warn_of_classes(spec: &PolicySpec, compiled: &PolicySet, report: &mut Report)
 /// Where a client command finds the gateway: of no use for anything else, so that a mistake in a
 /// rule does not keep anyone from `narrows kill`. `None` when even that cannot be read.
 pub fn whereabouts(path: &Path) -> Option<Config> {
-    read_config(&This, path, &mut Report::default())
+    read_config(&This, path, None, &mut Report::default())
 }
 
-fn read_config(machine: &dyn Machine, path: &Path, report: &mut Report) -> Option<Config> {
+fn read_config(
+    machine: &dyn Machine,
+    path: &Path,
+    instead: Option<&Path>,
+    report: &mut Report,
+) -> Option<Config> {
     let name: Arc<str> = path.display().to_string().into();
     let root = read_tree(machine, path, &name, report)?;
     let file = text::File::read(&root, "", report)?;
     let mut file = file;
-    let rules = match file.rules.take() {
-        None => Vec::new(),
-        Some(text::Rules::Inline(rules)) => rules,
-        Some(text::Rules::Folder(folder)) => {
+    let rules = match (instead, file.rules.take()) {
+        (Some(new), _) if new.is_dir() => read_rules(machine, new, &file.here.at, report),
+        (Some(new), _) => read_rule_file(machine, new, report),
+        (None, None) => Vec::new(),
+        (None, Some(text::Rules::Inline(rules))) => rules,
+        (None, Some(text::Rules::Folder(folder))) => {
             let base = path.parent().unwrap_or(Path::new(""));
             read_rules(machine, &base.join(&folder.value), &folder.at, report)
         }
@@ -189,14 +229,13 @@ fn read_rules(
         let message = format!("rules: {} holds no .yaml file", folder.display());
         report.warn(at, message, "no rule applies");
     }
-    let mut rules = Vec::new();
-    for file in files {
-        let name: Arc<str> = file.display().to_string().into();
-        if let Some(root) = read_tree(machine, &file, &name, report) {
-            rules.extend(Vec::read(&root, "rules", report).unwrap_or_default());
-        }
-    }
-    rules
+    files.iter().flat_map(|file| read_rule_file(machine, file, report)).collect()
+}
+
+fn read_rule_file(machine: &dyn Machine, file: &Path, report: &mut Report) -> Vec<text::Rule> {
+    let name: Arc<str> = file.display().to_string().into();
+    let root = read_tree(machine, file, &name, report);
+    root.and_then(|root| Vec::read(&root, "rules", report)).unwrap_or_default()
 }
 
 fn is_hidden(file: &Path) -> bool {

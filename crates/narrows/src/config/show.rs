@@ -19,6 +19,14 @@ pub fn show(config: &Config) -> String {
     out
 }
 
+/// One rule, as lines of the whole.
+pub fn rule(rule: &RuleSpec) -> String {
+    let mut out = String::new();
+    // As above.
+    let _ = write_rule(rule, &mut out);
+    out
+}
+
 fn write(config: &Config, out: &mut String) -> std::fmt::Result {
     writeln!(out, "data_dir: {}", config.data_dir.display())?;
     writeln!(out, "state: sqlite")?;

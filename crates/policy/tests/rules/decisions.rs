@@ -407,3 +407,55 @@ fn a_rules_window_is_what_its_facts_are_seen_over() {
         facts.asked.borrow().keys().map(|(_, window)| window.as_secs()).collect();
     assert_eq!(windows, [300, 3600]);
 }
+
+/// Whether a fact is the one of this name.
+fn is(name: &'static str) -> impl Fn(policy::FactId) -> bool {
+    let (id, _) = schema().lookup(name).map(|(id, fact)| (id, fact.name)).unwrap();
+    move |asked| asked == id
+}
+
+#[test]
+fn a_rule_that_hangs_on_what_nobody_knows_is_in_doubt() {
+    let scope = scope(vec![
+        rule("dynamic", "sql.dynamic", block("no")),
+        rule("drops", "sql.dynamic || 'drop' in sql.verbs", block("no")),
+        rule("big", "result.rows > 10", approve(&["dba"])),
+        rule("orders", "touches('orders')", block("no")),
+    ]);
+    let unknown = |facts: &Known| {
+        let doubts = scope.doubts(SQL_BLOCK, facts, &is("sql.dynamic"));
+        doubts.iter().map(|doubt| doubt.rule.rule.to_string()).collect::<Vec<_>>()
+    };
+    let pending = |facts: Known| facts.with("sql.dynamic", Fact::Pending);
+    assert_eq!(unknown(&pending(select())), ["dynamic", "drops"]);
+    // What is known decides it whatever the rest is.
+    assert_eq!(unknown(&pending(statement(&["drop"]))), ["dynamic"]);
+    assert_eq!(unknown(&select()), [""; 0], "it is known");
+    let doubts = scope.doubts(SQL_BLOCK, &pending(select()), &is("sql.dynamic"));
+    assert_eq!(doubts.first().map(|doubt| doubt.facts.as_slice()), Some(&["sql.dynamic"][..]));
+}
+
+#[test]
+fn rules_that_are_left_out_take_no_part() {
+    let scope = scope(vec![
+        rule("drops", "'drop' in sql.verbs", block("no")),
+        rule("all", "", approve(&["dba"])),
+    ]);
+    let facts = statement(&["drop"]);
+    let request = || Request {
+        operation: OperationId(1),
+        stage: Stage::Gate,
+        effect: Effect::MayWrite,
+        rows: model::operation::RowBound::Unbounded,
+        facts: &facts,
+        satisfied: &[],
+    };
+    let without = |rules: &[&str]| {
+        let rules: Vec<Arc<str>> = rules.iter().map(|rule| Arc::from(*rule)).collect();
+        let decided = scope.decide_without(request(), &rules);
+        (word(&decided).to_owned(), matches(&decided).len())
+    };
+    assert_eq!(without(&[]), ("blocked".to_owned(), 2));
+    assert_eq!(without(&["drops"]), ("hold".to_owned(), 1));
+    assert_eq!(without(&["drops", "all"]), ("allow".to_owned(), 0));
+}

@@ -1,0 +1,211 @@
+//! What is told of recordings that no end-to-end test can make quickly: old, sealed, of other rules.
+
+use std::path::Path;
+
+use serde_json::{Value as Json, json};
+
+use super::*;
+use crate::config;
+use crate::protocols::Rulebook;
+
+const HOUR: u64 = 3_600_000_000_000;
+const START: Timestamp = Timestamp(100 * HOUR);
+const FROM: Timestamp = Timestamp(124 * HOUR);
+
+/// A configuration with these rules, as a backtest sees it.
+fn rules(rules: &str) -> Rules {
+    let text = format!(
+        "listen: {{ postgres: \"127.0.0.1:1\" }}\nresources:\n  shop: {{ type: postgres, address: \
+         \"127.0.0.1:2\", database: d, user: u, password: {{env: HOME}}, tls: off }}\naccess:\n  \
+         - {{ subjects: [\"*\"], resources: [shop] }}\nrules:\n{rules}"
+    );
+    let folder = std::env::temp_dir();
+    let file = folder.join(format!(
+        "narrows-backtest-{}-{:?}.yaml",
+        std::process::id(),
+        std::thread::current().id()
+    ));
+    std::fs::write(&file, text).unwrap();
+    let rulebook = Rulebook::new();
+    let loaded = config::load(Path::new(&file), &rulebook, 1);
+    std::fs::remove_file(&file).unwrap();
+    let loaded = loaded.map_err(|unusable| format!("{:?}", unusable.problems)).unwrap();
+    Rules::new(loaded, None, &rulebook)
+}
+
+fn event(at: u64, session: &str, body: Json) -> Row {
+    let mut event = json!({
+        "v": 1, "at": Timestamp(at), "gateway": "gw-1", "session": session, "sequence": 1,
+        "principal": "ann", "resource": "shop",
+    });
+    let fields = event.as_object_mut().unwrap();
+    fields.extend(body.as_object().unwrap().clone());
+    let event: model::Event = serde_json::from_value(event).unwrap();
+    Row::of(event, archive::row::Place::default())
+}
+
+fn started(at: u64, session: &str) -> Row {
+    let identity = json!({
+        "subject": "ann", "kind": "agent", "groups": [], "issuer": "narrows",
+        "on_behalf_of_groups": [],
+    });
+    let body = json!({
+        "kind": "session_started", "identity": identity, "client": "c", "application": null,
+        "protocol": "postgres",
+    });
+    event(at, session, body)
+}
+
+fn select(at: u64, session: &str, operation: u64) -> Row {
+    let body = json!({
+        "kind": "operation", "operation": operation, "step": "query", "verbs": ["select"],
+        "reads": ["public.orders"], "columns": ["public.orders.id"],
+        "text": "SELECT id FROM orders", "decision": "allow",
+    });
+    event(at, session, body)
+}
+
+fn reply(at: u64, session: &str, operation: u64, rows: u64) -> Row {
+    let body = json!({
+        "kind": "reply", "operation": operation, "outcome": "done", "rows": rows, "bytes": 100,
+        "duration_ns": 1, "columns": [{ "label": "id", "origins": [
+            { "schema": "public", "table": "orders", "column": "id" }] }],
+    });
+    event(at, session, body)
+}
+
+fn loaded(at: u64, detail: &str) -> Row {
+    let body = json!({
+        "kind": "admin", "actor": "serve", "action": "config.load", "target": "n.yaml",
+        "detail": detail,
+    });
+    event(at, "s_0", body)
+}
+
+fn report(rules: &Rules, rows: Vec<Row>) -> Report {
+    let mut report = Report::default();
+    let mut gateway = Gateway::new(rules, (START, FROM), &mut report);
+    rows.into_iter().for_each(|row| gateway.read(row));
+    gateway.end();
+    report
+}
+
+const ORDERS: &str = "  - { name: orders, when: 'touches(\"orders\")', block: \"no\" }\n";
+
+#[test]
+fn only_what_happened_in_the_time_asked_about_is_told() {
+    let early = FROM.0 - 1;
+    let rows = vec![
+        started(early, "s_1"),
+        select(early, "s_1", 1),
+        reply(early, "s_1", 1, 3),
+        select(FROM.0, "s_1", 2),
+        reply(FROM.0, "s_1", 2, 3),
+    ];
+    let report = report(&rules(ORDERS), rows);
+    assert_eq!((report.operations, report.newly_blocked.operations), (1, 1));
+}
+
+#[test]
+fn what_was_used_before_the_time_asked_about_counts() {
+    let rule = "  - { name: much, when: principal.rows > 5, block: \"no\" }\n";
+    let rows = |rows: u64| {
+        let before = FROM.0 - HOUR / 2;
+        vec![
+            started(before, "s_1"),
+            select(before, "s_1", 1),
+            reply(before, "s_1", 1, rows),
+            select(FROM.0, "s_1", 2),
+            reply(FROM.0, "s_1", 2, 1),
+        ]
+    };
+    assert_eq!(report(&rules(rule), rows(5)).changed, 0);
+    assert_eq!(report(&rules(rule), rows(6)).newly_blocked.operations, 1);
+}
+
+#[test]
+fn of_a_session_that_began_before_reading_its_use_is_not_known() {
+    let rule = |when: &str| format!("  - {{ name: r, when: '{when}', block: \"no\" }}\n");
+    let rows =
+        || vec![started(START.0 - 1, "s_1"), select(FROM.0, "s_1", 7), reply(FROM.0, "s_1", 7, 1)];
+    let told = report(&rules(&rule("session.operations > 3")), rows());
+    assert_eq!((told.cannot_say.operations, told.changed), (1, 0), "{told:?}");
+    assert!(told.cannot_say.by_rule["r"].contains_key("session.operations"), "{told:?}");
+    // One is certain, and how old it is as well.
+    assert_eq!(report(&rules(&rule("session.operations > 0")), rows()).changed, 1);
+    let told = report(&rules(&rule("session.age > duration(\"24h\")")), rows());
+    assert_eq!((told.cannot_say.operations, told.changed), (0, 1));
+    // And one whose beginning is nowhere is not judged.
+    let told = report(&rules(ORDERS), vec![select(FROM.0, "s_2", 1)]);
+    assert_eq!((told.cannot_say.operations, told.cannot_say.not_judged.len()), (1, 1));
+}
+
+#[test]
+fn r18_a_sealed_text_leaves_what_is_recorded_beside_it() {
+    let rows = || {
+        let mut sealed = select(FROM.0, "s_1", 1);
+        sealed.text = None;
+        sealed.sealed = vec![1];
+        vec![started(FROM.0, "s_1"), sealed, reply(FROM.0, "s_1", 1, 1)]
+    };
+    assert_eq!(report(&rules(ORDERS), rows()).newly_blocked.operations, 1);
+    for fact in ["sql.text.contains(\"x\")", "sql.dynamic", "size(sql.functions) > 0"] {
+        let rule = format!("  - {{ name: r, when: '{fact}', block: \"no\" }}\n");
+        let told = report(&rules(&rule), rows());
+        assert_eq!((told.cannot_say.operations, told.changed), (1, 0), "{fact}");
+    }
+}
+
+#[test]
+fn a_rule_is_as_it_was_only_where_the_record_says_so() {
+    // The record does not tell whether a view is dynamic.
+    let view = || {
+        let mut view = select(FROM.0, "s_1", 1);
+        view.text = Some("SELECT id FROM seen".into());
+        view.reads = vec!["public.orders".into(), "public.seen".into()];
+        view.columns_read = vec!["public.orders.id".into(), "public.seen.id".into()];
+        view
+    };
+    let rule = "  - { name: r, when: sql.dynamic, block: \"no\" }\n";
+    let now = rules(rule);
+    let same = format!("1 rules{}", digest_of(&now));
+    let other = format!("1 rules{}", digest_of(&rules(&rule.replace("no", "never"))));
+    let told = |details: &[&str]| {
+        let mut rows: Vec<Row> = details.iter().map(|detail| loaded(FROM.0, detail)).collect();
+        rows.extend([started(FROM.0, "s_1"), view(), reply(FROM.0, "s_1", 1, 1)]);
+        let told = report(&now, rows);
+        (told.unchanged, told.cannot_say.operations)
+    };
+    assert_eq!(told(&[]), (0, 1), "nothing is known of the rules then");
+    assert_eq!(told(&[&same]), (1, 0));
+    assert_eq!(told(&[&other]), (0, 1));
+    assert_eq!(told(&[&same, &other]), (0, 1), "the last counts");
+    assert_eq!(told(&[&same, "refused: 1 problems"]), (1, 0), "what was refused does not");
+    assert_eq!(told(&[&same, "asked for"]), (0, 1), "until it is in force");
+}
+
+fn digest_of(rules: &Rules) -> String {
+    let digests = rules.digests.iter().map(|(name, digest)| format!("{digest} {name:?}"));
+    format!("; rules: {}", digests.collect::<Vec<_>>().join(", "))
+}
+
+#[test]
+fn what_was_refused_may_have_returned_anything() {
+    let mut blocked = select(FROM.0, "s_1", 1);
+    blocked.decision = Some("block".into());
+    blocked.reason = Some("blocked".into());
+    blocked.rules = vec![RuleMatch { rule: "old".into(), action: "block".into(), observed: false }];
+    let rows = || vec![started(FROM.0, "s_1"), blocked.clone(), select(FROM.0 + 1, "s_1", 2)];
+    // Whether it would be held is not known, that it would not be refused is.
+    let held = "  - { name: r, when: result.rows > 3, approve: { by: [x] } }\n";
+    let told = report(&rules(held), rows());
+    assert_eq!(told.released.operations, 1, "{told:?}");
+    assert_eq!(told.released.by_rule.get("old"), Some(&1));
+    let refused = "  - { name: r, when: result.rows > 3, block: \"no\" }\n";
+    let told = report(&rules(refused), rows());
+    assert_eq!((told.released.operations, told.cannot_say.operations), (0, 2), "{told:?}");
+    // What follows is counted as if it had returned nothing, and that is said.
+    let much = "  - { name: r, when: principal.rows > 3, block: \"no\" }\n";
+    let told = report(&rules(much), rows());
+    assert_eq!((told.released.operations, told.counts), (1, 1), "{told:?}");
+}
