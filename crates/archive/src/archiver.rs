@@ -121,6 +121,8 @@ pub struct Rounds {
     head: Head,
     /// The store was asked what is there behind the head.
     looked: bool,
+    /// Who is told how far the archive reaches.
+    told: Option<Box<dyn Fn(&Head) + Send>>,
 }
 
 /// What a round did.
@@ -160,7 +162,12 @@ impl Rounds {
                 return Err(ArchiveError::Io { action: "read", path: remembers, source });
             }
         };
-        Ok(Self { journal, bucket, key, options, remembers, head, looked })
+        Ok(Self { journal, bucket, key, options, remembers, head, looked, told: None })
+    }
+
+    /// From now on tells `told` after each manifest how far the archive reaches. It must not wait.
+    pub fn tell(&mut self, told: impl Fn(&Head) + Send + 'static) {
+        self.told = Some(Box::new(told));
     }
 
     /// How far the archive reaches.
@@ -323,6 +330,9 @@ impl Rounds {
             source,
         })?;
         self.head = head;
+        if let Some(told) = &self.told {
+            told(&self.head);
+        }
         Ok(())
     }
 

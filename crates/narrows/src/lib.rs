@@ -1,6 +1,7 @@
 //! Everything of the `narrows` program but its allocator: a library, so that its readers of text
 //! can be called with texts.
 
+mod anchors;
 mod args;
 mod client;
 mod commands;
@@ -10,6 +11,7 @@ mod explain;
 mod output;
 pub mod protocols;
 mod story;
+mod streams;
 mod taints;
 mod wire;
 

@@ -21,12 +21,14 @@ use runtime::{
 use store::{Store, StoreOptions};
 use tokio::net::TcpListener;
 
+use crate::anchors::{self, Anchors};
 use crate::client::admin_url;
 use crate::config::Config;
 use crate::config::scalar::{Address, OnFailureForm, Payload, SecretForm};
 use crate::config::web::Site;
 use crate::config::working::Upstream;
 use crate::protocols::{self, Rulebook};
+use crate::streams;
 use crate::taints::Taints;
 
 /// The file in `data_dir` that holds the key for manifests.
@@ -70,7 +72,11 @@ pub struct Archive {
 
 /// Starts the archive, unless the configuration wants none. A cloud that cannot be reached yet is no
 /// reason not to start: the journal keeps what is not archived.
-pub fn archive(config: &Config, store: &Store) -> anyhow::Result<Option<Archive>> {
+pub fn archive(
+    config: &Config,
+    store: &Store,
+    anchors: &Arc<Anchors>,
+) -> anyhow::Result<Option<Archive>> {
     let Some(location) = &config.recording.store else { return Ok(None) };
     let bucket = Arc::new(Bucket::open(location, true).context("recording.store")?);
     let make = || SigningKey::make().map(|(_, text)| text).map_err(|_| store::NoRandomness);
@@ -85,13 +91,16 @@ pub fn archive(config: &Config, store: &Store) -> anyhow::Result<Option<Archive>
         keep: config.recording.keep_journal,
     };
     let journal = Arc::clone(&store.journal);
-    let rounds = Rounds::new(
+    let mut rounds = Rounds::new(
         Arc::clone(&journal),
         Arc::clone(&bucket),
         key,
         store.data_dir.path(),
         options,
     )?;
+    anchors.tell(rounds.head());
+    let of_rounds = Arc::clone(anchors);
+    rounds.tell(move |head| of_rounds.tell(head));
     let archiver = Archiver::start(rounds, runtime::clock::now).context("start a thread")?;
     let archiver = Arc::new(archiver);
     let reaches = Arc::clone(&archiver);
@@ -257,7 +266,8 @@ fn on_failure(form: OnFailureForm) -> OnFailure {
     }
 }
 
-fn secret(form: &SecretForm) -> SecretSource {
+/// Where a secret comes from.
+pub fn secret(form: &SecretForm) -> SecretSource {
     match form {
         SecretForm::Literal(value) => SecretSource::Literal(value.clone()),
         SecretForm::Env(name) => SecretSource::Env(name.clone()),
@@ -387,6 +397,8 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("recording.store", old.recording.store != new.recording.store),
         ("recording.archive_every", old.recording.archive_every != new.recording.archive_every),
         ("recording.keep_journal", old.recording.keep_journal != new.recording.keep_journal),
+        ("recording.stream", streams::differ(old, new)),
+        ("recording.anchors", anchors::differ(old, new)),
         ("recording.sync", old.recording.sync != new.recording.sync),
         ("recording.payload", payload(old) != payload(new)),
         ("hold", old.hold_buffer_bytes != new.hold_buffer_bytes),

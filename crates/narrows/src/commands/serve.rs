@@ -16,6 +16,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::SaidNo;
 use super::check::{must_exist, say};
+use crate::anchors::Anchors;
 use crate::args::Common;
 use crate::client::{admin_url, config_path};
 use crate::config::{self, Config, Loaded};
@@ -100,7 +101,9 @@ async fn run(loaded: Loaded, rulebook: Rulebook) -> anyhow::Result<()> {
         .collect();
     let admin = admin_url(&config.admin);
     let handle = tokio::runtime::Handle::current();
-    let archive = wire::archive(&config, &store)?;
+    anyhow::ensure!(config.recording.outgoing.stream.is_empty(), "recording.stream is to come");
+    let anchors = Arc::new(Anchors::start(&config, &store.gateway).await?);
+    let archive = wire::archive(&config, &store, &anchors)?;
     let archiver = archive.as_ref().map(|archive| Arc::clone(&archive.archiver));
     let running = Running::new(
         Parts { gateway: Arc::clone(&gateway), rulebook, ledger, policy, archive },
@@ -152,6 +155,9 @@ async fn run(loaded: Loaded, rulebook: Rulebook) -> anyhow::Result<()> {
             Ok(true) => {}
             _ => tracing::warn!("the archive is behind; the next start goes on with it"),
         }
+    }
+    if !matches!(tokio::task::spawn_blocking(move || anchors.stop()).await, Ok(true)) {
+        tracing::warn!("the newest anchor is not kept everywhere; the next start tells it again");
     }
     if let Err(error) = store.journal.sync() {
         tracing::error!(%error, "the journal was not synced to disk");

@@ -6,6 +6,7 @@
 
 pub mod machine;
 pub mod nearest;
+pub mod outgoing;
 mod place;
 pub mod read;
 pub mod sample;

@@ -14,6 +14,7 @@ use policy::{
 
 use super::machine::Machine;
 use super::nearest::nearest;
+use super::outgoing::{self, Outgoing};
 use super::read::{At, Report};
 use super::scalar::{
     Address, IsolationForm, ModeForm, OnFailureForm, Payload, PerForm, RedirectForm, SecretForm,
@@ -126,6 +127,8 @@ pub struct Recording {
     pub payload: Payload,
     /// What happens when the record cannot be written.
     pub on_failure: OnFailureForm,
+    /// What of it goes elsewhere.
+    pub outgoing: Outgoing,
 }
 
 /// Completes the text form. Every problem goes into the report; what is returned is of use only if
@@ -141,7 +144,10 @@ pub fn complete(
     refuse_unbuilt(&file, report);
     let data_dir = file.data_dir.map_or_else(|| DATA_DIR_DEFAULT.to_owned(), |dir| dir.value);
     let data_dir = base.join(data_dir);
-    let recording = recording(file.recording, (base, &data_dir), report);
+    let mut form = file.recording;
+    let outgoing = form.as_mut().map(|form| outgoing::complete(form, (base, machine), report));
+    let mut recording = recording(form, (base, &data_dir), report);
+    recording.outgoing = outgoing.unwrap_or_default();
     let (admin, listeners) = listeners(file.listen, &file.here.at, machine, report);
     let listens = listeners.iter().any(|(name, _)| *name == protocols::TRANSPARENT);
     let transparent = transparent(file.transparent, listens, &file.here.at, base, report);
@@ -383,6 +389,7 @@ fn recording(
             sync: SYNC_DEFAULT,
             payload: Payload::Full,
             on_failure: OnFailureForm::Refuse,
+            outgoing: Outgoing::default(),
         };
     };
     let store = match form.store {
@@ -416,6 +423,7 @@ fn recording(
         sync: form.sync.map_or(SYNC_DEFAULT, |sync| sync.value.0),
         payload: form.payload.map_or(Payload::Full, |payload| payload.value),
         on_failure: form.on_failure.map_or(OnFailureForm::Refuse, |at| at.value),
+        outgoing: Outgoing::default(),
     }
 }
 
