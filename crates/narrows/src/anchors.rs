@@ -48,7 +48,7 @@ struct Waiting {
 
 enum Place {
     Store(Bucket),
-    Webhook(Webhook),
+    Webhook(Box<Webhook>),
 }
 
 /// The text of an anchor: what `narrows audit anchor` prints.
@@ -130,7 +130,7 @@ async fn open(place: &AnchorPlace) -> anyhow::Result<Place> {
         AnchorPlace::Webhook(url, secret, ca) => {
             let trust = Trust { more: read_more(ca.as_deref())? };
             let secret = signing_secret(secret).await?;
-            Place::Webhook(Webhook::new(url, &trust, secret, runtime::clock::now)?)
+            Place::Webhook(Box::new(Webhook::new(url, &trust, secret, runtime::clock::now)?))
         }
     })
 }

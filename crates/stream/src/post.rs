@@ -43,8 +43,8 @@ pub(crate) fn place(url: &Url) -> String {
 }
 
 impl Post {
-    /// Prepares to post to `url`, with these fields in every request. Credentials travel only inside
-    /// TLS, or to this machine.
+    /// Prepares to post to `url`, with these fields in every request. Credentials travel only
+    /// inside TLS, or to this machine.
     pub fn new(
         url: &Url,
         trust: &Trust,

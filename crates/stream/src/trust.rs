@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
+use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
@@ -44,5 +45,14 @@ impl Trust {
             .root_certs(RootCerts::Specific(Arc::new(roots)))
             .unversioned_rustls_crypto_provider(provider())
             .build())
+    }
+
+    pub(crate) fn of_tls(&self) -> Result<Arc<ClientConfig>, UnusableSink> {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(self.certificates()?);
+        let config = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .map_err(|error| UnusableSink(error.to_string()))?;
+        Ok(Arc::new(config.with_root_certificates(roots).with_no_client_auth()))
     }
 }

@@ -104,8 +104,8 @@ impl Lacks {
     }
 }
 
-/// Where an export goes. A file has its name only when it is complete; a device or a pipe is written
-/// to as it is.
+/// Where an export goes. A file has its name only when it is complete; a device or a pipe is
+/// written to as it is.
 enum Target {
     Out(io::Stdout),
     As(File),

@@ -22,6 +22,7 @@ use crate::client::{admin_url, config_path};
 use crate::config::{self, Config, Loaded};
 use crate::control::{Parts, Running};
 use crate::protocols::{self, Rulebook};
+use crate::streams;
 use crate::wire;
 
 /// How long live sessions may go on after the first signal to stop.
@@ -91,6 +92,8 @@ async fn run(loaded: Loaded, rulebook: Rulebook) -> anyhow::Result<()> {
         let for_others = *protocol == protocols::TRANSPARENT && redirects.tproxy;
         listeners.push((*protocol, wire::listen(protocol, address, for_others).await?));
     }
+    // Before anything is recorded, so that others hear of the start.
+    let streams = streams::start(&config, &store).await?;
     record(&store, "config.load", &config, format!("{} rules", config.policy.rules.len()))
         .context("the journal cannot be written, so nothing is served")?;
     let serving: Vec<_> = listeners
@@ -101,7 +104,6 @@ async fn run(loaded: Loaded, rulebook: Rulebook) -> anyhow::Result<()> {
         .collect();
     let admin = admin_url(&config.admin);
     let handle = tokio::runtime::Handle::current();
-    anyhow::ensure!(config.recording.outgoing.stream.is_empty(), "recording.stream is to come");
     let anchors = Arc::new(Anchors::start(&config, &store.gateway).await?);
     let archive = wire::archive(&config, &store, &anchors)?;
     let archiver = archive.as_ref().map(|archive| Arc::clone(&archive.archiver));
@@ -149,6 +151,10 @@ async fn run(loaded: Loaded, rulebook: Rulebook) -> anyhow::Result<()> {
     }
     stop_admin.send_replace(true);
     let _ = tokio::time::timeout(ADMIN_GRACE, admin_task).await;
+    // Before the archive's last round, which may delete what was not sent yet.
+    if !matches!(tokio::task::spawn_blocking(move || streams.stop()).await, Ok(true)) {
+        tracing::warn!("a receiver of events is behind; the next start goes on with it");
+    }
     if let Some(archiver) = archiver {
         // What a store that does not answer holds up is in the journal.
         match tokio::task::spawn_blocking(move || archiver.stop()).await {
