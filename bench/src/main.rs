@@ -4,11 +4,13 @@
 //! proxy, pgbouncer and narrows, measures them in turns and writes the page. `bench copy --listen A
 //! --to B` is that byte-copy proxy: the least that any proxy in user space can cost. `bench facts`
 //! measures what knowing a statement costs, alone, `bench bodies` what reading a body costs, alone,
-//! `bench http` an API behind each proxy. `bench recrypt` is a proxy that opens TLS and copies.
+//! `bench http` an API behind each proxy, `bench archive` what the archive costs and answers.
+//! `bench recrypt` is a proxy that opens TLS and copies.
 
 mod bodies;
 mod client;
 mod copy;
+mod evidence;
 mod facts;
 mod http;
 mod measure;
@@ -29,7 +31,8 @@ const USAGE: &str = "usage: bench copy --listen ADDRESS --to ADDRESS
        bench run [--quick] [--seconds N] [--out FILE]
        bench http [--quick]
        bench facts
-       bench bodies";
+       bench bodies
+       bench archive [--quick]";
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -54,9 +57,20 @@ fn main() -> Result<()> {
             print!("{}", bodies::section(&bodies::measure(5)?)?);
             Ok(())
         }
+        ["archive"] => {
+            print!("{}", evidence::section(&evidence::measure(ARCHIVED)?)?);
+            Ok(())
+        }
+        ["archive", "--quick"] => {
+            print!("{}", evidence::section(&evidence::measure(ARCHIVED / 10)?)?);
+            Ok(())
+        }
         _ => bail!(USAGE),
     }
 }
+
+/// Operations in the archive that is asked: ten million events.
+const ARCHIVED: u64 = 5_000_000;
 
 /// How much to measure.
 struct Plan {
@@ -68,6 +82,8 @@ struct Plan {
     rows: u64,
     /// Idle connections whose memory is weighed.
     idle: usize,
+    /// Operations in the archive that is asked.
+    archived: u64,
     /// Where the page goes.
     out: PathBuf,
 }
@@ -78,12 +94,16 @@ fn plan(options: &[&str]) -> Result<Plan> {
         seconds: 6,
         rows: 1_000_000,
         idle: 500,
+        archived: ARCHIVED,
         out: PathBuf::from("PERFORMANCE.md"),
     };
     let mut options = options.iter();
     while let Some(option) = options.next() {
         match *option {
-            "--quick" => (plan.rounds, plan.seconds) = (2, 2),
+            "--quick" => {
+                (plan.rounds, plan.seconds) = (2, 2);
+                plan.archived = ARCHIVED / 10;
+            }
             "--seconds" => {
                 let seconds = options.next().context("--seconds needs a number")?;
                 plan.seconds = seconds.parse().context("--seconds needs a number")?;

@@ -4,6 +4,7 @@ use anyhow::{Context, Result};
 
 use crate::Plan;
 use crate::bodies;
+use crate::evidence;
 use crate::facts;
 use crate::http;
 use crate::measure::{self, Results};
@@ -35,6 +36,7 @@ pub fn run(plan: &Plan) -> Result<()> {
     let mut web = http::measure(plan.rounds, plan.seconds)?;
     web.push_str(&tls::measure(plan.rounds, plan.seconds)?);
     web.push_str(&bodies::section(&bodies::measure(plan.rounds)?)?);
+    web.push_str(&evidence::section(&evidence::measure(plan.archived)?)?);
     let page = report::page(&site, plan, &results, (&costs, &web))?;
     std::fs::write(&plan.out, page).with_context(|| format!("write {}", plan.out.display()))?;
     eprintln!("wrote {}", plan.out.display());

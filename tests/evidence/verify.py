@@ -51,8 +51,8 @@ def root(leaves):
 
 def rows(path):
     table = pyarrow.parquet.read_table(path, partitioning=None)
-    at = table.column("at").cast("int64")
-    table = table.set_column(table.schema.get_field_index("at"), "at", at)
+    time = table.column("time").cast("int64")
+    table = table.set_column(table.schema.get_field_index("time"), "time", time)
     return table.to_pylist()
 
 

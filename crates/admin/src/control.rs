@@ -29,6 +29,12 @@ pub trait Control: Send + Sync + 'static {
     ///
     /// When the recordings cannot be read.
     fn audit(&self, question: &AuditQuestion) -> Result<serde_json::Value, AuditError>;
+    /// Erases the keys of what a session, or all sessions of a subject, said; how many there were.
+    ///
+    /// # Errors
+    ///
+    /// When the keys cannot be read or written.
+    fn erase(&self, whose: &EraseRequest) -> Result<usize, AuditError>;
     /// Why the gateway is not ready, the journal left aside; empty when it is.
     fn unready(&self) -> Vec<String>;
     /// The journal did not take the last record of the data path.
@@ -79,6 +85,27 @@ pub enum AuditQuestion {
         /// When.
         span: Span,
     },
+}
+
+/// Whose words are to become unreadable. Exactly one of the two.
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EraseRequest {
+    /// Of one session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    /// Of all sessions of this subject.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub principal: Option<String>,
+    /// Why, for the record.
+    pub reason: String,
+}
+
+/// What was erased.
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+pub struct Erased {
+    /// Keys: one for each session and segment of the journal.
+    pub keys: usize,
 }
 
 /// Why a question has no answer.

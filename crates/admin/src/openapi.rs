@@ -11,7 +11,7 @@ use crate::routes::{approvals, audit, gateway, health, sessions, tokens};
     paths(
         tokens::create, tokens::list, tokens::revoke,
         sessions::list, sessions::show, sessions::events, sessions::kill,
-        audit::who, audit::fields, audit::pii, audit::search,
+        audit::who, audit::fields, audit::pii, audit::search, audit::erase, audit::reindex,
         approvals::list, approvals::show, approvals::approve, approvals::deny,
         gateway::resources, gateway::reload, gateway::explain,
         health::healthz, health::readyz, health::metrics, health::openapi,

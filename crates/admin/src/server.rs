@@ -114,6 +114,8 @@ impl Admin {
             .route("/api/v1/audit/fields", get(audit::fields))
             .route("/api/v1/audit/pii", get(audit::pii))
             .route("/api/v1/audit/search", get(audit::search))
+            .route("/api/v1/audit/erase", post(audit::erase))
+            .route("/api/v1/audit/reindex", post(audit::reindex))
             .route("/api/v1/resources", get(gateway::resources))
             .route("/api/v1/reload", post(gateway::reload))
             .route("/api/v1/explain", post(gateway::explain))

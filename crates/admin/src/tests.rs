@@ -49,6 +49,12 @@ impl Control for Fake {
             other => Ok(serde_json::json!(format!("{other:?}"))),
         }
     }
+    fn erase(&self, whose: &EraseRequest) -> Result<usize, AuditError> {
+        match whose.principal.as_deref() {
+            Some("ann") => Ok(2),
+            _ => Err(AuditError::Unavailable("no bucket".to_owned())),
+        }
+    }
     fn unready(&self) -> Vec<String> {
         self.unready.lock().clone()
     }
@@ -268,7 +274,7 @@ fn every_route_under_api_wants_a_token() {
             }
         }
     }
-    assert_eq!(seen, 18);
+    assert_eq!(seen, 20);
     assert_eq!(world.call("GET", "/api/v1/nothing", None, None).status, 401);
     assert_eq!(world.get("/api/v1/nothing").code(), "not_found");
 }

@@ -1,10 +1,10 @@
 //! What turns the journal into the archive, round by round, beside the gateway's work.
 //!
 //! A round closes the segment being written, converts what is closed, writes the files, reads each
-//! back and checks it, signs a manifest, remembers it, and only then deletes segments that are older
-//! than they are kept. Whatever interrupts a round, the next one begins with what is missing: files
-//! are made again with the same bytes, and a manifest that was written and not remembered is found
-//! and taken for what it is.
+//! back and checks it, signs a manifest, remembers it, and only then deletes segments that are
+//! older than they are kept. Whatever interrupts a round, the next one begins with what is missing:
+//! files are made again with the same bytes, and a manifest that was written and not remembered is
+//! found and taken for what it is.
 
 use std::fmt;
 use std::fs;
@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use model::Timestamp;
 use parking_lot::{Condvar, Mutex};
+use seal::Keys;
 use serde::{Deserialize, Serialize};
 use store::{Journal, JournalError};
 
@@ -27,6 +28,7 @@ use crate::manifest::{
 };
 use crate::merkle::{Tree, sha256};
 use crate::schema::SCHEMA_VERSION;
+use crate::sealing::{Sealer, SealingError};
 
 /// Segments that one manifest names at most; what is left is taken by the next.
 const SEGMENTS_MAX: usize = 16;
@@ -72,6 +74,9 @@ pub enum ArchiveError {
     /// Conversion.
     #[error(transparent)]
     Convert(#[from] ConvertError),
+    /// What was said cannot be sealed.
+    #[error(transparent)]
+    Sealing(#[from] SealingError),
     /// What was read back is not what was written.
     #[error("{path} reads back otherwise than it was written: {what}")]
     ReadBack {
@@ -111,6 +116,8 @@ pub enum ArchiveError {
     },
 }
 
+type Told = Box<dyn Fn(&Head) + Send>;
+
 /// Makes the archive of one gateway. See [`Archiver::start`] for the thread that does it.
 pub struct Rounds {
     journal: Arc<Journal>,
@@ -119,10 +126,11 @@ pub struct Rounds {
     options: Options,
     remembers: PathBuf,
     head: Head,
+    seals: Option<Arc<Keys>>,
     /// The store was asked what is there behind the head.
     looked: bool,
     /// Who is told how far the archive reaches.
-    told: Option<Box<dyn Fn(&Head) + Send>>,
+    told: Option<Told>,
 }
 
 /// What a round did.
@@ -162,7 +170,15 @@ impl Rounds {
                 return Err(ArchiveError::Io { action: "read", path: remembers, source });
             }
         };
-        Ok(Self { journal, bucket, key, options, remembers, head, looked, told: None })
+        let seals = None;
+        Ok(Self { journal, bucket, key, options, remembers, head, seals, looked, told: None })
+    }
+
+    /// The same, which seals texts, parameters and payloads with these keys.
+    #[must_use]
+    pub fn sealing(mut self, keys: Arc<Keys>) -> Self {
+        self.seals = Some(keys);
+        self
     }
 
     /// From now on tells `told` after each manifest how far the archive reaches. It must not wait.
@@ -189,7 +205,15 @@ impl Rounds {
         let mut entries = Vec::new();
         for segment in waiting.by_ref().take(SEGMENTS_MAX) {
             let records = self.journal.read_segment(segment)?;
-            let converted = convert::convert(self.journal.gateway(), segment, records)?;
+            let gateway = self.journal.gateway();
+            let sealer = match &self.seals {
+                Some(keys) => {
+                    let records = self.journal.read_segment(segment)?;
+                    Some(Sealer::make(&self.bucket, gateway, segment, records, keys)?)
+                }
+                None => None,
+            };
+            let converted = convert::convert(gateway, segment, records, sealer.as_ref())?;
             self.write(&converted)?;
             done.segments += 1;
             done.rows += converted.entry.rows;

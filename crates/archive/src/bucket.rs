@@ -1,8 +1,8 @@
 //! Where recordings are kept: a folder, or a bucket of S3, Google Cloud Storage or Azure.
 //!
 //! Calls block, and must not be made on a thread of an async runtime. Clouds take their credentials
-//! from the environment, as their own tools do (`AWS_…`, `GOOGLE_…`, `AZURE_…`), and failed calls
-//! are tried again for up to [`RETRY_FOR`].
+//! from the environment, as their own tools do (`AWS_…`, `GOOGLE_…`, `AZURE_…`), and failed
+//! calls are tried again for up to [`RETRY_FOR`].
 
 use std::fmt;
 use std::future::Future;
@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
+use object_store::Error as Refusal;
 use object_store::aws::{AmazonS3Builder, Checksum};
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
@@ -19,14 +20,15 @@ use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use object_store::{
-    ClientOptions, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload, RetryConfig,
-    WriteMultipart,
+    BackoffConfig, ClientOptions, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions,
+    PutPayload, RetryConfig, WriteMultipart,
 };
 
-/// How long a call to a cloud is tried again.
-pub const RETRY_FOR: Duration = Duration::from_secs(60);
+/// How long a call to a cloud is tried again. What fails for longer is done again in a later round.
+pub const RETRY_FOR: Duration = Duration::from_secs(10);
+const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// How long one attempt may take.
-const ATTEMPT: Duration = Duration::from_secs(120);
+const ATTEMPT: Duration = Duration::from_secs(30);
 const CONNECT: Duration = Duration::from_secs(10);
 /// Size past which an object is sent in parts.
 const PARTS_FROM: usize = 16 * 1024 * 1024;
@@ -107,11 +109,19 @@ pub enum BucketError {
         /// Where.
         place: String,
         /// What the store said.
-        source: object_store::Error,
+        source: Box<Refusal>,
     },
     /// This machine has no thread or descriptor left for it.
     #[error("cannot start what talks to the store: {0}")]
     Runtime(std::io::Error),
+}
+
+impl BucketError {
+    /// The object was not made, because there is one of its name.
+    fn is_there(&self) -> bool {
+        let Self::Failed { source, .. } = self else { return false };
+        matches!(**source, Refusal::AlreadyExists { .. } | Refusal::Precondition { .. })
+    }
 }
 
 const FORMS: &str =
@@ -206,9 +216,10 @@ impl Bucket {
             action: "open",
             path: "the store".to_owned(),
             place: place.clone(),
-            source,
+            source: Box::new(source),
         };
-        let retry = RetryConfig { retry_timeout: RETRY_FOR, ..RetryConfig::default() };
+        let backoff = BackoffConfig { max_backoff: PAUSE_MAX, ..BackoffConfig::default() };
+        let retry = RetryConfig { backoff, retry_timeout: RETRY_FOR, ..RetryConfig::default() };
         let client = ClientOptions::new().with_timeout(ATTEMPT).with_connect_timeout(CONNECT);
         let prefixed = |objects: Arc<dyn ObjectStore>, prefix: &str| -> Arc<dyn ObjectStore> {
             match prefix {
@@ -268,7 +279,7 @@ impl Bucket {
             action,
             path: path.to_owned(),
             place: self.place.clone(),
-            source,
+            source: Box::new(source),
         })
     }
 
@@ -298,11 +309,7 @@ impl Bucket {
         let (to, payload) = (Path::from(path), PutPayload::from_bytes(bytes));
         match self.wait("write", path, self.objects.put_opts(&to, payload, options)) {
             Ok(_) => Ok(Put::Made),
-            Err(BucketError::Failed {
-                source:
-                    object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. },
-                ..
-            }) => Ok(Put::Exists),
+            Err(error) if error.is_there() => Ok(Put::Exists),
             Err(error) => Err(error),
         }
     }
@@ -310,14 +317,13 @@ impl Bucket {
     /// Reads an object; `None` if there is none.
     pub fn get(&self, path: &str) -> Result<Option<Bytes>, BucketError> {
         let from = Path::from(path);
-        let read = self.wait("read", path, async {
+        self.wait("read", path, async {
             match self.objects.get(&from).await {
                 Ok(found) => found.bytes().await.map(Some),
-                Err(object_store::Error::NotFound { .. }) => Ok(None),
+                Err(Refusal::NotFound { .. }) => Ok(None),
                 Err(error) => Err(error),
             }
-        });
-        read
+        })
     }
 
     /// Reads some bytes of an object.
@@ -362,7 +368,11 @@ impl Bucket {
     /// Removes an object, if there is one.
     pub fn remove(&self, path: &str) -> Result<(), BucketError> {
         match self.wait("remove", path, self.objects.delete(&Path::from(path))) {
-            Err(BucketError::Failed { source: object_store::Error::NotFound { .. }, .. }) => Ok(()),
+            Err(BucketError::Failed { source, .. })
+                if matches!(*source, Refusal::NotFound { .. }) =>
+            {
+                Ok(())
+            }
             other => other,
         }
     }

@@ -14,6 +14,7 @@ use crate::manifest::{self, HexHash};
 use crate::merkle::{Tree, sha256};
 use crate::row::{Place, Row};
 use crate::schema::{FileWriter, GROUP_BYTES_MAX, GROUP_ROWS_MAX, SCHEMA_VERSION};
+use crate::sealing::{Sealer, SealingError};
 
 const HOUR_NS: u64 = 60 * 60 * 1_000_000_000;
 
@@ -32,6 +33,9 @@ pub enum ConvertError {
     /// The journal cannot be read.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// What was said cannot be sealed.
+    #[error(transparent)]
+    Sealing(#[from] SealingError),
     /// The file cannot be made: a fault of this program.
     #[error("segment {segment} cannot be written as Parquet: {source}")]
     Parquet {
@@ -79,12 +83,14 @@ struct Open {
     rows: u64,
 }
 
-/// Converts the records of one segment of `gateway`. Places that cannot be read are listed in the
-/// entry; the rest of the segment is converted all the same.
+/// Converts the records of one segment of `gateway`, sealing what they say if there is a `sealer`.
+/// Places that cannot be read are listed in the entry; the rest of the segment is converted all the
+/// same.
 pub fn convert(
     gateway: &str,
     segment: u64,
     records: impl Iterator<Item = Result<Record, JournalError>>,
+    sealer: Option<&Sealer>,
 ) -> Result<Converted, ConvertError> {
     let parquet = |source| ConvertError::Parquet { segment, source };
     let mut open: BTreeMap<u64, Open> = BTreeMap::new();
@@ -109,6 +115,9 @@ pub fn convert(
             Err(error) => return Err(error.into()),
         };
         let mut row = Row::of(record.event, place(record.position));
+        if let Some(sealer) = sealer {
+            sealer.seal(&mut row)?;
+        }
         let leaf = row.leaf(&mut canonical);
         row.hash = leaf;
         tree.push(leaf);
@@ -117,11 +126,11 @@ pub fn convert(
         }
         entry.last = row.number;
         entry.rows += 1;
-        let hour = row.at / HOUR_NS;
+        let hour = row.time / HOUR_NS;
         let file = match open.entry(hour) {
             std::collections::btree_map::Entry::Occupied(file) => file.into_mut(),
             std::collections::btree_map::Entry::Vacant(place) => {
-                let folder = folder(Timestamp(row.at));
+                let folder = folder(Timestamp(row.time));
                 place.insert(begin(folder, gateway, segment).map_err(parquet)?)
             }
         };

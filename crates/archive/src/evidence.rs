@@ -1,22 +1,27 @@
 //! Questions to the recordings: the archive, and what of the journal is not in it yet.
 //!
-//! Every answer says what it was found in ([`Coverage`]), so that "nothing" can be told from "nothing
-//! was looked at".
+//! Every answer says what it was found in ([`Coverage`]), so that "nothing" can be told from
+//! "nothing was looked at".
+
+mod answers;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::event::RuleMatch;
-use model::reply::DetectionCount;
 use model::{Event, SessionId, Timestamp};
-use serde::{Deserialize, Serialize};
-use store::{Archived, Journal, JournalError};
+use seal::Keys;
+use store::{Journal, JournalError};
 
 use crate::bucket::{Bucket, BucketError, Listed};
 use crate::convert;
 use crate::file::{ArchiveFile, Wanted};
 use crate::row::{Place, Row, Text};
+use crate::sealing::{Opener, Unsealed};
+
+pub use self::answers::{
+    Coverage, Fields, Found, Hidden, Hit, Hits, Pii, Returned, Sensitive, Use, Who,
+};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Operations that an answer lists at most.
@@ -26,20 +31,18 @@ pub const LISTED_MAX: usize = 10_000;
 #[derive(Clone)]
 pub struct Evidence {
     bucket: Arc<Bucket>,
-    /// The journal of a running gateway, and how far its archive reaches.
-    live: Option<(Arc<Journal>, Arc<dyn Fn() -> u64 + Send + Sync>)>,
+    opener: Option<Arc<Opener>>,
+    live: Option<Live>,
 }
 
-/// What an answer was found in.
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-pub struct Coverage {
-    /// Files of the archive that lie in the time asked about.
-    pub files: u64,
-    /// Events of the journal that are not in the archive yet.
-    pub journal_events: u64,
-    /// What could not be read: the answer may lack what is in it.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub unread: Vec<String>,
+/// Tells the last segment that is in the archive.
+pub type Archived = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// The journal of a running gateway, and how far its archive reaches.
+#[derive(Clone)]
+struct Live {
+    journal: Arc<Journal>,
+    archived: Archived,
 }
 
 /// Why a question has no answer.
@@ -51,191 +54,6 @@ pub enum EvidenceError {
     /// The journal.
     #[error(transparent)]
     Journal(#[from] JournalError),
-}
-
-/// An operation, and what came of it.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
-pub struct Use {
-    /// When it was decided, nanoseconds since the epoch.
-    pub at: u64,
-    /// The session.
-    pub session: Text,
-    /// Its number there.
-    pub operation: u64,
-    /// Who asked.
-    pub principal: Text,
-    /// For whom, if it was said.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub on_behalf_of: Option<Text>,
-    /// Where the client was.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub client: Option<Text>,
-    /// What the client called itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub application: Option<Text>,
-    /// What was reached.
-    pub resource: Text,
-    /// What was done.
-    pub verbs: Vec<Text>,
-    /// Tables read.
-    pub reads: Vec<Text>,
-    /// Tables written.
-    pub writes: Vec<Text>,
-    /// The decision.
-    pub decision: Text,
-    /// The rules that matched.
-    pub rules: Vec<RuleMatch>,
-    /// Who said yes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub approver: Option<Text>,
-    /// The text; `None` when it is sealed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub text: Option<Text>,
-    /// How the reply ended; `None` when there is none (yet).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub outcome: Option<Text>,
-    /// Rows sent to the client.
-    pub rows: u64,
-    /// Bytes sent to the client.
-    pub bytes: u64,
-    /// Fields of the reply that were masked.
-    pub masked: Vec<Text>,
-    /// Sensitive values found in the reply.
-    pub detections: Vec<DetectionCount>,
-}
-
-/// Who used a table.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
-pub struct Who {
-    /// Operations, in the order of time; at most [`LISTED_MAX`].
-    pub uses: Vec<Use>,
-    /// There are more.
-    pub more: bool,
-    /// What was looked at.
-    pub coverage: Coverage,
-}
-
-/// A field that was returned.
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-pub struct Returned {
-    /// The resource.
-    pub resource: Text,
-    /// `schema.table.column` where it is stored; `None` if it depends on no stored column.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub origin: Option<String>,
-    /// The names it had in replies.
-    pub labels: Vec<Text>,
-    /// How it was masked; `None` when it left in clear.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mask: Option<Text>,
-    /// Replies that held it.
-    pub replies: u64,
-    /// Rows of them that reached the client.
-    pub rows: u64,
-    /// The first, nanoseconds since the epoch.
-    pub first_at: u64,
-    /// The last.
-    pub last_at: u64,
-}
-
-/// Which fields were returned.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
-pub struct Fields {
-    /// By resource and origin.
-    pub fields: Vec<Returned>,
-    /// Replies looked at.
-    pub replies: u64,
-    /// What was looked at.
-    pub coverage: Coverage,
-}
-
-/// How often one type of value was found.
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-pub struct Found {
-    /// Values seen.
-    pub seen: u64,
-    /// Of these, masked before the reply left.
-    pub masked: u64,
-    /// Of these, in replies that were withheld, so that they did not leave either.
-    pub withheld: u64,
-    /// The rest: sent.
-    pub sent: u64,
-    /// Replies that were searched for it.
-    pub searched: u64,
-}
-
-/// A reply that held sensitive values.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
-pub struct Sensitive {
-    /// When it was complete, nanoseconds since the epoch.
-    pub at: u64,
-    /// The session.
-    pub session: Text,
-    /// Which operation of it.
-    pub operation: u64,
-    /// Who asked.
-    pub principal: Text,
-    /// What was reached.
-    pub resource: Text,
-    /// How the reply ended.
-    pub outcome: Text,
-    /// What was found.
-    pub detections: Vec<DetectionCount>,
-}
-
-/// Whether sensitive values were sent out, and how that is known.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
-pub struct Pii {
-    /// By type.
-    pub types: BTreeMap<String, Found>,
-    /// Replies that held any, in the order of time; at most [`LISTED_MAX`].
-    pub replies: Vec<Sensitive>,
-    /// There are more.
-    pub more: bool,
-    /// Replies in all.
-    pub replies_in_all: u64,
-    /// Of them, replies that no detector looked at.
-    pub replies_not_searched: u64,
-    /// What was looked at.
-    pub coverage: Coverage,
-}
-
-/// Where a text occurs.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
-pub struct Hit {
-    /// When, nanoseconds since the epoch.
-    pub at: u64,
-    /// The session.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub session: Option<Text>,
-    /// Which operation of it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub operation: Option<u64>,
-    /// Who asked.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub principal: Option<Text>,
-    /// What was reached.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resource: Option<Text>,
-    /// The kind of event.
-    pub kind: Text,
-    /// `text`, `parameters` or `payload`.
-    pub place: Text,
-    /// What stands around it.
-    pub excerpt: String,
-}
-
-/// Where a text occurs in statements, requests and replies.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
-pub struct Hits {
-    /// In the order of time; at most [`LISTED_MAX`].
-    pub hits: Vec<Hit>,
-    /// There are more.
-    pub more: bool,
-    /// Events that are sealed and could not be searched.
-    pub sealed: u64,
-    /// What was looked at.
-    pub coverage: Coverage,
 }
 
 /// Which operations: of which table, when.
@@ -262,6 +80,15 @@ impl Span {
                 let day = |folder: &str| folder.split('/').next().unwrap_or_default().to_owned();
                 date >= day(&from).as_str() && date <= day(&to).as_str()
             }
+        }
+    }
+
+    /// Whether a file at this path may hold something of that time.
+    pub(crate) fn covers_path(&self, path: &str) -> bool {
+        let mut parts = path.split('/').skip(1);
+        match (parts.next(), parts.next()) {
+            (Some(date), Some(hour)) => self.covers(date, Some(hour)),
+            _ => false,
         }
     }
 
@@ -293,18 +120,28 @@ impl Evidence {
     /// The archive in a store, without any gateway.
     #[must_use]
     pub fn of_store(bucket: Arc<Bucket>) -> Self {
-        Self { bucket, live: None }
+        Self { bucket, opener: None, live: None }
+    }
+
+    /// The same, which opens what is sealed with these keys.
+    #[must_use]
+    pub fn opening(mut self, keys: Arc<Keys>) -> Self {
+        self.opener = Some(Arc::new(Opener::new(Arc::clone(&self.bucket), keys)));
+        self
+    }
+
+    /// Forgets every key that was opened: some may have been erased.
+    pub fn forget_keys(&self) {
+        if let Some(opener) = &self.opener {
+            opener.forget();
+        }
     }
 
     /// The archive of a running gateway and its journal; `archived` tells the last segment that is
     /// in the archive.
     #[must_use]
-    pub fn of_gateway(
-        bucket: Arc<Bucket>,
-        journal: Arc<Journal>,
-        archived: Arc<dyn Fn() -> u64 + Send + Sync>,
-    ) -> Self {
-        Self { bucket, live: Some((journal, archived)) }
+    pub fn of_gateway(bucket: Arc<Bucket>, journal: Arc<Journal>, archived: Archived) -> Self {
+        Self { bucket, opener: None, live: Some(Live { journal, archived }) }
     }
 
     /// Hands what is found to `each`: first of the archive, then of the journal.
@@ -316,7 +153,7 @@ impl Evidence {
     ) -> Result<Coverage, EvidenceError> {
         let mut coverage = Coverage::default();
         // Asked first: what is archived meanwhile is still read from the journal.
-        let archived = self.live.as_ref().map(|(journal, archived)| (journal, archived()));
+        let archived = self.live.as_ref().map(|live| (&live.journal, (live.archived)()));
         for Listed { path, bytes } in self.files(span)? {
             let (gateway, segment) = convert::named(&path).unwrap_or_default();
             let is_later = archived.as_ref().is_some_and(|(journal, archived)| {
@@ -327,7 +164,14 @@ impl Evidence {
             }
             coverage.files += 1;
             let read = ArchiveFile::open(&self.bucket, &path, bytes).and_then(|file| {
-                file.find(search.wanted, search.first, search.columns, search.keep, each)
+                let columns = [search.columns, &SEALED].concat();
+                file.find(search.wanted, search.first, &columns, search.keep, &mut |mut row| {
+                    if let Some(opener) = &self.opener {
+                        // What stays sealed is handed on as such.
+                        let _ = opener.open(&mut row);
+                    }
+                    each(row);
+                })
             });
             if let Err(error) = read {
                 coverage.unread.push(format!("{path}: {error}"));
@@ -520,13 +364,23 @@ impl Evidence {
         let search = Search {
             wanted: span.wanted(&["reply"]),
             first: &[],
-            columns: &["resource", "operation", "outcome", "detections", "searched"],
+            columns: &[
+                "resource",
+                "operation",
+                "outcome",
+                "detections",
+                "searched",
+                "columns",
+                "rows",
+            ],
             keep: &all,
         };
         let mut answer = Pii::default();
+        let mut fields = BTreeMap::new();
         let mut replies: BTreeMap<(u64, Text, u64), Sensitive> = BTreeMap::new();
         answer.coverage = self.find(span, &search, &mut |row| {
             answer.replies_in_all += 1;
+            add_fields(&mut fields, &row);
             if row.searched.is_empty() {
                 answer.replies_not_searched += 1;
             }
@@ -554,7 +408,7 @@ impl Evidence {
                 return;
             }
             let sensitive = Sensitive {
-                at: row.at,
+                at: row.time,
                 session: row.session.unwrap_or_default(),
                 operation: row.operation.unwrap_or(0),
                 principal: row.principal.unwrap_or_default(),
@@ -566,6 +420,11 @@ impl Evidence {
             replies.insert(key, sensitive);
         })?;
         answer.replies = replies.into_values().collect();
+        let hidden = fields.into_iter().filter_map(|((resource, field, mask), of)| {
+            let (replies, rows) = (of.replies, of.rows);
+            Some(Hidden { resource, field, mask: mask?, replies, rows })
+        });
+        answer.hidden_fields = hidden.collect();
         Ok(answer)
     }
 
@@ -587,6 +446,10 @@ impl Evidence {
                 answer.sealed += 1;
                 return;
             }
+            // What was sealed passed unseen.
+            if excerpt(&row, &needle).is_none() {
+                return;
+            }
             if hits.len() >= LISTED_MAX {
                 answer.more = true;
                 return;
@@ -594,7 +457,7 @@ impl Evidence {
             let Some((place, excerpt)) = excerpt(&row, &needle) else { return };
             count += 1;
             let hit = Hit {
-                at: row.at,
+                at: row.time,
                 session: row.session,
                 operation: row.operation,
                 principal: row.principal,
@@ -610,7 +473,25 @@ impl Evidence {
     }
 }
 
-impl Archived for Evidence {
+impl Evidence {
+    /// Every event of a session, in order.
+    pub fn session(&self, id: &str, span: &Span) -> Result<(Vec<Row>, Coverage), EvidenceError> {
+        let sessions = HashSet::from([Text::from(id)]);
+        let names = crate::schema::names();
+        let search = Search {
+            wanted: Wanted { sessions: Some(&sessions), ..span.wanted(&[]) },
+            first: &[],
+            columns: &names,
+            keep: &all,
+        };
+        let mut rows = Vec::new();
+        let coverage = self.find(span, &search, &mut |row| rows.push(row))?;
+        rows.sort_by_key(|row| (row.sequence, row.number));
+        Ok((rows, coverage))
+    }
+}
+
+impl store::Archived for Evidence {
     fn events(
         &self,
         gateway: &str,
@@ -632,11 +513,52 @@ impl Archived for Evidence {
                 .map_err(|error| format!("{path}: {error}"))?;
         }
         rows.sort_by_key(|row| row.number);
-        let event = |row: Row| {
+        let event = |mut row: Row| {
             let offset = row.offset;
+            let opened = self.opener.as_ref().map(|opener| opener.open(&mut row));
+            if opened != Some(Unsealed::Clear) {
+                row.hide();
+            }
             row.event().map(|event| (offset, event)).map_err(|error| error.to_string())
         };
         rows.into_iter().map(event).collect()
+    }
+
+    fn each(
+        &self,
+        gateway: &str,
+        segment: u64,
+        each: &mut dyn FnMut(u64, u64, u64, &Event),
+    ) -> Result<(), String> {
+        let mut files: BTreeMap<u64, Vec<Listed>> = BTreeMap::new();
+        for listed in self.bucket.list("events").map_err(|error| error.to_string())? {
+            if let Some((of, number)) = convert::named(&listed.path)
+                && of == gateway
+                && number < segment
+            {
+                files.entry(number).or_default().push(listed);
+            }
+        }
+        for (number, files) in files {
+            let mut rows = Vec::new();
+            for Listed { path, bytes } in files {
+                ArchiveFile::open(&self.bucket, &path, bytes)
+                    .and_then(|file| file.each(|row| rows.push(row)))
+                    .map_err(|error| format!("{path}: {error}"))?;
+            }
+            rows.sort_by_key(|row| row.number);
+            let nexts: Vec<u64> = rows.iter().skip(1).map(|row| row.offset).collect();
+            let mut nexts = nexts.into_iter();
+            for mut row in rows {
+                // What was said is no part of the index.
+                row.hide();
+                let start = row.offset;
+                let stop = nexts.next().unwrap_or(start + 1);
+                let event = row.event().map_err(|error| error.to_string())?;
+                each(number, start, stop, &event);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -648,7 +570,7 @@ impl std::fmt::Debug for Evidence {
 
 fn used(row: Row) -> Use {
     Use {
-        at: row.at,
+        at: row.time,
         session: row.session.unwrap_or_default(),
         operation: row.operation.unwrap_or(0),
         principal: row.principal.unwrap_or_default(),
@@ -676,14 +598,14 @@ fn add_fields(found: &mut BTreeMap<(Text, String, Option<Text>), Returned>, row:
             resource: Arc::clone(&resource),
             origin,
             mask: field.mask.clone(),
-            first_at: row.at,
+            first_at: row.time,
             ..Returned::default()
         });
         if !of.labels.contains(&field.label) {
             of.labels.push(Arc::clone(&field.label));
         }
-        of.first_at = of.first_at.min(row.at);
-        of.last_at = of.last_at.max(row.at);
+        of.first_at = of.first_at.min(row.time);
+        of.last_at = of.last_at.max(row.time);
         // A reply that returns a field twice returned it once.
         if is_first {
             of.replies += 1;
@@ -691,6 +613,9 @@ fn add_fields(found: &mut BTreeMap<(Text, String, Option<Text>), Returned>, row:
         }
     }
 }
+
+/// Columns that opening an event needs.
+const SEALED: [&str; 4] = ["sealed", "gateway", "segment", "number"];
 
 /// Bytes of an excerpt on either side of what was found.
 const AROUND: usize = 60;

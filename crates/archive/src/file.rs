@@ -42,13 +42,13 @@ pub struct Wanted<'a> {
 
 impl Wanted<'_> {
     /// The columns that say whether a row is wanted.
-    const COLUMNS: [&'static str; 4] = ["at", "kind", "session", "principal"];
+    const COLUMNS: [&'static str; 4] = ["time", "kind", "session", "principal"];
 
     /// Whether a row is wanted.
     #[must_use]
     pub fn takes(&self, row: &Row) -> bool {
-        row.at >= self.from.0
-            && (self.to.0 == 0 || row.at < self.to.0)
+        row.time >= self.from.0
+            && (self.to.0 == 0 || row.time < self.to.0)
             && (self.kinds.is_empty() || self.kinds.contains(&&*row.kind))
             && self.sessions.is_none_or(|wanted| {
                 row.session.as_ref().is_some_and(|session| wanted.contains(session))
@@ -58,7 +58,7 @@ impl Wanted<'_> {
 
     /// Whether statistics and filters of a row group leave room for a wanted row.
     fn may_be_in(&self, group: &dyn RowGroupReader) -> bool {
-        let times = schema::position("at").and_then(|at| {
+        let times = schema::position("time").and_then(|at| {
             match group.metadata().column(at).statistics()? {
                 Statistics::Int64(of) => Some((*of.min_opt()?, *of.max_opt()?)),
                 _ => None,
@@ -101,8 +101,8 @@ pub fn quiet_about_damage() {
     }));
 }
 
-/// The library that reads Parquet panics on some files that are damaged. To us that is one more kind
-/// of damage.
+/// The library that reads Parquet panics on some files that are damaged. To us that is one more
+/// kind of damage.
 fn guarded<T>(read: impl FnOnce() -> Result<T>) -> Result<T> {
     let before = GUARDED.replace(true);
     let read = std::panic::catch_unwind(AssertUnwindSafe(read));

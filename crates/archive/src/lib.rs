@@ -15,8 +15,10 @@ pub mod evidence;
 pub mod file;
 pub mod manifest;
 pub mod merkle;
+pub mod proof;
 pub mod row;
 pub mod schema;
+pub mod sealing;
 pub mod verify;
 
 pub use archiver::{Archiver, Options, Rounds, Standing};

@@ -127,8 +127,8 @@ pub fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// What lower-case hexadecimal of exactly `N` bytes stands for. Upper case is refused: a signed text
-/// has one form.
+/// What lower-case hexadecimal of exactly `N` bytes stands for. Upper case is refused: a signed
+/// text has one form.
 #[must_use]
 pub fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
     if text.len() != N * 2 || !text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {

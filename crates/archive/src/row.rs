@@ -1,7 +1,8 @@
 //! One event as one row of the archive, and back: nothing of an event is lost on the way.
 //!
-//! The fields of [`Row`] are the columns of the Parquet files, in that order; `schema` says how each
-//! is stored, `docs/recording-schema.md` what each means. [`Row::canonical`] is what is hashed.
+//! The fields of [`Row`] are the columns of the Parquet files, in that order; `schema` says how
+//! each is stored, `docs/recording-schema.md` what each means. [`Row::canonical`] is what is
+//! hashed.
 
 use std::sync::Arc;
 
@@ -16,6 +17,9 @@ use crate::merkle::{self, Hash};
 
 const COUNT_MAX: u64 = i64::MAX.unsigned_abs();
 
+/// Stands where a text is sealed.
+pub const SEALED_TEXT: &str = "(sealed)";
+
 /// Shared text.
 pub type Text = Arc<str>;
 
@@ -23,7 +27,7 @@ pub type Text = Arc<str>;
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
 pub struct Row {
     /// When, nanoseconds since the epoch, UTC.
-    pub at: u64,
+    pub time: u64,
     /// Which gateway.
     pub gateway: Text,
     /// The segment of its journal that held the event.
@@ -263,7 +267,7 @@ impl Row {
     #[must_use]
     pub fn of(event: Event, place: Place) -> Self {
         let mut row = Self {
-            at: event.at.0,
+            time: event.at.0,
             gateway: event.gateway,
             segment: place.segment,
             offset: place.offset,
@@ -295,7 +299,7 @@ impl Row {
         ];
         let counts = counts.into_iter().flatten();
         let found = self.detections.iter_mut().flat_map(|of| [&mut of.seen, &mut of.masked]);
-        let all = counts.chain(found).chain([&mut self.at, &mut self.sequence]);
+        let all = counts.chain(found).chain([&mut self.time, &mut self.sequence]);
         all.for_each(|count| *count = (*count).min(COUNT_MAX));
     }
 
@@ -450,7 +454,7 @@ impl Row {
         if !self.sealed.is_empty() {
             return Err(RowError::Sealed);
         }
-        let (at, v, sequence) = (Timestamp(self.at), self.v, self.sequence);
+        let (at, v, sequence) = (Timestamp(self.time), self.v, self.sequence);
         let (gateway, session) = (Arc::clone(&self.gateway), self.session.clone());
         let (principal, resource) = (self.principal.clone(), self.resource.clone());
         let mut row = self;
@@ -466,6 +470,17 @@ impl Row {
             body: row.body()?,
             payload,
         })
+    }
+
+    /// Takes the place of what is sealed and cannot be opened: an event that says so.
+    pub fn hide(&mut self) {
+        if self.sealed.is_empty() {
+            return;
+        }
+        self.sealed = Vec::new();
+        if &*self.kind == "operation" {
+            self.text = Some(SEALED_TEXT.into());
+        }
     }
 
     fn without(&self, column: &'static str) -> RowError {

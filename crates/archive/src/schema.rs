@@ -1,8 +1,8 @@
 //! The columns of the Parquet files, and the way between them and rows.
 //!
 //! Every list is there, if empty; nothing but lists of plain texts and lists of one kind of group
-//! occurs, so every query engine that reads Parquet at all reads these files. What each column means
-//! is in `docs/recording-schema.md`.
+//! occurs, so every query engine that reads Parquet at all reads these files. What each column
+//! means is in `docs/recording-schema.md`.
 
 use std::sync::{Arc, LazyLock};
 
@@ -40,7 +40,7 @@ const CREATED_BY: &str = "narrows archive version 1";
 
 const MESSAGE: &str = "
 message event {
-  required int64 at (TIMESTAMP(NANOS,true));
+  required int64 time (TIMESTAMP(NANOS,true));
   required binary gateway (STRING);
   required int64 segment;
   required int64 offset;
@@ -240,7 +240,7 @@ fn group<T: Blank>(list: &mut Vec<T>, at: usize) -> Option<&mut T> {
 
 /// Every column, in the order of the schema.
 static LEAVES: &[Leaf] = &[
-    number!(at),
+    number!(time),
     word!(gateway),
     number!(segment),
     number!(offset),
@@ -384,9 +384,9 @@ const BLOOMED: [&str; 5] =
     ["session", "principal", "reads.list.element", "writes.list.element", "approval"];
 /// Columns whose smallest and largest value say which pages to read.
 const RANGED: [&str; 8] =
-    ["at", "gateway", "segment", "number", "kind", "session", "principal", "resource"];
+    ["time", "gateway", "segment", "number", "kind", "session", "principal", "resource"];
 /// Numbers that grow slowly.
-const GROWING: [&str; 4] = ["at", "offset", "number", "sequence"];
+const GROWING: [&str; 4] = ["time", "offset", "number", "sequence"];
 
 fn properties(about: &[(&str, String)]) -> WriterProperties {
     let pairs = about.iter().map(|(key, value)| KeyValue::new((*key).to_owned(), value.clone()));
@@ -458,8 +458,8 @@ struct Levels {
 }
 
 impl Levels {
-    /// The list of one row: what `value` finds at each place. `full` is the level of a value that is
-    /// there.
+    /// The list of one row: what `value` finds at each place. `full` is the level of a value that
+    /// is there.
     fn list<T>(
         &mut self,
         length: usize,

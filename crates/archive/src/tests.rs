@@ -2,5 +2,7 @@
 
 mod convert;
 mod made;
+mod proof;
 mod rounds;
+mod sealing;
 mod verify;

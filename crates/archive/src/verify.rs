@@ -378,7 +378,7 @@ impl Chain<'_> {
         let place = entry.files.first().map_or(path, |file| &file.path).to_owned();
         let changed: Vec<&Found> = rows.iter().filter(|row| row.leaf != row.said).collect();
         for row in changed.iter().take(ROWS_TOLD_MAX) {
-            let (number, at) = (row.number, format_time(Timestamp(row.at)));
+            let (number, at) = (row.number, format_time(Timestamp(row.time)));
             let session = row.session.as_deref().unwrap_or("the gateway itself");
             let what = format!("event {number} of {at} ({session}) was changed");
             self.say(Wrong::Changed, &place, what);
@@ -476,7 +476,7 @@ impl Chain<'_> {
 /// What verifying needs to know of a row.
 struct Found {
     number: u64,
-    at: u64,
+    time: u64,
     session: Option<Arc<str>>,
     /// As computed from the row.
     leaf: Hash,
@@ -487,6 +487,6 @@ struct Found {
 impl Found {
     fn of(row: Row, canonical: &mut Vec<u8>) -> Self {
         let leaf = row.leaf(canonical);
-        Self { number: row.number, at: row.at, session: row.session, leaf, said: row.hash }
+        Self { number: row.number, time: row.time, session: row.session, leaf, said: row.hash }
     }
 }

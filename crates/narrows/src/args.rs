@@ -205,9 +205,8 @@ pub enum AuditCommand {
         table: String,
         #[command(flatten)]
         when: When,
-        /// A copy of the archive to ask instead of the gateway: a folder, file:…, s3://…
-        #[arg(long, value_name = "PLACE")]
-        store: Option<String>,
+        #[command(flatten)]
+        copy: Copied,
     },
     /// Which fields were returned, and how each was masked
     Fields {
@@ -218,9 +217,8 @@ pub enum AuditCommand {
         principal: Option<String>,
         #[command(flatten)]
         when: When,
-        /// A copy of the archive to ask instead of the gateway: a folder, file:…, s3://…
-        #[arg(long, value_name = "PLACE")]
-        store: Option<String>,
+        #[command(flatten)]
+        copy: Copied,
     },
     /// Whether sensitive values were sent out, and how that is known
     Pii {
@@ -229,9 +227,8 @@ pub enum AuditCommand {
         sent: bool,
         #[command(flatten)]
         when: When,
-        /// A copy of the archive to ask instead of the gateway: a folder, file:…, s3://…
-        #[arg(long, value_name = "PLACE")]
-        store: Option<String>,
+        #[command(flatten)]
+        copy: Copied,
     },
     /// Where a text occurs in statements, requests and replies
     Search {
@@ -239,9 +236,8 @@ pub enum AuditCommand {
         text: String,
         #[command(flatten)]
         when: When,
-        /// A copy of the archive to ask instead of the gateway: a folder, file:…, s3://…
-        #[arg(long, value_name = "PLACE")]
-        store: Option<String>,
+        #[command(flatten)]
+        copy: Copied,
     },
     /// Check that the archive is whole and unchanged; needs no gateway
     Verify {
@@ -251,6 +247,10 @@ pub enum AuditCommand {
         /// A key that may have signed it; may be repeated [default: the key in data_dir]
         #[arg(long, value_name = "FILE")]
         public_key: Vec<PathBuf>,
+        /// Check this proof of one session instead of an archive
+        #[arg(long, value_name = "FILE")]
+        #[arg(conflicts_with_all = ["store", "since", "until", "anchor"])]
+        proof: Option<PathBuf>,
         /// Without any key: check only that what is there belongs together
         #[arg(long, conflicts_with = "public_key")]
         unsigned: bool,
@@ -269,10 +269,50 @@ pub enum AuditCommand {
     },
     /// Write recordings in a format that other tools read
     Export(ExportArguments),
+    /// Make what a session or a subject said unreadable, by erasing the keys it is sealed with
+    Erase {
+        /// The session: s_…
+        #[arg(required_unless_present = "principal")]
+        session: Option<String>,
+        /// All sessions of this subject
+        #[arg(long, conflicts_with = "session")]
+        principal: Option<String>,
+        /// Why, for the record
+        #[arg(long)]
+        reason: String,
+    },
+    /// Print what a session said, opened with a key, from a copy of the archive
+    Unseal {
+        /// The session: s_…
+        session: String,
+        #[command(flatten)]
+        copy: Copied,
+    },
+    /// Build the index of sessions again, from the archive and the journal
+    Reindex,
+    /// Write what a session did with the proof that it was signed, for someone to check alone
+    Prove {
+        /// The session: s_…
+        session: String,
+        /// The archive [default: recording.store]
+        #[arg(long, value_name = "PLACE")]
+        store: Option<String>,
+    },
     /// Print the public key that checks this gateway's manifests
     Key,
     /// Print how far the archive reaches, to keep elsewhere and verify with later
     Anchor,
+}
+
+/// A copy of the archive, asked instead of the gateway.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Copied {
+    /// A copy of the archive to ask instead of the gateway: a folder, file:…, s3://…
+    #[arg(long, value_name = "PLACE")]
+    pub store: Option<String>,
+    /// The key that opens what is sealed there: 32 bytes, or an RSA private key (PEM)
+    #[arg(long, value_name = "FILE", requires = "store")]
+    pub key: Option<PathBuf>,
 }
 
 /// Which time is asked about.
@@ -308,9 +348,8 @@ pub struct ExportArguments {
     /// The file to write, instead of standard output
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// A copy of the archive to read instead of asking the gateway: a folder, file:…, s3://…
-    #[arg(long, value_name = "PLACE")]
-    pub store: Option<String>,
+    #[command(flatten)]
+    pub copy: Copied,
 }
 
 /// Which sessions.
@@ -440,6 +479,12 @@ mod tests {
             "audit export s_1 --format jsonl",
             "audit export --principal bot --since 7d --format csv -o out.csv --store ./copy",
             "audit key",
+            "audit prove s_1 --store ./copy",
+            "audit verify --proof p.json --public-key k.pem",
+            "audit reindex",
+            "audit erase s_1 --reason asked",
+            "audit erase --principal ann --reason asked",
+            "audit unseal s_1 --store ./copy --key k",
             "audit anchor",
             "approvals",
             "approve ap_1 --for 30m --reason fine",

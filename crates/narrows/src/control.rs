@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use admin::{
-    AuditError, AuditQuestion, Control, Counters, ExplainAnswer, ExplainError, ExplainRequest,
-    ProblemView, Reloaded, ResourceView,
+    AuditError, AuditQuestion, Control, Counters, EraseRequest, ExplainAnswer, ExplainError,
+    ExplainRequest, ProblemView, Reloaded, ResourceView,
 };
 use arc_swap::ArcSwap;
 use archive::evidence;
+use archive::sealing::{self, Erase};
 use model::{Principal, Timestamp, UpstreamTls};
 use policy::PolicySet;
 use runtime::Gateway;
@@ -202,6 +203,22 @@ impl Control for Running {
         };
         let failed = |error: &dyn std::fmt::Display| AuditError::Unavailable(error.to_string());
         answer.map_err(|error| failed(&error))?.map_err(|error| failed(&error))
+    }
+
+    fn erase(&self, whose: &EraseRequest) -> Result<usize, AuditError> {
+        let failed = |why: String| AuditError::Unavailable(why);
+        let Some(archive) = &self.archive else {
+            return Err(failed("recording.store is none, so nothing is sealed".to_owned()));
+        };
+        let erase = match (&whose.session, &whose.principal) {
+            (Some(session), _) => Erase::Session(session),
+            (None, Some(principal)) => Erase::Principal(principal),
+            (None, None) => return Ok(0),
+        };
+        let erased =
+            sealing::erase(&archive.bucket, erase).map_err(|error| failed(error.to_string()))?;
+        archive.evidence.forget_keys();
+        Ok(erased)
     }
 
     fn unready(&self) -> Vec<String> {

@@ -10,6 +10,7 @@ mod control;
 mod explain;
 mod output;
 pub mod protocols;
+mod sealing;
 mod story;
 mod streams;
 mod taints;

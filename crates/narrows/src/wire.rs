@@ -24,10 +24,12 @@ use tokio::net::TcpListener;
 use crate::anchors::{self, Anchors};
 use crate::client::admin_url;
 use crate::config::Config;
+use crate::config::recording::Encryption;
 use crate::config::scalar::{Address, OnFailureForm, Payload, SecretForm};
 use crate::config::web::Site;
 use crate::config::working::Upstream;
 use crate::protocols::{self, Rulebook};
+use crate::sealing;
 use crate::streams;
 use crate::taints::Taints;
 
@@ -66,13 +68,15 @@ pub async fn open_store(config: &Config, now: Timestamp) -> anyhow::Result<Arc<S
 pub struct Archive {
     /// What makes it.
     pub archiver: Arc<Archiver>,
+    /// Where it is.
+    pub bucket: Arc<Bucket>,
     /// What answers questions from it.
     pub evidence: Evidence,
 }
 
-/// Starts the archive, unless the configuration wants none. A cloud that cannot be reached yet is no
-/// reason not to start: the journal keeps what is not archived.
-pub fn archive(
+/// Starts the archive, unless the configuration wants none. A cloud that cannot be reached yet is
+/// no reason not to start: the journal keeps what is not archived.
+pub async fn archive(
     config: &Config,
     store: &Store,
     anchors: &Arc<Anchors>,
@@ -91,13 +95,21 @@ pub fn archive(
         keep: config.recording.keep_journal,
     };
     let journal = Arc::clone(&store.journal);
-    let mut rounds = Rounds::new(
+    let rounds = Rounds::new(
         Arc::clone(&journal),
         Arc::clone(&bucket),
         key,
         store.data_dir.path(),
         options,
     )?;
+    let keys = match &config.recording.encryption {
+        Some(encryption) => Some(sealing::keys(encryption).await.context("recording.encryption")?),
+        None => None,
+    };
+    let mut rounds = match &keys {
+        Some(keys) => rounds.sealing(Arc::clone(keys)),
+        None => rounds,
+    };
     anchors.tell(rounds.head());
     let of_rounds = Arc::clone(anchors);
     rounds.tell(move |head| of_rounds.tell(head));
@@ -105,9 +117,13 @@ pub fn archive(
     let archiver = Arc::new(archiver);
     let reaches = Arc::clone(&archiver);
     let archived = Arc::new(move || reaches.standing().head.segment);
-    let evidence = Evidence::of_gateway(bucket, journal, archived);
+    let evidence = Evidence::of_gateway(Arc::clone(&bucket), journal, archived);
+    let evidence = match keys {
+        Some(keys) => evidence.opening(keys),
+        None => evidence,
+    };
     store.index.read_archive(Arc::new(evidence.clone()));
-    Ok(Some(Archive { archiver, evidence }))
+    Ok(Some(Archive { archiver, bucket, evidence }))
 }
 
 /// The key's beginning is evidence itself: whoever has the journal knows which key to believe.
@@ -176,6 +192,7 @@ pub fn gateway(
                 }
                 Payload::None => PayloadPolicy::None,
             },
+            scrub: recording.scrub.iter().copied().collect(),
             hold_buffer_bytes: config.hold_buffer_bytes,
             hold_total_bytes: config.hold_total_bytes,
             sessions_max: config.sessions_max,
@@ -389,6 +406,8 @@ impl engine::Ledger for Ledger {
 /// Settings that a reload cannot change; their names, where they differ.
 pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     let payload = |config: &Config| config.recording.payload;
+    let encryption =
+        |config: &Config| config.recording.encryption.as_ref().map(Encryption::describe);
     [
         ("data_dir", absolute(&old.data_dir) != absolute(&new.data_dir)),
         ("listen", old.admin != new.admin || old.listeners != new.listeners),
@@ -396,10 +415,12 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("tls", old.tls != new.tls),
         ("recording.store", old.recording.store != new.recording.store),
         ("recording.archive_every", old.recording.archive_every != new.recording.archive_every),
+        ("recording.encryption", encryption(old) != encryption(new)),
         ("recording.keep_journal", old.recording.keep_journal != new.recording.keep_journal),
         ("recording.stream", streams::differ(old, new)),
         ("recording.anchors", anchors::differ(old, new)),
         ("recording.sync", old.recording.sync != new.recording.sync),
+        ("recording.scrub", old.recording.scrub != new.recording.scrub),
         ("recording.payload", payload(old) != payload(new)),
         ("hold", old.hold_buffer_bytes != new.hold_buffer_bytes),
         ("hold", old.hold_total_bytes != new.hold_total_bytes),

@@ -12,6 +12,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use aws_lc_rs::rand;
 use bytes::Bytes;
+use detect::TypeSet;
 use engine::{HashKey, Ledger, PayloadPolicy, Protocol};
 use model::exchange::Part;
 use model::limit;
@@ -85,6 +86,8 @@ pub struct Parts {
 pub struct Settings {
     /// How much of replies is recorded.
     pub payload: PayloadPolicy,
+    /// Types of sensitive values that are taken out of what is recorded of requests.
+    pub scrub: TypeSet,
     /// Bytes of one reply that may be withheld.
     pub hold_buffer_bytes: usize,
     /// Bytes withheld by the whole gateway.
@@ -116,6 +119,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             payload: PayloadPolicy::Full,
+            scrub: TypeSet::EMPTY,
             hold_buffer_bytes: limit::HOLD_BUFFER_BYTES,
             hold_total_bytes: limit::HOLD_BUFFER_TOTAL_BYTES,
             sessions_max: limit::SESSIONS_MAX,
@@ -188,7 +192,11 @@ impl Gateway {
         let web_tls = parts.server_tls.as_deref().map(for_web);
         Arc::new(Self {
             rules: ArcSwap::from_pointee(rules),
-            recorder: Arc::new(Recorder::new(parts.journal, Arc::clone(&parts.gateway))),
+            recorder: Arc::new(Recorder::new(
+                parts.journal,
+                Arc::clone(&parts.gateway),
+                parts.settings.scrub,
+            )),
             connections: Connections::new(),
             name: parts.gateway,
             settings: parts.settings,

@@ -20,6 +20,7 @@ mod mailbox;
 mod record;
 mod resource;
 mod rules;
+mod scrub;
 mod secret;
 mod survey;
 mod timers;

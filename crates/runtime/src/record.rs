@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use detect::TypeSet;
 use model::event::EVENT_VERSION;
 use model::{Event, EventBody, SessionId};
 use parking_lot::Mutex;
@@ -11,6 +12,7 @@ use store::{Journal, JournalError};
 
 use crate::clock;
 use crate::resource::OnFailure;
+use crate::scrub::Scrub;
 
 /// What became of a batch.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -38,16 +40,18 @@ pub(crate) struct Recorder {
     /// Operations that passed unrecorded and no gap event tells of yet, by session; as many as
     /// there are sessions at most.
     lost: Mutex<HashMap<Option<SessionId>, Lost>>,
+    scrub: Option<Scrub>,
     failing: AtomicBool,
     errors: AtomicU64,
 }
 
 impl Recorder {
-    pub fn new(journal: Arc<Journal>, gateway: Arc<str>) -> Self {
+    pub fn new(journal: Arc<Journal>, gateway: Arc<str>, scrub: TypeSet) -> Self {
         Self {
             journal,
             gateway,
             lost: Mutex::default(),
+            scrub: Scrub::new(scrub),
             failing: AtomicBool::new(false),
             errors: AtomicU64::new(0),
         }
@@ -55,6 +59,8 @@ impl Recorder {
 
     /// Appends one batch. Blocks for a write, and for a sync where every record is synced.
     pub fn append(&self, events: &[Event], on_failure: OnFailure) -> Kept {
+        let clean = self.scrub.as_ref().and_then(|scrub| scrub.events(events));
+        let events = clean.as_deref().unwrap_or(events);
         match self.append_after_gap(events) {
             Ok(()) => {
                 if self.failing.swap(false, Ordering::Relaxed) {

@@ -78,6 +78,19 @@ pub trait Archived: Send + Sync {
         session: &SessionId,
         span: (Timestamp, Timestamp),
     ) -> Result<Vec<(u64, Event)>, String>;
+
+    /// Hands every event that was in a gateway's journal before `segment` to `each`, in order: the
+    /// segment, where the event begins in it and where the next does, the event.
+    ///
+    /// # Errors
+    ///
+    /// When the archive cannot be read.
+    fn each(
+        &self,
+        gateway: &str,
+        segment: u64,
+        each: &mut dyn FnMut(u64, u64, u64, &Event),
+    ) -> Result<(), String>;
 }
 
 #[derive(Default)]
@@ -130,11 +143,15 @@ impl Index {
         self.inner.flush()
     }
 
-    /// Empties the index and builds it again from the journal.
+    /// Empties the index and builds it again, from the archive as far as the journal no longer
+    /// reaches and from the journal.
     pub fn reindex(&self) -> Result<(), IndexError> {
         let mut work = self.inner.work.lock();
         work.behind = true;
         self.inner.state.index(write::clear)?;
+        if let Some(archive) = self.inner.archive.get() {
+            self.inner.read_archived(&mut work, &**archive)?;
+        }
         self.inner.flush_locked(&mut work)
     }
 }
@@ -211,6 +228,33 @@ impl Inner {
         Ok(self.state.index(|db| write::write(db, gateway, batch, indexed))?)
     }
 
+    /// Reads from the archive what the journal has let go of.
+    fn read_archived(&self, work: &mut Work, archive: &dyn Archived) -> Result<(), IndexError> {
+        let gateway = self.journal.gateway();
+        let first = self.journal.closed_segments()?.first().copied();
+        let first = first.unwrap_or_else(|| self.journal.last().segment.max(1));
+        let mut batch = Batch::default();
+        let (mut count, mut failed) = (0_usize, None);
+        work.open = OpenReplies::default();
+        let open = &mut work.open;
+        let read = archive.each(gateway, first, &mut |segment, start, stop, event| {
+            if let Some(note) = Note::of(event, segment, start, stop) {
+                batch.add(&note, open);
+            }
+            count += 1;
+            if count.is_multiple_of(CHUNK_RECORDS) && failed.is_none() {
+                let full = std::mem::take(&mut batch);
+                failed = self.state.index(|db| write::write_archived(db, &full)).err();
+            }
+        });
+        read.map_err(JournalError::Archive)?;
+        if let Some(error) = failed {
+            return Err(error.into());
+        }
+        self.state.index(|db| write::write_archived(db, &batch))?;
+        Ok(())
+    }
+
     /// Reads from the journal what is not in the database, up to `cut`.
     fn catch_up(&self, work: &mut Work, cut: &Cut) -> Result<(), IndexError> {
         let gateway = self.journal.gateway();
@@ -218,7 +262,10 @@ impl Inner {
         if let Some(indexed) = indexed
             && !self.agrees(indexed, cut)?
         {
-            tracing::warn!("the index is not of this journal; it is built again");
+            tracing::warn!(
+                "the index is not of this journal; it is built again from what the journal still \
+                 has; narrows audit reindex reads the archive too"
+            );
             self.state.index(write::clear)?;
             return self.read_after(work, None, cut);
         }

@@ -238,8 +238,8 @@ impl Journal {
         Reader::between(self.folder(), self.gateway(), Some(position), Some(self.shared.end()))
     }
 
-    /// Closes the segment that is being written, unless it holds nothing, so that it can become part
-    /// of the archive. Whether it did.
+    /// Closes the segment that is being written, unless it holds nothing, so that it can become
+    /// part of the archive. Whether it did.
     pub fn rotate(&self) -> Result<bool, JournalError> {
         self.shared.rotate()
     }

@@ -33,7 +33,7 @@ pub use id::{NoRandomness, session_id};
 pub use index::{
     Archived, Decisions, Index, IndexError, SessionEvents, SessionFilter, SessionSummary, TableUse,
 };
-pub use journal::{Damage, Journal, JournalError, Position, Record, Recovery};
+pub use journal::{Damage, Journal, JournalError, Position, Reader, Record, Recovery};
 pub use live::{Live, LiveSession, NotAdmitted, Registration, SessionCounters, SessionInfo};
 pub use state::{State, StateError};
 pub use store::{Opened, Store, StoreError, StoreOptions};

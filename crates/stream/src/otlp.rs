@@ -1,7 +1,7 @@
 //! OpenTelemetry logs: OTLP over HTTP, in JSON.
 //!
-//! OpenTelemetry Protocol 1.9, "OTLP/HTTP" and "JSON Protobuf Encoding": keys in lowerCamelCase, 64-bit
-//! integers as decimal strings.
+//! OpenTelemetry Protocol 1.9, "OTLP/HTTP" and "JSON Protobuf Encoding": keys in lowerCamelCase,
+//! 64-bit integers as decimal strings.
 
 use std::fmt;
 
@@ -25,8 +25,8 @@ pub struct Otlp {
 }
 
 impl Otlp {
-    /// Prepares to post to the receiver at `url`; `/v1/logs` is added to its path unless it ends with
-    /// it. `fields` are in every request.
+    /// Prepares to post to the receiver at `url`; `/v1/logs` is added to its path unless it ends
+    /// with it. `fields` are in every request.
     ///
     /// # Errors
     ///

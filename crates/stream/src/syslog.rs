@@ -1,5 +1,5 @@
-//! Syslog: messages of RFC 5424 over TCP with octet counting (RFC 6587, section 3.4.1), inside TLS as
-//! RFC 5425 has it.
+//! Syslog: messages of RFC 5424 over TCP with octet counting (RFC 6587, section 3.4.1), inside TLS
+//! as RFC 5425 has it.
 //!
 //! There are no receipts. What was written counts as received when the connection was still open
 //! [`SETTLES`] later, and the connection ends when the server's machine leaves what was written
@@ -53,7 +53,8 @@ enum Connection {
 }
 
 impl Syslog {
-    /// Prepares for the server at `host` and `port`: inside TLS, believing `trust`, or in clear text.
+    /// Prepares for the server at `host` and `port`: inside TLS, believing `trust`, or in clear
+    /// text.
     ///
     /// # Errors
     ///

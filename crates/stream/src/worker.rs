@@ -259,9 +259,9 @@ impl Worker {
         Ok(())
     }
 
-    /// Sends events that were refused together one by one. Those that are refused alone are given up,
-    /// if the receiver took any other: it works, and does not want these. If it took none, nothing is
-    /// given up: it may be set up wrongly.
+    /// Sends events that were refused together one by one. Those that are refused alone are given
+    /// up, if the receiver took any other: it works, and does not want these. If it took none,
+    /// nothing is given up: it may be set up wrongly.
     fn one_by_one(&mut self, why: String) -> Result<(), SendError> {
         let mut refused = Vec::new();
         let mut taken = 0;

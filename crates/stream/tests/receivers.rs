@@ -214,8 +214,11 @@ fn inside_tls_the_server_is_who_it_says_it_is() {
     assert!(Syslog::new("localhost", 1, Some(&none)).is_err());
 }
 
-/// Answers one request with `answer`, and gives what it got: head and body.
-fn answering(answer: &'static str) -> (url::Url, thread::JoinHandle<(Vec<String>, Vec<u8>)>) {
+/// The head and the body of a request.
+type Request = (Vec<String>, Vec<u8>);
+
+/// Answers one request with `answer`, and gives what it got.
+fn answering(answer: &'static str) -> (url::Url, thread::JoinHandle<Request>) {
     let (listener, port) = listener();
     let server = thread::spawn(move || {
         let socket = listener.accept().unwrap().0;

@@ -9,7 +9,9 @@ break off in the middle), `gone` (connections are dropped).
 
 import itertools
 import pathlib
+import socket
 import sys
+import threading
 import time
 
 import boto3
@@ -33,6 +35,7 @@ class Faulty:
         elif fault == "denied":
             return self.refuse(start_response, "403 Forbidden", "AccessDenied")
         elif fault == "gone":
+            environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
             raise ConnectionAbortedError("gone")
         elif fault == "cut" and environ["REQUEST_METHOD"] == "GET":
             return self.cut(environ, start_response)
@@ -61,8 +64,6 @@ def main():
     port_file, fault_file, bucket = sys.argv[1:]
     app = Faulty(DomainDispatcherApplication(create_backend_app), pathlib.Path(fault_file))
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=Quiet)
-    import threading
-
     threading.Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{server.port}"
     client = boto3.client(

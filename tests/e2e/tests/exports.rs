@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use anyhow::{Context, Result, ensure};
-use e2e::{Config, Lab, RULES, lab_with};
+use e2e::{Config, Gateway, Lab, RULES, Server, lab_with};
 use serde_json::Value;
 
 fn config() -> Config {
@@ -140,4 +140,33 @@ fn a_session_can_be_written_as_the_bytes_that_its_client_got() -> Result<()> {
         assert!(said.stderr.contains("more reached the client and were not kept"), "{said:?}");
         Ok(())
     })
+}
+
+#[test]
+fn p7_what_is_sealed_is_exported_with_its_key_and_without_it_said_to_be_lacking() -> Result<()> {
+    let sealed = "recording: { archive_every: 1s, encryption: { key: {env: AUDIT_KEY} } }";
+    let server = Server::start()?;
+    let key = "6b1f0d0ab5e64e13a0c9c2b7f1d25f7d3c8a9e0b4f6d7c5e2a1b3c4d5e6f7a8b";
+    let config = Config::rules(RULES).with(sealed);
+    let gateway = Gateway::start_in(&[("AUDIT_KEY", key)], &config, &server.upstream())?;
+    let mut lab = Lab { gateway, server };
+    work(&lab, "reader")?;
+    let one = session(&lab, "reader")?;
+    let live = export(&lab, &[&one, "--format", "jsonl"])?;
+    ensure!(lab.gateway.stop()?.success());
+    let copy = lab.gateway.dir().join("var/recordings").display().to_string();
+    let file = lab.gateway.dir().join("audit.key");
+    fs::write(&file, key)?;
+    let (file, words) =
+        (file.display().to_string(), [&*one, "--format", "jsonl", "--store", &copy]);
+    assert_eq!(export(&lab, &[&words[..], &["--key", &file]].concat())?, live);
+    let said = lab.gateway.narrows(&[&["audit", "export"], &words[..]].concat())?;
+    assert_eq!(said.code(), 1, "{said:?}");
+    ensure!(said.stderr.contains("it is sealed, and no key opened it"), "{}", said.stderr);
+    ensure!(said.stdout.contains(r#""text":"(sealed)""#), "{}", said.stdout);
+    for secret in ["a value", "payload", "SELECT"] {
+        ensure!(!said.stdout.replace("payload_dropped", "").contains(secret), "{}", said.stdout);
+    }
+    assert_eq!(said.stdout.lines().count(), live.lines().count());
+    Ok(())
 }

@@ -14,9 +14,9 @@ use utoipa::IntoParams;
 use super::blocking;
 use crate::audit::Deed;
 use crate::auth::Caller;
-use crate::control::{AuditError, AuditQuestion, Span};
+use crate::control::{AuditError, AuditQuestion, EraseRequest, Erased, Span};
 use crate::error::{ApiError, ErrorBody};
-use crate::extract::Ask;
+use crate::extract::{Ask, Body};
 use crate::server::Shared;
 use crate::words::{format_time, parse_time};
 
@@ -125,6 +125,53 @@ pub(crate) async fn search(
         return Err(ApiError::invalid("text is empty").help("say what to look for: text=…"));
     }
     ask(shared, caller, AuditQuestion::Search { text: query.text, span }).await
+}
+
+/// Makes what was said unreadable, by erasing the keys that it is sealed with. Proofs stay whole.
+#[utoipa::path(post, path = "/api/v1/audit/erase", tag = "audit", request_body = EraseRequest,
+    responses((status = 200, body = Erased), (status = 400, body = ErrorBody),
+        (status = 503, body = ErrorBody)))]
+pub(crate) async fn erase(
+    State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
+    Body(ask): Body<EraseRequest>,
+) -> Result<Json<Erased>, ApiError> {
+    let whose = match (&ask.session, &ask.principal) {
+        (Some(session), None) => format!("session {session}"),
+        (None, Some(principal)) => format!("principal {principal}"),
+        _ => {
+            return Err(ApiError::invalid("not exactly one of session and principal is given")
+                .help("name a session (s_…) or a subject"));
+        }
+    };
+    let erased = blocking(move || {
+        let (actor, action, target) = (caller.subject(), "audit.erase", &*whose);
+        let deed = Deed { actor, action, target, detail: Some(ask.reason.clone()) };
+        shared.audit.demand(deed, shared.control.now())?;
+        let keys = shared.control.erase(&ask).map_err(|AuditError::Unavailable(why)| {
+            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", why)
+        })?;
+        Ok(Erased { keys })
+    });
+    Ok(Json(erased.await?))
+}
+
+/// Builds the index again, from the archive and the journal.
+#[utoipa::path(post, path = "/api/v1/audit/reindex", tag = "audit",
+    responses((status = 200, body = Value), (status = 500, body = ErrorBody)))]
+pub(crate) async fn reindex(
+    State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<Value>, ApiError> {
+    let sessions = blocking(move || {
+        let (actor, action, target) = (caller.subject(), "audit.reindex", "index");
+        let deed = Deed { actor, action, target, detail: None };
+        shared.audit.note(deed, shared.control.now());
+        shared.store.index.reindex().map_err(ApiError::internal)?;
+        let all = store::SessionFilter { limit: Some(usize::MAX), ..Default::default() };
+        Ok(shared.store.index.sessions(&all).map_err(ApiError::internal)?.len())
+    });
+    Ok(Json(serde_json::json!({ "sessions": sessions.await? })))
 }
 
 /// Asks, once it is recorded that it is asked.

@@ -57,7 +57,7 @@ fn p6_the_same_segment_always_makes_the_same_bytes() {
     let lab = Lab::new();
     lab.append(7, 0..5_000);
     lab.journal.rotate().unwrap();
-    let make = || convert("gw-test", 1, lab.journal.read_segment(1).unwrap()).unwrap();
+    let make = || convert("gw-test", 1, lab.journal.read_segment(1).unwrap(), None).unwrap();
     let (one, other) = (make(), make());
     assert_eq!(one.entry, other.entry);
     assert_eq!(one.files, other.files);

@@ -4,20 +4,24 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use admin::{EraseRequest, Erased};
 use anyhow::{Context as _, bail};
 use archive::archiver::Head;
 use archive::evidence::{Coverage, Evidence, Fields, Hits, Pii, Span, Use, Who};
 use archive::manifest::{PublicKey, SigningKey};
+use archive::proof::{self, Proof};
 use archive::verify::{self, Anchor, Report};
 use archive::{Bucket, Location};
+use base64::Engine as _;
 use model::Timestamp;
 use serde::de::DeserializeOwned;
 
 use super::SaidNo;
-use crate::args::{AuditCommand, Common, When};
+use crate::args::{AuditCommand, Common, Copied, When};
 use crate::client::{Client, config_path, encoded};
 use crate::config;
 use crate::output::{self, Cell, Out, Tone, bytes, clip, counted, one_line};
+use crate::sealing;
 use crate::wire::SIGNING_KEY;
 
 /// How long before and after `--at` a question reaches unless it says.
@@ -30,16 +34,16 @@ const TEXT_CHARS: usize = 100;
 /// Answers.
 pub fn audit(common: &Common, command: AuditCommand) -> anyhow::Result<()> {
     match command {
-        AuditCommand::Who { table, when, store } => {
+        AuditCommand::Who { table, when, copy } => {
             let span = when.span(runtime::clock::now())?;
             let query = format!("table={}", encoded(&table));
-            let answer = match evidence(common, store.as_deref())? {
+            let answer = match evidence(common, &copy)? {
                 Some(evidence) => evidence.who(&table, &span)?,
                 None => ask(common, "who", &query, &span)?,
             };
             who(common, &table, &span, &answer)
         }
-        AuditCommand::Fields { session, principal, when, store } => {
+        AuditCommand::Fields { session, principal, when, copy } => {
             if session.is_none() && principal.is_none() {
                 bail!("name a session (s_…) or a subject (--principal)");
             }
@@ -51,7 +55,7 @@ pub fn audit(common: &Common, command: AuditCommand) -> anyhow::Result<()> {
             let mut query = Vec::new();
             query.extend(session.as_ref().map(|of| format!("session={}", encoded(of))));
             query.extend(principal.as_ref().map(|of| format!("principal={}", encoded(of))));
-            let answer = match evidence(common, store.as_deref())? {
+            let answer = match evidence(common, &copy)? {
                 Some(evidence) => {
                     evidence.fields(session.as_deref(), principal.as_deref(), &span)?
                 }
@@ -59,23 +63,33 @@ pub fn audit(common: &Common, command: AuditCommand) -> anyhow::Result<()> {
             };
             fields(common, &answer)
         }
-        AuditCommand::Pii { sent, when, store } => {
+        AuditCommand::Pii { sent, when, copy } => {
             let span = when.span(runtime::clock::now())?;
-            let answer = match evidence(common, store.as_deref())? {
+            let answer = match evidence(common, &copy)? {
                 Some(evidence) => evidence.pii(&span)?,
                 None => ask(common, "pii", "", &span)?,
             };
             pii(common, sent, &span, &answer)
         }
-        AuditCommand::Search { text, when, store } => {
+        AuditCommand::Search { text, when, copy } => {
             let span = when.span(runtime::clock::now())?;
-            let answer = match evidence(common, store.as_deref())? {
+            let answer = match evidence(common, &copy)? {
                 Some(evidence) => evidence.search(&text, &span)?,
                 None => ask(common, "search", &format!("text={}", encoded(&text)), &span)?,
             };
             hits(common, &answer)
         }
-        AuditCommand::Verify { store, public_key, unsigned, since, until, anchor, gateway } => {
+        AuditCommand::Verify { proof: Some(path), public_key, .. } => {
+            let mut keys: Vec<PublicKey> =
+                public_key.iter().map(|path| read_key(path)).collect::<Result<_, _>>()?;
+            if keys.is_empty() {
+                keys.push(own_key(&data_dir(common)?)?);
+            }
+            proved(common, &path, &keys)
+        }
+        AuditCommand::Verify {
+            store, public_key, unsigned, since, until, anchor, gateway, ..
+        } => {
             let now = runtime::clock::now();
             let time = |text: &Option<String>| text.as_deref().map(|t| moment(t, now)).transpose();
             let mut options = verify::Options {
@@ -99,6 +113,32 @@ pub fn audit(common: &Common, command: AuditCommand) -> anyhow::Result<()> {
             verified(common, &verify::verify(&bucket, &options)?, &options)
         }
         AuditCommand::Export(ask) => super::export::export(common, &ask),
+        AuditCommand::Erase { session, principal, reason } => {
+            let ask = EraseRequest { session, principal, reason };
+            let erased: Erased = Client::find(common)?.post("/api/v1/audit/erase", &ask)?;
+            if common.json {
+                return output::json(&erased);
+            }
+            output::line(&match erased.keys {
+                0 => "nothing is sealed for it".to_owned(),
+                keys => format!("{} erased; what they sealed is gone", counted(keys as u64, "key")),
+            })
+        }
+        AuditCommand::Unseal { session, copy } => unseal(common, &session, &copy),
+        AuditCommand::Prove { session, store } => {
+            let bucket = bucket(common, store.as_deref())?;
+            let proof = proof::prove(&bucket, &session, &whole(runtime::clock::now()))?;
+            output::line(&serde_json::to_string(&proof)?)
+        }
+        AuditCommand::Reindex => {
+            let done: serde_json::Value =
+                Client::find(common)?.post("/api/v1/audit/reindex", &serde_json::json!({}))?;
+            if common.json {
+                return output::json(&done);
+            }
+            let sessions = done.get("sessions").and_then(serde_json::Value::as_u64).unwrap_or(0);
+            output::line(&format!("{} in the index", counted(sessions, "session")))
+        }
         AuditCommand::Key => key(common),
         AuditCommand::Anchor => anchor(common),
     }
@@ -167,11 +207,15 @@ fn ask<T: DeserializeOwned>(
 }
 
 /// A copy of the archive that is asked without any gateway; `None` when there is to be one.
-fn evidence(common: &Common, store: Option<&str>) -> anyhow::Result<Option<Evidence>> {
-    match store {
-        None => Ok(None),
-        Some(_) => Ok(Some(Evidence::of_store(bucket(common, store)?))),
+fn evidence(common: &Common, copy: &Copied) -> anyhow::Result<Option<Evidence>> {
+    if copy.store.is_none() {
+        return Ok(None);
     }
+    let evidence = Evidence::of_store(bucket(common, copy.store.as_deref())?);
+    Ok(Some(match &copy.key {
+        Some(path) => evidence.opening(sealing::key_of_file(path)?),
+        None => evidence,
+    }))
 }
 
 pub(super) fn bucket(common: &Common, store: Option<&str>) -> anyhow::Result<Arc<Bucket>> {
@@ -237,6 +281,31 @@ fn own_anchor(data_dir: &Path) -> anyhow::Result<Option<Anchor>> {
     Ok(Some(Anchor { gateway, number: head.number, hash: head.hash }))
 }
 
+/// Events of a session, one JSON object on each line, with what was sealed in them.
+fn unseal(common: &Common, session: &str, copy: &Copied) -> anyhow::Result<()> {
+    let evidence = evidence(common, copy)?.context("give the copy to read: --store PLACE")?;
+    let (rows, coverage) = evidence.session(session, &whole(runtime::clock::now()))?;
+    let closed = rows.iter().filter(|row| !row.sealed.is_empty()).count() as u64;
+    for row in rows {
+        let mut value = serde_json::to_value(&row)?;
+        if let Some(fields) = value.as_object_mut()
+            && !row.payload.is_empty()
+        {
+            let payload = base64::engine::general_purpose::STANDARD.encode(&row.payload);
+            fields.insert("payload".to_owned(), payload.into());
+        }
+        output::line(&value.to_string())?;
+    }
+    coverage.unread.iter().for_each(|unread| eprintln!("could not be read: {}", one_line(unread)));
+    if closed > 0 {
+        bail!(
+            "{} stayed sealed: this is not their key, or it was erased",
+            counted(closed, "event")
+        );
+    }
+    Ok(())
+}
+
 fn key(common: &Common) -> anyhow::Result<()> {
     let key = own_key(&data_dir(common)?)?;
     match common.json {
@@ -248,6 +317,24 @@ fn key(common: &Common) -> anyhow::Result<()> {
 fn anchor(common: &Common) -> anyhow::Result<()> {
     let anchor = own_anchor(&data_dir(common)?)?;
     output::json(&anchor.context("nothing was archived yet")?)
+}
+
+/// Checks a proof of one session; prints its events.
+fn proved(common: &Common, path: &Path, keys: &[PublicKey]) -> anyhow::Result<()> {
+    let name = path.display();
+    let text = std::fs::read(path).with_context(|| format!("read {name}"))?;
+    let proof: Proof =
+        serde_json::from_slice(&text).with_context(|| format!("{name} is no proof"))?;
+    let events = proof::check(&proof, keys).with_context(|| format!("{name} proves nothing"))?;
+    if common.json {
+        return events.iter().try_for_each(|event| output::line(event));
+    }
+    output::line(&format!(
+        "{} of session {} of {}, signed by a key given; --json prints them",
+        counted(events.len() as u64, "event"),
+        one_line(&proof.session),
+        one_line(&proof.gateway),
+    ))
 }
 
 fn read_key(path: &Path) -> anyhow::Result<PublicKey> {
@@ -277,7 +364,7 @@ fn found_in(coverage: &Coverage) -> String {
     let mut text = format!("looked into {} of the archive", counted(coverage.files, "file"));
     if coverage.journal_events > 0 {
         let events = counted(coverage.journal_events, "event");
-        text.push_str(&format!(" and {events} that are not archived yet"));
+        text.push_str(&format!(" and {events} not archived yet"));
     }
     text.push('\n');
     for unread in &coverage.unread {
@@ -343,7 +430,7 @@ fn told(out: Out, of: &Use) -> String {
             let size = bytes(of.bytes);
             let rows = counted(of.rows, "row");
             let ended = if &**outcome == "done" { "" } else { outcome };
-            text.push_str(&format!("    got {rows}, {size} {ended}").trim_end());
+            text.push_str(format!("    got {rows}, {size} {ended}").trim_end());
             text.push('\n');
         }
         None if &*of.decision != "block" => text.push_str("    no reply is recorded\n"),
@@ -362,7 +449,7 @@ fn fields(common: &Common, answer: &Fields) -> anyhow::Result<()> {
     let out = Out::stdout(runtime::clock::now());
     let mut text = String::new();
     if answer.fields.is_empty() {
-        text.push_str(&format!("no fields in {}\n", counted(answer.replies, "reply")));
+        text.push_str(&format!("no fields in {}\n", replies(answer.replies)));
     } else {
         let heading = ["RESOURCE", "FIELD", "CALLED", "MASK", "REPLIES", "ROWS", "LAST"];
         let rows: Vec<Vec<Cell>> = answer
@@ -396,11 +483,18 @@ fn pii(common: &Common, only_sent: bool, span: &Span, answer: &Pii) -> anyhow::R
         return output::json(answer);
     }
     let out = Out::stdout(runtime::clock::now());
-    let verdict = match (sent, answer.replies_not_searched) {
-        (0, 0) => out.paint(Tone::Good, "no sensitive value that was looked for left in clear"),
-        (0, _) => out.paint(Tone::Careful, "none of the sensitive values found left in clear"),
-        (sent, _) => {
-            out.paint(Tone::Bad, &format!("{} left in clear", counted(sent, "sensitive value")))
+    let searched = answer.replies_in_all - answer.replies_not_searched;
+    let verdict = match (sent, searched, answer.replies_not_searched) {
+        (0, 0, 0) => out.paint(Tone::Plain, "nothing was sent at all"),
+        (0, 0, _) => out.paint(Tone::Careful, "cannot say: no reply was searched"),
+        (0, _, 0) => out.paint(Tone::Good, "no value of the types below left in clear"),
+        (0, ..) => out.paint(
+            Tone::Careful,
+            "no value of the types below left in clear, in the replies that were searched",
+        ),
+        (sent, ..) => {
+            let values = counted(sent, "sensitive value");
+            out.paint(Tone::Bad, &format!("{values} left in clear"))
         }
     };
     let mut text = format!("{verdict}, from {}\n", asked(span));
@@ -422,6 +516,16 @@ fn pii(common: &Common, only_sent: bool, span: &Span, answer: &Pii) -> anyhow::R
             })
             .collect();
         text.push_str(&out.table(&heading, &rows));
+    }
+    for of in &answer.hidden_fields {
+        text.push_str(&format!(
+            "hidden by name: {} on {} ({}), in {} rows of {}\n",
+            one_line(&of.field),
+            of.resource,
+            of.mask,
+            of.rows,
+            replies(of.replies),
+        ));
     }
     for of in &answer.replies {
         let clear: Vec<String> = of
@@ -446,13 +550,19 @@ fn pii(common: &Common, only_sent: bool, span: &Span, answer: &Pii) -> anyhow::R
         text.push_str("there are more; ask about a shorter time\n");
     }
     text.push_str(&format!(
-        "how this is known: detectors ran on {} of {}; the others were not searched, because no \
-         rule asked for it\n",
-        answer.replies_in_all - answer.replies_not_searched,
-        counted(answer.replies_in_all, "reply").replace("replys", "replies"),
+        "how this is known: detectors ran on {searched} of {}{}\n",
+        replies(answer.replies_in_all),
+        match answer.replies_not_searched {
+            0 => "",
+            _ => "; the others were not searched, because no rule asks what they hold",
+        },
     ));
     text.push_str(&found_in(&answer.coverage));
     output::print(&text)
+}
+
+fn replies(count: u64) -> String {
+    if count == 1 { "1 reply".to_owned() } else { format!("{count} replies") }
 }
 
 fn hits(common: &Common, answer: &Hits) -> anyhow::Result<()> {

@@ -12,11 +12,12 @@ use anyhow::{Context as _, anyhow, bail};
 use archive::Bucket;
 use archive::convert;
 use archive::file::{ArchiveFile, Wanted};
-use archive::row::{Row, RowError, Text};
+use archive::row::{Row, SEALED_TEXT, Text};
 use archive::schema;
+use archive::sealing::{Opener, Unsealed};
 use base64::Engine as _;
 use export::{ExportError, Exporter, Format, Options};
-use model::{Event, Timestamp};
+use model::{Event, EventBody, Timestamp};
 use serde_json::Value;
 
 use super::SaidNo;
@@ -25,6 +26,7 @@ use super::sessions::{Merged, each_page, path};
 use crate::args::{Common, ExportArguments};
 use crate::client::{Client, encoded};
 use crate::output::counted;
+use crate::sealing;
 
 /// Sessions that the gateway lists at once.
 const SESSIONS_MAX: usize = 10_000;
@@ -70,9 +72,12 @@ fn write(
 fn find(common: &Common, ask: &ExportArguments, take: &mut Take<'_>) -> anyhow::Result<Lacks> {
     let now = runtime::clock::now();
     let since = ask.since.as_deref().map(|text| moment(text, now)).transpose()?;
-    match &ask.store {
+    match &ask.copy.store {
         Some(place) => {
-            from_store(&bucket(common, Some(place))?, ask, since.unwrap_or_default(), take)
+            let bucket = bucket(common, Some(place))?;
+            let keys = ask.copy.key.as_deref().map(sealing::key_of_file).transpose()?;
+            let opener = keys.map(|keys| Opener::new(Arc::clone(&bucket), keys));
+            from_store(&bucket, opener.as_ref(), ask, since.unwrap_or_default(), take)
         }
         None => from_gateway(&Client::find(common)?, ask, since, take),
     }
@@ -95,7 +100,7 @@ impl Lacks {
         }
         if self.sealed > 0 {
             let sealed = counted(self.sealed, "event");
-            eprintln!("the export lacks {sealed} whose fields are sealed");
+            eprintln!("the export lacks what {sealed} said: it is sealed, and no key opened it");
         }
         match self.places.is_empty() && self.sealed == 0 {
             true => Ok(()),
@@ -174,13 +179,18 @@ fn from_gateway(
     take: &mut Take<'_>,
 ) -> anyhow::Result<Lacks> {
     let is_late = |event: &Event| since.is_none_or(|since| event.at >= since);
+    let mut lacks = Lacks::default();
     if let Some(session) = &ask.session {
         let _: admin::SessionView = client.get(&path(session))?;
         each_page(client, session, false, |page| {
             let mut events = page.into_iter().map(event);
-            events.try_for_each(|event| event.and_then(&mut *take))
+            events.try_for_each(|event| {
+                let event = event?;
+                lacks.sealed += u64::from(is_sealed(&event));
+                take(event)
+            })
         })?;
-        return Ok(Lacks::default());
+        return Ok(lacks);
     }
     let mut query = format!("limit={SESSIONS_MAX}");
     if let Some(principal) = &ask.principal {
@@ -202,10 +212,16 @@ fn from_gateway(
     while let Some((_, value)) = merged.next()? {
         let event = event(value)?;
         if is_late(&event) {
+            lacks.sealed += u64::from(is_sealed(&event));
             take(event)?;
         }
     }
-    Ok(Lacks::default())
+    Ok(lacks)
+}
+
+/// Whether the gateway could not open what an operation said, which is so of its reply then.
+fn is_sealed(event: &Event) -> bool {
+    matches!(&event.body, EventBody::Operation { text, .. } if **text == *SEALED_TEXT)
 }
 
 /// An event as the API gives it: its time in words, its payload in base64.
@@ -230,6 +246,7 @@ fn event(mut value: Value) -> anyhow::Result<Event> {
 /// gateways in the order of time.
 fn from_store(
     bucket: &Arc<Bucket>,
+    opener: Option<&Opener>,
     ask: &ExportArguments,
     since: Timestamp,
     take: &mut Take<'_>,
@@ -261,7 +278,7 @@ fn from_store(
             scope.spawn(move || read(bucket, &files, wanted, &send));
             streams.push(rows);
         }
-        merge(streams, take)
+        merge(streams, opener, take)
     })
 }
 
@@ -293,6 +310,7 @@ fn read(
 
 fn merge(
     streams: Vec<Receiver<Result<Row, String>>>,
+    opener: Option<&Opener>,
     take: &mut Take<'_>,
 ) -> anyhow::Result<Lacks> {
     let mut lacks = Lacks::default();
@@ -301,7 +319,7 @@ fn merge(
         while let Some(next) = streams.get(at).and_then(|stream| stream.recv().ok()) {
             match next {
                 Ok(row) => {
-                    fronts.insert((row.at, at), row);
+                    fronts.insert((row.time, at), row);
                     return;
                 }
                 Err(unread) => lacks.places.push(unread),
@@ -312,13 +330,14 @@ fn merge(
         advance(at, &mut fronts);
     }
     let mut sealed = 0;
-    while let Some(((_, at), row)) = fronts.pop_first() {
+    while let Some(((_, at), mut row)) = fronts.pop_first() {
         let place = format!("event {} of {}", row.number, row.gateway);
-        match row.event() {
-            Ok(event) => take(event)?,
-            Err(RowError::Sealed) => sealed += 1,
-            Err(error) => return Err(error).context(place),
+        if !row.sealed.is_empty() && opener.is_none_or(|by| by.open(&mut row) != Unsealed::Clear) {
+            // What it did stays readable; what it said does not.
+            sealed += 1;
+            row.hide();
         }
+        take(row.event().context(place)?)?;
         advance(at, &mut fronts);
     }
     lacks.sealed = sealed;
@@ -330,21 +349,26 @@ pub fn as_client(common: &Common, id: &str) -> anyhow::Result<()> {
     let client = Client::find(common)?;
     let _: admin::SessionView = client.get(&path(id))?;
     let mut out = io::stdout().lock();
-    let (mut written, mut dropped) = (0_u64, 0_u64);
+    let (mut written, mut dropped, mut sealed) = (0_u64, 0_u64, 0_u64);
     each_page(&client, id, false, |page| {
         for value in page {
             let event = event(value)?;
-            if let model::EventBody::Reply { payload_dropped, .. } = &event.body {
+            if let EventBody::Reply { payload_dropped, .. } = &event.body {
                 dropped = dropped.saturating_add(*payload_dropped);
             }
+            sealed += u64::from(is_sealed(&event));
             written += event.payload.len() as u64;
             out.write_all(&event.payload).map_err(|error| said(error.into()))?;
         }
         Ok(())
     })?;
     out.flush().map_err(|error| said(error.into()))?;
+    if sealed > 0 {
+        let sealed = counted(sealed, "operation");
+        eprintln!("the replies to {sealed} are sealed, and the gateway cannot open them");
+    }
     if dropped == 0 {
-        return Ok(());
+        return if sealed == 0 { Ok(()) } else { Err(SaidNo.into()) };
     }
     eprintln!(
         "{} were written; {} more reached the client and were not kept (recording.payload)",
@@ -361,7 +385,6 @@ pub fn format(word: &str) -> Result<Format, String> {
 
 #[cfg(test)]
 mod tests {
-    use model::event::EventBody;
     use serde_json::json;
 
     use super::*;
@@ -384,7 +407,7 @@ mod tests {
             receivers.push(receive);
         }
         let mut targets = Vec::new();
-        let lacks = merge(receivers, &mut |event| {
+        let lacks = merge(receivers, None, &mut |event| {
             if let EventBody::Admin { target, .. } = event.body {
                 targets.push(target);
             }
@@ -405,11 +428,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_sealed_is_counted() {
+    fn what_is_sealed_is_counted_and_exported_without_what_was_said() {
         let mut sealed = row("a", 1, 1);
         sealed.sealed = vec![1];
         let (targets, lacks) = merged(vec![vec![Ok(sealed), Ok(row("a", 2, 2))]]);
-        assert_eq!((targets.len(), lacks.sealed), (1, 1));
+        assert_eq!((targets.len(), lacks.sealed), (2, 1));
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub mod nearest;
 pub mod outgoing;
 mod place;
 pub mod read;
+pub mod recording;
 pub mod sample;
 pub mod scalar;
 pub mod show;

@@ -134,6 +134,10 @@ pub fn complete(
         reader.what = format!("recording.stream[{index}]");
         reader.bounded(index, &to.here.at);
         let at = to.here.at.clone();
+        if form.encryption.is_some() && to.texts.as_ref().is_some_and(|texts| texts.value) {
+            let message = format!("{}: texts leave that encryption seals", reader.what);
+            reader.report.warn(&at, message, "erasing their keys does not reach them there");
+        }
         let Some(receiver) = reader.receiver(to) else { continue };
         let name = match &receiver.way {
             Way::Syslog(address, _) => address.to_string(),

@@ -160,6 +160,13 @@ fn write_bounds(config: &Config, out: &mut String) -> std::fmt::Result {
     }
     writeln!(out, "  archive_every: {}", time(recording.archive_every))?;
     writeln!(out, "  keep_journal: {}", time(recording.keep_journal))?;
+    if let Some(encryption) = &recording.encryption {
+        writeln!(out, "  encryption: {}", encryption.describe())?;
+    }
+    if !recording.scrub.is_empty() {
+        let types: Vec<&str> = recording.scrub.iter().map(|kind| kind.name()).collect();
+        writeln!(out, "  scrub: [{}]", types.join(", "))?;
+    }
     writeln!(out, "  sync: {}", time(recording.sync))?;
     writeln!(out, "  payload: {payload}")?;
     writeln!(out, "  on_failure: {}", on_failure(recording.on_failure))?;

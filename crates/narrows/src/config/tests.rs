@@ -359,10 +359,33 @@ fn paths_are_relative_to_the_file() {
 }
 
 #[test]
+fn recordings_are_sealed_by_exactly_one_key() {
+    use super::recording::SealingKey;
+    let with = |encryption: &str| format!("{SAMPLE}\nrecording: {{ encryption: {encryption} }}\n");
+    let by = |text: &str| loaded(&with(text)).config.recording.encryption.unwrap();
+    let local = by("{ key: {file: k}, also: [{env: OLD}] }");
+    assert!(matches!(&local.by, SealingKey::Local(scalar::SecretForm::File(path))
+        if path.is_absolute() && path.ends_with("k")));
+    assert_eq!(local.also.len(), 1);
+    assert!(matches!(by("{ public_key: a.pem }").by, SealingKey::Public(_)));
+    assert!(matches!(by("{ aws_kms: alias/narrows }").by, SealingKey::Kms(_)));
+    let vault = by("{ vault: { address: \"https://v\", key: k, token: {env: T} } }");
+    assert!(matches!(&vault.by, SealingKey::Vault(_, mount, ..) if mount == "transit"));
+    for (text, said) in [
+        ("{ }", "not exactly one key"),
+        ("{ key: {env: K}, aws_kms: k }", "not exactly one key"),
+        ("{ vault: { address: \"https://v\" } }", "address, key or token is missing"),
+    ] {
+        let problems = problems(&with(text)).join("\n");
+        assert!(problems.contains(said), "{text}: {problems}");
+    }
+}
+
+#[test]
 fn every_setting_reaches_the_working_form() {
     let text = SAMPLE.to_owned()
         + "recording: { sync: 0, payload: { head: 4KiB }, on_failure: continue,\n  \
-           store: \"s3://audit/narrows\", archive_every: 10s, keep_journal: 2h }\n\
+           store: \"s3://audit/narrows\", archive_every: 10s, keep_journal: 2h, scrub: [credit_card, EMAIL] }\n\
            hold: { buffer: 1MiB, buffer_total: 2MiB }\n\
            catalog: { max_age: 5s }\n\
            sessions_max: 7\n\
@@ -377,6 +400,8 @@ fn every_setting_reaches_the_working_form() {
     let config = loaded(&text).config;
     assert_eq!(config.recording.sync, Duration::ZERO);
     assert_eq!(config.recording.store.unwrap().to_string(), "s3://audit/narrows");
+    let scrubbed: Vec<&str> = config.recording.scrub.iter().map(|kind| kind.name()).collect();
+    assert_eq!(scrubbed, ["CREDIT_CARD", "EMAIL"]);
     assert_eq!(config.recording.archive_every, Duration::from_secs(10));
     assert_eq!(config.recording.keep_journal, Duration::from_secs(7200));
     assert_eq!(config.recording.payload, scalar::Payload::Head(4096));
@@ -492,6 +517,9 @@ fn a_place_elsewhere_that_cannot_be_used_is_told() {
         assert!(warned(&format!("stream: [ {{ {clear} }} ]")).contains("in clear text"), "{clear}");
     }
     assert_eq!(warned("stream: [ { otlp: \"http://127.0.0.1:4318\" } ]"), "");
+    let sealed =
+        "encryption: { key: {env: K} }\n  stream: [ { syslog: \"tls://a\", texts: true } ]";
+    assert!(warned(sealed).contains("texts leave that encryption seals"));
     let same = "store: \"file:x\"\n  anchors: [ { store: \"file:x\" } ]";
     assert!(warned(same).contains("the archive itself is there"));
 }

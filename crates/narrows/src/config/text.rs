@@ -211,17 +211,54 @@ form! {
         "archive_every" => archive_every: At<Time>,
         /// How long the journal keeps what is in the archive, for quick answers. Default: 1d.
         "keep_journal" => keep_journal: At<Time>,
+        /// Whose key seals texts, parameters and payloads in the archive. Default: they are in
+        /// clear.
+        "encryption" => encryption: Encryption,
         /// How often the journal is synced to disk; 0 syncs before each acknowledgement. Default:
         /// 50ms.
         "sync" => sync: At<Time>,
         /// How much of replies is kept. Default: full.
         "payload" => payload: At<Payload>,
+        /// Types of sensitive values that are taken out of texts and parameters in the record.
+        /// Default: none.
+        "scrub" => scrub: Vec<At<String>>,
         /// What happens to operations that cannot be recorded. Default: refuse.
         "on_failure" => on_failure: At<OnFailureForm>,
         /// Who is told what happens, while it happens.
         "stream" => stream: Vec<StreamTo>,
         /// Where is kept, besides the archive, how far the archive reaches.
         "anchors" => anchors: Vec<AnchorAt>,
+    }
+}
+
+form! {
+    /// The key that seals what was said; one of the first four.
+    pub struct Encryption {
+        /// 32 random bytes: as they are, in hexadecimal or in base64.
+        "key" => key: SecretForm,
+        /// A file with an RSA public key (PEM): the gateway then writes what it cannot read.
+        "public_key" => public_key: At<String>,
+        /// A key in the transit engine of Vault or OpenBao.
+        "vault" => vault: Vault,
+        /// A key in AWS KMS: its ARN, id or alias. Region and credentials come from the
+        /// environment.
+        "aws_kms" => aws_kms: At<String>,
+        /// Former keys, for reading what they sealed: as `key`, or RSA private keys (PEM).
+        "also" => also: Vec<SecretForm>,
+    }
+}
+
+form! {
+    /// A key in the transit engine of Vault or OpenBao.
+    pub struct Vault {
+        /// `https://vault.example:8200`; `http` only on this machine.
+        "address" => address: At<String>,
+        /// Where the engine is mounted. Default: transit.
+        "mount" => mount: At<String>,
+        /// The name of the key.
+        "key" => key: At<String>,
+        /// The token, read again for each request.
+        "token" => token: SecretForm,
     }
 }
 

@@ -11,10 +11,11 @@ use url::Url;
 
 use super::machine::Machine;
 use super::read::{At, Form, Named, Report, form};
+use super::recording::Recording;
 use super::scalar::{FileForm, OnFailureForm, SecretForm, Size, TlsForm};
 use super::text::ResourceRecording;
 use super::tree::{Node, Value, quoted};
-use super::working::{Recording, check_file, relative_secret};
+use super::working::{check_file, relative_secret};
 use crate::protocols;
 
 form! {

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use archive::bucket::{BucketError, Location as Place};
 use model::{Resource, UpstreamTls, limit};
 use policy::{
     AccessSpec, ActionSpec, Applies, ApproveSpec, ClassifySpec, LimitSpec, Located, Location,
@@ -14,10 +13,11 @@ use policy::{
 
 use super::machine::Machine;
 use super::nearest::nearest;
-use super::outgoing::{self, Outgoing};
+use super::outgoing;
 use super::read::{At, Report};
+use super::recording::{Recording, recording};
 use super::scalar::{
-    Address, IsolationForm, ModeForm, OnFailureForm, Payload, PerForm, RedirectForm, SecretForm,
+    Address, IsolationForm, ModeForm, OnFailureForm, PerForm, RedirectForm, SecretForm,
     ServerFilesForm, TlsForm, TlsNegotiationForm, bad_name, is_name,
 };
 use super::text::{self, Unbuilt};
@@ -28,14 +28,6 @@ use crate::protocols;
 /// Where the admin API listens when the file does not say.
 const ADMIN_DEFAULT: &str = "127.0.0.1:7070";
 const DATA_DIR_DEFAULT: &str = "./var";
-/// See `recording.archive_every`.
-const ARCHIVE_EVERY_DEFAULT: Duration = Duration::from_secs(60);
-const ARCHIVE_EVERY_MIN: Duration = Duration::from_secs(1);
-const ARCHIVE_EVERY_MAX: Duration = Duration::from_secs(60 * 60);
-/// See `recording.keep_journal`.
-const KEEP_JOURNAL_DEFAULT: Duration = Duration::from_secs(24 * 60 * 60);
-/// See `recording.sync`.
-const SYNC_DEFAULT: Duration = Duration::from_millis(50);
 /// See `catalog.max_age`.
 const CATALOG_MAX_AGE_DEFAULT: Duration = Duration::from_secs(1);
 /// Listeners and resource types of the design that are still to come.
@@ -110,25 +102,6 @@ pub struct Upstream {
     pub on_failure: OnFailureForm,
     /// Settings that the protocol reads itself.
     pub options: serde_json::Value,
-}
-
-/// What is recorded, and how safely.
-#[derive(Clone, Debug)]
-pub struct Recording {
-    /// Where the archive is; `None` when there is to be none.
-    pub store: Option<Place>,
-    /// How often it is brought up to date.
-    pub archive_every: Duration,
-    /// How long the journal keeps what is in it.
-    pub keep_journal: Duration,
-    /// How often the journal is synced.
-    pub sync: Duration,
-    /// How much of replies is kept.
-    pub payload: Payload,
-    /// What happens when the record cannot be written.
-    pub on_failure: OnFailureForm,
-    /// What of it goes elsewhere.
-    pub outgoing: Outgoing,
 }
 
 /// Completes the text form. Every problem goes into the report; what is returned is of use only if
@@ -372,58 +345,6 @@ pub(super) fn check_file(
 ) {
     if let Err(error) = machine.open(path) {
         report.problem(at, format!("{what}: cannot read {}: {error}", path.display()), "");
-    }
-}
-
-fn recording(
-    form: Option<text::Recording>,
-    (base, data_dir): (&Path, &Path),
-    report: &mut Report,
-) -> Recording {
-    let default = || Some(Place::Folder(data_dir.join("recordings")));
-    let Some(form) = form else {
-        return Recording {
-            store: default(),
-            archive_every: ARCHIVE_EVERY_DEFAULT,
-            keep_journal: KEEP_JOURNAL_DEFAULT,
-            sync: SYNC_DEFAULT,
-            payload: Payload::Full,
-            on_failure: OnFailureForm::Refuse,
-            outgoing: Outgoing::default(),
-        };
-    };
-    let store = match form.store {
-        None => default(),
-        Some(store) if store.value == "none" => None,
-        Some(store) => match Place::parse(&store.value, base) {
-            Ok(location) => Some(location),
-            Err(error) => {
-                let message = format!("recording.store: found {}", quoted(&store.value));
-                let help = match error {
-                    BucketError::Place { why, .. } => why,
-                    other => other.to_string(),
-                };
-                report.problem(&store.at, message, help);
-                None
-            }
-        },
-    };
-    if let Some(every) = form
-        .archive_every
-        .as_ref()
-        .filter(|every| !(ARCHIVE_EVERY_MIN..=ARCHIVE_EVERY_MAX).contains(&every.value.0))
-    {
-        let message = format!("recording.archive_every: found {:?}", every.value.0);
-        report.problem(&every.at, message, "write a length of time from 1s to 1h");
-    }
-    Recording {
-        store,
-        archive_every: form.archive_every.map_or(ARCHIVE_EVERY_DEFAULT, |every| every.value.0),
-        keep_journal: form.keep_journal.map_or(KEEP_JOURNAL_DEFAULT, |keep| keep.value.0),
-        sync: form.sync.map_or(SYNC_DEFAULT, |sync| sync.value.0),
-        payload: form.payload.map_or(Payload::Full, |payload| payload.value),
-        on_failure: form.on_failure.map_or(OnFailureForm::Refuse, |at| at.value),
-        outgoing: Outgoing::default(),
     }
 }
 

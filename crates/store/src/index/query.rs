@@ -182,10 +182,18 @@ pub struct SessionEvents {
     after: u64,
     ranges: VecDeque<Place>,
     stretch: Option<Stretch>,
-    /// The events of one segment that only the archive has: gateway, segment, offsets and events.
-    archived: Option<(String, u64, Vec<(u64, Event)>)>,
+    /// The segment that was last asked of the archive.
+    archived: Option<ArchivedSegment>,
     /// Those of them that are next.
     fetched: VecDeque<Event>,
+}
+
+/// Events of the session in a segment that only the archive has.
+struct ArchivedSegment {
+    gateway: String,
+    segment: u64,
+    /// With their offsets in the segment.
+    events: Vec<(u64, Event)>,
 }
 
 impl SessionEvents {
@@ -196,14 +204,14 @@ impl SessionEvents {
         let is_here = self
             .archived
             .as_ref()
-            .is_some_and(|(of, number, _)| of == gateway && *number == segment);
+            .is_some_and(|there| there.gateway == *gateway && there.segment == segment);
         if !is_here {
             let events = archive
                 .events(gateway, segment, &self.session, self.span)
                 .map_err(JournalError::Archive)?;
-            self.archived = Some((gateway.clone(), segment, events));
+            self.archived = Some(ArchivedSegment { gateway: gateway.clone(), segment, events });
         }
-        let events = self.archived.iter().flat_map(|(_, _, events)| events);
+        let events = self.archived.iter().flat_map(|there| &there.events);
         let within = events.filter(|(at, _)| (place.start..place.stop).contains(at));
         self.fetched.extend(within.map(|(_, event)| event.clone()));
         Ok(())

@@ -87,10 +87,30 @@ pub(super) fn write(
     indexed: Indexed,
 ) -> rusqlite::Result<()> {
     let transaction = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    write_batch(&transaction, batch)?;
+    let Position { segment, offset, sequence } = indexed.position;
+    transaction.prepare_cached(INDEXED)?.execute(params![
+        gateway,
+        to_sql(segment),
+        to_sql(offset),
+        to_sql(sequence),
+        indexed.chain,
+    ])?;
+    transaction.commit()
+}
+
+/// Writes a batch that was read from the archive, all or nothing.
+pub(super) fn write_archived(db: &mut Connection, batch: &Batch) -> rusqlite::Result<()> {
+    let transaction = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    write_batch(&transaction, batch)?;
+    transaction.commit()
+}
+
+fn write_batch(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<()> {
     for (id, delta) in &batch.sessions {
-        write_session(&transaction, id, delta)?;
-        write_details(&transaction, id, delta)?;
-        write_ranges(&transaction, id, delta)?;
+        write_session(transaction, id, delta)?;
+        write_details(transaction, id, delta)?;
+        write_ranges(transaction, id, delta)?;
     }
     let mut usage = transaction.prepare_cached(USAGE)?;
     for ((principal, resource, minute), done) in &batch.usage {
@@ -103,16 +123,7 @@ pub(super) fn write(
             to_sql(done.bytes),
         ])?;
     }
-    drop(usage);
-    let Position { segment, offset, sequence } = indexed.position;
-    transaction.prepare_cached(INDEXED)?.execute(params![
-        gateway,
-        to_sql(segment),
-        to_sql(offset),
-        to_sql(sequence),
-        indexed.chain,
-    ])?;
-    transaction.commit()
+    Ok(())
 }
 
 fn write_session(db: &Transaction<'_>, id: &SessionId, delta: &Delta) -> rusqlite::Result<()> {

@@ -1,0 +1,303 @@
+//! Hiding what was said, so that only the holder of a key reads it (R18).
+//!
+//! Text, parameters and payload of an event are sealed together, in the column `sealed`; everything
+//! else stays readable by any engine. The keys of a segment are an object of their own,
+//! `keys/gateway=…/SEGMENT.json`, which no manifest names: erasing a session there changes no
+//! file and breaks no proof. What is sealed is, compressed with zstd:
+//!
+//! ```text
+//! JSON length u32, little-endian · {"text":…,"parameters":[…]} · payload
+//! ```
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use model::limit::RECORD_BYTES_MAX;
+use model::operation::Parameter;
+use parking_lot::Mutex;
+use seal::{DataKey, Keys, Place, SealError, SegmentKeys};
+use serde::{Deserialize, Serialize};
+use store::{JournalError, Reader};
+
+use crate::bucket::{Bucket, BucketError};
+use crate::row::{Row, Text};
+
+/// The number of the column `sealed` in places of sealed fields; fixed for good.
+const COLUMN: u32 = 1;
+const LEVEL: i32 = 3;
+/// Sessions whose keys a reader keeps; past it they are asked for again.
+const OPENED_MAX: usize = 10_000;
+
+/// Where the keys of a segment are.
+#[must_use]
+pub fn path(gateway: &str, segment: u64) -> String {
+    format!("keys/gateway={gateway}/{segment:010}.json")
+}
+
+/// What of an event is sealed and has a JSON form.
+#[derive(Default, Deserialize, Serialize)]
+struct Said {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    text: Option<Text>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    parameters: Vec<Parameter>,
+}
+
+/// Why what was said cannot be sealed.
+#[derive(Debug, thiserror::Error)]
+pub enum SealingError {
+    /// The key, or the service that holds it.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// The store.
+    #[error(transparent)]
+    Bucket(#[from] BucketError),
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// It cannot be compressed: a fault of this program.
+    #[error("an event cannot be compressed: {0}")]
+    Compress(std::io::Error),
+}
+
+/// The keys of one segment while it is converted.
+pub struct Sealer {
+    gateway: String,
+    /// By session; of the gateway's own events, the empty name.
+    keys: BTreeMap<Text, DataKey>,
+}
+
+impl Sealer {
+    /// Makes the keys of a segment and writes them, before anything is sealed with them. Keys that
+    /// an interrupted conversion left are used again where they can be opened.
+    pub fn make(
+        bucket: &Bucket,
+        gateway: &str,
+        segment: u64,
+        records: Reader,
+        keys: &Keys,
+    ) -> Result<Self, SealingError> {
+        let mut sessions: BTreeMap<Text, Option<Text>> = BTreeMap::new();
+        for record in records {
+            let event = match record {
+                Ok(record) => record.event,
+                Err(JournalError::Damaged(_)) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            let session = event.session.map_or_else(|| Text::from(""), |session| session.0);
+            let principal = sessions.entry(session).or_default();
+            *principal = principal.take().or(event.principal);
+        }
+        let path = path(gateway, segment);
+        if let Some(left) = bucket.get(&path)?
+            && let Ok(there) = SegmentKeys::parse(&left)
+            && let Some(opened) = open_all(&there, &sessions, keys)
+        {
+            return Ok(Self { gateway: gateway.to_owned(), keys: opened });
+        }
+        let mut made = SegmentKeys::new(gateway, segment);
+        let wanted: Vec<(&str, Option<&str>)> =
+            sessions.iter().map(|(session, of)| (session.as_ref(), of.as_deref())).collect();
+        let fresh = made.fresh_all(&wanted, keys)?;
+        bucket.put(&path, made.to_json()?.into())?;
+        let keys = sessions.into_keys().zip(fresh).collect();
+        Ok(Self { gateway: gateway.to_owned(), keys })
+    }
+
+    /// Moves what an event says into its column `sealed`. Without a key, because it was erased,
+    /// what was said is dropped.
+    pub fn seal(&self, row: &mut Row) -> Result<(), SealingError> {
+        let said = Said { text: row.text.take(), parameters: std::mem::take(&mut row.parameters) };
+        let payload = std::mem::take(&mut row.payload);
+        if said.text.is_none() && said.parameters.is_empty() && payload.is_empty() {
+            return Ok(());
+        }
+        let session = row.session.clone().unwrap_or_default();
+        let Some(key) = self.keys.get(&session) else { return Ok(()) };
+        // Texts only: it always has a form.
+        let json = serde_json::to_vec(&said).unwrap_or_default();
+        let length = u32::try_from(json.len()).unwrap_or(u32::MAX).to_le_bytes();
+        let plain = [length.as_slice(), &json, &payload].concat();
+        let packed = zstd::bulk::compress(&plain, LEVEL).map_err(SealingError::Compress)?;
+        row.sealed = key.seal(&place(&self.gateway, &session, row.number), &packed)?;
+        Ok(())
+    }
+}
+
+fn place<'a>(gateway: &'a str, session: &'a str, record: u64) -> Place<'a> {
+    Place { gateway, session, record, column: COLUMN }
+}
+
+/// `None` if some key cannot be opened here; those that were erased have none.
+fn open_all(
+    there: &SegmentKeys,
+    sessions: &BTreeMap<Text, Option<Text>>,
+    keys: &Keys,
+) -> Option<BTreeMap<Text, DataKey>> {
+    let mut opened = BTreeMap::new();
+    for session in sessions.keys() {
+        match there.open(session, keys) {
+            Ok(key) => drop(opened.insert(Arc::clone(session), key)),
+            Err(SealError::Erased { .. }) => {}
+            Err(_) => return None,
+        }
+    }
+    Some(opened)
+}
+
+/// What became of a sealed event.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Unsealed {
+    /// It is in clear now, or always was.
+    Clear,
+    /// It stays sealed; why.
+    Not(String),
+}
+
+/// Opens what is sealed, for those who hold the key.
+pub struct Opener {
+    bucket: Arc<Bucket>,
+    keys: Arc<Keys>,
+    segments: Mutex<HashMap<(Text, u64), Arc<Segment>>>,
+}
+
+struct Segment {
+    keys: Result<SegmentKeys, String>,
+    opened: Mutex<HashMap<Text, Result<Arc<DataKey>, String>>>,
+}
+
+impl Opener {
+    /// Opens with these keys what is in that store.
+    #[must_use]
+    pub fn new(bucket: Arc<Bucket>, keys: Arc<Keys>) -> Self {
+        Self { bucket, keys, segments: Mutex::default() }
+    }
+
+    /// Puts text, parameters and payload back into an event. The columns `gateway`, `segment`,
+    /// `number`, `session` and `sealed` must be filled.
+    pub fn open(&self, row: &mut Row) -> Unsealed {
+        if row.sealed.is_empty() {
+            return Unsealed::Clear;
+        }
+        match self.plain(row) {
+            Ok((said, payload)) => {
+                row.text = said.text;
+                row.parameters = said.parameters;
+                row.payload = payload;
+                row.sealed = Vec::new();
+                Unsealed::Clear
+            }
+            Err(why) => Unsealed::Not(why),
+        }
+    }
+
+    fn plain(&self, row: &Row) -> Result<(Said, Vec<u8>), String> {
+        let session = row.session.clone().unwrap_or_default();
+        let key = self.key(&row.gateway, row.segment, &session)?;
+        let packed = key
+            .open(&place(&row.gateway, &session, row.number), &row.sealed)
+            .map_err(|error| error.to_string())?;
+        let plain = zstd::bulk::decompress(&packed, RECORD_BYTES_MAX + 8)
+            .map_err(|error| format!("what was sealed cannot be unpacked: {error}"))?;
+        let read = || {
+            let (length, rest) = plain.split_at_checked(4)?;
+            let length = usize::try_from(u32::from_le_bytes(length.try_into().ok()?)).ok()?;
+            let (json, payload) = rest.split_at_checked(length)?;
+            Some((serde_json::from_slice(json).ok()?, payload.to_vec()))
+        };
+        read().ok_or_else(|| "what was sealed has another form".to_owned())
+    }
+
+    fn key(&self, gateway: &Text, segment: u64, session: &Text) -> Result<Arc<DataKey>, String> {
+        let of_segment = self.segment(gateway, segment);
+        if let Some(known) = of_segment.opened.lock().get(session) {
+            return known.clone();
+        }
+        let opened = match &of_segment.keys {
+            Ok(there) => {
+                there.open(session, &self.keys).map(Arc::new).map_err(|error| error.to_string())
+            }
+            Err(why) => Err(why.clone()),
+        };
+        let mut kept = of_segment.opened.lock();
+        if kept.len() >= OPENED_MAX {
+            kept.clear();
+        }
+        kept.insert(Arc::clone(session), opened.clone());
+        opened
+    }
+
+    fn segment(&self, gateway: &Text, segment: u64) -> Arc<Segment> {
+        let name = (Arc::clone(gateway), segment);
+        if let Some(known) = self.segments.lock().get(&name) {
+            return Arc::clone(known);
+        }
+        let path = path(gateway, segment);
+        let keys = match self.bucket.get(&path) {
+            Ok(Some(text)) => SegmentKeys::parse(&text).map_err(|error| format!("{path}: {error}")),
+            Ok(None) => Err(format!("{path} is not there")),
+            Err(error) => Err(error.to_string()),
+        };
+        let made = Arc::new(Segment { keys, opened: Mutex::default() });
+        let mut kept = self.segments.lock();
+        if kept.len() >= OPENED_MAX {
+            kept.clear();
+        }
+        kept.insert(name, Arc::clone(&made));
+        made
+    }
+
+    /// Forgets every key, so that what was erased meanwhile stays closed.
+    pub fn forget(&self) {
+        self.segments.lock().clear();
+    }
+}
+
+impl std::fmt::Debug for Opener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Opener").field("bucket", &self.bucket).finish_non_exhaustive()
+    }
+}
+
+/// Whose keys are erased.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Erase<'a> {
+    /// Those of one session.
+    Session(&'a str),
+    /// Those of all sessions of a subject.
+    Principal(&'a str),
+}
+
+/// Erases keys in every segment of a store; how many there were. What they sealed cannot be read
+/// again by anyone, unless the store keeps former versions of the objects under `keys/`.
+pub fn erase(bucket: &Bucket, whose: Erase<'_>) -> Result<usize, SealingError> {
+    let mut erased = 0;
+    for listed in bucket.list("keys")? {
+        let Some(text) = bucket.get(&listed.path)? else { continue };
+        let mut keys = SegmentKeys::parse(&text)?;
+        let count = match whose {
+            Erase::Session(session) => usize::from(keys.erase_session(session)),
+            Erase::Principal(principal) => keys.erase_principal(principal),
+        };
+        if count > 0 {
+            bucket.put(&listed.path, keys.to_json()?.into())?;
+            erased += count;
+        }
+    }
+    Ok(erased)
+}
+
+/// Wraps every key of a store with the current key; how many were wrapped by another one.
+pub fn rewrap(bucket: &Bucket, keys: &Keys) -> Result<usize, SealingError> {
+    let mut changed = 0;
+    for listed in bucket.list("keys")? {
+        let Some(text) = bucket.get(&listed.path)? else { continue };
+        let mut there = SegmentKeys::parse(&text)?;
+        let count = there.rewrap(keys)?;
+        if count > 0 {
+            bucket.put(&listed.path, there.to_json()?.into())?;
+            changed += count;
+        }
+    }
+    Ok(changed)
+}

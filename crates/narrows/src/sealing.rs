@@ -1,0 +1,82 @@
+//! From a configuration to the keys that seal recordings, and from a file to one that opens them.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use model::Secret;
+use runtime::SecretSource;
+use seal::{
+    AwsKms, AwsKmsOptions, KeyEncryption, Keys, LocalKey, PrivateKey, PublicKey, RemoteOptions,
+    VaultOptions, VaultTransit,
+};
+
+use crate::config::recording::{Encryption, SealingKey};
+use crate::config::scalar::SecretForm;
+use crate::wire;
+
+/// The keys that a configuration names.
+pub async fn keys(encryption: &Encryption) -> anyhow::Result<Arc<Keys>> {
+    let current: Arc<dyn KeyEncryption> = match &encryption.by {
+        SealingKey::Local(form) => opening(&form.describe(), &content(form).await?)?,
+        SealingKey::Public(path) => {
+            let name = path.display().to_string();
+            let pem = std::fs::read(path).with_context(|| format!("read {name}"))?;
+            Arc::new(PublicKey::from_pem(&name, &pem)?)
+        }
+        SealingKey::Vault(address, mount, key, token) => {
+            let source = wire::secret(token);
+            // Asked on a thread of the archive, where waiting is fine.
+            let token = move || fetch(&source);
+            Arc::new(VaultTransit::new(VaultOptions {
+                address: address.clone(),
+                mount: mount.clone(),
+                key: key.clone(),
+                namespace: None,
+                token: Box::new(token),
+                remote: RemoteOptions::default(),
+            })?)
+        }
+        SealingKey::Kms(key) => Arc::new(AwsKms::new(AwsKmsOptions::from_environment(key))?),
+    };
+    let mut keys = Keys::new(current);
+    for form in &encryption.also {
+        keys.also.push(opening(&form.describe(), &content(form).await?)?);
+    }
+    Ok(Arc::new(keys))
+}
+
+/// The key of a file: 32 bytes in one of their forms, or an RSA private key.
+pub fn key_of_file(path: &Path) -> anyhow::Result<Arc<Keys>> {
+    let name = path.display().to_string();
+    let content = std::fs::read(path).with_context(|| format!("read {name}"))?;
+    Ok(Arc::new(Keys::new(opening(&name, &Secret::new(content))?)))
+}
+
+fn opening(name: &str, content: &Secret<Vec<u8>>) -> anyhow::Result<Arc<dyn KeyEncryption>> {
+    let bytes = content.expose();
+    if bytes.starts_with(b"-----BEGIN PUBLIC") {
+        bail!("{name} holds a public key, which only seals; the private one opens");
+    }
+    Ok(match bytes.starts_with(b"-----BEGIN") {
+        true => Arc::new(PrivateKey::from_pem(name, bytes)?),
+        false => Arc::new(LocalKey::parse(name, bytes)?),
+    })
+}
+
+async fn content(form: &SecretForm) -> anyhow::Result<Secret<Vec<u8>>> {
+    // Read as bytes: a key may be 32 raw ones.
+    if let SecretForm::File(path) = form {
+        let read = std::fs::read(path).with_context(|| format!("read {}", path.display()))?;
+        return Ok(Secret::new(read));
+    }
+    let text = wire::secret(form).fetch().await.context("recording.encryption")?;
+    Ok(Secret::new(text.expose().clone().into_bytes()))
+}
+
+fn fetch(source: &SecretSource) -> Result<Secret<String>, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| error.to_string())?;
+    let fetched = runtime.block_on(source.fetch()).map_err(|error| error.to_string())?;
+    Ok(Secret::new(fetched.expose().clone()))
+}
