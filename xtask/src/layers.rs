@@ -19,6 +19,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("seal", &["model"]),
     ("archive", &["model", "seal", "store"]),
     ("export", &["model"]),
+    ("stream", &["model", "store"]),
     ("runtime", &["model", "detect", "policy", "engine", "store"]),
     ("admin", &["model", "policy", "store"]),
     ("sql", &["model"]),

@@ -116,6 +116,8 @@ pub enum ArchiveError {
     },
 }
 
+type Told = Box<dyn Fn(&Head) + Send>;
+
 /// Makes the archive of one gateway. See [`Archiver::start`] for the thread that does it.
 pub struct Rounds {
     journal: Arc<Journal>,
@@ -127,6 +129,8 @@ pub struct Rounds {
     seals: Option<Arc<Keys>>,
     /// The store was asked what is there behind the head.
     looked: bool,
+    /// Who is told how far the archive reaches.
+    told: Option<Told>,
 }
 
 /// What a round did.
@@ -166,7 +170,8 @@ impl Rounds {
                 return Err(ArchiveError::Io { action: "read", path: remembers, source });
             }
         };
-        Ok(Self { journal, bucket, key, options, remembers, head, seals: None, looked })
+        let seals = None;
+        Ok(Self { journal, bucket, key, options, remembers, head, seals, looked, told: None })
     }
 
     /// The same, which seals texts, parameters and payloads with these keys.
@@ -174,6 +179,11 @@ impl Rounds {
     pub fn sealing(mut self, keys: Arc<Keys>) -> Self {
         self.seals = Some(keys);
         self
+    }
+
+    /// From now on tells `told` after each manifest how far the archive reaches. It must not wait.
+    pub fn tell(&mut self, told: impl Fn(&Head) + Send + 'static) {
+        self.told = Some(Box::new(told));
     }
 
     /// How far the archive reaches.
@@ -344,6 +354,9 @@ impl Rounds {
             source,
         })?;
         self.head = head;
+        if let Some(told) = &self.told {
+            told(&self.head);
+        }
         Ok(())
     }
 

@@ -117,3 +117,15 @@ pub const KEY_ID_BYTES_MAX: usize = 4 * 1024;
 pub const KEY_SERVICE_ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// Data keys that are wrapped or unwrapped at the same time.
 pub const KEY_SERVICE_CALLS_MAX: usize = 8;
+/// Events that are sent to a receiver at once.
+pub const STREAM_EVENTS_MAX: usize = 500;
+/// Bytes of them together; the first is sent whatever its size.
+pub const STREAM_BATCH_BYTES_MAX: usize = 1024 * 1024;
+/// Longest event that is sent, bytes of JSON; of longer ones the longest fields are left out.
+pub const STREAM_EVENT_BYTES_MAX: usize = 256 * 1024;
+/// Longest message to a syslog server, bytes. RFC 5425 has receivers take 8,192.
+pub const SYSLOG_MESSAGE_BYTES_MAX: usize = 8 * 1024;
+/// Longest answer read of a receiver of events, bytes.
+pub const STREAM_ANSWER_BYTES_MAX: u64 = 64 * 1024;
+/// Longest pause before a receiver of events is tried again, also if it asks for a longer one.
+pub const STREAM_PAUSE_MAX: Duration = Duration::from_secs(300);

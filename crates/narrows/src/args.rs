@@ -81,6 +81,9 @@ pub enum Command {
         /// Times as fast as it was; 0 does not wait
         #[arg(long, default_value_t = 1.0, value_parser = speed)]
         speed: f64,
+        /// Write exactly the bytes that the client got, and nothing else
+        #[arg(long, conflicts_with = "speed")]
+        as_client: bool,
     },
     /// Follow a live session
     Watch {
@@ -289,6 +292,8 @@ pub enum AuditCommand {
         #[arg(long)]
         gateway: Option<String>,
     },
+    /// Write recordings in a format that other tools read
+    Export(ExportArguments),
     /// Make what a session or a subject said unreadable, by erasing the keys it is sealed with
     Erase {
         /// The session: s_…
@@ -347,6 +352,29 @@ pub struct When {
     /// Since: 1h, 7d, or a time [default: 1d]
     #[arg(long)]
     pub since: Option<String>,
+}
+
+/// What is exported, as what, and where it goes.
+#[derive(Debug, Args)]
+pub struct ExportArguments {
+    /// The session: s_…
+    #[arg(required_unless_present_any = ["principal", "since"])]
+    #[arg(conflicts_with_all = ["principal", "since"])]
+    pub session: Option<String>,
+    /// All sessions of this subject
+    #[arg(long)]
+    pub principal: Option<String>,
+    /// Events since: 1h, 7d, or a time
+    #[arg(long)]
+    pub since: Option<String>,
+    /// jsonl, ocsf, har, asciicast or csv
+    #[arg(long, value_parser = crate::commands::export::format)]
+    pub format: export::Format,
+    /// The file to write, instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    #[command(flatten)]
+    pub copy: Copied,
 }
 
 /// Which sessions.
@@ -464,6 +492,7 @@ mod tests {
             "sessions --since 1h --principal bot --table customers --live",
             "show s_1",
             "replay s_1 --speed 0",
+            "replay s_1 --as-client",
             "watch s_1",
             "kill s_1 --reason odd",
             "audit who --table customers --at 2026-11-22T02:17Z --window 5m",
@@ -472,6 +501,8 @@ mod tests {
             "audit pii --sent --since 1h",
             "audit search secret --store ./copy",
             "audit verify --store s3://b/p --public-key k.pem --until 1h --anchor a.json",
+            "audit export s_1 --format jsonl",
+            "audit export --principal bot --since 7d --format csv -o out.csv --store ./copy",
             "audit key",
             "audit prove s_1 --store ./copy",
             "audit verify --proof p.json --public-key k.pem",
@@ -510,6 +541,11 @@ mod tests {
             "token create bot --kind robot",
             "token create bot --ttl 0",
             "replay s_1 --speed -1",
+            "replay s_1 --speed 2 --as-client",
+            "audit export --format csv",
+            "audit export s_1",
+            "audit export s_1 --format pdf",
+            "audit export s_1 --principal bot --format csv",
             "explain --as bot select",
             "demo",
             "rules",

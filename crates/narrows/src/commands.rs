@@ -6,6 +6,7 @@ mod audit;
 pub mod check;
 mod doctor;
 mod explain;
+pub mod export;
 mod gateway;
 mod rules;
 mod serve;
@@ -56,7 +57,8 @@ fn dispatch(Arguments { common, command }: Arguments) -> anyhow::Result<()> {
         Command::Show { session, full, .. } => {
             sessions::show(common, &session.unwrap_or_default(), full)
         }
-        Command::Replay { session, speed } => sessions::replay(common, &session, speed),
+        Command::Replay { session, as_client: true, .. } => export::as_client(common, &session),
+        Command::Replay { session, speed, .. } => sessions::replay(common, &session, speed),
         Command::Watch { session } => sessions::watch(common, &session),
         Command::Kill { session, reason } => sessions::kill(common, &session, reason),
         Command::Audit(command) => audit::audit(common, command),

@@ -1,6 +1,7 @@
 //! Everything of the `narrows` program but its allocator: a library, so that its readers of text
 //! can be called with texts.
 
+mod anchors;
 mod args;
 mod backtest;
 mod client;
@@ -12,6 +13,7 @@ mod output;
 pub mod protocols;
 mod sealing;
 mod story;
+mod streams;
 mod taints;
 mod wire;
 

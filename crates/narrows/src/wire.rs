@@ -21,6 +21,7 @@ use runtime::{
 use store::{Store, StoreOptions};
 use tokio::net::TcpListener;
 
+use crate::anchors::{self, Anchors};
 use crate::client::admin_url;
 use crate::config::Config;
 use crate::config::recording::Encryption;
@@ -29,6 +30,7 @@ use crate::config::web::Site;
 use crate::config::working::Upstream;
 use crate::protocols::{self, Rulebook};
 use crate::sealing;
+use crate::streams;
 use crate::taints::Taints;
 
 /// The file in `data_dir` that holds the key for manifests.
@@ -74,7 +76,11 @@ pub struct Archive {
 
 /// Starts the archive, unless the configuration wants none. A cloud that cannot be reached yet is
 /// no reason not to start: the journal keeps what is not archived.
-pub async fn archive(config: &Config, store: &Store) -> anyhow::Result<Option<Archive>> {
+pub async fn archive(
+    config: &Config,
+    store: &Store,
+    anchors: &Arc<Anchors>,
+) -> anyhow::Result<Option<Archive>> {
     let Some(location) = &config.recording.store else { return Ok(None) };
     let bucket = Arc::new(Bucket::open(location, true).context("recording.store")?);
     let make = || SigningKey::make().map(|(_, text)| text).map_err(|_| store::NoRandomness);
@@ -100,10 +106,13 @@ pub async fn archive(config: &Config, store: &Store) -> anyhow::Result<Option<Ar
         Some(encryption) => Some(sealing::keys(encryption).await.context("recording.encryption")?),
         None => None,
     };
-    let rounds = match &keys {
+    let mut rounds = match &keys {
         Some(keys) => rounds.sealing(Arc::clone(keys)),
         None => rounds,
     };
+    anchors.tell(rounds.head());
+    let of_rounds = Arc::clone(anchors);
+    rounds.tell(move |head| of_rounds.tell(head));
     let archiver = Archiver::start(rounds, runtime::clock::now).context("start a thread")?;
     let archiver = Arc::new(archiver);
     let reaches = Arc::clone(&archiver);
@@ -274,6 +283,7 @@ fn on_failure(form: OnFailureForm) -> OnFailure {
     }
 }
 
+/// Where a secret comes from.
 pub fn secret(form: &SecretForm) -> SecretSource {
     match form {
         SecretForm::Literal(value) => SecretSource::Literal(value.clone()),
@@ -407,6 +417,8 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("recording.archive_every", old.recording.archive_every != new.recording.archive_every),
         ("recording.encryption", encryption(old) != encryption(new)),
         ("recording.keep_journal", old.recording.keep_journal != new.recording.keep_journal),
+        ("recording.stream", streams::differ(old, new)),
+        ("recording.anchors", anchors::differ(old, new)),
         ("recording.sync", old.recording.sync != new.recording.sync),
         ("recording.scrub", old.recording.scrub != new.recording.scrub),
         ("recording.payload", payload(old) != payload(new)),

@@ -112,6 +112,7 @@ pub fn audit(common: &Common, command: AuditCommand) -> anyhow::Result<()> {
             }
             verified(common, &verify::verify(&bucket, &options)?, &options)
         }
+        AuditCommand::Export(ask) => super::export::export(common, &ask),
         AuditCommand::Erase { session, principal, reason } => {
             let ask = EraseRequest { session, principal, reason };
             let erased: Erased = Client::find(common)?.post("/api/v1/audit/erase", &ask)?;
@@ -180,7 +181,7 @@ fn whole(now: Timestamp) -> Span {
 }
 
 /// `1h` as the time that long ago, a time to the minute or better as it is.
-fn moment(text: &str, now: Timestamp) -> anyhow::Result<Timestamp> {
+pub(super) fn moment(text: &str, now: Timestamp) -> anyhow::Result<Timestamp> {
     if let Some(length) = admin::parse_duration(text) {
         return Ok(before(now, length));
     }
@@ -217,7 +218,7 @@ fn evidence(common: &Common, copy: &Copied) -> anyhow::Result<Option<Evidence>> 
     }))
 }
 
-fn bucket(common: &Common, store: Option<&str>) -> anyhow::Result<Arc<Bucket>> {
+pub(super) fn bucket(common: &Common, store: Option<&str>) -> anyhow::Result<Arc<Bucket>> {
     let location = match store {
         // A bare path is a folder.
         Some(place) if !place.contains(':') => Location::Folder(PathBuf::from(place)),

@@ -16,11 +16,13 @@ use tracing_subscriber::EnvFilter;
 
 use super::SaidNo;
 use super::check::{must_exist, say};
+use crate::anchors::Anchors;
 use crate::args::Common;
 use crate::client::{admin_url, config_path};
 use crate::config::{self, Config, Loaded};
 use crate::control::{Parts, Running};
 use crate::protocols::{self, Rulebook};
+use crate::streams;
 use crate::wire;
 
 /// How long live sessions may go on after the first signal to stop.
@@ -90,6 +92,8 @@ async fn run(loaded: Loaded, rulebook: Rulebook) -> anyhow::Result<()> {
         let for_others = *protocol == protocols::TRANSPARENT && redirects.tproxy;
         listeners.push((*protocol, wire::listen(protocol, address, for_others).await?));
     }
+    // Before anything is recorded, so that others hear of the start.
+    let streams = streams::start(&config, &store).await?;
     let rules = config.policy.rules.len();
     let detail = format!("{rules} rules{}", config::digest::told(&config.policy));
     record(&store, "config.load", &config, detail)
@@ -102,7 +106,8 @@ async fn run(loaded: Loaded, rulebook: Rulebook) -> anyhow::Result<()> {
         .collect();
     let admin = admin_url(&config.admin);
     let handle = tokio::runtime::Handle::current();
-    let archive = wire::archive(&config, &store).await?;
+    let anchors = Arc::new(Anchors::start(&config, &store.gateway).await?);
+    let archive = wire::archive(&config, &store, &anchors).await?;
     let archiver = archive.as_ref().map(|archive| Arc::clone(&archive.archiver));
     let running = Running::new(
         Parts { gateway: Arc::clone(&gateway), rulebook, ledger, policy, archive },
@@ -148,12 +153,19 @@ async fn run(loaded: Loaded, rulebook: Rulebook) -> anyhow::Result<()> {
     }
     stop_admin.send_replace(true);
     let _ = tokio::time::timeout(ADMIN_GRACE, admin_task).await;
+    // Before the archive's last round, which may delete what was not sent yet.
+    if !matches!(tokio::task::spawn_blocking(move || streams.stop()).await, Ok(true)) {
+        tracing::warn!("a receiver of events is behind; the next start goes on with it");
+    }
     if let Some(archiver) = archiver {
         // What a store that does not answer holds up is in the journal.
         match tokio::task::spawn_blocking(move || archiver.stop()).await {
             Ok(true) => {}
             _ => tracing::warn!("the archive is behind; the next start goes on with it"),
         }
+    }
+    if !matches!(tokio::task::spawn_blocking(move || anchors.stop()).await, Ok(true)) {
+        tracing::warn!("the newest anchor is not kept everywhere; the next start tells it again");
     }
     if let Err(error) = store.journal.sync() {
         tracing::error!(%error, "the journal was not synced to disk");

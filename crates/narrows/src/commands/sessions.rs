@@ -1,7 +1,9 @@
 //! `narrows sessions`, `show`, `replay`, `watch`, `kill`.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
+use model::Timestamp;
 use serde_json::{Value, json};
 
 use crate::args::{Common, SessionsFilter};
@@ -55,10 +57,10 @@ pub fn list(common: &Common, filter: &SessionsFilter) -> anyhow::Result<()> {
 }
 
 /// `1h` as the time that long ago, or a time as it is.
-fn since_time(text: &str, now: model::Timestamp) -> anyhow::Result<String> {
+fn since_time(text: &str, now: Timestamp) -> anyhow::Result<String> {
     if let Some(length) = admin::parse_duration(text) {
         let nanoseconds = u64::try_from(length.as_nanos()).unwrap_or(u64::MAX);
-        return Ok(admin::format_time(model::Timestamp(now.0.saturating_sub(nanoseconds))));
+        return Ok(admin::format_time(Timestamp(now.0.saturating_sub(nanoseconds))));
     }
     match admin::parse_time(text) {
         Some(time) => Ok(admin::format_time(time)),
@@ -151,7 +153,7 @@ pub fn show_run(common: &Common, run: &str, full: bool) -> anyhow::Result<()> {
     sessions.reverse();
     let out = Out::stdout(runtime::clock::now());
     let payload = full || !common.json;
-    let mut merged = Merged::of(&client, &sessions, payload)?;
+    let mut merged = Merged::of(&client, &sessions, payload);
     if common.json {
         let mut events = Vec::new();
         while let Some((_, event)) = merged.next()? {
@@ -192,38 +194,40 @@ fn of_run(session: &admin::SessionView) -> Value {
     value
 }
 
-/// The events of several sessions in the order of their times.
-struct Merged<'a> {
+/// The events of several sessions in the order of their times. Of a session that has not begun yet,
+/// or is over, nothing is kept in memory.
+pub(super) struct Merged<'a> {
     client: &'a Client,
     payload: bool,
     sessions: Vec<Cursor>,
+    /// When each session that was not asked about yet began; the earliest is the last.
+    later: Vec<(Timestamp, usize)>,
+    /// When the next event of each of the others is.
+    fronts: BTreeSet<(Timestamp, usize)>,
 }
 
 /// How far one of them is read.
 struct Cursor {
     id: String,
-    events: std::collections::VecDeque<Value>,
+    events: VecDeque<Value>,
     after: u64,
     more: bool,
 }
 
 impl<'a> Merged<'a> {
-    fn of(
-        client: &'a Client,
-        sessions: &[admin::SessionView],
-        payload: bool,
-    ) -> anyhow::Result<Self> {
+    pub(super) fn of(client: &'a Client, sessions: &[admin::SessionView], payload: bool) -> Self {
+        let began = |session: &admin::SessionView| admin::parse_time(&session.started_at);
+        let began = sessions.iter().map(|session| began(session).unwrap_or_default());
+        let mut later: Vec<(Timestamp, usize)> = began.zip(0..).collect();
+        later.sort_unstable_by(|one, other| other.cmp(one));
         let cursor = |session: &admin::SessionView| Cursor {
             id: session.id.clone(),
-            events: std::collections::VecDeque::new(),
+            events: VecDeque::new(),
             after: 0,
             more: true,
         };
-        let mut merged = Self { client, payload, sessions: sessions.iter().map(cursor).collect() };
-        for at in 0..merged.sessions.len() {
-            merged.fill(at)?;
-        }
-        Ok(merged)
+        let sessions = sessions.iter().map(cursor).collect();
+        Self { client, payload, sessions, later, fronts: BTreeSet::new() }
     }
 
     /// Reads on where nothing of a session is left.
@@ -234,23 +238,32 @@ impl<'a> Merged<'a> {
             cursor.events.extend(page.events);
             (cursor.after, cursor.more) = (page.next, page.more);
         }
+        match cursor.events.front() {
+            Some(event) => drop(self.fronts.insert((time(event), at))),
+            None => cursor.events = VecDeque::new(),
+        }
         Ok(())
     }
 
     /// The earliest event that is left, and whose it is.
-    fn next(&mut self) -> anyhow::Result<Option<(usize, Value)>> {
-        let time = |event: &Value| {
-            let at = event.get("at").and_then(Value::as_str).and_then(admin::parse_time);
-            at.unwrap_or_default()
-        };
-        let fronts = self.sessions.iter().enumerate();
-        let first =
-            fronts.filter_map(|(at, cursor)| Some((time(cursor.events.front()?), at))).min();
-        let Some((_, at)) = first else { return Ok(None) };
+    pub(super) fn next(&mut self) -> anyhow::Result<Option<(usize, Value)>> {
+        while let Some((began, at)) = self.later.last().copied() {
+            if self.fronts.first().is_some_and(|(front, _)| *front < began) {
+                break;
+            }
+            self.later.pop();
+            self.fill(at)?;
+        }
+        let Some((_, at)) = self.fronts.pop_first() else { return Ok(None) };
         let event = self.sessions.get_mut(at).and_then(|cursor| cursor.events.pop_front());
         self.fill(at)?;
         Ok(event.map(|event| (at, event)))
     }
+}
+
+fn time(event: &Value) -> Timestamp {
+    let at = event.get("at").and_then(Value::as_str).and_then(admin::parse_time);
+    at.unwrap_or_default()
 }
 
 /// Tells a session again, with its timing.
@@ -335,7 +348,7 @@ pub fn kill(common: &Common, id: &str, reason: Option<String>) -> anyhow::Result
     output::line(&format!("{} of {} on {} is ending", killed.id, killed.principal, killed.resource))
 }
 
-fn path(id: &str) -> String {
+pub(super) fn path(id: &str) -> String {
     format!("/api/v1/sessions/{}", encoded(id))
 }
 
@@ -343,7 +356,7 @@ fn page(client: &Client, id: &str, after: u64, payload: bool) -> anyhow::Result<
     client.get(&format!("{}/events?after={after}&payload={payload}&limit=500", path(id)))
 }
 
-fn each_page(
+pub(super) fn each_page(
     client: &Client,
     id: &str,
     plain: bool,
@@ -366,7 +379,7 @@ mod tests {
 
     #[test]
     fn since_is_a_time_or_how_long_ago() {
-        let now = model::Timestamp(7_200_000_000_000);
+        let now = Timestamp(7_200_000_000_000);
         assert_eq!(since_time("1h", now).unwrap(), "1970-01-01T01:00:00Z");
         assert_eq!(since_time("2026-01-01T00:00:00+01:00", now).unwrap(), "2025-12-31T23:00:00Z");
         assert!(since_time("yesterday", now).is_err());

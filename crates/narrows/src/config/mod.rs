@@ -7,6 +7,7 @@
 pub mod digest;
 pub mod machine;
 pub mod nearest;
+pub mod outgoing;
 mod place;
 pub mod read;
 pub mod recording;

@@ -7,6 +7,7 @@ use archive::bucket::{BucketError, Location as Place};
 use detect::DetectionType;
 
 use super::nearest::nearest;
+use super::outgoing::Outgoing;
 use super::read::{At, Report};
 use super::scalar::{OnFailureForm, Payload, SecretForm};
 use super::text;
@@ -41,6 +42,8 @@ pub struct Recording {
     pub payload: Payload,
     /// What happens when the record cannot be written.
     pub on_failure: OnFailureForm,
+    /// What of it goes elsewhere.
+    pub outgoing: Outgoing,
 }
 
 /// Whose key seals what was said.
@@ -99,6 +102,7 @@ pub fn recording(
             sync: SYNC_DEFAULT,
             payload: Payload::Full,
             on_failure: OnFailureForm::Refuse,
+            outgoing: Outgoing::default(),
         };
     };
     let store = match form.store {
@@ -134,6 +138,7 @@ pub fn recording(
         sync: form.sync.map_or(SYNC_DEFAULT, |sync| sync.value.0),
         payload: form.payload.map_or(Payload::Full, |payload| payload.value),
         on_failure: form.on_failure.map_or(OnFailureForm::Refuse, |at| at.value),
+        outgoing: Outgoing::default(),
     }
 }
 

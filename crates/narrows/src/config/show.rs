@@ -8,6 +8,7 @@ use model::UpstreamTls;
 use policy::{ActionSpec, Located, RuleSpec};
 
 use super::Config;
+use super::outgoing::Outgoing;
 use super::scalar::{OnFailureForm, Payload};
 use super::web::Site;
 
@@ -133,6 +134,26 @@ fn tls(tls: UpstreamTls) -> &'static str {
     }
 }
 
+fn write_outgoing(outgoing: &Outgoing, out: &mut String) -> std::fmt::Result {
+    if !outgoing.stream.is_empty() {
+        writeln!(out, "  stream:")?;
+    }
+    for receiver in &outgoing.stream {
+        let word = receiver.way.to_string();
+        let (kind, address) = word.split_once(' ').unwrap_or_default();
+        writeln!(out, "    - {{ {kind}: \"{address}\", texts: {} }}", receiver.texts)?;
+    }
+    if !outgoing.anchors.is_empty() {
+        writeln!(out, "  anchors:")?;
+    }
+    for anchor in &outgoing.anchors {
+        let word = anchor.to_string();
+        let (kind, place) = word.split_once(' ').unwrap_or_default();
+        writeln!(out, "    - {{ {kind}: \"{place}\" }}")?;
+    }
+    Ok(())
+}
+
 fn write_bounds(config: &Config, out: &mut String) -> std::fmt::Result {
     let recording = &config.recording;
     let payload = match recording.payload {
@@ -157,6 +178,7 @@ fn write_bounds(config: &Config, out: &mut String) -> std::fmt::Result {
     writeln!(out, "  sync: {}", time(recording.sync))?;
     writeln!(out, "  payload: {payload}")?;
     writeln!(out, "  on_failure: {}", on_failure(recording.on_failure))?;
+    write_outgoing(&recording.outgoing, out)?;
     writeln!(
         out,
         "hold: {{ buffer: {}B, buffer_total: {}B }}",

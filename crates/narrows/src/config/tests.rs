@@ -454,3 +454,72 @@ fn a_message_stays_on_one_line_whatever_it_quotes() {
         }
     }
 }
+
+#[test]
+fn what_goes_elsewhere_is_read_and_shown_without_what_may_be_secret() {
+    let loaded = loaded(&format!(
+        "{SAMPLE}\nrecording:\n  stream:\n    \
+         - {{ syslog: \"tls://siem.example\" }}\n    \
+         - {{ syslog: \"tcp://[::1]:601\", texts: true }}\n    \
+         - {{ otlp: \"https://otel.example:4318\", headers: {{ Authorization: {{env: A}} }} }}\n    \
+         - {{ webhook: \"https://hooks.example/T0/secret\", secret: {{file: hook}} }}\n  anchors:\n    \
+         - {{ webhook: \"https://hooks.example/other\", secret: {{env: H}} }}\n    \
+         - {{ store: \"s3://elsewhere/anchors\" }}\n"
+    ));
+    assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+    let shown = show::show(&loaded.config);
+    let wanted = "  stream:\n    \
+         - { syslog: \"tls://siem.example:6514\", texts: false }\n    \
+         - { syslog: \"tcp://[::1]:601\", texts: true }\n    \
+         - { otlp: \"https://otel.example:4318\", texts: false }\n    \
+         - { webhook: \"https://hooks.example\", texts: false }\n  anchors:\n    \
+         - { webhook: \"https://hooks.example\" }\n    \
+         - { store: \"s3://elsewhere/anchors\" }\n";
+    assert!(shown.contains(wanted), "{shown}");
+}
+
+#[test]
+fn a_place_elsewhere_that_cannot_be_used_is_told() {
+    let secret = "secret: {env: S}";
+    for (what, wanted) in [
+        ("stream: [ {} ]".to_owned(), "has to name one receiver"),
+        (
+            format!("stream: [ {{ webhook: \"https://a\", syslog: \"tls://a\", {secret} }} ]"),
+            "one receiver",
+        ),
+        ("stream: [ { webhook: \"https://a\" } ]".to_owned(), "no secret to sign with"),
+        (format!("stream: [ {{ syslog: \"tls://a\", {secret} }} ]"), "secret goes with webhook"),
+        ("stream: [ { syslog: \"udp://a:514\" } ]".to_owned(), "over UDP events would be lost"),
+        ("stream: [ { syslog: \"tls://\" } ]".to_owned(), "write tls://HOST"),
+        ("stream: [ { otlp: \"ftp://a\" } ]".to_owned(), "not an address of https"),
+        ("stream: [ { otlp: \"https://u:p@a\" } ]".to_owned(), "a name or a password"),
+        (
+            "stream: [ { otlp: \"http://a:4318\", headers: { A: {env: B} } } ]".to_owned(),
+            "in clear text",
+        ),
+        (
+            "stream: [ { syslog: \"tls://a\" }, { syslog: \"tls://a:6514\" } ]".to_owned(),
+            "same address",
+        ),
+        ("anchors: [ { store: \"nowhere\" } ]".to_owned(), "anchors[0].store"),
+        (format!("anchors: [ {{ store: \"file:x\", {secret} }} ]"), "secret goes with webhook"),
+        ("anchors: [ {} ]".to_owned(), "has to name one place"),
+        ("store: none\n  anchors: [ { store: \"file:x\" } ]".to_owned(), "there is no archive"),
+    ] {
+        let told = problems(&format!("{SAMPLE}\nrecording:\n  {what}\n")).join("\n");
+        assert!(told.contains(wanted), "{what}: {told}");
+    }
+    let warned = |what: &str| {
+        let loaded = loaded(&format!("{SAMPLE}\nrecording:\n  {what}\n"));
+        loaded.warnings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    };
+    for clear in ["syslog: \"tcp://siem.example\"", "otlp: \"http://otel.example:4318\""] {
+        assert!(warned(&format!("stream: [ {{ {clear} }} ]")).contains("in clear text"), "{clear}");
+    }
+    assert_eq!(warned("stream: [ { otlp: \"http://127.0.0.1:4318\" } ]"), "");
+    let sealed =
+        "encryption: { key: {env: K} }\n  stream: [ { syslog: \"tls://a\", texts: true } ]";
+    assert!(warned(sealed).contains("texts leave that encryption seals"));
+    let same = "store: \"file:x\"\n  anchors: [ { store: \"file:x\" } ]";
+    assert!(warned(same).contains("the archive itself is there"));
+}

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
+use super::outgoing::{AnchorAt, StreamTo};
 use super::read::{At, Form, Named, Report, form};
 use super::scalar::{
     Address, FileForm, GrantForm, IsolationForm, ModeForm, OnFailureForm, Payload, PerForm,
@@ -223,6 +224,10 @@ form! {
         "scrub" => scrub: Vec<At<String>>,
         /// What happens to operations that cannot be recorded. Default: refuse.
         "on_failure" => on_failure: At<OnFailureForm>,
+        /// Who is told what happens, while it happens.
+        "stream" => stream: Vec<StreamTo>,
+        /// Where is kept, besides the archive, how far the archive reaches.
+        "anchors" => anchors: Vec<AnchorAt>,
     }
 }
 
