@@ -66,7 +66,7 @@ pub fn measure(operations: u64) -> Result<Figures> {
     ensure!(!found.uses.is_empty(), "nobody is found around the moment");
     let (who_all, _) = timed(|| Ok(evidence.who("rarely_used", &all)?))?;
     let (pii, _) = timed(|| Ok(evidence.pii(&all)?))?;
-    let options = archive::verify::Options { keys: vec![clear.key], ..Default::default() };
+    let options = archive::verify::Options { keys: vec![clear.key.into()], ..Default::default() };
     let (verify, report) = timed(|| Ok(archive::verify::verify(&clear.bucket, &options)?))?;
     ensure!(report.is_clean(), "the archive is not whole: {:?}", report.problems.first());
     Ok(Figures {

@@ -6,6 +6,7 @@
 //! files are made again with the same bytes, and a manifest that was written and not remembered is
 //! found and taken for what it is.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::fs;
 use std::io;
@@ -14,24 +15,28 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use model::Timestamp;
 use parking_lot::{Condvar, Mutex};
 use seal::Keys;
 use serde::{Deserialize, Serialize};
 use store::{Journal, JournalError};
 
-use crate::bucket::{Bucket, BucketError, Put};
+use crate::bucket::{Bucket, BucketError, Listed, Put};
 use crate::convert::{self, ConvertError, Converted};
 use crate::file::ArchiveFile;
 use crate::manifest::{
-    self, HexHash, MANIFEST_VERSION, Manifest, ManifestError, SigningKey, format_time,
+    self, HexHash, MANIFEST_BYTES_MAX, MANIFEST_VERSION, Manifest, ManifestError, SigningKey,
+    format_time,
 };
-use crate::merkle::{Tree, sha256};
+use crate::merkle::{self, Tree, sha256};
 use crate::schema::SCHEMA_VERSION;
 use crate::sealing::{Sealer, SealingError};
 
 /// Segments that one manifest names at most; what is left is taken by the next.
 const SEGMENTS_MAX: usize = 16;
+/// How long someone who asks for a purge waits.
+const PURGE_MAX: Duration = Duration::from_secs(30);
 /// How long the last round of a gateway that stops may take before it is left to the next start.
 const LAST_ROUND: Duration = Duration::from_secs(10);
 
@@ -60,6 +65,21 @@ pub struct Head {
     pub segment: u64,
     /// The number of the last event archived.
     pub last: u64,
+    /// Segments of the journal that are archived and still here.
+    #[serde(default)]
+    pub kept: Vec<Kept>,
+}
+
+/// A segment of the journal that is in the archive.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Kept {
+    /// Its number.
+    pub segment: u64,
+    /// What tells it from another of the same number, hexadecimal.
+    pub salt: String,
+    /// Part of it could not be read; it stays as evidence.
+    pub damaged: bool,
 }
 
 /// Why a round did not end. The journal keeps what is not archived, so nothing is lost by it.
@@ -117,6 +137,7 @@ pub enum ArchiveError {
 }
 
 type Told = Box<dyn Fn(&Head) + Send>;
+type Settled = Box<dyn Fn() -> bool + Send>;
 
 /// Makes the archive of one gateway. See [`Archiver::start`] for the thread that does it.
 pub struct Rounds {
@@ -129,6 +150,14 @@ pub struct Rounds {
     seals: Option<Arc<Keys>>,
     /// The store was asked what is there behind the head.
     looked: bool,
+    /// No round has ended yet: files may be there that an earlier process left.
+    first: bool,
+    /// Files written by this process that no manifest names yet.
+    unsigned: HashSet<String>,
+    /// Segments that are older than the archive and not in it; said once.
+    orphans: HashSet<u64>,
+    /// Says whether everything that is archived may be let go of by the journal.
+    settled: Option<Settled>,
     /// Who is told how far the archive reaches.
     told: Option<Told>,
 }
@@ -159,10 +188,12 @@ impl Rounds {
         let remembers = folder.join("archive.json");
         let (head, looked) = match fs::read(&remembers) {
             Ok(text) => {
-                let head = serde_json::from_slice(&text).map_err(|error| ArchiveError::Head {
-                    path: remembers.clone(),
-                    what: error.to_string(),
-                })?;
+                let wrong = |what: String| ArchiveError::Head { path: remembers.clone(), what };
+                let head: Head =
+                    serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
+                if head.number.max(head.segment).max(head.last) > i64::MAX.unsigned_abs() {
+                    return Err(wrong("a number that nothing has".to_owned()));
+                }
                 (head, false)
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => (Head::default(), false),
@@ -170,8 +201,26 @@ impl Rounds {
                 return Err(ArchiveError::Io { action: "read", path: remembers, source });
             }
         };
-        let seals = None;
-        Ok(Self { journal, bucket, key, options, remembers, head, seals, looked, told: None })
+        Ok(Self {
+            journal,
+            bucket,
+            key,
+            options,
+            remembers,
+            head,
+            seals: None,
+            looked,
+            first: true,
+            unsigned: HashSet::new(),
+            orphans: HashSet::new(),
+            settled: None,
+            told: None,
+        })
+    }
+
+    /// From now on a segment is let go of only when `settled` says that nobody needs it: the index.
+    pub fn settle_by(&mut self, settled: impl Fn() -> bool + Send + 'static) {
+        self.settled = Some(Box::new(settled));
     }
 
     /// The same, which seals texts, parameters and payloads with these keys.
@@ -194,22 +243,35 @@ impl Rounds {
 
     /// One round. `now` is the time it is signed at.
     pub fn round(&mut self, now: Timestamp) -> Result<Done, ArchiveError> {
+        // First of all: on a full disk nothing else may work.
+        self.forget(now, self.options.keep)?;
+        let done = self.archive(now);
+        // What a failed round wrote may be signed by an answer that was lost.
+        self.looked = done.is_ok();
+        self.first &= done.is_err();
+        done
+    }
+
+    fn archive(&mut self, now: Timestamp) -> Result<Done, ArchiveError> {
         if !self.looked {
             self.look()?;
+            self.go_ahead()?;
             self.looked = true;
         }
         self.journal.rotate()?;
         let closed = self.journal.closed_segments()?;
         let mut waiting = closed.iter().copied().filter(|segment| *segment > self.head.segment);
         let mut done = Done::default();
-        let mut entries = Vec::new();
-        for segment in waiting.by_ref().take(SEGMENTS_MAX) {
+        let (mut entries, mut kept) = (Vec::new(), Vec::new());
+        for segment in waiting.by_ref().take(SEGMENTS_MAX).collect::<Vec<_>>() {
+            let salt = merkle::hex(&self.journal.segment_salt(segment)?);
             let records = self.journal.read_segment(segment)?;
             let gateway = self.journal.gateway();
             let sealer = match &self.seals {
                 Some(keys) => {
                     let records = self.journal.read_segment(segment)?;
-                    Some(Sealer::make(&self.bucket, gateway, segment, records, keys)?)
+                    let of = (gateway, segment);
+                    Some(Sealer::make(&self.bucket, of, records, keys, self.first)?)
                 }
                 None => None,
             };
@@ -218,32 +280,56 @@ impl Rounds {
             done.segments += 1;
             done.rows += converted.entry.rows;
             done.bytes += converted.entry.files.iter().map(|file| file.bytes).sum::<u64>();
+            let damaged = !converted.entry.damage.is_empty();
+            kept.push(Kept { segment, salt, damaged });
             entries.push(converted.entry);
         }
-        done.more = waiting.next().is_some();
-        self.sign(entries, now)?;
-        self.forget(&closed, now)?;
+        done.more = closed.iter().any(|segment| {
+            *segment > self.head.segment && kept.iter().all(|of| of.segment != *segment)
+        });
+        self.head.kept.extend(kept);
+        let signed = self.sign(entries, now);
+        if signed.is_err() {
+            let head = self.head.segment;
+            self.head.kept.retain(|of| of.segment <= head);
+        }
+        signed?;
+        self.unsigned.clear();
         Ok(done)
+    }
+
+    /// A journal that is older than its archive (restored from a copy, or lost) would number other
+    /// events like those that are archived: it goes on behind them. What it holds below stays.
+    fn go_ahead(&mut self) -> Result<(), ArchiveError> {
+        if self.head.number > 0 && self.journal.advance_past(self.head.segment, self.head.last)? {
+            tracing::warn!(
+                segment = self.head.segment,
+                event = self.head.last,
+                "the journal is older than its archive (restored, or partly lost); it goes on \
+                 behind what is archived"
+            );
+        }
+        Ok(())
     }
 
     /// Finds manifests that were written but not remembered.
     fn look(&mut self) -> Result<(), ArchiveError> {
         let gateway = self.journal.gateway().to_owned();
         let folder = manifest::folder(&gateway);
-        let mut found = match self.head.number {
-            0 => self.bucket.list(&folder)?,
-            _ => self.bucket.list_after(&folder, &self.head.path)?,
-        };
+        // By number: the folders of days are no order when a clock was set back.
+        let mut found = self.bucket.list(&folder)?;
+        let all = found.clone();
         found.retain(|listed| {
             manifest::number_in(&listed.path).is_some_and(|number| number > self.head.number)
         });
         found.sort_by_key(|listed| manifest::number_in(&listed.path));
         // Without a memory the newest is believed, if it is ours: those before it are behind it.
-        if self.head.number == 0 && found.len() > 1 {
+        let is_lost = self.head.number == 0;
+        if is_lost && found.len() > 1 {
             found.drain(..found.len() - 1);
         }
         for listed in found {
-            let text = self.bucket.get(&listed.path)?.unwrap_or_default();
+            let text = self.manifest_text(&listed.path)?;
             let (manifest, hash) = self.own(&listed.path, &text)?;
             let follows = manifest.number == self.head.number + 1
                 && manifest.previous == self.head.hash
@@ -253,9 +339,34 @@ impl Rounds {
                 return Err(ArchiveError::Foreign { path: listed.path, what });
             }
             tracing::info!(manifest = manifest.number, "found a manifest that was not remembered");
+            if is_lost && manifest.segments.is_empty() {
+                self.head.segment = self.last_segment(&all, manifest.number)?;
+            }
             self.remember(&manifest, hash, listed.path)?;
         }
         Ok(())
+    }
+
+    /// The last segment that a manifest up to number `number` names.
+    fn last_segment(&self, all: &[Listed], number: u64) -> Result<u64, ArchiveError> {
+        let mut numbered: Vec<(u64, &Listed)> = all
+            .iter()
+            .filter_map(|of| Some((manifest::number_in(&of.path)?, of)))
+            .filter(|(of, _)| *of <= number)
+            .collect();
+        numbered.sort_by_key(|(number, _)| std::cmp::Reverse(*number));
+        for (_, of) in numbered {
+            let text = self.manifest_text(&of.path)?;
+            let (manifest, _) = self.own(&of.path, &text)?;
+            if let Some(segment) = manifest.segments.iter().map(|of| of.segment).max() {
+                return Ok(segment);
+            }
+        }
+        Ok(0)
+    }
+
+    fn manifest_text(&self, path: &str) -> Result<Bytes, ArchiveError> {
+        Ok(self.bucket.get(path, MANIFEST_BYTES_MAX as u64)?.unwrap_or_default())
     }
 
     /// A manifest that this gateway signed.
@@ -275,12 +386,16 @@ impl Rounds {
     }
 
     /// Writes the files of a segment and reads each back.
-    fn write(&self, converted: &Converted) -> Result<(), ArchiveError> {
+    fn write(&mut self, converted: &Converted) -> Result<(), ArchiveError> {
         let mut leaves = Vec::new();
         for (path, bytes) in &converted.files {
-            self.bucket.put(path, bytes.clone())?;
+            if self.bucket.put_new(path, bytes.clone())? == Put::Exists {
+                self.write_over(path, bytes)?;
+            }
+            self.unsigned.insert(path.clone());
             let wrong = |what: String| ArchiveError::ReadBack { path: path.clone(), what };
-            let read = self.bucket.get(path)?.ok_or_else(|| wrong("it is not there".to_owned()))?;
+            let read = self.bucket.get(path, bytes.len() as u64)?;
+            let read = read.ok_or_else(|| wrong("it is not there".to_owned()))?;
             if sha256(&read) != sha256(bytes) {
                 return Err(wrong(format!("{} bytes of {} differ", read.len(), bytes.len())));
             }
@@ -300,13 +415,27 @@ impl Rounds {
         Err(ArchiveError::ReadBack { path, what })
     }
 
+    /// Writes a file in the place of one that is there: what an interrupted conversion left, and
+    /// nothing that someone else may have signed.
+    fn write_over(&self, path: &str, bytes: &Bytes) -> Result<(), ArchiveError> {
+        let there = self.bucket.get(path, bytes.len() as u64);
+        if matches!(&there, Ok(Some(there)) if there == bytes) {
+            return Ok(());
+        }
+        if !self.first && !self.unsigned.contains(path) {
+            let what = "holds something else".to_owned();
+            return Err(ArchiveError::Foreign { path: path.to_owned(), what });
+        }
+        Ok(self.bucket.put(path, bytes.clone())?)
+    }
+
     fn sign(
         &mut self,
         segments: Vec<manifest::Segment>,
         now: Timestamp,
     ) -> Result<(), ArchiveError> {
         let gateway = self.journal.gateway();
-        let number = self.head.number + 1;
+        let number = self.head.number.saturating_add(1);
         let last = segments.iter().filter(|of| of.rows > 0).map(|of| of.last).max();
         let manifest = Manifest {
             version: MANIFEST_VERSION,
@@ -323,7 +452,7 @@ impl Rounds {
         let path = manifest::path(gateway, now, number);
         if self.bucket.put_new(&path, text.clone().into())? == Put::Exists {
             // A call that was tried again may have succeeded the first time.
-            let there = self.bucket.get(&path)?.unwrap_or_default();
+            let there = self.manifest_text(&path)?;
             if there != text {
                 let what = "is not what this gateway wanted to write".to_owned();
                 return Err(ArchiveError::Foreign { path, what });
@@ -346,6 +475,7 @@ impl Rounds {
             at: manifest.at.clone(),
             segment: segment.unwrap_or(self.head.segment).max(self.head.segment),
             last: manifest.last,
+            kept: self.head.kept.clone(),
         };
         let text = serde_json::to_vec(&head).unwrap_or_default();
         replace(&self.remembers, &text).map_err(|source| ArchiveError::Io {
@@ -362,14 +492,34 @@ impl Rounds {
 
     /// Deletes segments that are archived and older than they are kept; damaged ones are evidence
     /// and stay.
-    fn forget(&self, closed: &[u64], now: Timestamp) -> Result<(), ArchiveError> {
-        for segment in closed.iter().copied().filter(|segment| *segment <= self.head.segment) {
-            if now.since(self.journal.closed_at(segment)?) < self.options.keep {
+    fn forget(&mut self, now: Timestamp, keep: Duration) -> Result<(), ArchiveError> {
+        let closed = self.journal.closed_segments()?;
+        self.head.kept.retain(|of| closed.contains(&of.segment));
+        let mut settled = false;
+        let last = self.head.segment;
+        for segment in closed.into_iter().filter(|segment| *segment <= last) {
+            if now.since(self.journal.closed_at(segment)?) < keep {
                 // Older ones first, so that what is here has no holes.
                 return Ok(());
             }
-            if self.is_damaged(segment)? {
-                continue;
+            match self.is_kept(segment)? {
+                Some(false) => {}
+                Some(true) => continue,
+                None => {
+                    if self.orphans.insert(segment) {
+                        let path = self.journal.segment_path(segment);
+                        tracing::error!(
+                            path = %path.display(),
+                            "this segment is not the one of its number in the archive; it stays, \
+                             and is not archived"
+                        );
+                    }
+                    continue;
+                }
+            }
+            settled = settled || self.settled.as_ref().is_none_or(|settled| settled());
+            if !settled {
+                return Ok(());
             }
             self.journal.remove_segment(segment)?;
             tracing::debug!(segment, "a segment of the journal is in the archive alone now");
@@ -377,15 +527,50 @@ impl Rounds {
         Ok(())
     }
 
-    fn is_damaged(&self, segment: u64) -> Result<bool, ArchiveError> {
+    /// Whether a segment is archived, and if so, whether it is damaged; `None` for one that is not.
+    fn is_kept(&mut self, segment: u64) -> Result<Option<bool>, ArchiveError> {
+        let Ok(salt) = self.journal.segment_salt(segment) else { return Ok(Some(true)) };
+        let salt = merkle::hex(&salt);
+        let known = self.head.kept.iter().find(|of| of.segment == segment);
+        if let Some(known) = known {
+            return Ok((known.salt == salt).then_some(known.damaged));
+        }
+        if self.orphans.contains(&segment) || !self.is_in_store(segment)? {
+            return Ok(None);
+        }
+        self.head.kept.push(Kept { segment, salt, damaged: false });
+        Ok(Some(false))
+    }
+
+    /// Whether the store holds these very events of a segment; asked when it is not remembered.
+    fn is_in_store(&self, segment: u64) -> Result<bool, ArchiveError> {
+        let mut here = Vec::new();
         for record in self.journal.read_segment(segment)? {
             match record {
-                Ok(_) => {}
-                Err(JournalError::Damaged(_)) => return Ok(true),
+                Ok(record) => here.push((record.position.sequence, record.event.at.0)),
+                Err(JournalError::Damaged(_)) => return Ok(false),
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(false)
+        let mut there = Vec::new();
+        for Listed { path, bytes } in self.bucket.list("events")? {
+            if convert::named(&path) != Some((self.journal.gateway(), segment)) {
+                continue;
+            }
+            let read = ArchiveFile::open(&self.bucket, &path, bytes)
+                .and_then(|file| file.each(|row| there.push((row.number, row.time))));
+            if read.is_err() {
+                return Ok(false);
+            }
+        }
+        there.sort_unstable();
+        Ok(here == there)
+    }
+
+    /// Archives what there is and lets go of all that is archived, however young.
+    pub fn purge(&mut self, now: Timestamp) -> Result<(), ArchiveError> {
+        while self.round(now)?.more {}
+        self.forget(now, Duration::ZERO)
     }
 }
 
@@ -430,6 +615,9 @@ struct Shared {
     standing: Mutex<Standing>,
     stop: Mutex<bool>,
     wake: Condvar,
+    /// Someone waits for a purge, and what came of it.
+    purge: Mutex<Purge>,
+    purged: Condvar,
     clock: fn() -> Timestamp,
 }
 
@@ -441,6 +629,8 @@ impl Archiver {
             standing: Mutex::new(standing),
             stop: Mutex::new(false),
             wake: Condvar::new(),
+            purge: Mutex::default(),
+            purged: Condvar::new(),
             clock,
         });
         let of_thread = Arc::clone(&shared);
@@ -448,6 +638,24 @@ impl Archiver {
             .name("narrows-archive".to_owned())
             .spawn(move || of_thread.run(rounds))?;
         Ok(Self { shared, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Archives what there is now and has the journal let go of all that is archived; waits for it.
+    ///
+    /// # Errors
+    ///
+    /// What stood in the way, in words.
+    pub fn purge(&self) -> Result<(), String> {
+        let mut purge = self.shared.purge.lock();
+        purge.asked = purge.asked.saturating_add(1);
+        let asked = purge.asked;
+        self.shared.wake.notify_all();
+        while purge.done < asked {
+            if self.shared.purged.wait_for(&mut purge, PURGE_MAX).timed_out() {
+                return Err("the archive did not answer in time; see the gateway's log".to_owned());
+            }
+        }
+        purge.failed.clone().map_or(Ok(()), Err)
     }
 
     /// How it stands.
@@ -476,15 +684,36 @@ impl fmt::Debug for Archiver {
     }
 }
 
+/// Purges asked for and done.
+#[derive(Default)]
+struct Purge {
+    asked: u64,
+    done: u64,
+    failed: Option<String>,
+}
+
 impl Shared {
     fn run(&self, mut rounds: Rounds) {
         loop {
             let mut stop = self.stop.lock();
-            if !*stop {
+            let is_asked = || {
+                let purge = self.purge.lock();
+                purge.asked > purge.done
+            };
+            if !*stop && !is_asked() {
                 self.wake.wait_for(&mut stop, rounds.options.every);
             }
             let last = *stop;
             drop(stop);
+            let asked = self.purge.lock().asked;
+            if is_asked() {
+                let purged = rounds.purge((self.clock)());
+                self.standing.lock().head = rounds.head.clone();
+                let mut purge = self.purge.lock();
+                purge.done = asked;
+                purge.failed = purged.err().map(|error| error.to_string());
+                self.purged.notify_all();
+            }
             let more = self.rounds_until_done(&mut rounds);
             if last && !more {
                 return;
@@ -509,11 +738,12 @@ impl Shared {
                 }
                 Err(error) => {
                     let mut standing = self.standing.lock();
-                    // Said once: the journal keeps what is not archived.
-                    if standing.failing.is_none() {
+                    // Said once for each reason: the journal keeps what is not archived.
+                    let words = error.to_string();
+                    if standing.failing.as_deref() != Some(words.as_str()) {
                         tracing::error!(%error, "the archive is behind; the journal keeps it");
                     }
-                    standing.failing = Some(error.to_string());
+                    standing.failing = Some(words);
                     return false;
                 }
             }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::TryStreamExt as _;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use object_store::Error as Refusal;
 use object_store::aws::{AmazonS3Builder, Checksum};
 use object_store::azure::MicrosoftAzureBuilder;
@@ -32,6 +32,8 @@ const ATTEMPT: Duration = Duration::from_secs(30);
 const CONNECT: Duration = Duration::from_secs(10);
 /// Size past which an object is sent in parts.
 const PARTS_FROM: usize = 16 * 1024 * 1024;
+/// Objects listed at once: ten years of manifests, one a minute.
+const LISTED_MAX: usize = 6_000_000;
 const PART_BYTES: usize = 8 * 1024 * 1024;
 /// Parts under way at once.
 const PARTS_MAX: usize = 4;
@@ -212,6 +214,8 @@ impl Bucket {
             .enable_all()
             .build()
             .map_err(BucketError::Runtime)?;
+        // From here on it may be dropped on a thread of another runtime.
+        let runtime = Background(Some(runtime));
         let failed = |source| BucketError::Failed {
             action: "open",
             path: "the store".to_owned(),
@@ -260,7 +264,7 @@ impl Bucket {
                 prefixed(Arc::new(builder.build().map_err(failed)?), prefix)
             }
         };
-        Ok(Self { objects, runtime: Background(Some(runtime)), place })
+        Ok(Self { objects, runtime, place })
     }
 
     /// Where it is, as written.
@@ -305,6 +309,20 @@ impl Bucket {
 
     /// Writes an object unless there is one of that name.
     pub fn put_new(&self, path: &str, bytes: Bytes) -> Result<Put, BucketError> {
+        if bytes.len() > PARTS_FROM {
+            // In parts nothing can be made conditionally; a rival would have to come in between.
+            let there = self.wait("look for", path, async {
+                match self.objects.head(&Path::from(path)).await {
+                    Ok(_) => Ok(true),
+                    Err(Refusal::NotFound { .. }) => Ok(false),
+                    Err(error) => Err(error),
+                }
+            })?;
+            return match there {
+                true => Ok(Put::Exists),
+                false => self.put(path, bytes).map(|()| Put::Made),
+            };
+        }
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
         let (to, payload) = (Path::from(path), PutPayload::from_bytes(bytes));
         match self.wait("write", path, self.objects.put_opts(&to, payload, options)) {
@@ -314,11 +332,16 @@ impl Bucket {
         }
     }
 
-    /// Reads an object; `None` if there is none.
-    pub fn get(&self, path: &str) -> Result<Option<Bytes>, BucketError> {
+    /// Reads an object of at most `most` bytes; `None` if there is none.
+    pub fn get(&self, path: &str, most: u64) -> Result<Option<Bytes>, BucketError> {
         let from = Path::from(path);
         self.wait("read", path, async {
             match self.objects.get(&from).await {
+                Ok(found) if found.meta.size > most => {
+                    let size = found.meta.size;
+                    let what = format!("it has {size} bytes, where at most {most} belong");
+                    Err(Refusal::Generic { store: "archive", source: what.into() })
+                }
                 Ok(found) => found.bytes().await.map(Some),
                 Err(Refusal::NotFound { .. }) => Ok(None),
                 Err(error) => Err(error),
@@ -349,7 +372,13 @@ impl Bucket {
         };
         let listing =
             listing.map_ok(|found| Listed { path: found.location.to_string(), bytes: found.size });
+        let listing = listing.take(LISTED_MAX + 1);
         let mut listed: Vec<Listed> = self.wait("list", prefix, listing.try_collect())?;
+        if listed.len() > LISTED_MAX {
+            let what = format!("it lists more than {LISTED_MAX} objects");
+            let refusal = Refusal::Generic { store: "archive", source: what.into() };
+            return self.wait("list", prefix, async { Err(refusal) });
+        }
         listed.sort_by(|one, other| one.path.cmp(&other.path));
         Ok(listed)
     }

@@ -18,6 +18,9 @@ use crate::sealing::{Sealer, SealingError};
 
 const HOUR_NS: u64 = 60 * 60 * 1_000_000_000;
 
+/// Damaged places that a manifest lists.
+const DAMAGE_TOLD_MAX: usize = 100;
+
 /// A segment, converted.
 #[derive(Debug)]
 pub struct Converted {
@@ -66,10 +69,17 @@ pub fn file_name(gateway: &str, segment: u64) -> String {
     format!("{gateway}-{segment:010}.parquet")
 }
 
-/// Gateway and segment of a file by its path.
+/// Gateway and segment of a file by its path, `events/date=…/hour=…/GATEWAY-SEGMENT.parquet`;
+/// `None` for any other.
 #[must_use]
 pub fn named(path: &str) -> Option<(&str, u64)> {
-    let name = path.rsplit('/').next()?.strip_suffix(".parquet")?;
+    let mut parts = path.split('/');
+    let (events, date, hour) = (parts.next()?, parts.next()?, parts.next()?);
+    let (file, None) = (parts.next()?, parts.next()) else { return None };
+    if events != "events" || !date.starts_with("date=") || !hour.starts_with("hour=") {
+        return None;
+    }
+    let name = file.strip_suffix(".parquet")?;
     let (gateway, segment) = name.rsplit_once('-')?;
     Some((gateway, segment.parse().ok()?))
 }
@@ -94,7 +104,7 @@ pub fn convert(
 ) -> Result<Converted, ConvertError> {
     let parquet = |source| ConvertError::Parquet { segment, source };
     let mut open: BTreeMap<u64, Open> = BTreeMap::new();
-    let (mut tree, mut canonical) = (Tree::default(), Vec::new());
+    let (mut tree, mut canonical, mut damaged) = (Tree::default(), Vec::new(), 0_usize);
     let mut entry = manifest::Segment {
         segment,
         first: 0,
@@ -109,7 +119,11 @@ pub fn convert(
             Ok(record) => record,
             Err(JournalError::Damaged(damage)) => {
                 let (offset, what) = (damage.offset, damage.what);
-                entry.damage.push(manifest::Damage { offset, what });
+                damaged += 1;
+                // Enough to see what happened; a manifest has to stay short.
+                if damaged <= DAMAGE_TOLD_MAX {
+                    entry.damage.push(manifest::Damage { offset, what });
+                }
                 continue;
             }
             Err(error) => return Err(error.into()),
@@ -135,6 +149,10 @@ pub fn convert(
             }
         };
         file.add(row, canonical.len()).map_err(parquet)?;
+    }
+    if let Some(more) = damaged.checked_sub(DAMAGE_TOLD_MAX).filter(|more| *more > 0) {
+        let what = format!("and {more} more places");
+        entry.damage.push(manifest::Damage { offset: 0, what });
     }
     entry.root = HexHash(tree.root());
     let mut files = Vec::with_capacity(open.len());

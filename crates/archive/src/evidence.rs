@@ -164,9 +164,15 @@ impl Evidence {
                 continue;
             }
             coverage.files += 1;
+            let mut misplaced = false;
             let read = ArchiveFile::open(&self.bucket, &path, bytes).and_then(|file| {
                 let columns = [search.columns, &SEALED].concat();
                 file.find(search.wanted, search.first, &columns, search.keep, &mut |mut row| {
+                    // A file in another hour's folder is not where it was signed.
+                    if !path.starts_with(&convert::folder(Timestamp(row.time))) {
+                        misplaced = true;
+                        return;
+                    }
                     if let Some(opener) = &self.opener {
                         // What stays sealed is handed on as such.
                         let _ = opener.open(&mut row);
@@ -176,6 +182,9 @@ impl Evidence {
             });
             if let Err(error) = read {
                 coverage.unread.push(format!("{path}: {error}"));
+            }
+            if misplaced {
+                coverage.unread.push(format!("{path}: events of another hour, left out"));
             }
         }
         if let Some((journal, archived)) = archived {
@@ -210,7 +219,7 @@ impl Evidence {
             let listed = self.bucket.list(&format!("events/{date}"))?;
             files.extend(listed.into_iter().filter(|of| {
                 let hour = of.path.split('/').find(|part| part.starts_with("hour="));
-                of.path.ends_with(".parquet") && span.covers(&date, hour)
+                convert::named(&of.path).is_some() && span.covers(&date, hour)
             }));
         }
         Ok(files)
@@ -424,11 +433,11 @@ impl Evidence {
             for of in &row.detections {
                 let found = answer.types.entry(of.kind.to_string()).or_default();
                 let clear = of.seen.saturating_sub(of.masked);
-                found.seen += of.seen;
-                found.masked += of.masked;
+                found.seen = found.seen.saturating_add(of.seen);
+                found.masked = found.masked.saturating_add(of.masked);
                 match withheld {
-                    true => found.withheld += clear,
-                    false => found.sent += clear,
+                    true => found.withheld = found.withheld.saturating_add(clear),
+                    false => found.sent = found.sent.saturating_add(clear),
                 }
             }
             if row.detections.is_empty() {
@@ -534,14 +543,19 @@ impl store::Archived for Evidence {
         let sessions = HashSet::from([Arc::clone(&session.0)]);
         let columns = crate::schema::names();
         let wanted = Wanted { sessions: Some(&sessions), ..Wanted::default() };
-        let mut rows = Vec::new();
+        let (mut rows, mut found) = (Vec::new(), false);
         for Listed { path, bytes } in self.files(&span).map_err(|error| error.to_string())? {
             if convert::named(&path) != Some((gateway, segment)) {
                 continue;
             }
+            found = true;
             ArchiveFile::open(&self.bucket, &path, bytes)
                 .and_then(|file| file.find(wanted, &[], &columns, &all, &mut |row| rows.push(row)))
                 .map_err(|error| format!("{path}: {error}"))?;
+        }
+        if !found {
+            let place = self.bucket.place();
+            return Err(format!("{place} holds no file of segment {segment} of {gateway}"));
         }
         rows.sort_by_key(|row| row.number);
         let event = |mut row: Row| {
@@ -584,7 +598,7 @@ impl store::Archived for Evidence {
                 // What was said is no part of the index.
                 row.hide();
                 let start = row.offset;
-                let stop = nexts.next().unwrap_or(start + 1);
+                let stop = nexts.next().unwrap_or(start.saturating_add(1));
                 let event = row.event().map_err(|error| error.to_string())?;
                 each(number, start, stop, &event);
             }
@@ -640,7 +654,7 @@ fn add_fields(found: &mut BTreeMap<(Text, String, Option<Text>), Returned>, row:
         // A reply that returns a field twice returned it once.
         if is_first {
             of.replies += 1;
-            of.rows += row.rows.unwrap_or(0);
+            of.rows = of.rows.saturating_add(row.rows.unwrap_or(0));
         }
     }
 }

@@ -176,6 +176,7 @@ impl ArchiveFile {
     }
 
     fn of(content: impl ChunkReader + 'static) -> Result<Self> {
+        check_footer(&content)?;
         // Our own reading goes by dictionaries, which are exact; the Bloom filters are for others.
         let properties = ReaderProperties::builder().set_read_bloom_filter(false).build();
         let options = ReadOptionsBuilder::new()
@@ -244,6 +245,31 @@ impl std::fmt::Debug for ArchiveFile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ArchiveFile").finish_non_exhaustive()
     }
+}
+
+/// Refuses what is no file of ours before the library reads it.
+fn check_footer(content: &impl ChunkReader) -> Result<()> {
+    const TAIL_BYTES: u64 = 8;
+    let refused = |what: &str| Err(ParquetError::General(what.to_owned()));
+    let Some(tail_at) = content.len().checked_sub(TAIL_BYTES) else {
+        return refused("it is too short for a Parquet file");
+    };
+    let tail = content.get_bytes(tail_at, 8)?;
+    let (Some(length), Some(b"PAR1")) = (tail.first_chunk::<4>(), tail.get(4..)) else {
+        return refused("it does not end as a Parquet file does");
+    };
+    let length = u64::from(u32::from_le_bytes(*length));
+    let Some(starts) = tail_at.checked_sub(length) else {
+        return refused("its footer is longer than itself");
+    };
+    let ours = schema::footer_start().unwrap_or_default();
+    if ours.is_empty() || length < ours.len() as u64 {
+        return refused("its columns are not those of the recording schema that this build reads");
+    }
+    if content.get_bytes(starts, ours.len())? != ours {
+        return refused("its columns are not those of the recording schema that this build reads");
+    }
+    Ok(())
 }
 
 /// An object of a store, read in blocks that are kept for as long as the file is open.

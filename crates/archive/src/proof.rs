@@ -14,7 +14,7 @@ use crate::bucket::{Bucket, BucketError};
 use crate::convert;
 use crate::evidence::Span;
 use crate::file::ArchiveFile;
-use crate::manifest::{self, HexHash, Manifest, PublicKey};
+use crate::manifest::{self, HexHash, MANIFEST_BYTES_MAX, Manifest, PublicKey};
 use crate::merkle::{self, Hash};
 
 /// The version of proofs that this build writes and reads.
@@ -163,7 +163,7 @@ fn manifests(
 ) -> Result<BTreeMap<u64, (String, manifest::Segment)>, ProofError> {
     let mut named = BTreeMap::new();
     for listed in bucket.list(&manifest::folder(gateway))? {
-        let Some(text) = bucket.get(&listed.path)? else { continue };
+        let Some(text) = bucket.get(&listed.path, MANIFEST_BYTES_MAX as u64)? else { continue };
         let Ok(unproved) = Manifest::read(&text) else { continue };
         let text = String::from_utf8_lossy(&text).into_owned();
         for entry in unproved.manifest.segments {

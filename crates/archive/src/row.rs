@@ -478,8 +478,10 @@ impl Row {
             return;
         }
         self.sealed = Vec::new();
-        if &*self.kind == "operation" {
-            self.text = Some(SEALED_TEXT.into());
+        match &*self.kind {
+            "operation" => self.text = Some(SEALED_TEXT.into()),
+            "alert" => self.message = Some(SEALED_TEXT.into()),
+            _ => {}
         }
     }
 

@@ -4,6 +4,8 @@
 //! occurs, so every query engine that reads Parquet at all reads these files. What each column
 //! means is in `docs/recording-schema.md`.
 
+mod read;
+
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
@@ -11,7 +13,6 @@ use model::event::RuleMatch;
 use model::operation::Parameter;
 use model::reply::DetectionCount;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
-use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::column::writer::ColumnWriterImpl;
 use parquet::data_type::{
     BoolType, ByteArray, ByteArrayType, DataType, FixedLenByteArray, FixedLenByteArrayType,
@@ -20,19 +21,18 @@ use parquet::data_type::{
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
-use parquet::file::reader::RowGroupReader;
 use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
 use parquet::schema::parser::parse_message_type;
-use parquet::schema::types::{ColumnPath, SchemaDescriptor, TypePtr};
+use parquet::schema::types::{ColumnPath, TypePtr};
 
 use crate::row::{Field, Row, Text};
+
+pub use self::read::{blank_rows, footer_start, is_ours, read_columns};
 
 /// The version of the columns that this build writes; the only one that it reads.
 pub const SCHEMA_VERSION: u32 = 1;
 /// Rows of a row group at most.
 pub const GROUP_ROWS_MAX: usize = 65_536;
-/// Rows of a row group that are read at most: more is no file of ours.
-const ROWS_READ_MAX: usize = 16 * GROUP_ROWS_MAX;
 /// Bytes of a row group before compression past which it is closed.
 pub const GROUP_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// What the files say wrote them. Fixed, so that the same events always make the same bytes.
@@ -603,182 +603,6 @@ impl Leaf {
             }
         }
     }
-
-    /// Fills this column of rows that are there already, one per record.
-    fn read(&self, rows: &mut [Row], column: ColumnReader, shape: Shape) -> Result<()> {
-        match (&self.way, column) {
-            (Way::Number(_, set), ColumnReader::Int64ColumnReader(mut column)) => {
-                fill(rows, &mut column, shape, |row, _, value| {
-                    set(row, number(value)?);
-                    Ok(())
-                })
-            }
-            (Way::Numbers(_, _, set), ColumnReader::Int64ColumnReader(mut column)) => {
-                fill(rows, &mut column, shape, |row, at, value| {
-                    set(row, at, number(value)?);
-                    Ok(())
-                })
-            }
-            (Way::Word(_, set), ColumnReader::ByteArrayColumnReader(mut column)) => {
-                let mut last = Repeated::default();
-                fill(rows, &mut column, shape, |row, _, value| {
-                    set(row, last.text(value)?);
-                    Ok(())
-                })
-            }
-            (Way::Words(_, _, set), ColumnReader::ByteArrayColumnReader(mut column)) => {
-                let mut last = Repeated::default();
-                fill(rows, &mut column, shape, |row, at, value| {
-                    set(row, at, last.text(value)?);
-                    Ok(())
-                })
-            }
-            (Way::Bytes(_, set), ColumnReader::ByteArrayColumnReader(mut column)) => {
-                fill(rows, &mut column, shape, |row, _, value: &ByteArray| {
-                    set(row, value.data());
-                    Ok(())
-                })
-            }
-            (Way::Hash(_, set), ColumnReader::FixedLenByteArrayColumnReader(mut column)) => {
-                fill(rows, &mut column, shape, |row, _, value: &FixedLenByteArray| {
-                    let hash = value.data().try_into();
-                    set(row, hash.map_err(|_| broken("a hash that has not 32 bytes"))?);
-                    Ok(())
-                })
-            }
-            (Way::Flags(_, _, set), ColumnReader::BoolColumnReader(mut column)) => {
-                fill(rows, &mut column, shape, |row, at, value| {
-                    set(row, at, *value);
-                    Ok(())
-                })
-            }
-            _ => Err(broken(format!("column {} has another type", self.path))),
-        }
-    }
-}
-
-fn number(value: &i64) -> Result<u64> {
-    u64::try_from(*value).map_err(|_| broken(format!("{value} where a count belongs")))
-}
-
-/// The value before, which is often the next one too.
-#[derive(Default)]
-struct Repeated(Option<Text>);
-
-impl Repeated {
-    fn text(&mut self, value: &ByteArray) -> Result<Text> {
-        let data = value.data();
-        if let Some(last) = self.0.as_ref().filter(|last| last.as_bytes() == data) {
-            return Ok(Arc::clone(last));
-        }
-        let text = std::str::from_utf8(data).map_err(|_| broken("text that is not UTF-8"))?;
-        let text: Text = text.into();
-        self.0 = Some(Arc::clone(&text));
-        Ok(text)
-    }
-}
-
-/// How values lie in a column.
-#[derive(Clone, Copy, Debug)]
-struct Shape {
-    /// The definition level of a value that is there.
-    full: i16,
-    /// It is part of a list.
-    repeats: bool,
-}
-
-/// Reads a whole column chunk, and hands each value to its row with its place in the row's list.
-fn fill<T: DataType>(
-    rows: &mut [Row],
-    column: &mut ColumnReaderImpl<T>,
-    Shape { full, repeats }: Shape,
-    mut set: impl FnMut(&mut Row, usize, &T::T) -> Result<()>,
-) -> Result<()> {
-    let (mut definition, mut repetition, mut values) = (Vec::new(), Vec::new(), Vec::new());
-    let (records, _, levels) = column.read_records(
-        rows.len(),
-        Some(&mut definition),
-        Some(&mut repetition),
-        &mut values,
-    )?;
-    if records != rows.len() {
-        return Err(broken(format!("a column with {records} records of {}", rows.len())));
-    }
-    let mut values = values.iter();
-    let mut targets = rows.iter_mut();
-    if full == 0 {
-        for (row, value) in targets.by_ref().zip(values.by_ref()) {
-            set(row, 0, value)?;
-        }
-        return match values.next().is_none() && targets.next().is_none() {
-            true => Ok(()),
-            false => Err(broken("a column with another number of values than rows")),
-        };
-    }
-    let mut current: Option<&mut Row> = None;
-    let mut at = 0;
-    for level in 0..levels {
-        let begins = !repeats || repetition.get(level).is_none_or(|level| *level == 0);
-        if begins {
-            current = targets.next();
-            at = 0;
-        } else {
-            at += 1;
-        }
-        if definition.get(level) == Some(&full) {
-            let (Some(row), Some(value)) = (current.as_deref_mut(), values.next()) else {
-                return Err(broken("levels and values that do not agree"));
-            };
-            set(row, at, value)?;
-        }
-    }
-    Ok(())
-}
-
-/// Whether a file has exactly the columns of [`SCHEMA_VERSION`].
-#[must_use]
-pub fn is_ours(schema: &SchemaDescriptor) -> bool {
-    let Some(ours) = SCHEMA.clone() else { return false };
-    let ours = SchemaDescriptor::new(ours);
-    let alike = |(ours, theirs): (&ColumnPath, &ColumnPath)| ours == theirs;
-    let paths = |schema: &SchemaDescriptor| -> Vec<ColumnPath> {
-        schema.columns().iter().map(|column| column.path().clone()).collect()
-    };
-    let (ours_paths, theirs) = (paths(&ours), paths(schema));
-    ours_paths.len() == theirs.len()
-        && ours_paths.iter().zip(&theirs).all(alike)
-        && ours.columns().iter().zip(schema.columns()).all(|(ours, theirs)| {
-            ours.physical_type() == theirs.physical_type()
-                && ours.max_def_level() == theirs.max_def_level()
-                && ours.max_rep_level() == theirs.max_rep_level()
-        })
-}
-
-/// Empty rows for a row group, to be filled by [`read_columns`].
-pub fn blank_rows(group: &dyn RowGroupReader) -> Result<Vec<Row>> {
-    let count = usize::try_from(group.metadata().num_rows()).unwrap_or(0);
-    if count > ROWS_READ_MAX {
-        return Err(broken(format!(
-            "a row group of {count} rows; at most {ROWS_READ_MAX} are read"
-        )));
-    }
-    Ok(vec![Row::default(); count])
-}
-
-/// Reads columns of a row group into its rows. Columns of lists are read once per row.
-///
-/// The file must be one of ours ([`is_ours`]).
-pub fn read_columns(
-    group: &dyn RowGroupReader,
-    rows: &mut [Row],
-    columns: Columns<'_>,
-) -> Result<()> {
-    for (at, leaf) in LEAVES.iter().enumerate().filter(|(_, leaf)| columns.holds(leaf)) {
-        let descriptor = group.metadata().column(at).column_descr();
-        let (full, repeats) = (descriptor.max_def_level(), descriptor.max_rep_level() > 0);
-        leaf.read(rows, group.get_column_reader(at)?, Shape { full, repeats })?;
-    }
-    Ok(())
 }
 
 /// The names of all columns; a list of groups has one.

@@ -12,7 +12,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use model::limit::RECORD_BYTES_MAX;
+use model::limit::{RECORD_BYTES_MAX, SEGMENT_KEYS_BYTES_MAX};
 use model::operation::Parameter;
 use parking_lot::Mutex;
 use seal::{DataKey, Keys, Place, SealError, SegmentKeys};
@@ -25,6 +25,8 @@ use crate::row::{Row, Text};
 /// The number of the column `sealed` in places of sealed fields; fixed for good.
 const COLUMN: u32 = 1;
 const LEVEL: i32 = 3;
+/// Stands where the key was erased before anything was sealed with it.
+const ERASED: &[u8] = b"erased";
 /// Sessions whose keys a reader keeps; past it they are asked for again.
 const OPENED_MAX: usize = 10_000;
 
@@ -39,6 +41,9 @@ pub fn path(gateway: &str, segment: u64) -> String {
 struct Said {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     text: Option<Text>,
+    /// Rules may put what was said into it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    message: Option<Text>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     parameters: Vec<Parameter>,
 }
@@ -49,6 +54,15 @@ pub enum SealingError {
     /// The key, or the service that holds it.
     #[error(transparent)]
     Seal(#[from] SealError),
+    /// The keys of a segment, as the store has them.
+    #[error("{0}: {1}")]
+    Keys(String, SealError),
+    /// There are keys for the segment that this gateway did not make.
+    #[error("{0} is there already, with keys of another: does another gateway use the same name?")]
+    Others(String),
+    /// Some keys could not be erased; the others were.
+    #[error("erased {0} keys, but not all: {1}")]
+    NotAll(usize, String),
     /// The store.
     #[error(transparent)]
     Bucket(#[from] BucketError),
@@ -70,12 +84,15 @@ pub struct Sealer {
 impl Sealer {
     /// Makes the keys of a segment and writes them, before anything is sealed with them. Keys that
     /// an interrupted conversion left are used again where they can be opened.
+    ///
+    /// Keys that cannot be opened here are replaced only if `may_replace`; sessions that were
+    /// erased there get none.
     pub fn make(
         bucket: &Bucket,
-        gateway: &str,
-        segment: u64,
+        (gateway, segment): (&str, u64),
         records: Reader,
         keys: &Keys,
+        may_replace: bool,
     ) -> Result<Self, SealingError> {
         let mut sessions: BTreeMap<Text, Option<Text>> = BTreeMap::new();
         for record in records {
@@ -89,31 +106,50 @@ impl Sealer {
             *principal = principal.take().or(event.principal);
         }
         let path = path(gateway, segment);
-        if let Some(left) = bucket.get(&path)?
-            && let Ok(there) = SegmentKeys::parse(&left)
-            && let Some(opened) = open_all(&there, &sessions, keys)
-        {
-            return Ok(Self { gateway: gateway.to_owned(), keys: opened });
+        let mut erased = Vec::new();
+        if let Some(left) = bucket.get(&path, SEGMENT_KEYS_BYTES_MAX as u64)? {
+            let there = SegmentKeys::parse(&left);
+            let there = there.map_err(|error| SealingError::Keys(path.clone(), error))?;
+            if let Some(opened) = open_all(&there, &sessions, keys) {
+                return Ok(Self { gateway: gateway.to_owned(), keys: opened });
+            }
+            if !may_replace {
+                return Err(SealingError::Others(path));
+            }
+            erased.extend(there.erased().map(Text::from));
         }
+        // What was erased stays so: its key is made and erased again, and seals nothing.
         let mut made = SegmentKeys::new(gateway, segment);
         let wanted: Vec<(&str, Option<&str>)> =
             sessions.iter().map(|(session, of)| (session.as_ref(), of.as_deref())).collect();
         let fresh = made.fresh_all(&wanted, keys)?;
+        let mut keys: BTreeMap<Text, DataKey> = sessions.into_keys().zip(fresh).collect();
+        for session in erased {
+            made.erase_session(&session);
+            keys.remove(&session);
+        }
         bucket.put(&path, made.to_json()?.into())?;
-        let keys = sessions.into_keys().zip(fresh).collect();
         Ok(Self { gateway: gateway.to_owned(), keys })
     }
 
     /// Moves what an event says into its column `sealed`. Without a key, because it was erased,
     /// what was said is dropped.
     pub fn seal(&self, row: &mut Row) -> Result<(), SealingError> {
-        let said = Said { text: row.text.take(), parameters: std::mem::take(&mut row.parameters) };
+        let said = Said {
+            text: row.text.take(),
+            message: row.message.take(),
+            parameters: std::mem::take(&mut row.parameters),
+        };
         let payload = std::mem::take(&mut row.payload);
-        if said.text.is_none() && said.parameters.is_empty() && payload.is_empty() {
+        let is_quiet = said.text.is_none() && said.message.is_none();
+        if is_quiet && said.parameters.is_empty() && payload.is_empty() {
             return Ok(());
         }
         let session = row.session.clone().unwrap_or_default();
-        let Some(key) = self.keys.get(&session) else { return Ok(()) };
+        let Some(key) = self.keys.get(&session) else {
+            row.sealed = ERASED.to_vec();
+            return Ok(());
+        };
         // Texts only: it always has a form.
         let json = serde_json::to_vec(&said).unwrap_or_default();
         let length = u32::try_from(json.len()).unwrap_or(u32::MAX).to_le_bytes();
@@ -182,6 +218,7 @@ impl Opener {
         match self.plain(row) {
             Ok((said, payload)) => {
                 row.text = said.text;
+                row.message = said.message;
                 row.parameters = said.parameters;
                 row.payload = payload;
                 row.sealed = Vec::new();
@@ -219,11 +256,13 @@ impl Opener {
             }
             Err(why) => Err(why.clone()),
         };
-        let mut kept = of_segment.opened.lock();
-        if kept.len() >= OPENED_MAX {
-            kept.clear();
+        if opened.is_ok() {
+            let mut kept = of_segment.opened.lock();
+            if kept.len() >= OPENED_MAX {
+                kept.clear();
+            }
+            kept.insert(Arc::clone(session), opened.clone());
         }
-        kept.insert(Arc::clone(session), opened.clone());
         opened
     }
 
@@ -233,12 +272,17 @@ impl Opener {
             return Arc::clone(known);
         }
         let path = path(gateway, segment);
-        let keys = match self.bucket.get(&path) {
+        let keys = match self.bucket.get(&path, SEGMENT_KEYS_BYTES_MAX as u64) {
             Ok(Some(text)) => SegmentKeys::parse(&text).map_err(|error| format!("{path}: {error}")),
             Ok(None) => Err(format!("{path} is not there")),
             Err(error) => Err(error.to_string()),
         };
+        let is_there = keys.is_ok();
         let made = Arc::new(Segment { keys, opened: Mutex::default() });
+        if !is_there {
+            // It may be there the next time.
+            return made;
+        }
         let mut kept = self.segments.lock();
         if kept.len() >= OPENED_MAX {
             kept.clear();
@@ -271,27 +315,40 @@ pub enum Erase<'a> {
 /// Erases keys in every segment of a store; how many there were. What they sealed cannot be read
 /// again by anyone, unless the store keeps former versions of the objects under `keys/`.
 pub fn erase(bucket: &Bucket, whose: Erase<'_>) -> Result<usize, SealingError> {
-    let mut erased = 0;
+    let (mut erased, mut failed) = (0, Vec::new());
     for listed in bucket.list("keys")? {
-        let Some(text) = bucket.get(&listed.path)? else { continue };
-        let mut keys = SegmentKeys::parse(&text)?;
-        let count = match whose {
-            Erase::Session(session) => usize::from(keys.erase_session(session)),
-            Erase::Principal(principal) => keys.erase_principal(principal),
-        };
-        if count > 0 {
-            bucket.put(&listed.path, keys.to_json()?.into())?;
-            erased += count;
+        // One that cannot be read must not keep the others.
+        match erase_in(bucket, &listed.path, whose) {
+            Ok(count) => erased += count,
+            Err(error) => failed.push(format!("{}: {error}", listed.path)),
         }
     }
-    Ok(erased)
+    match failed.is_empty() {
+        true => Ok(erased),
+        false => Err(SealingError::NotAll(erased, failed.join("; "))),
+    }
+}
+
+fn erase_in(bucket: &Bucket, path: &str, whose: Erase<'_>) -> Result<usize, SealingError> {
+    let Some(text) = bucket.get(path, SEGMENT_KEYS_BYTES_MAX as u64)? else { return Ok(0) };
+    let mut keys = SegmentKeys::parse(&text)?;
+    let count = match whose {
+        Erase::Session(session) => usize::from(keys.erase_session(session)),
+        Erase::Principal(principal) => keys.erase_principal(principal),
+    };
+    if count > 0 {
+        bucket.put(path, keys.to_json()?.into())?;
+    }
+    Ok(count)
 }
 
 /// Wraps every key of a store with the current key; how many were wrapped by another one.
 pub fn rewrap(bucket: &Bucket, keys: &Keys) -> Result<usize, SealingError> {
     let mut changed = 0;
     for listed in bucket.list("keys")? {
-        let Some(text) = bucket.get(&listed.path)? else { continue };
+        let Some(text) = bucket.get(&listed.path, SEGMENT_KEYS_BYTES_MAX as u64)? else {
+            continue;
+        };
         let mut there = SegmentKeys::parse(&text)?;
         let count = there.rewrap(keys)?;
         if count > 0 {

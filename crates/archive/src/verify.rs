@@ -24,9 +24,9 @@ const ROWS_TOLD_MAX: usize = 10;
 /// What to check.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Keys that may have signed. Without any, each gateway's manifests are only checked against
-    /// each other, and the report says so.
-    pub keys: Vec<PublicKey>,
+    /// Keys that may have signed, each of one gateway or of any. Without any, each gateway's
+    /// manifests are only checked against each other, and the report says so.
+    pub keys: Vec<TrustedKey>,
     /// Only this gateway.
     pub gateway: Option<String>,
     /// Only manifests signed from the day of this time on.
@@ -35,6 +35,21 @@ pub struct Options {
     pub until: Option<Timestamp>,
     /// What was in the archive once.
     pub anchors: Vec<Anchor>,
+}
+
+/// A key that is believed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct TrustedKey {
+    /// Of which gateway; `None` for whichever it signed first, and that one alone.
+    pub gateway: Option<String>,
+    /// The key.
+    pub key: PublicKey,
+}
+
+impl From<PublicKey> for TrustedKey {
+    fn from(key: PublicKey) -> Self {
+        Self { gateway: None, key }
+    }
 }
 
 /// A manifest that was there once: what one keeps elsewhere to prove later that nothing was cut
@@ -114,8 +129,8 @@ pub struct Checked {
     pub until: String,
     /// Its SHA-256: with gateway and number, an [`Anchor`].
     pub hash: HexHash,
-    /// A known key signed them.
-    pub signed: bool,
+    /// The key that signed them, hexadecimal; empty if none was given.
+    pub key: String,
 }
 
 /// What came of it.
@@ -145,19 +160,18 @@ pub fn verify(bucket: &Arc<Bucket>, options: &Options) -> Result<Report, BucketE
     let mut report = Report::default();
     let mut files: BTreeMap<String, u64> = BTreeMap::new();
     let since = options.since.map(convert::date);
-    for folder in bucket.folders("events")? {
-        let date = folder.strip_prefix("date=").unwrap_or(&folder);
-        if since.as_deref().is_none_or(|since| date >= since) {
-            for Listed { path, bytes } in bucket.list(&format!("events/{folder}"))? {
-                files.insert(path, bytes);
-            }
+    for Listed { path, bytes } in bucket.list("events")? {
+        let date = path.split('/').nth(1).and_then(|part| part.strip_prefix("date="));
+        let wanted = since.as_deref().is_none_or(|since| date.is_none_or(|date| date >= since));
+        if wanted {
+            files.insert(path, bytes);
         }
     }
     let mut named = HashSet::new();
     let mut gateways = bucket.folders("manifests")?;
     gateways.retain(|folder| folder.starts_with("gateway="));
     for folder in gateways {
-        let gateway = folder.trim_start_matches("gateway=").to_owned();
+        let gateway = folder.strip_prefix("gateway=").unwrap_or_default().to_owned();
         if options.gateway.as_ref().is_none_or(|only| *only == gateway) {
             Chain {
                 bucket,
@@ -166,9 +180,14 @@ pub fn verify(bucket: &Arc<Bucket>, options: &Options) -> Result<Report, BucketE
                 report: &mut report,
                 named: &mut named,
                 gateway,
+                signer: None,
             }
             .check(since.as_deref())?;
         }
+    }
+    // A gateway at work may have signed meanwhile what was written when the files were listed.
+    if files.keys().any(|path| !named.contains(path)) {
+        add_newer(bucket, &report, &mut named)?;
     }
     for path in files.keys().filter(|path| !named.contains(*path)) {
         let gateway = convert::named(path).map(|(gateway, _)| gateway).unwrap_or_default();
@@ -195,6 +214,26 @@ pub fn verify(bucket: &Arc<Bucket>, options: &Options) -> Result<Report, BucketE
     Ok(report)
 }
 
+/// Names what manifests name that came after those that were checked.
+fn add_newer(
+    bucket: &Arc<Bucket>,
+    report: &Report,
+    named: &mut HashSet<String>,
+) -> Result<(), BucketError> {
+    for of in &report.gateways {
+        for listed in bucket.list(&manifest::folder(&of.gateway))? {
+            if manifest::number_in(&listed.path).is_none_or(|number| number <= of.last) {
+                continue;
+            }
+            let text = bucket.get(&listed.path, MANIFEST_BYTES_MAX as u64)?.unwrap_or_default();
+            let Ok(unproved) = Manifest::read(&text) else { continue };
+            let segments = unproved.manifest.segments.into_iter();
+            named.extend(segments.flat_map(|of| of.files).map(|file| file.path));
+        }
+    }
+    Ok(())
+}
+
 /// The manifests of one gateway while they are followed.
 struct Chain<'a> {
     bucket: &'a Arc<Bucket>,
@@ -203,6 +242,8 @@ struct Chain<'a> {
     report: &'a mut Report,
     named: &'a mut HashSet<String>,
     gateway: String,
+    /// The key that signed the first manifest.
+    signer: Option<Option<PublicKey>>,
 }
 
 /// What the manifest before said.
@@ -222,6 +263,7 @@ impl Chain<'_> {
     fn check(mut self, since: Option<&str>) -> Result<(), BucketError> {
         let folder = manifest::folder(&self.gateway);
         let mut listed = self.bucket.list(&folder)?;
+        let newest = listed.iter().filter_map(|of| manifest::number_in(&of.path)).max();
         listed.retain(|of| {
             let date = of.path.split('/').find_map(|part| part.strip_prefix("date="));
             since.is_none_or(|since| date.is_none_or(|date| date >= since))
@@ -235,7 +277,6 @@ impl Chain<'_> {
         }
         numbered.sort_by_key(|(number, _)| *number);
         let mut checked = Checked { gateway: self.gateway.clone(), ..Checked::default() };
-        checked.signed = !self.options.keys.is_empty();
         let mut before: Option<Before> = None;
         for (number, of) in numbered {
             let Some(manifest) = self.manifest(number, &of)? else { continue };
@@ -263,7 +304,8 @@ impl Chain<'_> {
                 at: manifest.signed_at().unwrap_or_default(),
             });
         }
-        self.ends(&folder, before.as_ref());
+        checked.key = self.signer.flatten().map(|key| key.to_string()).unwrap_or_default();
+        self.ends(&folder, before.as_ref(), newest);
         self.report.gateways.push(checked);
         Ok(())
     }
@@ -278,7 +320,7 @@ impl Chain<'_> {
             self.say(Wrong::Changed, &of.path, "longer than any manifest");
             return Ok(None);
         }
-        let Some(text) = self.bucket.get(&of.path)? else {
+        let Some(text) = self.bucket.get(&of.path, MANIFEST_BYTES_MAX as u64)? else {
             self.say(Wrong::Missing, &of.path, "listed, and not there");
             return Ok(None);
         };
@@ -289,10 +331,27 @@ impl Chain<'_> {
                 return Ok(None);
             }
         };
-        if !self.options.keys.is_empty() && !unproved.is_signed_by(&self.options.keys) {
-            let what = "its signature is of none of the keys given, or it was changed";
-            self.say(Wrong::Unsigned, &of.path, what);
-            return Ok(None);
+        if !self.options.keys.is_empty() {
+            let gateway = &self.gateway;
+            let of_gateway = self
+                .options
+                .keys
+                .iter()
+                .filter(|trusted| trusted.gateway.as_ref().is_none_or(|only| only == gateway));
+            let signer = of_gateway
+                .map(|trusted| trusted.key)
+                .find(|key| unproved.is_signed_by(std::slice::from_ref(key)));
+            // One gateway has one key: another one that is believed for others is not enough.
+            let before = *self.signer.get_or_insert(signer);
+            if signer.is_none() || before.is_some() && before != signer {
+                let what = match signer {
+                    None => "its signature is of none of the keys given, or it was changed",
+                    Some(_) => "it is signed by the key of another gateway",
+                };
+                self.say(Wrong::Unsigned, &of.path, what);
+                return Ok(None);
+            }
+            self.signer = Some(signer);
         }
         let (manifest, hash) = (unproved.manifest, unproved.hash);
         if manifest.gateway != self.gateway || manifest.number != number {
@@ -322,9 +381,13 @@ impl Chain<'_> {
             }
             return;
         };
-        if number != before.number + 1 {
-            let (from, to) = (before.number + 1, number.saturating_sub(1));
-            self.say(Wrong::Missing, path, format!("manifests {from} to {to} are not here"));
+        if Some(number) != before.number.checked_add(1) {
+            let (from, to) = (before.number.saturating_add(1), number.saturating_sub(1));
+            let what = match number == before.number {
+                true => format!("manifest {number} is here twice"),
+                false => format!("manifests {from} to {to} are not here"),
+            };
+            self.say(Wrong::Missing, path, what);
             return;
         }
         if manifest.previous.0 != before.hash {
@@ -342,7 +405,7 @@ impl Chain<'_> {
             if segment.rows == 0 {
                 continue;
             }
-            if segment.first != last + 1 {
+            if Some(segment.first) != last.checked_add(1) {
                 let what = format!(
                     "segment {} begins with event {} after event {last}",
                     segment.segment, segment.first
@@ -400,17 +463,21 @@ impl Chain<'_> {
     /// The rows of a file; `None` if they cannot be read.
     fn file(&mut self, file: &manifest::File) -> Result<Option<Vec<Found>>, BucketError> {
         let path = &file.path;
-        let known = self.files.contains_key(path);
-        let Some(bytes) = self.bucket.get(path)? else {
+        // One that was written anew is read, to tell what differs; a huge one is not.
+        let most = file.bytes.saturating_mul(2).saturating_add(MANIFEST_BYTES_MAX as u64);
+        if let Some(found) = self.files.get(path)
+            && *found > most
+        {
+            let what = format!("{found} bytes, and {} were signed", file.bytes);
+            self.say(Wrong::Changed, path, what);
+            return Ok(None);
+        }
+        let Some(bytes) = self.bucket.get(path, most)? else {
             let what = format!("a file of {} events that was signed is not here", file.rows);
             self.say(Wrong::Missing, path, what);
             return Ok(None);
         };
         let intact = sha256(&bytes) == file.sha256.0;
-        if intact && !known && self.options.since.is_none() {
-            // Outside the dates that were listed: nothing wrong with it.
-            tracing::debug!(path, "a file outside the folders of dates");
-        }
         let length = bytes.len();
         let mut rows = Vec::new();
         let mut canonical = Vec::new();
@@ -449,8 +516,9 @@ impl Chain<'_> {
     }
 
     /// Whether the archive reaches as far as it should.
-    fn ends(&mut self, folder: &str, last: Option<&Before>) {
-        let number = last.map_or(0, |last| last.number);
+    fn ends(&mut self, folder: &str, last: Option<&Before>, newest: Option<u64>) {
+        // With --since the last one may be of an earlier day.
+        let number = last.map_or(0, |last| last.number).max(newest.unwrap_or(0));
         let gateway = &self.gateway;
         let anchors = self.options.anchors.iter().filter(|of| of.gateway == *gateway);
         if let Some(anchor) = anchors.map(|anchor| anchor.number).max()

@@ -153,7 +153,7 @@ impl Place {
                     return Ok(());
                 }
                 // A call that was tried again may have succeeded the first time.
-                match bucket.get(&path).map_err(away)? {
+                match bucket.get(&path, 64 * 1024).map_err(away)? {
                     Some(there) if there == text.as_bytes() => Ok(()),
                     _ => Err(SendError::Refused(format!("{path} is there with another content"))),
                 }

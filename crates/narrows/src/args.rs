@@ -269,9 +269,10 @@ pub enum AuditCommand {
         /// A copy of the archive: a folder, file:…, s3://… [default: recording.store]
         #[arg(long, value_name = "PLACE")]
         store: Option<String>,
-        /// A key that may have signed it; may be repeated [default: the key in data_dir]
-        #[arg(long, value_name = "FILE")]
-        public_key: Vec<PathBuf>,
+        /// A key that may have signed it, of one gateway or of any; may be repeated [default: the
+        /// key in data_dir, for this gateway]
+        #[arg(long, value_name = "[GATEWAY=]FILE")]
+        public_key: Vec<String>,
         /// Check this proof of one session instead of an archive
         #[arg(long, value_name = "FILE")]
         #[arg(conflicts_with_all = ["store", "since", "until", "anchor"])]

@@ -35,7 +35,8 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             if error.downcast_ref::<SaidNo>().is_none() {
-                eprintln!("narrows: {error:#}");
+                // Errors repeat names that peers and stores gave.
+                eprintln!("narrows: {}", crate::output::printable(&format!("{error:#}")));
             }
             ExitCode::from(1)
         }

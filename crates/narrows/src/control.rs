@@ -216,6 +216,10 @@ impl Control for Running {
             (None, Some(principal)) => Erase::Principal(principal),
             (None, None) => return Ok(0),
         };
+        // What was said until now is sealed first, and no longer in clear on the gateway's disk.
+        archive.archiver.purge().map_err(|why| {
+            failed(format!("nothing was erased: the archive is not up to date ({why})"))
+        })?;
         let erased =
             sealing::erase(&archive.bucket, erase).map_err(|error| failed(error.to_string()))?;
         archive.evidence.forget_keys();

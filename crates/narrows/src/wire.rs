@@ -113,6 +113,8 @@ pub async fn archive(
     anchors.tell(rounds.head());
     let of_rounds = Arc::clone(anchors);
     rounds.tell(move |head| of_rounds.tell(head));
+    let index = Arc::clone(&store.index);
+    rounds.settle_by(move || index.flush().is_ok());
     let archiver = Archiver::start(rounds, runtime::clock::now).context("start a thread")?;
     let archiver = Arc::new(archiver);
     let reaches = Arc::clone(&archiver);

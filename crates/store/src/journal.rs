@@ -269,6 +269,22 @@ impl Journal {
         Reader::between(self.folder(), self.gateway(), Some(begin), Some(self.shared.end()))
     }
 
+    /// What tells a segment from another of the same number: the random part of its header.
+    pub fn segment_salt(&self, segment: u64) -> Result<[u8; 16], JournalError> {
+        let path = self.segment_path(segment);
+        match read::open(&path, self.gateway(), segment)? {
+            Some(scan) => Ok(scan.header.salt),
+            None => Err(read::damaged(path, 0, "a segment without a header")),
+        }
+    }
+
+    /// Goes on in a segment behind `segment` with a record behind `sequence`, if it is not there
+    /// yet; whether it had to. For a journal that is older than its archive: what others know by
+    /// these numbers must not be said again.
+    pub fn advance_past(&self, segment: u64, sequence: u64) -> Result<bool, JournalError> {
+        self.shared.advance_past(segment, sequence)
+    }
+
     /// When a closed segment was written to last, as its file says.
     pub fn closed_at(&self, segment: u64) -> Result<Timestamp, JournalError> {
         let path = self.segment_path(segment);

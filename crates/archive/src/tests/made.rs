@@ -250,6 +250,51 @@ impl Lab {
         Self { folder, journal: Arc::new(journal), bucket, key }
     }
 
+    /// The same gateway with the data folder of `from`, as after restoring a copy of it.
+    pub fn restored(self, from: &Path) -> Self {
+        let Self { folder, journal, bucket, key } = self;
+        drop(journal);
+        let path = folder.path().join("journal");
+        std::fs::remove_dir_all(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        for entry in std::fs::read_dir(from.join("journal")).unwrap() {
+            let entry = entry.unwrap();
+            std::fs::copy(entry.path(), path.join(entry.file_name())).unwrap();
+        }
+        let _ = std::fs::remove_file(folder.path().join("archive.json"));
+        if from.join("archive.json").exists() {
+            std::fs::copy(from.join("archive.json"), folder.path().join("archive.json")).unwrap();
+        }
+        let options = journal::Options { sync: Duration::from_millis(1), ..Default::default() };
+        let (journal, _) = Journal::open(&path, GATEWAY, options).unwrap();
+        Self { folder, journal: Arc::new(journal), bucket, key }
+    }
+
+    /// A copy of the data folder, without the store.
+    pub fn copied(&self) -> Folder {
+        let copy = Folder::new();
+        let to = copy.path().join("journal");
+        std::fs::create_dir(&to).unwrap();
+        for entry in std::fs::read_dir(self.folder.path().join("journal")).unwrap() {
+            let entry = entry.unwrap();
+            std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+        let remembers = self.folder.path().join("archive.json");
+        if remembers.exists() {
+            std::fs::copy(remembers, copy.path().join("archive.json")).unwrap();
+        }
+        copy
+    }
+
+    /// Another machine with the same data folder, on the same store.
+    pub fn twin(&self) -> Self {
+        let folder = self.copied();
+        let options = journal::Options { sync: Duration::from_millis(1), ..Default::default() };
+        let (journal, _) = Journal::open(&folder.path().join("journal"), GATEWAY, options).unwrap();
+        let (bucket, key) = (Arc::clone(&self.bucket), self.key.clone());
+        Self { folder, journal: Arc::new(journal), bucket, key }
+    }
+
     pub fn rounds(&self, options: Options) -> Rounds {
         let (journal, bucket) = (Arc::clone(&self.journal), Arc::clone(&self.bucket));
         let key = SigningKey::read(&self.key).unwrap();

@@ -24,7 +24,7 @@ fn archived(lab: &Lab) -> Vec<Event> {
 }
 
 fn assert_clean(lab: &Lab) -> verify::Report {
-    let options = verify::Options { keys: vec![lab.public()], ..Default::default() };
+    let options = verify::Options { keys: vec![lab.public().into()], ..Default::default() };
     let report = verify::verify(&lab.bucket, &options).unwrap();
     assert!(report.is_clean(), "{:#?}", report.problems);
     report
@@ -118,7 +118,7 @@ fn p6_a_manifest_of_someone_else_stops_the_archive_and_loses_nothing() {
     other.append(2, 0..10);
     other.rounds(NO_KEEPING).round(after(60)).unwrap();
     let listed = other.bucket.list("manifests").unwrap();
-    let text = other.bucket.get(&listed[0].path).unwrap().unwrap();
+    let text = other.bucket.get(&listed[0].path, u64::MAX).unwrap().unwrap();
     lab.bucket.put(&listed[0].path, text).unwrap();
     let error = lab.rounds(NO_KEEPING).round(after(60)).unwrap_err();
     assert!(matches!(error, ArchiveError::Foreign { .. }), "{error}");
@@ -138,7 +138,7 @@ fn p5_damage_in_a_segment_is_signed_as_such_and_its_file_stays() {
     fs::write(&path, bytes).unwrap();
     lab.rounds(NO_KEEPING).round(after(60)).unwrap();
     assert_eq!(lab.journal.closed_segments().unwrap(), [1], "it is evidence");
-    let options = verify::Options { keys: vec![lab.public()], ..Default::default() };
+    let options = verify::Options { keys: vec![lab.public().into()], ..Default::default() };
     let report = verify::verify(&lab.bucket, &options).unwrap();
     let wrong: Vec<_> = report.problems.iter().map(|problem| problem.wrong).collect();
     assert_eq!(wrong, [verify::Wrong::Damaged]);
@@ -161,4 +161,118 @@ fn p5_many_segments_at_once_are_taken_in_rounds() {
     assert_eq!(archived(&lab), events);
     assert_clean(&lab);
     assert_eq!(manifest::folder(GATEWAY), "manifests/gateway=gw-test");
+}
+
+/// Whether every one of these events is in the store.
+fn holds(lab: &Lab, events: &[Event]) -> bool {
+    let archived = archived(lab);
+    events.iter().all(|event| archived.contains(event))
+}
+
+#[test]
+fn p5_a_journal_restored_from_a_copy_goes_on_behind_its_archive() {
+    let lab = Lab::new();
+    lab.append(1, 0..50);
+    lab.rounds(NO_KEEPING).round(after(60)).unwrap();
+    let copy = lab.copied();
+    let lost = lab.append(2, 50..90);
+    let mut rounds = lab.rounds(NO_KEEPING);
+    rounds.round(after(120)).unwrap();
+    rounds.round(after(180)).unwrap();
+    let lab = lab.restored(copy.path());
+    let mut rounds = lab.rounds(NO_KEEPING);
+    let early = lab.append(3, 100..110);
+    rounds.round(after(240)).unwrap();
+    let later = lab.append(4, 110..130);
+    rounds.round(after(300)).unwrap();
+    rounds.round(after(360)).unwrap();
+    assert!(holds(&lab, &lost) && holds(&lab, &later));
+    // Written before the archive was looked at, under numbers that others have: kept, not deleted.
+    let here: Vec<_> = lab.journal.read().unwrap().filter_map(Result::ok).collect();
+    assert!(early.iter().all(|event| here.iter().any(|record| record.event == *event)));
+    assert_clean(&lab);
+}
+
+#[test]
+fn p5_a_lost_journal_begins_behind_its_archive() {
+    let lab = Lab::new();
+    let first = lab.append(1, 0..50);
+    lab.rounds(NO_KEEPING).round(after(60)).unwrap();
+    let empty = super::made::Folder::new();
+    fs::create_dir(empty.path().join("journal")).unwrap();
+    let remembers = lab.folder.path().join("archive.json");
+    fs::copy(remembers, empty.path().join("archive.json")).unwrap();
+    let lab = lab.restored(empty.path());
+    let mut rounds = lab.rounds(NO_KEEPING);
+    rounds.round(after(120)).unwrap();
+    let later = lab.append(2, 50..60);
+    rounds.round(after(180)).unwrap();
+    assert!(holds(&lab, &first) && holds(&lab, &later));
+    assert_clean(&lab);
+}
+
+#[test]
+fn p6_a_memory_lost_in_a_quiet_hour_accuses_nobody() {
+    let lab = Lab::new();
+    let keep = Options { keep: Duration::from_secs(u64::from(u32::MAX)), ..NO_KEEPING };
+    let events = lab.append(1, 0..50);
+    let mut rounds = lab.rounds(keep);
+    for minute in 1..4 {
+        rounds.round(after(minute * 60)).unwrap();
+    }
+    fs::remove_file(lab.folder.path().join("archive.json")).unwrap();
+    let mut rounds = lab.rounds(keep);
+    assert_eq!(rounds.round(after(240)).unwrap().segments, 0);
+    assert_eq!(archived(&lab), events);
+    assert_clean(&lab);
+    // What is not remembered is compared with the store before it is let go of.
+    let mut rounds = lab.rounds(NO_KEEPING);
+    rounds.round(after(300)).unwrap();
+    assert_eq!(lab.journal.closed_segments().unwrap(), [] as [u64; 0]);
+}
+
+#[test]
+fn p6_a_twin_on_the_same_store_is_stopped_and_destroys_nothing() {
+    let lab = Lab::new();
+    lab.append(1, 0..50);
+    let mut rounds = lab.rounds(NO_KEEPING);
+    rounds.round(after(60)).unwrap();
+    let twin = lab.twin();
+    let mut of_twin = twin.rounds(NO_KEEPING);
+    of_twin.round(after(70)).unwrap();
+    let kept = twin.append(2, 60..70);
+    let lost = lab.append(3, 80..90);
+    let _ = of_twin.round(after(80)).unwrap();
+    // The first did not see the twin's manifests: it may sign nothing, and write over nothing.
+    for second in 0..3 {
+        let _ = rounds.round(after(90 + second));
+    }
+    assert!(holds(&lab, &kept));
+    let here: Vec<_> = lab.journal.read().unwrap().filter_map(Result::ok).collect();
+    assert!(
+        holds(&lab, &lost)
+            || lost.iter().all(|event| here.iter().any(|record| record.event == *event))
+    );
+    assert_clean(&lab);
+}
+
+#[test]
+fn p5_a_manifest_that_could_not_be_remembered_is_found_again_without_a_restart() {
+    let lab = Lab::new();
+    let mut rounds = lab.rounds(NO_KEEPING);
+    let mut events = lab.append(1, 0..10);
+    rounds.round(after(60)).unwrap();
+    let stone = lab.folder.path().join("archive.new");
+    fs::create_dir(&stone).unwrap();
+    events.extend(lab.append(2, 10..20));
+    let error = rounds.round(after(120)).unwrap_err();
+    assert!(matches!(error, ArchiveError::Io { .. }), "{error}");
+    fs::remove_dir(&stone).unwrap();
+    events.extend(lab.append(3, 20..30));
+    // A day earlier, says the clock.
+    rounds.round(after(60)).unwrap();
+    assert_eq!(archived(&lab), events);
+    assert_clean(&lab);
+    rounds.round(after(180)).unwrap();
+    assert_eq!(lab.journal.closed_segments().unwrap(), [] as [u64; 0]);
 }

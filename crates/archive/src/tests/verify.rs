@@ -94,7 +94,8 @@ fn p6_every_one_of_a_thousand_edits_is_caught_and_a_clean_archive_is_clean() {
     let lab = archive();
     let last = verify(&lab.bucket, &Options::default()).unwrap().gateways[0].clone();
     let anchor = Anchor { gateway: GATEWAY.to_owned(), number: last.last, hash: last.hash };
-    let options = Options { keys: vec![lab.public()], anchors: vec![anchor], ..Options::default() };
+    let options =
+        Options { keys: vec![lab.public().into()], anchors: vec![anchor], ..Options::default() };
     assert_eq!(check(&lab.store(), &options).problems, []);
     let originals: BTreeMap<PathBuf, Vec<u8>> = files(&lab.store())
         .into_iter()
@@ -132,7 +133,7 @@ fn p6_every_one_of_a_thousand_edits_is_caught_and_a_clean_archive_is_clean() {
 #[test]
 fn p6_a_tail_that_was_cut_off_shows_by_time_or_by_anchor() {
     let lab = archive();
-    let keys = vec![lab.public()];
+    let keys = vec![lab.public().into()];
     let whole = check(&lab.store(), &Options { keys: keys.clone(), ..Options::default() });
     let last = whole.gateways[0].clone();
     // The newest manifest and what it names.
@@ -158,7 +159,7 @@ fn p6_a_tail_that_was_cut_off_shows_by_time_or_by_anchor() {
 #[test]
 fn p6_what_is_wrong_is_said_exactly() {
     let lab = archive();
-    let options = Options { keys: vec![lab.public()], ..Options::default() };
+    let options = Options { keys: vec![lab.public().into()], ..Options::default() };
     let say = || {
         let report = check(&lab.store(), &options);
         let say = |of: &crate::verify::Problem| {
@@ -167,7 +168,7 @@ fn p6_what_is_wrong_is_said_exactly() {
         report.problems.iter().map(say).collect::<Vec<_>>()
     };
     let event_file = "events/date=2026-11-29/hour=03/gw-test-0000000001.parquet";
-    let kept = lab.bucket.get(event_file).unwrap().unwrap();
+    let kept = lab.bucket.get(event_file, u64::MAX).unwrap().unwrap();
     lab.bucket.remove(event_file).unwrap();
     assert_eq!(
         say(),
@@ -177,7 +178,7 @@ fn p6_what_is_wrong_is_said_exactly() {
 
     let manifests = lab.bucket.list("manifests").unwrap();
     let fifth = &manifests.iter().find(|of| of.path.ends_with("000005.manifest")).unwrap().path;
-    let kept = lab.bucket.get(fifth).unwrap().unwrap();
+    let kept = lab.bucket.get(fifth, u64::MAX).unwrap().unwrap();
     lab.bucket.remove(fifth).unwrap();
     let said = say();
     assert_eq!(said.len(), 2, "{said:?}");
@@ -185,7 +186,7 @@ fn p6_what_is_wrong_is_said_exactly() {
     assert!(said.iter().any(|said| said.contains("no manifest names this file")), "{said:?}");
     lab.bucket.put(fifth, kept).unwrap();
 
-    let other = Options { keys: vec![Lab::new().public()], ..Options::default() };
+    let other = Options { keys: vec![Lab::new().public().into()], ..Options::default() };
     let report = check(&lab.store(), &other);
     assert!(report.problems.iter().any(|of| of.wrong == Wrong::Unsigned));
 
@@ -200,10 +201,10 @@ fn p6_a_file_that_was_written_anew_tells_which_events_differ() {
     use crate::file::ArchiveFile;
     use crate::schema::FileWriter;
     let lab = archive();
-    let options = Options { keys: vec![lab.public()], ..Options::default() };
+    let options = Options { keys: vec![lab.public().into()], ..Options::default() };
     let path = "events/date=2026-11-29/hour=03/gw-test-0000000001.parquet";
     let mut rows = Vec::new();
-    let content = lab.bucket.get(path).unwrap().unwrap();
+    let content = lab.bucket.get(path, u64::MAX).unwrap().unwrap();
     ArchiveFile::of_bytes(content).unwrap().each(|row| rows.push(row)).unwrap();
     let write = |rows: &[crate::row::Row]| {
         let mut writer = FileWriter::new(&[]).unwrap();
@@ -223,4 +224,62 @@ fn p6_a_file_that_was_written_anew_tells_which_events_differ() {
     rows[6].hash = rows[6].leaf(&mut Vec::new());
     let said = write(&rows);
     assert!(said[1].contains("which were changed cannot be told"), "{said:?}");
+}
+
+#[test]
+fn p6_a_key_is_believed_for_its_own_gateway_alone() {
+    use crate::manifest::{Manifest, SigningKey};
+    use crate::verify::TrustedKey;
+    let lab = archive();
+    let (other, _) = SigningKey::make().unwrap();
+    let listed = lab.bucket.list("manifests").unwrap();
+    let last = listed.iter().max_by_key(|of| crate::manifest::number_in(&of.path)).unwrap();
+    let text = lab.bucket.get(&last.path, u64::MAX).unwrap().unwrap();
+    let forged = Manifest::read(&text).unwrap().manifest.sign(&other);
+    lab.bucket.put(&last.path, forged.into()).unwrap();
+    let keys = vec![TrustedKey::from(lab.public()), other.public().into()];
+    let report = check(&lab.store(), &Options { keys, ..Options::default() });
+    assert!(report.problems.iter().any(|of| of.what.contains("key of another gateway")));
+    let of = |gateway: &str, key| TrustedKey { gateway: Some(gateway.to_owned()), key };
+    let keys = vec![of(GATEWAY, lab.public()), of("gw-other", other.public())];
+    let report = check(&lab.store(), &Options { keys, ..Options::default() });
+    assert!(report.problems.iter().any(|of| of.wrong == Wrong::Unsigned));
+}
+
+#[test]
+fn p6_a_copy_in_another_place_is_told_and_left_out_of_answers() {
+    use crate::evidence::{Evidence, Span};
+    let lab = archive();
+    let span = Span { from: model::Timestamp(0), to: after(100_000) };
+    let ask = || Evidence::of_store(Arc::clone(&lab.bucket)).pii(&span).unwrap();
+    let before = ask();
+    let path = "events/date=2026-11-29/hour=03/gw-test-0000000001.parquet";
+    let content = lab.bucket.get(path, u64::MAX).unwrap().unwrap();
+    for place in [
+        "events/date=2026-11-29/hour=05/gw-test-0000000001.parquet",
+        "events/date=2026-11-29/hour=03/sub/gw-test-0000000001.parquet",
+        "events/gw-test-0000000001.parquet",
+    ] {
+        lab.bucket.put(place, content.clone()).unwrap();
+        let options = Options { keys: vec![lab.public().into()], ..Options::default() };
+        let report = check(&lab.store(), &options);
+        assert!(report.problems.iter().any(|of| of.place == place), "{place}");
+        assert_eq!(ask().replies_in_all, before.replies_in_all, "{place}");
+        lab.bucket.remove(place).unwrap();
+    }
+}
+
+#[test]
+fn p8_a_file_with_other_columns_is_not_even_given_to_the_library() {
+    use crate::file::ArchiveFile;
+    // A footer of a hundred thousand nested groups would be followed to the end of the stack.
+    let mut footer = vec![0x15, 0x02, 0x19, 0xfc];
+    footer.extend([0x48, 0x01, b'a', 0x15, 0x02].repeat(100_000));
+    let length = u32::try_from(footer.len()).unwrap().to_le_bytes();
+    let file = [b"PAR1".as_slice(), &footer, &length, b"PAR1"].concat();
+    let error = ArchiveFile::of_bytes(file.into()).unwrap_err();
+    assert!(error.to_string().contains("not those of the recording schema"), "{error}");
+    for bad in [b"".as_slice(), b"PAR1PAR1", b"PAR1\xff\xff\xff\xffPAR1"] {
+        assert!(ArchiveFile::of_bytes(bad.to_vec().into()).is_err());
+    }
 }

@@ -10,7 +10,7 @@ use archive::archiver::Head;
 use archive::evidence::{Coverage, Evidence, Fields, Hits, Pii, Span, Use, Who};
 use archive::manifest::{PublicKey, SigningKey};
 use archive::proof::{self, Proof};
-use archive::verify::{self, Anchor, Report};
+use archive::verify::{self, Anchor, Report, TrustedKey};
 use archive::{Bucket, Location};
 use base64::Engine as _;
 use model::Timestamp;
@@ -80,8 +80,9 @@ pub fn audit(common: &Common, command: AuditCommand) -> anyhow::Result<()> {
             hits(common, &answer)
         }
         AuditCommand::Verify { proof: Some(path), public_key, .. } => {
-            let mut keys: Vec<PublicKey> =
-                public_key.iter().map(|path| read_key(path)).collect::<Result<_, _>>()?;
+            let keys: Vec<TrustedKey> =
+                public_key.iter().map(|named| read_key(named)).collect::<Result<_, _>>()?;
+            let mut keys: Vec<PublicKey> = keys.into_iter().map(|of| of.key).collect();
             if keys.is_empty() {
                 keys.push(own_key(&data_dir(common)?)?);
             }
@@ -93,7 +94,7 @@ pub fn audit(common: &Common, command: AuditCommand) -> anyhow::Result<()> {
             let now = runtime::clock::now();
             let time = |text: &Option<String>| text.as_deref().map(|t| moment(t, now)).transpose();
             let mut options = verify::Options {
-                keys: public_key.iter().map(|path| read_key(path)).collect::<Result<_, _>>()?,
+                keys: public_key.iter().map(|named| read_key(named)).collect::<Result<_, _>>()?,
                 gateway,
                 since: time(&since)?,
                 until: time(&until)?,
@@ -110,6 +111,12 @@ pub fn audit(common: &Common, command: AuditCommand) -> anyhow::Result<()> {
                      there belongs together"
                 );
             }
+            if store.is_none() && options.anchors.is_empty() && options.until.is_none() {
+                return output::line(
+                    "nothing was archived yet; the first manifest is signed after \
+                     recording.archive_every",
+                );
+            }
             verified(common, &verify::verify(&bucket, &options)?, &options)
         }
         AuditCommand::Export(ask) => super::export::export(common, &ask),
@@ -121,7 +128,11 @@ pub fn audit(common: &Common, command: AuditCommand) -> anyhow::Result<()> {
             }
             output::line(&match erased.keys {
                 0 => "nothing is sealed for it".to_owned(),
-                keys => format!("{} erased; what they sealed is gone", counted(keys as u64, "key")),
+                keys => format!(
+                    "{} erased; what they sealed is gone. What is said from now on is not: revoke \
+                     the token first if it should not be said",
+                    counted(keys as u64, "key")
+                ),
             })
         }
         AuditCommand::Unseal { session, copy } => unseal(common, &session, &copy),
@@ -250,7 +261,11 @@ fn data_dir(common: &Common) -> anyhow::Result<PathBuf> {
 fn know_own(common: &Common, options: &mut verify::Options) -> anyhow::Result<()> {
     let data_dir = data_dir(common)?;
     if options.keys.is_empty() && data_dir.join(SIGNING_KEY).exists() {
-        options.keys.push(own_key(&data_dir)?);
+        options.keys.push(own_key(&data_dir)?.into());
+        // The store may hold other gateways', whose keys are not known here.
+        if options.gateway.is_none() {
+            options.gateway = own_name(&data_dir)?;
+        }
     }
     if options.anchors.is_empty()
         && let Some(anchor) = own_anchor(&data_dir)?
@@ -277,8 +292,16 @@ fn own_anchor(data_dir: &Path) -> anyhow::Result<Option<Anchor>> {
         Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
     };
     let head: Head = serde_json::from_slice(&text).with_context(|| path.display().to_string())?;
-    let gateway = std::fs::read_to_string(data_dir.join("gateway.id"))?.trim().to_owned();
+    let gateway = own_name(data_dir)?.context("data_dir has no gateway.id")?;
     Ok(Some(Anchor { gateway, number: head.number, hash: head.hash }))
+}
+
+fn own_name(data_dir: &Path) -> anyhow::Result<Option<String>> {
+    match std::fs::read_to_string(data_dir.join("gateway.id")) {
+        Ok(name) => Ok(Some(name.trim().to_owned())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).context("read data_dir/gateway.id"),
+    }
 }
 
 /// Events of a session, one JSON object on each line, with what was sealed in them.
@@ -337,9 +360,15 @@ fn proved(common: &Common, path: &Path, keys: &[PublicKey]) -> anyhow::Result<()
     ))
 }
 
-fn read_key(path: &Path) -> anyhow::Result<PublicKey> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
-    PublicKey::read(&text).with_context(|| path.display().to_string())
+/// `FILE`, or `GATEWAY=FILE` for a key that is believed for one gateway alone.
+fn read_key(named: &str) -> anyhow::Result<TrustedKey> {
+    let (gateway, path) = match named.split_once('=') {
+        Some((gateway, path)) if gateway.starts_with("gw-") => (Some(gateway.to_owned()), path),
+        _ => (None, named),
+    };
+    let text = std::fs::read_to_string(path).with_context(|| format!("read {path}"))?;
+    let key = PublicKey::read(&text).with_context(|| path.to_owned())?;
+    Ok(TrustedKey { gateway, key })
 }
 
 fn read_anchor(path: &Path) -> anyhow::Result<Anchor> {
@@ -411,8 +440,8 @@ fn told(out: Out, of: &Use) -> String {
         one_line(&format!("{from}{called}")).replacen("from", " from", 1),
         out.paint(tone, decision),
         one_line(&of.verbs.join(", ")),
-        of.resource,
-        of.session,
+        one_line(&of.resource),
+        one_line(&of.session),
         of.operation,
     );
     if let Some(statement) = &of.text {
@@ -420,7 +449,7 @@ fn told(out: Out, of: &Use) -> String {
     }
     let rules: Vec<&str> = of.rules.iter().map(|matched| &*matched.rule).collect();
     if !rules.is_empty() {
-        text.push_str(&format!("    rules: {}\n", rules.join(", ")));
+        text.push_str(&format!("    rules: {}\n", one_line(&rules.join(", "))));
     }
     if let Some(approver) = &of.approver {
         text.push_str(&format!("    approved by {}\n", one_line(approver)));
@@ -430,7 +459,9 @@ fn told(out: Out, of: &Use) -> String {
             let size = bytes(of.bytes);
             let rows = counted(of.rows, "row");
             let ended = if &**outcome == "done" { "" } else { outcome };
-            text.push_str(format!("    got {rows}, {size} {ended}").trim_end());
+            text.push_str(
+                &one_line(&format!("got {rows}, {size} {ended}")).replacen("got", "    got", 1),
+            );
             text.push('\n');
         }
         None if &*of.decision != "block" => text.push_str("    no reply is recorded\n"),
@@ -521,8 +552,8 @@ fn pii(common: &Common, only_sent: bool, span: &Span, answer: &Pii) -> anyhow::R
         text.push_str(&format!(
             "hidden by name: {} on {} ({}), in {} rows of {}\n",
             one_line(&of.field),
-            of.resource,
-            of.mask,
+            one_line(&of.resource),
+            one_line(&of.mask),
             of.rows,
             replies(of.replies),
         ));
@@ -539,10 +570,10 @@ fn pii(common: &Common, only_sent: bool, span: &Span, answer: &Pii) -> anyhow::R
                 "{}  {} on {} ({} #{}): {}\n",
                 time(of.at),
                 one_line(&of.principal),
-                of.resource,
-                of.session,
+                one_line(&of.resource),
+                one_line(&of.session),
                 of.operation,
-                clear.join(", "),
+                one_line(&clear.join(", ")),
             ));
         }
     }
@@ -576,8 +607,8 @@ fn hits(common: &Common, answer: &Hits) -> anyhow::Result<()> {
             "{}  {} on {} ({} #{}), in the {} of its {}\n    {}\n",
             time(hit.at),
             out.paint(Tone::Bold, &one_line(hit.principal.as_deref().unwrap_or("-"))),
-            hit.resource.as_deref().unwrap_or("-"),
-            hit.session.as_deref().unwrap_or("-"),
+            one_line(hit.resource.as_deref().unwrap_or("-")),
+            one_line(hit.session.as_deref().unwrap_or("-")),
             hit.operation.unwrap_or(0),
             hit.place,
             if &*hit.kind == "operation" { "operation" } else { "reply" },
@@ -615,13 +646,17 @@ fn verdict(report: &Report, options: &verify::Options) -> String {
     let mut text = String::new();
     for of in &report.gateways {
         text.push_str(&format!(
-            "{}: manifests {} to {}, {} in {}, until {}\n",
-            out.paint(Tone::Bold, &of.gateway),
+            "{}: manifests {} to {}, {} in {}, until {}{}\n",
+            out.paint(Tone::Bold, &one_line(&of.gateway)),
             of.first,
             of.last,
             counted(of.events, "event"),
             counted(of.files, "file"),
-            of.until,
+            one_line(&of.until),
+            match of.key.get(..16) {
+                Some(key) => format!(", by the key {key}…"),
+                None => String::new(),
+            },
         ));
     }
     for problem in &report.problems {

@@ -329,6 +329,21 @@ impl Shared {
         Ok(true)
     }
 
+    pub(super) fn advance_past(&self, segment: u64, sequence: u64) -> Result<bool, JournalError> {
+        let mut writer = self.writer.lock();
+        if writer.segment > segment && writer.last.sequence >= sequence {
+            return Ok(false);
+        }
+        let before = (writer.segment, writer.last.sequence);
+        writer.segment = writer.segment.max(segment);
+        writer.last.sequence = writer.last.sequence.max(sequence);
+        if let Err(error) = self.begin_segment(&mut writer) {
+            (writer.segment, writer.last.sequence) = before;
+            return Err(error);
+        }
+        Ok(true)
+    }
+
     fn begin_segment(&self, writer: &mut Writer) -> Result<(), JournalError> {
         let next = writer.segment + 1;
         let first = writer.last.sequence + 1;
