@@ -331,4 +331,17 @@ pub struct Counters {
     pub upstream_errors: BTreeMap<String, u64>,
     /// Alerts given.
     pub alerts: u64,
+    /// How the archive stands; `None` when there is to be none.
+    pub archive: Option<ArchiveCounters>,
+}
+
+/// How the archive stands.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct ArchiveCounters {
+    /// Manifests signed in all.
+    pub manifests: u64,
+    /// The number of the last event archived.
+    pub last_event: u64,
+    /// The last round did not end, or what makes the archive has ended.
+    pub failing: bool,
 }

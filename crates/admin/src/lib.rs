@@ -23,9 +23,9 @@ mod token_file;
 mod words;
 
 pub use control::{
-    AuditError, AuditQuestion, Control, Counters, EraseRequest, Erased, ExplainAnswer,
-    ExplainError, ExplainRequest, ExplainedColumn, ExplainedDetection, ExplainedOperation,
-    ExplainedRule, ExplainedUse, ProblemView, Reloaded, ResourceView, Span,
+    ArchiveCounters, AuditError, AuditQuestion, Control, Counters, EraseRequest, Erased,
+    ExplainAnswer, ExplainError, ExplainRequest, ExplainedColumn, ExplainedDetection,
+    ExplainedOperation, ExplainedRule, ExplainedUse, ProblemView, Reloaded, ResourceView, Span,
 };
 pub use dto::{
     ApprovalRuleView, ApprovalView, ApproveRequest, DecisionsView, DenyRequest, DetectionView,

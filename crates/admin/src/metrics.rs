@@ -64,6 +64,13 @@ impl Collector for Reading {
         counter(out, "journal_append_errors", "Batches the journal could not take", errors)?;
         let unrecorded = as_i64(counters.unrecorded);
         gauge(out, "operations_unrecorded", "Operations not recorded yet", unrecorded)?;
+        if let Some(archive) = counters.archive {
+            counter(out, "archive_manifests", "Manifests signed", archive.manifests)?;
+            let last = as_i64(archive.last_event);
+            gauge(out, "archive_last_event", "Number of the last event archived", last)?;
+            let failing = i64::from(archive.failing);
+            gauge(out, "archive_failing", "1 while the archive is behind", failing)?;
+        }
         let decisions = counters.decisions.iter().map(|(word, count)| (*word, *count));
         family(out, "operations", "Operations decided", "decision", decisions)?;
         let refused = counters.refused.iter().map(|(word, count)| (&**word, *count));

@@ -664,6 +664,12 @@ impl Archiver {
         self.shared.standing.lock().clone()
     }
 
+    /// Whether the thread has ended although nobody stopped it.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.thread.lock().as_ref().is_some_and(JoinHandle::is_finished)
+    }
+
     /// Archives what there is and stops. What a store that does not answer holds up is left to the
     /// next start: `false`.
     pub fn stop(&self) -> bool {

@@ -43,6 +43,8 @@ pub struct Bucket {
     objects: Arc<dyn ObjectStore>,
     runtime: Background,
     place: String,
+    /// The folder, if it is one: what lies in it may be no link and nothing but plain files.
+    folder: Option<PathBuf>,
 }
 
 /// A runtime that may be dropped anywhere, on a thread of another one too.
@@ -264,7 +266,8 @@ impl Bucket {
                 prefixed(Arc::new(builder.build().map_err(failed)?), prefix)
             }
         };
-        Ok(Self { objects, runtime, place })
+        let folder = location.folder().map(FilePath::to_owned);
+        Ok(Self { objects, runtime, place, folder })
     }
 
     /// Where it is, as written.
@@ -287,8 +290,26 @@ impl Bucket {
         })
     }
 
+    /// Refuses a path of a folder that leads over a link, out of the folder, or to something that is
+    /// no plain file and may never end.
+    fn check_plain(&self, path: &str) -> Result<(), BucketError> {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        let mut at = folder.clone();
+        for part in Path::from(path).parts() {
+            at.push(part.as_ref());
+            let Ok(found) = std::fs::symlink_metadata(&at) else { return Ok(()) };
+            if !found.is_dir() && !found.is_file() {
+                let what = format!("{} is a link, or no plain file", at.display());
+                let refusal = Refusal::Generic { store: "archive", source: what.into() };
+                return self.wait("use", path, async { Err(refusal) });
+            }
+        }
+        Ok(())
+    }
+
     /// Writes an object, whole or not at all; replaces one of that name.
     pub fn put(&self, path: &str, bytes: Bytes) -> Result<(), BucketError> {
+        self.check_plain(path)?;
         let to = Path::from(path);
         if bytes.len() <= PARTS_FROM {
             let put = self.objects.put(&to, PutPayload::from_bytes(bytes));
@@ -309,6 +330,7 @@ impl Bucket {
 
     /// Writes an object unless there is one of that name.
     pub fn put_new(&self, path: &str, bytes: Bytes) -> Result<Put, BucketError> {
+        self.check_plain(path)?;
         if bytes.len() > PARTS_FROM {
             // In parts nothing can be made conditionally; a rival would have to come in between.
             let there = self.wait("look for", path, async {
@@ -334,6 +356,7 @@ impl Bucket {
 
     /// Reads an object of at most `most` bytes; `None` if there is none.
     pub fn get(&self, path: &str, most: u64) -> Result<Option<Bytes>, BucketError> {
+        self.check_plain(path)?;
         let from = Path::from(path);
         self.wait("read", path, async {
             match self.objects.get(&from).await {
@@ -351,6 +374,7 @@ impl Bucket {
 
     /// Reads some bytes of an object.
     pub fn get_range(&self, path: &str, range: std::ops::Range<u64>) -> Result<Bytes, BucketError> {
+        self.check_plain(path)?;
         self.wait("read", path, self.objects.get_range(&Path::from(path), range))
     }
 
@@ -422,5 +446,55 @@ fn allow_http(client: ClientOptions, variable: &str) -> ClientOptions {
 impl fmt::Debug for Bucket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Bucket").field("place", &self.place).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::made::Folder;
+
+    fn bucket(folder: &Folder) -> Bucket {
+        Bucket::open(&Location::Folder(folder.path().to_owned()), true).unwrap()
+    }
+
+    #[test]
+    fn p8_a_folder_is_not_left_over_links_and_nothing_odd_is_read() {
+        let (folder, outside) = (Folder::new(), Folder::new());
+        let bucket = bucket(&folder);
+        std::fs::write(outside.path().join("secret"), "s").unwrap();
+        std::os::unix::fs::symlink(outside.path(), folder.path().join("events")).unwrap();
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(outside.path().join("secret"), link).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(folder.path().join("odd")).unwrap();
+        for path in ["events/secret", "link", "odd"] {
+            let error = bucket.get(path, 10).unwrap_err().to_string();
+            assert!(error.contains("is a link, or no plain file"), "{path}: {error}");
+            assert!(bucket.put(path, Bytes::from_static(b"x")).is_err(), "{path}");
+            assert!(bucket.put_new(path, Bytes::from_static(b"x")).is_err(), "{path}");
+        }
+        assert_eq!(std::fs::read(outside.path().join("secret")).unwrap(), b"s");
+    }
+
+    #[test]
+    fn p8_an_object_longer_than_it_should_be_is_not_read() {
+        let folder = Folder::new();
+        let bucket = bucket(&folder);
+        bucket.put("a/b", Bytes::from_static(b"0123456789")).unwrap();
+        assert_eq!(bucket.get("a/b", 10).unwrap().unwrap().len(), 10);
+        let error = bucket.get("a/b", 9).unwrap_err().to_string();
+        assert!(error.contains("a/b"), "{error}");
+        assert_eq!(bucket.get("a/c", 9).unwrap(), None);
+    }
+
+    #[test]
+    fn p5_an_object_that_goes_in_parts_comes_back_whole() {
+        let folder = Folder::new();
+        let bucket = bucket(&folder);
+        let large: Vec<u8> = (0..PARTS_FROM + 12_345).map(|at| (at % 251) as u8).collect();
+        bucket.put("large", large.clone().into()).unwrap();
+        assert_eq!(bucket.get("large", u64::MAX).unwrap().unwrap(), large);
+        assert_eq!(bucket.put_new("large", large.clone().into()).unwrap(), Put::Exists);
+        assert_eq!(bucket.put_new("other", large.into()).unwrap(), Put::Made);
     }
 }

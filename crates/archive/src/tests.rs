@@ -1,7 +1,7 @@
 //! Tests of the archive as a whole, on real journals and real folders.
 
 mod convert;
-mod made;
+pub mod made;
 mod proof;
 mod rounds;
 mod sealing;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use admin::{
-    AuditError, AuditQuestion, Control, Counters, EraseRequest, ExplainAnswer, ExplainError,
-    ExplainRequest, ProblemView, Reloaded, ResourceView,
+    ArchiveCounters, AuditError, AuditQuestion, Control, Counters, EraseRequest, ExplainAnswer,
+    ExplainError, ExplainRequest, ProblemView, Reloaded, ResourceView,
 };
 use arc_swap::ArcSwap;
 use archive::evidence;
@@ -287,6 +287,14 @@ impl Control for Running {
             unrecorded: state.unrecorded,
             upstream_errors: words(state.upstream_errors),
             alerts: state.alerts,
+            archive: self.archive.as_ref().map(|archive| {
+                let standing = archive.archiver.standing();
+                ArchiveCounters {
+                    manifests: standing.head.number,
+                    last_event: standing.head.last,
+                    failing: standing.failing.is_some() || archive.archiver.has_ended(),
+                }
+            }),
         }
     }
 }

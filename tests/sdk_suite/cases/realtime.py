@@ -8,8 +8,8 @@ from agents.realtime import RealtimeAgent, RealtimeRunner
 CONFIG = {"model_name": "gpt-realtime-2.1"}
 
 
-async def talk(runner, modality, *turns):
-    """Says each turn, and prints what the session tells until its answer has ended."""
+async def talk(runner, modality, *turns, answers=1):
+    """Says each turn, and prints what the session tells until so many answers have ended."""
     settings = {**CONFIG, "output_modalities": [modality]}
     async with await runner.run(model_config={"initial_model_settings": settings}) as session:
         for turn in turns:
@@ -18,17 +18,16 @@ async def talk(runner, modality, *turns):
                 await session.send_message("Respond to the committed user audio.")
             else:
                 await session.send_message(turn)
+            left = answers
             async for event in session:
                 match event.type:
                     case "agent_end":
                         print("ended", event.agent.name, event.info.context.usage.total_tokens)
-                        if event.agent.tools or event.agent.handoffs:
-                            continue
-                        break
+                        left -= 1
+                        if left == 0:
+                            break
                     case "tool_start" | "tool_end":
                         print(event.type, event.tool.name, getattr(event, "output", None))
-                        if event.type == "tool_end":
-                            event.agent.tools.clear()
                     case "handoff":
                         print("handoff", event.from_agent.name, event.to_agent.name)
                     case "audio":
@@ -61,13 +60,14 @@ async def with_a_tool():
     agent = RealtimeAgent(
         name="Tool", instructions="Call lookup_city with city='Tokyo'.", tools=[lookup_city]
     )
-    await talk(RealtimeRunner(agent), "text", "What is the weather?")
+    # The call of the tool, and what is said with its answer.
+    await talk(RealtimeRunner(agent), "text", "What is the weather?", answers=2)
 
 
 async def with_a_handoff():
     specialist = RealtimeAgent(name="Specialist", instructions="Reply with exactly HANDOFF_READY.")
     coordinator = RealtimeAgent(name="Coordinator", instructions="Transfer.", handoffs=[specialist])
-    await talk(RealtimeRunner(coordinator), "text", "Transfer me to the specialist.")
+    await talk(RealtimeRunner(coordinator), "text", "Transfer me to the specialist.", answers=2)
 
 
 async def main():

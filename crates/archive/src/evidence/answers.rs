@@ -74,7 +74,7 @@ pub struct Use {
 /// Who used a table.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Who {
-    /// Operations, in the order of time; at most [`LISTED_MAX`].
+    /// Operations, in the order of time; at most [`super::LISTED_MAX`].
     pub uses: Vec<Use>,
     /// There are more.
     pub more: bool,
@@ -170,7 +170,7 @@ pub struct Hidden {
 pub struct Pii {
     /// By type.
     pub types: BTreeMap<String, Found>,
-    /// Replies that held any, in the order of time; at most [`LISTED_MAX`].
+    /// Replies that held any, in the order of time; at most [`super::LISTED_MAX`].
     pub replies: Vec<Sensitive>,
     /// There are more.
     pub more: bool,
@@ -212,7 +212,7 @@ pub struct Hit {
 /// Where a text occurs in statements, requests and replies.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Hits {
-    /// In the order of time; at most [`LISTED_MAX`].
+    /// In the order of time; at most [`super::LISTED_MAX`].
     pub hits: Vec<Hit>,
     /// There are more.
     pub more: bool,

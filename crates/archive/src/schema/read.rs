@@ -163,7 +163,7 @@ fn fill<T: DataType>(
     Ok(())
 }
 
-/// Whether a file has exactly the columns of [`SCHEMA_VERSION`].
+/// Whether a file has exactly the columns of [`super::SCHEMA_VERSION`].
 #[must_use]
 pub fn is_ours(schema: &SchemaDescriptor) -> bool {
     let Some(ours) = SCHEMA.clone() else { return false };
