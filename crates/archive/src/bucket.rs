@@ -290,8 +290,8 @@ impl Bucket {
         })
     }
 
-    /// Refuses a path of a folder that leads over a link, out of the folder, or to something that is
-    /// no plain file and may never end.
+    /// Refuses a path of a folder that leads over a link, out of the folder, or to something that
+    /// is no plain file and may never end.
     fn check_plain(&self, path: &str) -> Result<(), BucketError> {
         let Some(folder) = &self.folder else { return Ok(()) };
         let mut at = folder.clone();
