@@ -79,6 +79,8 @@ pub(crate) struct Driver {
     cancelling: Vec<Canceller>,
     /// Closed when the session that this client wants cancelled has been.
     passed_on: Option<oneshot::Receiver<()>>,
+    /// Each closed when a cancel of ours has taken place, or has failed.
+    cancels: Vec<oneshot::Receiver<()>>,
     mailbox: Arc<Mailbox>,
     notes: mpsc::Receiver<Note>,
     timers: Timers,
@@ -191,6 +193,7 @@ impl Driver {
             cancellers: VecDeque::new(),
             cancelling: Vec::new(),
             passed_on: None,
+            cancels: Vec::new(),
             mailbox,
             notes,
             timers,
@@ -319,7 +322,12 @@ impl Driver {
         {
             return Poll::Ready(Turn::Note(note));
         }
+        // A cancel names a connection, not a statement: what the client says next must not be hit.
+        self.cancels.retain_mut(|cancel| Pin::new(cancel).poll(cx).is_pending());
         for side in [other(self.read_last), self.read_last] {
+            if side == Side::Client && !self.cancels.is_empty() {
+                continue;
+            }
             // A side that cannot be written to is not filled further from the other.
             if self.port(other(side)).is_full() {
                 continue;

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use engine::{Act, Connected, Errand, Happening, Refusal};
 use model::{Claim, ClientText, Event, EventBody, OperationId, Principal, Side, Timestamp};
 use store::{NotAdmitted, SessionInfo};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::{Driver, Reached, Stay, is_loopback};
@@ -246,7 +247,10 @@ impl Driver {
         let turns = Arc::clone(&self.gateway.cancels);
         let within = self.gateway.settings.connect_timeout;
         let session = self.session.clone();
-        let cancellers = std::mem::take(&mut self.cancelling);
+        let mut cancellers = std::mem::take(&mut self.cancelling);
+        let (canceller, took_place) = oneshot::channel();
+        cancellers.push(canceller);
+        self.cancels.push(took_place);
         tokio::spawn(async move {
             let run = async {
                 let _turn = turns.acquire_owned().await;

@@ -1,3 +1,4 @@
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
@@ -71,6 +72,28 @@ async fn a_cancel_reaches_the_server_of_the_session_that_holds_the_key_and_no_ot
     // It was told before the client was left: what the client does next is not cancelled.
     let shouts = server.lines().iter().filter(|line| *line == "SHOUT").count();
     assert_eq!(shouts, 1);
+}
+
+#[tokio::test]
+async fn what_a_client_says_after_a_cancel_waits_until_the_cancel_has_taken_place() {
+    let server = Server::start(Manner::Answers, None).await;
+    let lab = Lab::with(&server).await;
+    let (mut running, key) = lab.session().await;
+    let (mut other, _) = lab.session().await;
+    running.say("SLOW").await;
+    until("it runs", || server.lines().contains(&"SLOW".to_owned())).await;
+    server.seen.keeps_cancels.store(true, Ordering::Relaxed);
+    lab.client().await.say(&format!("CANCEL {key}")).await;
+    until("it is told", || server.lines().contains(&"SHOUT".to_owned())).await;
+    running.say("GET next").await;
+    for _ in 0..50 {
+        assert_eq!(other.ask("GET a").await, "VALUE get a");
+    }
+    server.seen.keeps_cancels.store(false, Ordering::Relaxed);
+    assert_eq!(running.hear().await, "VALUE get next");
+    let lines = server.lines();
+    let place = |line: &str| lines.iter().position(|l| l == line).expect("it was sent");
+    assert!(place("SHOUTED") < place("GET next"), "{lines:?}");
 }
 
 #[tokio::test]

@@ -207,7 +207,9 @@ impl Lab {
     }
 
     pub async fn client(&self) -> Talker<TcpStream> {
-        Talker::new(TcpStream::connect(self.address).await.unwrap())
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        Talker::new(stream)
     }
 
     /// A client that is let in; its cancel key is given too.

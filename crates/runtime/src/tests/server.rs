@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufStream};
@@ -30,6 +30,8 @@ pub(super) struct Seen {
     pub dumped: AtomicU64,
     /// What `CATALOG` is answered with.
     pub catalog: Mutex<String>,
+    /// While this is set, a cancel does not come to its end.
+    pub keeps_cancels: AtomicBool,
 }
 
 pub(super) struct Server {
@@ -128,7 +130,13 @@ async fn answer<S: AsyncWrite + Unpin>(
             }
             stream.write_all(b"\n").await?;
         }
-        (_, ["SHOUT"]) => return Ok(false),
+        (_, ["SHOUT"]) => {
+            while seen.keeps_cancels.load(Ordering::Relaxed) {
+                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+            }
+            seen.lines.lock().push("SHOUTED".to_owned());
+            return Ok(false);
+        }
         (_, ["SLOW"]) => return Ok(true),
         _ => stream.write_all(format!("VALUE {}", line.to_lowercase()).as_bytes()).await?,
     }
