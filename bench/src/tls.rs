@@ -289,6 +289,7 @@ async fn ask(
     let mut answer = vec![0; 256 * 1024];
     while Instant::now() < until {
         stream.write_all(request.as_bytes()).await?;
+        stream.flush().await?;
         bytes += reply(&mut stream, &mut answer).await? as f64;
         requests += 1.0;
     }
@@ -304,7 +305,7 @@ async fn reply(stream: &mut TlsStream<TcpStream>, buffer: &mut [u8]) -> Result<u
         let at = if whole.is_none() { known } else { 0 };
         let read = stream.read(buffer.get_mut(at..).unwrap_or_default()).await?;
         if read == 0 {
-            bail!("the connection ended in a reply");
+            bail!("the connection ended after {known} bytes of a reply");
         }
         known += read;
         if whole.is_none() {
