@@ -4,7 +4,7 @@ use std::time::Duration;
 use model::Event;
 
 use super::made::{GATEWAY, Lab, NO_KEEPING, after};
-use crate::archiver::{ArchiveError, Options};
+use crate::archiver::{ArchiveError, Archiver, Options};
 use crate::file::ArchiveFile;
 use crate::manifest;
 use crate::row::Row;
@@ -275,4 +275,25 @@ fn p5_a_manifest_that_could_not_be_remembered_is_found_again_without_a_restart()
     assert_clean(&lab);
     rounds.round(after(180)).unwrap();
     assert_eq!(lab.journal.closed_segments().unwrap(), [] as [u64; 0]);
+}
+
+#[test]
+fn the_archives_thread_gives_way_to_those_that_serve() {
+    let lab = Lab::new();
+    lab.append(1, 0..10);
+    let archiver = Archiver::start(lab.rounds(NO_KEEPING), || after(60)).unwrap();
+    archiver.purge().unwrap();
+    let mut priorities = Vec::new();
+    for task in fs::read_dir("/proc/self/task").unwrap() {
+        // Another test's thread may have ended since.
+        let Ok(stat) = fs::read_to_string(task.unwrap().path().join("stat")) else { continue };
+        // proc(5): the name in parentheses, and the nice value as the nineteenth field.
+        let (name, fields) = stat.rsplit_once(") ").unwrap();
+        let nice: i32 = fields.split(' ').nth(16).unwrap().parse().unwrap();
+        priorities.push((name.split_once('(').unwrap().1.to_owned(), nice));
+    }
+    for wanted in [("narrows-archive".to_owned(), 10), ("narrows-sync".to_owned(), 0)] {
+        assert!(priorities.contains(&wanted), "{priorities:?}");
+    }
+    assert!(archiver.stop());
 }
