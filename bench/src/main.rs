@@ -4,7 +4,8 @@
 //! proxy, pgbouncer and narrows, measures them in turns and writes the page. `bench copy --listen A
 //! --to B` is that byte-copy proxy: the least that any proxy in user space can cost. `bench facts`
 //! measures what knowing a statement costs, alone, `bench bodies` what reading a body costs, alone,
-//! `bench http` an API behind each proxy, `bench archive` what the archive costs and answers.
+//! `bench http` an API behind each proxy, `bench archive` what the archive costs and answers,
+//! `bench recording` what being recorded costs those who are served.
 //! `bench recrypt` is a proxy that opens TLS and copies.
 
 mod bodies;
@@ -36,7 +37,8 @@ const USAGE: &str = "usage: bench copy --listen ADDRESS --to ADDRESS
        bench http [--quick]
        bench facts
        bench bodies
-       bench archive [--quick]";
+       bench archive [--quick]
+       bench recording [--quick] [--seconds N]";
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -59,6 +61,10 @@ fn main() -> Result<()> {
         }
         ["bodies"] => {
             print!("{}", bodies::section(&bodies::measure(5)?)?);
+            Ok(())
+        }
+        ["recording", options @ ..] => {
+            print!("{}", run::recording(&plan(options)?)?);
             Ok(())
         }
         ["archive"] => {

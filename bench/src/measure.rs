@@ -27,7 +27,13 @@ pub enum Quantity {
     Unmasked,
     Masked,
     IdleConnection,
+    RecordedMany,
+    RecordedLarge,
+    PacedP99,
 }
+
+/// Transactions per second of a load that leaves the processors room.
+pub const PACE: u32 = 4_000;
 
 /// Every measurement of every place.
 #[derive(Default)]
@@ -67,6 +73,7 @@ pub fn latency(site: &Site, places: &Places, plan: &Plan, results: &mut Results)
                     seconds: plan.seconds,
                     mode,
                     reconnect: false,
+                    rate: None,
                     processors: Processors::One,
                 };
                 let process = process(places, place);
@@ -88,6 +95,7 @@ pub fn latency(site: &Site, places: &Places, plan: &Plan, results: &mut Results)
                 seconds: plan.seconds,
                 mode: "simple",
                 reconnect: true,
+                rate: None,
                 processors: Processors::One,
             };
             let run = pgbench::run(site, place, &load)?;
@@ -111,6 +119,7 @@ pub fn throughput(site: &Site, places: &Places, plan: &Plan, results: &mut Resul
                     seconds: plan.seconds,
                     mode,
                     reconnect: false,
+                    rate: None,
                     processors: Processors::All,
                 };
                 let run = pgbench::run(site, place, &load)?;
@@ -138,6 +147,45 @@ pub fn bulk(places: &Places, plan: &Plan, results: &mut Results) -> Result<()> {
                 results.add(quantity, place, speed);
                 said(round, table, place, &format!("{speed:.0} MB/s"));
             }
+        }
+    }
+    Ok(())
+}
+
+/// What recording costs. Each round begins with gateways that have no past.
+pub fn recording(site: &Site, plan: &Plan, results: &mut Results) -> Result<()> {
+    for round in 0..plan.rounds {
+        let places = site.start_recording()?;
+        let mut load = Load {
+            clients: 16,
+            seconds: plan.seconds,
+            mode: "simple",
+            reconnect: false,
+            rate: None,
+            processors: Processors::All,
+        };
+        for place in turns(&places, round) {
+            let run = pgbench::run(site, place, &load)?;
+            results.add(Quantity::RecordedMany, place, run.tps);
+            said(round, "16 clients", place, &format!("{:.0} tps", run.tps));
+        }
+        for place in turns(&places, round) {
+            let mut client = Client::connect(place)?;
+            let answer = client.query("select * from articles")?;
+            let speed = answer.bytes as f64 / 1e6 / answer.seconds;
+            results.add(Quantity::RecordedLarge, place, speed);
+            said(round, "a large result", place, &format!("{speed:.0} MB/s"));
+        }
+        load.rate = Some(PACE);
+        for place in turns(&places, round) {
+            // What the archive still converts while the load runs.
+            let mut client = Client::connect(place)?;
+            for _ in 0..plan.seconds * 2 {
+                client.query("select * from articles")?;
+            }
+            let run = pgbench::run(site, place, &load)?;
+            results.add(Quantity::PacedP99, place, run.p99);
+            said(round, "paced", place, &format!("p99 {:.0} us", run.p99));
         }
     }
     Ok(())

@@ -30,6 +30,9 @@ pub struct Load<'a> {
     pub mode: &'a str,
     /// A new connection for every transaction.
     pub reconnect: bool,
+    /// Transactions per second that are begun, whatever came of those before; `None`: as many as
+    /// can be. The time of a transaction counts from when it should have begun.
+    pub rate: Option<u32>,
     pub processors: Processors,
 }
 
@@ -41,6 +44,9 @@ pub fn run(site: &Site, place: &Place, load: &Load<'_>) -> Result<Run> {
     pgbench.args(["-c", &load.clients.to_string(), "-j", &load.clients.min(2).to_string()]);
     pgbench.args(["-T", &load.seconds.to_string()]);
     pgbench.args(["--log", "--log-prefix", &prefix.display().to_string()]);
+    if let Some(rate) = load.rate {
+        pgbench.args(["--rate", &rate.to_string()]);
+    }
     if load.reconnect {
         pgbench.arg("-C");
     }

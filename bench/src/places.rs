@@ -18,6 +18,12 @@ const NARROWS: u16 = 21_435;
 const NARROWS_ADMIN: u16 = 21_436;
 const RESULT_RULE: u16 = 21_437;
 const RESULT_RULE_ADMIN: u16 = 21_438;
+const UNRECORDED: u16 = 21_460;
+const UNRECORDED_ADMIN: u16 = 21_461;
+const JOURNALLED: u16 = 21_462;
+const JOURNALLED_ADMIN: u16 = 21_463;
+const ARCHIVED: u16 = 21_464;
+const ARCHIVED_ADMIN: u16 = 21_465;
 
 /// Of the server; pgbouncer keeps those that its clients left.
 const CONNECTIONS_MAX: usize = 2_000;
@@ -75,6 +81,12 @@ pub const BYTE_COPY: &str = "byte-copy";
 pub const BOUNCER: &str = "pgbouncer";
 pub const GATEWAY: &str = "narrows";
 pub const GATEWAY_RESULT_RULE: &str = "narrows, result rule";
+/// No payload and no archive: what cannot be left out is the journal (P1).
+pub const UNRECORDED_GATEWAY: &str = "decisions only";
+/// Every payload, and no archive.
+pub const JOURNALLED_GATEWAY: &str = "payload, no archive";
+/// Every payload, and an archive that never rests.
+pub const ARCHIVED_GATEWAY: &str = "payload and archive";
 
 /// A folder that is removed in the end, with a database cluster in it.
 pub struct Site {
@@ -117,18 +129,12 @@ impl Site {
         let server = self.server(processors)?;
         let copy = self.byte_copy(processors)?;
         let bouncer = self.pgbouncer(processors)?;
+        let rules = format!("rules:\n{RULES}");
         let (narrows, token) =
-            self.narrows("narrows", NARROWS, NARROWS_ADMIN, RULES, processors)?;
-        let rules = format!("{RULES}{REPLY_RULE}");
+            self.narrows("narrows", NARROWS, NARROWS_ADMIN, &rules, processors)?;
+        let rules = format!("{rules}{REPLY_RULE}");
         let (result_rule, result_token) =
             self.narrows("result-rule", RESULT_RULE, RESULT_RULE_ADMIN, &rules, processors)?;
-        let place = |name, port, password: &str| Place {
-            name,
-            port,
-            user: "bench",
-            password: password.to_owned(),
-            database: "bench",
-        };
         Ok(Places {
             places: vec![
                 place(DIRECT, SERVER, ""),
@@ -140,6 +146,28 @@ impl Site {
             proxies: vec![copy, bouncer, narrows, result_rule],
             _server: server,
         })
+    }
+
+    /// Starts the server and gateways that record differently, in folders without a past.
+    pub fn start_recording(&self) -> Result<Places> {
+        let server = self.server(Processors::All)?;
+        let mut places = Vec::new();
+        let mut proxies = Vec::new();
+        for (name, port, admin, recording) in [
+            (UNRECORDED_GATEWAY, UNRECORDED, UNRECORDED_ADMIN, "payload: none, store: none"),
+            (JOURNALLED_GATEWAY, JOURNALLED, JOURNALLED_ADMIN, "store: none"),
+            (ARCHIVED_GATEWAY, ARCHIVED, ARCHIVED_ADMIN, "archive_every: 1s, keep_journal: 0s"),
+        ] {
+            let folder = self.folder.join(name);
+            if folder.exists() {
+                fs::remove_dir_all(&folder).context("remove what the round before recorded")?;
+            }
+            let more = format!("recording: {{ {recording} }}\nrules:\n{RULES}");
+            let (process, token) = self.narrows(name, port, admin, &more, Processors::All)?;
+            places.push(place(name, port, &token));
+            proxies.push(process);
+        }
+        Ok(Places { places, proxies, _server: server })
     }
 
     pub fn folder(&self) -> &Path {
@@ -226,7 +254,7 @@ impl Site {
         name: &'static str,
         port: u16,
         admin: u16,
-        rules: &str,
+        more: &str,
         processors: Processors,
     ) -> Result<(Process, String)> {
         let folder = self.folder.join(name);
@@ -234,7 +262,7 @@ impl Site {
         let configuration = format!(
             "data_dir: {}\nlisten:\n  admin: {}\n  postgres: {}\nresources:\n  bench: {{ type: \
              postgres, address: \"{}\", database: bench, user: bench, tls: \"off\" }}\naccess:\n  \
-             - {{ groups: [agents], resources: [bench] }}\nrules:\n{rules}",
+             - {{ groups: [agents], resources: [bench] }}\n{more}",
             folder.join("var").display(),
             address(admin),
             address(port),
@@ -242,6 +270,10 @@ impl Site {
         );
         start_gateway(name, &folder, &configuration, admin, processors)
     }
+}
+
+fn place(name: &'static str, port: u16, password: &str) -> Place {
+    Place { name, port, user: "bench", password: password.to_owned(), database: "bench" }
 }
 
 impl Drop for Site {

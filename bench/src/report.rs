@@ -7,9 +7,19 @@ use anyhow::Result;
 
 use crate::Plan;
 use crate::facts::{self, Cost};
-use crate::measure::{Quantity, Results};
-use crate::places::{BOUNCER, BYTE_COPY, DIRECT, GATEWAY, GATEWAY_RESULT_RULE, Site};
+use crate::measure::{PACE, Quantity, Results};
+use crate::places::{
+    ARCHIVED_GATEWAY, BOUNCER, BYTE_COPY, DIRECT, GATEWAY, GATEWAY_RESULT_RULE, JOURNALLED_GATEWAY,
+    Site, UNRECORDED_GATEWAY,
+};
 use crate::process::output;
+
+/// Of a gateway that records: of what, of whom against whom, and the bound.
+const RECORDING: [(Quantity, &str, &str, Bound); 3] = [
+    (Quantity::RecordedMany, "16 clients, simple, tps", UNRECORDED_GATEWAY, Bound::AtLeast(0.9)),
+    (Quantity::RecordedLarge, "large result, MB/s", UNRECORDED_GATEWAY, Bound::AtLeast(0.85)),
+    (Quantity::PacedP99, "16 clients, paced: p99, µs", JOURNALLED_GATEWAY, Bound::AtMost(1.2)),
+];
 
 const PLACES: [&str; 5] = [DIRECT, BYTE_COPY, BOUNCER, GATEWAY, GATEWAY_RESULT_RULE];
 
@@ -106,6 +116,7 @@ pub fn page(
     }
     let worst = worst_spread(results);
     writeln!(page, "\nLargest deviation of a round from its median: {:.0} %.", worst * 100.0)?;
+    page.push_str(&recording(results)?);
     page.push_str("\n## Knowing a statement\n\nFacts and lineage, parsing included, beside the ");
     page.push_str("bare parse by libpg_query. On one thread, in turns.\n\n");
     page.push_str(&facts(costs)?);
@@ -115,17 +126,19 @@ pub fn page(
 }
 
 fn line_of_aim(aim: &Aim, results: &Results) -> String {
-    let own = results.median(aim.quantity, GATEWAY);
     let reached = match aim.against {
-        None => own,
-        Some(other) => own
-            .zip(results.median(aim.quantity, other).filter(|other| *other > 0.0))
-            .map(|(own, other)| own / other),
+        None => results.median(aim.quantity, GATEWAY),
+        Some(other) => ratio(results, aim.quantity, GATEWAY, other),
     };
     line(aim.words, &aim.bound, reached)
 }
 
 fn line(words: &str, bound: &Bound, reached: Option<f64>) -> String {
+    let (reached, bound) = reached_and_bound(bound, reached);
+    format!("| {words} | {bound} | {reached} |")
+}
+
+fn reached_and_bound(bound: &Bound, reached: Option<f64>) -> (String, String) {
     let (sign, bound, met) = match *bound {
         Bound::AtMost(most) => ("≤", most, reached.map(|reached| reached <= most)),
         Bound::AtLeast(least) => ("≥", least, reached.map(|reached| reached >= least)),
@@ -136,7 +149,7 @@ fn line(words: &str, bound: &Bound, reached: Option<f64>) -> String {
         Some(false) => ", **missed**",
         None => "",
     };
-    format!("| {words} | {sign} {bound} | {reached}{verdict} |")
+    (format!("{reached}{verdict}"), format!("{sign} {bound}"))
 }
 
 /// The table of what knowing statements costs.
@@ -161,6 +174,44 @@ pub fn facts(costs: &[Cost]) -> Result<String> {
         writeln!(text, "\nA text that differs from one seen in a literal: {alike:.2} µs.")?;
     }
     Ok(text)
+}
+
+/// What recording costs those who are served.
+pub fn recording(results: &Results) -> Result<String> {
+    let places = [UNRECORDED_GATEWAY, JOURNALLED_GATEWAY, ARCHIVED_GATEWAY];
+    let mut text = format!(
+        "\n## Recording\n\nThe same gateway, recording less. What cannot be left out is the \
+         journal of decisions. The archive is made each second beside the load; before the paced \
+         one ({PACE} transactions per second, timed from when each should begin) large results \
+         were read, so that the archive is still at them. Medians over the rounds.\n\n| | {} | \
+         ratio | asked |\n| --- | --- | --- | --- | --- | --- |\n",
+        places.join(" | ")
+    );
+    for (quantity, words, against, bound) in &RECORDING {
+        write!(text, "| {words} |")?;
+        for place in places {
+            let cell = results.median(*quantity, place);
+            write!(
+                text,
+                " {} |",
+                cell.map_or_else(|| "–".to_owned(), |value| format!("{value:.0}"))
+            )?;
+        }
+        let reached = ratio(results, *quantity, ARCHIVED_GATEWAY, against);
+        let (reached, bound) = reached_and_bound(bound, reached);
+        writeln!(text, " {reached} | {bound} |")?;
+    }
+    Ok(text)
+}
+
+fn ratio(
+    results: &Results,
+    quantity: Quantity,
+    place: &'static str,
+    other: &'static str,
+) -> Option<f64> {
+    let other = results.median(quantity, other).filter(|other| *other > 0.0)?;
+    Some(results.median(quantity, place)? / other)
 }
 
 fn cell(results: &Results, quantity: Quantity, place: &'static str, decimals: usize) -> String {

@@ -32,6 +32,7 @@ pub fn run(plan: &Plan) -> Result<()> {
         let places = site.start(Processors::All)?;
         measure::idle(&places, plan, &mut results)?;
     }
+    measure::recording(&site, plan, &mut results)?;
     let costs = facts::measure(plan.rounds)?;
     let mut web = http::measure(plan.rounds, plan.seconds)?;
     web.push_str(&tls::measure(plan.rounds, plan.seconds)?);
@@ -41,4 +42,13 @@ pub fn run(plan: &Plan) -> Result<()> {
     std::fs::write(&plan.out, page).with_context(|| format!("write {}", plan.out.display()))?;
     eprintln!("wrote {}", plan.out.display());
     Ok(())
+}
+
+/// What recording costs, alone.
+pub fn recording(plan: &Plan) -> Result<String> {
+    gateway_program()?;
+    let site = Site::build(plan.rows)?;
+    let mut results = Results::default();
+    measure::recording(&site, plan, &mut results)?;
+    report::recording(&results)
 }
