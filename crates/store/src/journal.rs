@@ -215,6 +215,13 @@ impl Journal {
         self.shared.last()
     }
 
+    /// The last record that a power cut does not take back; all zeros when there is none. No other
+    /// record will ever have its number, or one below.
+    #[must_use]
+    pub fn last_synced(&self) -> Position {
+        self.shared.synced().last
+    }
+
     /// The name of the gateway.
     #[must_use]
     pub fn gateway(&self) -> &str {
@@ -236,6 +243,12 @@ impl Journal {
     /// included.
     pub fn read_from(&self, position: Position) -> Result<Reader, JournalError> {
         Reader::between(self.folder(), self.gateway(), Some(position), Some(self.shared.end()))
+    }
+
+    /// The same, up to [`Journal::last_synced`].
+    pub fn read_synced_from(&self, position: Position) -> Result<Reader, JournalError> {
+        let end = self.shared.synced().end;
+        Reader::between(self.folder(), self.gateway(), Some(position), Some(end))
     }
 
     /// Closes the segment that is being written, unless it holds nothing, so that it can become

@@ -23,7 +23,7 @@ mod trust;
 mod webhook;
 mod worker;
 
-pub use follow::{Follower, Place};
+pub use follow::{Follower, Mark, Place};
 pub use item::{Item, Severity, Texts};
 pub use memory::Memory;
 pub use otlp::Otlp;

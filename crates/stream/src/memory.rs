@@ -55,7 +55,10 @@ impl Memory {
             }
             Err(error) => return Err(error),
         };
-        let place = serde_json::from_slice(&text).ok();
+        // No journal has numbers that high.
+        let place = serde_json::from_slice(&text)
+            .ok()
+            .filter(|place: &Place| place.segment.max(place.number) <= i64::MAX.unsigned_abs());
         Ok(place.map_or(Remembered::Unreadable, Remembered::Place))
     }
 

@@ -64,6 +64,7 @@ pub struct Receiver {
 
 /// The threads that feed receivers.
 pub struct Streams {
+    journal: Arc<Journal>,
     stop: Arc<Stop>,
     threads: Mutex<Vec<JoinHandle<bool>>>,
 }
@@ -80,7 +81,8 @@ impl Streams {
     ///
     /// # Errors
     ///
-    /// When a place cannot be remembered, or there is no thread left.
+    /// When a place cannot be remembered, the journal cannot be read or go on, or there is no
+    /// thread left.
     pub fn start(
         receivers: Vec<Receiver>,
         journal: &Arc<Journal>,
@@ -93,8 +95,12 @@ impl Streams {
         for Receiver { name, kind, address, sink, texts } in receivers {
             let memory = Memory::open(&folder, kind, &address)?;
             let follower = match memory.read()? {
-                Remembered::Place(place) => Follower::new(Arc::clone(journal), texts, place),
-                Remembered::Nothing => Follower::end_of(journal, texts),
+                Remembered::Place(place) => {
+                    Follower::resume(Arc::clone(journal), texts, place).map_err(io::Error::other)?
+                }
+                Remembered::Nothing => {
+                    Follower::end_of(journal, texts).map_err(io::Error::other)?
+                }
                 Remembered::Unreadable => {
                     tracing::warn!(
                         receiver = name,
@@ -123,12 +129,15 @@ impl Streams {
             let builder = std::thread::Builder::new().name("narrows-stream".to_owned());
             threads.push(builder.spawn(move || worker.run())?);
         }
-        Ok(Self { stop, threads: Mutex::new(threads) })
+        Ok(Self { journal: Arc::clone(journal), stop, threads: Mutex::new(threads) })
     }
 
     /// Sends what there is and stops. What a receiver that does not answer holds up is left to the
     /// next start: `false`.
     pub fn stop(&self) -> bool {
+        if let Err(error) = self.journal.sync() {
+            tracing::warn!(%error, "the last events are not sent: the disk does not have them");
+        }
         *self.stop.asked.lock() = true;
         self.stop.wake.notify_all();
         let threads = std::mem::take(&mut *self.threads.lock());

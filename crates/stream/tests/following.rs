@@ -216,6 +216,22 @@ fn a_receiver_that_is_new_hears_what_happens_from_then_on_and_is_remembered_at_o
 }
 
 #[test]
+fn a_receiver_that_is_new_misses_nothing_where_a_segment_has_just_begun() {
+    let folder = Folder::new();
+    let first = journal(&folder.0);
+    append(&first, 3);
+    first.rotate().unwrap();
+    drop(first);
+    let second = journal(&folder.0);
+    let receiver = Scripted::default();
+    let streams = start(&folder, &second, vec![receiver.receiver("one")]);
+    append(&second, 1);
+    until("the event came", || !receiver.numbers().is_empty());
+    assert_eq!(receiver.script().got, [(4, "admin".to_owned())]);
+    assert!(streams.stop());
+}
+
+#[test]
 fn what_was_archived_and_deleted_is_named_as_a_gap() {
     let folder = Folder::new();
     let journal = journal(&folder.0);
@@ -239,20 +255,83 @@ fn what_was_archived_and_deleted_is_named_as_a_gap() {
     assert!(streams.stop());
 }
 
+/// Goal: whatever became of the journal, no number names two events to a receiver that went on from
+/// what it knew, and no event that the journal has is left out.
 #[test]
-fn a_journal_that_is_another_one_is_sent_from_its_beginning() {
+fn p5_a_journal_that_is_not_the_one_that_was_sent_is_sent_whole_and_reuses_no_number() {
+    // How many events the journal has that is found instead: fewer than were sent, and more.
+    for found in [0, 2, 200] {
+        let folder = Folder::new();
+        let receiver = Scripted::default();
+        let first = journal(&folder.0);
+        assert!(start(&folder, &first, vec![receiver.receiver("one")]).stop());
+        append(&first, 20);
+        assert!(start(&folder, &first, vec![receiver.receiver("one")]).stop());
+        assert_eq!(receiver.numbers().len(), 20);
+        drop(first);
+        std::fs::remove_dir_all(folder.0.join("journal")).unwrap();
+        let second = journal(&folder.0);
+        for number in 0..found {
+            second.append(&[event(&format!("other {number}"))]).unwrap();
+        }
+        receiver.script().got.clear();
+        let streams = start(&folder, &second, vec![receiver.receiver("one")]);
+        append(&second, 2);
+        let next = u64::try_from(found.max(20)).unwrap() + 1;
+        let wanted: Vec<u64> =
+            (1..=u64::try_from(found).unwrap()).chain([next, next + 1]).collect();
+        until("all came", || receiver.numbers() == wanted);
+        assert!(receiver.script().got.iter().all(|(_, kind)| kind == "admin"), "{found}");
+        assert!(streams.stop());
+        // What was remembered since belongs to this journal.
+        receiver.script().got.clear();
+        let streams = start(&folder, &second, vec![receiver.receiver("one")]);
+        append(&second, 1);
+        until("only the new one came", || receiver.numbers() == [next + 2]);
+        assert!(streams.stop());
+    }
+}
+
+#[test]
+fn p5_an_end_that_was_written_anew_in_the_same_segment_is_noticed() {
     let folder = Folder::new();
     let receiver = Scripted::default();
     let first = journal(&folder.0);
-    append(&first, 20);
+    append(&first, 2);
+    let path = first.segment_path(1);
+    let copy = std::fs::read(&path).unwrap();
     assert!(start(&folder, &first, vec![receiver.receiver("one")]).stop());
+    append(&first, 2);
+    assert!(start(&folder, &first, vec![receiver.receiver("one")]).stop());
+    assert_eq!(receiver.numbers(), [3, 4]);
     drop(first);
-    std::fs::remove_dir_all(folder.0.join("journal")).unwrap();
+    std::fs::write(&path, copy).unwrap();
     let second = journal(&folder.0);
-    append(&second, 2);
+    second.append(&[event("tarsus 0"), event("tarsus 1")]).unwrap();
+    receiver.script().got.clear();
     let streams = start(&folder, &second, vec![receiver.receiver("one")]);
-    until("both came", || receiver.numbers() == [1, 2]);
+    until("the whole journal came", || receiver.numbers() == [1, 2, 3, 4]);
     assert!(streams.stop());
+}
+
+#[test]
+fn p5_what_a_power_cut_may_take_back_is_not_sent() {
+    let folder = Folder::new();
+    let path = folder.0.join("journal");
+    std::fs::create_dir_all(&path).unwrap();
+    // The disk is asked only where the test does.
+    let options = Options { sync: Duration::from_secs(3600), ..Options::default() };
+    let journal = Arc::new(Journal::open(&path, GATEWAY, options).unwrap().0);
+    let receiver = Scripted::default();
+    assert!(start(&folder, &journal, vec![receiver.receiver("one")]).stop());
+    append(&journal, 3);
+    journal.sync().unwrap();
+    append(&journal, 3);
+    let streams = start(&folder, &journal, vec![receiver.receiver("one")]);
+    until("some came", || !receiver.numbers().is_empty());
+    assert_eq!(receiver.numbers(), [1, 2, 3]);
+    assert!(streams.stop(), "the disk has them when the gateway has stopped");
+    assert_eq!(receiver.numbers(), [1, 2, 3, 4, 5, 6]);
 }
 
 #[test]

@@ -77,7 +77,10 @@ pub(super) fn recover(
             }
             Err(error) => return Err(error),
         };
-        return resume(disk, folder, gateway, scan, recovery);
+        let (mut writer, recovery) = resume(disk, folder, gateway, scan, recovery)?;
+        // A process that was killed may have left the segment's name unsynced.
+        writer.sync_later(disk.folder(folder).map_err(failed("open", folder))?);
+        return Ok((writer, recovery));
     }
     let next = Next { segment: 1, sequence: 0, chain: CHAIN_START };
     Ok((create(disk, folder, gateway, next)?, recovery))

@@ -614,6 +614,43 @@ fn p5_with_sync_zero_an_acknowledgement_waits_for_the_disk() {
     assert!(numbers.contains(&1) && numbers.contains(&4), "{numbers:?}");
 }
 
+/// Goal: what counts as synced is never taken back, whatever the disk does.
+#[test]
+fn p5_only_what_the_disk_has_counts_as_synced() {
+    let folder = Folder::new();
+    // The thread that syncs never comes to it.
+    let options = Options { sync: Duration::from_secs(3600), ..Options::default() };
+    let synced = |journal: &Journal| -> (u64, Vec<u64>) {
+        let read = journal.read_synced_from(Position::default()).unwrap();
+        let numbers = read.map(|record| record.unwrap().position.sequence).collect();
+        (journal.last_synced().sequence, numbers)
+    };
+    let (journal, faults) = open_faulty(&folder, options);
+    assert_eq!(synced(&journal), (0, vec![]));
+    journal.append(&events(1..=2)).unwrap();
+    assert_eq!(synced(&journal), (0, vec![]));
+    journal.sync().unwrap();
+    journal.append(&events(3..=3)).unwrap();
+    journal.rotate().unwrap();
+    journal.append(&events(4..=4)).unwrap();
+    assert_eq!(synced(&journal), (2, vec![1, 2]));
+    faults.0.no_sync.store(true, Ordering::SeqCst);
+    journal.sync().unwrap_err();
+    assert_eq!(synced(&journal), (2, vec![1, 2]), "the disk did not keep them");
+    faults.0.no_sync.store(false, Ordering::SeqCst);
+    journal.append(&events(5..=5)).unwrap();
+    assert_eq!(synced(&journal), (2, vec![1, 2]));
+    journal.sync().unwrap();
+    assert_eq!(synced(&journal), (5, vec![1, 2, 3, 4, 5]), "their numbers are taken for good");
+    // What a process that was killed left behind is not trusted unseen.
+    faults.0.no_sync.store(true, Ordering::SeqCst);
+    drop(journal);
+    let (journal, _) = open_faulty(&folder, options);
+    assert_eq!(synced(&journal), (0, vec![]));
+    journal.sync().unwrap();
+    assert_eq!(journal.last_synced(), journal.last());
+}
+
 #[test]
 fn a_segment_grows_on_while_no_new_one_can_be_made_but_not_for_ever() {
     let folder = Folder::new();

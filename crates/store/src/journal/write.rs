@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use model::Event;
 use parking_lot::{Condvar, Mutex};
@@ -66,18 +67,27 @@ struct Notes {
     lost: bool,
 }
 
-#[derive(Default)]
 struct Commit {
     /// The highest record number appended, as far as those who asked for a sync said.
     wanted: u64,
     /// The highest record number for which a sync was tried.
     settled: u64,
+    /// What the last sync that succeeded covers.
+    synced: Synced,
     /// Record numbers from and to which some sync failed. Those between that did not fail are told
     /// they did, if they still wait: an error too many is safe.
     failed: Option<(u64, u64, String)>,
     /// Someone is syncing now.
     busy: bool,
     stop: bool,
+}
+
+/// How far the disk has the journal. What an earlier sync failed to keep counts too: it is in a
+/// segment that is closed, and the next one, which the disk has, numbers its records behind it.
+#[derive(Clone, Copy)]
+pub(super) struct Synced {
+    pub(super) last: Position,
+    pub(super) end: End,
 }
 
 /// A segment that can be appended to.
@@ -203,8 +213,16 @@ impl Shared {
         options: Options,
         writer: Writer,
     ) -> Self {
-        let number = writer.last.sequence;
-        let commit = Commit { wanted: number, settled: number, ..Commit::default() };
+        // What an earlier process appended the disk may not have yet: it is synced first of all.
+        let nothing = End { segment: 0, offset: 0 };
+        let commit = Commit {
+            wanted: writer.last.sequence,
+            settled: 0,
+            synced: Synced { last: Position::default(), end: nothing },
+            failed: None,
+            busy: false,
+            stop: false,
+        };
         Self {
             disk,
             folder: folder.to_owned(),
@@ -249,6 +267,10 @@ impl Shared {
 
     pub(super) fn end(&self) -> End {
         self.writer.lock().end()
+    }
+
+    pub(super) fn synced(&self) -> Synced {
+        self.commit.lock().synced
     }
 
     pub(super) fn gateway(&self) -> &str {
@@ -379,19 +401,23 @@ impl Shared {
         let (reached, synced) = self.sync_files();
         let mut commit = self.commit.lock();
         commit.busy = false;
-        if let Err(error) = synced {
-            let from = commit.failed.as_ref().map_or(commit.settled + 1, |(from, ..)| *from);
-            commit.failed = Some((from, reached, error.to_string()));
+        let number = reached.last.sequence;
+        match synced {
+            Ok(()) => commit.synced = reached,
+            Err(error) => {
+                let from = commit.failed.as_ref().map_or(commit.settled + 1, |(from, ..)| *from);
+                commit.failed = Some((from, number, error.to_string()));
+            }
         }
-        commit.settled = commit.settled.max(reached);
+        commit.settled = commit.settled.max(number);
         self.committed.notify_all();
         commit.outcome(wanted)
     }
 
-    /// Syncs everything appended so far; the number of the last record of that.
-    fn sync_files(&self) -> (u64, io::Result<()>) {
+    /// Syncs everything appended so far; up to where that is.
+    fn sync_files(&self) -> (Synced, io::Result<()>) {
         let mut writer = self.writer.lock();
-        let reached = writer.last.sequence;
+        let reached = Synced { last: writer.last, end: writer.end() };
         let mut files = std::mem::take(&mut writer.unsynced);
         files.push(Arc::clone(&writer.file));
         let segment = writer.segment;
@@ -431,10 +457,9 @@ pub(super) fn spawn(shared: &Arc<Shared>) -> io::Result<JoinHandle<()>> {
             while !commit.stop && commit.wanted <= commit.settled {
                 shared.work.wait(&mut commit);
             }
-            if !commit.stop {
-                // Lets a batch gather; only `stop` ends it early.
-                shared.work.wait_for(&mut commit, pause);
-            }
+            // Lets a batch gather; only `stop` ends it early.
+            let until = Instant::now() + pause;
+            while !commit.stop && !shared.work.wait_until(&mut commit, until).timed_out() {}
             let stop = commit.stop;
             drop(commit);
             // A failure was logged; appending goes on in a new segment.
