@@ -220,8 +220,8 @@ pub struct EventsPage {
     /// The events, each as in the recording; `payload` is base64.
     #[schema(value_type = Vec<Object>)]
     pub events: Vec<serde_json::Value>,
-    /// Ask for `after=` this to go on.
-    pub next: u64,
+    /// Ask for `after=` this to go on; none while the session has no events.
+    pub next: Option<String>,
     /// More are there already.
     pub more: bool,
     /// The session may still do something.

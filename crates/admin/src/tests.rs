@@ -1,5 +1,7 @@
 //! The API over real sockets on loopback, with a real store in a folder of its own.
 
+mod reading;
+
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -90,6 +92,10 @@ impl Drop for World {
 
 impl World {
     fn new() -> Self {
+        Self::with(model::limit::JOURNAL_SEGMENT_BYTES)
+    }
+
+    fn with(segment_bytes_max: u64) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let name = format!(
             "narrows-admin-{}-{}",
@@ -98,7 +104,9 @@ impl World {
         );
         let folder = std::env::temp_dir().join(name);
         let fake = Arc::new(Fake { unready: Default::default(), failing: Default::default() });
-        let (store, _) = Store::open(StoreOptions::new(&folder), fake.now()).unwrap();
+        let mut options = StoreOptions::new(&folder);
+        options.journal.segment_bytes_max = segment_bytes_max;
+        let (store, _) = Store::open(options, fake.now()).unwrap();
         let store = Arc::new(store);
         let parts = AdminParts {
             store: Arc::clone(&store),
@@ -387,11 +395,11 @@ fn sessions_are_listed_shown_followed_and_killed() {
     let page = world.get("/api/v1/sessions/s_1/events?limit=1");
     assert_eq!(page.json["events"][0]["kind"], "session_started");
     assert_eq!(page.json["events"][0]["at"], "2001-09-09T01:46:40Z");
-    assert_eq!((&page.json["next"], &page.json["more"]), (&json!(1), &json!(true)));
-    let page = world.get("/api/v1/sessions/s_1/events?after=1&payload=true");
+    assert_eq!(page.json["more"], true);
+    let next = page.json["next"].as_str().unwrap();
+    let page = world.get(&format!("/api/v1/sessions/s_1/events?after={next}&payload=true"));
     assert_eq!(page.json["events"][0]["payload"], "YWJj");
     assert_eq!((&page.json["more"], &page.json["live"]), (&json!(false), &json!(true)));
-    assert_eq!(world.get("/api/v1/sessions/s_1/events?after=9").json["events"], json!([]));
 
     let killed = world.post("/api/v1/sessions/s_1/kill", json!({ "reason": "odd" }));
     assert_eq!(killed.status, 200, "{}", killed.text);
@@ -399,7 +407,8 @@ fn sessions_are_listed_shown_followed_and_killed() {
     drop(registration);
     let again = world.post("/api/v1/sessions/s_1/kill", json!({}));
     assert_eq!((again.status, again.code()), (409, "not_live"));
-    assert_eq!(world.deeds(), ["admin.token session.read s_1", "admin.token session.kill s_1"]);
+    let read = "admin.token session.read s_1";
+    assert_eq!(world.deeds(), [read, read, "admin.token session.kill s_1"]);
 }
 
 #[test]

@@ -6,6 +6,7 @@
 //! ([`Index::reindex`]).
 
 mod batch;
+mod bookmark;
 mod note;
 mod query;
 #[cfg(test)]
@@ -24,6 +25,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::journal::{Chain, Cut, Journal, JournalError, Position};
 use crate::state::{State, StateError};
 
+pub use bookmark::Bookmark;
 pub(crate) use note::Note;
 pub use query::{Decisions, SessionEvents, SessionFilter, SessionSummary, TableUse};
 

@@ -151,6 +151,16 @@ pub enum JournalError {
     /// The archive, where the journal no longer has it.
     #[error("the archive cannot be read: {0}")]
     Archive(String),
+    /// A segment, here or in the archive, holds fewer events of a session than were indexed.
+    #[error("segment {segment} of {gateway} lacks {count} of the session's events")]
+    Missing {
+        /// Whose segment.
+        gateway: String,
+        /// Its number.
+        segment: u64,
+        /// How many.
+        count: u64,
+    },
     /// A gateway's name that cannot be part of a file name.
     #[error("{0:?} cannot name a gateway; it takes 1 to 44 of a-z, 0-9 and '-'")]
     Gateway(String),

@@ -31,7 +31,8 @@ pub use data_dir::{DataDir, DataDirError, InstallationKey};
 pub use guesses::Guesses;
 pub use id::{NoRandomness, session_id};
 pub use index::{
-    Archived, Decisions, Index, IndexError, SessionEvents, SessionFilter, SessionSummary, TableUse,
+    Archived, Bookmark, Decisions, Index, IndexError, SessionEvents, SessionFilter, SessionSummary,
+    TableUse,
 };
 pub use journal::{Damage, Journal, JournalError, Position, Reader, Record, Recovery};
 pub use live::{Live, LiveSession, NotAdmitted, Registration, SessionCounters, SessionInfo};

@@ -8,7 +8,7 @@ use axum::{Extension, Json};
 use base64::Engine as _;
 use model::{Event, SessionId};
 use serde::Deserialize;
-use store::SessionFilter;
+use store::{Bookmark, SessionFilter};
 use utoipa::IntoParams;
 
 use super::blocking;
@@ -24,8 +24,6 @@ use crate::words::{format_time, parse_time};
 const SESSIONS_MAX: usize = 10_000;
 /// Most events given at once.
 const EVENTS_MAX: usize = 5_000;
-/// Events read at once, which bounds the payloads in memory.
-const EVENTS_STEP: usize = 128;
 /// Payload bytes past which a page of events ends.
 const PAYLOAD_BYTES: usize = 8 * 1024 * 1024;
 
@@ -96,9 +94,8 @@ pub(crate) async fn show(
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct EventsQuery {
-    /// Only events after this number.
-    #[serde(default)]
-    after: u64,
+    /// Only events behind the last of an answer: its `next`.
+    after: Option<String>,
     /// At most so many. Default: 500.
     limit: Option<usize>,
     /// Add what the client got, in base64.
@@ -106,8 +103,8 @@ pub(crate) struct EventsQuery {
     payload: bool,
 }
 
-/// Events of a session, in order; for following it, ask again with `after=` the `next` of the
-/// answer.
+/// Events of a session, in the order of the journal; for following it, ask again with `after=` the
+/// `next` of the answer.
 #[utoipa::path(get, path = "/api/v1/sessions/{id}/events", tag = "sessions",
     params(("id" = String, Path, description = "The session"), EventsQuery),
     responses((status = 200, body = EventsPage), (status = 404, body = ErrorBody)))]
@@ -118,37 +115,41 @@ pub(crate) async fn events(
     Ask(query): Ask<EventsQuery>,
 ) -> Result<Json<EventsPage>, ApiError> {
     let limit = query.limit.unwrap_or(500).clamp(1, EVENTS_MAX);
+    let after = match query.after.as_deref() {
+        None => Bookmark::default(),
+        Some(text) => Bookmark::parse(text).ok_or_else(|| {
+            ApiError::invalid(format!("after: {text:?} is not where an answer ended"))
+                .help("give the next of the answer before; without it, the first events come")
+        })?,
+    };
     let page = blocking(move || {
         let id = SessionId(id.into());
         // Asked before reading: whatever it did until then is in the page or in the next one.
         let live = shared.is_live(&id);
-        let found = shared.store.index.session(&id).map_err(ApiError::internal)?;
-        let found = found.ok_or_else(|| unknown(&id))?;
-        // Who reads a recording is itself an event; the pages after the first belong to it.
-        if query.after == 0 {
-            let (actor, action, target) = (caller.subject(), "session.read", &*id.0);
-            let deed = Deed { actor, action, target, detail: None };
-            shared.audit.note(deed, shared.control.now());
+        let index = &shared.store.index;
+        if index.session(&id).map_err(ApiError::internal)?.is_none() {
+            return Err(unknown(&id));
         }
+        let mut found = index.events_after(&id, after).map_err(ApiError::internal)?;
         let mut page = EventsPage { events: Vec::new(), next: query.after, more: false, live };
         let mut bytes = 0_usize;
         while page.events.len() < limit && bytes <= PAYLOAD_BYTES {
-            let step = EVENTS_STEP.min(limit - page.events.len());
-            let index = &shared.store.index;
-            let events = index.events_after(&id, page.next, step).map_err(ApiError::internal)?;
-            for event in &events {
-                page.events.push(view(event, query.payload)?);
-                page.next = event.sequence;
-                bytes = bytes.saturating_add(if query.payload { event.payload.len() } else { 0 });
-                if bytes > PAYLOAD_BYTES {
-                    break;
-                }
-            }
-            if events.len() < step {
-                break;
-            }
+            let Some(event) = found.next() else { break };
+            let event = event.map_err(ApiError::internal)?;
+            page.events.push(view(&event, query.payload)?);
+            bytes = bytes.saturating_add(if query.payload { event.payload.len() } else { 0 });
         }
-        page.more = !page.events.is_empty() && page.next < found.sequence;
+        if page.events.is_empty() {
+            return Ok(page);
+        }
+        page.next = Some(found.bookmark().to_string());
+        // One that cannot be read is there, too.
+        page.more = found.next().is_some();
+        // Who reads a recording is itself an event, and nobody reads it unrecorded.
+        let what = if query.payload { "events with payloads" } else { "events" };
+        let detail = Some(format!("{} {what}", page.events.len()));
+        let (actor, action, target) = (caller.subject(), "session.read", &*id.0);
+        shared.audit.demand(Deed { actor, action, target, detail }, shared.control.now())?;
         Ok(page)
     });
     Ok(Json(page.await?))

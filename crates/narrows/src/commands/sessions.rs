@@ -210,7 +210,7 @@ pub(super) struct Merged<'a> {
 struct Cursor {
     id: String,
     events: VecDeque<Value>,
-    after: u64,
+    after: Option<String>,
     more: bool,
 }
 
@@ -223,7 +223,7 @@ impl<'a> Merged<'a> {
         let cursor = |session: &admin::SessionView| Cursor {
             id: session.id.clone(),
             events: VecDeque::new(),
-            after: 0,
+            after: None,
             more: true,
         };
         let sessions = sessions.iter().map(cursor).collect();
@@ -234,7 +234,7 @@ impl<'a> Merged<'a> {
     fn fill(&mut self, at: usize) -> anyhow::Result<()> {
         let Some(cursor) = self.sessions.get_mut(at) else { return Ok(()) };
         while cursor.events.is_empty() && cursor.more {
-            let page = page(self.client, &cursor.id, cursor.after, self.payload)?;
+            let page = page(self.client, &cursor.id, cursor.after.as_deref(), self.payload)?;
             cursor.events.extend(page.events);
             (cursor.after, cursor.more) = (page.next, page.more);
         }
@@ -312,9 +312,9 @@ pub fn watch(common: &Common, id: &str) -> anyhow::Result<()> {
     if !common.json {
         output::print(&story.opening(&session))?;
     }
-    let mut after = 0;
+    let mut after = None;
     loop {
-        let page = page(&client, id, after, true)?;
+        let page = page(&client, id, after.as_deref(), true)?;
         for event in &page.events {
             if common.json {
                 output::line(&event.to_string())?;
@@ -352,8 +352,14 @@ pub(super) fn path(id: &str) -> String {
     format!("/api/v1/sessions/{}", encoded(id))
 }
 
-fn page(client: &Client, id: &str, after: u64, payload: bool) -> anyhow::Result<admin::EventsPage> {
-    client.get(&format!("{}/events?after={after}&payload={payload}&limit=500", path(id)))
+fn page(
+    client: &Client,
+    id: &str,
+    after: Option<&str>,
+    payload: bool,
+) -> anyhow::Result<admin::EventsPage> {
+    let after = after.map(|place| format!("&after={}", encoded(place))).unwrap_or_default();
+    client.get(&format!("{}/events?payload={payload}&limit=500{after}", path(id)))
 }
 
 pub(super) fn each_page(
@@ -362,9 +368,9 @@ pub(super) fn each_page(
     plain: bool,
     mut take: impl FnMut(Vec<Value>) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let mut after = 0;
+    let mut after = None;
     loop {
-        let page = page(client, id, after, !plain)?;
+        let page = page(client, id, after.as_deref(), !plain)?;
         take(page.events)?;
         after = page.next;
         if !page.more {

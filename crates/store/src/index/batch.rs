@@ -66,6 +66,8 @@ pub(super) struct Range {
     pub(super) stop: u64,
     /// The highest event number of the session in it.
     pub(super) sequence: u64,
+    /// How many events of the session are in it.
+    pub(super) events: u64,
 }
 
 impl Range {
@@ -78,6 +80,7 @@ impl Range {
         if near {
             self.stop = next.stop;
             self.sequence = self.sequence.max(next.sequence);
+            self.events = self.events.saturating_add(next.events);
         }
         near
     }
@@ -159,6 +162,7 @@ impl Delta {
             start: note.start,
             stop: note.stop,
             sequence: note.sequence,
+            events: 1,
         };
         if !self.ranges.last_mut().is_some_and(|last| last.absorb(&range)) {
             self.ranges.push(range);

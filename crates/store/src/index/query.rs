@@ -2,12 +2,13 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 
 use model::{DetectionCount, Event, SessionId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter, types::Value};
 
-use super::{Archived, Index, IndexError};
+use super::{Archived, Bookmark, Index, IndexError};
 use crate::journal::{Journal, JournalError, Stretch};
 use crate::state::{from_sql, to_sql};
 use crate::usage::{Ledger, Usage};
@@ -122,27 +123,20 @@ impl Index {
         Ok(self.inner.state.read(|db| session(db, id))?)
     }
 
-    /// The events of a session in order, read from the journal as they are asked for. An item that
-    /// is an error names a damaged place; the next item goes on behind it.
+    /// The events of a session in the order of the journal, read from it as they are asked for. An
+    /// item that is an error names a damaged place; the next item goes on behind it.
     pub fn events(&self, id: &SessionId) -> Result<SessionEvents, IndexError> {
-        self.events_from(id, 0)
+        self.events_after(id, Bookmark::default())
     }
 
-    /// The events of a session after its event number `sequence`, at most `limit` of them, for
-    /// following it while it goes on.
+    /// The events of a session behind the one at `after`, for following it while it goes on.
     pub fn events_after(
         &self,
         id: &SessionId,
-        sequence: u64,
-        limit: usize,
-    ) -> Result<Vec<Event>, IndexError> {
-        let events = self.events_from(id, sequence)?;
-        Ok(events.take(limit).collect::<Result<_, _>>()?)
-    }
-
-    fn events_from(&self, id: &SessionId, after: u64) -> Result<SessionEvents, IndexError> {
+        after: Bookmark,
+    ) -> Result<SessionEvents, IndexError> {
         self.flush()?;
-        let ranges = self.inner.state.read(|db| ranges(db, id, after))?;
+        let ranges = self.inner.state.read(|db| ranges(db, id, &after))?;
         let span = self.inner.state.read(|db| span(db, id))?;
         Ok(SessionEvents {
             journal: Arc::clone(&self.inner.journal),
@@ -151,9 +145,8 @@ impl Index {
             span,
             after,
             ranges: ranges.into(),
-            stretch: None,
+            reading: None,
             archived: None,
-            fetched: VecDeque::new(),
         })
     }
 
@@ -179,13 +172,11 @@ pub struct SessionEvents {
     archive: Option<Arc<dyn Archived>>,
     session: SessionId,
     span: (Timestamp, Timestamp),
-    after: u64,
+    after: Bookmark,
     ranges: VecDeque<Place>,
-    stretch: Option<Stretch>,
+    reading: Option<Reading>,
     /// The segment that was last asked of the archive.
     archived: Option<ArchivedSegment>,
-    /// Those of them that are next.
-    fetched: VecDeque<Event>,
 }
 
 /// Events of the session in a segment that only the archive has.
@@ -196,10 +187,45 @@ struct ArchivedSegment {
     events: Vec<(u64, Event)>,
 }
 
+/// A stretch that is being read.
+struct Reading {
+    place: Place,
+    source: Source,
+    /// How many events of the session are still to come from it.
+    owed: u64,
+}
+
+enum Source {
+    Journal(Stretch),
+    Archive(VecDeque<(u64, Event)>),
+}
+
 impl SessionEvents {
+    /// The place of the event given last; before the first, where reading began.
+    #[must_use]
+    pub fn bookmark(&self) -> &Bookmark {
+        &self.after
+    }
+
+    fn open(&mut self, place: Place) -> Result<Reading, JournalError> {
+        let Place { gateway, segment, start, stop, events: owed } = &place;
+        let folder = self.journal.folder();
+        let source = match Stretch::open(folder, gateway, *segment, *start, *stop) {
+            Ok(stretch) => Source::Journal(stretch),
+            // The journal lets go of a segment only when the archive has it.
+            Err(JournalError::Io { source, .. })
+                if source.kind() == io::ErrorKind::NotFound && self.archive.is_some() =>
+            {
+                Source::Archive(self.fetch(&place)?)
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Reading { owed: *owed, place, source })
+    }
+
     /// Events of a stretch that the journal no longer has.
-    fn fetch(&mut self, place: &Place) -> Result<(), JournalError> {
-        let Some(archive) = &self.archive else { return Ok(()) };
+    fn fetch(&mut self, place: &Place) -> Result<VecDeque<(u64, Event)>, JournalError> {
+        let Some(archive) = &self.archive else { return Ok(VecDeque::new()) };
         let (gateway, segment) = (&place.gateway, place.segment);
         let is_here = self
             .archived
@@ -212,9 +238,16 @@ impl SessionEvents {
             self.archived = Some(ArchivedSegment { gateway: gateway.clone(), segment, events });
         }
         let events = self.archived.iter().flat_map(|there| &there.events);
-        let within = events.filter(|(at, _)| (place.start..place.stop).contains(at));
-        self.fetched.extend(within.map(|(_, event)| event.clone()));
-        Ok(())
+        Ok(events.filter(|(at, _)| (place.start..place.stop).contains(at)).cloned().collect())
+    }
+}
+
+impl Source {
+    fn next(&mut self) -> Option<Result<(u64, Event), JournalError>> {
+        match self {
+            Self::Journal(stretch) => stretch.next(),
+            Self::Archive(events) => events.pop_front().map(Ok),
+        }
     }
 }
 
@@ -223,6 +256,27 @@ struct Place {
     segment: u64,
     start: u64,
     stop: u64,
+    /// How many events of the session the index knows in it.
+    events: u64,
+}
+
+impl Place {
+    fn lacks(self, count: u64) -> JournalError {
+        JournalError::Missing { gateway: self.gateway, segment: self.segment, count }
+    }
+}
+
+impl Bookmark {
+    /// Moves on to the event at `start` of a place, if that is behind it.
+    fn advance(&mut self, place: &Place, start: u64) -> bool {
+        let here = (place.gateway.as_str(), place.segment, start);
+        let is_behind = here > (self.gateway.as_str(), self.segment, self.start);
+        if is_behind {
+            self.gateway.clone_from(&place.gateway);
+            (self.segment, self.start) = (place.segment, start);
+        }
+        is_behind
+    }
 }
 
 impl Iterator for SessionEvents {
@@ -230,40 +284,32 @@ impl Iterator for SessionEvents {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            if let Some(event) = self.fetched.pop_front() {
-                if event.sequence > self.after {
-                    return Some(Ok(event));
-                }
-                continue;
-            }
-            let Some(stretch) = &mut self.stretch else {
+            let Some(mut reading) = self.reading.take() else {
                 let place = self.ranges.pop_front()?;
-                let Place { gateway, segment, start, stop } = &place;
-                if self.archive.is_some() && !self.journal.has_segment(gateway, *segment) {
-                    if let Err(error) = self.fetch(&place) {
-                        return Some(Err(error));
-                    }
-                    continue;
-                }
-                let folder = self.journal.folder();
-                match Stretch::open(folder, gateway, *segment, *start, *stop) {
-                    Ok(stretch) => self.stretch = stretch,
+                match self.open(place) {
+                    Ok(reading) => self.reading = Some(reading),
                     Err(error) => return Some(Err(error)),
                 }
                 continue;
             };
-            match stretch.next() {
-                None => self.stretch = None,
-                Some(Ok(event)) => {
+            match reading.source.next() {
+                None if reading.owed > 0 => return Some(Err(reading.place.lacks(reading.owed))),
+                None => {}
+                Some(Ok((start, event))) => {
                     // Other sessions' events lie between.
                     let ours = event.session.as_ref() == Some(&self.session);
-                    if ours && event.sequence > self.after {
+                    reading.owed = reading.owed.saturating_sub(u64::from(ours));
+                    let wanted = ours && self.after.advance(&reading.place, start);
+                    self.reading = Some(reading);
+                    if wanted {
                         return Some(Ok(event));
                     }
                 }
                 Some(Err(error)) => {
-                    if matches!(error, JournalError::Io { .. }) {
-                        self.stretch = None;
+                    if !matches!(error, JournalError::Io { .. }) {
+                        // What is lacking is said with this.
+                        reading.owed = 0;
+                        self.reading = Some(reading);
                     }
                     return Some(Err(error));
                 }
@@ -386,17 +432,20 @@ fn summary(row: &Row<'_>) -> rusqlite::Result<SessionSummary> {
     })
 }
 
-fn ranges(db: &mut Connection, id: &SessionId, after: u64) -> rusqlite::Result<Vec<Place>> {
+fn ranges(db: &mut Connection, id: &SessionId, after: &Bookmark) -> rusqlite::Result<Vec<Place>> {
+    let Bookmark { gateway, segment, start } = after;
     db.prepare_cached(
-        "SELECT gateway, segment, start, stop FROM session_ranges
-         WHERE session = ?1 AND sequence > ?2 ORDER BY gateway, segment, start",
+        "SELECT gateway, segment, start, stop, events FROM session_ranges
+         WHERE session = ?1 AND (gateway, segment, stop) > (?2, ?3, ?4)
+         ORDER BY gateway, segment, start",
     )?
-    .query_map(params![&*id.0, to_sql(after)], |row| {
+    .query_map(params![&*id.0, gateway, to_sql(*segment), to_sql(*start)], |row| {
         Ok(Place {
             gateway: row.get(0)?,
             segment: number(row, 1)?,
             start: number(row, 2)?,
             stop: number(row, 3)?,
+            events: number(row, 4)?,
         })
     })?
     .collect()

@@ -53,14 +53,14 @@ ON CONFLICT (session, kind) DO UPDATE SET
     seen = seen + excluded.seen, masked = masked + excluded.masked";
 
 const LAST_RANGE: &str = "
-SELECT segment, start, stop, sequence FROM session_ranges WHERE session = ?1 AND gateway = ?2
-ORDER BY segment DESC, start DESC LIMIT 1";
+SELECT segment, start, stop, sequence, events FROM session_ranges
+WHERE session = ?1 AND gateway = ?2 ORDER BY segment DESC, start DESC LIMIT 1";
 
 const RANGE: &str = "
-INSERT INTO session_ranges (session, gateway, segment, start, stop, sequence)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+INSERT INTO session_ranges (session, gateway, segment, start, stop, sequence, events)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
 ON CONFLICT (session, gateway, segment, start) DO UPDATE SET
-    stop = excluded.stop, sequence = excluded.sequence";
+    stop = excluded.stop, sequence = excluded.sequence, events = excluded.events";
 
 const OPEN: &str = "
 INSERT INTO open_replies (session, operation, rows, bytes) VALUES (?1, ?2, ?3, ?4)
@@ -196,6 +196,7 @@ fn write_ranges(db: &Transaction<'_>, id: &SessionId, delta: &Delta) -> rusqlite
                 start: from_sql(row.get(1)?),
                 stop: from_sql(row.get(2)?),
                 sequence: from_sql(row.get(3)?),
+                events: from_sql(row.get(4)?),
             })
         })
         .optional()?;
@@ -208,6 +209,7 @@ fn write_ranges(db: &Transaction<'_>, id: &SessionId, delta: &Delta) -> rusqlite
             to_sql(range.start),
             to_sql(range.stop),
             to_sql(range.sequence),
+            to_sql(range.events),
         ])
     };
     for range in &delta.ranges {

@@ -180,20 +180,25 @@ impl Stretch {
         segment: u64,
         start: u64,
         stop: u64,
-    ) -> Result<Option<Self>, JournalError> {
+    ) -> Result<Self, JournalError> {
         let path = folder.join(file_name(gateway, segment));
-        Ok(open(&path, gateway, segment)?.map(|mut scan| {
-            scan.limit(start, stop);
-            Self { scan }
-        }))
+        let Some(mut scan) = open(&path, gateway, segment)? else {
+            return Err(damaged(path, 0, "a segment without a header"));
+        };
+        scan.limit(start, stop);
+        Ok(Self { scan })
     }
 
-    pub(crate) fn next(&mut self) -> Option<Result<Event, JournalError>> {
+    /// The next event, and where it begins.
+    pub(crate) fn next(&mut self) -> Option<Result<(u64, Event), JournalError>> {
         let path = self.scan.path.clone();
         match self.scan.step() {
-            Ok(Step::Record(found)) => Some(decode_body(found.body).ok_or_else(|| {
-                damaged(path, found.start, "a record that holds no event this build can read")
-            })),
+            Ok(Step::Record(found)) => {
+                let event = decode_body(found.body).ok_or_else(|| {
+                    damaged(path, found.start, "a record that holds no event this build can read")
+                });
+                Some(event.map(|event| (found.start, event)))
+            }
             Ok(Step::Damaged { at, what }) => Some(Err(damaged(path, at, what))),
             Ok(Step::Torn { at }) => Some(Err(damaged(path, at, "a segment that breaks off"))),
             Ok(Step::End) => None,
