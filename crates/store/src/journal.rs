@@ -262,7 +262,8 @@ impl Journal {
     }
 
     /// Closes the segment that is being written, unless it holds nothing, so that it can become
-    /// part of the archive. Whether it did.
+    /// part of the archive. Whether it did. When it returns, the disk has the closed segment and
+    /// the next one, so that not even a power cut has the closed one written to again.
     pub fn rotate(&self) -> Result<bool, JournalError> {
         self.shared.rotate()
     }

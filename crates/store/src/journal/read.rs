@@ -98,7 +98,8 @@ impl Reader {
                     }
                     return Some(Err(damaged(path, at, what)));
                 }
-                Ok(Step::Torn { at }) if !is_last => {
+                // Only where nobody knows the end may a record be unfinished.
+                Ok(Step::Torn { at }) if !is_last || self.end.is_some() => {
                     self.leave();
                     return Some(Err(damaged(path, at, "a segment that breaks off")));
                 }

@@ -445,6 +445,8 @@ struct FaultState {
     no_create: AtomicBool,
     skip_sync: AtomicBool,
     syncs: AtomicU64,
+    /// The files made, and how long each is on the disk itself.
+    files: parking_lot::Mutex<Vec<(Arc<dyn SegmentFile>, Arc<AtomicU64>)>>,
 }
 
 impl FaultState {
@@ -462,50 +464,73 @@ impl Faults {
         self.0.full_counts.store(true, Ordering::SeqCst);
     }
 
+    /// Takes what was made and not synced from every file.
+    fn cut_power(&self) {
+        for (file, synced) in &*self.0.files.lock() {
+            file.cut(synced.load(Ordering::SeqCst)).unwrap();
+        }
+    }
+
     fn free(&self) {
         self.0.full_counts.store(false, Ordering::SeqCst);
     }
 }
 
-struct FaultyFile(Arc<dyn SegmentFile>, Arc<FaultState>);
+struct FaultyFile {
+    file: Arc<dyn SegmentFile>,
+    faults: Arc<FaultState>,
+    length: AtomicU64,
+    synced: Arc<AtomicU64>,
+}
 
 impl SegmentFile for FaultyFile {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
-        if !self.1.full_counts.load(Ordering::SeqCst) {
-            return self.0.write_at(bytes, offset);
+        let mut bytes = bytes;
+        let counts = self.faults.full_counts.load(Ordering::SeqCst);
+        if counts {
+            let room = self.faults.room.load(Ordering::SeqCst) as usize;
+            if room == 0 {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            bytes = &bytes[..bytes.len().min(room)];
         }
-        let room = self.1.room.load(Ordering::SeqCst) as usize;
-        if room == 0 {
-            return Err(io::ErrorKind::StorageFull.into());
+        let written = self.file.write_at(bytes, offset)?;
+        self.length.fetch_max(offset + written as u64, Ordering::SeqCst);
+        if counts {
+            self.faults.room.fetch_sub(written as u64, Ordering::SeqCst);
         }
-        let written = self.0.write_at(&bytes[..bytes.len().min(room)], offset)?;
-        self.1.room.fetch_sub(written as u64, Ordering::SeqCst);
         Ok(written)
     }
 
     fn cut(&self, bytes: u64) -> io::Result<()> {
-        self.1.check(&self.1.no_cut)?;
-        self.0.cut(bytes)
+        self.faults.check(&self.faults.no_cut)?;
+        self.file.cut(bytes)
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.1.syncs.fetch_add(1, Ordering::SeqCst);
-        self.1.check(&self.1.no_sync)?;
-        if self.1.skip_sync.load(Ordering::SeqCst) {
+        self.faults.syncs.fetch_add(1, Ordering::SeqCst);
+        self.faults.check(&self.faults.no_sync)?;
+        self.synced.store(self.length.load(Ordering::SeqCst), Ordering::SeqCst);
+        if self.faults.skip_sync.load(Ordering::SeqCst) {
             return Ok(());
         }
-        self.0.sync()
+        self.file.sync()
     }
 }
 
 impl Disk for Faults {
     fn create(&self, path: &Path) -> io::Result<Arc<dyn SegmentFile>> {
         self.0.check(&self.0.no_create)?;
-        Ok(Arc::new(FaultyFile(SystemDisk.create(path)?, Arc::clone(&self.0))))
+        let file = SystemDisk.create(path)?;
+        let synced = Arc::new(AtomicU64::new(0));
+        self.0.files.lock().push((Arc::clone(&file), Arc::clone(&synced)));
+        let faults = Arc::clone(&self.0);
+        Ok(Arc::new(FaultyFile { file, faults, length: AtomicU64::new(0), synced }))
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn SegmentFile>> {
-        Ok(Arc::new(FaultyFile(SystemDisk.open(path)?, Arc::clone(&self.0))))
+        let (file, faults) = (SystemDisk.open(path)?, Arc::clone(&self.0));
+        Ok(Arc::new(FaultyFile { file, faults, length: AtomicU64::new(0), synced: Arc::default() }))
     }
 
     fn folder(&self, path: &Path) -> io::Result<Arc<dyn SegmentFile>> {
@@ -633,13 +658,13 @@ fn p5_only_what_the_disk_has_counts_as_synced() {
     journal.append(&events(3..=3)).unwrap();
     journal.rotate().unwrap();
     journal.append(&events(4..=4)).unwrap();
-    assert_eq!(synced(&journal), (2, vec![1, 2]));
+    assert_eq!(synced(&journal), (3, vec![1, 2, 3]), "a segment is closed on the disk");
     faults.0.no_sync.store(true, Ordering::SeqCst);
     journal.sync().unwrap_err();
-    assert_eq!(synced(&journal), (2, vec![1, 2]), "the disk did not keep them");
+    assert_eq!(synced(&journal), (3, vec![1, 2, 3]), "the disk did not keep them");
     faults.0.no_sync.store(false, Ordering::SeqCst);
     journal.append(&events(5..=5)).unwrap();
-    assert_eq!(synced(&journal), (2, vec![1, 2]));
+    assert_eq!(synced(&journal), (3, vec![1, 2, 3]));
     journal.sync().unwrap();
     assert_eq!(synced(&journal), (5, vec![1, 2, 3, 4, 5]), "their numbers are taken for good");
     // What a process that was killed left behind is not trusted unseen.
@@ -649,6 +674,55 @@ fn p5_only_what_the_disk_has_counts_as_synced() {
     assert_eq!(synced(&journal), (0, vec![]));
     journal.sync().unwrap();
     assert_eq!(journal.last_synced(), journal.last());
+}
+
+/// Goal: once a segment is said to be closed, nothing is ever appended to it: it may be archived.
+#[test]
+fn p5_a_segment_that_was_closed_stays_closed_through_a_power_cut() {
+    let folder = Folder::new();
+    let options = Options { sync: Duration::from_secs(3600), ..Options::default() };
+    let (journal, faults) = open_faulty(&folder, options);
+    journal.append(&events(1..=2)).unwrap();
+    assert!(journal.rotate().unwrap());
+    faults.cut_power();
+    drop(journal);
+    let (journal, _) = open(&folder);
+    let position = journal.append(&events(3..=3)).unwrap();
+    assert_eq!((position.segment, position.sequence), (2, 3));
+    // A disk that does not keep the new one: nothing is said to be closed until one is kept.
+    let (folder, last) = (Folder::new(), |journal: &Journal| journal.closed_segments().unwrap());
+    let (journal, faults) = open_faulty(&folder, options);
+    journal.append(&events(1..=2)).unwrap();
+    faults.0.no_sync.store(true, Ordering::SeqCst);
+    let error = journal.rotate().unwrap_err();
+    assert!(matches!(error, JournalError::Sync(_)), "{error}");
+    journal.rotate().unwrap_err();
+    faults.0.no_sync.store(false, Ordering::SeqCst);
+    journal.rotate().unwrap();
+    let closed = last(&journal);
+    faults.cut_power();
+    drop(journal);
+    let (journal, _) = open(&folder);
+    let position = journal.append(&events(3..=3)).unwrap();
+    assert!(!closed.contains(&position.segment), "{closed:?} {position:?}");
+}
+
+#[test]
+fn p5_a_closed_segment_whose_end_is_cut_off_is_damage() {
+    let folder = Folder::new();
+    let (journal, _) = open(&folder);
+    journal.append(&events(1..=3)).unwrap();
+    assert!(journal.rotate().unwrap());
+    journal.append(&events(4..=4)).unwrap();
+    let path = segment(&folder, 1);
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &whole[..whole.len() - 10]).unwrap();
+    let read: Vec<_> = journal.read_segment(1).unwrap().collect();
+    assert_eq!(read.len(), 3);
+    let Some(Err(JournalError::Damaged(damage))) = read.last() else { panic!("{read:?}") };
+    assert_eq!(damage.what, "a segment that breaks off");
+    let read: Vec<_> = journal.read_segment(2).unwrap().collect();
+    assert!(matches!(read.as_slice(), [Ok(_)]), "{read:?}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use model::Event;
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::disk::{Disk, SegmentFile};
 use super::frame::{self, Chain, DATA_START, Header, NUMBER_MAX};
@@ -340,15 +340,24 @@ impl Shared {
 
     pub(super) fn rotate(&self) -> Result<bool, JournalError> {
         let mut writer = self.writer.lock();
-        if writer.offset == DATA_START as u64 {
-            return Ok(false);
-        }
+        let closes = writer.offset > DATA_START as u64;
         let before = writer.segment;
         self.make_ready(&mut writer)?;
-        if writer.segment == before {
+        if closes && writer.segment == before {
             self.begin_segment(&mut writer)?;
         }
-        Ok(true)
+        let is_kept = writer.unsynced.is_empty();
+        drop(writer);
+        // The new segment has no record whose sync somebody would wait for. But without it, a power
+        // cut would have the closed one written to again, whatever was said of it meanwhile.
+        if !is_kept {
+            let mut commit = self.commit.lock();
+            while commit.busy {
+                self.committed.wait(&mut commit);
+            }
+            self.sync_once(&mut commit).map_err(|error| JournalError::Sync(error.to_string()))?;
+        }
+        Ok(closes)
     }
 
     pub(super) fn advance_past(&self, segment: u64, sequence: u64) -> Result<bool, JournalError> {
@@ -396,13 +405,18 @@ impl Shared {
             }
             self.committed.wait(&mut commit);
         }
+        // What came of it is in `commit`, for all who wait.
+        let _ = self.sync_once(&mut commit);
+        commit.outcome(wanted)
+    }
+
+    /// Syncs everything appended so far, while nobody else does.
+    fn sync_once(&self, commit: &mut MutexGuard<'_, Commit>) -> io::Result<()> {
         commit.busy = true;
-        drop(commit);
-        let (reached, synced) = self.sync_files();
-        let mut commit = self.commit.lock();
+        let (reached, synced) = MutexGuard::unlocked(commit, || self.sync_files());
         commit.busy = false;
         let number = reached.last.sequence;
-        match synced {
+        match &synced {
             Ok(()) => commit.synced = reached,
             Err(error) => {
                 let from = commit.failed.as_ref().map_or(commit.settled + 1, |(from, ..)| *from);
@@ -411,7 +425,7 @@ impl Shared {
         }
         commit.settled = commit.settled.max(number);
         self.committed.notify_all();
-        commit.outcome(wanted)
+        synced
     }
 
     /// Syncs everything appended so far; up to where that is.
