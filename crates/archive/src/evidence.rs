@@ -572,14 +572,14 @@ impl store::Archived for Evidence {
     fn each(
         &self,
         gateway: &str,
-        segment: u64,
+        here: &dyn Fn(u64) -> bool,
         each: &mut dyn FnMut(u64, u64, u64, &Event),
     ) -> Result<(), String> {
         let mut files: BTreeMap<u64, Vec<Listed>> = BTreeMap::new();
         for listed in self.bucket.list("events").map_err(|error| error.to_string())? {
             if let Some((of, number)) = convert::named(&listed.path)
                 && of == gateway
-                && number < segment
+                && !here(number)
             {
                 files.entry(number).or_default().push(listed);
             }

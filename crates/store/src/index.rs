@@ -81,8 +81,8 @@ pub trait Archived: Send + Sync {
         span: (Timestamp, Timestamp),
     ) -> Result<Vec<(u64, Event)>, String>;
 
-    /// Hands every event that was in a gateway's journal before `segment` to `each`, in order: the
-    /// segment, where the event begins in it and where the next does, the event.
+    /// Hands every event that was in a segment of a gateway's journal that is not `here` to `each`,
+    /// in order: the segment, where the event begins in it and where the next does, the event.
     ///
     /// # Errors
     ///
@@ -90,7 +90,7 @@ pub trait Archived: Send + Sync {
     fn each(
         &self,
         gateway: &str,
-        segment: u64,
+        here: &dyn Fn(u64) -> bool,
         each: &mut dyn FnMut(u64, u64, u64, &Event),
     ) -> Result<(), String>;
 }
@@ -233,13 +233,16 @@ impl Inner {
     /// Reads from the archive what the journal has let go of.
     fn read_archived(&self, work: &mut Work, archive: &dyn Archived) -> Result<(), IndexError> {
         let gateway = self.journal.gateway();
-        let first = self.journal.closed_segments()?.first().copied();
-        let first = first.unwrap_or_else(|| self.journal.last().segment.max(1));
+        // Not only what is before the first: segments that are kept as evidence leave holes.
+        // What is closed and archived meanwhile is read from the journal.
+        let current = self.journal.last().segment;
+        let closed = self.journal.closed_segments()?;
+        let here = |segment: u64| segment >= current || closed.binary_search(&segment).is_ok();
         let mut batch = Batch::default();
         let (mut count, mut failed) = (0_usize, None);
         work.open = OpenReplies::default();
         let open = &mut work.open;
-        let read = archive.each(gateway, first, &mut |segment, start, stop, event| {
+        let read = archive.each(gateway, &here, &mut |segment, start, stop, event| {
             if let Some(note) = Note::of(event, segment, start, stop) {
                 batch.add(&note, open);
             }

@@ -431,6 +431,9 @@ proptest! {
     }
 }
 
+/// A file, and how long it is on the disk itself.
+type Made = (Arc<dyn SegmentFile>, Arc<AtomicU64>);
+
 /// A disk that can be full, and can fail to cut, sync or make files.
 #[derive(Clone, Default)]
 struct Faults(Arc<FaultState>);
@@ -445,8 +448,8 @@ struct FaultState {
     no_create: AtomicBool,
     skip_sync: AtomicBool,
     syncs: AtomicU64,
-    /// The files made, and how long each is on the disk itself.
-    files: parking_lot::Mutex<Vec<(Arc<dyn SegmentFile>, Arc<AtomicU64>)>>,
+    /// What a power cut leaves.
+    files: parking_lot::Mutex<Vec<Made>>,
 }
 
 impl FaultState {

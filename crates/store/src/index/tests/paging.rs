@@ -93,9 +93,16 @@ impl Archived for Kept {
     fn each(
         &self,
         _: &str,
-        _: u64,
-        _: &mut dyn FnMut(u64, u64, u64, &Event),
+        here: &dyn Fn(u64) -> bool,
+        each: &mut dyn FnMut(u64, u64, u64, &Event),
     ) -> Result<(), String> {
+        let nexts = self.0.iter().skip(1).map(|next| (next.0, next.1)).chain([(0, 0)]);
+        for ((segment, start, event), next) in self.0.iter().zip(nexts) {
+            let stop = if next.0 == *segment { next.1 } else { start + 1 };
+            if !here(*segment) {
+                each(*segment, *start, stop, event);
+            }
+        }
         Ok(())
     }
 }
@@ -129,5 +136,29 @@ fn p5_what_only_the_archive_has_is_whole_or_an_error() {
             ),
         }
         assert!(errors.is_empty(), "the first segment was open already: {errors:?}");
+    }
+}
+
+#[test]
+fn p5_an_index_that_is_built_again_has_what_the_journal_let_go_of_in_any_order() {
+    let shelf = Shelf::over(Folder::new(), 1500);
+    fill(&shelf);
+    let records = shelf.journal.read().unwrap().map(Result::unwrap);
+    let kept = records.map(|it| (it.position.segment, it.position.offset, it.event));
+    let kept: Vec<_> = kept.collect();
+    shelf.index.read_archive(Arc::new(Kept(kept)));
+    let closed = shelf.journal.closed_segments().unwrap();
+    assert!(closed.len() >= 3, "{closed:?}");
+    // The first is damaged, say, and stays as evidence.
+    for segment in [2, 3].into_iter().chain(closed.into_iter().skip(3)).chain([1]) {
+        if shelf.journal.segment_path(segment).exists() {
+            shelf.journal.remove_segment(segment).unwrap();
+        }
+        shelf.index.reindex().unwrap();
+        for (session, whole) in [("s_one", NUMBERS.to_vec()), ("s_two", (1..=12).collect())] {
+            assert_eq!(numbers(shelf.index.events(&id(session)).unwrap()), whole, "{segment}");
+            let session = shelf.index.session(&id(session)).unwrap().unwrap();
+            assert_eq!(session.done.operations, 12, "without {segment}");
+        }
     }
 }
