@@ -21,8 +21,9 @@ use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use object_store::{
     BackoffConfig, ClientOptions, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions,
-    PutPayload, RetryConfig, WriteMultipart,
+    PutPayload, RetryConfig, UpdateVersion, WriteMultipart,
 };
+use parking_lot::Mutex;
 
 /// How long a call to a cloud is tried again. What fails for longer is done again in a later round.
 pub const RETRY_FOR: Duration = Duration::from_secs(10);
@@ -35,6 +36,8 @@ const PARTS_FROM: usize = 16 * 1024 * 1024;
 /// Objects listed at once: ten years of manifests, one a minute.
 const LISTED_MAX: usize = 6_000_000;
 const PART_BYTES: usize = 8 * 1024 * 1024;
+/// How often a change is begun again because somebody else changed the object meanwhile.
+const CHANGES_MAX: usize = 20;
 /// Parts under way at once.
 const PARTS_MAX: usize = 4;
 
@@ -45,6 +48,8 @@ pub struct Bucket {
     place: String,
     /// The folder, if it is one: what lies in it may be no link and nothing but plain files.
     folder: Option<PathBuf>,
+    /// Held while something in a folder is changed.
+    changing: Mutex<()>,
 }
 
 /// A runtime that may be dropped anywhere, on a thread of another one too.
@@ -267,7 +272,15 @@ impl Bucket {
             }
         };
         let folder = location.folder().map(FilePath::to_owned);
-        Ok(Self { objects, runtime, place, folder })
+        Ok(Self { objects, runtime, place, folder, changing: Mutex::new(()) })
+    }
+
+    /// A store that a test made.
+    #[cfg(test)]
+    pub fn of(objects: Arc<dyn ObjectStore>) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().ok();
+        let (place, changing) = ("a test".to_owned(), Mutex::new(()));
+        Self { objects, runtime: Background(runtime), place, folder: None, changing }
     }
 
     /// Where it is, as written.
@@ -354,8 +367,53 @@ impl Bucket {
         }
     }
 
+    /// Replaces an object of at most `most` bytes by what `change` makes of it; `change` gets
+    /// `None` if there is none, and leaves all as it is by `None`. When somebody else writes the
+    /// object in between, nothing of theirs is lost: `change` is asked again, about what they wrote.
+    ///
+    /// In a folder that holds for this program, and for others where the file system has locks.
+    pub fn change<E: From<BucketError>>(
+        &self,
+        path: &str,
+        most: u64,
+        mut change: impl FnMut(Option<&[u8]>) -> Result<Option<Bytes>, E>,
+    ) -> Result<(), E> {
+        let to = Path::from(path);
+        let _alone = self.folder.as_ref().map(|folder| {
+            let one = self.changing.lock();
+            let lock = std::fs::File::open(folder).and_then(|file| file.lock().map(|()| file));
+            (one, lock.ok())
+        });
+        for _ in 0..CHANGES_MAX {
+            let there = self.read(path, most)?;
+            let Some(bytes) = change(there.as_ref().map(|(bytes, _)| bytes.as_ref()))? else {
+                return Ok(());
+            };
+            let mode = match (there, &self.folder) {
+                (None, _) => PutMode::Create,
+                (Some(_), Some(_)) => PutMode::Overwrite,
+                (Some((_, version)), None) => PutMode::Update(version),
+            };
+            let options = PutOptions { mode, ..PutOptions::default() };
+            let put = self.objects.put_opts(&to, PutPayload::from_bytes(bytes), options);
+            match self.wait("change", path, put) {
+                Ok(_) => return Ok(()),
+                Err(error) if error.is_there() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let what = "others change it again and again".to_owned();
+        let refusal = Refusal::Generic { store: "archive", source: what.into() };
+        Ok(self.wait("change", path, async { Err(refusal) })?)
+    }
+
     /// Reads an object of at most `most` bytes; `None` if there is none.
     pub fn get(&self, path: &str, most: u64) -> Result<Option<Bytes>, BucketError> {
+        Ok(self.read(path, most)?.map(|(bytes, _)| bytes))
+    }
+
+    /// The same, with what tells this content from another.
+    fn read(&self, path: &str, most: u64) -> Result<Option<(Bytes, UpdateVersion)>, BucketError> {
         self.check_plain(path)?;
         let from = Path::from(path);
         self.wait("read", path, async {
@@ -365,7 +423,11 @@ impl Bucket {
                     let what = format!("it has {size} bytes, where at most {most} belong");
                     Err(Refusal::Generic { store: "archive", source: what.into() })
                 }
-                Ok(found) => found.bytes().await.map(Some),
+                Ok(found) => {
+                    let (e_tag, version) = (found.meta.e_tag.clone(), found.meta.version.clone());
+                    let version = UpdateVersion { e_tag, version };
+                    Ok(Some((found.bytes().await?, version)))
+                }
                 Err(Refusal::NotFound { .. }) => Ok(None),
                 Err(error) => Err(error),
             }

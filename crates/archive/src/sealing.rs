@@ -330,31 +330,39 @@ pub fn erase(bucket: &Bucket, whose: Erase<'_>) -> Result<usize, SealingError> {
 }
 
 fn erase_in(bucket: &Bucket, path: &str, whose: Erase<'_>) -> Result<usize, SealingError> {
-    let Some(text) = bucket.get(path, SEGMENT_KEYS_BYTES_MAX as u64)? else { return Ok(0) };
-    let mut keys = SegmentKeys::parse(&text)?;
-    let count = match whose {
-        Erase::Session(session) => usize::from(keys.erase_session(session)),
-        Erase::Principal(principal) => keys.erase_principal(principal),
-    };
-    if count > 0 {
-        bucket.put(path, keys.to_json()?.into())?;
-    }
-    Ok(count)
+    change(bucket, path, |keys| {
+        Ok(match whose {
+            Erase::Session(session) => usize::from(keys.erase_session(session)),
+            Erase::Principal(principal) => keys.erase_principal(principal),
+        })
+    })
 }
 
 /// Wraps every key of a store with the current key; how many were wrapped by another one.
 pub fn rewrap(bucket: &Bucket, keys: &Keys) -> Result<usize, SealingError> {
     let mut changed = 0;
     for listed in bucket.list("keys")? {
-        let Some(text) = bucket.get(&listed.path, SEGMENT_KEYS_BYTES_MAX as u64)? else {
-            continue;
-        };
-        let mut there = SegmentKeys::parse(&text)?;
-        let count = there.rewrap(keys)?;
-        if count > 0 {
-            bucket.put(&listed.path, there.to_json()?.into())?;
-            changed += count;
-        }
+        changed += change(bucket, &listed.path, |there| there.rewrap(keys))?;
     }
     Ok(changed)
+}
+
+/// Changes the keys of a segment; how many `change` says it changed.
+fn change(
+    bucket: &Bucket,
+    path: &str,
+    change: impl Fn(&mut SegmentKeys) -> Result<usize, SealError>,
+) -> Result<usize, SealingError> {
+    let mut count = 0;
+    bucket.change(path, SEGMENT_KEYS_BYTES_MAX as u64, |there| {
+        count = 0;
+        let Some(there) = there else { return Ok(None) };
+        let mut keys = SegmentKeys::parse(there)?;
+        count = change(&mut keys)?;
+        Ok::<_, SealingError>(match count {
+            0 => None,
+            _ => Some(keys.to_json()?.into()),
+        })
+    })?;
+    Ok(count)
 }

@@ -1,6 +1,7 @@
 //! Tests of the archive as a whole, on real journals and real folders.
 
 mod convert;
+pub mod faulty;
 pub mod made;
 mod proof;
 mod rounds;

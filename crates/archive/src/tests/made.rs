@@ -9,6 +9,7 @@ use model::event::{EVENT_VERSION, EventBody, RuleMatch, SessionId, Verdict};
 use model::operation::{Objects, OperationId, Parameter};
 use model::reply::{Column, DetectionCount, Origin};
 use model::{Event, Principal, PrincipalKind, Timestamp, TokenId};
+use object_store::ObjectStore;
 use store::{Journal, journal};
 
 use crate::archiver::{Options, Rounds};
@@ -242,12 +243,21 @@ pub const NO_KEEPING: Options = Options { every: Duration::from_secs(60), keep: 
 impl Lab {
     pub fn new() -> Self {
         let folder = Folder::new();
+        let location = Location::Folder(folder.path().join("store"));
+        let bucket = Bucket::open(&location, true).unwrap();
+        Self::with(folder, bucket)
+    }
+
+    /// With this store.
+    pub fn over(objects: Arc<dyn ObjectStore>) -> Self {
+        Self::with(Folder::new(), Bucket::of(objects))
+    }
+
+    fn with(folder: Folder, bucket: Bucket) -> Self {
         let options = journal::Options { sync: Duration::from_millis(1), ..Default::default() };
         let (journal, _) = Journal::open(&folder.path().join("journal"), GATEWAY, options).unwrap();
-        let location = Location::Folder(folder.path().join("store"));
-        let bucket = Arc::new(Bucket::open(&location, true).unwrap());
         let (_, key) = SigningKey::make().unwrap();
-        Self { folder, journal: Arc::new(journal), bucket, key }
+        Self { folder, journal: Arc::new(journal), bucket: Arc::new(bucket), key }
     }
 
     /// The same gateway with the data folder of `from`, as after restoring a copy of it.

@@ -6,10 +6,11 @@ use model::{Event, SessionId, Timestamp};
 use seal::{Keys, LocalKey};
 use store::Archived;
 
+use super::faulty::{self, Fault};
 use super::made::{GATEWAY, Lab, NO_KEEPING, START, after};
 use crate::evidence::{Evidence, Span};
 use crate::row::SEALED_TEXT;
-use crate::sealing::{self, Erase};
+use crate::sealing::{self, Erase, SealingError};
 use crate::verify;
 
 const SECRET: &str = "the-secret-of";
@@ -171,6 +172,66 @@ fn p5_a_conversion_that_was_interrupted_makes_the_same_files_under_the_same_keys
     assert_eq!(objects(&again), first);
     assert_whole(&again);
     assert_ne!(objects(&lab), first);
+}
+
+/// A store that takes no manifest, and what a round left in it.
+fn interrupted(keys: &Arc<Keys>) -> (Lab, Arc<faulty::Faulty>, crate::Rounds) {
+    let store = faulty::store();
+    let lab = Lab::over(store.clone());
+    let events: Vec<Event> =
+        (1..=20).map(|number| said(["s_ann", "s_bob"][number % 2], "ann", number as u64)).collect();
+    lab.journal.append(&events).unwrap();
+    store.set(Some(Fault::Refuses("manifests")));
+    let mut rounds = lab.rounds(NO_KEEPING).sealing(Arc::clone(keys));
+    rounds.round(after(60)).unwrap_err();
+    store.set(None);
+    (lab, store, rounds)
+}
+
+/// Goal: of two erasures at once none is lost. Method: the second happens between the reading and
+/// the writing of the first.
+#[test]
+fn p7_of_two_erasures_at_once_none_is_lost() {
+    let keys = keys(1);
+    let (lab, _, _) = interrupted(&keys);
+    let path = sealing::path(GATEWAY, 1);
+    let mut asked = 0;
+    let change = |there: Option<&[u8]>| -> Result<_, SealingError> {
+        asked += 1;
+        if asked == 1 {
+            assert_eq!(sealing::erase(&lab.bucket, Erase::Session("s_ann"))?, 1);
+        }
+        let mut there = seal::SegmentKeys::parse(there.unwrap())?;
+        assert!(there.erase_session("s_bob"));
+        Ok(Some(there.to_json()?.into()))
+    };
+    lab.bucket.change(&path, u64::MAX, change).unwrap();
+    assert_eq!(asked, 2);
+    let there = lab.bucket.get(&path, u64::MAX).unwrap().unwrap();
+    let there = seal::SegmentKeys::parse(&there).unwrap();
+    assert_eq!(there.erased().collect::<Vec<_>>(), ["s_ann", "s_bob"]);
+}
+
+#[test]
+fn p7_of_many_erasures_in_a_folder_none_is_lost() {
+    let lab = Lab::new();
+    let names: Vec<String> = (0..40).map(|number| format!("s_{number}")).collect();
+    let events: Vec<Event> =
+        names.iter().zip(1..).map(|(session, number)| said(session, "ann", number)).collect();
+    lab.journal.append(&events).unwrap();
+    lab.rounds(NO_KEEPING).sealing(keys(1)).round(after(60)).unwrap();
+    std::thread::scope(|scope| {
+        for part in names.chunks(10) {
+            let bucket = &lab.bucket;
+            scope.spawn(move || {
+                for session in part {
+                    assert_eq!(sealing::erase(bucket, Erase::Session(session)).unwrap(), 1);
+                }
+            });
+        }
+    });
+    let there = lab.bucket.get(&sealing::path(GATEWAY, 1), u64::MAX).unwrap().unwrap();
+    assert_eq!(seal::SegmentKeys::parse(&there).unwrap().erased().count(), 40);
 }
 
 #[test]
