@@ -85,6 +85,37 @@ pub struct Kept {
     pub damaged: bool,
 }
 
+/// A segment of the journal that was to be let go of and stays, with what it says in clear.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Stayed {
+    /// Its file.
+    pub path: PathBuf,
+    /// Why it stays.
+    pub why: Why,
+}
+
+/// Why a segment of the journal stays.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Why {
+    /// Part of it could not be read: it is evidence.
+    Damaged,
+    /// The archive has another segment of its number, and not this one.
+    NotArchived,
+    /// The index does not have what it says yet.
+    Unsettled,
+}
+
+impl fmt::Display for Stayed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let why = match self.why {
+            Why::Damaged => "part of it is damaged",
+            Why::NotArchived => "it is not the segment of its number in the archive",
+            Why::Unsettled => "the index could not be written",
+        };
+        write!(f, "{}: {why}", self.path.display())
+    }
+}
+
 /// Why a round did not end. The journal keeps what is not archived, so nothing is lost by it.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
@@ -493,41 +524,46 @@ impl Rounds {
         Ok(())
     }
 
-    /// Deletes segments that are archived and older than they are kept; damaged ones are evidence
-    /// and stay.
-    fn forget(&mut self, now: Timestamp, keep: Duration) -> Result<(), ArchiveError> {
+    /// Deletes segments that are archived and older than they are kept; those of that age that
+    /// stay all the same.
+    fn forget(&mut self, now: Timestamp, keep: Duration) -> Result<Vec<Stayed>, ArchiveError> {
         let closed = self.journal.closed_segments()?;
         self.head.kept.retain(|of| closed.contains(&of.segment));
-        let mut settled = false;
+        let (mut settled, mut stayed) = (None, Vec::new());
         let last = self.head.segment;
         for segment in closed.into_iter().filter(|segment| *segment <= last) {
             if now.since(self.journal.closed_at(segment)?) < keep {
                 // Older ones first, so that what is here has no holes.
-                return Ok(());
+                break;
             }
+            let path = self.journal.segment_path(segment);
             match self.is_kept(segment)? {
                 Some(false) => {}
-                Some(true) => continue,
+                Some(true) => {
+                    stayed.push(Stayed { path, why: Why::Damaged });
+                    continue;
+                }
                 None => {
                     if self.orphans.insert(segment) {
-                        let path = self.journal.segment_path(segment);
                         tracing::error!(
                             path = %path.display(),
                             "this segment is not the one of its number in the archive; it stays, \
                              and is not archived"
                         );
                     }
+                    stayed.push(Stayed { path, why: Why::NotArchived });
                     continue;
                 }
             }
-            settled = settled || self.settled.as_ref().is_none_or(|settled| settled());
-            if !settled {
-                return Ok(());
+            let ask = || self.settled.as_ref().is_none_or(|settled| settled());
+            if !*settled.get_or_insert_with(ask) {
+                stayed.push(Stayed { path, why: Why::Unsettled });
+                continue;
             }
             self.journal.remove_segment(segment)?;
             tracing::debug!(segment, "a segment of the journal is in the archive alone now");
         }
-        Ok(())
+        Ok(stayed)
     }
 
     /// Whether a segment is archived, and if so, whether it is damaged; `None` for one that is not.
@@ -570,8 +606,8 @@ impl Rounds {
         Ok(here == there)
     }
 
-    /// Archives what there is and lets go of all that is archived, however young.
-    pub fn purge(&mut self, now: Timestamp) -> Result<(), ArchiveError> {
+    /// Archives what there is and lets go of all that is archived, however young; what stays.
+    pub fn purge(&mut self, now: Timestamp) -> Result<Vec<Stayed>, ArchiveError> {
         while self.round(now)?.more {}
         self.forget(now, Duration::ZERO)
     }
@@ -616,10 +652,10 @@ pub struct Archiver {
 
 struct Shared {
     standing: Mutex<Standing>,
-    stop: Mutex<bool>,
+    asked: Mutex<Asked>,
+    /// Something is asked for.
     wake: Condvar,
-    /// Someone waits for a purge, and what came of it.
-    purge: Mutex<Purge>,
+    /// A purge has ended.
     purged: Condvar,
     clock: fn() -> Timestamp,
 }
@@ -630,9 +666,8 @@ impl Archiver {
         let standing = Standing { head: rounds.head.clone(), failing: None };
         let shared = Arc::new(Shared {
             standing: Mutex::new(standing),
-            stop: Mutex::new(false),
+            asked: Mutex::default(),
             wake: Condvar::new(),
-            purge: Mutex::default(),
             purged: Condvar::new(),
             clock,
         });
@@ -644,21 +679,22 @@ impl Archiver {
     }
 
     /// Archives what there is now and has the journal let go of all that is archived; waits for it.
+    /// What the journal keeps all the same.
     ///
     /// # Errors
     ///
     /// What stood in the way, in words.
-    pub fn purge(&self) -> Result<(), String> {
-        let mut purge = self.shared.purge.lock();
-        purge.asked = purge.asked.saturating_add(1);
-        let asked = purge.asked;
+    pub fn purge(&self) -> Result<Vec<Stayed>, String> {
+        let mut asked = self.shared.asked.lock();
+        asked.purges = asked.purges.saturating_add(1);
+        let mine = asked.purges;
         self.shared.wake.notify_all();
-        while purge.done < asked {
-            if self.shared.purged.wait_for(&mut purge, PURGE_MAX).timed_out() {
+        while asked.purged < mine {
+            if self.shared.purged.wait_for(&mut asked, PURGE_MAX).timed_out() {
                 return Err("the archive did not answer in time; see the gateway's log".to_owned());
             }
         }
-        purge.failed.clone().map_or(Ok(()), Err)
+        asked.outcome.clone()
     }
 
     /// How it stands.
@@ -676,7 +712,7 @@ impl Archiver {
     /// Archives what there is and stops. What a store that does not answer holds up is left to the
     /// next start: `false`.
     pub fn stop(&self) -> bool {
-        *self.shared.stop.lock() = true;
+        self.shared.asked.lock().stop = true;
         self.shared.wake.notify_all();
         let Some(thread) = self.thread.lock().take() else { return true };
         let begun = Instant::now();
@@ -693,12 +729,22 @@ impl fmt::Debug for Archiver {
     }
 }
 
-/// Purges asked for and done.
-#[derive(Default)]
-struct Purge {
-    asked: u64,
-    done: u64,
-    failed: Option<String>,
+/// What the thread is asked for. One lock for all of it, or a call could come between the look and
+/// the wait and not be heard.
+struct Asked {
+    stop: bool,
+    /// Purges asked for.
+    purges: u64,
+    /// Purges done.
+    purged: u64,
+    /// What came of the last.
+    outcome: Result<Vec<Stayed>, String>,
+}
+
+impl Default for Asked {
+    fn default() -> Self {
+        Self { stop: false, purges: 0, purged: 0, outcome: Ok(Vec::new()) }
+    }
 }
 
 impl Shared {
@@ -708,23 +754,18 @@ impl Shared {
             tracing::warn!(%error, "the archive is made at the priority of everything else");
         }
         loop {
-            let mut stop = self.stop.lock();
-            let is_asked = || {
-                let purge = self.purge.lock();
-                purge.asked > purge.done
-            };
-            if !*stop && !is_asked() {
-                self.wake.wait_for(&mut stop, rounds.options.every);
+            let mut asked = self.asked.lock();
+            if !asked.stop && asked.purged == asked.purges {
+                self.wake.wait_for(&mut asked, rounds.options.every);
             }
-            let last = *stop;
-            drop(stop);
-            let asked = self.purge.lock().asked;
-            if is_asked() {
-                let purged = rounds.purge((self.clock)());
+            let (last, purges) = (asked.stop, asked.purges);
+            let is_asked = asked.purged < purges;
+            drop(asked);
+            if is_asked {
+                let outcome = rounds.purge((self.clock)()).map_err(|error| error.to_string());
                 self.standing.lock().head = rounds.head.clone();
-                let mut purge = self.purge.lock();
-                purge.done = asked;
-                purge.failed = purged.err().map(|error| error.to_string());
+                let mut asked = self.asked.lock();
+                (asked.purged, asked.outcome) = (purges, outcome);
                 self.purged.notify_all();
             }
             let more = self.rounds_until_done(&mut rounds);

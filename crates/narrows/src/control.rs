@@ -217,9 +217,17 @@ impl Control for Running {
             (None, None) => return Ok(0),
         };
         // What was said until now is sealed first, and no longer in clear on the gateway's disk.
-        archive.archiver.purge().map_err(|why| {
+        let stayed = archive.archiver.purge().map_err(|why| {
             failed(format!("nothing was erased: the archive is not up to date ({why})"))
         })?;
+        if !stayed.is_empty() {
+            let stayed: Vec<String> = stayed.iter().map(ToString::to_string).collect();
+            return Err(failed(format!(
+                "nothing was erased: the journal has to keep files in which what was said is in \
+                 clear; move them off this machine and ask again\n  {}",
+                stayed.join("\n  ")
+            )));
+        }
         let erased =
             sealing::erase(&archive.bucket, erase).map_err(|error| failed(error.to_string()))?;
         archive.evidence.forget_keys();

@@ -295,6 +295,59 @@ fn p7_what_was_said_is_sealed_opened_by_its_key_and_erased_with_it() -> Result<(
     Ok(())
 }
 
+/// Files below a folder that hold a text as it is.
+fn holding(folder: &Path, text: &str) -> Result<String> {
+    let grep = Command::new("grep").args(["-rla", text]).arg(folder).output()?;
+    Ok(String::from_utf8(grep.stdout)?)
+}
+
+/// What an open session said a moment ago is in the journal alone, and no key of it exists yet:
+/// it is sealed before its keys are erased, and the journal lets go of it.
+#[test]
+fn p7_what_an_open_session_said_last_is_erased_too() -> Result<()> {
+    let sealed = "recording: { archive_every: 1h, encryption: { key: {env: AUDIT_KEY} } }";
+    let server = Server::start()?;
+    let key = "6b1f0d0ab5e64e13a0c9c2b7f1d25f7d3c8a9e0b4f6d7c5e2a1b3c4d5e6f7a8b";
+    let config = Config::rules(RULES).with(sealed);
+    let gateway = Gateway::start_in(&[("AUDIT_KEY", key)], &config, &server.upstream())?;
+    let lab = Lab { gateway, server };
+    let erase = |whose: &[&str]| {
+        lab.gateway.narrows(&[&["audit", "erase", "--reason", "r"], whose].concat())
+    };
+    // The first segment is archived.
+    erase(&["--principal", "nobody"])?;
+    let token = lab.gateway.agent("ann")?;
+    let mut wire = lab.wire(&token)?;
+    wire.query("SELECT 'words of a moment ago'")?;
+    let told = lab.gateway.session_of("ann")?;
+    let id = told.get("id").and_then(Value::as_str).context("an id")?;
+    let var = lab.gateway.dir().join("var");
+    let words = "words of a moment ago";
+    ensure!(!holding(&var, words)?.is_empty(), "the journal does not have them");
+    assert!(lab.gateway.narrows(&["show", id])?.success()?.contains(words));
+
+    // The journal keeps a file that it cannot read, and with it perhaps these words.
+    let lock = first_file_of(&var.join("journal"), true)?;
+    let gateway = lock.file_stem().and_then(|name| name.to_str()).context("a name")?;
+    let name = format!("{gateway}-0000000001.nj");
+    let odd = var.join("journal").join(&name);
+    fs::write(&odd, "some words")?;
+    let refused = erase(&[id])?;
+    assert_eq!(refused.code(), 1, "{refused:?}");
+    let why = format!("/journal/{name}: part of it is damaged");
+    assert!(refused.stderr.contains(&why), "{}", refused.stderr);
+    assert!(lab.gateway.narrows(&["show", id])?.success()?.contains(words), "nothing is erased");
+    fs::remove_file(&odd)?;
+
+    assert!(erase(&[id])?.success()?.contains("erased; what they sealed is gone"));
+    assert_eq!(holding(&var, words)?, "");
+    let gone = lab.gateway.narrows(&["show", id])?.success()?;
+    assert!(gone.contains("(sealed)") && !gone.contains(words), "{gone}");
+    // It goes on.
+    wire.query("SELECT 1")?;
+    Ok(())
+}
+
 /// Kills the gateway at moments that differ, while clients work and every second something is
 /// closed, converted, written, signed and deleted. `NARROWS_KILLS` asks for more than a test run does.
 #[test]

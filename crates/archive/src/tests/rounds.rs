@@ -1,10 +1,13 @@
 use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use model::Event;
 
+use super::faulty::{self, Fault};
 use super::made::{GATEWAY, Lab, NO_KEEPING, after};
-use crate::archiver::{ArchiveError, Archiver, Options};
+use crate::archiver::{ArchiveError, Archiver, Options, Stayed, Why};
 use crate::file::ArchiveFile;
 use crate::manifest;
 use crate::row::Row;
@@ -277,23 +280,92 @@ fn p5_a_manifest_that_could_not_be_remembered_is_found_again_without_a_restart()
     assert_eq!(lab.journal.closed_segments().unwrap(), [] as [u64; 0]);
 }
 
+/// Goal: nothing that a store only said it has leaves the journal. Method: a store that writes
+/// other bytes, or none, and says that all is well.
 #[test]
-fn the_archives_thread_gives_way_to_those_that_serve() {
+fn p5_what_does_not_read_back_as_it_was_written_stays_in_the_journal() {
+    for fault in [Fault::Alters("events"), Fault::Drops("events")] {
+        let store = faulty::store();
+        let lab = Lab::over(store.clone());
+        store.set(Some(fault));
+        let events = lab.append(1, 0..50);
+        let mut rounds = lab.rounds(NO_KEEPING);
+        for second in 60..63 {
+            let error = rounds.round(after(second)).unwrap_err();
+            assert!(matches!(error, ArchiveError::ReadBack { .. }), "{fault:?}: {error}");
+        }
+        assert_eq!(rounds.head().number, 0, "{fault:?}");
+        assert_eq!(lab.journal.closed_segments().unwrap(), [1], "{fault:?}");
+        store.set(None);
+        rounds.round(after(70)).unwrap();
+        rounds.round(after(130)).unwrap();
+        assert_eq!(lab.journal.closed_segments().unwrap(), [] as [u64; 0]);
+        assert_eq!(archived(&lab), events);
+        assert_clean(&lab);
+    }
+}
+
+#[test]
+fn p5_a_segment_stays_until_the_index_has_what_it_says() {
     let lab = Lab::new();
     lab.append(1, 0..10);
-    let archiver = Archiver::start(lab.rounds(NO_KEEPING), || after(60)).unwrap();
-    archiver.purge().unwrap();
-    let mut priorities = Vec::new();
-    for task in fs::read_dir("/proc/self/task").unwrap() {
-        // Another test's thread may have ended since.
-        let Ok(stat) = fs::read_to_string(task.unwrap().path().join("stat")) else { continue };
-        // proc(5): the name in parentheses, and the nice value as the nineteenth field.
-        let (name, fields) = stat.rsplit_once(") ").unwrap();
-        let nice: i32 = fields.split(' ').nth(16).unwrap().parse().unwrap();
-        priorities.push((name.split_once('(').unwrap().1.to_owned(), nice));
-    }
-    for wanted in [("narrows-archive".to_owned(), 10), ("narrows-sync".to_owned(), 0)] {
-        assert!(priorities.contains(&wanted), "{priorities:?}");
+    let is_settled = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&is_settled);
+    let mut rounds = lab.rounds(NO_KEEPING);
+    rounds.settle_by(move || asked.load(Ordering::Relaxed));
+    rounds.round(after(60)).unwrap();
+    rounds.round(after(120)).unwrap();
+    assert_eq!(lab.journal.closed_segments().unwrap(), [1]);
+    is_settled.store(true, Ordering::Relaxed);
+    rounds.round(after(180)).unwrap();
+    assert_eq!(lab.journal.closed_segments().unwrap(), [] as [u64; 0]);
+}
+
+#[test]
+fn p7_a_purge_tells_what_the_journal_keeps_all_the_same() {
+    let lab = Lab::new();
+    let whole = lab.rounds(NO_KEEPING).purge(after(60)).unwrap();
+    assert_eq!(whole, []);
+    let stayed = |segment: u64, why| Stayed { path: lab.journal.segment_path(segment), why };
+
+    lab.append(1, 0..50);
+    lab.journal.rotate().unwrap();
+    let path = lab.journal.segment_path(1);
+    let mut bytes = fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    lab.append(2, 50..60);
+    let mut rounds = lab.rounds(NO_KEEPING);
+    assert_eq!(rounds.purge(after(120)).unwrap(), [stayed(1, Why::Damaged)]);
+    assert_eq!(rounds.purge(after(121)).unwrap(), [stayed(1, Why::Damaged)], "as before");
+
+    // A segment of a number that the archive knows otherwise.
+    let other = Lab::new();
+    other.append(3, 0..10);
+    fs::copy(other.journal.segment_path(1), &path).unwrap();
+    assert_eq!(rounds.purge(after(180)).unwrap(), [stayed(1, Why::NotArchived)]);
+    fs::remove_file(&path).unwrap();
+    assert_eq!(rounds.purge(after(240)).unwrap(), []);
+
+    lab.append(4, 60..70);
+    rounds.settle_by(|| false);
+    assert_eq!(rounds.purge(after(300)).unwrap(), [stayed(3, Why::Unsettled)]);
+}
+
+/// Goal: no call is lost between the look for one and the wait for one. Method: calls at the moment
+/// when the thread has nothing left to do, which is when its last manifest is told.
+#[test]
+fn p7_every_call_for_a_purge_is_answered() {
+    let lab = Lab::new();
+    let hour = Options { every: Duration::from_secs(3600), ..NO_KEEPING };
+    let archiver = Archiver::start(lab.rounds(hour), || after(60)).unwrap();
+    for number in 1..=60 {
+        assert_eq!(archiver.purge(), Ok(Vec::new()));
+        // One manifest of the purge, and one of the round after it.
+        while archiver.standing().head.number < 2 * number {
+            std::hint::spin_loop();
+        }
     }
     assert!(archiver.stop());
 }
