@@ -6,7 +6,7 @@
 //! files are made again with the same bytes, and a manifest that was written and not remembered is
 //! found and taken for what it is.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::fs;
 use std::io;
@@ -188,6 +188,8 @@ pub struct Rounds {
     first: bool,
     /// Files written by this process that no manifest names yet.
     unsigned: HashSet<String>,
+    /// Keys made by this process for segments that no manifest names yet.
+    sealers: BTreeMap<u64, Sealer>,
     /// Segments that are older than the archive and not in it; said once.
     orphans: HashSet<u64>,
     /// Says whether everything that is archived may be let go of by the journal.
@@ -246,6 +248,7 @@ impl Rounds {
             looked,
             first: true,
             unsigned: HashSet::new(),
+            sealers: BTreeMap::new(),
             orphans: HashSet::new(),
             settled: None,
             told: None,
@@ -301,15 +304,16 @@ impl Rounds {
             let salt = merkle::hex(&self.journal.segment_salt(segment)?);
             let records = self.journal.read_segment(segment)?;
             let gateway = self.journal.gateway();
-            let sealer = match &self.seals {
-                Some(keys) => {
-                    let records = self.journal.read_segment(segment)?;
-                    let of = (gateway, segment);
-                    Some(Sealer::make(&self.bucket, of, records, keys, self.first)?)
-                }
-                None => None,
-            };
-            let converted = convert::convert(gateway, segment, records, sealer.as_ref())?;
+            if let (Some(keys), None) = (&self.seals, self.sealers.get(&segment)) {
+                let records = self.journal.read_segment(segment)?;
+                let sealer = Sealer::fresh((gateway, segment), records, keys)?;
+                self.sealers.insert(segment, sealer);
+            }
+            let mut sealer = self.sealers.get_mut(&segment);
+            if let Some(sealer) = &mut sealer {
+                sealer.store(&self.bucket, self.first)?;
+            }
+            let converted = convert::convert(gateway, segment, records, sealer.as_deref())?;
             self.write(&converted)?;
             done.segments += 1;
             done.rows += converted.entry.rows;
@@ -329,6 +333,7 @@ impl Rounds {
         }
         signed?;
         self.unsigned.clear();
+        self.sealers.clear();
         Ok(done)
     }
 

@@ -60,6 +60,9 @@ pub enum SealingError {
     /// There are keys for the segment that this gateway did not make.
     #[error("{0} is there already, with keys of another: does another gateway use the same name?")]
     Others(String),
+    /// The keys read back are not those that were written.
+    #[error("{0} reads back otherwise than it was written")]
+    ReadBack(String),
     /// Some keys could not be erased; the others were.
     #[error("erased {0} keys, but not all: {1}")]
     NotAll(usize, String),
@@ -74,25 +77,23 @@ pub enum SealingError {
     Compress(std::io::Error),
 }
 
-/// The keys of one segment while it is converted.
+/// The keys of one segment, from their making until a manifest names the segment's files.
+///
+/// They are never taken from the store: a process that finds keys there cannot know that it would
+/// seal the same bytes with them again (its zstd may be another), and two contents under one key
+/// and nonce would give both away.
 pub struct Sealer {
-    gateway: String,
+    made: SegmentKeys,
     /// By session; of the gateway's own events, the empty name.
     keys: BTreeMap<Text, DataKey>,
 }
 
 impl Sealer {
-    /// Makes the keys of a segment and writes them, before anything is sealed with them. Keys that
-    /// an interrupted conversion left are used again where they can be opened.
-    ///
-    /// Keys that cannot be opened here are replaced only if `may_replace`; sessions that were
-    /// erased there get none.
-    pub fn make(
-        bucket: &Bucket,
+    /// Makes keys for the sessions of a segment. [`Sealer::store`] must come before they are used.
+    pub fn fresh(
         (gateway, segment): (&str, u64),
         records: Reader,
         keys: &Keys,
-        may_replace: bool,
     ) -> Result<Self, SealingError> {
         let mut sessions: BTreeMap<Text, Option<Text>> = BTreeMap::new();
         for record in records {
@@ -105,31 +106,43 @@ impl Sealer {
             let principal = sessions.entry(session).or_default();
             *principal = principal.take().or(event.principal);
         }
-        let path = path(gateway, segment);
-        let mut erased = Vec::new();
-        if let Some(left) = bucket.get(&path, SEGMENT_KEYS_BYTES_MAX as u64)? {
-            let there = SegmentKeys::parse(&left);
-            let there = there.map_err(|error| SealingError::Keys(path.clone(), error))?;
-            if let Some(opened) = open_all(&there, &sessions, keys) {
-                return Ok(Self { gateway: gateway.to_owned(), keys: opened });
-            }
-            if !may_replace {
-                return Err(SealingError::Others(path));
-            }
-            erased.extend(there.erased().map(Text::from));
-        }
-        // What was erased stays so: its key is made and erased again, and seals nothing.
         let mut made = SegmentKeys::new(gateway, segment);
         let wanted: Vec<(&str, Option<&str>)> =
             sessions.iter().map(|(session, of)| (session.as_ref(), of.as_deref())).collect();
         let fresh = made.fresh_all(&wanted, keys)?;
-        let mut keys: BTreeMap<Text, DataKey> = sessions.into_keys().zip(fresh).collect();
-        for session in erased {
-            made.erase_session(&session);
-            keys.remove(&session);
+        Ok(Self { made, keys: sessions.into_keys().zip(fresh).collect() })
+    }
+
+    /// Has the store hold the keys, and reads them back; to be called before each conversion. What
+    /// was erased there stays erased: its key is erased here too, and seals nothing.
+    ///
+    /// Keys that an earlier process left are replaced only if `may_replace`.
+    pub fn store(&mut self, bucket: &Bucket, may_replace: bool) -> Result<(), SealingError> {
+        let path = path(self.made.gateway(), self.made.segment());
+        let most = SEGMENT_KEYS_BYTES_MAX as u64;
+        bucket.change(&path, most, |there| match there {
+            Some(there) if self.is(&path, there)? => Ok(None),
+            Some(_) if !may_replace => Err(SealingError::Others(path.clone())),
+            _ => Ok(Some(self.made.to_json()?.into())),
+        })?;
+        match bucket.get(&path, most)? {
+            Some(there) if self.is(&path, &there)? => Ok(()),
+            _ => Err(SealingError::ReadBack(path)),
         }
-        bucket.put(&path, made.to_json()?.into())?;
-        Ok(Self { gateway: gateway.to_owned(), keys })
+    }
+
+    /// Whether what the store holds are these keys, once what was erased there is erased here.
+    fn is(&mut self, path: &str, there: &[u8]) -> Result<bool, SealingError> {
+        let there = SegmentKeys::parse(there);
+        let there = there.map_err(|error| SealingError::Keys(path.to_owned(), error))?;
+        if !is_of(&there, self.made.gateway(), self.made.segment()) {
+            return Err(SealingError::Others(path.to_owned()));
+        }
+        for session in there.erased() {
+            self.made.erase_session(session);
+            self.keys.remove(session);
+        }
+        Ok(there == self.made)
     }
 
     /// Moves what an event says into its column `sealed`. Without a key, because it was erased,
@@ -155,7 +168,7 @@ impl Sealer {
         let length = u32::try_from(json.len()).unwrap_or(u32::MAX).to_le_bytes();
         let plain = [length.as_slice(), &json, &payload].concat();
         let packed = zstd::bulk::compress(&plain, LEVEL).map_err(SealingError::Compress)?;
-        row.sealed = key.seal(&place(&self.gateway, &session, row.number), &packed)?;
+        row.sealed = key.seal(&place(self.made.gateway(), &session, row.number), &packed)?;
         Ok(())
     }
 }
@@ -164,21 +177,8 @@ fn place<'a>(gateway: &'a str, session: &'a str, record: u64) -> Place<'a> {
     Place { gateway, session, record, column: COLUMN }
 }
 
-/// `None` if some key cannot be opened here; those that were erased have none.
-fn open_all(
-    there: &SegmentKeys,
-    sessions: &BTreeMap<Text, Option<Text>>,
-    keys: &Keys,
-) -> Option<BTreeMap<Text, DataKey>> {
-    let mut opened = BTreeMap::new();
-    for session in sessions.keys() {
-        match there.open(session, keys) {
-            Ok(key) => drop(opened.insert(Arc::clone(session), key)),
-            Err(SealError::Erased { .. }) => {}
-            Err(_) => return None,
-        }
-    }
-    Some(opened)
+fn is_of(keys: &SegmentKeys, gateway: &str, segment: u64) -> bool {
+    keys.gateway() == gateway && keys.segment() == segment
 }
 
 /// What became of a sealed event.
@@ -273,7 +273,11 @@ impl Opener {
         }
         let path = path(gateway, segment);
         let keys = match self.bucket.get(&path, SEGMENT_KEYS_BYTES_MAX as u64) {
-            Ok(Some(text)) => SegmentKeys::parse(&text).map_err(|error| format!("{path}: {error}")),
+            Ok(Some(text)) => match SegmentKeys::parse(&text) {
+                Ok(keys) if is_of(&keys, gateway, segment) => Ok(keys),
+                Ok(_) => Err(format!("{path} holds keys of another gateway or segment")),
+                Err(error) => Err(format!("{path}: {error}")),
+            },
             Ok(None) => Err(format!("{path} is not there")),
             Err(error) => Err(error.to_string()),
         };

@@ -9,8 +9,9 @@ use store::Archived;
 use super::faulty::{self, Fault};
 use super::made::{GATEWAY, Lab, NO_KEEPING, START, after};
 use crate::evidence::{Evidence, Span};
-use crate::row::SEALED_TEXT;
-use crate::sealing::{self, Erase, SealingError};
+use crate::file::ArchiveFile;
+use crate::row::{Row, SEALED_TEXT};
+use crate::sealing::{self, Erase, Opener, SealingError, Unsealed};
 use crate::verify;
 
 const SECRET: &str = "the-secret-of";
@@ -24,7 +25,8 @@ fn keys(number: u8) -> Arc<Keys> {
     Arc::new(Keys::new(Arc::new(key(number))))
 }
 
-/// A statement of a session, which names the session in its text, its parameter and its payload.
+/// A statement of a session, which names the session in its text, its parameter, its payload and
+/// in the message of a rule.
 fn said(session: &str, principal: &str, number: u64) -> Event {
     Event {
         v: 1,
@@ -46,7 +48,7 @@ fn said(session: &str, principal: &str, number: u64) -> Event {
             objects: Arc::new(Objects { reads: vec!["public.t".into()], ..Objects::default() }),
             decision: Verdict::Allow,
             rules: Vec::new(),
-            message: None,
+            message: Some(format!("not {SECRET} {session}")),
             reason: None,
             approval: None,
             approver: None,
@@ -94,6 +96,16 @@ fn span() -> Span {
     Span { from: Timestamp(START), to: after(60) }
 }
 
+/// Every row in the store, as it lies there.
+fn rows(lab: &Lab) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for listed in lab.bucket.list("events").unwrap() {
+        let file = ArchiveFile::open(&lab.bucket, &listed.path, listed.bytes).unwrap();
+        file.each(|row| rows.push(row)).unwrap();
+    }
+    rows
+}
+
 #[test]
 fn p7_what_was_said_is_in_no_object_of_the_store() {
     let (lab, _) = archive(&keys(1));
@@ -101,6 +113,13 @@ fn p7_what_was_said_is_in_no_object_of_the_store() {
         let bytes = lab.bucket.get(&listed.path, u64::MAX).unwrap().unwrap();
         let found = bytes.windows(SECRET.len()).any(|window| window == SECRET.as_bytes());
         assert!(!found, "{}", listed.path);
+    }
+    // The files are compressed: what is in them shows only to who reads them.
+    let rows = rows(&lab);
+    assert_eq!(rows.len(), 30);
+    for row in rows {
+        assert!(!row.sealed.is_empty() && row.payload.is_empty());
+        assert!(!format!("{row:?}").contains(SECRET), "{row:?}");
     }
     assert_whole(&lab);
     // Who did what to which table stays readable by anyone.
@@ -148,30 +167,12 @@ fn p6_what_is_erased_by_key_is_gone_and_every_proof_stays() {
     assert_eq!(sealing::erase(&lab.bucket, Erase::Principal("nobody")).unwrap(), 0);
 }
 
-#[test]
-fn p5_a_conversion_that_was_interrupted_makes_the_same_files_under_the_same_keys() {
-    let keys = keys(1);
-    let (lab, _) = archive(&keys);
-    let objects = |lab: &Lab| -> Vec<(String, Vec<u8>)> {
-        let listed = lab.bucket.list("").unwrap();
-        let read = |path: &str| lab.bucket.get(path, u64::MAX).unwrap().unwrap().to_vec();
-        let kept = listed.iter().filter(|of| !of.path.starts_with("manifests"));
-        kept.map(|of| (of.path.clone(), read(&of.path))).collect()
-    };
-    // A segment that is archived again from the journal: as after a crash before the manifest.
-    let again = Lab::new();
-    let events: Vec<Event> = (1..=30).map(|number| said("s_ann", "ann", number)).collect();
-    again.journal.append(&events).unwrap();
-    let keep = crate::archiver::Options { keep: std::time::Duration::MAX, ..NO_KEEPING };
-    again.rounds(keep).sealing(Arc::clone(&keys)).round(after(60)).unwrap();
-    let first = objects(&again);
-    let manifest = again.bucket.list("manifests").unwrap()[0].path.clone();
-    again.bucket.remove(&manifest).unwrap();
-    std::fs::remove_file(again.folder.path().join("archive.json")).unwrap();
-    again.rounds(keep).sealing(Arc::clone(&keys)).round(after(60)).unwrap();
-    assert_eq!(objects(&again), first);
-    assert_whole(&again);
-    assert_ne!(objects(&lab), first);
+/// What is in the store but for manifests.
+fn objects(lab: &Lab) -> Vec<(String, Vec<u8>)> {
+    let read = |path: &str| lab.bucket.get(path, u64::MAX).unwrap().unwrap().to_vec();
+    let listed = lab.bucket.list("").unwrap();
+    let kept = listed.iter().filter(|of| !of.path.starts_with("manifests"));
+    kept.map(|of| (of.path.clone(), read(&of.path))).collect()
 }
 
 /// A store that takes no manifest, and what a round left in it.
@@ -186,6 +187,96 @@ fn interrupted(keys: &Arc<Keys>) -> (Lab, Arc<faulty::Faulty>, crate::Rounds) {
     rounds.round(after(60)).unwrap_err();
     store.set(None);
     (lab, store, rounds)
+}
+
+#[test]
+fn p5_a_conversion_that_is_done_again_makes_the_same_files_under_the_same_keys() {
+    let keys = keys(1);
+    let (lab, _, mut rounds) = interrupted(&keys);
+    let first = objects(&lab);
+    rounds.round(after(120)).unwrap();
+    assert_eq!(objects(&lab), first);
+    assert_eq!(told(&lab, &keys, "s_ann").unwrap().len(), 10);
+    assert_whole(&lab);
+}
+
+/// Goal: no two contents under one key and nonce. Method: the files of a conversion that another
+/// process began are sealed with keys of which nothing is in the store before.
+#[test]
+fn p7_keys_that_an_earlier_process_left_seal_nothing() {
+    let keys = keys(1);
+    let (lab, _, rounds) = interrupted(&keys);
+    drop(rounds);
+    let (left, sealed) = (objects(&lab), rows(&lab));
+    lab.rounds(NO_KEEPING).sealing(Arc::clone(&keys)).round(after(120)).unwrap();
+    let made = objects(&lab);
+    assert_eq!(left.len(), made.len());
+    assert!(left.iter().zip(&made).all(|(left, made)| left.0 == made.0 && left.1 != made.1));
+    assert!(rows(&lab).iter().zip(&sealed).all(|(new, old)| new.sealed != old.sealed));
+    assert!(told(&lab, &keys, "s_ann").unwrap().iter().all(|event| text(event) != SEALED_TEXT));
+    assert_whole(&lab);
+}
+
+#[test]
+fn p7_what_was_erased_stays_so_when_its_segment_is_converted_again() {
+    for is_restarted in [false, true] {
+        let keys = keys(1);
+        let (lab, _, mut rounds) = interrupted(&keys);
+        assert_eq!(sealing::erase(&lab.bucket, Erase::Session("s_ann")).unwrap(), 1);
+        if is_restarted {
+            rounds = lab.rounds(NO_KEEPING).sealing(Arc::clone(&keys));
+        }
+        rounds.round(after(120)).unwrap();
+        let of = |session| told(&lab, &keys, session).unwrap();
+        assert!(of("s_ann").iter().all(|event| text(event) == SEALED_TEXT), "{is_restarted}");
+        assert!(of("s_bob").iter().all(|event| text(event) != SEALED_TEXT), "{is_restarted}");
+        assert_eq!((of("s_ann").len(), of("s_bob").len()), (10, 10));
+        let path = sealing::path(GATEWAY, 1);
+        let there = lab.bucket.get(&path, u64::MAX).unwrap().unwrap();
+        let there = seal::SegmentKeys::parse(&there).unwrap();
+        assert_eq!(there.erased().collect::<Vec<_>>(), ["s_ann"]);
+        assert_whole(&lab);
+    }
+}
+
+#[test]
+fn p7_keys_that_do_not_read_back_keep_the_segment_in_the_journal() {
+    let store = faulty::store();
+    let lab = Lab::over(store.clone());
+    lab.journal.append(&[said("s_ann", "ann", 1)]).unwrap();
+    let mut rounds = lab.rounds(NO_KEEPING).sealing(keys(1));
+    store.set(Some(Fault::Drops("keys")));
+    let error = rounds.round(after(60)).unwrap_err();
+    assert!(error.to_string().contains("reads back otherwise"), "{error}");
+    store.set(Some(Fault::Alters("keys")));
+    rounds.round(after(61)).unwrap_err();
+    assert_eq!(lab.journal.closed_segments().unwrap(), [1]);
+}
+
+#[test]
+fn p7_keys_of_another_segment_are_neither_taken_nor_replaced() {
+    let keys = keys(1);
+    let (lab, _, rounds) = interrupted(&keys);
+    drop(rounds);
+    let (path, other) = (sealing::path(GATEWAY, 1), sealing::path(GATEWAY, 2));
+    let text = lab.bucket.get(&path, u64::MAX).unwrap().unwrap();
+    let there = String::from_utf8(text.to_vec()).unwrap();
+    let moved = there.replace("\"segment\":1,", "\"segment\":2,");
+    assert_ne!(moved, there);
+    lab.bucket.put(&path, moved.clone().into()).unwrap();
+    let error = lab.rounds(NO_KEEPING).sealing(Arc::clone(&keys)).round(after(120)).unwrap_err();
+    assert!(error.to_string().contains("with keys of another"), "{error}");
+
+    lab.bucket.put(&path, text.clone()).unwrap();
+    lab.bucket.put(&other, text).unwrap();
+    let opener = Opener::new(Arc::clone(&lab.bucket), keys);
+    let mut row = rows(&lab).remove(0);
+    row.segment = 2;
+    let not = opener.open(&mut row);
+    let why = format!("{other} holds keys of another gateway or segment");
+    assert_eq!(not, Unsealed::Not(why));
+    row.segment = 1;
+    assert_eq!(opener.open(&mut row), Unsealed::Clear);
 }
 
 /// Goal: of two erasures at once none is lost. Method: the second happens between the reading and
