@@ -6,7 +6,7 @@
 //! files are made again with the same bytes, and a manifest that was written and not remembered is
 //! found and taken for what it is.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 use std::fs;
 use std::io;
@@ -39,7 +39,7 @@ const SEGMENTS_MAX: usize = 16;
 const PURGE_MAX: Duration = Duration::from_secs(30);
 /// How long the last round of a gateway that stops may take before it is left to the next start.
 const LAST_ROUND: Duration = Duration::from_secs(10);
-/// How much its thread gives way to those who serve, setpriority(2): beside one of them that never
+/// How much conversion gives way to those who serve, setpriority(2): beside one of them that never
 /// rests it gets about a tenth of a processor.
 const NICE: i32 = 10;
 
@@ -73,6 +73,33 @@ pub struct Head {
     pub kept: Vec<Kept>,
 }
 
+impl Head {
+    /// Reads how far the archive of the gateway with this data folder reaches; `None` before its
+    /// first manifest.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or says nothing that can be believed.
+    pub fn read(folder: &Path) -> Result<Option<Self>, ArchiveError> {
+        let path = remembered(folder);
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(ArchiveError::Io { action: "read", path, source }),
+        };
+        let wrong = |what: String| ArchiveError::Head { path: path.clone(), what };
+        let head: Self = serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
+        if head.number.max(head.segment).max(head.last) > i64::MAX.unsigned_abs() {
+            return Err(wrong("a number that nothing has".to_owned()));
+        }
+        Ok(Some(head))
+    }
+}
+
+fn remembered(folder: &Path) -> PathBuf {
+    folder.join("archive.json")
+}
+
 /// A segment of the journal that is in the archive.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -81,6 +108,8 @@ pub struct Kept {
     pub segment: u64,
     /// What tells it from another of the same number, hexadecimal.
     pub salt: String,
+    /// How long it was when it was archived, bytes.
+    pub bytes: u64,
     /// Part of it could not be read; it stays as evidence.
     pub damaged: bool,
 }
@@ -149,6 +178,21 @@ pub enum ArchiveError {
         /// What it is.
         what: String,
     },
+    /// The store is not the one that the archive was written to.
+    #[error(
+        "the newest manifest, {path}, is not in {store}, or not as it was written: was \
+         recording.store changed? Copy the old store to the new one first; or delete {} to begin a \
+         new archive here, from what the journal still has",
+        remembers.display()
+    )]
+    Elsewhere {
+        /// The manifest.
+        path: String,
+        /// Where it was looked for.
+        store: String,
+        /// What remembers it.
+        remembers: PathBuf,
+    },
     /// A file of the data folder.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
@@ -159,6 +203,9 @@ pub enum ArchiveError {
         /// What the operating system said.
         source: io::Error,
     },
+    /// There are too many threads.
+    #[error("cannot start a thread: {0}")]
+    Thread(io::Error),
     /// The file that remembers how far the archive reaches.
     #[error("{} does not say how far the archive reaches: {what}; delete it to have that read from \
              the store again", path.display())]
@@ -182,6 +229,8 @@ pub struct Rounds {
     remembers: PathBuf,
     head: Head,
     seals: Option<Arc<Keys>>,
+    /// The store was seen to hold the head.
+    met: bool,
     /// The store was asked what is there behind the head.
     looked: bool,
     /// No round has ended yet: files may be there that an earlier process left.
@@ -221,31 +270,17 @@ impl Rounds {
         folder: &Path,
         options: Options,
     ) -> Result<Self, ArchiveError> {
-        let remembers = folder.join("archive.json");
-        let (head, looked) = match fs::read(&remembers) {
-            Ok(text) => {
-                let wrong = |what: String| ArchiveError::Head { path: remembers.clone(), what };
-                let head: Head =
-                    serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
-                if head.number.max(head.segment).max(head.last) > i64::MAX.unsigned_abs() {
-                    return Err(wrong("a number that nothing has".to_owned()));
-                }
-                (head, false)
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => (Head::default(), false),
-            Err(source) => {
-                return Err(ArchiveError::Io { action: "read", path: remembers, source });
-            }
-        };
+        let head = Head::read(folder)?.unwrap_or_default();
         Ok(Self {
             journal,
             bucket,
             key,
             options,
-            remembers,
+            remembers: remembered(folder),
             head,
             seals: None,
-            looked,
+            met: false,
+            looked: false,
             first: true,
             unsigned: HashSet::new(),
             sealers: BTreeMap::new(),
@@ -280,51 +315,48 @@ impl Rounds {
 
     /// One round. `now` is the time it is signed at.
     pub fn round(&mut self, now: Timestamp) -> Result<Done, ArchiveError> {
-        // First of all: on a full disk nothing else may work.
-        self.forget(now, self.options.keep)?;
-        let done = self.archive(now);
+        let begun = self.begin();
+        // Before anything is written: on a full disk nothing else may work.
+        let forgot = self.forget(now, self.options.keep);
+        // Also while the store is away: a segment of weeks would not fit one manifest.
+        let rotated = self.journal.rotate().map_err(ArchiveError::from);
+        let done = begun.and(rotated).and_then(|_| self.archive(now));
         // What a failed round wrote may be signed by an answer that was lost.
         self.looked = done.is_ok();
         self.first &= done.is_err();
+        forgot?;
         done
     }
 
-    fn archive(&mut self, now: Timestamp) -> Result<Done, ArchiveError> {
+    /// Asks the store what is there behind what is remembered, so that what is journalled from now
+    /// on gets numbers that nothing archived has.
+    pub fn begin(&mut self) -> Result<(), ArchiveError> {
         if !self.looked {
             self.look()?;
             self.go_ahead()?;
             self.looked = true;
         }
-        self.journal.rotate()?;
-        let closed = self.journal.closed_segments()?;
-        let mut waiting = closed.iter().copied().filter(|segment| *segment > self.head.segment);
-        let mut done = Done::default();
+        Ok(())
+    }
+
+    fn archive(&mut self, now: Timestamp) -> Result<Done, ArchiveError> {
+        let mut waiting = self.journal.closed_segments()?;
+        waiting.retain(|segment| *segment > self.head.segment);
+        let (mut done, mut described) = (Done::default(), 0);
         let (mut entries, mut kept) = (Vec::new(), Vec::new());
-        for segment in waiting.by_ref().take(SEGMENTS_MAX).collect::<Vec<_>>() {
-            let salt = merkle::hex(&self.journal.segment_salt(segment)?);
-            let records = self.journal.read_segment(segment)?;
-            let gateway = self.journal.gateway();
-            if let (Some(keys), None) = (&self.seals, self.sealers.get(&segment)) {
-                let records = self.journal.read_segment(segment)?;
-                let sealer = Sealer::fresh((gateway, segment), records, keys)?;
-                self.sealers.insert(segment, sealer);
+        for segment in waiting.iter().copied().take(SEGMENTS_MAX) {
+            if described >= MANIFEST_BYTES_MAX / 2 {
+                break;
             }
-            let mut sealer = self.sealers.get_mut(&segment);
-            if let Some(sealer) = &mut sealer {
-                sealer.store(&self.bucket, self.first)?;
-            }
-            let converted = convert::convert(gateway, segment, records, sealer.as_deref())?;
-            self.write(&converted)?;
+            let (entry, known) = beside(|| self.convert(segment))?;
+            described += serde_json::to_vec(&entry).map_or(MANIFEST_BYTES_MAX, |text| text.len());
             done.segments += 1;
-            done.rows += converted.entry.rows;
-            done.bytes += converted.entry.files.iter().map(|file| file.bytes).sum::<u64>();
-            let damaged = !converted.entry.damage.is_empty();
-            kept.push(Kept { segment, salt, damaged });
-            entries.push(converted.entry);
+            done.rows += entry.rows;
+            done.bytes += entry.files.iter().map(|file| file.bytes).sum::<u64>();
+            kept.push(known);
+            entries.push(entry);
         }
-        done.more = closed.iter().any(|segment| {
-            *segment > self.head.segment && kept.iter().all(|of| of.segment != *segment)
-        });
+        done.more = waiting.len() > kept.len();
         self.head.kept.extend(kept);
         let signed = self.sign(entries, now);
         if signed.is_err() {
@@ -335,6 +367,32 @@ impl Rounds {
         self.unsigned.clear();
         self.sealers.clear();
         Ok(done)
+    }
+
+    /// Writes the files of a segment, and reads them back.
+    fn convert(&mut self, segment: u64) -> Result<(manifest::Segment, Kept), ArchiveError> {
+        let salt = match self.journal.segment_salt(segment) {
+            Ok(salt) => merkle::hex(&salt),
+            // Signed as damage, and those behind it go on.
+            Err(JournalError::Damaged(_)) => String::new(),
+            Err(error) => return Err(error.into()),
+        };
+        let bytes = self.journal.segment_bytes(segment)?;
+        let records = self.journal.read_segment(segment)?;
+        let gateway = self.journal.gateway();
+        if let (Some(keys), None) = (&self.seals, self.sealers.get(&segment)) {
+            let records = self.journal.read_segment(segment)?;
+            let sealer = Sealer::fresh((gateway, segment), records, keys)?;
+            self.sealers.insert(segment, sealer);
+        }
+        let mut sealer = self.sealers.get_mut(&segment);
+        if let Some(sealer) = &mut sealer {
+            sealer.store(&self.bucket, self.first)?;
+        }
+        let converted = convert::convert(gateway, segment, records, sealer.as_deref())?;
+        self.write(&converted)?;
+        let damaged = !converted.entry.damage.is_empty();
+        Ok((converted.entry, Kept { segment, salt, bytes, damaged }))
     }
 
     /// A journal that is older than its archive (restored from a copy, or lost) would number other
@@ -353,15 +411,15 @@ impl Rounds {
 
     /// Finds manifests that were written but not remembered.
     fn look(&mut self) -> Result<(), ArchiveError> {
+        self.meet()?;
         let gateway = self.journal.gateway().to_owned();
         let folder = manifest::folder(&gateway);
         // By number: the folders of days are no order when a clock was set back.
-        let mut found = self.bucket.list(&folder)?;
-        let all = found.clone();
-        found.retain(|listed| {
-            manifest::number_in(&listed.path).is_some_and(|number| number > self.head.number)
-        });
+        let head = self.head.number;
+        let is_behind = |path: &str| manifest::number_in(path).is_some_and(|of| of > head);
+        let mut found = self.bucket.list_if(&folder, is_behind)?;
         found.sort_by_key(|listed| manifest::number_in(&listed.path));
+        let all = if head == 0 { found.clone() } else { Vec::new() };
         // Without a memory the newest is believed, if it is ours: those before it are behind it.
         let is_lost = self.head.number == 0;
         if is_lost && found.len() > 1 {
@@ -386,6 +444,27 @@ impl Rounds {
         Ok(())
     }
 
+    /// The newest manifest is where it was written. Else this is another store than that one, or
+    /// somebody emptied it: a chain that goes on there could not be verified, and what the journal
+    /// was to let go of may be nowhere.
+    fn meet(&mut self) -> Result<(), ArchiveError> {
+        if self.met || self.head.number == 0 {
+            self.met = true;
+            return Ok(());
+        }
+        let path = &self.head.path;
+        let text = self.bucket.get(path, MANIFEST_BYTES_MAX as u64)?;
+        if text.is_none_or(|text| HexHash(sha256(&text)) != self.head.hash) {
+            return Err(ArchiveError::Elsewhere {
+                path: path.clone(),
+                store: self.bucket.place().to_owned(),
+                remembers: self.remembers.clone(),
+            });
+        }
+        self.met = true;
+        Ok(())
+    }
+
     /// The last segment that a manifest up to number `number` names.
     fn last_segment(&self, all: &[Listed], number: u64) -> Result<u64, ArchiveError> {
         let mut numbered: Vec<(u64, &Listed)> = all
@@ -405,7 +484,9 @@ impl Rounds {
     }
 
     fn manifest_text(&self, path: &str) -> Result<Bytes, ArchiveError> {
-        Ok(self.bucket.get(path, MANIFEST_BYTES_MAX as u64)?.unwrap_or_default())
+        let text = self.bucket.get(path, MANIFEST_BYTES_MAX as u64)?;
+        let what = "cannot be read back (it is not there)".to_owned();
+        text.ok_or_else(|| ArchiveError::Foreign { path: path.to_owned(), what })
     }
 
     /// A manifest that this gateway signed.
@@ -532,12 +613,15 @@ impl Rounds {
     /// Deletes segments that are archived and older than they are kept; those of that age that
     /// stay all the same.
     fn forget(&mut self, now: Timestamp, keep: Duration) -> Result<Vec<Stayed>, ArchiveError> {
-        let closed = self.journal.closed_segments()?;
-        self.head.kept.retain(|of| closed.contains(&of.segment));
         let (mut settled, mut stayed) = (None, Vec::new());
+        if !self.met {
+            return Ok(stayed);
+        }
+        let closed = self.journal.closed_segments()?;
+        self.head.kept.retain(|of| closed.binary_search(&of.segment).is_ok());
         let last = self.head.segment;
-        for segment in closed.into_iter().filter(|segment| *segment <= last) {
-            if now.since(self.journal.closed_at(segment)?) < keep {
+        for (at, segment) in closed.iter().copied().enumerate() {
+            if segment > last || now.since(self.closed_at(&closed, at, now)?) < keep {
                 // Older ones first, so that what is here has no holes.
                 break;
             }
@@ -571,18 +655,39 @@ impl Rounds {
         Ok(stayed)
     }
 
+    /// When the segment at a place among the closed ones was closed. A clock that was ahead when it
+    /// was written says nothing; that it was before the next one was closed is known.
+    fn closed_at(
+        &self,
+        closed: &[u64],
+        at: usize,
+        now: Timestamp,
+    ) -> Result<Timestamp, ArchiveError> {
+        for segment in closed.iter().skip(at) {
+            let time = self.journal.closed_at(*segment)?;
+            if time <= now {
+                return Ok(time);
+            }
+        }
+        Ok(now)
+    }
+
     /// Whether a segment is archived, and if so, whether it is damaged; `None` for one that is not.
     fn is_kept(&mut self, segment: u64) -> Result<Option<bool>, ArchiveError> {
         let Ok(salt) = self.journal.segment_salt(segment) else { return Ok(Some(true)) };
-        let salt = merkle::hex(&salt);
-        let known = self.head.kept.iter().find(|of| of.segment == segment);
-        if let Some(known) = known {
-            return Ok((known.salt == salt).then_some(known.damaged));
-        }
+        let (salt, bytes) = (merkle::hex(&salt), self.journal.segment_bytes(segment)?);
+        let at = match self.head.kept.binary_search_by_key(&segment, |of| of.segment) {
+            Ok(at) => {
+                let known = self.head.kept.get(at);
+                let known = known.filter(|of| of.salt == salt && of.bytes == bytes);
+                return Ok(known.map(|of| of.damaged));
+            }
+            Err(at) => at,
+        };
         if self.orphans.contains(&segment) || !self.is_in_store(segment)? {
             return Ok(None);
         }
-        self.head.kept.push(Kept { segment, salt, damaged: false });
+        self.head.kept.insert(at, Kept { segment, salt, bytes, damaged: false });
         Ok(Some(false))
     }
 
@@ -597,14 +702,17 @@ impl Rounds {
             }
         }
         let mut there = Vec::new();
-        for Listed { path, bytes } in self.bucket.list("events")? {
-            if convert::named(&path) != Some((self.journal.gateway(), segment)) {
-                continue;
-            }
-            let read = ArchiveFile::open(&self.bucket, &path, bytes)
-                .and_then(|file| file.each(|row| there.push((row.number, row.time))));
-            if read.is_err() {
-                return Ok(false);
+        let hours: BTreeSet<String> =
+            here.iter().map(|(_, time)| convert::folder(Timestamp(*time))).collect();
+        let gateway = self.journal.gateway();
+        let is_ours = |path: &str| convert::named(path) == Some((gateway, segment));
+        for hour in hours {
+            for Listed { path, bytes } in self.bucket.list_if(&hour, is_ours)? {
+                let read = ArchiveFile::open(&self.bucket, &path, bytes)
+                    .and_then(|file| file.each(|row| there.push((row.number, row.time))));
+                if read.is_err() {
+                    return Ok(false);
+                }
             }
         }
         there.sort_unstable();
@@ -622,6 +730,25 @@ impl fmt::Debug for Rounds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Rounds").field("head", &self.head).finish_non_exhaustive()
     }
+}
+
+/// Does the heavy part of a round on a thread that gives way to those who serve. Not the rest: it
+/// holds locks of the journal and the index for moments, and whoever waits for those serves.
+fn beside<T: Send>(
+    work: impl FnOnce() -> Result<T, ArchiveError> + Send,
+) -> Result<T, ArchiveError> {
+    let give_way = || {
+        // Of this thread alone: Linux keeps priorities per thread, and no process is named.
+        if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+            tracing::warn!(%error, "the archive is made at the priority of everything else");
+        }
+        work()
+    };
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("narrows-convert".to_owned());
+        let thread = thread.spawn_scoped(scope, give_way).map_err(ArchiveError::Thread)?;
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 /// Writes a file whole or not at all, and has the disk keep it.
@@ -754,10 +881,8 @@ impl Default for Asked {
 
 impl Shared {
     fn run(&self, mut rounds: Rounds) {
-        // Of this thread alone: Linux keeps priorities per thread, and no process is named.
-        if let Err(error) = rustix::process::setpriority_process(None, NICE) {
-            tracing::warn!(%error, "the archive is made at the priority of everything else");
-        }
+        // A store that is away is said by the first round.
+        let _ = rounds.begin();
         loop {
             let mut asked = self.asked.lock();
             if !asked.stop && asked.purged == asked.purges {
@@ -807,5 +932,18 @@ impl Shared {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_heavy_work_gives_way_to_those_that_serve() {
+        let priority = || Ok(rustix::process::getpriority_process(None).unwrap());
+        let before = priority().unwrap();
+        assert_eq!(beside(priority).unwrap(), NICE);
+        assert_eq!(priority().unwrap(), before);
     }
 }

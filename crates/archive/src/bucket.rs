@@ -442,15 +442,29 @@ impl Bucket {
 
     /// Every object whose path begins with `prefix` (whole segments), in the order of their paths.
     pub fn list(&self, prefix: &str) -> Result<Vec<Listed>, BucketError> {
-        self.listed(prefix, None)
+        self.listed(prefix, None, |_| true)
+    }
+
+    /// Those of [`Self::list`] whose paths are wanted; the others take no memory.
+    pub fn list_if(
+        &self,
+        prefix: &str,
+        is_wanted: impl Fn(&str) -> bool + Send,
+    ) -> Result<Vec<Listed>, BucketError> {
+        self.listed(prefix, None, is_wanted)
     }
 
     /// Those of [`Self::list`] whose paths come after `path`.
     pub fn list_after(&self, prefix: &str, path: &str) -> Result<Vec<Listed>, BucketError> {
-        self.listed(prefix, Some(path))
+        self.listed(prefix, Some(path), |_| true)
     }
 
-    fn listed(&self, prefix: &str, after: Option<&str>) -> Result<Vec<Listed>, BucketError> {
+    fn listed(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        is_wanted: impl Fn(&str) -> bool + Send,
+    ) -> Result<Vec<Listed>, BucketError> {
         let under = Path::from(prefix);
         let listing = match after {
             Some(after) => self.objects.list_with_offset(Some(&under), &Path::from(after)),
@@ -458,7 +472,9 @@ impl Bucket {
         };
         let listing =
             listing.map_ok(|found| Listed { path: found.location.to_string(), bytes: found.size });
-        let listing = listing.take(LISTED_MAX + 1);
+        let listing = listing
+            .try_filter(|found| std::future::ready(is_wanted(&found.path)))
+            .take(LISTED_MAX + 1);
         let mut listed: Vec<Listed> = self.wait("list", prefix, listing.try_collect())?;
         if listed.len() > LISTED_MAX {
             let what = format!("it lists more than {LISTED_MAX} objects");

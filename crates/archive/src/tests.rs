@@ -2,6 +2,7 @@
 
 mod convert;
 pub mod faulty;
+mod letting_go;
 pub mod made;
 mod proof;
 mod rounds;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use archive::archiver::Head;
 use archive::evidence::Evidence;
 use archive::manifest::{PublicKey, SigningKey};
 use archive::{Archiver, Bucket, Rounds};
@@ -47,7 +48,16 @@ pub async fn open_store(config: &Config, now: Timestamp) -> anyhow::Result<Arc<S
         let key = secret(form).fetch().await.context("keys.installation")?;
         options.installation_key = Some(Secret::new(key.expose().clone().into_bytes()));
     }
+    if let Some(head) = Head::read(&config.data_dir)? {
+        options.known = (head.segment, head.last);
+    }
     let (store, opened) = Store::open(options, now)?;
+    if opened.went_ahead {
+        tracing::warn!(
+            "the journal is older than its archive (restored, or partly lost); it goes on behind \
+             what is archived"
+        );
+    }
     if let Some((file, offset, bytes)) = opened.recovery.torn {
         let file = file.display();
         tracing::warn!(%file, offset, bytes, "an unfinished record was cut off the journal");

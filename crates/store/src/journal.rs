@@ -318,6 +318,12 @@ impl Journal {
         Ok(Timestamp(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)))
     }
 
+    /// How long the file of a segment is.
+    pub fn segment_bytes(&self, segment: u64) -> Result<u64, JournalError> {
+        let path = self.segment_path(segment);
+        Ok(std::fs::metadata(&path).map_err(failed("look at", &path))?.len())
+    }
+
     /// Deletes a closed segment: only after its archive was read back. The one being written stays.
     pub fn remove_segment(&self, segment: u64) -> Result<(), JournalError> {
         if segment >= self.shared.end().segment {

@@ -33,6 +33,9 @@ pub struct StoreOptions {
     pub installation_key: Option<Secret<Vec<u8>>>,
     /// Sessions the gateway may carry; `sessions_max`.
     pub sessions_max: usize,
+    /// The last segment and record number that are known outside the journal, as by its archive: no
+    /// other events may have them, also where the journal lost its end or was put back from a copy.
+    pub known: (u64, u64),
 }
 
 impl StoreOptions {
@@ -44,6 +47,7 @@ impl StoreOptions {
             journal: journal::Options::default(),
             installation_key: None,
             sessions_max: limit::SESSIONS_MAX,
+            known: (0, 0),
         }
     }
 }
@@ -73,6 +77,8 @@ pub struct Opened {
     /// Sessions that the process before left open; each got its `session_ended` event, with reason
     /// `gateway_stopped`.
     pub sessions_closed: usize,
+    /// The journal ended before what is known of it ([`StoreOptions::known`]), and goes on behind.
+    pub went_ahead: bool,
 }
 
 /// Everything durable of one gateway. The parts are shared freely.
@@ -110,6 +116,9 @@ impl Store {
         let folder = data_dir.path().join("journal");
         let (journal, recovery) = Journal::open(&folder, &gateway, options.journal)?;
         let journal = Arc::new(journal);
+        // Before the first event of this process.
+        let (segment, number) = options.known;
+        let went_ahead = segment > 0 && journal.advance_past(segment, number)?;
         let key = Arc::new(match &options.installation_key {
             Some(bytes) => InstallationKey::from_bytes(bytes.expose())?,
             None => data_dir.installation_key()?,
@@ -141,7 +150,7 @@ impl Store {
             guesses,
             taints,
         };
-        Ok((store, Opened { recovery, sessions_closed }))
+        Ok((store, Opened { recovery, sessions_closed, went_ahead }))
     }
 }
 
@@ -214,6 +223,24 @@ mod tests {
         let events: Vec<_> = store.index.events(&id).unwrap().map(Result::unwrap).collect();
         assert_eq!(events.len(), 2);
         assert_eq!(events[1].sequence, 2);
+    }
+
+    #[test]
+    fn p5_not_even_the_first_event_of_a_process_has_a_number_that_others_know() {
+        let folder = Folder::new();
+        {
+            let (store, opened) = Store::open(StoreOptions::new(folder.path()), at(0)).unwrap();
+            assert!(!opened.went_ahead);
+            let mut first = event("s_one", 1, at(1), started());
+            first.gateway = Arc::clone(&store.gateway);
+            store.journal.append(&[first]).unwrap();
+        }
+        let mut options = StoreOptions::new(folder.path());
+        options.known = (5, 70);
+        let (store, opened) = Store::open(options, at(9)).unwrap();
+        assert_eq!((opened.went_ahead, opened.sessions_closed), (true, 1));
+        let last = store.journal.last();
+        assert_eq!((last.segment, last.sequence), (6, 71));
     }
 
     #[test]

@@ -125,7 +125,12 @@ impl Reader {
         let path = self.folder.join(file_name(&self.gateway, segment));
         let mut scan = match open(&path, &self.gateway, segment) {
             Ok(Some(scan)) => scan,
-            Ok(None) => return None,
+            // Only of one that nobody knows the end of may the header be unfinished.
+            Ok(None) if self.end.is_none() => return None,
+            Ok(None) => {
+                self.before = Some((segment, None));
+                return Some(damaged(path, 0, "a segment without a header"));
+            }
             Err(error) => {
                 self.before = Some((segment, None));
                 return Some(error);
