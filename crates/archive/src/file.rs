@@ -191,6 +191,12 @@ impl ArchiveFile {
         Ok(Self { reader: Box::new(reader) })
     }
 
+    /// What `check` says of the first row group.
+    #[cfg(test)]
+    pub fn first_group<T>(&self, check: impl FnOnce(&dyn RowGroupReader) -> T) -> T {
+        check(&*self.reader.get_row_group(0).unwrap())
+    }
+
     /// Hands every row to `each`, all columns read, row group by row group.
     pub fn each(&self, mut each: impl FnMut(Row)) -> Result<()> {
         for at in 0..self.reader.num_row_groups() {
@@ -365,7 +371,7 @@ mod tests {
         let mut writer = FileWriter::new(&[]).unwrap();
         writer.group(rows).unwrap();
         let file = ArchiveFile::of_bytes(writer.finish().unwrap().into()).unwrap();
-        check(&*file.reader.get_row_group(0).unwrap());
+        file.first_group(check);
     }
 
     #[test]

@@ -134,6 +134,12 @@ pub struct Leaf {
     /// Its path in the schema, dots between.
     path: &'static str,
     way: Way,
+    /// What an entry of its list takes in memory; 0 if it is no list.
+    entry_bytes: usize,
+}
+
+const fn entry_bytes<T>(_: fn(&Row) -> &Vec<T>) -> usize {
+    size_of::<T>()
 }
 
 macro_rules! number {
@@ -141,12 +147,14 @@ macro_rules! number {
         Leaf {
             path: stringify!($name),
             way: Way::Number(|row| Some(row.$name), |row, value| row.$name = value),
+            entry_bytes: 0,
         }
     };
     ($name:ident?) => {
         Leaf {
             path: stringify!($name),
             way: Way::Number(|row| row.$name, |row, value| row.$name = Some(value)),
+            entry_bytes: 0,
         }
     };
 }
@@ -155,12 +163,14 @@ macro_rules! word {
         Leaf {
             path: stringify!($name),
             way: Way::Word(|row| Some(&row.$name), |row, value| row.$name = value),
+            entry_bytes: 0,
         }
     };
     ($name:ident?) => {
         Leaf {
             path: stringify!($name),
             way: Way::Word(|row| row.$name.as_deref(), |row, value| row.$name = Some(value)),
+            entry_bytes: 0,
         }
     };
 }
@@ -169,6 +179,7 @@ macro_rules! bytes {
         Leaf {
             path: stringify!($name),
             way: Way::Bytes(|row| &row.$name, |row, value| row.$name = value.to_vec()),
+            entry_bytes: 0,
         }
     };
 }
@@ -181,6 +192,7 @@ macro_rules! words {
                 |row, at| row.$name.get(at).map(AsRef::as_ref),
                 |row, _, value| row.$name.push(value),
             ),
+            entry_bytes: entry_bytes(|row| &row.$name),
         }
     };
 }
@@ -198,6 +210,7 @@ macro_rules! part {
                     }
                 },
             ),
+            entry_bytes: entry_bytes(|row| &row.$list),
         }
     };
 }
@@ -351,7 +364,11 @@ static LEAVES: &[Leaf] = &[
     word!(detail?),
     bytes!(payload),
     bytes!(sealed),
-    Leaf { path: "hash", way: Way::Hash(|row| &row.hash, |row, value| row.hash = value) },
+    Leaf {
+        path: "hash",
+        way: Way::Hash(|row| &row.hash, |row, value| row.hash = value),
+        entry_bytes: 0,
+    },
 ];
 
 /// Which columns to read.
