@@ -2,8 +2,9 @@
 
     python verify.py STORE PUBLIC_KEY
 
-Checks every manifest and every event with pyarrow, hashlib and cryptography, and shares no code with
-the gateway. Prints what is wrong, one line each, and ends with 1; or what it counted, and ends with 0.
+A store of one gateway, since a key is of one. Checks every manifest and every event with pyarrow,
+hashlib and cryptography, and shares no code with the gateway. Prints what is wrong, one line each,
+and ends with 1; or what it counted, and ends with 0.
 """
 
 import hashlib
@@ -68,8 +69,11 @@ class Archive:
         self.wrong.append(f"{place}: {what}")
 
     def check(self):
-        for folder in sorted((self.store / "manifests").glob("gateway=*")):
+        folders = sorted((self.store / "manifests").glob("gateway=*"))
+        for folder in folders:
             self.chain(folder)
+        if len(folders) != 1:
+            self.say("manifests", f"{len(folders)} gateways, and one key")
         for path in sorted((self.store / "events").rglob("*.parquet")):
             name = path.relative_to(self.store).as_posix()
             if name not in self.named:
@@ -91,12 +95,17 @@ class Archive:
                 self.say(path, "does not follow the one before")
             number, previous = manifest["number"], hashlib.sha256(text).hexdigest()
             for segment in manifest["segments"]:
+                for file in segment["files"]:
+                    if not file["path"].endswith(f"/{gateway}-{segment['segment']:010}.parquet"):
+                        self.say(path, f"names {file['path']}, which belongs to another")
                 if segment["rows"] and segment["first"] != last + 1:
                     self.say(path, f"event {segment['first']} after {last}")
                 last = max(last, segment["last"])
                 self.segment(path, segment)
             if manifest["last"] != last:
                 self.say(path, f"says that event {manifest['last']} is the last, not {last}")
+        if number == 0:
+            self.say(folder, "holds no manifest of this gateway")
 
     def believed(self, path, text):
         first, _, second = text.partition(b"\n")

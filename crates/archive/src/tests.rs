@@ -4,6 +4,7 @@ mod convert;
 pub mod faulty;
 mod letting_go;
 pub mod made;
+mod period;
 mod proof;
 mod rounds;
 mod sealing;

@@ -305,6 +305,20 @@ impl Lab {
         Self { folder, journal: Arc::new(journal), bucket, key }
     }
 
+    /// Another gateway, with a key of its own, on the same store.
+    pub fn neighbour(&self, gateway: &str) -> Self {
+        let folder = Folder::new();
+        let options = journal::Options { sync: Duration::from_millis(1), ..Default::default() };
+        let (journal, _) = Journal::open(&folder.path().join("journal"), gateway, options).unwrap();
+        let (_, key) = SigningKey::make().unwrap();
+        Self { folder, journal: Arc::new(journal), bucket: Arc::clone(&self.bucket), key }
+    }
+
+    /// The same gateway, with the key of another.
+    pub fn with_key_of(self, other: &Self) -> Self {
+        Self { key: other.key.clone(), ..self }
+    }
+
     pub fn rounds(&self, options: Options) -> Rounds {
         let (journal, bucket) = (Arc::clone(&self.journal), Arc::clone(&self.bucket));
         let key = SigningKey::read(&self.key).unwrap();
@@ -322,7 +336,9 @@ impl Lab {
     /// Appends events and returns them.
     pub fn append(&self, seed: u64, numbers: std::ops::Range<u64>) -> Vec<Event> {
         let mut random = Random(seed);
-        let events: Vec<Event> = numbers.map(|number| random.event(number)).collect();
+        let gateway: Arc<str> = self.journal.gateway().into();
+        let event = |number| Event { gateway: Arc::clone(&gateway), ..random.event(number) };
+        let events: Vec<Event> = numbers.map(event).collect();
         self.journal.append(&events).unwrap();
         events
     }

@@ -247,6 +247,79 @@ fn p6_a_key_is_believed_for_its_own_gateway_alone() {
 }
 
 #[test]
+fn p6_the_key_of_one_gateway_passes_for_no_other() {
+    use crate::verify::TrustedKey;
+    let lab = archive();
+    let other = lab.neighbour("gw-other").with_key_of(&lab);
+    other.append(1, 0..9);
+    other.rounds(NO_KEEPING).round(after(60)).unwrap();
+    let said = |keys: Vec<TrustedKey>| {
+        let report = check(&lab.store(), &Options { keys, ..Options::default() });
+        let problems = report.problems.into_iter();
+        problems.map(|of| format!("{} {}", of.gateway, of.what)).collect::<Vec<_>>()
+    };
+    // Nothing tells whose it is, only that it is not both's.
+    let both = said(vec![lab.public().into()]);
+    assert_eq!(both.len(), 1, "{both:?}");
+    assert!(both[0].starts_with("gw-test signed by the same key as gw-other"), "{both:?}");
+    let of = |gateway: &str, key| TrustedKey { gateway: Some(gateway.to_owned()), key };
+    let theirs = Lab::new().public();
+    for named in [
+        vec![of(GATEWAY, lab.public())],
+        vec![of(GATEWAY, lab.public()), of("gw-other", theirs)],
+        // A key that names no gateway is not believed for one that is named.
+        vec![of("gw-other", theirs), lab.public().into()],
+    ] {
+        let said = said(named);
+        let of_other = |said: &&String| said.starts_with("gw-other its signature is of none");
+        assert_eq!(said.iter().filter(of_other).count(), 1, "{said:?}");
+    }
+}
+
+#[test]
+fn p6_a_gateway_signs_for_no_file_of_another() {
+    use crate::manifest::{Manifest, SigningKey, path};
+    let lab = archive();
+    let (key, _) = SigningKey::make().unwrap();
+    let manifests = lab.bucket.list("manifests").unwrap();
+    let text = lab.bucket.get(&manifests[0].path, u64::MAX).unwrap().unwrap();
+    let mut of_other = Manifest::read(&text).unwrap().manifest;
+    of_other.gateway = "gw-other".to_owned();
+    let place = path("gw-other", of_other.signed_at().unwrap(), 1);
+    lab.bucket.put(&place, of_other.sign(&key).into()).unwrap();
+    let keys = vec![lab.public().into(), key.public().into()];
+    let report = check(&lab.store(), &Options { keys, ..Options::default() });
+    let said: Vec<_> = report.problems.iter().map(|of| (of.wrong, &*of.place)).collect();
+    assert_eq!(said, [(Wrong::Reordered, &*place)]);
+}
+
+#[test]
+fn p6_a_gateway_that_was_named_and_is_gone_is_missed() {
+    use crate::verify::TrustedKey;
+    let lab = archive();
+    let gone = |options: Options| {
+        let report = check(&lab.store(), &options);
+        let problems = report.problems.into_iter();
+        problems.map(|of| format!("{} {}: {}", of.wrong.as_str(), of.gateway, of.what)).collect()
+    };
+    let none: [String; 0] = [];
+    let ours = TrustedKey { gateway: Some(GATEWAY.to_owned()), key: lab.public() };
+    let theirs = TrustedKey { gateway: Some("gw-other".to_owned()), key: Lab::new().public() };
+    let said: Vec<String> =
+        gone(Options { keys: vec![ours.clone(), theirs.clone()], ..Options::default() });
+    assert_eq!(said, ["missing gw-other: no manifest of this gateway is here"]);
+    let only = |gateway: &str| Options {
+        keys: vec![ours.clone(), theirs.clone()],
+        gateway: Some(gateway.to_owned()),
+        ..Options::default()
+    };
+    assert_eq!(gone(only("gw-other")), said);
+    assert_eq!(gone(only(GATEWAY)), none);
+    fs::create_dir_all(lab.store().join("manifests/gateway=gw-other")).unwrap();
+    assert_eq!(gone(only("gw-other")), said, "a folder is no archive");
+}
+
+#[test]
 fn p6_a_copy_in_another_place_is_told_and_left_out_of_answers() {
     use crate::evidence::{Evidence, Span};
     let lab = archive();
