@@ -159,6 +159,19 @@ fn p6_two_programs_agree_that_an_archive_is_whole_and_that_an_edited_one_is_not(
         assert!(said.stdout.contains("changed events/date="), "{}", said.stdout);
         assert!(!said.stderr.contains("panicked"), "{}", said.stderr);
         assert_eq!(python("verify.py", &[&folder, &key])?.code(), 1);
+        // What data_dir remembers may be lost; what is there is checked all the same.
+        let remembers = lab.gateway.dir().join("var/archive.json");
+        let kept = fs::read(&remembers)?;
+        fs::remove_file(&remembers)?;
+        let said = verify(&["--json"])?;
+        assert_eq!(said.code(), 1, "{said:?}");
+        assert!(
+            said.stdout.contains(r#""wrong":"changed""#)
+                || said.stdout.contains(r#""wrong": "changed""#),
+            "{}",
+            said.stdout
+        );
+        fs::write(&remembers, kept)?;
         fs::write(&file, whole)?;
 
         // A tail cut off shows on the machine that knows how far it reached, and with an anchor.

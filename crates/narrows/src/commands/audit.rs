@@ -10,7 +10,7 @@ use archive::archiver::Head;
 use archive::evidence::{Coverage, Evidence, Fields, Hits, Pii, Span, Use, Who};
 use archive::manifest::{PublicKey, SigningKey};
 use archive::proof::{self, Proof};
-use archive::verify::{self, Anchor, Report, TrustedKey};
+use archive::verify::{self, Anchor, Checked, Report, TrustedKey};
 use archive::{Bucket, Location};
 use base64::Engine as _;
 use model::Timestamp;
@@ -109,12 +109,6 @@ pub fn audit(common: &Common, command: AuditCommand) -> anyhow::Result<()> {
                     "no public key to check the signatures with: give --public-key FILE (the \
                      gateway's own: narrows audit key)\n  or --unsigned to check only that what is \
                      there belongs together"
-                );
-            }
-            if store.is_none() && options.anchors.is_empty() && options.until.is_none() {
-                return output::line(
-                    "nothing was archived yet; the first manifest is signed after \
-                     recording.archive_every",
                 );
             }
             verified(common, &verify::verify(&bucket, &options)?, &options)
@@ -260,14 +254,17 @@ fn data_dir(common: &Common) -> anyhow::Result<PathBuf> {
 /// What this machine's own gateway knows: its key, and how far its archive reaches.
 fn know_own(common: &Common, options: &mut verify::Options) -> anyhow::Result<()> {
     let data_dir = data_dir(common)?;
+    let name = own_name(&data_dir)?;
     if options.keys.is_empty() && data_dir.join(SIGNING_KEY).exists() {
-        options.keys.push(own_key(&data_dir)?.into());
+        options.keys.push(TrustedKey { gateway: name.clone(), key: own_key(&data_dir)? });
         // The store may hold other gateways', whose keys are not known here.
         if options.gateway.is_none() {
-            options.gateway = own_name(&data_dir)?;
+            options.gateway.clone_from(&name);
         }
     }
+    let is_asked = options.gateway.is_none() || options.gateway == name;
     if options.anchors.is_empty()
+        && is_asked
         && let Some(anchor) = own_anchor(&data_dir)?
     {
         options.anchors.push(anchor);
@@ -645,11 +642,13 @@ fn verdict(report: &Report, options: &verify::Options) -> String {
     let out = Out::stdout(runtime::clock::now());
     let mut text = String::new();
     for of in &report.gateways {
+        let manifests = match of.manifests {
+            0 => "no manifest of that time".to_owned(),
+            _ => format!("manifests {} to {}", of.first, of.last),
+        };
         text.push_str(&format!(
-            "{}: manifests {} to {}, {} in {}, until {}{}\n",
+            "{}: {manifests}, {} in {}, until {}{}\n",
             out.paint(Tone::Bold, &one_line(&of.gateway)),
-            of.first,
-            of.last,
             counted(of.events, "event"),
             counted(of.files, "file"),
             one_line(&of.until),
@@ -657,6 +656,14 @@ fn verdict(report: &Report, options: &verify::Options) -> String {
                 Some(key) => format!(", by the key {key}…"),
                 None => String::new(),
             },
+        ));
+    }
+    for anchor in &report.not_compared {
+        text.push_str(&format!(
+            "{} the anchor of manifest {} of {}: it is not of what was checked\n",
+            out.paint(Tone::Careful, "not compared"),
+            anchor.number,
+            one_line(&anchor.gateway),
         ));
     }
     for problem in &report.problems {
@@ -671,7 +678,8 @@ fn verdict(report: &Report, options: &verify::Options) -> String {
         false => "signed by a key given",
         true => "signatures were not checked",
     };
-    let tail = match options.until.is_some() || !options.anchors.is_empty() {
+    let is_anchored = |of: &Checked| options.anchors.iter().any(|by| by.gateway == of.gateway);
+    let tail = match options.until.is_some() || report.gateways.iter().all(is_anchored) {
         true => "it reaches as far as it should",
         false => "that its newest part was not cut off is not checked: use --until or --anchor",
     };
