@@ -278,7 +278,7 @@ pub enum AuditCommand {
         #[arg(conflicts_with_all = ["store", "since", "until", "anchor"])]
         proof: Option<PathBuf>,
         /// Without any key: check only that what is there belongs together
-        #[arg(long, conflicts_with = "public_key")]
+        #[arg(long, conflicts_with_all = ["public_key", "proof"])]
         unsigned: bool,
         /// Only from the day of this time on
         #[arg(long)]

@@ -79,14 +79,14 @@ pub fn audit(common: &Common, command: AuditCommand) -> anyhow::Result<()> {
             };
             hits(common, &answer)
         }
-        AuditCommand::Verify { proof: Some(path), public_key, .. } => {
-            let keys: Vec<TrustedKey> =
+        AuditCommand::Verify { proof: Some(path), public_key, gateway, .. } => {
+            let mut keys: Vec<TrustedKey> =
                 public_key.iter().map(|named| read_key(named)).collect::<Result<_, _>>()?;
-            let mut keys: Vec<PublicKey> = keys.into_iter().map(|of| of.key).collect();
             if keys.is_empty() {
-                keys.push(own_key(&data_dir(common)?)?);
+                let data_dir = data_dir(common)?;
+                keys.push(TrustedKey { gateway: own_name(&data_dir)?, key: own_key(&data_dir)? });
             }
-            proved(common, &path, &keys)
+            proved(common, &path, &keys, gateway.as_deref())
         }
         AuditCommand::Verify {
             store, public_key, unsigned, since, until, anchor, gateway, ..
@@ -340,18 +340,33 @@ fn anchor(common: &Common) -> anyhow::Result<()> {
 }
 
 /// Checks a proof of one session; prints its events.
-fn proved(common: &Common, path: &Path, keys: &[PublicKey]) -> anyhow::Result<()> {
+fn proved(
+    common: &Common,
+    path: &Path,
+    keys: &[TrustedKey],
+    gateway: Option<&str>,
+) -> anyhow::Result<()> {
     let name = path.display();
     let text = std::fs::read(path).with_context(|| format!("read {name}"))?;
     let proof: Proof =
         serde_json::from_slice(&text).with_context(|| format!("{name} is no proof"))?;
-    let events = proof::check(&proof, keys).with_context(|| format!("{name} proves nothing"))?;
+    if let Some(gateway) = gateway.filter(|gateway| *gateway != proof.gateway) {
+        bail!("{name} is a proof of {}, not of {gateway}", one_line(&proof.gateway));
+    }
+    let proven = proof::check(&proof, keys).with_context(|| format!("{name} proves nothing"))?;
+    let end = match proven.is_ended {
+        true => "from its first to its last",
+        false => "from its first on; the session has not ended in it, what came later is not here",
+    };
     if common.json {
-        return events.iter().try_for_each(|event| output::line(event));
+        if !proven.is_ended {
+            eprintln!("the session has not ended in this proof: what came later is not in it");
+        }
+        return proven.events.iter().try_for_each(|event| output::line(event));
     }
     output::line(&format!(
-        "{} of session {} of {}, signed by a key given; --json prints them",
-        counted(events.len() as u64, "event"),
+        "{} of session {} of {}, signed by a key given, {end}; --json prints them",
+        counted(proven.events.len() as u64, "event"),
         one_line(&proof.session),
         one_line(&proof.gateway),
     ))
