@@ -60,8 +60,6 @@ pub struct Connection<U: Unit> {
     shared: Option<Arc<SharedSession>>,
     /// What the client calls itself, and the run it names.
     called: Option<(Option<String>, Option<String>)>,
-    /// A rule reads what sensitive values replies hold, so all types are looked for.
-    searches_all: bool,
     lanes: BTreeMap<Lane, VecDeque<Pending<U>>>,
     /// Sent and not ended, oldest first.
     open: VecDeque<Open>,
@@ -183,7 +181,6 @@ impl<U: Unit> Connection<U> {
             who: None,
             shared: None,
             called: None,
-            searches_all: false,
             lanes: BTreeMap::new(),
             open: VecDeque::new(),
             gates: BTreeMap::new(),

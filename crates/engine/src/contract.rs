@@ -7,8 +7,9 @@ use bytes::Bytes;
 use model::UpstreamTls;
 use model::{ClientText, Credential, FactDecl, OperationId, Principal, Resource, Side, Timestamp};
 pub use policy::Capabilities;
-use policy::{HashKey, MaskPlan, Permit, Refusal};
+use policy::{HashKey, MaskPlan, Permit, Refusal, Scope};
 
+use crate::facts::RESULT_DETECTIONS;
 pub use crate::outbox::ErrandOutbox;
 use crate::outbox::Outbox;
 use crate::taint::Trail;
@@ -163,7 +164,7 @@ pub enum Input<U> {
 #[derive(Clone, Debug, Default)]
 pub struct Reads {
     pub(crate) own: Arc<[u16]>,
-    pub(crate) detections: bool,
+    pub(crate) detections: Sought,
     pub(crate) asks: bool,
 }
 
@@ -171,7 +172,7 @@ impl Reads {
     /// Everything: for explaining a decision.
     #[must_use]
     pub fn everything() -> Self {
-        Self { own: (0..u16::from(u8::MAX)).collect(), detections: true, asks: true }
+        Self { own: (0..u16::from(u8::MAX)).collect(), detections: Sought::ToStop, asks: true }
     }
 
     /// Whether a rule reads the fact at this position of the protocol's declarations.
@@ -180,9 +181,10 @@ impl Reads {
         self.own.contains(&index)
     }
 
-    /// Whether a rule reads what sensitive values a reply holds.
+    /// Why rules read what sensitive values a reply holds. For an operation that was let go this is
+    /// asked of its permit ([`Sought::under`]): rules may have changed since.
     #[must_use]
-    pub fn result_detections(&self) -> bool {
+    pub fn result_detections(&self) -> Sought {
         self.detections
     }
 
@@ -190,6 +192,43 @@ impl Reads {
     #[must_use]
     pub fn asks(&self) -> bool {
         self.asks
+    }
+}
+
+/// Why rules read what sensitive values a reply holds (`result.detections`), so that it is searched
+/// for every type, hidden or not.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Sought {
+    /// No rule does.
+    #[default]
+    Not,
+    /// Rules only tell of it: alerts, and what is observed.
+    ToTell,
+    /// A rule may stop the reply for it.
+    ToStop,
+}
+
+impl Sought {
+    /// Of the rules that the reply of this permit is judged by.
+    #[must_use]
+    pub fn under(permit: &Permit) -> Self {
+        Self::by(permit.scope())
+    }
+
+    pub(crate) fn by(scope: &Scope) -> Self {
+        if scope.stops_by(RESULT_DETECTIONS) {
+            return Self::ToStop;
+        }
+        match scope.reads().any(|fact| fact == RESULT_DETECTIONS) {
+            true => Self::ToTell,
+            false => Self::Not,
+        }
+    }
+
+    /// Whether any rule reads it.
+    #[must_use]
+    pub fn is_any(self) -> bool {
+        self != Self::Not
     }
 }
 

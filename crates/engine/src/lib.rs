@@ -20,7 +20,8 @@ pub mod taint;
 pub use connection::{Connection, Settings};
 pub use contract::{
     Capabilities, Connected, Conversation, Detection, Errand, ErrandInput, ErrandOutbox, Fault,
-    HoldNotice, Input, Limits, Protocol, Reads, Setup, Snapshots, TlsFacts, Unit, Unsolicited,
+    HoldNotice, Input, Limits, Protocol, Reads, Setup, Snapshots, Sought, TlsFacts, Unit,
+    Unsolicited,
 };
 pub use facts::{COMMON_FACTS, Guessed, Ledger};
 pub use outbox::{Batch, ErrandAct, Outbox};

@@ -7,7 +7,7 @@ use model::event::RuleMatch;
 use model::{Column, DetectionCount, Event, EventBody, Lane, Operation, OperationId, Timestamp};
 use policy::Permit;
 
-use crate::contract::Unit;
+use crate::contract::{Sought, Unit};
 use crate::outbox::Batch;
 use crate::step::PayloadPolicy;
 
@@ -29,8 +29,6 @@ pub(crate) struct Open {
     pub up: u64,
     pub columns: Arc<[Column]>,
     pub detections: Vec<DetectionCount>,
-    /// Types of sensitive values that the conversation looks for in it.
-    pub searched: Arc<[Arc<str>]>,
     pub error_code: Option<String>,
     /// Approve rules answered yes, for later steps under the same gate.
     pub satisfied: Vec<Arc<str>>,
@@ -99,7 +97,6 @@ impl Open {
             up: 0,
             columns: Arc::new([]),
             detections: Vec::new(),
-            searched: Arc::clone(&NONE),
             error_code: None,
             satisfied: Vec::new(),
             rows_max: None,
@@ -171,7 +168,7 @@ impl Open {
             bytes,
             columns: self.columns.to_vec(),
             detections: std::mem::take(&mut self.detections),
-            searched: Arc::clone(&self.searched),
+            searched: searched(&self.permit),
             duration_ns: u64::try_from(now.since(self.started).as_nanos()).unwrap_or(u64::MAX),
             error_code: self.error_code.take(),
             payload_dropped: self.recorded.dropped,
@@ -202,9 +199,9 @@ static ALL: LazyLock<Arc<[Arc<str>]>> =
 
 /// Types of sensitive values that a reply under this permit is searched for: every one when a rule
 /// reads what replies hold, else those that are masked wherever they are found.
-pub(crate) fn searched(permit: &Permit, all: bool) -> Arc<[Arc<str>]> {
+fn searched(permit: &Permit) -> Arc<[Arc<str>]> {
     let masked = permit.masks().detections();
-    match (all, masked.is_empty()) {
+    match (Sought::under(permit).is_any(), masked.is_empty()) {
         (true, _) => Arc::clone(&ALL),
         (false, true) => Arc::clone(&NONE),
         (false, false) => masked.iter().map(|(kind, _)| kind.name().into()).collect(),

@@ -235,6 +235,21 @@ impl Scope {
         self.0.facts.iter().map(|(fact, _)| *fact)
     }
 
+    /// Whether a rule in scope reads this fact and can stop an operation or its reply by it: it is
+    /// neither observed nor an alert.
+    #[must_use]
+    pub fn stops_by(&self, fact: FactId) -> bool {
+        self.0.rules.iter().any(|scoped| {
+            let stops = match scoped.rule.action {
+                Action::Approve(_) | Action::Block(_) | Action::Limit(_) => !scoped.rule.observe,
+                Action::Alert(_) | Action::Classify(_) | Action::Mask(_) => false,
+            };
+            let mut read =
+                scoped.slots.iter().filter_map(|slot| self.0.facts.get(usize::from(*slot)));
+            stops && read.any(|(read, _)| *read == fact)
+        })
+    }
+
     /// Whether a rule in scope may ask a person.
     #[must_use]
     pub fn asks(&self) -> bool {

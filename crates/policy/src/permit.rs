@@ -117,7 +117,9 @@ impl Permit {
         }
     }
 
-    pub(crate) fn scope(&self) -> &Scope {
+    /// The rules it was given under, which are those its reply is judged by.
+    #[must_use]
+    pub fn scope(&self) -> &Scope {
         &self.scope
     }
 

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use detect::TypeSet;
 use engine::taint::Trail;
-use engine::{Conversation, Fault, HashKey, Input, MaskPlan, Outbox, Permit, Reads, Refusal};
+use engine::{
+    Conversation, Fault, HashKey, Input, MaskPlan, Outbox, Permit, Reads, Refusal, Sought,
+};
 use http::{HeaderMap, Method, StatusCode};
 use model::exchange::{Door, Length, Part, Reply, Request, Scheme};
 use model::{Claim, ClientText, Lane, OperationId, Secret, Side, Timestamp};
@@ -514,9 +516,8 @@ impl Exchange {
         let State::Socket(socket) = &mut self.state else { return };
         match part {
             Part::Message(message) => {
-                let counted = self.reads.result_detections();
                 let trail = self.trail.as_ref().map(|trail| Origin::new(trail, &self.resource));
-                match socket.reply(message, &self.key, (counted, trail)) {
+                match socket.reply(message, &self.key, trail) {
                     Ok(batch) => out.reply(&socket.permit, batch),
                     Err(unfit) => {
                         let refusal = Refusal::unjudgeable(unfit.reason, unfit.what);
@@ -553,7 +554,7 @@ impl Exchange {
         let batches = match (part, passing.as_mut()) {
             (Part::Reply(reply), None) => {
                 let about = (&request.options, &*request.prefix);
-                let counted = self.reads.result_detections();
+                let counted = Sought::under(permit).is_any();
                 let masking = (masks, &self.key);
                 let method = &request.canonical.method;
                 let trail = self.trail.as_ref().map(|trail| Origin::new(trail, &self.resource));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use detect::{DetectionType, TypeSet};
-use engine::{Batch, HashKey, MaskPlan, Permit, Refusal};
+use engine::{Batch, HashKey, MaskPlan, Permit, Refusal, Sought};
 use http::header::SEC_WEBSOCKET_EXTENSIONS;
 use model::exchange::{Message, Part, Reply};
 use model::{ClientText, Operation};
@@ -111,7 +111,7 @@ impl Socket {
         &mut self,
         message: Message,
         key: &Arc<HashKey>,
-        (counted, origin): (bool, Option<Origin>),
+        origin: Option<Origin>,
     ) -> Result<Batch<Part>, Unfit> {
         let mut taints = Vec::new();
         if let (Some(plan), Some(origin)) = (self.permit.masks().followed(), &origin) {
@@ -120,18 +120,14 @@ impl Socket {
                 taints.extend(origin.taints(&name, value.as_bytes()));
             }
         }
-        let mut batch = self.passed(message, key, counted)?;
+        let mut batch = self.passed(message, key)?;
         batch.taints = taints;
         Ok(batch)
     }
 
-    fn passed(
-        &mut self,
-        message: Message,
-        key: &Arc<HashKey>,
-        counted: bool,
-    ) -> Result<Batch<Part>, Unfit> {
+    fn passed(&mut self, message: Message, key: &Arc<HashKey>) -> Result<Batch<Part>, Unfit> {
         let masks = self.permit.masks();
+        let counted = Sought::under(&self.permit).is_any();
         if masks.is_empty() && !counted {
             return Ok(Batch::plain(Part::Message(message)));
         }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use detect::TypeSet;
-use engine::{Conversation, Errand, Fault, Input, MaskPlan, Outbox, Refusal, Setup, TlsFacts};
+use engine::{
+    Conversation, Errand, Fault, Input, MaskPlan, Outbox, Refusal, Setup, Sought, TlsFacts,
+};
 use model::{Claim, ClientText, Secret, Side, Timestamp};
 
 use crate::bearer;
@@ -13,7 +14,7 @@ use crate::follow::Origin;
 use crate::judge::Cache;
 use crate::login::{LoggedIn, Login, LoginError, Step};
 use crate::message::{self, Frame, Inbox, Reader, Severity};
-use crate::ready::{Opened, Ready, counted};
+use crate::ready::{Opened, Ready};
 use crate::refusal;
 use crate::startup::{self, Opening, Start, VERSION_3_0};
 use crate::survey::Snapshot;
@@ -49,7 +50,7 @@ enum State {
 struct Known {
     start: Start,
     masks: Arc<MaskPlan>,
-    counted: TypeSet,
+    sought: Sought,
     origin: Origin,
 }
 
@@ -77,14 +78,14 @@ impl Conversation<Bytes> for PostgresConversation {
             Input::TlsStarted(Side::Upstream, facts) => self.upstream_tls(facts, out),
             Input::Identified { masks, reads, trail, resource, .. } => {
                 let origin = Origin { trail, resource: resource.name };
-                self.identified((masks, counted(&reads)), origin, out);
+                self.identified((masks, reads.result_detections()), origin, out);
                 Ok(())
             }
             Input::Connected(connected) => self.connected(connected, out),
             Input::Rescoped(masks, reads) => {
                 if let State::Dial(known) | State::Login(known, ..) = &mut self.state {
                     known.masks = masks;
-                    known.counted = counted(&reads);
+                    known.sought = reads.result_detections();
                 }
                 Ok(())
             }
@@ -256,12 +257,12 @@ impl PostgresConversation {
 
     fn identified(
         &mut self,
-        (masks, counted): (Arc<MaskPlan>, TypeSet),
+        (masks, sought): (Arc<MaskPlan>, Sought),
         origin: Origin,
         out: &mut Outbox<Bytes>,
     ) {
         if let State::Proof(start) = std::mem::replace(&mut self.state, State::Over) {
-            self.state = State::Dial(Box::new(Known { start, masks, counted, origin }));
+            self.state = State::Dial(Box::new(Known { start, masks, sought, origin }));
             out.connect();
         }
     }
@@ -360,7 +361,7 @@ impl PostgresConversation {
             cache: Arc::clone(&self.cache),
             inbox: std::mem::take(&mut self.inbox),
             masks: Arc::clone(&known.masks),
-            counted: known.counted,
+            sought: known.sought,
             origin: known.origin,
             start: known.start,
             connected: *connected,

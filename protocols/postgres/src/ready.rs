@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use detect::TypeSet;
-use engine::{Connected, Fault, Input, Limits, MaskPlan, Outbox, Permit, Reads, Refusal, Setup};
+use engine::{Connected, Fault, Input, Limits, MaskPlan, Outbox, Permit, Refusal, Setup, Sought};
 use model::limit::{ANSWERS_AWAITED_MAX, SEND_BUFFER_BYTES_MAX};
 use model::{ClientText, OperationId, Side};
 
@@ -38,8 +38,8 @@ pub(crate) struct Ready {
     pub connected: Connected,
     pub options: ResourceOptions,
     pub masks: Arc<MaskPlan>,
-    /// Types of sensitive values that a rule wants to know of, masked or not.
-    pub counted: TypeSet,
+    /// Why rules of now read what sensitive values replies hold.
+    pub sought: Sought,
     pub origin: Origin,
     pub settings: Settings,
     environment: Option<Arc<Environment>>,
@@ -92,8 +92,8 @@ pub(crate) struct Ready {
 }
 
 /// Types of sensitive values that a reply is searched for although nothing may hide them.
-pub(crate) fn counted(reads: &Reads) -> TypeSet {
-    match reads.result_detections() {
+pub(crate) fn counted(sought: Sought) -> TypeSet {
+    match sought.is_any() {
         true => TypeSet::ALL,
         false => TypeSet::EMPTY,
     }
@@ -105,7 +105,7 @@ pub(crate) struct Opened {
     pub cache: Arc<Cache>,
     pub inbox: Inbox,
     pub masks: Arc<MaskPlan>,
-    pub counted: TypeSet,
+    pub sought: Sought,
     pub origin: Origin,
     pub start: Start,
     pub connected: Connected,
@@ -237,7 +237,7 @@ impl Ready {
             options: ResourceOptions::read(&opened.connected.options),
             connected: opened.connected,
             masks: opened.masks,
-            counted: opened.counted,
+            sought: opened.sought,
             origin: opened.origin,
             settings: Settings::fresh(&opened.snapshot, search_path),
             environment: None,
@@ -303,7 +303,7 @@ impl Ready {
             }
             Input::Rescoped(masks, reads) => {
                 self.masks = masks;
-                self.counted = counted(&reads);
+                self.sought = reads.result_detections();
             }
             Input::Refreshed => self.refreshed(),
             Input::Cancel => {

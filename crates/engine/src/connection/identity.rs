@@ -6,8 +6,8 @@ use model::{ClientText, EventBody, Principal, Resource};
 use policy::{PolicySet, Refusal, Scope};
 
 use super::{Connection, Who};
-use crate::contract::{Input, Reads, Unit};
-use crate::facts::{RESULT_DETECTIONS, SessionFacts};
+use crate::contract::{Input, Reads, Sought, Unit};
+use crate::facts::SessionFacts;
 use crate::shared::SharedSession;
 
 impl<U: Unit> Connection<U> {
@@ -48,7 +48,6 @@ impl<U: Unit> Connection<U> {
         }
         self.shared = shared;
         let reads = self.reads(&scope);
-        self.searches_all = reads.detections;
         self.who = Some(Who {
             principal: Arc::clone(&principal),
             resource: resource.clone(),
@@ -80,7 +79,6 @@ impl<U: Unit> Connection<U> {
         who.scope = self.policy.scope(&who.principal, &who.resource, self.settings.block);
         let scope = who.scope.clone();
         let reads = self.reads(&scope);
-        self.searches_all = reads.detections;
         self.tell(Input::Rescoped(Arc::clone(scope.masks()), reads));
     }
 
@@ -89,7 +87,7 @@ impl<U: Unit> Connection<U> {
         let own = scope.reads().filter(|fact| fact.block == self.settings.block);
         Reads {
             own: own.map(|fact| fact.index).collect(),
-            detections: scope.reads().any(|fact| fact == RESULT_DETECTIONS),
+            detections: Sought::by(scope),
             asks: scope.asks(),
         }
     }

@@ -14,7 +14,7 @@ use super::{Brake, Connection, Pending, Waiting};
 use crate::contract::{Input, Unit};
 use crate::digest::operation_digest;
 use crate::facts::{Guessed, OperationFacts, ReplyFacts};
-use crate::reply::{Open, ReplyState, searched};
+use crate::reply::{Open, ReplyState};
 use crate::step::{Act, HoldRequest};
 
 impl<U: Unit> Connection<U> {
@@ -190,7 +190,6 @@ impl<U: Unit> Connection<U> {
             match pending.stage {
                 Waiting::RecordToRelease(_, permit, satisfied, rows_max) => {
                     let mut open = Open::new(pending.id, lane, permit, pending.operation, self.now);
-                    open.searched = searched(&open.permit, self.searches_all);
                     if let Some(gate) = self.gates.get_mut(&open.id) {
                         gate.satisfied.clone_from(&satisfied);
                     }

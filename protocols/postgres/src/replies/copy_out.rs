@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use engine::{Fault, Refusal};
+use engine::{Fault, Refusal, Sought};
 use model::{ClientText, Column};
 use sql::StatementKind;
 
 use super::outgoing::Outgoing;
-use super::rows::no_source;
+use super::rows::{no_source, reads_replies};
 use crate::copy::{CopyFormat, CopyMask, CopyOptions};
 use crate::expected::{Expected, Treatment, What};
 use crate::follow::{Follow, FollowCopy};
-use crate::ready::{Encoding, Ready};
+use crate::ready::{Encoding, Ready, counted};
 use crate::types::Format;
 
 impl Ready {
@@ -34,7 +34,7 @@ impl Ready {
         let count = usize::from(u16::from_be_bytes(count.unwrap_or_default()));
         let outputs = copy.and_then(|copy| copy.columns.as_deref());
         let shape = self.shaping(plan, |shaping| shaping.copied(outputs, count))?;
-        if !self.reads_replies(plan) {
+        if !reads_replies(permit) {
             return Ok((Treatment::Pass, shape.columns));
         }
         let Some(copy) = copy else { return Err(no_source()) };
@@ -72,7 +72,7 @@ impl Ready {
             }
             None => None,
         };
-        let (types, counted) = (plan.detections(), self.counted);
+        let (types, counted) = (plan.detections(), counted(Sought::under(permit)));
         let mask = CopyMask::counting(options.format, &columns, types, counted, key);
         let treatment = if mask.is_noop() && follow.is_none() {
             Treatment::Pass

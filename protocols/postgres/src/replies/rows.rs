@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use detect::TypeSet;
-use engine::{Fault, MaskPlan, Outbox, Refusal};
+use engine::{Fault, MaskPlan, Outbox, Permit, Refusal, Sought};
 use model::{ClientText, Column};
 use sql::StatementKind;
 
@@ -14,7 +13,7 @@ use crate::follow::Follow;
 use crate::judge::Judged;
 use crate::message::{self, FieldDescription};
 use crate::names::Source;
-use crate::ready::Ready;
+use crate::ready::{Ready, counted};
 use crate::rows;
 use crate::shape::{Shape, Shaping};
 
@@ -156,12 +155,7 @@ impl Ready {
 
     fn plan_is_empty(&self) -> bool {
         let permit = self.expected.front().and_then(|expected| expected.permit.as_ref());
-        permit.is_none_or(|permit| !self.reads_replies(permit.masks()))
-    }
-
-    /// Whether replies under these masks are looked into.
-    pub(crate) fn reads_replies(&self, plan: &MaskPlan) -> bool {
-        plan.reads_replies() || self.counted != TypeSet::EMPTY
+        permit.is_none_or(|permit| !reads_replies(permit))
     }
 
     /// What is done with rows of these columns, and how they are recorded.
@@ -179,7 +173,7 @@ impl Ready {
         let (judged, index) = self.source_of(rows);
         let statement = judged.statements.list.get(index);
         let shape = self.shaping(plan, |shaping| shaping.described(statement, fields))?;
-        if !self.reads_replies(plan) {
+        if !reads_replies(permit) {
             return Ok((Treatment::Pass, shape.columns));
         }
         // A Bind that lists no format means text for all; a simple query says so itself.
@@ -189,7 +183,7 @@ impl Ready {
             None => &[],
         };
         let (kinds, types) = (&shape.kinds, plan.detections());
-        let mask = rows::compile(fields, formats, kinds, types, self.counted);
+        let mask = rows::compile(fields, formats, kinds, types, counted(Sought::under(permit)));
         let follow = match plan.followed() {
             Some(plan) => {
                 let shape = self.loosely(plan, |shaping| shaping.described(statement, fields))?;
@@ -266,6 +260,11 @@ impl Ready {
         };
         make(&shaping)
     }
+}
+
+/// Whether replies under this permit are looked into.
+pub(super) fn reads_replies(permit: &Permit) -> bool {
+    permit.masks().reads_replies() || Sought::under(permit).is_any()
 }
 
 pub(super) fn no_source() -> Refusal {

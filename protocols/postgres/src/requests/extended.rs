@@ -67,7 +67,7 @@ impl Ready {
             self.refuse_unjudged("parse", &judged.text, refusal, false, None, out);
             return Ok(true);
         }
-        if self.reads_replies(&self.masks) {
+        if self.masks.reads_replies() || self.sought.is_any() {
             // What the statement returns must be known before its rows come, and the client may
             // never ask.
             group.units.push(describe_statement(name));

@@ -710,6 +710,27 @@ server >> 1 ; t ; T body:notes.body ; 2 ; D "4111111111111111" ; C "SELECT 1" ; 
 client >> Q "copy notes (body) to stdout"
 server >> H 1 ; d "4111111111111111\n" ; c ; C "COPY 1" ; Z I
 "#;
+    p2_what_is_searched_is_what_the_rules_of_the_operation_ask_for: r#"
+rule stays when `"CREDIT_CARD" in result.detections` block "cards stay here"
+login
+client >> Q "select body from notes"
+gateway >> reload
+server >> T body:notes.body ; D "4111111111111111" ; C "SELECT 1" ; Z I
+client >> Q "select body from notes"
+gateway >> reload rule stays when `"CREDIT_CARD" in result.detections` block "cards stay here"
+server >> T body:notes.body ; D "4111111111111111" ; C "SELECT 1" ; Z I
+client >> Q "copy notes (body) to stdout"
+gateway >> reload
+server >> H 1 ; d "4111111111111111\n" ; c ; C "COPY 1" ; Z I
+client >> Q "begin"
+server >> C "BEGIN" ; Z T
+client >> Q "declare c cursor for select body from notes"
+server >> C "DECLARE CURSOR" ; Z T
+gateway >> reload rule stays when `"CREDIT_CARD" in result.detections` block "cards stay here"
+client >> Q "fetch 1 from c"
+gateway >> reload
+server >> T body:notes.body ; D "4111111111111111" ; C "FETCH 1" ; Z T
+"#;
     alerts_and_observed_rules_change_nothing: r#"
 rule seen when `sql.verb == "select"` alert "someone reads {sql.tables}"
 rule later when `sql.verb == "select"` observe block "not yet"
