@@ -6,6 +6,7 @@ mod outgoing;
 mod rows;
 mod unasked;
 mod withheld;
+mod words;
 
 use std::sync::Arc;
 

@@ -20,6 +20,7 @@ const SEVERITY_BYTES_MAX: usize = 64;
 const SQLSTATE_BYTES: usize = 5;
 const INTERNAL_ERROR: &[u8] = b"XX000";
 const WITHHELD: &str = " (text withheld: it may quote masked values)";
+const HOLDS_VALUES: &str = "text withheld: it holds sensitive values";
 const NOTICE_WITHHELD: &str = "notice text withheld: it may quote masked values";
 
 /// Classes whose words are about syntax, names and states, not about values.
@@ -81,6 +82,18 @@ impl<'a> Report<'a> {
         self.field(b'C').filter(plausible).unwrap_or(INTERNAL_ERROR)
     }
 
+    /// A report of the same severity and code, without anything else yet.
+    fn begin(&self) -> BytesMut {
+        let mut out = BytesMut::with_capacity(1024);
+        let severity = |kind| self.field(kind).filter(|text| text.len() <= SEVERITY_BYTES_MAX);
+        let severities = [(b'S', severity(b'S').or(severity(b'V'))), (b'V', severity(b'V'))];
+        for (kind, text) in severities {
+            put(&mut out, kind, text.or((kind == b'S').then_some(b"ERROR")));
+        }
+        put(&mut out, b'C', Some(self.code()));
+        out
+    }
+
     /// Where in the statement text.
     fn position(&self) -> Option<&'a [u8]> {
         let plausible =
@@ -125,13 +138,7 @@ impl<'a> Report<'a> {
 #[must_use]
 pub fn scrub_report(body: &[u8]) -> Bytes {
     let report = Report::read(body).unwrap_or_default();
-    let mut out = BytesMut::with_capacity(body.len().min(1024));
-    let severity = |kind| report.field(kind).filter(|text| text.len() <= SEVERITY_BYTES_MAX);
-    let severities = [(b'S', severity(b'S').or(severity(b'V'))), (b'V', severity(b'V'))];
-    for (kind, text) in severities {
-        put(&mut out, kind, text.or((kind == b'S').then_some(b"ERROR")));
-    }
-    put(&mut out, b'C', Some(report.code()));
+    let mut out = report.begin();
     if report.keeps_words() {
         put(&mut out, b'M', Some(report.field(b'M').unwrap_or_default()));
         put(&mut out, b'H', report.field(b'H'));
@@ -147,6 +154,28 @@ pub fn scrub_report(body: &[u8]) -> Bytes {
     }
     out.put_u8(0);
     out.freeze()
+}
+
+/// The body of an `ErrorResponse` or a `NoticeResponse` with its severity, code and position, and
+/// without any of its words, because sensitive values were found in them.
+#[must_use]
+pub fn withhold_report(body: &[u8]) -> Bytes {
+    let report = Report::read(body).unwrap_or_default();
+    let mut out = report.begin();
+    let words = match report.is_error() {
+        true => format!("{} ({HOLDS_VALUES})", condition(report.code())),
+        false => format!("notice {HOLDS_VALUES}"),
+    };
+    put(&mut out, b'M', Some(words.as_bytes()));
+    put(&mut out, b'P', report.position());
+    out.put_u8(0);
+    out.freeze()
+}
+
+/// Everything that a report says, field by field; `None` for what is no report.
+#[must_use]
+pub fn texts(body: &[u8]) -> Option<Vec<&[u8]>> {
+    Report::read(body).map(|report| report.fields.into_iter().map(|(_, text)| text).collect())
 }
 
 /// The SQLSTATE of a report; `None` when it has none that can be one.
@@ -190,9 +219,22 @@ fn put(out: &mut BytesMut, kind: u8, text: Option<&[u8]>) {
 /// cannot be read keeps nothing.
 #[must_use]
 pub fn scrub_notification(body: &[u8]) -> Bytes {
+    let (process, channel, _) = notified(body);
+    notification(process, channel)
+}
+
+/// A notification's process, channel and payload; what cannot be read is empty.
+#[must_use]
+pub fn notified(body: &[u8]) -> (i32, &[u8], &[u8]) {
     let mut reader = Reader::new(body, Side::Upstream);
     let process = reader.i32().unwrap_or_default();
     let channel = reader.cstr().unwrap_or_default();
+    (process, channel, reader.cstr().unwrap_or_default())
+}
+
+/// The body of a `NotificationResponse` without a payload.
+#[must_use]
+pub fn notification(process: i32, channel: &[u8]) -> Bytes {
     let mut out = BytesMut::new();
     out.put_i32(process);
     put_cstr(&mut out, channel);

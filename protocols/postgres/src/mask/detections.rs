@@ -72,6 +72,19 @@ impl Detections {
         spans.iter().filter_map(|span| self.kind(span.kind)).min()
     }
 
+    /// Counts what is found in these words, which reach the client as they are or not at all; true
+    /// where something found must be hidden, and all of it is counted as that.
+    pub fn hides_words(&self, words: &[&[u8]], found: &mut Vec<DetectionCount>) -> bool {
+        let (mut all, mut spans) = (Vec::new(), Vec::new());
+        for text in words {
+            self.scanner.scan(text, &mut spans);
+            all.append(&mut spans);
+        }
+        let hides = all.iter().any(|span| self.kind(span.kind).is_some());
+        self.count(&all, if hides { &[] } else { &all }, found);
+        hides
+    }
+
     /// What becomes of a value.
     pub(super) fn replace(
         &self,

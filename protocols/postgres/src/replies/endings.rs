@@ -86,11 +86,15 @@ impl Ready {
         let body = frame.get(5..).unwrap_or_default();
         going.error_code = scrub::code(body);
         self.server_leaves |= scrub::is_fatal(body);
-        if self.must_scrub() && (scrub::is_from_within(body) || !self.runs_clear()) {
-            let scrubbed = scrub::scrub_report(body);
-            message::write(going.own(), b'E', |out| out.extend_from_slice(&scrubbed));
-        } else {
-            going.pass(frame, 0, frame.len());
+        let hides_columns =
+            self.must_scrub() && (scrub::is_from_within(body) || !self.runs_clear());
+        let scrubbed = hides_columns.then(|| scrub::scrub_report(body));
+        let withheld = self
+            .words_of_reply()
+            .and_then(|words| words.report(scrubbed.as_deref().unwrap_or(body), &mut going.found));
+        match withheld.or(scrubbed) {
+            Some(report) => message::write(going.own(), b'E', |out| out.extend_from_slice(&report)),
+            None => going.pass(frame, 0, frame.len()),
         }
         let simple = matches!(
             self.expected.front().map(|expected| &expected.what),

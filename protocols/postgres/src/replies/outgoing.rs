@@ -57,6 +57,7 @@ impl Outgoing {
             && self.owned.is_empty()
             && self.columns.is_none()
             && self.error_code.is_none()
+            && self.found.is_empty()
     }
 
     /// Hands over what was gathered.

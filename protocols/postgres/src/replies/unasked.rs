@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use engine::{Fault, Outbox, Unsolicited};
-use model::Side;
+use model::{DetectionCount, Side};
 
 use super::outgoing::Outgoing;
 use crate::message;
@@ -35,17 +35,34 @@ impl Ready {
                 Unsolicited::Parameter
             }
         };
-        let unit = match tag {
-            b'A' | b'N' | b'E' if self.must_scrub() => {
-                let scrubbed = match tag {
-                    b'A' => scrub::scrub_notification(body),
-                    _ => scrub::scrub_report(body),
-                };
-                message::message(tag, |out| out.extend_from_slice(&scrubbed))
-            }
-            _ => frame.clone(),
+        let mut found = Vec::new();
+        let said = match kind {
+            Unsolicited::Parameter => None,
+            Unsolicited::Notice | Unsolicited::Notification => self.said(tag, body, &mut found),
+        };
+        let unit = match said {
+            Some(said) => message::message(tag, |out| out.extend_from_slice(&said)),
+            None => frame.clone(),
         };
         out.unsolicited(kind, unit);
+        if !found.is_empty() && !self.is_withheld() && self.runs().is_some() {
+            self.toward(going, out);
+            going.found.append(&mut found);
+        }
         Ok(())
+    }
+
+    /// What reaches the client instead of these words, where they must not.
+    fn said(&self, tag: u8, body: &[u8], found: &mut Vec<DetectionCount>) -> Option<Bytes> {
+        let scrubbed = self.must_scrub().then(|| match tag {
+            b'A' => scrub::scrub_notification(body),
+            _ => scrub::scrub_report(body),
+        });
+        let words = scrubbed.as_deref().unwrap_or(body);
+        let withheld = self.words_unasked().and_then(|sought| match tag {
+            b'A' => sought.notification(words, found),
+            _ => sought.report(words, found),
+        });
+        withheld.or(scrubbed)
     }
 }

@@ -710,6 +710,43 @@ server >> 1 ; t ; T body:notes.body ; 2 ; D "4111111111111111" ; C "SELECT 1" ; 
 client >> Q "copy notes (body) to stdout"
 server >> H 1 ; d "4111111111111111\n" ; c ; C "COPY 1" ; Z I
 "#;
+    p2_a_rule_about_what_replies_hold_sees_errors_too: r#"
+rule stays when `"CREDIT_CARD" in result.detections` block "cards stay here"
+login
+client >> Q "select body::int from notes"
+server >> T body:int4 ; E 22P02 "invalid input syntax for type integer: \"4111 1111 1111 1111\"" ; Z I
+client >> P "" "select body::int from notes" ; B "" "" ; E "" ; S
+server >> 1 ; t ; T body:int4 ; 2 ; E 22P02 "not an integer" D "4111111111111111 is none" ; Z I
+client >> Q "select body::int from notes"
+server >> T body:int4 ; E 22P02 "invalid input syntax for type integer: \"cash\"" ; Z I
+"#;
+    p2_a_rule_about_what_replies_hold_sees_notices_too: r#"
+rule stays when `"CREDIT_CARD" in result.detections` block "cards stay here"
+login
+client >> Q "select id from notes"
+server >> N 00000 "saw 4111 1111 1111 1111" ; T id:notes.id ; D "1" ; C "SELECT 1" ; Z I
+client >> Q "select id from notes"
+server >> N 00000 "saw cash" ; T id:notes.id ; D "1" ; C "SELECT 1" ; Z I
+server >> A "jobs" "4111111111111111" ; A "4111111111111111" "7" ; A "jobs" "7"
+"#;
+    p9_words_pass_unchanged_where_rules_only_tell_of_what_replies_hold: r#"
+rule tell when `"CREDIT_CARD" in result.detections` alert "a card came back"
+rule stays when `"CREDIT_CARD" in result.detections` observe block "cards stay here"
+login
+client >> Q "select id from notes"
+server >> N 00000 "saw 4111 1111 1111 1111" ; T id:notes.id ; D "1" ; C "SELECT 1" ; Z I
+client >> Q "select body::int from notes"
+server >> T body:int4 ; E 22P02 "invalid input syntax for type integer: \"4111 1111 1111 1111\"" ; Z I
+server >> A "jobs" "4111111111111111"
+"#;
+    p3_a_type_that_is_hidden_is_hidden_in_words_too: r#"
+rule hide mask types:CREDIT_CARD
+login
+client >> Q "select body::int from notes"
+server >> N 00000 "saw 4111 1111 1111 1111" ; T body:int4 ; E 22P02 "invalid input syntax for type integer: \"4111 1111 1111 1111\"" P "8" ; Z I
+client >> Q "select body::int from notes"
+server >> N 00000 "saw cash" ; T body:int4 ; E 22P02 "invalid input syntax for type integer: \"cash\"" ; Z I
+"#;
     p2_what_is_searched_is_what_the_rules_of_the_operation_ask_for: r#"
 rule stays when `"CREDIT_CARD" in result.detections` block "cards stay here"
 login
