@@ -79,8 +79,8 @@ pub(crate) struct Driver {
     cancelling: Vec<Canceller>,
     /// Closed when the session that this client wants cancelled has been.
     passed_on: Option<oneshot::Receiver<()>>,
-    /// Each closed when a cancel of ours has taken place, or has failed.
-    cancels: Vec<oneshot::Receiver<()>>,
+    /// The cancel of ours that is under way.
+    cancel: Option<Cancel>,
     mailbox: Arc<Mailbox>,
     notes: mpsc::Receiver<Note>,
     timers: Timers,
@@ -103,6 +103,14 @@ pub(crate) struct Driver {
     reads: u8,
     /// Frees the place among the connections when everything else is done.
     seat: Seat,
+}
+
+/// A cancel on a connection of its own.
+struct Cancel {
+    /// Closed when it has taken place, or has failed.
+    took_place: oneshot::Receiver<()>,
+    /// Those who wait for it.
+    cancellers: Vec<Canceller>,
 }
 
 /// What a session has once its client is known.
@@ -193,7 +201,7 @@ impl Driver {
             cancellers: VecDeque::new(),
             cancelling: Vec::new(),
             passed_on: None,
-            cancels: Vec::new(),
+            cancel: None,
             mailbox,
             notes,
             timers,
@@ -323,9 +331,13 @@ impl Driver {
             return Poll::Ready(Turn::Note(note));
         }
         // A cancel names a connection, not a statement: what the client says next must not be hit.
-        self.cancels.retain_mut(|cancel| Pin::new(cancel).poll(cx).is_pending());
+        if let Some(cancel) = &mut self.cancel
+            && Pin::new(&mut cancel.took_place).poll(cx).is_ready()
+        {
+            self.cancel = None;
+        }
         for side in [other(self.read_last), self.read_last] {
-            if side == Side::Client && !self.cancels.is_empty() {
+            if side == Side::Client && self.cancel.is_some() {
                 continue;
             }
             // A side that cannot be written to is not filled further from the other.

@@ -11,8 +11,8 @@ use crate::hold::Placed;
 /// Notes that wait at once. Those that carry something answer what the connection itself asked for
 /// and waits for, so a few suffice; the others are [`Note::Look`], of which one waiting is enough.
 const NOTES_MAX: usize = 64;
-/// Those who asked for a cancel and are told when it was passed on; others do not wait.
-const CANCELLERS_MAX: usize = 16;
+/// Those who wait for a cancel to be passed on; others do not wait.
+pub(crate) const CANCELLERS_MAX: usize = 16;
 
 /// Who asked for a cancel waits until this is dropped.
 pub(crate) type Canceller = oneshot::Sender<()>;

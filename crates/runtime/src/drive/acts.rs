@@ -9,11 +9,12 @@ use store::{NotAdmitted, SessionInfo};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::{Driver, Reached, Stay, is_loopback};
+use super::{Cancel, Driver, Reached, Stay, is_loopback};
 use crate::alert::Alert;
 use crate::counters::add;
 use crate::errand::{ErrandError, Trip};
 use crate::identity::{self, NotProved};
+use crate::mailbox::CANCELLERS_MAX;
 use crate::survey::Survey;
 use crate::timers::Alarm;
 use crate::upstream::{Unreachable, Upstream};
@@ -241,16 +242,21 @@ impl Driver {
 
     /// Sends a cancel to the very server that runs the operation, on a connection of its own.
     fn cancel(&mut self, errand: Box<dyn Errand<Bytes>>) {
+        let cancellers = std::mem::take(&mut self.cancelling);
+        if let Some(under_way) = &mut self.cancel {
+            // It stops what runs now; a second could only hit what comes next.
+            let room = CANCELLERS_MAX.saturating_sub(under_way.cancellers.len());
+            under_way.cancellers.extend(cancellers.into_iter().take(room));
+            return;
+        }
         let Some(stay) = &self.stay else { return };
         let Some(address) = stay.address else { return };
         let upstream = Arc::clone(&stay.upstream);
         let turns = Arc::clone(&self.gateway.cancels);
         let within = self.gateway.settings.connect_timeout;
         let session = self.session.clone();
-        let mut cancellers = std::mem::take(&mut self.cancelling);
-        let (canceller, took_place) = oneshot::channel();
-        cancellers.push(canceller);
-        self.cancels.push(took_place);
+        let (over, took_place) = oneshot::channel::<()>();
+        self.cancel = Some(Cancel { took_place, cancellers });
         tokio::spawn(async move {
             let run = async {
                 let _turn = turns.acquire_owned().await;
@@ -274,7 +280,7 @@ impl Driver {
                 }
                 Err(_) => tracing::warn!(session = %session.0, "a cancel took too long"),
             }
-            drop(cancellers);
+            drop(over);
         });
     }
 }

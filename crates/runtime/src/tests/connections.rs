@@ -7,6 +7,7 @@ use tokio::net::TcpStream;
 use super::lab::{Lab, Plan, resource, until};
 use super::server::{Manner, Server};
 use crate::Settings;
+use crate::mailbox::CANCELLERS_MAX;
 
 #[tokio::test]
 async fn an_operation_goes_through_and_its_answer_comes_back() {
@@ -94,6 +95,30 @@ async fn what_a_client_says_after_a_cancel_waits_until_the_cancel_has_taken_plac
     let lines = server.lines();
     let place = |line: &str| lines.iter().position(|l| l == line).expect("it was sent");
     assert!(place("SHOUTED") < place("GET next"), "{lines:?}");
+}
+
+#[tokio::test]
+async fn p8_cancels_of_a_session_are_one_while_it_is_under_way() {
+    let server = Server::start(Manner::Answers, None).await;
+    let lab = Lab::with(&server).await;
+    let (mut running, key) = lab.session().await;
+    running.say("SLOW").await;
+    until("it runs", || server.lines().contains(&"SLOW".to_owned())).await;
+    server.seen.keeps_cancels.store(true, Ordering::Relaxed);
+    let cancel = format!("CANCEL {key}");
+    let mut clients = Vec::new();
+    for _ in 0..2 * CANCELLERS_MAX {
+        let mut client = lab.client().await;
+        client.say(&cancel).await;
+        clients.push(client);
+    }
+    // The session, and those who wait; one too many does not.
+    until("the rest is told", || lab.gateway.state().connections == CANCELLERS_MAX + 1).await;
+    server.seen.keeps_cancels.store(false, Ordering::Relaxed);
+    for mut client in clients {
+        assert_eq!(client.hear().await, "");
+    }
+    assert_eq!(server.lines().iter().filter(|line| *line == "SHOUT").count(), 1);
 }
 
 #[tokio::test]
