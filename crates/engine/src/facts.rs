@@ -142,8 +142,13 @@ pub(crate) enum ReplyFacts<'a> {
     Ahead { already: u64, bound: RowBound },
     /// It is coming: so much so far.
     Streaming { rows: u64, bytes: u64, columns: &'a [Column] },
-    /// It is complete.
-    Complete { rows: u64, bytes: u64, columns: &'a [Column], detections: &'a [DetectionCount] },
+    /// It is complete. Without detections: it could not be searched for them.
+    Complete {
+        rows: u64,
+        bytes: u64,
+        columns: &'a [Column],
+        detections: Option<&'a [DetectionCount]>,
+    },
 }
 
 /// Facts of one operation at one moment.
@@ -236,7 +241,10 @@ impl OperationFacts<'_> {
             (ReplyFacts::Complete { rows, .. }, 16) => Fact::Known(int(*rows)),
             (ReplyFacts::Complete { bytes, .. }, 17) => Fact::Known(int(*bytes)),
             (ReplyFacts::Complete { columns, .. }, 18) => Fact::Known(column_names(columns)),
-            (ReplyFacts::Complete { detections, .. }, _) => {
+            (ReplyFacts::Complete { detections: None, .. }, _) => {
+                Fact::Known(Value::Failed("a part of the reply cannot be searched"))
+            }
+            (ReplyFacts::Complete { detections: Some(detections), .. }, _) => {
                 let seen = detections.iter().map(|found| Arc::clone(&found.kind));
                 Fact::Known(Value::TextList(seen.collect()))
             }

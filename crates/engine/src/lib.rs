@@ -24,7 +24,7 @@ pub use contract::{
     Unsolicited,
 };
 pub use facts::{COMMON_FACTS, Guessed, Ledger};
-pub use outbox::{Batch, ErrandAct, Outbox};
+pub use outbox::{Batch, ErrandAct, Outbox, Searched};
 pub use policy::{
     HashKey, MaskKind, MaskPlan, Permit, Predicates, REDACTED, Refusal, partial_text,
 };

@@ -10,6 +10,19 @@ use policy::{Permit, Refusal};
 use crate::contract::{Errand, Unsolicited};
 use crate::taint::Taint;
 
+/// How far a part of a reply was searched for the sensitive values that its permit asks for: types
+/// that are masked wherever they are found, and all types where a rule reads what replies hold.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Searched {
+    /// All of it; also where it can hold none.
+    Whole,
+    /// As far as it can be. What is left passes by the resource's own settings, or because only
+    /// its own type could read it; the record then does not say that the reply was searched.
+    Partly,
+    /// Not all of it. A rule that may stop the reply for what it holds cannot be judged.
+    Not,
+}
+
 /// Part of a reply, after masking.
 #[derive(Debug)]
 pub struct Batch<U> {
@@ -21,6 +34,8 @@ pub struct Batch<U> {
     pub columns: Option<Arc<[Column]>>,
     /// Sensitive values found in it.
     pub detections: Vec<DetectionCount>,
+    /// How far it was searched for them; of no account where none are asked for.
+    pub searched: Searched,
     /// The upstream's error code, when this part is an error.
     pub error_code: Option<String>,
     /// Followed values in what the upstream sent (R14).
@@ -28,15 +43,31 @@ pub struct Batch<U> {
 }
 
 impl<U> Batch<U> {
-    /// A part without rows.
+    /// A part without rows that nobody looked into.
     pub fn plain(unit: U) -> Self {
         Self {
             unit,
             rows: 0,
             columns: None,
             detections: Vec::new(),
+            searched: Searched::Not,
             error_code: None,
             taints: Vec::new(),
+        }
+    }
+}
+
+impl<U> Batch<U> {
+    /// The same with another unit.
+    pub fn map<V>(self, make: impl FnOnce(U) -> V) -> Batch<V> {
+        Batch {
+            unit: make(self.unit),
+            rows: self.rows,
+            columns: self.columns,
+            detections: self.detections,
+            searched: self.searched,
+            error_code: self.error_code,
+            taints: self.taints,
         }
     }
 }

@@ -8,7 +8,7 @@ use model::{Column, DetectionCount, Event, EventBody, Lane, Operation, Operation
 use policy::Permit;
 
 use crate::contract::{Sought, Unit};
-use crate::outbox::Batch;
+use crate::outbox::{Batch, Searched};
 use crate::step::PayloadPolicy;
 
 /// An operation between its release and the end of its reply.
@@ -29,6 +29,8 @@ pub(crate) struct Open {
     pub up: u64,
     pub columns: Arc<[Column]>,
     pub detections: Vec<DetectionCount>,
+    /// How far all of it so far was searched for them.
+    pub searched: Searched,
     pub error_code: Option<String>,
     /// Approve rules answered yes, for later steps under the same gate.
     pub satisfied: Vec<Arc<str>>,
@@ -97,6 +99,7 @@ impl Open {
             up: 0,
             columns: Arc::new([]),
             detections: Vec::new(),
+            searched: Searched::Whole,
             error_code: None,
             satisfied: Vec::new(),
             rows_max: None,
@@ -131,6 +134,7 @@ impl Open {
         if self.error_code.is_none() {
             self.error_code = batch.error_code.take();
         }
+        self.searched = self.searched.max(batch.searched);
         merge(&mut self.detections, std::mem::take(&mut batch.detections));
         self.recorded.rows = self.recorded.rows.saturating_add(batch.rows);
         self.recorded.bytes = self.recorded.bytes.saturating_add(bytes);
@@ -157,6 +161,23 @@ impl Open {
         Some((body, std::mem::take(&mut recorded.payload)))
     }
 
+    /// Types of sensitive values that all of it was searched for: every one when a rule reads what
+    /// replies hold, else those that are masked wherever they are found.
+    fn searched_for(&self) -> Arc<[Arc<str>]> {
+        match (self.searched, Sought::under(&self.permit)) {
+            (Searched::Partly | Searched::Not, _) => Arc::clone(&NONE),
+            (Searched::Whole, Sought::Not) => Arc::clone(self.permit.masks().detection_names()),
+            (Searched::Whole, Sought::ToTell | Sought::ToStop) => Arc::clone(&ALL),
+        }
+    }
+
+    /// What was found; `None` where a rule may stop the reply for what nobody looked into.
+    pub fn known_detections(&self) -> Option<&[DetectionCount]> {
+        let is_known =
+            self.searched != Searched::Not || Sought::under(&self.permit) != Sought::ToStop;
+        is_known.then_some(&self.detections)
+    }
+
     /// The event that ends the reply.
     pub fn end(&mut self, outcome: &str, now: Timestamp) -> (EventBody, Vec<u8>) {
         let sent = !matches!(self.state, ReplyState::Stopped);
@@ -168,7 +189,7 @@ impl Open {
             bytes,
             columns: self.columns.to_vec(),
             detections: std::mem::take(&mut self.detections),
-            searched: searched(&self.permit),
+            searched: self.searched_for(),
             duration_ns: u64::try_from(now.since(self.started).as_nanos()).unwrap_or(u64::MAX),
             error_code: self.error_code.take(),
             payload_dropped: self.recorded.dropped,
@@ -196,17 +217,6 @@ impl Recorded {
 static NONE: LazyLock<Arc<[Arc<str>]>> = LazyLock::new(|| Arc::new([]));
 static ALL: LazyLock<Arc<[Arc<str>]>> =
     LazyLock::new(|| DetectionType::ALL.into_iter().map(|kind| kind.name().into()).collect());
-
-/// Types of sensitive values that a reply under this permit is searched for: every one when a rule
-/// reads what replies hold, else those that are masked wherever they are found.
-fn searched(permit: &Permit) -> Arc<[Arc<str>]> {
-    let masked = permit.masks().detections();
-    match (Sought::under(permit).is_any(), masked.is_empty()) {
-        (true, _) => Arc::clone(&ALL),
-        (false, true) => Arc::clone(&NONE),
-        (false, false) => masked.iter().map(|(kind, _)| kind.name().into()).collect(),
-    }
-}
 
 /// Adds `more` to `counts`, type by type.
 fn merge(counts: &mut Vec<DetectionCount>, more: Vec<DetectionCount>) {

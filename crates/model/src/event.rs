@@ -209,7 +209,8 @@ pub enum EventBody {
         /// Sensitive values found.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         detections: Vec<DetectionCount>,
-        /// Types of sensitive values that it was searched for; of any other nothing is known.
+        /// Types of sensitive values that all of it was searched for; of any other nothing is
+        /// known but what `detections` say was found.
         #[serde(default, skip_serializing_if = "is_empty")]
         searched: Arc<[Arc<str>]>,
         /// From the decision to the last byte, nanoseconds.

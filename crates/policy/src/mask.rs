@@ -142,6 +142,7 @@ pub struct MaskPlan {
     pub id: u64,
     rules: Box<[Arc<MaskRule>]>,
     detections: Box<[(DetectionType, MaskKind)]>,
+    detection_names: Arc<[Arc<str>]>,
     pub(crate) followed: Option<Arc<MaskPlan>>,
 }
 
@@ -156,7 +157,8 @@ impl MaskPlan {
                 }
             }
         }
-        Self { id, rules, detections: detections.into(), followed: None }
+        let detection_names = detections.iter().map(|(found, _)| found.name().into()).collect();
+        Self { id, rules, detections: detections.into(), detection_names, followed: None }
     }
 
     /// Whether it hides nothing at all.
@@ -203,6 +205,12 @@ impl MaskPlan {
     #[must_use]
     pub fn detections(&self) -> &[(DetectionType, MaskKind)] {
         &self.detections
+    }
+
+    /// Names of these types, in the same order.
+    #[must_use]
+    pub fn detection_names(&self) -> &Arc<[Arc<str>]> {
+        &self.detection_names
     }
 
     /// What rules say about comparisons of the stored column (R5), strictest; `None` where it is

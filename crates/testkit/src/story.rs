@@ -50,12 +50,14 @@ pub fn event(event: &Event) -> String {
             rows,
             columns: list,
             detections,
+            searched,
             error_code,
             ..
         } => {
             let code = error_code.as_ref().map(|code| format!(" {code}")).unwrap_or_default();
+            let searched = if searched.is_empty() { "" } else { ", searched" };
             let (columns, found) = (columns(list), found(detections));
-            format!("#{} {outcome}{code}, {rows} rows{columns}{found}", operation.0)
+            format!("#{} {outcome}{code}, {rows} rows{columns}{searched}{found}", operation.0)
         }
         EventBody::Unsolicited { what, .. } => format!("unsolicited {what}"),
         EventBody::Abort { operation } => format!("#{} abort", operation.0),

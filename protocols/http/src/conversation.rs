@@ -11,7 +11,7 @@ use bytes::Bytes;
 use detect::TypeSet;
 use engine::taint::Trail;
 use engine::{
-    Conversation, Fault, HashKey, Input, MaskPlan, Outbox, Permit, Reads, Refusal, Sought,
+    Conversation, Fault, HashKey, Input, MaskPlan, Outbox, Permit, Reads, Refusal, Searched, Sought,
 };
 use http::{HeaderMap, Method, StatusCode};
 use model::exchange::{Door, Length, Part, Reply, Request, Scheme};
@@ -191,7 +191,11 @@ impl Exchange {
         let State::Socket(socket) = std::mem::replace(&mut self.state, State::Over) else { return };
         match by {
             Side::Client => out.more(socket.permit.operation(), close),
-            Side::Upstream => out.reply(&socket.permit, engine::Batch::plain(close)),
+            Side::Upstream => {
+                let searched = Searched::Whole;
+                let close = engine::Batch { searched, ..engine::Batch::plain(close) };
+                out.reply(&socket.permit, close);
+            }
         }
         out.finish(socket.permit);
         self.over("done", out);

@@ -1,10 +1,10 @@
 //! Fields of replies: masked, and made to fit where the client found the resource.
 
-use detect::{Scanner, Span, TypeSet};
+use detect::{DetectionType, Scanner, Span, TypeSet};
 use engine::{HashKey, MaskKind, MaskPlan, REDACTED, partial_text};
 use http::header::{CONTENT_LOCATION, LOCATION, REFRESH, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
-use model::ClientText;
+use model::{ClientText, DetectionCount};
 
 use crate::body::{self, Hidden};
 use crate::options::Upstream;
@@ -38,16 +38,28 @@ pub fn forget_whole(fields: &mut HeaderMap) {
     }
 }
 
-/// Masks fields whose names are masked, and what is found in the values of others.
-pub fn mask(fields: &mut HeaderMap, masks: &MaskPlan, key: &HashKey) {
-    let types = masks.detections();
-    let scanner = (!types.is_empty())
-        .then(|| body::scanner(TypeSet::from_iter(types.iter().map(|(found, _)| *found))));
+/// Masks fields whose names are masked, and what is found in the values of others; says what was
+/// found there. With `counted` every type is looked for, also where it is not masked.
+pub fn mask(
+    fields: &mut HeaderMap,
+    masks: &MaskPlan,
+    key: &HashKey,
+    counted: bool,
+) -> Vec<DetectionCount> {
+    let types = match counted {
+        true => TypeSet::ALL,
+        false => masks.detections().iter().map(|(found, _)| *found).collect(),
+    };
+    let mut found = Vec::new();
+    if masks.is_empty() && types.is_empty() {
+        return found;
+    }
+    let scanner = (!types.is_empty()).then(|| body::scanner(types));
     for (name, value) in fields.iter_mut() {
         let text = String::from_utf8_lossy(value.as_bytes());
         let hidden = match (masks.label(name.as_str()), &scanner) {
             (Some(kind), _) => Some(hide(kind, &text, key)),
-            (None, Some(scanner)) => within(&text, scanner, masks, key),
+            (None, Some(scanner)) => within(&text, scanner, masks, key, &mut found),
             (None, None) => None,
         };
         if let Some(hidden) = hidden {
@@ -55,6 +67,7 @@ pub fn mask(fields: &mut HeaderMap, masks: &MaskPlan, key: &HashKey) {
                 .unwrap_or_else(|_| HeaderValue::from_static(REDACTED));
         }
     }
+    found
 }
 
 /// Values of fields that are masked, and what is found in those of others.
@@ -87,22 +100,40 @@ fn hide(kind: MaskKind, text: &str, key: &HashKey) -> String {
     }
 }
 
-fn within(text: &str, scanner: &Scanner, masks: &MaskPlan, key: &HashKey) -> Option<String> {
-    let mut found: Vec<Span> = Vec::new();
-    scanner.scan(text.as_bytes(), &mut found);
-    if found.is_empty() {
-        return None;
-    }
-    let (mut hidden, mut from) = (String::new(), 0);
-    for span in found {
+/// The text with what is masked replaced; `None` where it stays as it is.
+fn within(
+    text: &str,
+    scanner: &Scanner,
+    masks: &MaskPlan,
+    key: &HashKey,
+    found: &mut Vec<DetectionCount>,
+) -> Option<String> {
+    let mut spans: Vec<Span> = Vec::new();
+    scanner.scan(text.as_bytes(), &mut spans);
+    let (mut hidden, mut from) = (None::<String>, 0);
+    for span in spans {
         let kind = masks.detections().iter().find(|(kind, _)| *kind == span.kind);
-        let kind = kind.map_or(MaskKind::Redact, |(_, kind)| *kind);
+        count(span.kind, kind.is_some(), found);
+        let Some((_, kind)) = kind else { continue };
+        let hidden = hidden.get_or_insert_default();
         hidden.push_str(text.get(from..span.start).unwrap_or_default());
-        hidden.push_str(&hide(kind, text.get(span.start..span.end).unwrap_or_default(), key));
+        hidden.push_str(&hide(*kind, text.get(span.start..span.end).unwrap_or_default(), key));
         from = span.end;
     }
+    let mut hidden = hidden?;
     hidden.push_str(text.get(from..).unwrap_or_default());
     Some(hidden)
+}
+
+fn count(kind: DetectionType, masked: bool, found: &mut Vec<DetectionCount>) {
+    let masked = u64::from(masked);
+    match found.iter_mut().find(|count| *count.kind == *kind.name()) {
+        Some(count) => {
+            count.seen = count.seen.saturating_add(1);
+            count.masked = count.masked.saturating_add(masked);
+        }
+        None => found.push(DetectionCount { kind: kind.name().into(), seen: 1, masked }),
+    }
 }
 
 /// Makes a reverse resource's replies fit where the client found it: below `prefix`.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use detect::{DetectionType, TypeSet};
-use engine::{Batch, HashKey, MaskPlan};
+use detect::TypeSet;
+use engine::{Batch, HashKey, MaskPlan, Searched};
 use http::header::{ALT_SVC, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, Method, StatusCode};
 use model::exchange::{Length, Part, Reply};
@@ -22,10 +22,12 @@ const SNIFFED_BYTES: usize = 512;
 /// A reply on its way.
 pub struct Passing {
     /// Until something of the body can follow it: one that turns out unreadable is refused whole.
-    head: Option<Box<Reply>>,
+    head: Option<Batch<Box<Reply>>>,
     body: Body,
     /// They follow all of the body, some of which may still be held.
-    trailers: Option<Box<HeaderMap>>,
+    trailers: Option<Batch<Box<HeaderMap>>>,
+    /// Every type of sensitive value is looked for.
+    counted: bool,
     opaque: Opaque,
     follower: Option<Box<Follower>>,
 }
@@ -33,6 +35,8 @@ pub struct Passing {
 enum Body {
     /// As it came.
     Untouched,
+    /// As it came; read aside, as long as it can be, for what it holds.
+    Watched(Option<Box<Passing>>),
     /// Not known yet what it is: its first bytes, decoded.
     Sniffing { opener: Box<Filter>, first: Vec<u8>, masking: Masking },
     /// Decoded by one, searched, masked and counted by another.
@@ -100,16 +104,17 @@ impl Passing {
         if let Some(upstream) = &options.upstream {
             fields::localise(&mut reply.fields, prefix, upstream)?;
         }
-        if !masks.is_empty() {
-            fields::mask(&mut reply.fields, masks, key);
-        }
+        let detections = fields::mask(&mut reply.fields, masks, key, counted);
         let bodiless = is_bodiless(&reply, method);
         let searched = !masks.is_empty() || counted;
         let body = if searched && !bodiless {
-            let scan = if counted { all_types() } else { TypeSet::EMPTY };
+            let scan = if counted { TypeSet::ALL } else { TypeSet::EMPTY };
             let (masks, key) = (Arc::clone(masks), Arc::clone(key));
             let masking = Masking { masks, key, scan, tells: false };
-            searching(&mut reply, masking)?
+            match masking.masks.is_empty() {
+                true => watching(reply.clone(), masking, options.opaque),
+                false => searching(&mut reply, masking)?,
+            }
         } else {
             let tells = *method == Method::HEAD || reply.status == StatusCode::NOT_MODIFIED;
             if tells && !masks.is_empty() {
@@ -120,7 +125,9 @@ impl Passing {
             Body::Untouched
         };
         reply.recorded = recorded(&reply);
-        Ok(Self { head: Some(reply), body, trailers: None, opaque: options.opaque, follower })
+        let head = Batch { detections, ..searched_whole(reply) };
+        let opaque = options.opaque;
+        Ok(Self { head: Some(head), body, trailers: None, counted, opaque, follower })
     }
 
     /// Begins to read a body of which nothing is passed on: for what is followed in it.
@@ -140,8 +147,13 @@ impl Passing {
                 searching(&mut reply, Masking { masks, key, scan: TypeSet::EMPTY, tells: true })?
             }
         };
-        let opaque = options.opaque;
-        Ok(Self { head: Some(reply), body, trailers: None, opaque, follower: None })
+        Ok(Self::aside(reply, body, options.opaque))
+    }
+
+    /// Of a body alone.
+    fn aside(reply: Box<Reply>, body: Body, opaque: Opaque) -> Self {
+        let head = Some(searched_whole(reply));
+        Self { head, body, trailers: None, counted: false, opaque, follower: None }
     }
 
     /// Values under the masks that the body held since the last call.
@@ -177,6 +189,13 @@ impl Passing {
             Body::Untouched => {
                 self.pass_head(&mut batches);
                 batches.push(Batch::plain(Part::Data(bytes)));
+                return Ok(batches);
+            }
+            Body::Watched(watch) => {
+                let mut batch = Batch::plain(Part::Data(bytes.clone()));
+                watched(watch, |watch| watch.pass(bytes), &mut batch);
+                self.pass_head(&mut batches);
+                batches.push(batch);
                 return Ok(batches);
             }
             Body::Opaque { opener, .. } => {
@@ -219,12 +238,14 @@ impl Passing {
     fn finish(&mut self) -> Result<Vec<Batch<Part>>, Unfit> {
         let mut batches = Vec::new();
         let mut passed = Vec::new();
+        let mut last = searched_whole(Part::End);
         if let Body::Sniffing { opener, first, .. } = &mut self.body {
             opener.finish(first)?;
             batches = self.sniffed()?;
         }
         match &mut self.body {
             Body::Untouched | Body::Sniffing { .. } => {}
+            Body::Watched(watch) => watched(watch, Self::finish, &mut last),
             Body::Opaque { opener, .. } => {
                 opener.finish(&mut passed)?;
                 batches = self.opaque(passed, batches)?;
@@ -241,9 +262,8 @@ impl Passing {
         self.filtered(passed, &mut batches);
         self.pass_head(&mut batches);
         if let Some(trailers) = self.trailers.take() {
-            batches.push(Batch::plain(Part::Trailers(trailers)));
+            batches.push(trailers.map(Part::Trailers));
         }
-        let mut last = Batch::plain(Part::End);
         last.columns = self.columns();
         batches.push(last);
         Ok(batches)
@@ -259,13 +279,11 @@ impl Passing {
             follower.fields(&trailers);
         }
         canonical::strip_hop_by_hop(&mut trailers, false);
-        if !matches!(self.body, Body::Untouched) {
+        if !matches!(self.body, Body::Untouched | Body::Watched(_)) {
             fields::forget_whole(&mut trailers);
         }
-        if !masks.is_empty() {
-            fields::mask(&mut trailers, masks, key);
-        }
-        self.trailers = Some(trailers);
+        let detections = fields::mask(&mut trailers, masks, key, self.counted);
+        self.trailers = Some(Batch { detections, ..searched_whole(trailers) });
     }
 
     /// Enough is known of an unnamed body: text is searched as what it looks like, for an upstream
@@ -307,7 +325,8 @@ impl Passing {
         }
         if !passed.is_empty() {
             self.pass_head(&mut batches);
-            batches.push(Batch::plain(Part::Data(passed.into())));
+            let part = Part::Data(passed.into());
+            batches.push(Batch { searched: Searched::Partly, ..Batch::plain(part) });
         }
         Ok(batches)
     }
@@ -315,13 +334,12 @@ impl Passing {
     fn filtered(&mut self, passed: Vec<u8>, batches: &mut Vec<Batch<Part>>) {
         let Some(filter) = self.filter() else { return };
         let detections = filter.take_found();
+        let searched = if filter.saw_opaque() { Searched::Partly } else { Searched::Whole };
         if passed.is_empty() && detections.is_empty() {
             return;
         }
         self.pass_head(batches);
-        let mut batch = Batch::plain(Part::Data(passed.into()));
-        batch.detections = detections;
-        batches.push(batch);
+        batches.push(Batch { detections, searched, ..Batch::plain(Part::Data(passed.into())) });
     }
 
     fn filter(&mut self) -> Option<&mut Filter> {
@@ -333,8 +351,8 @@ impl Passing {
 
     fn pass_head(&mut self, batches: &mut Vec<Batch<Part>>) {
         let Some(head) = self.head.take() else { return };
-        let error = head.status.as_u16();
-        let mut batch = Batch::plain(Part::Reply(head));
+        let error = head.unit.status.as_u16();
+        let mut batch = head.map(Part::Reply);
         if error >= 400 {
             batch.error_code = Some(error.to_string());
         }
@@ -350,6 +368,38 @@ impl Passing {
             mask: Some(field.mask.as_str().into()),
         };
         (!fields.is_empty()).then(|| fields.iter().map(column).collect())
+    }
+}
+
+/// A part that holds nothing that was not searched, if anything is to be.
+fn searched_whole<U>(unit: U) -> Batch<U> {
+    Batch { searched: Searched::Whole, ..Batch::plain(unit) }
+}
+
+/// What a body holds in which nothing is hidden, so that it passes whether or not it can be read.
+fn watching(mut reply: Box<Reply>, masking: Masking, opaque: Opaque) -> Body {
+    let body = searching(&mut reply, masking).ok();
+    Body::Watched(body.map(|body| Box::new(Passing::aside(reply, body, opaque))))
+}
+
+/// Reads on in what passes as `batch`, and notes there what was found.
+fn watched(
+    watch: &mut Option<Box<Passing>>,
+    read: impl FnOnce(&mut Passing) -> Result<Vec<Batch<Part>>, Unfit>,
+    batch: &mut Batch<Part>,
+) {
+    match watch.as_mut().map(|watch| read(watch)) {
+        Some(Ok(parts)) => {
+            batch.searched = Searched::Whole;
+            for part in parts {
+                batch.searched = batch.searched.max(part.searched);
+                batch.detections.extend(part.detections);
+            }
+        }
+        Some(Err(_)) | None => {
+            *watch = None;
+            batch.searched = Searched::Not;
+        }
     }
 }
 
@@ -421,10 +471,6 @@ pub fn looks_like(first: &[u8]) -> Option<Kind> {
 fn is_text_in_another_charset(content_type: &str) -> bool {
     let essence = content_type.split(';').next().unwrap_or_default();
     Kind::of(Some(essence)) != Kind::Opaque
-}
-
-fn all_types() -> TypeSet {
-    TypeSet::from_iter(DetectionType::ALL)
 }
 
 /// The head as the recording keeps it: what the client got.

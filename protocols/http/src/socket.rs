@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use detect::{DetectionType, TypeSet};
-use engine::{Batch, HashKey, MaskPlan, Permit, Refusal, Sought};
+use detect::TypeSet;
+use engine::{Batch, HashKey, MaskPlan, Permit, Refusal, Searched, Sought};
 use http::header::SEC_WEBSOCKET_EXTENSIONS;
 use model::exchange::{Message, Part, Reply};
 use model::{ClientText, Operation};
@@ -54,12 +54,12 @@ impl Socket {
         if let Some(upstream) = &options.upstream {
             fields::localise(&mut head.fields, prefix, upstream)?;
         }
-        if !permit.masks().is_empty() {
-            fields::mask(&mut head.fields, permit.masks(), key);
-        }
+        let counted = Sought::under(&permit).is_any();
+        let detections = fields::mask(&mut head.fields, permit.masks(), key, counted);
         head.recorded = recorded(&head);
         let socket = Self { permit, request, options, unsearched: 0 };
-        Ok((socket, Batch::plain(Part::Reply(head))))
+        let head = Batch::plain(Part::Reply(head));
+        Ok((socket, Batch { detections, searched: Searched::Whole, ..head }))
     }
 
     /// What a message of the client asks for. Its facts are those of the request, with the message
@@ -131,13 +131,23 @@ impl Socket {
         if masks.is_empty() && !counted {
             return Ok(Batch::plain(Part::Message(message)));
         }
-        let scan = if counted { TypeSet::from_iter(DetectionType::ALL) } else { TypeSet::EMPTY };
-        let (hidden, filter) = filtered(&message, (masks, key), scan, false)?;
-        let Some(mut filter) = filter else { return self.opaque(message) };
-        let message = Message { is_text: message.is_text, data: Bytes::from(hidden) };
-        let mut batch = Batch::plain(Part::Message(message));
-        batch.detections = filter.take_found();
-        Ok(batch)
+        let scan = if counted { TypeSet::ALL } else { TypeSet::EMPTY };
+        let hides = !masks.is_empty();
+        let read = filtered(&message, (masks, key), scan, false);
+        let read = read.and_then(|(hidden, filter)| match filter {
+            Some(mut filter) => {
+                let data = if hides { Bytes::from(hidden) } else { message.data.clone() };
+                let part = Part::Message(Message { is_text: message.is_text, data });
+                let detections = filter.take_found();
+                Ok(Batch { detections, searched: Searched::Whole, ..Batch::plain(part) })
+            }
+            None => self.opaque(message.clone()),
+        });
+        match read {
+            // Nothing in it is hidden.
+            Err(_) if !hides => Ok(Batch::plain(Part::Message(message))),
+            read => read,
+        }
     }
 
     fn opaque(&mut self, message: Message) -> Result<Batch<Part>, Unfit> {
@@ -151,7 +161,8 @@ impl Socket {
             let words = "a message is of a type that cannot be searched for what is hidden";
             return Err(Unfit { reason: "opaque_reply", what: ClientText::fixed(words) });
         }
-        Ok(Batch::plain(Part::Message(message)))
+        let part = Batch::plain(Part::Message(message));
+        Ok(Batch { searched: Searched::Partly, ..part })
     }
 }
 

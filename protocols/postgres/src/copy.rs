@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use detect::{DetectionType, TypeSet};
-use engine::{Fault, HashKey, MaskKind};
+use engine::{Fault, HashKey, MaskKind, Searched};
 use model::DetectionCount;
 
 use self::binary::BinaryRows;
@@ -23,7 +23,7 @@ use self::csv::CsvRows;
 use self::options::ForceQuote;
 pub use self::options::{CopyFormat, CopyOptions};
 use self::text::TextRows;
-use crate::mask::{ColumnMask, Detections};
+use crate::mask::{ColumnMask, Decodes, Detections};
 use crate::message;
 use crate::types::Format;
 
@@ -53,6 +53,7 @@ pub struct CopyMask {
 struct Columns {
     masks: Vec<ColumnMask>,
     masked: bool,
+    decodes: Decodes,
     detections: Option<Detections>,
     key: Arc<HashKey>,
     /// Values and their columns, where they are told.
@@ -125,9 +126,10 @@ impl CopyMask {
             CopyFormat::Text { delimiter, null, .. } => Rows::Text(TextRows::new(delimiter, null)),
         };
         let masked = masks.iter().any(ColumnMask::is_masked);
+        let decodes = masks.iter().map(ColumnMask::decodes).max().unwrap_or(Decodes::Never);
         Self {
             rows,
-            columns: Columns { masks, masked, detections, key, told: None },
+            columns: Columns { masks, masked, decodes, detections, key, told: None },
             pending: Vec::new(),
             header,
         }
@@ -149,6 +151,12 @@ impl CopyMask {
     #[must_use]
     pub fn is_noop(&self) -> bool {
         self.columns.masks.iter().all(ColumnMask::is_noop)
+    }
+
+    /// How far it sees what rows hold.
+    #[must_use]
+    pub fn searched(&self) -> Searched {
+        self.columns.masks.iter().map(ColumnMask::searched).max().unwrap_or(Searched::Whole)
     }
 
     /// Takes the body of a `CopyData` and writes one with the rows that are complete, masked, to
@@ -251,7 +259,9 @@ impl Columns {
 
     /// A row that certainly stays as it is, when values stand in it as they are.
     fn quiet(&self, row: &[u8]) -> bool {
-        !self.masked && self.detections.as_ref().is_none_or(|found| !found.may_contain(row))
+        !self.masked
+            && self.decodes.stands_in(row)
+            && self.detections.as_ref().is_none_or(|found| !found.may_contain(row))
     }
 }
 

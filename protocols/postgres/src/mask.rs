@@ -10,7 +10,7 @@ mod detections;
 use std::borrow::Cow;
 
 use bytes::{BufMut, BytesMut};
-use engine::{HashKey, MaskKind, REDACTED, partial_text};
+use engine::{HashKey, MaskKind, REDACTED, Searched, partial_text};
 
 pub use self::column::{ColumnMask, Decodes};
 pub use self::detections::Detections;
@@ -203,6 +203,8 @@ fn precision_and_scale(type_mod: i32) -> Option<(u32, i32)> {
 enum Search {
     /// As one JSON document; what is found in strings is replaced there.
     Json,
+    /// As the bytes that it holds; the whole value becomes NULL.
+    Bytea,
     /// As digits; the whole value becomes NULL.
     Number,
     /// As the bytes on the wire; the whole value becomes NULL.
@@ -221,24 +223,37 @@ impl Search {
             TypeClass::Json | TypeClass::Jsonb => Some(Self::Json),
             TypeClass::TextArray => Some(Self::TextArray),
             TypeClass::Int8 | TypeClass::Numeric => Some(Self::Number),
-            TypeClass::Bytea | TypeClass::Uuid => None,
+            TypeClass::Bytea => Some(Self::Bytea),
+            TypeClass::Uuid => None,
             TypeClass::Other => match type_oid {
                 oid::XML => Some(Self::Text(TextKind::Plain)),
                 oid::INT8_ARRAY | oid::NUMERIC_ARRAY => Some(Self::Number),
-                oid::UNSPECIFIED
-                | oid::CSTRING
+                _ if types::is_short(type_oid) => None,
+                _ => Some(Self::Opaque),
+            },
+        }
+    }
+
+    /// How far it sees what values of the type hold.
+    fn sees(self, type_oid: u32, format: Format) -> Searched {
+        match (self, format) {
+            // Their bytes are written as digits, within other text.
+            (Self::Opaque, _) if type_oid == oid::BYTEA_ARRAY => Searched::Not,
+            (Self::Opaque, Format::Binary) => match type_oid {
+                oid::CSTRING
                 | oid::CSTRING_ARRAY
                 | oid::JSONPATH
                 | oid::JSON_ARRAY
                 | oid::JSONB_ARRAY
-                | oid::RECORD
-                | oid::RECORD_ARRAY
                 | oid::REFCURSOR
                 | oid::TSVECTOR
-                | oid::XML_ARRAY
-                | oid::FIRST_NORMAL.. => Some(Self::Opaque),
-                _ => None,
+                | oid::XML_ARRAY => Searched::Whole,
+                // Text is seen there, as of an enum; numbers are not, as in a composite type.
+                oid::FIRST_NORMAL.. => Searched::Partly,
+                // Nor in records and ranges, nor in what nobody tells the type of, as in a COPY.
+                _ => Searched::Not,
             },
+            _ => Searched::Whole,
         }
     }
 }

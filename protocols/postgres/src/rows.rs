@@ -5,7 +5,7 @@
 
 use bytes::{BufMut, BytesMut};
 use detect::{DetectionType, TypeSet};
-use engine::{Fault, HashKey, MaskKind};
+use engine::{Fault, HashKey, MaskKind, Searched};
 use model::{DetectionCount, Side};
 
 use crate::mask::{ColumnMask, Decodes, Detections, Hidden};
@@ -76,19 +76,21 @@ impl RowMask {
         self.columns.iter().all(ColumnMask::is_noop)
     }
 
+    /// How far it sees what rows hold.
+    #[must_use]
+    pub fn searched(&self) -> Searched {
+        self.columns.iter().map(ColumnMask::searched).max().unwrap_or(Searched::Whole)
+    }
+
     /// A run of whole messages that certainly stay as they are. Quick; "no" is a guess.
     #[must_use]
     pub fn untouched(&self, rows: &[u8]) -> bool {
         if self.masked {
             return false;
         }
-        let as_it_is = match self.decodes {
-            Decodes::Never => true,
-            Decodes::Backslashes => memchr::memchr(b'\\', rows).is_none(),
-            Decodes::Always => false,
-        };
         self.is_noop()
-            || as_it_is && self.detections.as_ref().is_none_or(|found| !found.may_contain(rows))
+            || self.decodes.stands_in(rows)
+                && self.detections.as_ref().is_none_or(|found| !found.may_contain(rows))
     }
 
     /// Writes the `DataRow` whose body is `body`, masked, to `out`, and adds what was recognised to

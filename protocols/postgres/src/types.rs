@@ -111,14 +111,10 @@ pub mod oid {
     pub const REGCLASS: u32 = 2205;
     /// `regtype`.
     pub const REGTYPE: u32 = 2206;
-    /// `record`.
-    pub const RECORD: u32 = 2249;
     /// `cstring`.
     pub const CSTRING: u32 = 2275;
     /// `void`.
     pub const VOID: u32 = 2278;
-    /// `record[]`.
-    pub const RECORD_ARRAY: u32 = 2287;
     /// `uuid`.
     pub const UUID: u32 = 2950;
     /// `uuid[]`.
@@ -145,6 +141,22 @@ pub fn name(type_oid: u32) -> Option<&'static str> {
     let at = NAMES.binary_search_by_key(&type_oid, |(oid, _)| *oid).ok()?;
     NAMES.get(at).map(|(_, name)| *name)
 }
+
+/// Values of the type are too short, or of too fixed a form, to hold anything sensitive: truth,
+/// times, places, small numbers, addresses, identifiers, and ranges and arrays of them.
+#[must_use]
+pub fn is_short(type_oid: u32) -> bool {
+    SHORT.binary_search(&type_oid).is_ok()
+}
+
+/// The types of [`is_short`], in the order of their identifiers.
+const SHORT: &[u32] = &[
+    16, 18, 21, 22, 23, 24, 26, 27, 28, 29, 30, 600, 601, 602, 603, 604, 628, 650, 651, 700, 701,
+    718, 774, 790, 829, 869, 1000, 1005, 1006, 1007, 1008, 1010, 1011, 1012, 1013, 1017, 1018,
+    1019, 1020, 1021, 1022, 1027, 1028, 1040, 1041, 1082, 1083, 1114, 1115, 1182, 1183, 1184, 1185,
+    1186, 1187, 1266, 1270, 1560, 1561, 1562, 1563, 2202, 2203, 2204, 2205, 2206, 2278, 2950, 2951,
+    3220, 3904, 3905, 3908, 3909, 3910, 3911, 3912, 3913, 4089, 4096, 5069,
+];
 
 /// How a value is written on the wire.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]

@@ -139,7 +139,7 @@ impl<U: Unit> Connection<U> {
         progress: Progress,
     ) -> OperationFacts<'a> {
         let rows = open.rows_before.saturating_add(open.rows);
-        let (bytes, columns, detections) = (open.bytes, &*open.columns, &*open.detections);
+        let (bytes, columns, detections) = (open.bytes, &*open.columns, open.known_detections());
         let reply = match progress {
             Progress::Complete => ReplyFacts::Complete { rows, bytes, columns, detections },
             _ => ReplyFacts::Streaming { rows, bytes, columns },

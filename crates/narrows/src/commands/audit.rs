@@ -597,7 +597,9 @@ fn pii(common: &Common, only_sent: bool, span: &Span, answer: &Pii) -> anyhow::R
         replies(answer.replies_in_all),
         match answer.replies_not_searched {
             0 => "",
-            _ => "; the others were not searched, because no rule asks what they hold",
+            _ => {
+                "; of the others no rule asks what they hold, or they could not be searched in full"
+            }
         },
     ));
     text.push_str(&found_in(&answer.coverage));

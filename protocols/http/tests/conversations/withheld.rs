@@ -27,6 +27,54 @@ client >> next
 client >> GET /r/api/note ; token
 server >> 200 ; field content-type "text/plain" ; body "no card"
 "#;
+    p2_fields_and_trailers_of_a_reply_are_searched: r#"
+rule no-cards when `"CREDIT_CARD" in result.detections` block "a card is in it"
+client >> GET /r/api/note ; token
+server >> 200 ; field x-card "4111 1111 1111 1111" ; body "ok"
+client >> next
+client >> GET /r/api/note ; token
+server >> 200 ; chunked ; data "ok" ; trailer x-card "4111 1111 1111 1111" ; end
+client >> next
+client >> GET /r/api/note ; token
+server >> 200 ; field x-card "none" ; body "ok"
+"#;
+    p2_what_cannot_be_searched_does_not_count_as_clean: r#"
+rule no-cards when `"CREDIT_CARD" in result.detections` block "a card is in it"
+client >> GET /r/api/note ; token
+server >> 206 ; field content-type "text/plain" ; body "a part"
+client >> next
+client >> GET /r/api/note ; token
+server >> 200 ; field content-type "text/plain; charset=shift_jis" ; body "abc"
+client >> next
+client >> GET /r/api/note ; token
+server >> 200 ; field content-type "application/json" ; body "{none"
+client >> next
+client >> GET /r/api/note ; token
+server >> 200 ; field content-type "text/plain" ; field content-encoding "lz" ; body "abc"
+"#;
+    p2_what_is_opaque_does_not_count_as_clean_where_the_resource_blocks_it: r#"
+set options_of api {"opaque": "block"}
+rule no-cards when `"CREDIT_CARD" in result.detections` block "a card is in it"
+client >> GET /r/api/picture ; token
+server >> 200 ; field content-type "image/png" ; body "\x89PNG\x00\x01\x02"
+"#;
+    what_is_opaque_passes_unsearched_where_the_resource_allows_it: r#"
+rule no-cards when `"CREDIT_CARD" in result.detections` block "a card is in it"
+client >> GET /r/api/picture ; token
+server >> 200 ; field content-type "image/png" ; body "\x89PNG\x00\x01\x02"
+"#;
+    p9_what_cannot_be_searched_passes_where_rules_only_tell_of_it: r#"
+rule tell when `"CREDIT_CARD" in result.detections` alert "a card is in it"
+rule no-cards when `"CREDIT_CARD" in result.detections` observe block "a card is in it"
+client >> GET /r/api/note ; token
+server >> 206 ; field content-type "text/plain" ; field etag "\"a\"" ; body "a part"
+client >> next
+client >> GET /r/api/note ; token
+server >> 200 ; field content-type "application/json" ; field etag "\"a\"" ; body "{none"
+client >> next
+client >> GET /r/api/note ; token
+server >> 200 ; field content-type "text/plain" ; field etag "\"a\"" ; body "card 4111 1111 1111 1111"
+"#;
     r3_past_the_threshold_a_person_is_asked_and_says_yes: r#"
 rule big when `result.bytes > 20` approve dba wait 25
 client >> GET /r/api/items ; token

@@ -1,10 +1,10 @@
 //! Both kinds of masks of one column.
 
 use bytes::{BufMut, BytesMut};
-use engine::{HashKey, MaskKind};
+use engine::{HashKey, MaskKind, Searched};
 use model::DetectionCount;
 
-use super::detections::{Replaced, Searched};
+use super::detections::{Replaced, Subject};
 use super::{Detections, Hidden, Masked, Search, ValueMask};
 use crate::types::Format;
 
@@ -13,6 +13,7 @@ use crate::types::Format;
 pub struct ColumnMask {
     mask: Option<ValueMask>,
     search: Option<Search>,
+    searched: Searched,
     type_oid: u32,
     type_mod: i32,
     format: Format,
@@ -43,7 +44,19 @@ impl ColumnMask {
             Some(_) if format.is_none() => Some(Search::Opaque),
             search => search,
         };
-        Self { mask, search, type_oid, type_mod, format: known }
+        // What is hidden whole lets nothing through that would have to be found.
+        let searched = match (mask, search, format) {
+            (Some(_), ..) | (None, None, _) => Searched::Whole,
+            (None, Some(_), None) => Searched::Not,
+            (None, Some(search), Some(format)) => search.sees(type_oid, format),
+        };
+        Self { mask, search, searched, type_oid, type_mod, format: known }
+    }
+
+    /// How far it sees what its values hold.
+    #[must_use]
+    pub const fn searched(&self) -> Searched {
+        self.searched
     }
 
     /// Its values are hidden whole.
@@ -63,8 +76,10 @@ impl ColumnMask {
     #[must_use]
     pub fn decodes(&self) -> Decodes {
         match (self.search, self.format) {
-            (Some(Search::Number), Format::Binary) => Decodes::Always,
-            (Some(Search::TextArray), Format::Text) => Decodes::Backslashes,
+            (Some(Search::Number), Format::Binary) | (Some(Search::Bytea), Format::Text) => {
+                Decodes::Always
+            }
+            (Some(Search::TextArray | Search::Opaque), Format::Text) => Decodes::Backslashes,
             _ => Decodes::Never,
         }
     }
@@ -80,7 +95,7 @@ impl ColumnMask {
     ) -> Hidden {
         let searched = self.search.zip(detections).map(|(search, detections)| {
             let Self { type_oid, type_mod, format, .. } = *self;
-            (detections, Searched { search, type_oid, type_mod, format, value })
+            (detections, Subject { search, type_oid, type_mod, format, value })
         });
         match (self.mask, searched) {
             (None, None) => Hidden::Untouched,
@@ -117,4 +132,16 @@ pub enum Decodes {
     Backslashes,
     /// They never are.
     Always,
+}
+
+impl Decodes {
+    /// What is searched stands in these bytes as it is.
+    #[must_use]
+    pub fn stands_in(self, bytes: &[u8]) -> bool {
+        match self {
+            Self::Never => true,
+            Self::Backslashes => memchr::memchr(b'\\', bytes).is_none(),
+            Self::Always => false,
+        }
+    }
 }

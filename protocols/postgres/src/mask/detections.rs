@@ -21,7 +21,7 @@ pub struct Detections {
 
 /// A value that is searched.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Searched<'a> {
+pub(super) struct Subject<'a> {
     pub search: Search,
     pub type_oid: u32,
     pub type_mod: i32,
@@ -63,7 +63,7 @@ impl Detections {
     /// The strictest kind of what is found in a value, which is counted as masked whatever it is.
     pub(super) fn strictest_in(
         &self,
-        searched: Searched<'_>,
+        searched: Subject<'_>,
         found: &mut Vec<DetectionCount>,
     ) -> Option<MaskKind> {
         let mut spans = Vec::new();
@@ -88,14 +88,15 @@ impl Detections {
     /// What becomes of a value.
     pub(super) fn replace(
         &self,
-        searched: Searched<'_>,
+        searched: Subject<'_>,
         key: &HashKey,
         found: &mut Vec<DetectionCount>,
     ) -> Replaced {
         let inside = match (searched.search, searched.format) {
             (Search::Text(_) | Search::Json, _) => true,
             (Search::TextArray, Format::Text) => return self.array(searched.value, key, found),
-            (Search::TextArray, Format::Binary) | (Search::Number | Search::Opaque, _) => false,
+            (Search::TextArray, Format::Binary)
+            | (Search::Bytea | Search::Number | Search::Opaque, _) => false,
         };
         let whole = searched.whole();
         let mut spans = Vec::new();
@@ -199,12 +200,17 @@ impl Detections {
     }
 }
 
-impl<'a> Searched<'a> {
+impl<'a> Subject<'a> {
     /// What is looked at.
     fn whole(&self) -> Cow<'a, [u8]> {
         match (self.search, self.format) {
             (Search::Number, Format::Binary) => types::canonical(self.type_oid, 1, self.value)
                 .map_or(Cow::Borrowed(self.value), |text| Cow::Owned(text.into_bytes())),
+            (Search::Bytea, Format::Text) => bytes_of(self.value),
+            // COPY does not tell the type of an expression, which may be `bytea`.
+            (Search::Opaque, Format::Text) if self.value.starts_with(b"\\x") => {
+                bytes_of(self.value)
+            }
             _ => Cow::Borrowed(self.value),
         }
     }
@@ -229,8 +235,13 @@ impl<'a> Searched<'a> {
                 }
             }
             Search::Text(kind) => return kind.fits(self.type_mod, &text).then_some(text),
-            Search::Number | Search::Opaque | Search::TextArray => {}
+            Search::Bytea | Search::Number | Search::Opaque | Search::TextArray => {}
         }
         Some(text)
     }
+}
+
+/// What a `bytea` text stands for; another text is taken as it is.
+fn bytes_of(text: &[u8]) -> Cow<'_, [u8]> {
+    types::bytea_bytes(text).map_or(Cow::Borrowed(text), Cow::Owned)
 }

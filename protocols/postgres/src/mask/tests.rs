@@ -389,7 +389,7 @@ fn p4_numbers_and_opaque_values_become_null_when_something_is_found() {
         (oid::INT8, Format::Binary, &card.to_be_bytes()),
         (oid::NUMERIC, Format::Text, digits.as_bytes()),
         (oid::NUMERIC, Format::Binary, &binary),
-        (oid::RECORD, Format::Text, b"(1,4111111111111111)"),
+        (2249, Format::Text, b"(1,4111111111111111)"),
         (oid::UNSPECIFIED, Format::Text, digits.as_bytes()),
     ];
     for (type_oid, format, value) in table {
@@ -480,5 +480,43 @@ proptest! {
         if let Some(bytes) = masked(kind, type_oid, type_mod, format, &value) {
             check_decodes(type_oid, type_mod, format, &bytes);
         }
+    }
+}
+
+#[test]
+fn p2_how_far_a_search_sees_is_told() {
+    let masks = detections(&[(DetectionType::CreditCard, MaskKind::Redact)]);
+    let sees = |kind, type_oid, format| {
+        ColumnMask::new(kind, (type_oid, -1), format, Some(&masks)).searched()
+    };
+    let (text, binary) = (Some(Format::Text), Some(Format::Binary));
+    for type_oid in [oid::TEXT, oid::INT4, oid::DATE, oid::BYTEA, oid::NUMERIC_ARRAY, oid::JSONB] {
+        assert_eq!(sees(None, type_oid, text), Searched::Whole, "{type_oid}");
+        assert_eq!(sees(None, type_oid, binary), Searched::Whole, "{type_oid}");
+    }
+    let (record, int8range) = (2249, 3926);
+    for type_oid in [oid::UNSPECIFIED, record, int8range] {
+        assert_eq!(sees(None, type_oid, text), Searched::Whole, "{type_oid}");
+        assert_eq!(sees(None, type_oid, binary), Searched::Not, "{type_oid}");
+        assert_eq!(sees(Some(MaskKind::Null), type_oid, binary), Searched::Whole, "{type_oid}");
+    }
+    assert_eq!(sees(None, oid::FIRST_NORMAL, text), Searched::Whole);
+    assert_eq!(sees(None, oid::FIRST_NORMAL, binary), Searched::Partly);
+    assert_eq!(sees(None, oid::BYTEA_ARRAY, text), Searched::Not);
+    assert_eq!(sees(None, oid::TEXT, None), Searched::Not);
+}
+
+#[test]
+fn what_bytes_hold_is_found_and_they_become_null() {
+    let digits: String = CARD.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let hex = format!("\\x{digits}");
+    for (type_oid, format, value) in [
+        (oid::BYTEA, Format::Text, hex.as_bytes()),
+        (oid::BYTEA, Format::Text, CARD.as_bytes()),
+        (oid::BYTEA, Format::Binary, CARD.as_bytes()),
+        (oid::UNSPECIFIED, Format::Text, hex.as_bytes()),
+    ] {
+        let (hidden, _, found) = hide((type_oid, -1), format, MaskKind::Redact, value);
+        assert_eq!((hidden, found.len()), (Hidden::Null, 1), "{type_oid} {format:?}");
     }
 }

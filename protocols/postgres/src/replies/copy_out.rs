@@ -3,20 +3,21 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use engine::{Fault, Refusal, Sought};
-use model::{ClientText, Column};
-use sql::StatementKind;
+use engine::{Fault, Permit, Refusal, Searched, Sought};
+use model::ClientText;
+use sql::{CopyDetails, StatementKind};
 
 use super::outgoing::Outgoing;
-use super::rows::{no_source, reads_replies};
+use super::rows::{Described, no_source, reads_replies};
 use crate::copy::{CopyFormat, CopyMask, CopyOptions};
 use crate::expected::{Expected, Treatment, What};
 use crate::follow::{Follow, FollowCopy};
 use crate::ready::{Encoding, Ready, counted};
-use crate::types::Format;
+use crate::shape::Shape;
+use crate::types::{Format, oid};
 
 impl Ready {
-    pub(super) fn copy_out(&self, body: &[u8]) -> Result<(Treatment, Arc<[Column]>), Refusal> {
+    pub(super) fn copy_out(&self, body: &[u8]) -> Result<Described, Refusal> {
         let Some(Expected { what: What::Rows(rows), permit: Some(permit), .. }) =
             self.expected.front()
         else {
@@ -35,15 +36,34 @@ impl Ready {
         let outputs = copy.and_then(|copy| copy.columns.as_deref());
         let shape = self.shaping(plan, |shaping| shaping.copied(outputs, count))?;
         if !reads_replies(permit) {
-            return Ok((Treatment::Pass, shape.columns));
+            return Ok(Described::unsought(shape.columns));
         }
+        let columns = Arc::clone(&shape.columns);
+        match self.copy_read(permit, copy, shape) {
+            // Nothing in it is hidden.
+            Err(_) if !plan.reads_replies() => {
+                Ok(Described { treatment: Treatment::Pass, columns, searched: Searched::Not })
+            }
+            read => read,
+        }
+    }
+
+    /// The same for a COPY whose rows are looked into.
+    fn copy_read(
+        &self,
+        permit: &Permit,
+        copy: Option<&CopyDetails>,
+        shape: Shape,
+    ) -> Result<Described, Refusal> {
         let Some(copy) = copy else { return Err(no_source()) };
+        let (plan, outputs) = (permit.masks(), copy.columns.as_deref());
+        let count = shape.kinds.len();
         let snapshot = self.snapshot().ok_or_else(no_source)?;
         let type_of = |index: usize| {
             let direct = outputs.and_then(|outputs| outputs.get(index)).and_then(|o| o.direct);
             let stored = direct.and_then(|id| snapshot.catalog.column(id));
             // An expression's type is not told by COPY, so its mask is NULL (R19).
-            stored.map_or(0, |(_, column)| column.type_oid)
+            stored.map_or(oid::UNSPECIFIED, |(_, column)| column.type_oid)
         };
         let kinds = shape.kinds.iter().enumerate();
         let columns: Vec<_> = kinds.map(|(index, kind)| (*kind, type_of(index), -1)).collect();
@@ -74,12 +94,13 @@ impl Ready {
         };
         let (types, counted) = (plan.detections(), counted(Sought::under(permit)));
         let mask = CopyMask::counting(options.format, &columns, types, counted, key);
+        let searched = mask.searched();
         let treatment = if mask.is_noop() && follow.is_none() {
             Treatment::Pass
         } else {
             Treatment::Copy(Box::new(mask), follow.map(Box::new))
         };
-        Ok((treatment, shape.columns))
+        Ok(Described { treatment, columns: shape.columns, searched })
     }
 
     pub(super) fn copy_row(

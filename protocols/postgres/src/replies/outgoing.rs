@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use engine::taint::Taint;
-use engine::{Batch, Outbox, Permit};
+use engine::{Batch, Outbox, Permit, Searched};
 use model::{Column, DetectionCount, Side};
 
 /// What goes to the client, gathered as far as it belongs together.
@@ -17,6 +17,8 @@ pub(super) struct Outgoing {
     pub rows: u64,
     pub columns: Option<Arc<[Column]>>,
     pub found: Vec<DetectionCount>,
+    /// How far rows are searched; told once, with their columns.
+    pub searched: Option<Searched>,
     pub taints: Vec<Taint>,
     pub error_code: Option<String>,
     pub permit: Option<Arc<Permit>>,
@@ -78,6 +80,7 @@ impl Outgoing {
                     rows: std::mem::take(&mut self.rows),
                     columns: self.columns.take(),
                     detections: std::mem::take(&mut self.found),
+                    searched: self.searched.take().unwrap_or(Searched::Whole),
                     error_code: self.error_code.take(),
                     taints: std::mem::take(&mut self.taints),
                 };

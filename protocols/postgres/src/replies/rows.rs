@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use engine::{Fault, MaskPlan, Outbox, Permit, Refusal, Sought};
+use engine::{Fault, MaskPlan, Outbox, Permit, Refusal, Searched, Sought};
 use model::{ClientText, Column};
 use sql::StatementKind;
 
@@ -16,6 +16,20 @@ use crate::names::Source;
 use crate::ready::{Ready, counted};
 use crate::rows;
 use crate::shape::{Shape, Shaping};
+
+/// What is known of rows before the first of them passes.
+pub(super) struct Described {
+    pub treatment: Treatment,
+    pub columns: Arc<[Column]>,
+    pub searched: Searched,
+}
+
+impl Described {
+    /// Nothing is sought in them.
+    pub fn unsought(columns: Arc<[Column]>) -> Self {
+        Self { treatment: Treatment::Pass, columns, searched: Searched::Whole }
+    }
+}
 
 impl Ready {
     /// Messages of a Query or an Execute.
@@ -32,9 +46,8 @@ impl Ready {
             b'T' => {
                 let fields = message::row_description(body)?;
                 match self.described(&fields, None) {
-                    Ok((treatment, columns)) => {
-                        self.treat(treatment);
-                        going.columns = Some(columns);
+                    Ok(described) => {
+                        self.treat(described, going);
                         going.pass(base, start, end);
                     }
                     Err(refusal) => self.stop_reply(refusal, going, out),
@@ -42,9 +55,8 @@ impl Ready {
             }
             b'D' => self.row(base, (start, end), going, out)?,
             b'H' => match self.copy_out(body) {
-                Ok((treatment, columns)) => {
-                    self.treat(treatment);
-                    going.columns = Some(columns);
+                Ok(described) => {
+                    self.treat(described, going);
                     going.pass(base, start, end);
                 }
                 Err(refusal) => self.stop_reply(refusal, going, out),
@@ -121,16 +133,19 @@ impl Ready {
         };
         let described = match prepared.fields.get() {
             Some(fields) => self.described(fields, Some(&formats)),
-            None if self.plan_is_empty() => Ok((Treatment::Pass, self.undescribed_columns())),
+            None if !self.hides_or_follows() => Ok(Described {
+                treatment: Treatment::Pass,
+                columns: self.undescribed_columns(),
+                searched: Searched::Not,
+            }),
             None => {
                 let words = "the server did not say what this statement returns";
                 Err(Refusal::unjudgeable("untraceable", ClientText::fixed(words)))
             }
         };
         match described {
-            Ok((treatment, columns)) => {
-                self.treat(treatment);
-                going.columns = Some(columns);
+            Ok(described) => {
+                self.treat(described, going);
                 Ok(true)
             }
             Err(refusal) => {
@@ -147,15 +162,16 @@ impl Ready {
         }
     }
 
-    pub(super) fn treat(&mut self, with: Treatment) {
+    fn treat(&mut self, described: Described, going: &mut Outgoing) {
         if let Some(treatment) = self.treatment() {
-            *treatment = with;
+            *treatment = described.treatment;
         }
+        going.columns = Some(described.columns);
+        going.searched = Some(described.searched);
     }
 
-    fn plan_is_empty(&self) -> bool {
-        let permit = self.expected.front().and_then(|expected| expected.permit.as_ref());
-        permit.is_none_or(|permit| !reads_replies(permit))
+    fn hides_or_follows(&self) -> bool {
+        self.runs().is_some_and(|permit| permit.masks().reads_replies())
     }
 
     /// What is done with rows of these columns, and how they are recorded.
@@ -163,7 +179,7 @@ impl Ready {
         &self,
         fields: &[FieldDescription],
         formats: Option<&[i16]>,
-    ) -> Result<(Treatment, Arc<[Column]>), Refusal> {
+    ) -> Result<Described, Refusal> {
         let Some(Expected { what: What::Rows(rows), permit: Some(permit), .. }) =
             self.expected.front()
         else {
@@ -174,7 +190,7 @@ impl Ready {
         let statement = judged.statements.list.get(index);
         let shape = self.shaping(plan, |shaping| shaping.described(statement, fields))?;
         if !reads_replies(permit) {
-            return Ok((Treatment::Pass, shape.columns));
+            return Ok(Described::unsought(shape.columns));
         }
         // A Bind that lists no format means text for all; a simple query says so itself.
         let formats: &[i16] = match formats {
@@ -193,12 +209,13 @@ impl Ready {
             }
             None => None,
         };
+        let searched = mask.searched();
         let treatment = if mask.is_noop() && follow.is_none() {
             Treatment::Pass
         } else {
             Treatment::Rows(Box::new(mask), follow.map(Box::new))
         };
-        Ok((treatment, shape.columns))
+        Ok(Described { treatment, columns: shape.columns, searched })
     }
 
     /// A shape in which what cannot be traced has no origin.

@@ -768,6 +768,48 @@ client >> Q "fetch 1 from c"
 gateway >> reload
 server >> T body:notes.body ; D "4111111111111111" ; C "FETCH 1" ; Z T
 "#;
+    p2_what_cannot_be_searched_does_not_count_as_clean: r#"
+login
+client >> P "s" "select body from notes" ; S
+server >> 1 ; Z I
+gateway >> reload rule stays when `"CREDIT_CARD" in result.detections` block "cards stay here"
+client >> B "" "s" ; E "" ; S
+server >> 2 ; D "4111111111111111" ; C "SELECT 1" ; Z I
+client >> Q "copy (select id + 0 from notes) to stdout (format binary)"
+server >> H 1 ; d "PGCOPY\n\xff\x0d\n\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x08\x00\x0e\x9b\x08\xa5\x68\xf1\xc7\xff\xff" ; c ; C "COPY 1" ; Z I
+server >> S client_encoding SJIS
+client >> Q "copy notes (body) to stdout"
+server >> H 1 ; d "4111111111111111\n" ; c ; C "COPY 1" ; Z I
+client >> P "" "select body from notes" ; B "" "" ; E "" ; S
+server >> 1 ; t ; T body:notes.body ; 2 ; D "cash" ; C "SELECT 1" ; Z I
+"#;
+    p9_what_cannot_be_searched_passes_where_rules_only_tell_of_it: r#"
+login
+client >> P "s" "select body from notes" ; S
+server >> 1 ; Z I
+gateway >> reload rule tell when `"CREDIT_CARD" in result.detections` alert "a card came back" ;; rule stays when `"CREDIT_CARD" in result.detections` observe block "cards stay here"
+client >> B "" "s" ; E "" ; S
+server >> 2 ; D "4111111111111111" ; C "SELECT 1" ; Z I
+server >> S client_encoding SJIS
+client >> Q "copy notes (body) to stdout"
+server >> H 1 ; d "4111111111111111\n" ; c ; C "COPY 1" ; Z I
+client >> Q "select body from notes"
+server >> T body:notes.body ; D "4111111111111111" ; C "SELECT 1" ; Z I
+"#;
+    p2_a_rule_about_what_replies_hold_sees_bytes_too: r#"
+rule stays when `"CREDIT_CARD" in result.detections` block "cards stay here"
+login
+client >> Q "select convert_to(body, 'UTF8') as b from notes"
+server >> T b:bytea ; D "\\x34313131313131313131313131313131" ; C "SELECT 1" ; Z I
+client >> P "" "select convert_to(body, 'UTF8') as b from notes" ; B "" "" -> 1 ; E "" ; S
+server >> 1 ; t ; T b:bytea ; 2 ; D "4111111111111111" ; C "SELECT 1" ; Z I
+client >> Q "select convert_to(body, 'UTF8') as b from notes"
+server >> T b:bytea ; D "\\x63617368" ; C "SELECT 1" ; Z I
+client >> Q "copy (select convert_to(body, 'UTF8') from notes) to stdout"
+server >> H 1 ; d "\\\\x34313131313131313131313131313131\n" ; c ; C "COPY 1" ; Z I
+client >> Q "copy (select convert_to(body, 'UTF8') from notes) to stdout (format csv)"
+server >> H 1 ; d "\\x34313131313131313131313131313131\n" ; c ; C "COPY 1" ; Z I
+"#;
     alerts_and_observed_rules_change_nothing: r#"
 rule seen when `sql.verb == "select"` alert "someone reads {sql.tables}"
 rule later when `sql.verb == "select"` observe block "not yet"

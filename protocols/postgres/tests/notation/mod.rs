@@ -327,6 +327,7 @@ impl Postgres {
 fn type_oid(name: &str) -> Result<u32, String> {
     Ok(match name {
         "bool" => 16,
+        "bytea" => 17,
         "int8" => 20,
         "int4" => 23,
         "text" => 25,
