@@ -25,14 +25,15 @@ pub(crate) struct Deed<'a> {
 }
 
 impl Audit {
-    /// Records what widens someone's power: it happens only if it is recorded.
+    /// Records what widens someone's power, or shows what was recorded: it happens only if it is
+    /// recorded.
     pub fn demand(&self, deed: Deed<'_>, now: Timestamp) -> Result<(), ApiError> {
         self.record(deed, now).map_err(|error| {
             tracing::error!(%error, "an administrative action was refused: it cannot be recorded");
             ApiError::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "journal",
-                "the journal cannot be written, so nothing was changed",
+                "the journal cannot be written, so this is refused",
             )
             .help("see the gateway's log; a full disk is the usual reason")
         })

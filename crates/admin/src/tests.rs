@@ -4,7 +4,7 @@ mod reading;
 
 use std::io::{Read, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -92,10 +92,10 @@ impl Drop for World {
 
 impl World {
     fn new() -> Self {
-        Self::with(model::limit::JOURNAL_SEGMENT_BYTES)
+        Self::with(|folder| StoreOptions::new(folder))
     }
 
-    fn with(segment_bytes_max: u64) -> Self {
+    fn with(options: impl Fn(&Path) -> StoreOptions) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let name = format!(
             "narrows-admin-{}-{}",
@@ -104,9 +104,7 @@ impl World {
         );
         let folder = std::env::temp_dir().join(name);
         let fake = Arc::new(Fake { unready: Default::default(), failing: Default::default() });
-        let mut options = StoreOptions::new(&folder);
-        options.journal.segment_bytes_max = segment_bytes_max;
-        let (store, _) = Store::open(options, fake.now()).unwrap();
+        let (store, _) = Store::open(options(&folder), fake.now()).unwrap();
         let store = Arc::new(store);
         let parts = AdminParts {
             store: Arc::clone(&store),
@@ -321,6 +319,47 @@ fn a_token_is_made_once_shown_once_listed_and_revoked() {
     assert_eq!((unknown.status, unknown.code()), (404, "not_found"));
     let revoke = format!("admin.token token.revoke {id}");
     assert_eq!(world.deeds(), ["admin.token token.create agent-7", &revoke]);
+}
+
+/// Goal: what was recorded is shown, searched and erased only to the sight of the record.
+#[test]
+fn p2_no_question_is_answered_that_cannot_be_recorded() {
+    // Every event begins a segment, so that a folder that is gone is noticed at once.
+    let world = World::with(|folder| {
+        let mut options = StoreOptions::new(folder);
+        options.journal.segment_bytes_max = 1;
+        options
+    });
+    let routes = [
+        ("GET", "/api/v1/audit/who?table=customers", None, "who customers"),
+        ("GET", "/api/v1/audit/fields?principal=ann", None, "fields ann"),
+        ("GET", "/api/v1/audit/pii", None, "pii recordings"),
+        ("GET", "/api/v1/audit/search?text=hunter2", None, "search recordings"),
+        ("POST", "/api/v1/audit/reindex", None, "reindex index"),
+        (
+            "POST",
+            "/api/v1/audit/erase",
+            Some(json!({ "principal": "ann", "reason": "asked" })),
+            "erase principal ann",
+        ),
+    ];
+    let document: Value = serde_json::from_str(&crate::document()).unwrap();
+    let all = document["paths"].as_object().unwrap().keys();
+    let all = all.filter(|path| path.starts_with("/api/v1/audit/")).count();
+    assert_eq!(all, routes.len(), "a route that this table does not have");
+    for (method, path, body, deed) in &routes {
+        let answer = world.call(method, path, Some(ADMIN), body.clone());
+        // The one whose archive cannot be read has the question recorded all the same.
+        let wanted = if path.ends_with("pii") { 503 } else { 200 };
+        assert_eq!(answer.status, wanted, "{path}: {}", answer.text);
+        assert_ne!(answer.code(), "journal");
+        assert_eq!(world.deeds().last(), Some(&format!("admin.token audit.{deed}")));
+    }
+    std::fs::remove_dir_all(world.store.journal.folder()).unwrap();
+    for (method, path, body, _) in &routes {
+        let answer = world.call(method, path, Some(ADMIN), body.clone());
+        assert_eq!((answer.status, answer.code()), (503, "journal"), "{path}: {}", answer.text);
+    }
 }
 
 #[test]

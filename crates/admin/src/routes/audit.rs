@@ -1,4 +1,4 @@
-//! Questions to the recordings. Whoever asks is recorded as well.
+//! Questions to the recordings. Whoever asks is recorded first, or gets no answer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -166,7 +166,7 @@ pub(crate) async fn reindex(
     let sessions = blocking(move || {
         let (actor, action, target) = (caller.subject(), "audit.reindex", "index");
         let deed = Deed { actor, action, target, detail: None };
-        shared.audit.note(deed, shared.control.now());
+        shared.audit.demand(deed, shared.control.now())?;
         shared.store.index.reindex().map_err(ApiError::internal)?;
         let all = store::SessionFilter { limit: Some(usize::MAX), ..Default::default() };
         Ok(shared.store.index.sessions(&all).map_err(ApiError::internal)?.len())
@@ -193,7 +193,7 @@ async fn ask(
         };
         let detail = format!("{} to {}", format_time(span.from), format_time(span.to));
         let deed = Deed { actor: caller.subject(), action, target: &target, detail: Some(detail) };
-        shared.audit.note(deed, shared.control.now());
+        shared.audit.demand(deed, shared.control.now())?;
         shared.control.audit(&question).map_err(|AuditError::Unavailable(why)| {
             ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", why)
         })

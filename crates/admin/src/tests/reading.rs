@@ -45,7 +45,11 @@ fn p5_pages_follow_the_journal_and_each_is_recorded() {
 
 #[test]
 fn p2_a_recording_is_not_read_when_that_cannot_be_recorded() {
-    let world = World::with(1);
+    let world = World::with(|folder| {
+        let mut options = StoreOptions::new(folder);
+        options.journal.segment_bytes_max = 1;
+        options
+    });
     fill(&world);
     let first = world.get("/api/v1/sessions/s_1/events?limit=2").json;
     // No segment can be begun under this name.
