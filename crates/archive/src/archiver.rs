@@ -37,6 +37,10 @@ use crate::sealing::{Sealer, SealingError};
 const SEGMENTS_MAX: usize = 16;
 /// How long someone who asks for a purge waits.
 const PURGE_MAX: Duration = Duration::from_secs(30);
+/// How long a segment that readers still need stays, if it is kept for a shorter time.
+const UNREAD_MAX: Duration = Duration::from_secs(60 * 60);
+/// How long a purge waits for readers; those of syslog need 15 seconds.
+const UNREAD_PURGE_MAX: Duration = Duration::from_secs(20);
 /// How long the last round of a gateway that stops may take before it is left to the next start.
 const LAST_ROUND: Duration = Duration::from_secs(10);
 /// How much conversion gives way to those who serve, setpriority(2): beside one of them that never
@@ -219,6 +223,7 @@ pub enum ArchiveError {
 
 type Told = Box<dyn Fn(&Head) + Send>;
 type Settled = Box<dyn Fn() -> bool + Send>;
+type Read = Box<dyn Fn(u64, Duration) -> bool + Send>;
 
 /// Makes the archive of one gateway. See [`Archiver::start`] for the thread that does it.
 pub struct Rounds {
@@ -243,6 +248,8 @@ pub struct Rounds {
     orphans: HashSet<u64>,
     /// Says whether everything that is archived may be let go of by the journal.
     settled: Option<Settled>,
+    /// Says whether those who read the journal have a segment, after waiting for them so long.
+    read: Option<Read>,
     /// Who is told how far the archive reaches.
     told: Option<Told>,
 }
@@ -286,6 +293,7 @@ impl Rounds {
             sealers: BTreeMap::new(),
             orphans: HashSet::new(),
             settled: None,
+            read: None,
             told: None,
         })
     }
@@ -293,6 +301,12 @@ impl Rounds {
     /// From now on a segment is let go of only when `settled` says that nobody needs it: the index.
     pub fn settle_by(&mut self, settled: impl Fn() -> bool + Send + 'static) {
         self.settled = Some(Box::new(settled));
+    }
+
+    /// From now on a segment stays until `read` says that those who read the journal have it, for a
+    /// bounded time. It is told which segment, and how long to wait for them.
+    pub fn read_by(&mut self, read: impl Fn(u64, Duration) -> bool + Send + 'static) {
+        self.read = Some(Box::new(read));
     }
 
     /// The same, which seals texts, parameters and payloads with these keys.
@@ -317,7 +331,7 @@ impl Rounds {
     pub fn round(&mut self, now: Timestamp) -> Result<Done, ArchiveError> {
         let begun = self.begin();
         // Before anything is written: on a full disk nothing else may work.
-        let forgot = self.forget(now, self.options.keep);
+        let forgot = self.forget(now, self.options.keep, UNREAD_MAX);
         // Also while the store is away: a segment of weeks would not fit one manifest.
         let rotated = self.journal.rotate().map_err(ArchiveError::from);
         let done = begun.and(rotated).and_then(|_| self.archive(now));
@@ -610,9 +624,18 @@ impl Rounds {
         Ok(())
     }
 
-    /// Deletes segments that are archived and older than they are kept; those of that age that
-    /// stay all the same.
-    fn forget(&mut self, now: Timestamp, keep: Duration) -> Result<Vec<Stayed>, ArchiveError> {
+    fn is_read(&self, segment: u64, wait: Duration) -> bool {
+        self.read.as_ref().is_none_or(|read| read(segment, wait))
+    }
+
+    /// Deletes segments that are archived and older than they are kept, or than `unread` if someone
+    /// still reads them; those of that age that stay all the same.
+    fn forget(
+        &mut self,
+        now: Timestamp,
+        keep: Duration,
+        unread: Duration,
+    ) -> Result<Vec<Stayed>, ArchiveError> {
         let (mut settled, mut stayed) = (None, Vec::new());
         if !self.met {
             return Ok(stayed);
@@ -621,7 +644,11 @@ impl Rounds {
         self.head.kept.retain(|of| closed.binary_search(&of.segment).is_ok());
         let last = self.head.segment;
         for (at, segment) in closed.iter().copied().enumerate() {
-            if segment > last || now.since(self.closed_at(&closed, at, now)?) < keep {
+            if segment > last {
+                break;
+            }
+            let age = now.since(self.closed_at(&closed, at, now)?);
+            if age < keep || age < unread && !self.is_read(segment, Duration::ZERO) {
                 // Older ones first, so that what is here has no holes.
                 break;
             }
@@ -722,7 +749,10 @@ impl Rounds {
     /// Archives what there is and lets go of all that is archived, however young; what stays.
     pub fn purge(&mut self, now: Timestamp) -> Result<Vec<Stayed>, ArchiveError> {
         while self.round(now)?.more {}
-        self.forget(now, Duration::ZERO)
+        if !self.is_read(self.head.segment, UNREAD_PURGE_MAX) {
+            tracing::warn!("a purge does not wait longer for those who read the journal");
+        }
+        self.forget(now, Duration::ZERO, Duration::ZERO)
     }
 }
 

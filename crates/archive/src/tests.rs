@@ -6,6 +6,7 @@ mod letting_go;
 pub mod made;
 mod period;
 mod proof;
+mod readers;
 mod rounds;
 mod sealing;
 mod verify;

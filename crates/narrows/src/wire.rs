@@ -20,6 +20,7 @@ use runtime::{
     Gateway, OnFailure, Parts, RedirectPlan, ResourcePlan, SecretSource, Settings, SitePlan,
 };
 use store::{Store, StoreOptions};
+use stream::Streams;
 use tokio::net::TcpListener;
 
 use crate::anchors::{self, Anchors};
@@ -90,6 +91,7 @@ pub async fn archive(
     config: &Config,
     store: &Store,
     anchors: &Arc<Anchors>,
+    streams: &Streams,
 ) -> anyhow::Result<Option<Archive>> {
     let Some(location) = &config.recording.store else { return Ok(None) };
     let bucket = Arc::new(Bucket::open(location, true).context("recording.store")?);
@@ -125,6 +127,8 @@ pub async fn archive(
     rounds.tell(move |head| of_rounds.tell(head));
     let index = Arc::clone(&store.index);
     rounds.settle_by(move || index.flush().is_ok());
+    let receivers = streams.confirmed();
+    rounds.read_by(move |segment, wait| receivers.have(segment, wait));
     let archiver = Archiver::start(rounds, runtime::clock::now).context("start a thread")?;
     let archiver = Arc::new(archiver);
     let reaches = Arc::clone(&archiver);

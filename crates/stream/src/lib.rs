@@ -11,6 +11,7 @@
 
 #![deny(missing_docs)]
 
+mod confirmed;
 mod follow;
 mod item;
 mod memory;
@@ -23,6 +24,7 @@ mod trust;
 mod webhook;
 mod worker;
 
+pub use confirmed::Confirmed;
 pub use follow::{Follower, Mark, Place};
 pub use item::{Item, Severity, Texts};
 pub use memory::Memory;

@@ -12,6 +12,7 @@ use model::limit::STREAM_PAUSE_MAX;
 use parking_lot::{Condvar, Mutex};
 use store::Journal;
 
+use crate::confirmed::Confirmed;
 use crate::follow::{Follower, Place};
 use crate::item::{Item, Texts};
 use crate::memory::{Memory, Remembered};
@@ -65,6 +66,7 @@ pub struct Receiver {
 /// The threads that feed receivers.
 pub struct Streams {
     journal: Arc<Journal>,
+    confirmed: Confirmed,
     stop: Arc<Stop>,
     threads: Mutex<Vec<JoinHandle<bool>>>,
 }
@@ -91,7 +93,7 @@ impl Streams {
     ) -> io::Result<Self> {
         let stop = Arc::<Stop>::default();
         let folder = data_dir.join("stream");
-        let mut threads = Vec::new();
+        let mut readied = Vec::new();
         for Receiver { name, kind, address, sink, texts } in receivers {
             let memory = Memory::open(&folder, kind, &address)?;
             let follower = match memory.read()? {
@@ -110,8 +112,14 @@ impl Streams {
                     Follower::new(Arc::clone(journal), texts, Place::default())
                 }
             };
+            memory.write(follower.place())?;
+            readied.push((name, sink, memory, follower));
+        }
+        let places = readied.iter().map(|(.., follower)| follower.place()).collect();
+        let all = Confirmed::new(journal, places);
+        let mut threads = Vec::new();
+        for (number, (name, sink, memory, follower)) in readied.into_iter().enumerate() {
             let confirmed = follower.place();
-            memory.write(confirmed)?;
             let worker = Worker {
                 name,
                 sink,
@@ -122,6 +130,7 @@ impl Streams {
                 again: false,
                 unsettled: VecDeque::new(),
                 confirmed,
+                all: (all.clone(), number),
                 pause: pace.pause,
                 behind: None,
                 stop: Arc::clone(&stop),
@@ -129,7 +138,14 @@ impl Streams {
             let builder = std::thread::Builder::new().name("narrows-stream".to_owned());
             threads.push(builder.spawn(move || worker.run())?);
         }
-        Ok(Self { journal: Arc::clone(journal), stop, threads: Mutex::new(threads) })
+        let journal = Arc::clone(journal);
+        Ok(Self { journal, confirmed: all, stop, threads: Mutex::new(threads) })
+    }
+
+    /// Up to where all receivers have everything.
+    #[must_use]
+    pub fn confirmed(&self) -> Confirmed {
+        self.confirmed.clone()
     }
 
     /// Sends what there is and stops. What a receiver that does not answer holds up is left to the
@@ -183,6 +199,8 @@ struct Worker {
     unsettled: VecDeque<(Instant, Place)>,
     /// Up to here everything was received.
     confirmed: Place,
+    /// Where others see that, and which receiver this is there.
+    all: (Confirmed, usize),
     pause: Duration,
     /// It was said that the receiver is behind, when its place was this number.
     behind: Option<u64>,
@@ -312,6 +330,8 @@ impl Worker {
             // After a restart it is sent again.
             tracing::warn!(receiver = self.name, %error, "its place cannot be remembered");
         }
+        let (all, number) = &self.all;
+        all.set(*number, place);
     }
 
     fn failed(&mut self, error: SendError) -> Step {

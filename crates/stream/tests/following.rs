@@ -232,6 +232,29 @@ fn a_receiver_that_is_new_misses_nothing_where_a_segment_has_just_begun() {
 }
 
 #[test]
+fn p5_whoever_deletes_segments_learns_what_a_receiver_does_not_have_yet() {
+    let folder = Folder::new();
+    let journal = journal(&folder.0);
+    let (up, down) = (Scripted::default(), Scripted::default());
+    down.script().down = true;
+    let streams = start(&folder, &journal, vec![up.receiver("up"), down.receiver("down")]);
+    let confirmed = streams.confirmed();
+    append(&journal, 30);
+    journal.rotate().unwrap();
+    let closed = journal.closed_segments().unwrap();
+    let (first, last) = (closed[0], closed[closed.len() - 1]);
+    assert!(first < last);
+    until("one has all", || up.numbers().len() == 30);
+    assert!(!confirmed.have(first, Duration::ZERO));
+    down.script().down = false;
+    assert!(confirmed.have(last, Duration::from_secs(30)), "the wait ends when it has them");
+    assert!(confirmed.have(first, Duration::ZERO));
+    assert_eq!(down.numbers().len(), 30);
+    assert!(!confirmed.have(last + 1, Duration::ZERO), "that one is being written");
+    assert!(streams.stop());
+}
+
+#[test]
 fn what_was_archived_and_deleted_is_named_as_a_gap() {
     let folder = Folder::new();
     let journal = journal(&folder.0);

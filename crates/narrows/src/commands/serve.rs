@@ -107,7 +107,7 @@ async fn run(loaded: Loaded, rulebook: Rulebook) -> anyhow::Result<()> {
     let admin = admin_url(&config.admin);
     let handle = tokio::runtime::Handle::current();
     let anchors = Arc::new(Anchors::start(&config, &store.gateway).await?);
-    let archive = wire::archive(&config, &store, &anchors).await?;
+    let archive = wire::archive(&config, &store, &anchors, &streams).await?;
     let archiver = archive.as_ref().map(|archive| Arc::clone(&archive.archiver));
     let running = Running::new(
         Parts { gateway: Arc::clone(&gateway), rulebook, ledger, policy, archive },
