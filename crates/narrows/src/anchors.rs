@@ -194,14 +194,14 @@ impl Shared {
                         waiting.anchor = None;
                     }
                 }
-                Err(SendError::Away { why, pause: asked }) => {
+                Err(error @ SendError::Away { .. }) => {
                     // Said once.
                     if !std::mem::replace(&mut behind, true) {
                         let number = anchor.number;
                         tracing::warn!(
                             place = self.name,
                             number,
-                            why,
+                            why = %error,
                             "anchors are not kept; the \
                                        newest waits until they can be"
                         );
@@ -209,7 +209,7 @@ impl Shared {
                     if waiting.stop {
                         return;
                     }
-                    let until = Instant::now() + asked.unwrap_or(pause);
+                    let until = Instant::now() + error.pause(pause);
                     while !waiting.stop && !self.wake.wait_until(&mut waiting, until).timed_out() {}
                     pause = pause.saturating_mul(2).min(PAUSE_MAX);
                 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use model::limit::STREAM_PAUSE_MAX;
+
 use crate::item::Item;
 
 /// Why events were not sent.
@@ -23,6 +25,15 @@ pub enum SendError {
 impl SendError {
     pub(crate) fn away(why: impl Into<String>) -> Self {
         Self::Away { why: why.into(), pause: None }
+    }
+
+    /// How long to leave the receiver alone: `own`, or what it asked for if that is longer, bounded.
+    #[must_use]
+    pub fn pause(&self, own: Duration) -> Duration {
+        match self {
+            Self::Away { pause: Some(asked), .. } => (*asked).min(STREAM_PAUSE_MAX).max(own),
+            Self::Away { pause: None, .. } | Self::Refused(_) => own,
+        }
     }
 }
 
@@ -58,5 +69,25 @@ pub trait Sink: Send {
     /// Ends the connection; whether everything sent was received.
     fn close(&mut self) -> bool {
         self.settles().is_zero()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p8_a_pause_that_a_receiver_asks_for_is_bounded_on_both_sides() {
+        let own = Duration::from_secs(2);
+        let asked = |pause| SendError::Away { why: String::new(), pause };
+        for (pause, wanted) in [
+            (None, own),
+            (Some(Duration::ZERO), own),
+            (Some(Duration::from_secs(3)), Duration::from_secs(3)),
+            (Some(Duration::MAX), STREAM_PAUSE_MAX),
+        ] {
+            assert_eq!(asked(pause).pause(own), wanted, "{pause:?}");
+        }
+        assert_eq!(SendError::Refused(String::new()).pause(own), own);
     }
 }

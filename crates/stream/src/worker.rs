@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use model::limit::STREAM_PAUSE_MAX;
 use parking_lot::{Condvar, Mutex};
 use store::Journal;
 
@@ -335,15 +334,12 @@ impl Worker {
     }
 
     fn failed(&mut self, error: SendError) -> Step {
-        let (why, asked) = match error {
-            SendError::Away { why, pause } => (why, pause),
-            SendError::Refused(why) => (why, None),
-        };
+        let pause = error.pause(self.pause);
         if self.behind.is_none() {
             self.behind = Some(self.confirmed.number);
             tracing::warn!(
                 receiver = self.name,
-                why,
+                why = %error,
                 "a receiver of events is behind; the journal keeps them for it"
             );
         }
@@ -354,7 +350,6 @@ impl Worker {
             self.again = false;
             self.follower.rewind(self.confirmed);
         }
-        let pause = asked.map_or(self.pause, |asked| asked.clamp(self.pause, STREAM_PAUSE_MAX));
         self.pause = self.pause.saturating_mul(2).min(self.pace.pause_max);
         Step::Failed(pause)
     }
