@@ -42,6 +42,7 @@ pub struct Item {
     /// How much it asks for attention.
     pub severity: Severity,
     kind: String,
+    /// What is sent of it, so that many of them are bounded.
     fields: Map<String, Value>,
     json: String,
 }
@@ -107,7 +108,7 @@ impl Item {
         fields.insert("number".to_owned(), number.into());
         fields.insert("time".to_owned(), rfc3339(at, 9).into());
         let kind = fields.get("kind").and_then(Value::as_str).unwrap_or("event").to_owned();
-        let json = shortened(&fields, STREAM_EVENT_BYTES_MAX);
+        let (fields, json) = shortened(fields, STREAM_EVENT_BYTES_MAX);
         Self { gateway: Arc::clone(gateway), number, at, severity, kind, fields, json }
     }
 
@@ -128,7 +129,7 @@ impl Item {
     pub fn json_within(&self, bytes_max: usize) -> String {
         match self.json.len() <= bytes_max {
             true => self.json.clone(),
-            false => shortened(&self.fields, bytes_max),
+            false => shortened(self.fields.clone(), bytes_max).1,
         }
     }
 
@@ -161,30 +162,33 @@ fn severity(body: &EventBody) -> Severity {
     }
 }
 
-/// The fields as JSON of at most `bytes_max` bytes, without the longest ones if need be.
-fn shortened(fields: &Map<String, Value>, bytes_max: usize) -> String {
-    let whole = serde_json::to_string(fields).unwrap_or_default();
-    if whole.len() <= bytes_max {
-        return whole;
+/// The fields, without the longest ones if need be, and the same as JSON of at most `bytes_max`
+/// bytes.
+fn shortened(mut fields: Map<String, Value>, bytes_max: usize) -> (Map<String, Value>, String) {
+    let mut text = serde_json::to_string(&fields).unwrap_or_default();
+    if text.len() <= bytes_max {
+        return (fields, text);
     }
-    let mut left = fields.clone();
-    let mut sizes: Vec<(usize, &String)> = fields
+    let mut out = match fields.remove(LEFT_OUT) {
+        Some(Value::Array(out)) => out,
+        _ => Vec::new(),
+    };
+    let mut sizes: Vec<(usize, String)> = fields
         .iter()
         .filter(|(name, _)| !KEPT.contains(&name.as_str()))
-        .map(|(name, value)| (value.to_string().len(), name))
+        .map(|(name, value)| (value.to_string().len(), name.clone()))
         .collect();
     sizes.sort_unstable();
-    let mut out: Vec<Value> = Vec::new();
     while let Some((_, longest)) = sizes.pop() {
-        left.remove(longest);
-        out.push(longest.as_str().into());
-        left.insert(LEFT_OUT.to_owned(), out.clone().into());
-        let text = serde_json::to_string(&left).unwrap_or_default();
+        fields.remove(&longest);
+        out.push(longest.into());
+        fields.insert(LEFT_OUT.to_owned(), out.clone().into());
+        text = serde_json::to_string(&fields).unwrap_or_default();
         if text.len() <= bytes_max {
-            return text;
+            break;
         }
     }
-    serde_json::to_string(&left).unwrap_or_default()
+    (fields, text)
 }
 
 /// RFC 3339, UTC, with so many digits of the second's parts.
@@ -237,6 +241,9 @@ mod tests {
         assert!(item.json().len() <= STREAM_EVENT_BYTES_MAX);
         let read: Value = serde_json::from_str(item.json()).unwrap();
         assert_eq!(read.get(LEFT_OUT), Some(&json!(["text"])));
+        assert_eq!(Value::Object(item.fields.clone()), read, "no more is kept than is sent");
+        let shorter: Value = serde_json::from_str(&item.json_within(1_000)).unwrap();
+        assert_eq!(shorter.get(LEFT_OUT), Some(&json!(["text", "principal"])));
         for bytes in [200, 300, 500, 5_000, 6_000] {
             let short = item.json_within(bytes);
             assert!(short.len() <= bytes.max(450), "{bytes}: {short}");
