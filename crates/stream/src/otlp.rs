@@ -22,6 +22,10 @@ pub struct Otlp {
     post: Post,
     clock: fn() -> Timestamp,
     version: &'static str,
+    /// Events that it took and said not to keep.
+    rejected: u64,
+    /// It was said that its answers mean nothing.
+    told: bool,
 }
 
 impl Otlp {
@@ -43,7 +47,8 @@ impl Otlp {
             url.set_path(&format!("{path}{PATH}"));
         }
         let version = env!("CARGO_PKG_VERSION");
-        Ok(Self { post: Post::new(&url, trust, fields)?, clock, version })
+        let post = Post::new(&url, trust, fields)?;
+        Ok(Self { post, clock, version, rejected: 0, told: false })
     }
 
     fn request(&self, batch: &[Item]) -> Value {
@@ -106,25 +111,64 @@ struct Answer {
 #[serde(rename_all = "camelCase", default)]
 struct PartialSuccess {
     /// A number or, as 64-bit integers are written, a text.
-    rejected_log_records: Value,
+    rejected_log_records: Option<Count>,
     error_message: String,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Count {
+    Number(u64),
+    Text(String),
+}
+
+impl Count {
+    fn number(&self) -> Option<u64> {
+        match self {
+            Self::Number(number) => Some(*number),
+            Self::Text(text) => text.parse().ok(),
+        }
+    }
+}
+
+impl Otlp {
+    /// Says what the receiver does not keep. That is not sent again: "The client MUST NOT retry the
+    /// request when it receives a partial success response where the `partial_success` is populated."
+    fn heed(&mut self, answer: &[u8]) {
+        let read = serde_json::from_slice::<Answer>(answer).ok().and_then(|answer| {
+            let partial = answer.partial_success.unwrap_or_default();
+            let rejected = partial.rejected_log_records.map_or(Some(0), |count| count.number())?;
+            Some((rejected, clipped(&partial.error_message)))
+        });
+        let place = self.post.place();
+        match read {
+            Some((0, why)) if why.is_empty() => {}
+            Some((0, why)) => tracing::warn!(place, why, "a receiver keeps the events, and warns"),
+            Some((rejected, why)) => {
+                self.rejected = self.rejected.saturating_add(rejected);
+                let total = self.rejected;
+                tracing::error!(
+                    place,
+                    rejected,
+                    total,
+                    why,
+                    "a receiver does not keep some events"
+                );
+            }
+            None if answer.is_empty() || std::mem::replace(&mut self.told, true) => {}
+            None => tracing::warn!(
+                place,
+                "the receiver's answers are not those of OTLP: whether it keeps all is not known"
+            ),
+        }
+    }
 }
 
 impl Sink for Otlp {
     fn send(&mut self, batch: &[Item]) -> Result<(), SendError> {
         let body = self.request(batch).to_string();
         let answer = self.post.post(body.as_bytes(), &[])?;
-        // An answer that cannot be understood took everything: its status says so.
-        let answer: Answer = serde_json::from_slice(&answer).unwrap_or_default();
-        let Some(partial) = answer.partial_success else { return Ok(()) };
-        let rejected = partial.rejected_log_records.to_string();
-        let rejected = rejected.trim_matches('"');
-        // "The client MUST NOT retry the request when it receives a partial success response."
-        if !matches!(rejected, "0" | "null" | "") {
-            let why = clipped(&partial.error_message);
-            let place = self.post.place();
-            tracing::error!(place, rejected, why, "a receiver does not keep some events");
-        }
+        self.heed(&answer);
         Ok(())
     }
 }
@@ -132,5 +176,29 @@ impl Sink for Otlp {
 impl fmt::Debug for Otlp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Otlp").field(&self.post).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p5_what_a_receiver_takes_and_does_not_keep_is_counted() {
+        let url = Url::parse("http://127.0.0.1:4318").unwrap();
+        let mut otlp = Otlp::new(&url, &Trust::default(), &[], || Timestamp(0)).unwrap();
+        for (answer, total, told) in [
+            ("", 0, false),
+            ("{}", 0, false),
+            (r#"{"partialSuccess":{}}"#, 0, false),
+            (r#"{"partialSuccess":{"rejectedLogRecords":0,"errorMessage":"slow"}}"#, 0, false),
+            (r#"{"partialSuccess":{"rejectedLogRecords":3,"errorMessage":"old"}}"#, 3, false),
+            (r#"{"partialSuccess":{"rejectedLogRecords":"4"}}"#, 7, false),
+            (r#"{"partialSuccess":{"rejectedLogRecords":"many"}}"#, 7, true),
+            ("<html>", 7, true),
+        ] {
+            otlp.heed(answer.as_bytes());
+            assert_eq!((otlp.rejected, otlp.told), (total, told), "{answer}");
+        }
     }
 }
