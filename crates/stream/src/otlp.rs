@@ -29,8 +29,18 @@ pub struct Otlp {
 }
 
 impl Otlp {
-    /// Prepares to post to the receiver at `url`; `/v1/logs` is added to its path unless it ends
-    /// with it. `fields` are in every request.
+    /// The address that is posted to: `/v1/logs` is added to the path unless it ends with it.
+    #[must_use]
+    pub fn endpoint(url: &Url) -> Url {
+        let mut url = url.clone();
+        let path = url.path().trim_end_matches('/').to_owned();
+        let whole = if path.ends_with(PATH) { path } else { format!("{path}{PATH}") };
+        url.set_path(&whole);
+        url.set_fragment(None);
+        url
+    }
+
+    /// Prepares to post to the [`Self::endpoint`] of `url`. `fields` are in every request.
     ///
     /// # Errors
     ///
@@ -41,11 +51,7 @@ impl Otlp {
         fields: &[(String, Secret<String>)],
         clock: fn() -> Timestamp,
     ) -> Result<Self, UnusableSink> {
-        let mut url = url.clone();
-        let path = url.path().trim_end_matches('/').to_owned();
-        if !path.ends_with(PATH) {
-            url.set_path(&format!("{path}{PATH}"));
-        }
+        let url = Self::endpoint(url);
         let version = env!("CARGO_PKG_VERSION");
         let post = Post::new(&url, trust, fields)?;
         Ok(Self { post, clock, version, rejected: 0, told: false })

@@ -100,6 +100,11 @@ impl Streams {
                     Follower::resume(Arc::clone(journal), texts, place).map_err(io::Error::other)?
                 }
                 Remembered::Nothing => {
+                    tracing::info!(
+                        receiver = name,
+                        "a receiver of events is new, or has a new address: it hears what happens \
+                         from now on"
+                    );
                     Follower::end_of(journal, texts).map_err(io::Error::other)?
                 }
                 Remembered::Unreadable => {

@@ -4,6 +4,7 @@
 //! and that the [`working`] form, which `policy` then compiles. Each step reports into one
 //! [`Report`](read::Report), so nobody mends a file one mistake at a time.
 
+mod address;
 pub mod digest;
 pub mod machine;
 pub mod nearest;

@@ -1,18 +1,20 @@
 //! What of recordings goes elsewhere: events as they happen (`recording.stream`) and how far the
 //! archive reaches (`recording.anchors`).
 
-use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use archive::bucket::{BucketError, Location as Place};
 use policy::Location;
+use stream::Otlp;
 use url::Url;
 
+use super::address::{self, Carries, is_this_machine};
 use super::machine::Machine;
 use super::read::{At, Named, Report, form};
 use super::scalar::{Address, FileForm, SecretForm};
 use super::text;
 use super::tree::quoted;
+use super::web::http_name;
 use super::working::{check_file, relative_secret};
 
 /// Receivers of events, and places for anchors.
@@ -121,10 +123,11 @@ impl std::fmt::Display for AnchorPlace {
     }
 }
 
-/// Completes what `recording` says of it. `store` is where the archive is.
+/// Completes what `recording` says of it. `archive` is where the archive is, if it is known.
 pub fn complete(
     form: &mut text::Recording,
     (base, machine): (&Path, &dyn Machine),
+    archive: Option<&Place>,
     report: &mut Report,
 ) -> Outgoing {
     let mut reader = Reader { base, machine, report, what: String::new() };
@@ -159,15 +162,45 @@ pub fn complete(
     for (index, at) in anchors.into_iter().enumerate() {
         reader.what = format!("recording.anchors[{index}]");
         reader.bounded(index, &at.here.at);
-        let same = form.store.as_ref().zip(at.store.as_ref());
-        if let Some((_, at)) = same.filter(|(archive, anchors)| archive.value == anchors.value) {
+        let here = at.store.as_ref().map_or_else(|| at.here.at.clone(), |store| store.at.clone());
+        let Some(place) = reader.anchor(at) else { continue };
+        if let (AnchorPlace::Store(place), Some(archive)) = (&place, archive)
+            && is_same_place(place, archive)
+        {
             let message = format!("{}: the archive itself is there", reader.what);
             let help = "whoever can cut the archive's end can cut its anchors too; name another";
-            reader.report.warn(&at.at, message, help);
+            reader.report.warn(&here, message, help);
         }
-        outgoing.anchors.extend(reader.anchor(at));
+        outgoing.anchors.push(place);
     }
     outgoing
+}
+
+/// Whether one place is in the other, or both are in the same bucket.
+fn is_same_place(one: &Place, other: &Place) -> bool {
+    match (one, other) {
+        (Place::Folder(one), Place::Folder(other)) => {
+            let (one, other) = (plain(one), plain(other));
+            one.starts_with(&other) || other.starts_with(&one)
+        }
+        (Place::Cloud(kind, bucket, _), Place::Cloud(other_kind, other_bucket, _)) => {
+            (kind, bucket) == (other_kind, other_bucket)
+        }
+        _ => false,
+    }
+}
+
+/// A path without `.` and `..`, as it is written: links are not followed.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => drop(plain.pop()),
+            other => plain.push(other),
+        }
+    }
+    plain
 }
 
 struct Reader<'a> {
@@ -202,12 +235,16 @@ impl Reader<'_> {
             (Some(address), ..) => self.syslog(&address)?,
             (_, Some(url), _) => {
                 let fields = headers.map(|named| named.0).unwrap_or_default();
+                for (name, _) in fields.iter().filter(|(name, _)| !http_name(&name.value)) {
+                    let message = format!("{}.headers: found {}", self.what, quoted(&name.value));
+                    self.report.problem(&name.at, message, "that cannot name a field of HTTP");
+                }
                 let fields: Vec<(String, SecretForm)> = fields
                     .into_iter()
                     .map(|(name, form)| (name.value, relative_secret(form.value, self.base)))
                     .collect();
-                let secret = !fields.is_empty();
-                Way::Otlp(self.url(&url, "otlp", secret)?, fields)
+                let carries = if fields.is_empty() { Carries::Events } else { Carries::Secrets };
+                Way::Otlp(Otlp::endpoint(&self.url(&url, "otlp", carries)?), fields)
             }
             (_, _, Some(url)) => {
                 let (url, secret) = self.webhook(&url, secret)?;
@@ -271,43 +308,16 @@ impl Reader<'_> {
             self.report.problem(&url.at, message, "write secret: {env: NAME}");
             return None;
         };
-        Some((self.url(url, "webhook", false)?, relative_secret(secret.value, self.base)))
+        Some((self.url(url, "webhook", Carries::Events)?, relative_secret(secret.value, self.base)))
     }
 
-    /// `secret`: requests carry credentials.
-    fn url(&mut self, written: &At<String>, key: &str, secret: bool) -> Option<Url> {
+    fn url(&mut self, written: &At<String>, key: &str, carries: Carries) -> Option<Url> {
         let what = format!("{}.{key}", self.what);
-        let mut wrong = |why: &str| {
-            let message = format!("{what}: {why}");
-            self.report.problem(&written.at, message, "write https://HOST[:PORT][/PATH]");
-        };
-        let url = match Url::parse(&written.value) {
-            Ok(url) if !["http", "https"].contains(&url.scheme()) || url.host_str().is_none() => {
-                wrong("not an address of https");
-                return None;
-            }
-            Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-                wrong("an address with a name or a password in it");
-                return None;
-            }
-            Ok(url) => url,
-            Err(_) => {
-                wrong("not an address");
-                return None;
-            }
-        };
-        let host = url.host_str().unwrap_or_default();
-        match (url.scheme(), is_this_machine(host), secret) {
-            ("http", false, true) => {
-                wrong("headers must not cross the network in clear text");
-                None
-            }
-            ("http", false, false) => {
-                self.in_clear_text(&written.at, "https://");
-                Some(url)
-            }
-            _ => Some(url),
+        let url = address::url(written, &what, carries, self.report)?;
+        if url.scheme() == "http" && !is_this_machine(url.host_str().unwrap_or_default()) {
+            self.in_clear_text(&written.at, "https://");
         }
+        Some(url)
     }
 
     fn in_clear_text(&mut self, at: &Location, better: &str) {
@@ -342,9 +352,4 @@ impl Reader<'_> {
         check_file(self.machine, &path, &format!("{}.ca", self.what), &ca.at, self.report);
         path
     }
-}
-
-fn is_this_machine(host: &str) -> bool {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }

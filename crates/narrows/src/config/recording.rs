@@ -6,13 +6,15 @@ use std::time::Duration;
 use archive::bucket::{BucketError, Location as Place};
 use detect::DetectionType;
 
+use super::address::{self, Carries};
+use super::machine::Machine;
 use super::nearest::nearest;
-use super::outgoing::Outgoing;
+use super::outgoing::{self, Outgoing};
 use super::read::{At, Report};
 use super::scalar::{OnFailureForm, Payload, SecretForm};
 use super::text;
 use super::tree::quoted;
-use super::working::relative_secret;
+use super::working::{check_file, relative_secret};
 
 /// See `recording.archive_every`.
 const ARCHIVE_EVERY_DEFAULT: Duration = Duration::from_secs(60);
@@ -85,16 +87,43 @@ pub enum SealingKey {
     Kms(String),
 }
 
+/// Where the archive is to be; `None` when there is to be none.
+fn archive(
+    form: Option<&text::Recording>,
+    (base, data_dir): (&Path, &Path),
+    report: &mut Report,
+) -> Option<Place> {
+    let Some(store) = form.and_then(|form| form.store.as_ref()) else {
+        return Some(Place::Folder(data_dir.join("recordings")));
+    };
+    if store.value == "none" {
+        return None;
+    }
+    match Place::parse(&store.value, base) {
+        Ok(location) => Some(location),
+        Err(error) => {
+            let message = format!("recording.store: found {}", quoted(&store.value));
+            let help = match error {
+                BucketError::Place { why, .. } => why,
+                other => other.to_string(),
+            };
+            report.problem(&store.at, message, help);
+            None
+        }
+    }
+}
+
 /// Completes the text form; `base` is the folder of the file.
 pub fn recording(
     form: Option<text::Recording>,
     (base, data_dir): (&Path, &Path),
+    machine: &dyn Machine,
     report: &mut Report,
 ) -> Recording {
-    let default = || Some(Place::Folder(data_dir.join("recordings")));
-    let Some(form) = form else {
+    let store = archive(form.as_ref(), (base, data_dir), report);
+    let Some(mut form) = form else {
         return Recording {
-            store: default(),
+            store,
             archive_every: ARCHIVE_EVERY_DEFAULT,
             keep_journal: KEEP_JOURNAL_DEFAULT,
             encryption: None,
@@ -105,22 +134,12 @@ pub fn recording(
             outgoing: Outgoing::default(),
         };
     };
-    let store = match form.store {
-        None => default(),
-        Some(store) if store.value == "none" => None,
-        Some(store) => match Place::parse(&store.value, base) {
-            Ok(location) => Some(location),
-            Err(error) => {
-                let message = format!("recording.store: found {}", quoted(&store.value));
-                let help = match error {
-                    BucketError::Place { why, .. } => why,
-                    other => other.to_string(),
-                };
-                report.problem(&store.at, message, help);
-                None
-            }
-        },
-    };
+    let outgoing = outgoing::complete(&mut form, (base, machine), store.as_ref(), report);
+    let is_none = form.store.as_ref().is_some_and(|store| store.value == "none");
+    if let Some(encryption) = form.encryption.as_ref().filter(|_| is_none) {
+        let message = "recording.encryption: there is no archive that it could seal";
+        report.problem_with(encryption, message, "recording.store is none");
+    }
     if let Some(every) = form
         .archive_every
         .as_ref()
@@ -134,11 +153,11 @@ pub fn recording(
         archive_every: form.archive_every.map_or(ARCHIVE_EVERY_DEFAULT, |every| every.value.0),
         keep_journal: form.keep_journal.map_or(KEEP_JOURNAL_DEFAULT, |keep| keep.value.0),
         scrub: scrub(form.scrub.unwrap_or_default(), report),
-        encryption: form.encryption.and_then(|form| encryption(form, base, report)),
+        encryption: form.encryption.and_then(|form| encryption(form, (base, machine), report)),
         sync: form.sync.map_or(SYNC_DEFAULT, |sync| sync.value.0),
         payload: form.payload.map_or(Payload::Full, |payload| payload.value),
         on_failure: form.on_failure.map_or(OnFailureForm::Refuse, |at| at.value),
-        outgoing: Outgoing::default(),
+        outgoing,
     }
 }
 
@@ -161,13 +180,27 @@ fn scrub(names: Vec<At<String>>, report: &mut Report) -> Vec<DetectionType> {
     types
 }
 
-fn encryption(form: text::Encryption, base: &Path, report: &mut Report) -> Option<Encryption> {
+fn encryption(
+    form: text::Encryption,
+    (base, machine): (&Path, &dyn Machine),
+    report: &mut Report,
+) -> Option<Encryption> {
     const HELP: &str = "name one of: key, public_key, vault, aws_kms";
-    let public = form.public_key.as_ref().map(|path| SealingKey::Public(base.join(&path.value)));
+    let public = form.public_key.as_ref().map(|path| {
+        let file = base.join(&path.value);
+        check_file(machine, &file, "recording.encryption.public_key", &path.at, report);
+        SealingKey::Public(file)
+    });
     let vault = form.vault.as_ref().and_then(|vault| match (&vault.address, &vault.key) {
         (Some(address), Some(key)) => {
             let mount = vault.mount.as_ref().map_or("transit", |mount| &mount.value).to_owned();
             let token = relative_secret(vault.token.clone()?, base);
+            let what = "recording.encryption.vault.address";
+            let url = address::url(address, what, Carries::Secrets, report);
+            if url.is_some_and(|url| url.path() != "/" || url.query().is_some()) {
+                let message = format!("{what}: found {}", quoted(&address.value));
+                report.problem(&address.at, message, "write https://HOST[:PORT]; see mount");
+            }
             Some(SealingKey::Vault(address.value.clone(), mount, key.value.clone(), token))
         }
         _ => None,

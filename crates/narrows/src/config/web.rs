@@ -462,7 +462,7 @@ fn host_name(name: &str) -> bool {
 }
 
 /// RFC 9110 section 5.1: a token.
-fn http_name(name: &str) -> bool {
+pub(super) fn http_name(name: &str) -> bool {
     let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     !name.is_empty() && name.bytes().all(token)
 }

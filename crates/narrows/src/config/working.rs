@@ -13,7 +13,6 @@ use policy::{
 
 use super::machine::Machine;
 use super::nearest::nearest;
-use super::outgoing;
 use super::read::{At, Report};
 use super::recording::{Recording, recording};
 use super::scalar::{
@@ -117,10 +116,7 @@ pub fn complete(
     refuse_unbuilt(&file, report);
     let data_dir = file.data_dir.map_or_else(|| DATA_DIR_DEFAULT.to_owned(), |dir| dir.value);
     let data_dir = base.join(data_dir);
-    let mut form = file.recording;
-    let outgoing = form.as_mut().map(|form| outgoing::complete(form, (base, machine), report));
-    let mut recording = recording(form, (base, &data_dir), report);
-    recording.outgoing = outgoing.unwrap_or_default();
+    let recording = recording(file.recording, (base, &data_dir), machine, report);
     let (admin, listeners) = listeners(file.listen, &file.here.at, machine, report);
     let listens = listeners.iter().any(|(name, _)| *name == protocols::TRANSPARENT);
     let transparent = transparent(file.transparent, listens, &file.here.at, base, report);

@@ -1,0 +1,46 @@
+//! Addresses of services that the gateway itself asks or tells.
+
+use std::net::IpAddr;
+
+use url::Url;
+
+use super::read::{At, Report};
+
+/// What travels to an address.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Carries {
+    /// Events, which may cross the network in clear text.
+    Events,
+    /// Credentials or keys too, which may not.
+    Secrets,
+}
+
+/// An address of HTTP without an account in it; `what` is its name in messages.
+pub fn url(written: &At<String>, what: &str, carries: Carries, report: &mut Report) -> Option<Url> {
+    let parsed = Url::parse(&written.value);
+    let why = match &parsed {
+        Err(_) => "not an address",
+        Ok(url) if !["http", "https"].contains(&url.scheme()) || url.host_str().is_none() => {
+            "not an address of https"
+        }
+        Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+            "an address with a name or a password in it"
+        }
+        Ok(url)
+            if url.scheme() == "http"
+                && carries == Carries::Secrets
+                && !is_this_machine(url.host_str().unwrap_or_default()) =>
+        {
+            "secrets must not cross the network in clear text"
+        }
+        Ok(_) => return parsed.ok(),
+    };
+    report.problem(&written.at, format!("{what}: {why}"), "write https://HOST[:PORT][/PATH]");
+    None
+}
+
+/// Whether a host is this machine, so that nobody can listen on the way.
+pub fn is_this_machine(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
