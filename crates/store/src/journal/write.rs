@@ -5,7 +5,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Instant;
 
 use model::Event;
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -472,8 +471,7 @@ pub(super) fn spawn(shared: &Arc<Shared>) -> io::Result<JoinHandle<()>> {
                 shared.work.wait(&mut commit);
             }
             // Lets a batch gather; only `stop` ends it early.
-            let until = Instant::now() + pause;
-            while !commit.stop && !shared.work.wait_until(&mut commit, until).timed_out() {}
+            shared.work.wait_while_for(&mut commit, |commit| !commit.stop, pause);
             let stop = commit.stop;
             drop(commit);
             // A failure was logged; appending goes on in a new segment.
