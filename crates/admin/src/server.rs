@@ -11,9 +11,11 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{delete, get, post};
+use model::limit::AUDIT_QUESTIONS_MAX;
 use model::{Secret, SessionId};
 use store::Store;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
 use crate::audit::Audit;
 use crate::auth;
@@ -52,6 +54,8 @@ pub(crate) struct Shared {
     pub admin_token: Secret<String>,
     pub audit: Audit,
     pub version: &'static str,
+    /// Turns to look into the recordings.
+    pub questions: Arc<Semaphore>,
 }
 
 impl Shared {
@@ -70,7 +74,7 @@ impl Shared {
         if let Err(error) = written {
             reasons.push(format!("the journal cannot be written: {error}"));
         }
-        if let Err(error) = self.store.index.flush() {
+        if let Err(error) = self.store.index.check() {
             reasons.push(format!("the state database cannot be used: {error}"));
         }
         reasons
@@ -84,7 +88,9 @@ impl Admin {
         let AdminParts { store, control, admin_token, version } = parts;
         let audit =
             Audit { journal: Arc::clone(&store.journal), gateway: Arc::clone(&store.gateway) };
-        Self { shared: Arc::new(Shared { store, control, admin_token, audit, version }) }
+        let questions = Arc::new(Semaphore::new(AUDIT_QUESTIONS_MAX));
+        let shared = Shared { store, control, admin_token, audit, version, questions };
+        Self { shared: Arc::new(shared) }
     }
 
     /// Serves until `stop` is done, then answers what is under way and returns.
@@ -113,7 +119,7 @@ impl Admin {
             .route("/api/v1/audit/who", get(audit::who))
             .route("/api/v1/audit/fields", get(audit::fields))
             .route("/api/v1/audit/pii", get(audit::pii))
-            .route("/api/v1/audit/search", get(audit::search))
+            .route("/api/v1/audit/search", post(audit::search))
             .route("/api/v1/audit/erase", post(audit::erase))
             .route("/api/v1/audit/reindex", post(audit::reindex))
             .route("/api/v1/resources", get(gateway::resources))

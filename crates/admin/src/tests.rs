@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use model::limit::AUDIT_QUESTIONS_MAX;
 use model::operation::Objects;
 use model::{
     Event, EventBody, OperationId, Principal, PrincipalKind, Secret, SessionId, Timestamp,
@@ -21,7 +22,16 @@ use crate::server::{Admin, AdminParts};
 
 const ADMIN: &str = "nrw_admin_0123456789";
 
+/// Questions that were begun, and whether they are to stay there.
+#[derive(Default)]
+struct Asked {
+    begun: usize,
+    held: bool,
+}
+
 struct Fake {
+    asked: parking_lot::Mutex<Asked>,
+    changed: parking_lot::Condvar,
     unready: parking_lot::Mutex<Vec<String>>,
     failing: parking_lot::Mutex<bool>,
 }
@@ -46,6 +56,11 @@ impl Control for Fake {
         }
     }
     fn audit(&self, question: &AuditQuestion) -> Result<serde_json::Value, AuditError> {
+        let mut asked = self.asked.lock();
+        asked.begun += 1;
+        self.changed.notify_all();
+        self.changed.wait_while(&mut asked, |asked| asked.held);
+        drop(asked);
         match question {
             AuditQuestion::Pii { .. } => Err(AuditError::Unavailable("no bucket".to_owned())),
             other => Ok(serde_json::json!(format!("{other:?}"))),
@@ -103,7 +118,12 @@ impl World {
             NEXT.fetch_add(1, Ordering::Relaxed)
         );
         let folder = std::env::temp_dir().join(name);
-        let fake = Arc::new(Fake { unready: Default::default(), failing: Default::default() });
+        let fake = Arc::new(Fake {
+            asked: Default::default(),
+            changed: Default::default(),
+            unready: Default::default(),
+            failing: Default::default(),
+        });
         let (store, _) = Store::open(options(&folder), fake.now()).unwrap();
         let store = Arc::new(store);
         let parts = AdminParts {
@@ -334,7 +354,7 @@ fn p2_no_question_is_answered_that_cannot_be_recorded() {
         ("GET", "/api/v1/audit/who?table=customers", None, "who customers"),
         ("GET", "/api/v1/audit/fields?principal=ann", None, "fields ann"),
         ("GET", "/api/v1/audit/pii", None, "pii recordings"),
-        ("GET", "/api/v1/audit/search?text=hunter2", None, "search recordings"),
+        ("POST", "/api/v1/audit/search", Some(json!({ "text": "hunter2" })), "search recordings"),
         ("POST", "/api/v1/audit/reindex", None, "reindex index"),
         (
             "POST",
@@ -360,6 +380,28 @@ fn p2_no_question_is_answered_that_cannot_be_recorded() {
         let answer = world.call(method, path, Some(ADMIN), body.clone());
         assert_eq!((answer.status, answer.code()), (503, "journal"), "{path}: {}", answer.text);
     }
+}
+
+#[test]
+fn p8_so_many_questions_are_answered_at_once_and_the_next_is_refused() {
+    let world = World::new();
+    let ask = || world.get("/api/v1/audit/who?table=customers");
+    world.fake.asked.lock().held = true;
+    std::thread::scope(|scope| {
+        let answers: Vec<_> = (0..AUDIT_QUESTIONS_MAX).map(|_| scope.spawn(ask)).collect();
+        let mut asked = world.fake.asked.lock();
+        world.fake.changed.wait_while(&mut asked, |asked| asked.begun < AUDIT_QUESTIONS_MAX);
+        drop(asked);
+        let next = ask();
+        assert_eq!((next.status, next.code()), (503, "busy"), "{}", next.text);
+        assert_eq!(world.post("/api/v1/audit/reindex", json!({})).code(), "busy");
+        world.fake.asked.lock().held = false;
+        world.fake.changed.notify_all();
+        for answer in answers {
+            assert_eq!(answer.join().unwrap().status, 200);
+        }
+    });
+    assert_eq!(ask().status, 200);
 }
 
 #[test]

@@ -129,3 +129,5 @@ pub const SYSLOG_MESSAGE_BYTES_MAX: usize = 8 * 1024;
 pub const STREAM_ANSWER_BYTES_MAX: u64 = 64 * 1024;
 /// Longest pause before a receiver of events is tried again, also if it asks for a longer one.
 pub const STREAM_PAUSE_MAX: Duration = Duration::from_secs(300);
+/// Questions to the recordings that are answered at once; each may read the whole archive.
+pub const AUDIT_QUESTIONS_MAX: usize = 4;

@@ -145,6 +145,14 @@ impl Index {
         self.inner.flush()
     }
 
+    /// Whether the database can be used. Waits for nobody who is bringing it up to date.
+    pub fn check(&self) -> Result<(), IndexError> {
+        match self.inner.work.try_lock() {
+            Some(mut work) => self.inner.flush_locked(&mut work),
+            None => Ok(self.inner.state.read(query::count).map(drop)?),
+        }
+    }
+
     /// Empties the index and builds it again, from the archive as far as the journal no longer
     /// reaches and from the journal.
     pub fn reindex(&self) -> Result<(), IndexError> {

@@ -7,9 +7,11 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::{Extension, Json};
 use model::Timestamp;
+use model::limit::AUDIT_QUESTIONS_MAX;
 use serde::Deserialize;
 use serde_json::Value;
-use utoipa::IntoParams;
+use tokio::sync::OwnedSemaphorePermit;
+use utoipa::{IntoParams, ToSchema};
 
 use super::blocking;
 use crate::audit::Deed;
@@ -100,9 +102,10 @@ pub(crate) async fn pii(
     ask(shared, caller, AuditQuestion::Pii { span }).await
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
+/// A search: a body, because addresses end in logs, and the text may be what nobody should see.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct SearchQuery {
+pub(crate) struct SearchRequest {
     /// What to look for.
     text: String,
     /// From this time on (RFC 3339). Default: a day before `to`.
@@ -112,17 +115,17 @@ pub(crate) struct SearchQuery {
 }
 
 /// Where a text occurs in statements, requests and replies.
-#[utoipa::path(get, path = "/api/v1/audit/search", tag = "audit", params(SearchQuery),
+#[utoipa::path(post, path = "/api/v1/audit/search", tag = "audit", request_body = SearchRequest,
     responses((status = 200, body = Value), (status = 400, body = ErrorBody),
         (status = 503, body = ErrorBody)))]
 pub(crate) async fn search(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<Caller>,
-    Ask(query): Ask<SearchQuery>,
+    Body(query): Body<SearchRequest>,
 ) -> Result<Json<Value>, ApiError> {
     let span = span(query.from.as_deref(), query.to.as_deref(), shared.control.now())?;
     if query.text.is_empty() {
-        return Err(ApiError::invalid("text is empty").help("say what to look for: text=…"));
+        return Err(ApiError::invalid("text is empty").help("say what to look for"));
     }
     ask(shared, caller, AuditQuestion::Search { text: query.text, span }).await
 }
@@ -144,7 +147,9 @@ pub(crate) async fn erase(
                 .help("name a session (s_…) or a subject"));
         }
     };
+    let turn = turn(&shared)?;
     let erased = blocking(move || {
+        let _turn = turn;
         let (actor, action, target) = (caller.subject(), "audit.erase", &*whose);
         let deed = Deed { actor, action, target, detail: Some(ask.reason.clone()) };
         shared.audit.demand(deed, shared.control.now())?;
@@ -163,15 +168,26 @@ pub(crate) async fn reindex(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<Caller>,
 ) -> Result<Json<Value>, ApiError> {
+    let turn = turn(&shared)?;
     let sessions = blocking(move || {
+        let _turn = turn;
         let (actor, action, target) = (caller.subject(), "audit.reindex", "index");
         let deed = Deed { actor, action, target, detail: None };
         shared.audit.demand(deed, shared.control.now())?;
         shared.store.index.reindex().map_err(ApiError::internal)?;
-        let all = store::SessionFilter { limit: Some(usize::MAX), ..Default::default() };
-        Ok(shared.store.index.sessions(&all).map_err(ApiError::internal)?.len())
+        shared.store.index.count().map_err(ApiError::internal)
     });
     Ok(Json(serde_json::json!({ "sessions": sessions.await? })))
+}
+
+/// A turn of those that may look into the recordings at once, held until the looking has ended, also
+/// when nobody waits for the answer any more.
+fn turn(shared: &Shared) -> Result<OwnedSemaphorePermit, ApiError> {
+    Arc::clone(&shared.questions).try_acquire_owned().map_err(|_| {
+        let message =
+            format!("{AUDIT_QUESTIONS_MAX} questions to the recordings are being answered");
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message).help("ask again later")
+    })
 }
 
 /// Asks, once it is recorded that it is asked.
@@ -180,7 +196,9 @@ async fn ask(
     caller: Caller,
     question: AuditQuestion,
 ) -> Result<Json<Value>, ApiError> {
+    let turn = turn(&shared)?;
     let answer = blocking(move || {
+        let _turn = turn;
         let (action, target, span) = match &question {
             AuditQuestion::Who { table, span } => ("audit.who", table.clone(), span),
             AuditQuestion::Fields { session, principal, span } => {

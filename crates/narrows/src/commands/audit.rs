@@ -75,7 +75,11 @@ pub fn audit(common: &Common, command: AuditCommand) -> anyhow::Result<()> {
             let span = when.span(runtime::clock::now())?;
             let answer = match evidence(common, &copy)? {
                 Some(evidence) => evidence.search(&text, &span)?,
-                None => ask(common, "search", &format!("text={}", encoded(&text)), &span)?,
+                None => {
+                    let (from, to) = times(&span);
+                    let body = serde_json::json!({ "text": text, "from": from, "to": to });
+                    Client::find(common)?.post("/api/v1/audit/search", &body)?
+                }
             };
             hits(common, &answer)
         }
@@ -205,10 +209,14 @@ fn ask<T: DeserializeOwned>(
     query: &str,
     span: &Span,
 ) -> anyhow::Result<T> {
-    let (from, to) = (admin::format_time(span.from), admin::format_time(span.to));
+    let (from, to) = times(span);
     let time = format!("from={}&to={}", encoded(&from), encoded(&to));
     let joined = if query.is_empty() { time } else { format!("{query}&{time}") };
     Client::find(common)?.get(&format!("/api/v1/audit/{what}?{joined}"))
+}
+
+fn times(span: &Span) -> (String, String) {
+    (admin::format_time(span.from), admin::format_time(span.to))
 }
 
 /// A copy of the archive that is asked without any gateway; `None` when there is to be one.

@@ -117,6 +117,12 @@ impl Index {
         Ok(self.inner.state.read(|db| sessions(db, filter))?)
     }
 
+    /// How many sessions there are.
+    pub fn count(&self) -> Result<u64, IndexError> {
+        self.flush()?;
+        Ok(self.inner.state.read(count)?)
+    }
+
     /// One session, with tables and detections.
     pub fn session(&self, id: &SessionId) -> Result<Option<SessionSummary>, IndexError> {
         self.flush()?;
@@ -366,6 +372,10 @@ fn sessions(db: &mut Connection, filter: &SessionFilter) -> rusqlite::Result<Vec
     );
     values.push(Value::Integer(to_sql(filter.limit.unwrap_or(LIMIT_DEFAULT) as u64)));
     db.prepare_cached(&sql)?.query_map(params_from_iter(values), summary)?.collect()
+}
+
+pub(super) fn count(db: &mut Connection) -> rusqlite::Result<u64> {
+    db.query_row("SELECT count(*) FROM sessions", [], |row| Ok(from_sql(row.get(0)?)))
 }
 
 fn session(db: &mut Connection, id: &SessionId) -> rusqlite::Result<Option<SessionSummary>> {

@@ -3,6 +3,8 @@
 
 mod paging;
 
+use std::sync::mpsc;
+
 use model::event::Verdict;
 use model::operation::Objects;
 use model::{DetectionCount, Event, EventBody, OperationId, SessionId, Timestamp};
@@ -312,6 +314,57 @@ fn a_failing_database_leaves_the_index_behind_and_then_whole() {
     let session = shelf.index.session(&id("s_one")).unwrap().unwrap();
     assert_eq!(session.done.rows, 20);
     assert_eq!(session.sequence, 4);
+}
+
+/// An archive that is read until the test ends it.
+struct Slow {
+    begun: mpsc::Sender<()>,
+    end: Mutex<mpsc::Receiver<()>>,
+}
+
+impl Archived for Slow {
+    fn events(
+        &self,
+        _: &str,
+        _: u64,
+        _: &SessionId,
+        _: (Timestamp, Timestamp),
+    ) -> Result<Vec<(u64, Event)>, String> {
+        Ok(Vec::new())
+    }
+
+    fn each(
+        &self,
+        _: &str,
+        _: &dyn Fn(u64) -> bool,
+        _: &mut dyn FnMut(u64, u64, u64, &Event),
+    ) -> Result<(), String> {
+        self.begun.send(()).unwrap();
+        self.end.lock().recv().unwrap();
+        Ok(())
+    }
+}
+
+#[test]
+fn whether_the_index_can_be_used_is_told_while_it_is_built_again() {
+    let shelf = Shelf::new();
+    shelf.append(&[event("s_one", 1, at(0), started())]);
+    let (begun, wait) = mpsc::channel();
+    let (end, ended) = mpsc::channel();
+    shelf.index.read_archive(Arc::new(Slow { begun, end: Mutex::new(ended) }));
+    std::thread::scope(|scope| {
+        let index = &shelf.index;
+        let building = scope.spawn(|| index.reindex());
+        wait.recv().unwrap();
+        let (tell, told) = mpsc::channel();
+        scope.spawn(move || tell.send(index.check()));
+        let answer = told.recv_timeout(Duration::from_secs(10));
+        end.send(()).unwrap();
+        building.join().unwrap().unwrap();
+        answer.expect("nobody was waited for").unwrap();
+    });
+    assert_eq!(shelf.index.count().unwrap(), 1);
+    shelf.index.check().unwrap();
 }
 
 #[derive(Clone, Debug)]
