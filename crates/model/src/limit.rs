@@ -75,6 +75,9 @@ pub const EXPORT_OPERATIONS_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const EXPORT_SESSIONS_MAX: usize = 20_000;
 /// Bytes of these together; the newest is remembered whatever its size.
 pub const EXPORT_SESSIONS_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Bytes of replies that wait, while a session is written as its client got it, for one that began
+/// before them to end.
+pub const REPLIES_WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Body of one HTTP reply that is written to an archive of exchanges (HAR), bytes.
 pub const EXPORT_BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Longest message of an upstream that has not let the gateway in yet, bytes. libpq allows 30,000.

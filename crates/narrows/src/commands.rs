@@ -8,6 +8,7 @@ mod doctor;
 mod explain;
 pub mod export;
 mod gateway;
+mod replies;
 mod rules;
 mod serve;
 mod sessions;
@@ -58,7 +59,7 @@ fn dispatch(Arguments { common, command }: Arguments) -> anyhow::Result<()> {
         Command::Show { session, full, .. } => {
             sessions::show(common, &session.unwrap_or_default(), full)
         }
-        Command::Replay { session, as_client: true, .. } => export::as_client(common, &session),
+        Command::Replay { session, as_client: true, .. } => replies::as_client(common, &session),
         Command::Replay { session, speed, .. } => sessions::replay(common, &session, speed),
         Command::Watch { session } => sessions::watch(common, &session),
         Command::Kill { session, reason } => sessions::kill(common, &session, reason),

@@ -6,6 +6,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use model::Timestamp;
 
+use crate::commands::SaidNo;
+
 /// A way to set words off. Without a terminal, or with `NO_COLOR`, words stay plain.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Tone {
@@ -199,13 +201,24 @@ pub fn counted(count: u64, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
-/// Writes to standard output. A reader that went away (`| head`) is no error.
+/// Writes to standard output.
 pub fn print(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+    written(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// What came of writing to standard output. A reader that went away (`| head`) needs no words, but
+/// not all was done.
+pub fn written(result: std::io::Result<()>) -> anyhow::Result<()> {
+    match result {
+        Err(error) if is_gone(&error) => Err(SaidNo.into()),
         other => other.context("write to standard output"),
     }
+}
+
+/// Whether whoever reads along went away.
+pub fn is_gone(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::BrokenPipe
 }
 
 /// Writes a line to standard output.

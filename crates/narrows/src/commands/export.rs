@@ -1,4 +1,4 @@
-//! `narrows audit export`, and `narrows replay --as-client`: recordings for other programs.
+//! `narrows audit export`: recordings for other programs.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
@@ -25,7 +25,7 @@ use super::audit::{bucket, moment};
 use super::sessions::{Merged, each_page, path};
 use crate::args::{Common, ExportArguments};
 use crate::client::{Client, encoded};
-use crate::output::counted;
+use crate::output::{self, counted};
 use crate::sealing;
 
 /// Sessions that the gateway lists at once.
@@ -83,12 +83,9 @@ fn find(common: &Common, ask: &ExportArguments, take: &mut Take<'_>) -> anyhow::
     }
 }
 
-/// A reader that went away (`| head`) is no error.
 fn said(error: ExportError) -> anyhow::Error {
     match error {
-        ExportError::Write(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-            std::process::exit(0)
-        }
+        ExportError::Write(error) if output::is_gone(&error) => SaidNo.into(),
         error => error.into(),
     }
 }
@@ -220,12 +217,12 @@ fn from_gateway(
 }
 
 /// Whether the gateway could not open what an operation said, which is so of its reply then.
-fn is_sealed(event: &Event) -> bool {
+pub(super) fn is_sealed(event: &Event) -> bool {
     matches!(&event.body, EventBody::Operation { text, .. } if **text == *SEALED_TEXT)
 }
 
 /// An event as the API gives it: its time in words, its payload in base64.
-fn event(mut value: Value) -> anyhow::Result<Event> {
+pub(super) fn event(mut value: Value) -> anyhow::Result<Event> {
     let broken = || anyhow!("the gateway gave an event that this program cannot read");
     let fields = value.as_object_mut().ok_or_else(broken)?;
     let at = fields.get("at").and_then(Value::as_str).and_then(admin::parse_time);
@@ -344,40 +341,6 @@ fn merge(
     Ok(lacks)
 }
 
-/// Writes exactly the bytes that the client got, as far as they are recorded, and nothing else.
-pub fn as_client(common: &Common, id: &str) -> anyhow::Result<()> {
-    let client = Client::find(common)?;
-    let _: admin::SessionView = client.get(&path(id))?;
-    let mut out = io::stdout().lock();
-    let (mut written, mut dropped, mut sealed) = (0_u64, 0_u64, 0_u64);
-    each_page(&client, id, false, |page| {
-        for value in page {
-            let event = event(value)?;
-            if let EventBody::Reply { payload_dropped, .. } = &event.body {
-                dropped = dropped.saturating_add(*payload_dropped);
-            }
-            sealed += u64::from(is_sealed(&event));
-            written += event.payload.len() as u64;
-            out.write_all(&event.payload).map_err(|error| said(error.into()))?;
-        }
-        Ok(())
-    })?;
-    out.flush().map_err(|error| said(error.into()))?;
-    if sealed > 0 {
-        let sealed = counted(sealed, "operation");
-        eprintln!("the replies to {sealed} are sealed, and the gateway cannot open them");
-    }
-    if dropped == 0 {
-        return if sealed == 0 { Ok(()) } else { Err(SaidNo.into()) };
-    }
-    eprintln!(
-        "{} were written; {} more reached the client and were not kept (recording.payload)",
-        counted(written, "byte"),
-        counted(dropped, "byte"),
-    );
-    Err(SaidNo.into())
-}
-
 /// A format by its word, for the command line.
 pub fn format(word: &str) -> Result<Format, String> {
     word.parse().map_err(|error: export::UnknownFormat| error.to_string())
@@ -466,5 +429,13 @@ mod tests {
         assert_eq!(std::fs::read(&name).unwrap(), b"after");
         assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
         std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_reader_that_went_away_is_no_success() {
+        let gone = said(io::Error::from(io::ErrorKind::BrokenPipe).into());
+        assert!(gone.downcast_ref::<SaidNo>().is_some(), "{gone}");
+        let full = said(io::Error::from(io::ErrorKind::StorageFull).into());
+        assert!(full.downcast_ref::<SaidNo>().is_none(), "{full}");
     }
 }
