@@ -126,11 +126,12 @@ impl Target {
             return Ok(Self::As(file));
         }
         let mut unnamed = name.as_os_str().to_owned();
-        unnamed.push(".part");
+        unnamed.push(format!(".{}.part", std::process::id()));
         let unnamed = PathBuf::from(unnamed);
-        // Only its owner looks inside: recordings hold what clients received.
+        // Only its owner looks inside: recordings hold what clients received. So it is a file that
+        // nobody else made, nor a link that somebody else put there.
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.create(true).truncate(true).open(&unnamed);
+        let file = options.create_new(true).open(&unnamed);
         let file = file.with_context(|| format!("make {}", unnamed.display()))?;
         Ok(Self::Becomes { file, unnamed, name: name.to_owned() })
     }
@@ -146,6 +147,11 @@ impl Target {
         file.sync_all().with_context(|| format!("write {}", unnamed.display()))?;
         std::fs::rename(&unnamed, &name)
             .with_context(|| format!("name {} {}", unnamed.display(), name.display()))?;
+        let folder = name.parent().filter(|folder| *folder != Path::new(""));
+        let folder = folder.unwrap_or(Path::new("."));
+        File::open(folder)
+            .and_then(|folder| folder.sync_all())
+            .with_context(|| format!("keep the name {}", name.display()))?;
         written
     }
 }
@@ -428,6 +434,29 @@ mod tests {
         assert!(target.close(Err::<(), _>(anyhow!("broken off"))).is_err());
         assert_eq!(std::fs::read(&name).unwrap(), b"after");
         assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn p7_an_export_is_written_to_no_file_that_somebody_else_put_there() {
+        let folder = std::env::temp_dir().join(format!("narrows-planted-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let (name, victim) = (folder.join("out.csv"), folder.join("victim"));
+        std::fs::write(&victim, "theirs").unwrap();
+        let link = |at: &str| std::os::unix::fs::symlink(&victim, folder.join(at)).unwrap();
+        link("out.csv.part");
+        link("out.csv");
+        let mut target = Target::open(Some(&name)).unwrap();
+        target.write_all(b"recorded").unwrap();
+        target.close(Ok(())).unwrap();
+        assert_eq!(std::fs::read(&name).unwrap(), b"recorded");
+        assert!(!name.is_symlink());
+        let mode = std::os::unix::fs::PermissionsExt::mode(&name.metadata().unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o600);
+        link(&format!("out.csv.{}.part", std::process::id()));
+        let no = Target::open(Some(&name)).map(drop).unwrap_err().to_string();
+        assert!(no.starts_with("make "), "{no}");
+        assert_eq!(std::fs::read(&victim).unwrap(), b"theirs");
         std::fs::remove_dir_all(&folder).unwrap();
     }
 
