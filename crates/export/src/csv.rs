@@ -7,9 +7,11 @@
 //!
 //! A spreadsheet takes a cell that begins with `=`, `+`, `-`, `@`, TAB, CR or LF (or the wide forms
 //! of the signs, perhaps after blanks) for a formula, and what clients write could make it one.
-//! Such a cell gets a `'` in front, and so does one that begins with `'`: whoever wants the exact
-//! text takes one away. Control characters other than TAB, CR and LF, which RFC 4180 does not have
-//! and terminals obey, are written as `\u{1b}`.
+//! Such a cell gets a `'` in front, and so does one that begins with `'`. Readers that end cells at
+//! `;` or TAB, as spreadsheets of many countries do, see other cells than were written: every cell
+//! is quoted, and a sign behind `;`, TAB, CR or LF gets its `'` too. Control characters other than
+//! TAB, CR and LF, which RFC 4180 does not have and terminals obey, are written as `\u{1b}`. The
+//! exact texts are in `jsonl`.
 
 use std::io::Write;
 
@@ -118,41 +120,38 @@ fn line(cells: &[String], out: &mut dyn Write) -> Result<(), ExportError> {
     Ok(out.write_all(b"\r\n")?)
 }
 
-/// A cell, guarded and quoted where it must be.
+/// A cell, guarded and quoted.
 fn written(cell: &str) -> String {
     let mut text = String::with_capacity(cell.len().saturating_add(2));
-    // Some readers drop blanks before they look.
-    let begins = cell.trim_start_matches(|c| c == ' ' || c == '\u{a0}' || is_unseen(c));
-    if cell.starts_with(is_formula) || begins.starts_with(is_formula) {
+    text.push('"');
+    if cell.starts_with(['\'', '\t', '\r', '\n']) || is_formula(cell) {
         text.push('\'');
     }
-    for c in cell.chars() {
+    let mut rest = cell.chars();
+    while let Some(c) = rest.next() {
         match c {
             '"' => text.push_str("\"\""),
-            '\t' | '\r' | '\n' => text.push(c),
-            c if c.is_control() => text.extend(c.escape_unicode()),
+            c if c.is_control() && !is_end(c) => text.extend(c.escape_unicode()),
             c => text.push(c),
         }
+        if is_end(c) && is_formula(rest.as_str()) {
+            text.push('\'');
+        }
     }
-    if text.contains(['"', ',', '\r', '\n']) { format!("\"{text}\"") } else { text }
+    text.push('"');
+    text
 }
 
-/// Whether a spreadsheet could take what begins so for a formula, or the guard for a part of it.
-const fn is_formula(first: char) -> bool {
-    matches!(
-        first,
-        '=' | '+'
-            | '-'
-            | '@'
-            | '\t'
-            | '\r'
-            | '\n'
-            | '\''
-            | '\u{ff1d}'
-            | '\u{ff0b}'
-            | '\u{ff0d}'
-            | '\u{ff20}'
-    )
+/// Where some reader, quotes or not, sees the end of a cell.
+const fn is_end(c: char) -> bool {
+    matches!(c, ';' | '\t' | '\r' | '\n')
+}
+
+/// Whether a spreadsheet could take this for a formula. Some drop blanks before they look.
+fn is_formula(text: &str) -> bool {
+    let blank = |c: char| c == ' ' || c == '\u{a0}' || is_unseen(c) && !is_end(c);
+    text.trim_start_matches(blank)
+        .starts_with(['=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'])
 }
 
 #[cfg(test)]
@@ -162,22 +161,27 @@ mod tests {
     #[test]
     fn cells_that_could_be_formulas_are_text() {
         for (cell, in_file) in [
-            ("", ""),
-            ("select 1", "select 1"),
-            ("a=b", "a=b"),
-            ("=1+1", "'=1+1"),
-            ("+1", "'+1"),
-            ("-1", "'-1"),
-            ("@SUM(A1)", "'@SUM(A1)"),
-            ("\t=1", "'\t=1"),
-            ("\r=1", "\"'\r=1\""),
-            ("\n=1", "\"'\n=1\""),
-            ("\u{ff1d}1", "'\u{ff1d}1"),
-            (" =1", "' =1"),
-            ("\u{feff}=1", "'\u{feff}=1"),
-            ("'quoted'", "''quoted'"),
-            ("=\"a\",b", "\"'=\"\"a\"\",b\""),
-            ("a\u{1b}[2Jb\0", "a\\u{1b}[2Jb\\u{0}"),
+            ("", r#""""#),
+            ("select 1", r#""select 1""#),
+            ("a=b", r#""a=b""#),
+            ("=1+1", r#""'=1+1""#),
+            ("+1", r#""'+1""#),
+            ("-1", r#""'-1""#),
+            ("@SUM(A1)", r#""'@SUM(A1)""#),
+            ("\t=1", "\"'\t'=1\""),
+            ("\r=1", "\"'\r'=1\""),
+            ("\n=1", "\"'\n'=1\""),
+            ("\u{ff1d}1", "\"'\u{ff1d}1\""),
+            (" =1", r#""' =1""#),
+            ("\u{feff}=1", "\"'\u{feff}=1\""),
+            ("'quoted'", r#""''quoted'""#),
+            ("=\"a\",b", r#""'=""a"",b""#),
+            ("a\u{1b}[2Jb\0", "\"a\\u{1b}[2Jb\\u{0}\""),
+            ("a;=1", r#""a;'=1""#),
+            ("a; -1; b", r#""a;' -1; b""#),
+            ("a\t\u{200b}+1", "\"a\t'\u{200b}+1\""),
+            ("a\n\n@x", "\"a\n\n'@x\""),
+            ("a, -1", r#""a, -1""#),
         ] {
             assert_eq!(written(cell), in_file, "{cell:?}");
         }

@@ -247,6 +247,11 @@ proptest! {
                 prop_assert!(!cell.contains('\u{1b}'), "{}", cell);
             }
         }
+        // Nor to who ends cells elsewhere and knows no quotes.
+        for cell in csv.split([';', '\t', '\r', '\n']) {
+            let begins = cell.trim_start_matches(' ');
+            prop_assert!(!begins.starts_with(['=', '+', '-', '@']), "{}", cell);
+        }
     }
 
     /// A security property: a terminal obeys nothing that was recorded.
