@@ -5,8 +5,8 @@
 //! the gateway's own answer, made from the recorded word for the refusal (status 0: nobody was
 //! there to answer, or it is not known what was). The URL of a tunnel is `https://HOST:PORT`; what
 //! a client wrote that is no URL follows `about:invalid#`, percent-encoded. What a recording does
-//! not have reads `unknown` (the version of HTTP), `-1` (sizes) or is empty (cookies; they are
-//! hidden). Bodies are as they were sent, with whatever Content-Encoding they have, as text where
+//! not have reads `unknown` (the version of HTTP), `-1` (sizes), or is 0 or empty with a comment.
+//! Fields that carry a credential by their name, cookies among them, read `(hidden)`. Bodies are as they were sent, with whatever Content-Encoding they have, as text where
 //! they are UTF-8 and otherwise in Base64; of a reply at most `EXPORT_BODY_BYTES_MAX`, head
 //! included. `comment` has the decision and the rules; `_narrows` has the same for programs.
 //!
@@ -18,6 +18,7 @@ use std::io::Write;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use model::Event;
+use model::exchange::{HIDDEN, is_credential};
 use serde_json::{Value, json};
 
 use crate::exporter::{ExportError, Form};
@@ -206,9 +207,12 @@ fn response(entry: &Entry) -> Value {
         }
     };
     let mut content = json!({
-        "size": size.map_or(if recorded.is_none() { 0 } else { -1 }, signed),
+        "size": size.map_or(0, signed),
         "mimeType": field(named, "content-type").unwrap_or("x-unknown"),
     });
+    if let (Some(content), None, Some(_)) = (content.as_object_mut(), size, recorded) {
+        content.insert("comment".to_owned(), "its size is not recorded".into());
+    }
     if let (Some(content), false) = (content.as_object_mut(), body.is_empty()) {
         match std::str::from_utf8(body) {
             Ok(text) => content.insert("text".to_owned(), text.into()),
@@ -305,8 +309,13 @@ fn comment(entry: &Entry, asked: &Asked) -> String {
     words
 }
 
+/// The recorder hides what requests carry; a reply is recorded as the client got it.
 fn fields(fields: &[(&str, &str)]) -> Vec<Value> {
-    fields.iter().map(|(name, value)| json!({"name": name, "value": value})).collect()
+    let each = |(name, value): &(&str, &str)| {
+        let value = if is_credential(name) { HIDDEN } else { value };
+        json!({"name": name, "value": value})
+    };
+    fields.iter().map(each).collect()
 }
 
 fn signed(size: u64) -> i64 {

@@ -171,6 +171,12 @@ fn har_is_read_back() {
     assert_eq!(item["response"]["content"]["text"], "{\"ssn\":\"[REDACTED]\"}");
     assert_eq!(item["response"]["status"], 201);
     assert_eq!(item["response"]["redirectURL"], "/items/9");
+    let cookie = &item["response"]["headers"][2];
+    assert_eq!((&cookie["name"], &cookie["value"]), (&"set-cookie".into(), &"(hidden)".into()));
+    assert!(!har.to_string().contains("sid=secret"), "p7");
+    for entry in entries {
+        assert!(entry["response"]["content"]["size"].as_i64() >= Some(0), "{entry}");
+    }
     let refused = of("https://api.test/items/1");
     assert_eq!(refused["response"]["status"], 403);
     assert_eq!(of("https://down.test/")["response"]["status"], 502);

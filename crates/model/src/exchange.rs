@@ -189,6 +189,22 @@ impl Part {
     }
 }
 
+/// What stands in a record in place of a credential.
+pub const HIDDEN: &str = "(hidden)";
+
+/// Whether a field carries a credential, by its name: `Authorization`, `Set-Cookie`,
+/// `X-Amz-Security-Token`, `Private-Token`, `X-Api-Key`, `X-Auth-Secret`, …
+#[must_use]
+pub fn is_credential(name: &str) -> bool {
+    const WORDS: [&str; 7] =
+        ["authorization", "cookie", "api-key", "apikey", "token", "secret", "password"];
+    let holds = |word: &&str| {
+        let mut parts = name.as_bytes().windows(word.len());
+        parts.any(|part| part.eq_ignore_ascii_case(word.as_bytes()))
+    };
+    WORDS.iter().any(holds)
+}
+
 /// Names and values of the fields, bytes.
 #[must_use]
 pub fn fields_size(fields: &HeaderMap) -> usize {

@@ -9,14 +9,14 @@ use bytes::Bytes;
 use engine::{MaskPlan, Reads};
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, COOKIE, PROXY_AUTHORIZATION};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use model::exchange::{Length, Scheme};
+use model::exchange::{HIDDEN, Length, Scheme};
 use model::{Effect, Parameter, Timestamp, Value};
 
 use crate::canonical;
 use crate::facts::{FACTS, at};
 use crate::operation::{self, Body, Judging};
 use crate::options::Options;
-use crate::request::{Canonical, HIDDEN};
+use crate::request::Canonical;
 use crate::tunnel as unopened;
 
 /// A recorded request, message or tunnel.

@@ -3,7 +3,7 @@
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, HOST};
 use http::header::{IF_MATCH, IF_NONE_MATCH, IF_RANGE, RANGE, SEC_WEBSOCKET_EXTENSIONS, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use model::exchange::{Door, Length, Request, Scheme};
+use model::exchange::{Door, HIDDEN, Length, Request, Scheme, is_credential};
 
 use crate::canonical::{self, Host, Malformed, Path};
 use crate::llm;
@@ -294,9 +294,6 @@ fn refuse_methods(request: &Request) -> Result<(), Malformed> {
     Ok(())
 }
 
-/// What the record has in place of a credential.
-pub const HIDDEN: &str = "(hidden)";
-
 /// The head as an approver and the record see it, without credentials.
 pub fn told(fields: &HeaderMap) -> Vec<(String, String)> {
     let each = |(name, value): (&HeaderName, &HeaderValue)| {
@@ -312,10 +309,5 @@ pub fn told(fields: &HeaderMap) -> Vec<(String, String)> {
 
 /// Whether a field carries a credential, by its name or its value.
 pub fn is_hidden(name: &HeaderName, value: &HeaderValue) -> bool {
-    let name = name.as_str();
-    // `Authorization`, `X-Amz-Security-Token`, `Private-Token`, `X-Api-Key`, `X-Auth-Secret`, …
-    ["authorization", "cookie", "api-key", "apikey", "token", "secret", "password"]
-        .iter()
-        .any(|word| name.contains(word))
-        || token::holds(value.as_bytes())
+    is_credential(name.as_str()) || token::holds(value.as_bytes())
 }

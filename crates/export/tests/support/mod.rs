@@ -305,7 +305,8 @@ pub fn exchanges() -> Vec<Event> {
         *touched = objects("post", &[], &["api.test"]);
         *rules = vec![rule_match("hide", "mask")];
     }
-    let head = b"HTTP 201 Created\r\ncontent-type: application/json\r\nlocation: /items/9\r\n\r\n";
+    let head = b"HTTP 201 Created\r\ncontent-type: application/json\r\nlocation: /items/9\r\n\
+        set-cookie: sid=secret\r\n\r\n";
     notes.part(1, 0, &[&head[..], b"{\"ssn\":"].concat());
     if let EventBody::Reply { columns, .. } = notes.reply(1, "done", 0, b"\"[REDACTED]\"}") {
         *columns =
