@@ -192,8 +192,9 @@ fn response(entry: &Entry) -> Value {
         (Some(status), Some(head)) => (status, head.words),
         (Some(status), None) => (status, ""),
         (None, _) => {
-            let status = status::of(entry).unwrap_or(0);
-            (status, status::words(status))
+            let status = status::of(entry);
+            let words = status.and_then(|status| status.canonical_reason()).unwrap_or_default();
+            (status.map_or(0, |status| status.as_u16()), words)
         }
     };
     let named = head.as_ref().map(|head| head.fields.as_slice()).unwrap_or_default();

@@ -189,6 +189,51 @@ impl Part {
     }
 }
 
+/// The status of the gateway's own answer to what is refused for a reason: 403 for what rules say,
+/// RFC 9110 section 15 for the rest. Who has no valid token gets 401, or 407 of a proxy.
+#[must_use]
+pub fn status_of_refusal(reason: &str) -> StatusCode {
+    match reason {
+        "no_token" | "unknown_token" | "revoked_token" | "expired_token" | "insecure" => {
+            StatusCode::UNAUTHORIZED
+        }
+        "body_stalled" => StatusCode::REQUEST_TIMEOUT,
+        "limit" => StatusCode::TOO_MANY_REQUESTS,
+        "body_too_large" => StatusCode::PAYLOAD_TOO_LARGE,
+        "upgrade" => StatusCode::NOT_IMPLEMENTED,
+        "unknown_path" => StatusCode::NOT_FOUND,
+        "method" => StatusCode::METHOD_NOT_ALLOWED,
+        "upstream_down" | "upstream_tls" | "upstream_broken" | "credential"
+        | "credential_shown" | "unwritable" => StatusCode::BAD_GATEWAY,
+        "unreadable_reply" | "reply_too_large" | "redirect_elsewhere" => StatusCode::BAD_GATEWAY,
+        "upstream_timeout" => StatusCode::GATEWAY_TIMEOUT,
+        "not_recorded" | "not_followed" | "too_much_held" | "too_many_sessions"
+        | "too_many_runs" | "shutting_down" => StatusCode::SERVICE_UNAVAILABLE,
+        reason if MALFORMED.iter().any(|begins| reason.starts_with(begins)) => {
+            StatusCode::BAD_REQUEST
+        }
+        _ => StatusCode::FORBIDDEN,
+    }
+}
+
+/// How reasons begin that are the client's way of writing.
+const MALFORMED: [&str; 14] = [
+    "body_cut",
+    "connection",
+    "content_length",
+    "expect",
+    "field",
+    "host_",
+    "length_and_encoding",
+    "method_override",
+    "path_",
+    "port",
+    "target",
+    "transfer_encoding",
+    "unreadable_request",
+    "upgrade_h2c",
+];
+
 /// What stands in a record in place of a credential.
 pub const HIDDEN: &str = "(hidden)";
 
@@ -231,6 +276,34 @@ mod tests {
             version,
             fields: HeaderMap::from_iter([field]),
             body: Length::Unknown,
+        }
+    }
+
+    #[test]
+    fn a_refusal_has_a_status() {
+        for (reason, status) in [
+            ("unknown_token", 401),
+            ("path_dots", 400),
+            ("method", 405),
+            ("method_override", 400),
+            ("upgrade", 501),
+            ("upgrade_h2c", 400),
+            ("upstream_down", 502),
+            ("not_recorded", 503),
+            ("blocked", 403),
+            ("", 403),
+        ] {
+            assert_eq!(status_of_refusal(reason), status, "{reason}");
+        }
+    }
+
+    #[test]
+    fn p7_a_field_that_carries_a_credential_is_known_by_its_name() {
+        for yes in ["Authorization", "set-cookie", "X-Amz-Security-Token", "x-api-key", "APIKey"] {
+            assert!(is_credential(yes), "{yes}");
+        }
+        for no in ["accept", "content-type", "", "api", "cook"] {
+            assert!(!is_credential(no), "{no}");
         }
     }
 

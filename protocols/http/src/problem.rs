@@ -7,7 +7,7 @@ use http::header::{
     CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, PROXY_AUTHENTICATE, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, HeaderValue, StatusCode};
-use model::exchange::{Length, Part, Reply};
+use model::exchange::{Length, Part, Reply, status_of_refusal};
 
 use crate::grpc;
 
@@ -28,7 +28,7 @@ pub enum Manner {
 /// Answers with a refusal, in the gateway's own words.
 pub fn answer(out: &mut Outbox<Part>, refusal: &Refusal, operation: Option<&str>, manner: Manner) {
     let reason = refusal.reason();
-    let status = status(reason, manner == Manner::Proxy);
+    let status = status(reason, manner);
     if manner == Manner::Grpc {
         let fields = grpc::refused(refusal, status, operation);
         let (status, body) = (StatusCode::OK, Length::Empty);
@@ -74,52 +74,13 @@ pub fn answer(out: &mut Outbox<Part>, refusal: &Refusal, operation: Option<&str>
     out.answer(Part::End);
 }
 
-/// The status for a reason. 403 for what rules say; RFC 9110 section 15 for the rest.
-fn status(reason: &str, proxy: bool) -> StatusCode {
-    match reason {
-        "no_token" | "unknown_token" | "revoked_token" | "expired_token" | "insecure" => {
-            if proxy {
-                StatusCode::PROXY_AUTHENTICATION_REQUIRED
-            } else {
-                StatusCode::UNAUTHORIZED
-            }
-        }
-        "body_stalled" => StatusCode::REQUEST_TIMEOUT,
-        "limit" => StatusCode::TOO_MANY_REQUESTS,
-        "body_too_large" => StatusCode::PAYLOAD_TOO_LARGE,
-        "upgrade" => StatusCode::NOT_IMPLEMENTED,
-        "unknown_path" => StatusCode::NOT_FOUND,
-        "method" => StatusCode::METHOD_NOT_ALLOWED,
-        "upstream_down" | "upstream_tls" | "upstream_broken" | "credential"
-        | "credential_shown" | "unwritable" => StatusCode::BAD_GATEWAY,
-        "unreadable_reply" | "reply_too_large" | "redirect_elsewhere" => StatusCode::BAD_GATEWAY,
-        "upstream_timeout" => StatusCode::GATEWAY_TIMEOUT,
-        "not_recorded" | "not_followed" | "too_much_held" | "too_many_sessions"
-        | "too_many_runs" | "shutting_down" => StatusCode::SERVICE_UNAVAILABLE,
-        reason if MALFORMED.iter().any(|begins| reason.starts_with(begins)) => {
-            StatusCode::BAD_REQUEST
-        }
-        _ => StatusCode::FORBIDDEN,
+/// The status for a reason, of whom the client takes the gateway for.
+fn status(reason: &str, manner: Manner) -> StatusCode {
+    match (status_of_refusal(reason), manner) {
+        (StatusCode::UNAUTHORIZED, Manner::Proxy) => StatusCode::PROXY_AUTHENTICATION_REQUIRED,
+        (status, _) => status,
     }
 }
-
-/// How reasons begin that are the client's way of writing.
-const MALFORMED: [&str; 14] = [
-    "body_cut",
-    "connection",
-    "content_length",
-    "expect",
-    "field",
-    "host_",
-    "length_and_encoding",
-    "method_override",
-    "path_",
-    "port",
-    "target",
-    "transfer_encoding",
-    "unreadable_request",
-    "upgrade_h2c",
-];
 
 fn title(status: StatusCode) -> &'static str {
     match status {

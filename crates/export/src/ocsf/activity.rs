@@ -272,7 +272,8 @@ fn http(entry: &Entry, asked: &Asked, scene: &Scene<'_>) -> Value {
 /// the class needs one and there is no request.
 fn reply_only(entry: &Entry, scene: &Scene<'_>) -> Value {
     let reply = entry.reply.as_ref();
-    let code = status::of(entry).or(entry.asked.is_none().then_some(0));
+    let code =
+        status::of(entry).map(|status| status.as_u16()).or(entry.asked.is_none().then_some(0));
     let response = code.map(|code| {
         json!({
             "code": code,
