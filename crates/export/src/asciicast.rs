@@ -18,6 +18,7 @@ use serde_json::json;
 
 use crate::bounded::Bounded;
 use crate::exporter::{ExportError, Form, Options};
+use crate::json;
 use crate::text::{self, ns_as_ms, push_seen};
 
 /// The narrowest screen, columns.
@@ -62,7 +63,7 @@ impl Form for Asciicast {
         let now = event.at.0.saturating_sub(start.0).max(last);
         self.begun = Some((start, now));
         write!(out, "[{}.{:06}, \"o\", ", now / 1_000_000_000, now / 1_000 % 1_000_000)?;
-        serde_json::to_writer(&mut *out, &whole.text)?;
+        json::write(out, &whole.text)?;
         Ok(out.write_all(b"]\n")?)
     }
 
@@ -117,7 +118,7 @@ impl Asciicast {
             add("idle_time_limit", self.pause_max_s.map(Into::into));
             add("title", title.map(Into::into));
         }
-        serde_json::to_writer(&mut *out, &header)?;
+        json::write(out, &header)?;
         Ok(out.write_all(b"\n")?)
     }
 

@@ -16,10 +16,11 @@
 use std::io::Write;
 
 use model::Event;
+use model::text::is_unseen;
 
 use crate::exporter::{ExportError, Form};
 use crate::join::{Entry, Join, Payloads};
-use crate::text::{self, is_unseen, ns_as_ms, rfc3339};
+use crate::text::{self, ns_as_ms, rfc3339};
 
 /// Names of the columns. Times are RFC 3339 in UTC; the duration is in milliseconds.
 const COLUMNS: [&str; 20] = [

@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 
 use crate::exporter::{ExportError, Form};
 use crate::join::{Asked, Entry, Join, Payloads, Replied};
+use crate::json;
 use crate::status;
 use crate::target::{Head, Target, Told, field};
 use crate::text::{self, rfc3339_ms};
@@ -56,7 +57,7 @@ impl Form for Har {
             self.messages, self.unasked
         );
         out.write_all(b"\n],\"comment\":")?;
-        serde_json::to_writer(&mut *out, &comment)?;
+        json::write(out, &comment)?;
         Ok(out.write_all(b"}}\n")?)
     }
 }
@@ -73,7 +74,7 @@ impl Har {
         }
         out.write_all(b"{\"log\":{\"version\":\"1.2\",\"creator\":")?;
         let creator = json!({"name": "narrows", "version": self.version});
-        serde_json::to_writer(&mut *out, &creator)?;
+        json::write(out, &creator)?;
         Ok(out.write_all(b",\"entries\":[")?)
     }
 
@@ -99,7 +100,7 @@ impl Har {
         }
         out.write_all(if self.entries == 0 { b"\n" } else { b",\n" })?;
         self.entries = self.entries.saturating_add(1);
-        Ok(serde_json::to_writer(out, &exchange(entry, asked))?)
+        Ok(json::write(out, &exchange(entry, asked))?)
     }
 }
 

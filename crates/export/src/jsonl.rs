@@ -13,6 +13,7 @@ use model::Event;
 use serde::{Serialize, Serializer};
 
 use crate::exporter::{ExportError, Form};
+use crate::json;
 use crate::text::rfc3339;
 
 /// Remembers nothing.
@@ -26,7 +27,7 @@ impl Form for Jsonl {
             Err(_) => (None, Some(Base64(&event.payload))),
         };
         let line = Line { event, time: rfc3339(event.at), payload, payload_base64 };
-        serde_json::to_writer(&mut *out, &line)?;
+        json::write(out, &line)?;
         Ok(out.write_all(b"\n")?)
     }
 

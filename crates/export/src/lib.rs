@@ -27,6 +27,7 @@ mod exporter;
 mod format;
 mod har;
 mod join;
+mod json;
 mod jsonl;
 mod ocsf;
 mod status;
@@ -35,3 +36,4 @@ mod text;
 
 pub use exporter::{ExportError, Exporter, Options};
 pub use format::{Format, UnknownFormat};
+pub use json::escaped;

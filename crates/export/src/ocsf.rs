@@ -37,6 +37,7 @@ use serde_json::{Value, json};
 
 use crate::exporter::{ExportError, Form};
 use crate::join::{Entry, Frame, Join, Payloads, name};
+use crate::json;
 use crate::ocsf::scene::{Activity, BASE, Scene, Severity};
 
 /// Writes objects.
@@ -74,7 +75,7 @@ impl Ocsf {
 }
 
 fn line(object: Value, out: &mut dyn Write) -> Result<(), ExportError> {
-    serde_json::to_writer(&mut *out, &scene::without_nothing(object))?;
+    json::write(out, &scene::without_nothing(object))?;
     Ok(out.write_all(b"\n")?)
 }
 

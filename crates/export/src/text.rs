@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use model::event::{RuleMatch, Verdict};
+use model::text::is_unseen;
 use model::{Column, DetectionCount, Timestamp};
 
 /// `2026-11-22T02:17:00.123456789Z` (RFC 3339), always with nine digits.
@@ -28,25 +29,6 @@ pub(crate) fn ns_as_ms(ns: u64) -> String {
 fn civil(at: Timestamp) -> jiff::Timestamp {
     // A recording ends in the year 2554, long before this fails.
     jiff::Timestamp::from_nanosecond(i128::from(at.0)).unwrap_or(jiff::Timestamp::MAX)
-}
-
-/// Whether a character is seen as nothing, is obeyed by terminals, or changes how others are read:
-/// controls (ECMA-48 C0 and C1), line and paragraph separators, marks of direction, blanks of no
-/// width, tags.
-pub(crate) fn is_unseen(c: char) -> bool {
-    c.is_control()
-        || matches!(
-            c,
-            '\u{ad}'
-                | '\u{61c}'
-                | '\u{180e}'
-                | '\u{200b}'..='\u{200f}'
-                | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}'
-                | '\u{feff}'
-                | '\u{fff9}'..='\u{fffb}'
-                | '\u{e0000}'..='\u{e0fff}'
-        )
 }
 
 /// Adds a character, or what it is called: `\n`, `\u{1b}`. The same is added for these very words,

@@ -33,6 +33,27 @@ impl<T: Zeroize> Drop for Secret<T> {
     }
 }
 
+/// Whether a character is seen as nothing, is obeyed by terminals, or changes how others are read:
+/// controls (ECMA-48 C0 and C1), line and paragraph separators, marks of direction, blanks of no
+/// width, tags.
+#[must_use]
+pub const fn is_unseen(c: char) -> bool {
+    matches!(
+        c,
+        '\0'..='\u{1f}'
+            | '\u{7f}'..='\u{9f}'
+            | '\u{ad}'
+            | '\u{61c}'
+            | '\u{180e}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e0fff}'
+    )
+}
+
 /// Words that a client may read (P7): fixed text, names from the configuration the operator chose
 /// to show, and values the client itself sent. Nothing an upstream said becomes one.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -62,5 +83,21 @@ impl ClientText {
 impl fmt::Display for ClientText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_seen_or_misleads_is_known() {
+        for c in
+            "\0\t\n\u{1b}\u{7f}\u{85}\u{9b}\u{ad}\u{200e}\u{202e}\u{2066}\u{feff}\u{e0041}".chars()
+        {
+            assert!(is_unseen(c), "{c:?}");
+        }
+        assert!(!"Zoë 表 🙂 \u{a0}~".chars().any(is_unseen));
+        assert!(('\0'..=char::MAX).filter(|c| c.is_control()).all(is_unseen));
     }
 }

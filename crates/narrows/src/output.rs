@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use model::Timestamp;
+use model::text::is_unseen;
 
 use crate::commands::SaidNo;
 
@@ -135,14 +136,12 @@ impl<T: ToString> From<T> for Cell {
     }
 }
 
-/// Control characters could rewrite the terminal; they become visible.
+/// What could rewrite the terminal, or reorder what is read, becomes visible.
 pub fn printable(text: &str) -> String {
     text.chars()
         .map(|c| match c {
             '\n' | '\t' => c,
-            c if c.is_control() => '\u{fffd}',
-            // They reorder what is read.
-            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
+            c if is_unseen(c) => '\u{fffd}',
             c => c,
         })
         .collect()
@@ -228,7 +227,12 @@ pub fn line(text: &str) -> anyhow::Result<()> {
 
 /// Writes a value as JSON to standard output.
 pub fn json(value: &impl serde::Serialize) -> anyhow::Result<()> {
-    line(&serde_json::to_string_pretty(value)?)
+    line(&export::escaped(&serde_json::to_string_pretty(value)?))
+}
+
+/// The same on one line.
+pub fn json_line(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    line(&export::escaped(&serde_json::to_string(value)?))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 use std::fmt::Write as _;
 
 use model::Side;
+use model::text::is_unseen;
 
 use crate::message::{self, FieldDescription, HEADER, Reader};
 use crate::types;
@@ -225,21 +226,11 @@ fn clean(text: &[u8]) -> String {
             '\n' => clean.push_str("\\n"),
             '\r' => clean.push_str("\\r"),
             '\t' => clean.push_str("\\t"),
-            hidden if hidden.is_control() || is_invisible(hidden) => {
-                clean.extend(hidden.escape_unicode());
-            }
+            unseen if is_unseen(unseen) => clean.extend(unseen.escape_unicode()),
             plain => clean.push(plain),
         }
     }
     clean
-}
-
-const fn is_invisible(character: char) -> bool {
-    matches!(character,
-        '\u{ad}' | '\u{61c}'
-        | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{feff}'
-        | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 fn clip(mut text: String, characters: usize) -> String {

@@ -93,6 +93,7 @@ fn said(error: ExportError) -> anyhow::Error {
 impl Lacks {
     fn tell(&self) -> anyhow::Result<()> {
         for place in &self.places {
+            let place = output::printable(place);
             eprintln!("could not be read, so the export lacks it: {place}");
         }
         if self.sealed > 0 {

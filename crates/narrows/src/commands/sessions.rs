@@ -284,7 +284,7 @@ pub fn replay(common: &Common, id: &str, speed: f64) -> anyhow::Result<()> {
             }
             last = at.or(last);
             if common.json {
-                output::line(&event.to_string())?;
+                output::json_line(event)?;
             } else {
                 output::print(&story.tell(event))?;
             }
@@ -317,7 +317,7 @@ pub fn watch(common: &Common, id: &str) -> anyhow::Result<()> {
         let page = page(&client, id, after.as_deref(), true)?;
         for event in &page.events {
             if common.json {
-                output::line(&event.to_string())?;
+                output::json_line(event)?;
             } else {
                 output::print(&story.tell(event))?;
             }
