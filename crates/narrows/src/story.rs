@@ -1,7 +1,7 @@
 //! A session told as a story: who, from where, what they asked, what was decided and why, what they
 //! got.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use base64::Engine as _;
 use model::event::{RuleMatch, Verdict};
@@ -15,8 +15,10 @@ use crate::protocols;
 const REPLY_LINES: usize = 12;
 /// Payload kept of one operation for showing it, bytes.
 const PAYLOAD_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Operations whose replies are kept at once; a session that interleaves more loses their lines.
+/// Operations whose replies are kept at once; of more, replies are told without their lines.
 const OPEN_MAX: usize = 64;
+/// Operations of which it is remembered that they are told so; past it, all are that are new.
+const CROWDED_MAX: usize = 10_000;
 const LINE_CHARS: usize = 200;
 const INDENT: &str = "    ";
 
@@ -25,13 +27,23 @@ pub struct Story {
     out: Out,
     protocol: String,
     full: bool,
-    payloads: HashMap<OperationId, Vec<u8>>,
+    payloads: HashMap<OperationId, Kept>,
+    crowded: HashSet<OperationId>,
+}
+
+/// What is kept of a reply.
+#[derive(Default)]
+struct Kept {
+    bytes: Vec<u8>,
+    /// Bytes after these.
+    cut: u64,
 }
 
 impl Story {
     /// A story of a session that spoke `protocol`; `full` shows whole replies.
     pub fn new(out: Out, protocol: &str, full: bool) -> Self {
-        Self { out, protocol: protocol.to_owned(), full, payloads: HashMap::new() }
+        let (payloads, crowded) = (HashMap::new(), HashSet::new());
+        Self { out, protocol: protocol.to_owned(), full, payloads, crowded }
     }
 
     /// Who, where, when.
@@ -250,7 +262,16 @@ impl Story {
         lines.push_str(&self.masked(columns));
         lines.push_str(&self.found(detections));
         let kept = self.payloads.remove(operation).unwrap_or_default();
-        lines.push_str(&self.render(&kept));
+        lines.push_str(&self.render(&kept.bytes));
+        if kept.cut > 0 {
+            let cut = bytes(kept.cut);
+            lines
+                .push_str(&self.note(&format!("… {cut} more of the reply are not looked at here")));
+        }
+        if self.crowded.remove(operation) {
+            let words = format!("its lines are not shown: over {OPEN_MAX} replies came at once");
+            lines.push_str(&self.note(&words));
+        }
         if *payload_dropped > 0 {
             lines.push_str(
                 &self.note(&format!("{} of the reply were not kept", bytes(*payload_dropped))),
@@ -309,14 +330,22 @@ impl Story {
     }
 
     fn keep(&mut self, operation: OperationId, payload: &[u8]) {
-        if payload.is_empty()
-            || !self.payloads.contains_key(&operation) && self.payloads.len() >= OPEN_MAX
-        {
+        if payload.is_empty() {
+            return;
+        }
+        let full = self.payloads.len() >= OPEN_MAX || self.crowded.len() >= CROWDED_MAX;
+        let crowded = self.crowded.contains(&operation);
+        if crowded || full && !self.payloads.contains_key(&operation) {
+            if self.crowded.len() < CROWDED_MAX {
+                self.crowded.insert(operation);
+            }
             return;
         }
         let kept = self.payloads.entry(operation).or_default();
-        let room = PAYLOAD_BYTES_MAX.saturating_sub(kept.len());
-        kept.extend_from_slice(payload.get(..room.min(payload.len())).unwrap_or_default());
+        let room = PAYLOAD_BYTES_MAX.saturating_sub(kept.bytes.len());
+        let (taken, cut) = payload.split_at(room.min(payload.len()));
+        kept.bytes.extend_from_slice(taken);
+        kept.cut = kept.cut.saturating_add(cut.len() as u64);
     }
 
     fn decision(&self, verdict: Verdict) -> String {
@@ -453,6 +482,42 @@ mod tests {
             "07:36:50.000  #1 1 row, 6 B in 1.2 ms\n    masked ssn (redact)\n    \
              sensitive: 1 US_SSN (1 masked)\n    │ 6 B of none\n"
         );
+    }
+
+    fn part(kind: &str, operation: u64, payload: &[u8]) -> Value {
+        let payload = base64::engine::general_purpose::STANDARD.encode(payload);
+        json!({
+            "at": "2026-11-23T07:36:50Z", "kind": kind, "operation": operation, "outcome": "done",
+            "rows": 0, "bytes": 1, "columns": [], "detections": [], "duration_ns": 1,
+            "payload": payload
+        })
+    }
+
+    #[test]
+    fn p8_replies_past_the_limit_are_told_without_their_lines_and_it_is_said() {
+        let mut story = story();
+        let most = OPEN_MAX as u64;
+        for operation in 1..=most + 1 {
+            assert_eq!(story.tell(&part("reply_part", operation, b"ab")), "");
+        }
+        let lines = "│ 4 B of none";
+        let told = story.tell(&part("reply", most, b"cd"));
+        assert!(told.contains(lines), "at the limit: {told}");
+        // There is room again, but its beginning is lost.
+        let told = story.tell(&part("reply", most + 1, b"cd"));
+        let words = "its lines are not shown: over 64 replies came at once";
+        assert!(told.contains(words) && !told.contains('│'), "one past it: {told}");
+        assert!(!story.tell(&part("reply", most + 1, b"abcd")).contains(words), "it is another");
+    }
+
+    #[test]
+    fn p8_a_reply_past_the_limit_says_how_much_of_it_is_not_shown() {
+        let mut story = story();
+        story.tell(&part("reply_part", 1, &vec![0; PAYLOAD_BYTES_MAX]));
+        assert!(!story.tell(&part("reply", 1, b"")).contains('…'));
+        story.tell(&part("reply_part", 1, &vec![0; PAYLOAD_BYTES_MAX - 1]));
+        let told = story.tell(&part("reply", 1, b"abcd"));
+        assert!(told.contains("… 3 B more of the reply are not looked at here"), "{told}");
     }
 
     #[test]
