@@ -41,11 +41,11 @@ impl Default for Options {
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
     /// The writer that the caller gave failed.
-    #[error("the export cannot be written: {0}")]
+    #[error("the export cannot be written")]
     Write(#[from] io::Error),
     /// An event has no form in JSON: a fault of ours.
-    #[error("an event cannot be written as JSON: {0}")]
-    Encode(serde_json::Error),
+    #[error("an event cannot be written as JSON")]
+    Encode(#[source] serde_json::Error),
 }
 
 impl From<serde_json::Error> for ExportError {

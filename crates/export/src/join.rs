@@ -18,6 +18,8 @@ use model::{
 
 use crate::bounded::Bounded;
 
+/// The word for what a person refused.
+pub(crate) const APPROVAL_DENIED: &str = "approval_denied";
 /// What is counted for an entry beside its texts, bytes.
 const ENTRY_BYTES: usize = 512;
 
@@ -286,7 +288,7 @@ impl Join {
         match (decision, approver) {
             // What an approver said stands where the word for a refusal is otherwise.
             (Verdict::Block, Some(_)) => {
-                entry.reason = Some("approval_denied".to_owned());
+                entry.reason = Some(APPROVAL_DENIED.to_owned());
                 entry.words.clone_from(reason);
             }
             (_, Some(_)) => entry.words.clone_from(reason),

@@ -30,13 +30,14 @@ mod scene;
 mod session;
 
 use std::io::Write;
+use std::sync::Arc;
 
 use model::event::Verdict;
-use model::{Event, EventBody};
+use model::{Event, EventBody, Timestamp};
 use serde_json::{Value, json};
 
 use crate::exporter::{ExportError, Form};
-use crate::join::{Entry, Frame, Join, Payloads, name};
+use crate::join::{APPROVAL_DENIED, Entry, Frame, Join, Payloads, name};
 use crate::json;
 use crate::ocsf::scene::{Activity, BASE, Scene, Severity};
 
@@ -44,6 +45,8 @@ use crate::ocsf::scene::{Activity, BASE, Scene, Severity};
 pub(crate) struct Ocsf {
     version: String,
     join: Join,
+    /// When the gateway itself was last heard of, and how many of its events have that time.
+    last: Option<(Arc<str>, Timestamp, u64)>,
 }
 
 impl Form for Ocsf {
@@ -52,7 +55,10 @@ impl Form for Ocsf {
             self.entry(&entry, out)?;
         }
         let who = self.join.who(event);
-        let frame = Frame::of(event);
+        let mut frame = Frame::of(event);
+        if frame.session.is_none() {
+            frame.sequence = self.number(event);
+        }
         let scene = Scene { frame: &frame, who: who.as_deref(), version: &self.version };
         told(&event.body, &scene).into_iter().try_for_each(|object| line(object, out))
     }
@@ -64,7 +70,19 @@ impl Form for Ocsf {
 
 impl Ocsf {
     pub fn new(version: String) -> Self {
-        Self { version, join: Join::new(Payloads::Ignored) }
+        Self { version, join: Join::new(Payloads::Ignored), last: None }
+    }
+
+    /// Events of the gateway itself have no numbers; those of one time get them here.
+    fn number(&mut self, event: &Event) -> u64 {
+        let number = match &self.last {
+            Some((gateway, at, number)) if *gateway == event.gateway && *at == event.at => {
+                number.saturating_add(1)
+            }
+            _ => 0,
+        };
+        self.last = Some((Arc::clone(&event.gateway), event.at, number));
+        number
     }
 
     fn entry(&self, entry: &Entry, out: &mut dyn Write) -> Result<(), ExportError> {
@@ -92,17 +110,19 @@ fn told(body: &EventBody, scene: &Scene<'_>) -> Vec<Value> {
                 message: message.as_deref(),
                 reason: reason.as_deref(),
                 approver: None,
+                words: None,
             };
             blocked.then(|| finding::blocked(*operation, &why, scene)).into_iter().collect()
         }
         EventBody::Ruling { operation, decision, rules, message, reason, approver, .. } => {
             let blocked = *decision == Verdict::Block;
-            let why = finding::Why {
-                rules,
-                message: message.as_deref(),
-                reason: reason.as_deref(),
-                approver: approver.as_deref(),
+            // What an approver said stands where the word for a refusal is otherwise.
+            let (reason, words) = match approver {
+                Some(_) => (Some(APPROVAL_DENIED), reason.as_deref()),
+                None => (reason.as_deref(), None),
             };
+            let message = message.as_deref();
+            let why = finding::Why { rules, message, reason, approver: approver.as_deref(), words };
             let blocked = blocked.then(|| finding::blocked(*operation, &why, scene));
             entity::approval(body, scene).into_iter().chain(blocked).collect()
         }

@@ -16,7 +16,7 @@ use model::event::Verdict;
 use model::limit::{
     EXPORT_BODY_BYTES_MAX, EXPORT_OPERATIONS_BYTES_MAX, EXPORT_OPERATIONS_MAX, EXPORT_SESSIONS_MAX,
 };
-use model::{Event, EventBody, Parameter};
+use model::{Event, EventBody, Parameter, Timestamp};
 use serde_json::Value;
 use support::read::{check_ocsf, read_csv};
 use support::{Notes, everything, exchanges, export, others, rule_match, statements};
@@ -220,6 +220,42 @@ fn ocsf_findings_name_their_activities() {
 }
 
 #[test]
+fn ocsf_tells_what_an_approver_said_from_the_word_for_the_refusal() {
+    let text = export(Format::Ocsf, &statements());
+    let denied: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .filter(|object: &Value| object["unmapped"]["approver_words"] == "not today")
+        .collect();
+    // The activity that did not happen, and the finding.
+    assert_eq!(denied.len(), 2, "{text}");
+    for object in denied {
+        assert_eq!(object["unmapped"]["reason"], "approval_denied", "{object}");
+    }
+}
+
+#[test]
+fn ocsf_gives_no_two_objects_one_name() {
+    let mut notes = Notes::of("s-1", "agent-7", "appdb");
+    for id in 1..=EXPORT_OPERATIONS_MAX as u64 + 1 {
+        notes.ask(id, "query", "select 1", Verdict::Allow);
+    }
+    notes.reply(1, "done", 7, b"");
+    let mut of_gateway = Notes::of_gateway();
+    for _ in 0..3 {
+        let (actor, action, target) = ("ops".to_owned(), "token.create".into(), "tk_1".into());
+        of_gateway.note(EventBody::Admin { actor, action, target, detail: None }).at = Timestamp(5);
+    }
+    notes.events.extend(of_gateway.events);
+    let text = export(Format::Ocsf, &notes.events);
+    let names: BTreeSet<String> = text
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["metadata"]["uid"].to_string())
+        .collect();
+    assert_eq!(names.len(), text.lines().count());
+}
+
+#[test]
 fn p8_the_operation_one_past_the_limit_is_written_without_its_reply() {
     let mut notes = Notes::of("s-1", "agent-7", "appdb");
     let most = EXPORT_OPERATIONS_MAX as u64;
@@ -316,7 +352,8 @@ fn a_held_reply_that_is_let_go_is_still_masked() {
     for decision in [Verdict::Hold, Verdict::Allow] {
         if let EventBody::Ruling { rules, rows, approval, approver, .. } = notes.rule(1, decision) {
             (*rules, *rows) = (vec![rule_match("big", "approve")], 1001);
-            *approval = Some("a1".into());
+            // Asked for before it has a name.
+            *approval = (decision == Verdict::Allow).then(|| "a1".into());
             *approver = (decision == Verdict::Allow).then(|| "dana".into());
         }
     }
@@ -330,7 +367,8 @@ fn a_held_reply_that_is_let_go_is_still_masked() {
     let types: Vec<_> = objects.iter().map(|object| object["type_uid"].clone()).collect();
     // Logon; the approval is asked for, and given; the query.
     assert_eq!(types, [300_201, 300_401, 300_403, 600_599]);
-    assert_eq!(objects[2]["entity"]["uid"], "a1");
+    assert_eq!(objects[1]["entity"]["uid"], objects[2]["entity"]["uid"], "it is one approval");
+    assert_eq!(objects[2]["unmapped"]["approval"], "a1");
     assert_eq!(objects[2]["actor"]["user"]["name"], "dana");
 }
 

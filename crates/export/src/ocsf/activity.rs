@@ -95,8 +95,11 @@ fn whole(
     if let (Some(more), Value::Object(own)) = (more.as_object_mut(), own) {
         more.extend(own);
     }
-    // What a refused client was told, and what findings refer to.
-    named(scene.object(class, activity, severity, more), &entry.name())
+    // What a refused client was told, and what findings refer to. What comes after an operation was
+    // written without its reply is another object.
+    let name = entry.name();
+    let name = if entry.asked.is_some() { name } else { format!("{name}:reply") };
+    named(scene.object(class, activity, severity, more), &name)
 }
 
 type Named = (u32, &'static str);

@@ -48,7 +48,8 @@ pub(super) fn approval(body: &EventBody, scene: &Scene<'_>) -> Option<Value> {
         json!({
             "actor": actor,
             "entity": {
-                "uid": approval.as_deref().unwrap_or(&operation),
+                // The approval's own name is not known yet when it is asked for.
+                "uid": operation,
                 "name": operation,
                 "type": "approval",
             },
@@ -63,6 +64,7 @@ pub(super) fn approval(body: &EventBody, scene: &Scene<'_>) -> Option<Value> {
                 "rows": rows,
                 "told": told,
                 "operation": operation,
+                "approval": approval,
                 "principal": scene.frame.principal,
                 "resource": scene.frame.resource,
                 "client": scene.who.map(|who| &who.client),

@@ -14,6 +14,8 @@ pub(super) struct Why<'a> {
     pub message: Option<&'a str>,
     pub reason: Option<&'a str>,
     pub approver: Option<&'a str>,
+    /// The approver's own.
+    pub words: Option<&'a str>,
 }
 
 /// How the gateway dealt with it, by the profile Security Control.
@@ -35,12 +37,13 @@ pub(super) fn blocked(id: OperationId, why: &Why<'_>, scene: &Scene<'_>) -> Valu
         (Some(rule), None) => format!("Rule {} blocked an operation", rule.rule),
         (None, None) => "An operation was refused".to_owned(),
     };
-    let told = why.message.or(why.reason);
+    let told = why.message.or(why.words).or(why.reason);
     let mut finding = finding(id, blocking.map(|rule| &*rule.rule), (&title, told), dealt, scene);
     add(&mut finding, "unmapped", "decision", json!("block"));
     add(&mut finding, "unmapped", "rules", json!(why.rules));
     add(&mut finding, "unmapped", "reason", json!(why.reason));
     add(&mut finding, "unmapped", "approver", json!(why.approver));
+    add(&mut finding, "unmapped", "approver_words", json!(why.words));
     finding
 }
 

@@ -164,7 +164,8 @@ impl Scene<'_> {
         let session = frame.session.as_ref().map(|session| &session.0);
         let uid = match session {
             Some(session) => format!("{session}/{}", frame.sequence),
-            None => format!("{}/{}", frame.gateway, frame.at.0),
+            None if frame.sequence == 0 => format!("{}/{}", frame.gateway, frame.at.0),
+            None => format!("{}/{}/{}", frame.gateway, frame.at.0, frame.sequence),
         };
         json!({
             "version": SCHEMA,
