@@ -18,7 +18,7 @@ use archive::sealing::{Opener, Unsealed};
 use base64::Engine as _;
 use export::{ExportError, Exporter, Format, Options};
 use model::{Event, EventBody, Timestamp};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::SaidNo;
 use super::audit::{bucket, moment};
@@ -33,10 +33,14 @@ const SESSIONS_MAX: usize = 10_000;
 /// Rows of one gateway's archive that wait for older ones of another's.
 const ROWS_AHEAD: usize = 128;
 
+/// Places that are named of what could not be read; of more, how many.
+const PLACES_MAX: usize = 100;
+
 /// What an export lacks, in words. Whoever reads it has to know.
 #[derive(Default)]
 struct Lacks {
     places: Vec<String>,
+    more: u64,
     sealed: u64,
 }
 
@@ -45,8 +49,15 @@ pub fn export(common: &Common, ask: &ExportArguments) -> anyhow::Result<()> {
     let mut target = Target::open(ask.output.as_deref())?;
     let written = write(common, ask, &mut target);
     let (events, lacks) = target.close(written)?;
-    if ask.output.is_some() {
-        eprintln!("{} exported", counted(events, "event"));
+    match ask.output.as_deref() {
+        None => {}
+        Some(name) if common.json && name != Path::new("-") => output::json(&json!({
+            "events": events,
+            "unread": lacks.places,
+            "unread_more": lacks.more,
+            "sealed": lacks.sealed,
+        }))?,
+        Some(_) => eprintln!("{} exported", counted(events, "event")),
     }
     lacks.tell()
 }
@@ -91,10 +102,20 @@ fn said(error: ExportError) -> anyhow::Error {
 }
 
 impl Lacks {
+    fn unread(&mut self, place: String) {
+        match self.places.len() < PLACES_MAX {
+            true => self.places.push(place),
+            false => self.more += 1,
+        }
+    }
+
     fn tell(&self) -> anyhow::Result<()> {
         for place in &self.places {
             let place = output::printable(place);
             eprintln!("could not be read, so the export lacks it: {place}");
+        }
+        if self.more > 0 {
+            eprintln!("nor could {} be read", counted(self.more, "other place"));
         }
         if self.sealed > 0 {
             let sealed = counted(self.sealed, "event");
@@ -187,11 +208,12 @@ fn from_gateway(
     if let Some(session) = &ask.session {
         let _: admin::SessionView = client.get(&path(session))?;
         each_page(client, session, false, |page| {
-            let mut events = page.into_iter().map(event);
-            events.try_for_each(|event| {
-                let event = event?;
-                lacks.sealed += u64::from(is_sealed(&event));
-                take(event)
+            page.into_iter().try_for_each(|value| match known(value, &mut lacks) {
+                Some(event) => {
+                    lacks.sealed += u64::from(is_sealed(&event));
+                    take(event)
+                }
+                None => Ok(()),
             })
         })?;
         return Ok(lacks);
@@ -214,13 +236,19 @@ fn from_gateway(
     sessions.reverse();
     let mut merged = Merged::of(client, &sessions, true);
     while let Some((_, value)) = merged.next()? {
-        let event = event(value)?;
-        if is_late(&event) {
+        if let Some(event) = known(value, &mut lacks).filter(is_late) {
             lacks.sealed += u64::from(is_sealed(&event));
             take(event)?;
         }
     }
     Ok(lacks)
+}
+
+/// An event that this program can read. What a newer gateway writes is lacked, and said.
+fn known(value: Value, lacks: &mut Lacks) -> Option<Event> {
+    let word = |name: &str| value.get(name).map(Value::to_string).unwrap_or_default();
+    let place = format!("event {} of {}", word("sequence"), word("session"));
+    event(value).map_err(|error| lacks.unread(format!("{place}: {error:#}"))).ok()
 }
 
 /// Whether the gateway could not open what an operation said, which is so of its reply then.
@@ -318,33 +346,36 @@ fn merge(
     take: &mut Take<'_>,
 ) -> anyhow::Result<Lacks> {
     let mut lacks = Lacks::default();
-    let mut fronts: BTreeMap<(u64, usize), Row> = BTreeMap::new();
-    let mut advance = |at: usize, fronts: &mut BTreeMap<(u64, usize), Row>| {
+    let mut fronts = BTreeMap::new();
+    type Fronts = BTreeMap<(u64, usize), Row>;
+    let advance = |at: usize, fronts: &mut Fronts, lacks: &mut Lacks| {
         while let Some(next) = streams.get(at).and_then(|stream| stream.recv().ok()) {
             match next {
                 Ok(row) => {
                     fronts.insert((row.time, at), row);
                     return;
                 }
-                Err(unread) => lacks.places.push(unread),
+                Err(unread) => lacks.unread(unread),
             }
         }
     };
     for at in 0..streams.len() {
-        advance(at, &mut fronts);
+        advance(at, &mut fronts, &mut lacks);
     }
-    let mut sealed = 0;
     while let Some(((_, at), mut row)) = fronts.pop_first() {
         let place = format!("event {} of {}", row.number, row.gateway);
         if !row.sealed.is_empty() && opener.is_none_or(|by| by.open(&mut row) != Unsealed::Clear) {
             // What it did stays readable; what it said does not.
-            sealed += 1;
+            lacks.sealed += 1;
             row.hide();
         }
-        take(row.event().context(place)?)?;
-        advance(at, &mut fronts);
+        match row.event() {
+            Ok(event) => take(event)?,
+            // Of a kind that a newer gateway writes, perhaps.
+            Err(error) => lacks.unread(format!("{place}: {error}")),
+        }
+        advance(at, &mut fronts, &mut lacks);
     }
-    lacks.sealed = sealed;
     Ok(lacks)
 }
 
@@ -355,8 +386,6 @@ pub fn format(word: &str) -> Result<Format, String> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn row(gateway: &str, at: u64, number: u64) -> Row {
@@ -403,6 +432,22 @@ mod tests {
         sealed.sealed = vec![1];
         let (targets, lacks) = merged(vec![vec![Ok(sealed), Ok(row("a", 2, 2))]]);
         assert_eq!((targets.len(), lacks.sealed), (2, 1));
+    }
+
+    #[test]
+    fn an_event_of_a_kind_that_is_not_known_is_lacked_and_the_rest_exported() {
+        let mut newer = row("a", 1, 1);
+        newer.kind = "teleported".into();
+        let rows = (1..=PLACES_MAX as u64 + 1).map(|_| Ok(newer.clone()));
+        let (targets, lacks) = merged(vec![rows.chain([Ok(row("a", 2, 2))]).collect()]);
+        assert_eq!(targets, ["a-2"]);
+        assert_eq!((lacks.places.len(), lacks.more), (PLACES_MAX, 1));
+        assert!(lacks.places[0].starts_with("event 1 of a: "), "{}", lacks.places[0]);
+        let mut lacks = Lacks::default();
+        let newer = json!({ "v": 9, "at": "2026-11-29T04:11:00Z", "session": "s_1",
+            "sequence": 7, "gateway": "g", "kind": "teleported" });
+        assert!(known(newer, &mut lacks).is_none());
+        assert!(lacks.places[0].starts_with("event 7 of \"s_1\": "), "{}", lacks.places[0]);
     }
 
     #[test]

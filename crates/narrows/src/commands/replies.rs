@@ -15,6 +15,9 @@ use crate::output::{self, counted};
 
 /// Writes exactly the bytes that the client got, as far as they are recorded, and nothing else.
 pub fn as_client(common: &Common, id: &str) -> anyhow::Result<()> {
+    if common.json {
+        bail!("--as-client writes bytes as they are; audit export --format jsonl has them as JSON");
+    }
     let client = Client::find(common)?;
     let _: admin::SessionView = client.get(&path(id))?;
     let mut replies = Replies::into(io::stdout().lock());
