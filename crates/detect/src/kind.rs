@@ -52,6 +52,30 @@ impl DetectionType {
         }
     }
 
+    /// What stands where a value of this kind was taken out of a text.
+    #[must_use]
+    pub const fn stand_in(self) -> &'static str {
+        match self {
+            Self::CreditCard => "[CREDIT_CARD]",
+            Self::UsSsn => "[US_SSN]",
+            Self::Email => "[EMAIL]",
+            Self::Iban => "[IBAN]",
+            Self::Phone => "[PHONE]",
+            Self::AwsKey => "[AWS_KEY]",
+            Self::PrivateKey => "[PRIVATE_KEY]",
+            Self::Jwt => "[JWT]",
+        }
+    }
+
+    /// Whether a value may have been taken out of a text: something in it reads like a stand-in.
+    #[must_use]
+    pub fn is_missing_in(text: &str) -> bool {
+        text.match_indices('[').any(|(at, _)| {
+            let rest = text.get(at..).unwrap_or_default();
+            Self::ALL.into_iter().any(|kind| rest.starts_with(kind.stand_in()))
+        })
+    }
+
     /// The kind with this name, in whatever case it is written; `None` when there is none.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
@@ -128,6 +152,17 @@ mod tests {
         }
         assert_eq!(DetectionType::from_name("CREDITCARD"), None);
         assert_eq!(DetectionType::from_name(""), None);
+    }
+
+    #[test]
+    fn a_text_from_which_a_value_was_taken_is_told_by_what_stands_there() {
+        for kind in DetectionType::ALL {
+            assert_eq!(kind.stand_in(), format!("[{kind}]"));
+            assert!(DetectionType::is_missing_in(&format!("a [b] [{kind}]")));
+        }
+        for whole in ["", "[", "[EMAIL", "EMAIL]", "[email]", "[MAIL]", "é[é]"] {
+            assert!(!DetectionType::is_missing_in(whole), "{whole}");
+        }
     }
 
     #[test]

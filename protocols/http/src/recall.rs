@@ -1,11 +1,13 @@
 //! What a recorded request was, told from the record alone.
 //!
 //! The record has the one form of the address, the fields without credentials, and of a body that
-//! was held its digest and its first part. Facts that follow from these are made by the code that
+//! was held its digest and its first part; values may have been taken out of all of them
+//! (`recording.scrub`), and then the facts that they were in are not known (R18). Facts that follow from these are made by the code that
 //! judges requests; whatever else it would have seen is not known.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
+use detect::DetectionType;
 use engine::{MaskPlan, Reads};
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, COOKIE, PROXY_AUTHORIZATION};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -46,6 +48,9 @@ pub struct Recalled {
     pub exposed: Option<&'static str>,
 }
 
+/// Facts of a request that hang on neither its path nor its fields.
+const OF_HOST: [&str; 4] = ["http.method", "http.scheme", "http.host", "http.port"];
+
 /// What the record tells of `past`, for a principal with these masks on a resource with these
 /// options.
 #[must_use]
@@ -61,7 +66,7 @@ pub fn recall(past: &Past<'_>, options: &serde_json::Value, masks: &MaskPlan) ->
     let Some(mut told) = read(method, target, past.parameters) else { return nothing };
     if past.step == "message" {
         // The fields are those of the request that opened the socket, which has them in its record.
-        told.hidden = Hidden { headers: true, content_type: true, any: true };
+        told.hidden = Hidden { headers: true, content_type: true, any: true, ..told.hidden };
     }
     let is_rewritten = past.masked && Options::read(options).model;
     let body = told.body(past, is_rewritten);
@@ -71,7 +76,10 @@ pub fn recall(past: &Past<'_>, options: &serde_json::Value, masks: &MaskPlan) ->
         Of::Length(_) | Of::Unknown => operation::of(&told.request, &Body::Unread, None, judging),
     };
     let is_unread = !matches!(body, Of::Known(_));
+    let is_of_host =
+        |index: u16| FACTS.get(usize::from(index)).is_some_and(|fact| OF_HOST.contains(&fact.name));
     let value = |(index, value): (u16, &Value)| match (index, &body) {
+        (index, _) if told.hidden.target && !is_of_host(index) => None,
         (at::BODY_BYTES, Of::Length(bytes)) => {
             Some(Value::Int(i64::try_from(*bytes).unwrap_or(i64::MAX)))
         }
@@ -98,8 +106,12 @@ struct Told {
 /// What of the fields is not in the record.
 #[derive(Clone, Copy, Default)]
 struct Hidden {
+    /// Something of the path or the query.
+    target: bool,
     /// A field that rules see.
     headers: bool,
+    /// How the body is encoded.
+    coding: bool,
     /// The media type.
     content_type: bool,
     /// Any field.
@@ -125,15 +137,22 @@ fn read(method: &str, url: &str, parameters: &[Parameter]) -> Option<Told> {
         _ => return None,
     };
     let (authority, target) = rest.split_at(rest.find('/')?);
+    if DetectionType::is_missing_in(authority) {
+        return None;
+    }
     let host = canonical::host(authority).ok()?;
-    let path = canonical::path(target, false).ok()?;
-    let mut hidden = Hidden::default();
+    let mut hidden = Hidden { target: DetectionType::is_missing_in(target), ..Hidden::default() };
+    let path = canonical::path(if hidden.target { "/" } else { target }, false).ok()?;
     let mut fields = HeaderMap::new();
     let of_head = parameters.iter().take_while(|of| of.kind != operation::BODY_DIGEST);
     for of in of_head {
+        if DetectionType::is_missing_in(&of.kind) {
+            (hidden.any, hidden.headers) = (true, true);
+        }
         // Notes of the gateway's own have blanks in their names.
         let Ok(name) = HeaderName::try_from(of.kind.as_str()) else { continue };
-        let value = of.value.as_deref().unwrap_or(HIDDEN);
+        let value = of.value.as_deref().filter(|value| !DetectionType::is_missing_in(value));
+        let value = value.unwrap_or(HIDDEN);
         match HeaderValue::try_from(value) {
             Ok(value) if value != HIDDEN => {
                 fields.append(name, value);
@@ -141,6 +160,7 @@ fn read(method: &str, url: &str, parameters: &[Parameter]) -> Option<Told> {
             _ => {
                 hidden.any = true;
                 hidden.content_type |= name == http::header::CONTENT_TYPE;
+                hidden.coding |= name == CONTENT_ENCODING;
                 hidden.headers |= ![AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION].contains(&name);
             }
         }
@@ -169,7 +189,7 @@ impl Told {
         // Fields after it are searched too, and stand behind it.
         let has_more = of_body.next().is_some() || text.is_some_and(|of| !is_body(&of));
         let is_whole = hash.value.as_deref() == Some(hex(bytes.as_bytes()).as_str());
-        match (is_whole && !has_more, length) {
+        match (is_whole && !has_more && !self.hidden.coding, length) {
             (true, _) => Of::Known(Body::Held(Bytes::copy_from_slice(bytes.as_bytes()), None)),
             (false, Some(length)) => Of::Length(length),
             (false, None) => Of::Unknown,
@@ -182,6 +202,9 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 fn tunnel(target: &str, masks: &MaskPlan) -> Option<Recalled> {
+    if DetectionType::is_missing_in(target) {
+        return None;
+    }
     let host = canonical::host(target).ok()?;
     let port = host.port?;
     let operation = operation::unopened(&host, port);
@@ -242,6 +265,55 @@ mod tests {
         let found = Value::TextList(Arc::from([Arc::from("US_SSN")]));
         assert_eq!(value(&recalled, "http.detections"), Some(found));
         assert_eq!(recalled.effect, Effect::MayWrite);
+    }
+
+    #[test]
+    fn r18_facts_from_which_values_were_taken_are_not_known() {
+        let known = |recalled: &Recalled| {
+            let facts = FACTS.iter().zip(&recalled.values);
+            let known = facts.filter_map(|(fact, value)| value.is_some().then_some(fact.name));
+            known.collect::<Vec<_>>().join(" ")
+        };
+        let of_host = "http.method http.scheme http.host http.port";
+        // Whatever a path or a query was, and however it is written now.
+        for target in ["/users/[EMAIL]/x", "/x?mail=[EMAIL]&n=1", "/[PHONE]?q"] {
+            let cut = recalled(&format!("GET https://a.test{target}"), &[], Some(0));
+            assert_eq!(known(&cut), of_host, "{target}");
+        }
+        for text in ["GET https://[PHONE]/x", "GET https://a.test:[PHONE]", "GET [EMAIL]"] {
+            assert_eq!(known(&recalled(text, &[], Some(0))), "", "{text}");
+        }
+        let tunnel = Past {
+            step: "tunnel",
+            text: Some("CONNECT [PHONE].test:443"),
+            parameters: &[],
+            sent: None,
+            masked: false,
+        };
+        let tunnel = recall(&tunnel, &serde_json::json!({}), &plan(&[], &[]));
+        assert_eq!(known(&tunnel), "");
+        // A field: its value, or its name.
+        for field in [("x-user", "is [EMAIL]"), ("[EMAIL]", "x")] {
+            let cut = recalled("GET https://a.test/", &[field], Some(0));
+            assert_eq!(value(&cut, "http.headers"), None, "{field:?}");
+            assert_eq!(value(&cut, "http.detections"), None, "{field:?}");
+            assert_eq!(value(&cut, "http.path"), Some(Value::Text("/".into())), "{field:?}");
+        }
+        let cut = recalled("GET https://a.test/", &[("content-type", "[EMAIL]")], Some(0));
+        assert_eq!(value(&cut, "http.content_type"), None);
+        // A body: its digest is that of what was sent.
+        let mut cut = body("{\"mail\":\"ann@corp.example\"}");
+        cut[2].1 = "{\"mail\":\"[EMAIL]\"}".to_owned();
+        let cut: Vec<(&str, &str)> = cut.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
+        let cut = recalled("POST https://a.test/", &cut, Some(0));
+        assert_eq!(value(&cut, "http.body_bytes"), Some(Value::Int(27)));
+        assert_eq!(value(&cut, "http.detections"), None);
+        // Without what says how it is encoded it cannot be read.
+        let whole = body("hello");
+        let whole = whole.iter().map(|(a, b)| (a.as_str(), b.as_str()));
+        let whole: Vec<_> = [("content-encoding", "[EMAIL]")].into_iter().chain(whole).collect();
+        let whole = recalled("POST https://a.test/", &whole, Some(0));
+        assert_eq!(value(&whole, "llm.model"), None);
     }
 
     #[test]

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use detect::DetectionType;
 use engine::MaskPlan;
 use model::operation::{Objects, RowBound, Stage};
 use model::{Effect, Value};
@@ -26,7 +27,7 @@ pub struct Past<'a> {
     pub step: &'a str,
     /// It ran under the approval of another.
     pub under: bool,
-    /// Its text; `None` when that is sealed.
+    /// Its text; `None` when that is sealed. Values may have been taken out of it.
     pub text: Option<&'a str>,
     /// The text of the operation that declared or bound what it runs, where that is known.
     pub source: Option<&'a str>,
@@ -77,6 +78,9 @@ const TYPES: [u32; 2] = [25, 23];
 /// options.
 #[must_use]
 pub fn recall(past: &Past<'_>, options: &serde_json::Value, masks: &MaskPlan) -> Recalled {
+    // A text from which values were taken tells no more than one that is sealed (R18).
+    let whole = |text: &&str| !DetectionType::is_missing_in(text);
+    let past = &Past { text: past.text.filter(whole), source: past.source.filter(whole), ..*past };
     let stage = match past.step {
         "parse" => Stage::Prepare,
         "execute" => Stage::Repeat,

@@ -185,6 +185,22 @@ fn a_record_that_disagrees_with_its_text_is_believed_and_the_text_is_not() {
 }
 
 #[test]
+fn r18_a_text_from_which_values_were_taken_is_as_good_as_sealed() {
+    let plan = plan(&["rule m mask ssn"]);
+    let text = "SELECT id FROM customers WHERE name = '[EMAIL]'";
+    let (judged, _) = judged(text, None, &real()).expect("a statement");
+    let cut = recall(&past(text, &judged.objects), &nothing(), &plan);
+    let sealed = recall(&Past { text: None, ..past("", &judged.objects) }, &nothing(), &plan);
+    assert_eq!(cut.values, sealed.values);
+    assert_eq!((cut.effect, cut.rows, cut.exposed), (None, RowBound::Unbounded, Exposed::Unknown));
+    // Neither is what another ran known by it.
+    let declared = "DECLARE c CURSOR FOR SELECT id FROM customers WHERE name = '[EMAIL]'";
+    let fetch = Past { under: true, source: Some(declared), ..past("FETCH c", &judged.objects) };
+    let fetch = recall(&fetch, &nothing(), &plan);
+    assert_eq!((fetch.values, fetch.effect), (sealed.values, None));
+}
+
+#[test]
 fn fetch_is_what_it_fetches() {
     let declared = "DECLARE c CURSOR FOR SELECT id, ssn FROM customers";
     let (source, _) = judged(declared, None, &real()).expect("a statement");
