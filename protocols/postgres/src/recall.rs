@@ -204,9 +204,10 @@ fn fill(values: &mut [Option<Value>], judged: &Judged, found: Found) {
     let whole = found == Found::Same && is_resolved(judged);
     for ((slot, value), fact) in values.iter_mut().zip(judged.values.iter()).zip(FACTS) {
         let is_known = match (fact.name, value) {
-            ("sql.verb" | "sql.unfiltered" | "sql.text", _) => true,
-            ("sql.functions", _) => whole,
-            // A function or view of one's own could hide more of it, never less.
+            ("sql.verb" | "sql.text", _) => true,
+            // What a function or view of one's own does is not in the text.
+            ("sql.functions" | "sql.unfiltered", _) => whole,
+            // Such a function or view could hide more of it, never less.
             ("sql.dynamic", Value::Bool(dynamic)) => *dynamic && is_resolved(judged) || whole,
             _ => false,
         };

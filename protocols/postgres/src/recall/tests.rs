@@ -37,6 +37,7 @@ const TEXTS: &[&str] = &[
     "DELETE FROM notes",
     "DELETE FROM notes WHERE body LIKE '%x'",
     "DELETE FROM people WHERE code = '1'",
+    "DELETE FROM notes WHERE id = (SELECT 1 FROM wipe())",
     "DELETE FROM notes USING customers WHERE customers.id = 1",
     "WITH d AS (DELETE FROM notes RETURNING *) SELECT count(*) FROM d",
     "MERGE INTO notes n USING orders o ON n.id = o.id WHEN MATCHED THEN DELETE",
