@@ -42,6 +42,8 @@ pub const PORTALS_MAX: usize = 10_000;
 pub const PAYLOAD_HEAD_BYTES: usize = 64 * 1024;
 /// Text of one operation or parameter kept in the record, bytes; longer ones are refused earlier.
 pub const RECORDED_TEXT_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of a request's body that an approver and the record see; it is cut there.
+pub const RECORDED_BODY_BYTES_MAX: usize = 16 * 1024;
 /// Sessions of the whole gateway; the default of `sessions_max`.
 pub const SESSIONS_MAX: usize = 20_000;
 /// How long a silent upstream may keep a cancelled operation before the connection is given up.

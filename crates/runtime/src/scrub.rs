@@ -1,14 +1,27 @@
 //! Sensitive values are taken out of what is recorded of requests (`recording.scrub`).
 //!
 //! What the client *sends* is recorded as it is: a card number in a statement would be in the
-//! recording. With types to scrub, each value of them in a text, a parameter or a message is
-//! replaced by its type in brackets before the event is written. Only the record changes: what is
-//! judged, asked about and sent upstream is what the client sent.
+//! recording. With types to scrub, each value of them in a text, a parameter, a name or a message
+//! is replaced by its type in brackets before the event is written. Only the record changes: what
+//! is judged, asked about and sent upstream is what the client sent.
+//!
+//! Values are found as they are written and behind the escapes of URLs, forms and JSON. Other
+//! encodings (base64, compression) are not undone here.
+
+mod escapes;
 
 use std::sync::Arc;
 
 use detect::{Scanner, Span, TypeSet};
+use model::limit::RECORDED_BODY_BYTES_MAX;
 use model::{Event, EventBody};
+
+/// Escapes within escapes that are undone.
+const DEPTH_MAX: usize = 3;
+/// Groups of digits that one value is written in.
+const GROUPS_MAX: usize = 20;
+/// Bytes that a text may be short of where it is cut, so that it ends with a whole character.
+const CHARACTER_BYTES_MAX: usize = 4;
 
 /// Takes values of some types out of events.
 pub(crate) struct Scrub {
@@ -25,77 +38,160 @@ impl Scrub {
     pub fn events(&self, events: &[Event]) -> Option<Vec<Event>> {
         let mut scrubbed: Option<Vec<Event>> = None;
         for (at, event) in events.iter().enumerate() {
-            let Some(body) = self.body(&event.body) else { continue };
+            if !self.is_in(&event.body) {
+                continue;
+            }
             let all = scrubbed.get_or_insert_with(|| events.to_vec());
             if let Some(event) = all.get_mut(at) {
-                event.body = body;
+                self.take_out(&mut event.body);
             }
         }
         scrubbed
     }
 
-    fn body(&self, body: &EventBody) -> Option<EventBody> {
-        let mut changed = body.clone();
-        let found = match &mut changed {
+    /// Whether an event holds anything to take out.
+    fn is_in(&self, body: &EventBody) -> bool {
+        let holds = |text: &str| self.clean(text).is_some();
+        let may_hold = |text: &Option<String>| text.as_deref().is_some_and(holds);
+        match body {
+            EventBody::SessionStarted { application, .. } => may_hold(application),
             EventBody::Operation { text, parameters, message, .. } => {
-                let mut found = false;
-                if let Some(clean) = self.text(text) {
-                    *text = Arc::from(clean);
-                    found = true;
-                }
-                for value in parameters.iter_mut().filter_map(|of| of.value.as_mut()) {
-                    found |= self.replace(value);
-                }
-                message.as_mut().is_some_and(|message| self.replace(message)) || found
+                let in_parameters =
+                    || parameters.iter().any(|of| holds(&of.kind) || may_hold(&of.value));
+                holds(text) || may_hold(message) || in_parameters()
             }
-            EventBody::Ruling { message, reason, .. } => {
-                let found = message.as_mut().is_some_and(|message| self.replace(message));
-                reason.as_mut().is_some_and(|reason| self.replace(reason)) || found
-            }
-            EventBody::Alert { message, .. } => self.replace(message),
+            EventBody::Ruling { message, reason, .. } => may_hold(message) || may_hold(reason),
+            EventBody::Alert { message, .. } => holds(message),
             _ => false,
-        };
-        found.then_some(changed)
+        }
     }
 
-    fn replace(&self, text: &mut String) -> bool {
-        match self.text(text) {
-            Some(clean) => {
-                *text = clean;
-                true
+    fn take_out(&self, body: &mut EventBody) {
+        match body {
+            EventBody::SessionStarted { application, .. } => self.replace(application.as_mut()),
+            EventBody::Operation { text, parameters, message, .. } => {
+                if let Some(clean) = self.clean(text) {
+                    *text = Arc::from(clean);
+                }
+                for of in parameters.iter_mut() {
+                    self.replace([&mut of.kind].into_iter().chain(&mut of.value));
+                }
+                self.replace(message.as_mut());
             }
-            None => false,
+            EventBody::Ruling { message, reason, .. } => {
+                self.replace(message.iter_mut().chain(reason));
+            }
+            EventBody::Alert { message, .. } => self.replace([message]),
+            _ => {}
+        }
+    }
+
+    fn replace<'a>(&self, texts: impl IntoIterator<Item = &'a mut String>) {
+        for text in texts {
+            if let Some(clean) = self.clean(text) {
+                *text = clean;
+            }
         }
     }
 
     /// The text without the values; `None` when it holds none.
-    fn text(&self, text: &str) -> Option<String> {
-        if !self.scanner.may_contain(text.as_bytes()) {
-            return None;
+    fn clean(&self, text: &str) -> Option<String> {
+        let whole = before_cut(text);
+        let found = self.find(whole);
+        if found.is_empty() {
+            return (whole.len() < text.len()).then(|| whole.to_owned());
         }
-        let mut found: Vec<Span> = Vec::new();
-        self.scanner.scan(text.as_bytes(), &mut found);
-        let mut clean = String::with_capacity(text.len());
+        let mut clean = String::with_capacity(whole.len());
         let mut at = 0;
         for span in &found {
-            // On character boundaries, as the scanner promises for UTF-8.
-            clean.push_str(text.get(at..span.start).unwrap_or_default());
-            clean.push('[');
-            clean.push_str(span.kind.name());
-            clean.push(']');
+            clean.push_str(whole.get(at..span.start).unwrap_or_default());
+            clean.push_str(span.kind.stand_in());
             at = span.end;
         }
-        clean.push_str(text.get(at..).unwrap_or_default());
-        (!found.is_empty()).then_some(clean)
+        clean.push_str(whole.get(at..).unwrap_or_default());
+        Some(clean)
     }
+
+    /// The values in a text, as it is written and without its escapes: in order, not overlapping,
+    /// and on character boundaries.
+    fn find(&self, text: &str) -> Vec<Span> {
+        let mut found = self.scan(text.as_bytes());
+        // The text without its escapes, and without the escapes that were in those.
+        let mut layers: Vec<Vec<u8>> = Vec::new();
+        while layers.len() < DEPTH_MAX {
+            let above = layers.last().map_or(text.as_bytes(), Vec::as_slice);
+            let Some(layer) = escapes::undone(above) else { break };
+            let mut spans = self.scan(&layer);
+            layers.push(layer);
+            let above = layers.iter().rev().skip(1).map(Vec::as_slice).chain([text.as_bytes()]);
+            if !spans.is_empty() {
+                above.for_each(|above| escapes::place(above, &mut spans));
+            }
+            found.extend(spans);
+        }
+        for span in &mut found {
+            // Bytes without escapes need not be text.
+            span.start = text.floor_char_boundary(span.start);
+            span.end = text.ceil_char_boundary(span.end);
+        }
+        found.sort_by_key(|span| (span.start, std::cmp::Reverse(span.end)));
+        found.dedup_by(|next, before| {
+            let overlap = next.start < before.end;
+            before.end = if overlap { before.end.max(next.end) } else { before.end };
+            overlap
+        });
+        found
+    }
+
+    fn scan(&self, text: &[u8]) -> Vec<Span> {
+        let mut found = Vec::new();
+        if self.scanner.may_contain(text) {
+            self.scanner.scan(text, &mut found);
+        }
+        found
+    }
+}
+
+/// A text as long as what is recorded of a body may be cut inside a value, of which the beginning
+/// is as sensitive and cannot be recognised: it ends before its last word, and before the groups of
+/// digits that lead up to it.
+fn before_cut(text: &str) -> &str {
+    if !(RECORDED_BODY_BYTES_MAX - CHARACTER_BYTES_MAX..=RECORDED_BODY_BYTES_MAX)
+        .contains(&text.len())
+    {
+        return text;
+    }
+    let ends = |of: char| of.is_whitespace() || "\"',;<>{}[]=|&".contains(of);
+    let mut whole = text.trim_end_matches(|of: char| !ends(of));
+    for _ in 0..GROUPS_MAX {
+        let Some(before) = whole.strip_suffix(' ') else { break };
+        let rest = before.trim_end_matches(|of: char| !ends(of));
+        let word = before.get(rest.len()..).unwrap_or_default();
+        if !word.contains(|of: char| of.is_ascii_digit()) {
+            break;
+        }
+        whole = rest;
+    }
+    whole
 }
 
 #[cfg(test)]
 mod tests {
+    use model::event::Verdict;
     use model::operation::Parameter;
-    use model::{OperationId, Timestamp};
+    use model::{OperationId, Principal, PrincipalKind, Timestamp};
+    use store::Journal;
+    use store::journal::{Options, Reader};
 
     use super::*;
+    use crate::record::{Kept, Recorder};
+    use crate::resource::OnFailure;
+
+    const MAIL: &str = "ann@corp.example";
+
+    fn event(body: EventBody) -> Event {
+        Event { body, ..operation("", "", None) }
+    }
 
     fn operation(text: &str, value: &str, message: Option<&str>) -> Event {
         Event {
@@ -139,6 +235,116 @@ mod tests {
         }
         assert!(text.contains("values ('[CREDIT_CARD]', 'é', '[EMAIL]')"), "{text}");
         assert!(text.contains("POST of [CREDIT_CARD] is refused"), "{text}");
+    }
+
+    #[test]
+    fn p7_every_text_of_an_event_is_scrubbed_by_itself() {
+        let principal = Principal {
+            subject: "ann".into(),
+            kind: PrincipalKind::Agent,
+            groups: Vec::new(),
+            issuer: "tests".into(),
+            on_behalf_of: None,
+            on_behalf_of_groups: Vec::new(),
+            token: None,
+            minted_by: None,
+            expires_at: None,
+        };
+        let ruling = |message: Option<&str>, reason: Option<&str>| EventBody::Ruling {
+            operation: OperationId(1),
+            decision: Verdict::Block,
+            rules: Vec::new(),
+            rows: 0,
+            message: message.map(str::to_owned),
+            approval: None,
+            approver: None,
+            reason: reason.map(str::to_owned),
+        };
+        let mut named = operation("", "", None);
+        if let EventBody::Operation { parameters, .. } = &mut named.body {
+            parameters[0].kind = MAIL.to_owned();
+        }
+        let events = [
+            operation(MAIL, "", None),
+            operation("", MAIL, None),
+            operation("", "", Some(MAIL)),
+            named,
+            event(ruling(Some(MAIL), None)),
+            event(ruling(None, Some(MAIL))),
+            event(EventBody::Alert {
+                operation: OperationId(1),
+                rule: "r".into(),
+                message: MAIL.to_owned(),
+            }),
+            event(EventBody::SessionStarted {
+                principal,
+                client: "127.0.0.1:1".into(),
+                application: Some(MAIL.to_owned()),
+                protocol: "postgres".into(),
+                run: None,
+            }),
+        ];
+        let scrub = Scrub::new(TypeSet::ALL).unwrap();
+        for event in events {
+            let clean = scrub.events(std::slice::from_ref(&event)).expect("something to take out");
+            let text = serde_json::to_string(&clean).unwrap();
+            assert!(!text.contains("ann@") && text.contains("[EMAIL]"), "{text}");
+        }
+    }
+
+    #[test]
+    fn p7_values_behind_escapes_are_gone() {
+        let scrub = Scrub::new(TypeSet::ALL).unwrap();
+        for (text, clean) in [
+            ("n=4111%201111%201111%201111&m=1", "n=[CREDIT_CARD]&m=1"),
+            ("n=4111+1111+1111+1111", "n=[CREDIT_CARD]"),
+            ("n=4111%2b1111", "n=4111%2b1111"),
+            ("%34111-1111-1111-1111", "[CREDIT_CARD]"),
+            ("n=4111%25201111%25201111%25201111", "n=[CREDIT_CARD]"),
+            ("{\"n\":\"\\u0034111 1111 1111 1111\"}", "{\"n\":\"[CREDIT_CARD]\"}"),
+            ("{\"m\":\"a\\u006en\\u0040corp.example\"}", "{\"m\":\"[EMAIL]\"}"),
+            ("é+\"a%6en%40corp.example\"+é", "é+\"[EMAIL]\"+é"),
+            ("call=%2B49+30+12345678&é", "call=[PHONE]&é"),
+        ] {
+            let found = scrub.clean(text);
+            assert_eq!(found.as_deref().unwrap_or(text), clean);
+        }
+    }
+
+    #[test]
+    fn p7_of_a_value_that_is_cut_nothing_is_left() {
+        let scrub = Scrub::new(TypeSet::ALL).unwrap();
+        let cut = |end: &str| {
+            format!("{}{end}", "x ".repeat(RECORDED_BODY_BYTES_MAX))
+                .split_off(RECORDED_BODY_BYTES_MAX + end.len())
+        };
+        for end in ["4111 1111 1111 11", "n=4111%201111%2", "\"m\":\"ann@cor", "DE89 3704 0044 05"]
+        {
+            let text = cut(end);
+            assert_eq!(text.len(), RECORDED_BODY_BYTES_MAX);
+            let clean = scrub.clean(&text).expect("a beginning to take out");
+            assert!(!clean.contains(|of: char| of.is_ascii_digit() || of == '@'), "{end}");
+            assert!(clean.len() + 20 > text.len(), "{end}");
+            // What is longer is not cut, and what is shorter is whole.
+            for whole in [format!("{text} x"), text[CHARACTER_BYTES_MAX + 1..].to_owned()] {
+                assert_eq!(before_cut(&whole), whole);
+            }
+        }
+    }
+
+    #[test]
+    fn p7_what_the_journal_gets_is_scrubbed() {
+        let folder = std::env::temp_dir().join(format!("narrows-scrub-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let (journal, _) = Journal::open(&folder, "gw", Options::default()).unwrap();
+        let types = TypeSet::from_iter([detect::DetectionType::Email]);
+        let recorder = Recorder::new(Arc::new(journal), "gw".into(), types);
+        let kept = recorder.append(&[operation(MAIL, "", None)], OnFailure::Refuse);
+        let records: Vec<_> = Reader::open(&folder, "gw").unwrap().collect();
+        let text = format!("{records:?}");
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(kept, Kept::Yes);
+        assert!(text.contains("[EMAIL]") && !text.contains("ann@"), "{text}");
     }
 
     #[test]

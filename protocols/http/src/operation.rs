@@ -11,6 +11,7 @@ use engine::taint::{Search, Trail};
 use engine::{HashKey, Reads};
 use http::{HeaderMap, Method};
 use model::exchange::Request;
+use model::limit::RECORDED_BODY_BYTES_MAX;
 use model::operation::{Objects, RowBound, Stage};
 use model::{Effect, Operation, Parameter, Timestamp};
 
@@ -26,9 +27,6 @@ use crate::request::{self, Canonical};
 pub const BODY_DIGEST: &str = "body sha-256";
 /// See [`BODY_DIGEST`].
 pub const BODY: &str = "body";
-
-/// Longest part of a body that the record and an approver see, bytes.
-const BODY_SHOWN_BYTES_MAX: usize = 16 * 1024;
 
 /// Why facts about a body fail.
 const UNREADABLE: &str = "the body's Content-Encoding cannot be undone";
@@ -279,7 +277,7 @@ pub fn shown(body: &[u8], clear: &[u8]) -> Vec<Parameter> {
     for byte in digest(&SHA256, body).as_ref() {
         digits.push_str(&format!("{byte:02x}"));
     }
-    let head = clear.get(..BODY_SHOWN_BYTES_MAX).unwrap_or(clear);
+    let head = clear.get(..RECORDED_BODY_BYTES_MAX).unwrap_or(clear);
     let text = match std::str::from_utf8(head) {
         Ok(text) => text,
         Err(error) => {
