@@ -254,8 +254,9 @@ pub fn refused_by_masks(reason: &str) -> Option<ByMasks> {
     match reason {
         "predicate" | "expression" | "from_function" | "moved" | "redefined" | "encoding"
         | "guesses_spent" | "uncommitted_ddl" => Some(ByMasks::Use),
-        "catalog" | "copy_format" | "unknown_source" | "unopened_masked" | "unreadable_reply"
-        | "unreadable_request" => Some(ByMasks::Any),
+        "catalog" | "unknown_source" | "unopened_masked" => Some(ByMasks::Any),
+        "catalog_changed" | "copy_format" | "opaque_reply" | "unreadable_reply"
+        | "unreadable_request" | "untraceable" => Some(ByMasks::Unread),
         _ => postgres::is_untraceable(reason).then_some(ByMasks::Any),
     }
 }
@@ -267,6 +268,8 @@ pub enum ByMasks {
     Use,
     /// It cannot be traced, and something is masked.
     Any,
+    /// What it sends or what came back cannot be read or traced, and something is masked.
+    Unread,
 }
 
 impl From<postgres::ExplainedColumn> for JudgedColumn {

@@ -62,6 +62,8 @@ struct Then {
     rules: Vec<RuleMatch>,
     /// The rules were asked.
     judged: bool,
+    /// It, or its reply, was refused, and by no rule.
+    is_apart: bool,
     /// Why it was refused, in a word.
     reason: Option<Text>,
     /// Rows seen when it was stopped.
@@ -355,14 +357,14 @@ impl<'a> Gateway<'a> {
             return Some(Judged::refused(vec![word.into()]));
         }
         let then = &asking.then;
-        let reason = then.reason.as_deref().filter(|_| then.fate == Fate::Refused && !then.judged);
-        let Some(reason) = reason else {
+        if !then.is_apart {
             // It was let through: only other masks would refuse it.
             return match asking.recalled.exposed {
                 Exposed::Yes(word) if !evidence.masks_are_same() => by_masks(word),
                 _ => None,
             };
-        };
+        }
+        let reason = then.reason.as_deref().unwrap_or("refused");
         let stays = || Some(Judged::refused(vec![reason.into()]));
         let settings = ["server_access", "other_backends", "role_change"];
         let Some(why) = protocols::refused_by_masks(reason) else {
@@ -375,9 +377,12 @@ impl<'a> Gateway<'a> {
         if evidence.masks_are_same() {
             return stays();
         }
-        match asking.recalled.exposed {
-            Exposed::Yes(word) => by_masks(word),
-            Exposed::Unknown if why == ByMasks::Any && masks.has_fields() => by_masks(reason),
+        // Over HTTP types of values too are hidden only in what can be read.
+        let hides = masks.has_fields() || place.block == self.rules.web && !masks.is_empty();
+        match (asking.recalled.exposed, why) {
+            (Exposed::Yes(word), _) => by_masks(word),
+            (_, ByMasks::Unread) if hides => by_masks(reason),
+            (Exposed::Unknown, ByMasks::Any) if masks.has_fields() => by_masks(reason),
             _ => None,
         }
     }
@@ -443,6 +448,7 @@ impl<'a> Gateway<'a> {
             Some("block") => {
                 then.fate = Fate::Refused;
                 then.reason.clone_from(&row.reason);
+                then.is_apart = !is_by_rules(row);
             }
             _ => then.waits = false,
         }
@@ -505,10 +511,11 @@ impl<'a> Gateway<'a> {
             as_recorded: true,
         };
         judge::reply(&mut judged, &asking.scope, &asking.asked, &known, is_large, &evidence);
-        let then_stopped = asking.then.fate == Fate::Refused;
-        if then_stopped && asking.then.rules.is_empty() && asking.then.judged {
+        if asking.then.is_apart
+            && let Some(refused) = self.apart(asking, place, &evidence)
+        {
             // The protocol stopped its reply, and would again.
-            judged = Judged::refused(Vec::new());
+            judged = refused;
         }
         let mut changes = Changes::default();
         if let (Some(reply), Some(plan)) = (reply, judged.plan())
@@ -656,22 +663,15 @@ impl Then {
             Some("hold") => Fate::Held,
             _ => Fate::Passes,
         };
-        let by_rules = [
-            reason::BLOCKED,
-            reason::LIMIT,
-            reason::RULE_ERROR,
-            reason::UNSUPPORTED,
-            reason::RESULT_UNKNOWN,
-        ];
-        let judged = match (fate, row.reason.as_deref()) {
-            (Fate::Refused, Some(reason)) => by_rules.contains(&reason) && !row.rules.is_empty(),
-            _ => true,
-        };
+        let judged = fate != Fate::Refused
+            || row.reason.is_none()
+            || is_by_rules(row) && !row.rules.is_empty();
         Self {
             fate,
             waits: fate == Fate::Held,
             rules: row.rules.clone(),
             judged,
+            is_apart: !judged,
             reason: row.reason.clone(),
             rows: 0,
         }
@@ -696,11 +696,24 @@ impl Then {
             self.rules.iter().filter(stops).map(|of| Arc::clone(&of.rule)).collect();
         rules.sort_unstable();
         rules.dedup();
-        if rules.is_empty() {
-            rules.extend(self.reason.clone());
+        if rules.is_empty() || self.is_apart {
+            rules = self.reason.iter().cloned().collect();
         }
         rules
     }
+}
+
+/// Whether it was rules that refused an operation or its reply.
+fn is_by_rules(row: &Row) -> bool {
+    let by_rules = [
+        reason::BLOCKED,
+        reason::LIMIT,
+        reason::RULE_ERROR,
+        reason::UNSUPPORTED,
+        reason::RESULT_UNKNOWN,
+        reason::REPLY_TOO_LARGE,
+    ];
+    row.reason.as_deref().is_some_and(|reason| by_rules.contains(&reason))
 }
 
 fn unclear(asking: &Asking, open: Vec<Open>) -> Unclear {

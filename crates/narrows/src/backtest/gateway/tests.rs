@@ -15,9 +15,11 @@ const FROM: Timestamp = Timestamp(124 * HOUR);
 /// A configuration with these rules, as a backtest sees it.
 fn rules(rules: &str) -> Rules {
     let text = format!(
-        "listen: {{ postgres: \"127.0.0.1:1\" }}\nresources:\n  shop: {{ type: postgres, address: \
-         \"127.0.0.1:2\", database: d, user: u, password: {{env: HOME}}, tls: off }}\naccess:\n  \
-         - {{ subjects: [\"*\"], resources: [shop] }}\nrules:\n{rules}"
+        "listen: {{ postgres: \"127.0.0.1:1\", http: \"127.0.0.1:3\" }}\nresources:\n  \
+         shop: {{ type: postgres, address: \"127.0.0.1:2\", database: d, user: u, \
+         password: {{env: HOME}}, tls: off }}\n  \
+         api: {{ type: http, url: \"http://127.0.0.1:4\", tls: off }}\naccess:\n  \
+         - {{ subjects: [\"*\"], resources: [shop, api] }}\nrules:\n{rules}"
     );
     let folder = std::env::temp_dir();
     let file = folder.join(format!(
@@ -208,4 +210,41 @@ fn what_was_refused_may_have_returned_anything() {
     let much = "  - { name: r, when: principal.rows > 3, block: \"no\" }\n";
     let told = report(&rules(much), rows());
     assert_eq!((told.released.operations, told.counts), (1, 1), "{told:?}");
+}
+
+/// A reply that was stopped, by this word and these rules, after these had matched the request.
+fn stopped(reason: &str, asked: Json, ruled: Json) -> Vec<Row> {
+    let mut select = select(FROM.0, "s_1", 1);
+    select.rules = serde_json::from_value(asked).unwrap();
+    let ruling = json!({
+        "kind": "ruling", "operation": 1, "decision": "block", "rules": ruled, "rows": 1,
+        "reason": reason, "message": "no",
+    });
+    let mut withheld = reply(FROM.0, "s_1", 1, 0);
+    withheld.outcome = Some("withheld".into());
+    withheld.columns.clear();
+    vec![started(FROM.0, "s_1"), select, event(FROM.0, "s_1", ruling), withheld]
+}
+
+#[test]
+fn what_a_protocol_stopped_would_stay_so_whatever_rules_matched_besides() {
+    let alert = || json!([{ "rule": "tell", "action": "alert", "observed": false }]);
+    let mask = || json!([{ "rule": "then", "action": "mask", "observed": false }]);
+    let none = rules("  []\n");
+    let masks = rules("  - { name: now, mask: { fields: [ssn] } }\n");
+    for rules in [&none, &masks] {
+        let told = report(rules, stopped("too_large", alert(), json!([])));
+        assert_eq!((told.unchanged, told.changed), (1, 0), "{told:?}");
+    }
+    // What masks make unreadable stays so under any, and is let go without.
+    let unread = || stopped("untraceable", mask(), json!([]));
+    assert_eq!(report(&masks, unread()).unchanged, 1);
+    let told = report(&none, unread());
+    assert_eq!(told.released.by_rule.keys().collect::<Vec<_>>(), ["untraceable"], "{told:?}");
+    // A rule that stopped it does so no more.
+    let by = json!([{ "rule": "old", "action": "block", "observed": false }]);
+    for word in ["blocked", "reply_too_large"] {
+        let told = report(&masks, stopped(word, mask(), by.clone()));
+        assert_eq!(told.released.by_rule.keys().collect::<Vec<_>>(), ["old"], "{told:?}");
+    }
 }
