@@ -610,7 +610,9 @@ impl<'a> Gateway<'a> {
                 let rule = branch.rules.first().cloned()?;
                 Some(Open { rule, facts, fate: branch.fate, masks: false })
             }));
-            self.report.cannot_say(unclear(asking, open));
+            let fates = asking.judged.fates();
+            let now = fates.iter().map(|fate| word(*fate, asking.judged.is_masked)).collect();
+            self.report.cannot_say(unclear(asking, now, open));
             return;
         };
         let mut told = Vec::new();
@@ -620,12 +622,7 @@ impl<'a> Gateway<'a> {
                 Heading::Released => asking.then.stoppers(),
                 _ => asking.judged.rules(fate),
             };
-            let now = match (fate, asking.judged.is_masked) {
-                (Fate::Refused, _) => "block",
-                (Fate::Held, _) => "hold",
-                (Fate::Passes, true) => "mask",
-                (Fate::Passes, false) => "allow",
-            };
+            let now = word(fate, asking.judged.is_masked);
             told.push(change(*heading, now, rules, Vec::new()));
         }
         let Changes { hidden, shown, open } = changes;
@@ -644,7 +641,7 @@ impl<'a> Gateway<'a> {
         }
         match (told.is_empty(), open.is_empty()) {
             (false, _) => self.report.changed(told),
-            (true, false) => self.report.cannot_say(unclear(asking, open)),
+            (true, false) => self.report.cannot_say(unclear(asking, Vec::new(), open)),
             (true, true) => self.report.unchanged(),
         }
     }
@@ -716,8 +713,18 @@ fn is_by_rules(row: &Row) -> bool {
     row.reason.as_deref().is_some_and(|reason| by_rules.contains(&reason))
 }
 
-fn unclear(asking: &Asking, open: Vec<Open>) -> Unclear {
-    Unclear { of: operation(asking), open }
+fn unclear(asking: &Asking, now: Vec<&'static str>, open: Vec<Open>) -> Unclear {
+    Unclear { of: operation(asking), now, open }
+}
+
+/// The word for what would come of an operation.
+fn word(fate: Fate, is_masked: bool) -> &'static str {
+    match (fate, is_masked) {
+        (Fate::Refused, _) => "block",
+        (Fate::Held, _) => "hold",
+        (Fate::Passes, true) => "mask",
+        (Fate::Passes, false) => "allow",
+    }
 }
 
 fn operation(asking: &Asking) -> Operation {

@@ -108,6 +108,8 @@ pub struct Change {
 pub struct Unclear {
     /// The operation.
     pub of: Operation,
+    /// What may come of it; nothing where only how it is masked cannot be told.
+    pub now: Vec<&'static str>,
     /// The rules that it depends on.
     pub open: Vec<Open>,
 }
@@ -133,6 +135,9 @@ pub struct Example {
     /// The operation.
     #[serde(flatten)]
     pub of: Operation,
+    /// What may come of it; nothing where only how it is masked cannot be told.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub now: Vec<&'static str>,
     /// The rules that it depends on.
     pub rules: Vec<Text>,
 }
@@ -228,7 +233,7 @@ impl Report {
         }
         rules.dedup();
         if is_example(&mut found.shown, &rules) {
-            found.examples.push(Example { of: unclear.of, rules });
+            found.examples.push(Example { of: unclear.of, now: unclear.now, rules });
         }
     }
 

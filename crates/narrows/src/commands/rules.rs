@@ -238,8 +238,9 @@ fn cannot_say(report: &Report, out: Out) -> String {
         let table = out.table(&["RULE", "OPERATIONS", "NOT IN THE RECORD"], &rows);
         text.extend(table.lines().map(|line| format!("  {line}\n")));
     }
-    for Example { of, rules } in found.examples.iter().take(LINES_MAX) {
-        let what = format!("{} -> ? ({})", of.then, one_line(&rules.join(", ")));
+    for Example { of, now, rules } in found.examples.iter().take(LINES_MAX) {
+        let named = one_line(&rules.join(", "));
+        let what = format!("{} -> {}? ({})", of.then, now.join(" or "), named);
         text.push_str(&operation(of, &what, out));
     }
     for (why, count) in &found.not_judged {

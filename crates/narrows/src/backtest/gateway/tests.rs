@@ -248,3 +248,17 @@ fn what_a_protocol_stopped_would_stay_so_whatever_rules_matched_besides() {
         assert_eq!(told.released.by_rule.keys().collect::<Vec<_>>(), ["old"], "{told:?}");
     }
 }
+
+#[test]
+fn every_fate_that_there_is_room_for_is_told() {
+    let mut sealed = select(FROM.0, "s_1", 1);
+    sealed.text = None;
+    sealed.sealed = vec![1];
+    let rows = vec![started(FROM.0, "s_1"), sealed, reply(FROM.0, "s_1", 1, 1)];
+    let both = "  - { name: a, when: sql.dynamic, approve: { by: [x] } }\n  \
+                - { name: b, when: sql.dynamic, block: \"no\" }\n";
+    let told = report(&rules(both), rows);
+    let [example] = told.cannot_say.examples.as_slice() else { panic!("{told:?}") };
+    assert_eq!(example.now, ["allow", "hold", "block"]);
+    assert_eq!(example.rules.len(), 2);
+}
