@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use e2e::web::{Answer, Origin, RawHttp};
 use e2e::{Gateway, Server, Wire, until};
 use serde_json::Value;
@@ -159,8 +159,9 @@ impl Worked {
     }
 }
 
-fn number(report: &Value, pointer: &str) -> u64 {
-    report.pointer(pointer).and_then(Value::as_u64).unwrap_or(0)
+fn number(report: &Value, pointer: &str) -> Result<u64> {
+    let number = report.pointer(pointer).and_then(Value::as_u64);
+    number.with_context(|| format!("there is no number {pointer} in {report:#}"))
 }
 
 /// The texts under a heading.
@@ -223,10 +224,10 @@ fn the_same_rules_change_nothing_and_others_what_they_should() -> Result<()> {
     lab.gateway.stop()?;
     let same = lab.backtest(RULES)?;
     for report in [&live, &same] {
-        assert_eq!(number(report, "/operations"), 31, "{report:#}");
-        assert_eq!(number(report, "/unchanged"), 31, "{report:#}");
+        assert_eq!(number(report, "/operations")?, 31, "{report:#}");
+        assert_eq!(number(report, "/unchanged")?, 31, "{report:#}");
     }
-    assert_eq!(number(&same, "/coverage/journal_events"), 0, "{same:#}");
+    assert_eq!(number(&same, "/coverage/journal_events")?, 0, "{same:#}");
     assert_eq!(lab.code(&["--fail-on-change"])?, 0);
     blocks_and_holds(&lab)?;
     masks(&lab)?;
@@ -238,8 +239,8 @@ fn blocks_and_holds(lab: &Worked) -> Result<()> {
     let block = "  - name: no-orders\n    when: touches(\"orders\")\n    block: \"no\"\n";
     let report = lab.backtest(&and(block))?;
     assert_eq!(changes(&report), ["newly_blocked: SELECT count(*) FROM orders"]);
-    assert_eq!(number(&report, "/newly_blocked/by_rule/no-orders"), 1, "{report:#}");
-    assert_eq!(number(&report, "/newly_blocked/by_principal/reader"), 1, "{report:#}");
+    assert_eq!(number(&report, "/newly_blocked/by_rule/no-orders")?, 1, "{report:#}");
+    assert_eq!(number(&report, "/newly_blocked/by_principal/reader")?, 1, "{report:#}");
     assert_eq!(lines(&report), [""; 0]);
     assert_eq!(lab.code(&["--fail-on-change"])?, 1);
     assert_eq!(lab.code(&[])?, 0);
@@ -264,7 +265,7 @@ fn blocks_and_holds(lab: &Worked) -> Result<()> {
     let report = lab.backtest(&instead("no-destruction", ""))?;
     let released = ["released: DROP TABLE customers", "released: UPDATE notes SET body = 'b'"];
     assert_eq!(changes(&report), released);
-    assert_eq!(number(&report, "/released/by_rule/no-destruction"), 2, "{report:#}");
+    assert_eq!(number(&report, "/released/by_rule/no-destruction")?, 2, "{report:#}");
 
     let report = lab.backtest(&instead("nothing-is-deleted", ""))?;
     let [released] = &*changes(&report) else { bail!("{report:#}") };
@@ -273,7 +274,7 @@ fn blocks_and_holds(lab: &Worked) -> Result<()> {
     // By what replies were: a cursor counts over its FETCHes.
     let rows = "  - name: rows\n    on: [shop]\n    when: result.rows > 5\n    block: \"no\"\n";
     let report = lab.backtest(&and(rows))?;
-    assert_eq!(number(&report, "/newly_blocked/operations"), 3, "{report:#}");
+    assert_eq!(number(&report, "/newly_blocked/operations")?, 3, "{report:#}");
     let texts = texts(&report, "newly_blocked");
     assert!(texts.contains("FETCH 3 FROM c"), "the second: {texts:?}");
     assert_eq!(lines(&report), [""; 0]);
@@ -282,9 +283,9 @@ fn blocks_and_holds(lab: &Worked) -> Result<()> {
     // FETCHes of a cursor that is refused would not be reached.
     let few = "  - name: few\n    on: [shop]\n    limit: { operations: 4 }\n";
     let report = lab.backtest(&and(few))?;
-    assert_eq!(number(&report, "/newly_blocked/by_principal/reader"), 8, "{report:#}");
-    assert_eq!(number(&report, "/newly_blocked/operations"), 8, "{report:#}");
-    assert_eq!(number(&report, "/not_reached"), 2, "{report:#}");
+    assert_eq!(number(&report, "/newly_blocked/by_principal/reader")?, 8, "{report:#}");
+    assert_eq!(number(&report, "/newly_blocked/operations")?, 8, "{report:#}");
+    assert_eq!(number(&report, "/not_reached")?, 2, "{report:#}");
     Ok(())
 }
 
@@ -298,7 +299,7 @@ fn masks(lab: &Worked) -> Result<()> {
     ] {
         assert!(shown.contains(text), "{text}: {report:#}");
     }
-    assert_eq!(number(&report, "/newly_blocked/operations"), 0, "{report:#}");
+    assert_eq!(number(&report, "/newly_blocked/operations")?, 0, "{report:#}");
 
     let mask = "  - name: mask-mail\n    on: [shop]\n    mask: { fields: [email] }\n";
     let report = lab.backtest(&and(mask))?;
@@ -355,10 +356,10 @@ fn whole_configurations(lab: &Worked) -> Result<()> {
         ["-c", &missing, "rules", "backtest", &new.display().to_string(), "--store", &store];
     fs::write(&new, lab.text(RULES))?;
     let report = lab.gateway.json(&words)?;
-    assert_eq!(number(&report, "/unchanged"), 31, "{report:#}");
+    assert_eq!(number(&report, "/unchanged")?, 31, "{report:#}");
     fs::write(&new, lab.text(RULES).replace("resources: [shop, api]", "resources: [shop]"))?;
     let report = lab.gateway.json(&words)?;
-    assert_eq!(number(&report, "/newly_blocked/by_rule/access"), 3, "{report:#}");
+    assert_eq!(number(&report, "/newly_blocked/by_rule/access")?, 3, "{report:#}");
 
     fs::write(&new, "- name: x\n  when: nonsense > 3\n  block: no\n")?;
     let output = lab.gateway.narrows(&["rules", "backtest", &new.display().to_string()])?;
