@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::moment::Moment;
+
 /// A gateway between agents and the infrastructure they reach.
 #[derive(Debug, Parser)]
 #[command(name = "narrows", version, about, max_term_width = 100)]
@@ -210,11 +212,11 @@ pub enum RulesCommand {
         new: PathBuf,
         /// Since: 1h, 7d, or a time
         #[arg(long, default_value = "7d")]
-        since: String,
+        since: Moment,
         /// A copy of the archive to read instead of the configuration's: a folder, file:…, s3://…
         #[arg(long, value_name = "PLACE")]
         store: Option<String>,
-        /// Exit with 1 when something would change
+        /// Exit with 1 when something would change, or may
         #[arg(long)]
         fail_on_change: bool,
     },
@@ -467,6 +469,13 @@ mod tests {
 
     fn parse(line: &str) -> Result<Arguments, clap::Error> {
         Arguments::try_parse_from(std::iter::once("narrows").chain(line.split(' ')))
+    }
+
+    #[test]
+    fn a_time_that_is_none_is_wrong_usage() {
+        let error = parse("rules backtest new.yaml --since yesterday").unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().contains("write how long ago"), "{error}");
     }
 
     #[test]

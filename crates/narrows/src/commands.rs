@@ -30,6 +30,18 @@ impl std::fmt::Display for SaidNo {
 
 impl std::error::Error for SaidNo {}
 
+/// What was asked for makes no sense; why, in words.
+#[derive(Debug)]
+pub struct WrongUsage(pub &'static str);
+
+impl std::fmt::Display for WrongUsage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for WrongUsage {}
+
 /// Runs a command and says what went wrong, if it did.
 pub fn run(arguments: Arguments) -> ExitCode {
     match dispatch(arguments) {
@@ -39,7 +51,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
                 // Errors repeat names that peers and stores gave.
                 eprintln!("narrows: {}", crate::output::printable(&format!("{error:#}")));
             }
-            ExitCode::from(1)
+            ExitCode::from(if error.is::<WrongUsage>() { 2 } else { 1 })
         }
     }
 }

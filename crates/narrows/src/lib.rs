@@ -9,6 +9,7 @@ mod commands;
 pub mod config;
 mod control;
 mod explain;
+mod moment;
 mod output;
 pub mod protocols;
 mod sealing;

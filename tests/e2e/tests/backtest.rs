@@ -229,6 +229,9 @@ fn the_same_rules_change_nothing_and_others_what_they_should() -> Result<()> {
     }
     assert_eq!(number(&same, "/coverage/journal_events")?, 0, "{same:#}");
     assert_eq!(lab.code(&["--fail-on-change"])?, 0);
+    for since in ["yesterday", "2500-01-01T00:00:00Z"] {
+        assert_eq!(lab.code(&["--since", since])?, 2, "{since}");
+    }
     blocks_and_holds(&lab)?;
     masks(&lab)?;
     what_the_record_lacks(&lab)?;
@@ -342,6 +345,9 @@ fn what_the_record_lacks(lab: &Worked) -> Result<()> {
         let report = lab.backtest(&and(rule))?;
         assert_eq!(changes(&report), [""; 0], "{rule}: {report:#}");
         assert_eq!(lines(&report), [lacks], "{rule}: {report:#}");
+        let ended = lab.gateway.narrows(&["rules", "backtest", "new.yaml", "--fail-on-change"])?;
+        assert_eq!(ended.code(), 1, "{rule}");
+        assert!(ended.stderr.contains("is not certain"), "{rule}: {}", ended.stderr);
     }
     Ok(())
 }

@@ -244,6 +244,12 @@ impl Report {
         count(&mut self.cannot_say.not_judged, why);
     }
 
+    /// Whether everything was read and judged, so that what is not told to change would not.
+    #[must_use]
+    pub fn is_certain(&self) -> bool {
+        (self.cannot_say.operations, self.counts) == (0, 0) && self.coverage.unread.is_empty()
+    }
+
     /// What is under a heading.
     #[must_use]
     pub fn of(&self, heading: Heading) -> &Found {

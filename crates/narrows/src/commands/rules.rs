@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use archive::{Bucket, Location};
 use model::Timestamp;
 
-use super::SaidNo;
 use super::check::{must_exist, say};
+use super::{SaidNo, WrongUsage};
 use crate::args::{Common, RulesCommand};
 use crate::backtest::Rules;
 use crate::backtest::gateway::Gateway;
@@ -18,6 +18,7 @@ use crate::backtest::record::Record;
 use crate::backtest::report::{Change, Example, Found, Heading, Operation, Report};
 use crate::client::config_path;
 use crate::config::{self, Config, Loaded, Unusable};
+use crate::moment::before;
 use crate::output::{self, Cell, Out, Tone, clip, counted, one_line};
 use crate::protocols::Rulebook;
 
@@ -32,9 +33,9 @@ const LINES_MAX: usize = 20;
 pub fn rules(common: &Common, command: RulesCommand) -> anyhow::Result<()> {
     let RulesCommand::Backtest { new, since, store, fail_on_change } = command;
     let now = runtime::clock::now();
-    let from = moment(&since, now)?;
+    let from = since.at(now);
     if from >= now {
-        bail!("--since {since} is not in the past");
+        return Err(WrongUsage("--since is not in the past").into());
     }
     let path = config_path(common);
     if !new.exists() {
@@ -56,10 +57,13 @@ pub fn rules(common: &Common, command: RulesCommand) -> anyhow::Result<()> {
         true => output::json(&report)?,
         false => output::print(&told(&report, Out::stdout(now)))?,
     }
-    match fail_on_change && report.changed > 0 {
-        true => Err(SaidNo.into()),
-        false => Ok(()),
+    if !fail_on_change || report.is_certain() && report.changed == 0 {
+        return Ok(());
     }
+    if report.changed == 0 {
+        eprintln!("narrows: nothing is known to change, and that nothing would is not certain");
+    }
+    Err(SaidNo.into())
 }
 
 fn usable(loaded: Result<Loaded, Unusable>) -> anyhow::Result<Loaded> {
@@ -73,21 +77,6 @@ fn usable(loaded: Result<Loaded, Unusable>) -> anyhow::Result<Loaded> {
             Err(SaidNo.into())
         }
     }
-}
-
-/// `7d` as the time that long ago, a time as it is.
-fn moment(text: &str, now: Timestamp) -> anyhow::Result<Timestamp> {
-    if let Some(length) = admin::parse_duration(text) {
-        return Ok(before(now, length));
-    }
-    admin::parse_time(text).with_context(|| {
-        format!("--since {text}: write how long ago (1h, 7d) or a time (2026-11-23T07:00:00Z)")
-    })
-}
-
-fn before(at: Timestamp, length: Duration) -> Timestamp {
-    let length = u64::try_from(length.as_nanos()).unwrap_or(u64::MAX);
-    Timestamp(at.0.saturating_sub(length))
 }
 
 /// Where the recordings are.
@@ -136,16 +125,25 @@ fn backtest(
 fn told(report: &Report, out: Out) -> String {
     let operations = counted(report.operations, "operation");
     let mut text = format!("{operations} from {} to {}\n", report.from, report.to);
-    let (tone, verdict) = match (report.changed, report.cannot_say.operations) {
-        (0, 0) => (Tone::Good, "nothing would change".to_owned()),
-        (0, open) => (Tone::Careful, format!("no change is certain, {open} cannot be told")),
+    let mut open = Vec::new();
+    if report.cannot_say.operations > 0 {
+        open.push(format!("{} cannot be told", report.cannot_say.operations));
+    }
+    if !report.coverage.unread.is_empty() {
+        let places = counted(report.coverage.unread.len() as u64, "place");
+        open.push(format!("{places} could not be read"));
+    }
+    let open = open.join(", ");
+    let (tone, verdict) = match (report.changed, open.as_str()) {
+        (0, "") => (Tone::Good, "nothing would change".to_owned()),
+        (0, open) => (Tone::Careful, format!("no change is certain, {open}")),
         (changed, _) => (Tone::Careful, format!("{changed} would change")),
     };
     let verdict = out.paint(tone, &verdict);
     text.push_str(&format!("{verdict}; {} would not", report.unchanged));
-    match (report.changed, report.cannot_say.operations) {
-        (0, _) | (_, 0) => text.push('\n'),
-        (_, open) => text.push_str(&format!("; {open} cannot be told\n")),
+    match (report.changed, open.as_str()) {
+        (0, _) | (_, "") => text.push('\n'),
+        (_, open) => text.push_str(&format!("; {open}\n")),
     }
     if report.not_reached > 0 {
         let steps = counted(report.not_reached, "further step");
