@@ -371,5 +371,14 @@ fn whole_configurations(lab: &Worked) -> Result<()> {
     let output = lab.gateway.narrows(&["rules", "backtest", &new.display().to_string()])?;
     assert_eq!(output.code(), 1);
     assert!(output.stderr.contains("new.yaml:2:9"), "{}", output.stderr);
+
+    // A journal that cannot be read is not one that is empty.
+    let journal = lab.gateway.dir().join("var/journal");
+    fs::rename(&journal, lab.gateway.dir().join("var/aside"))?;
+    fs::write(&journal, "")?;
+    fs::write(&new, lab.text(RULES))?;
+    let output = lab.gateway.narrows(&["rules", "backtest", &new.display().to_string()])?;
+    assert_eq!(output.code(), 1);
+    assert!(output.stderr.contains("journal"), "{}", output.stderr);
     Ok(())
 }

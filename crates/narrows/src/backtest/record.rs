@@ -49,8 +49,9 @@ impl Record {
             names.extend(convert::named(&listed.path).map(|(gateway, _)| gateway.to_owned()));
         }
         if let Some(folder) = &self.journal {
-            for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-                let name = entry.file_name();
+            let unreadable = || format!("read the journal {}", folder.display());
+            for entry in std::fs::read_dir(folder).with_context(unreadable)? {
+                let name = entry.with_context(unreadable)?.file_name();
                 let stem = name.to_str().and_then(|name| name.strip_suffix(".nj"));
                 let gateway = stem.and_then(|stem| stem.rsplit_once('-'));
                 names.extend(gateway.map(|(gateway, _)| gateway.to_owned()));
@@ -126,29 +127,33 @@ impl Record {
         let of_gateway =
             |file: &Listed| convert::named(&file.path).is_some_and(|(name, _)| name == gateway);
         let (mut began, mut missing) = (HashSet::new(), HashSet::new());
+        // Beginnings that the journal still has.
+        let mut kept: Vec<Row> = Vec::new();
         let mut look = |row: Row| {
-            if let Some(session) = row.session {
-                match &*row.kind {
-                    "session_started" => began.insert(session),
-                    _ => missing.insert(session),
-                };
+            let Some(session) = row.session.clone() else { return };
+            match &*row.kind {
+                "session_started" if row.time < from.0 => kept.push(row),
+                "session_started" => drop(began.insert(session)),
+                _ => drop(missing.insert(session)),
             }
         };
         let kinds = ["session_started", "operation"];
         let wanted = Wanted { from, to, kinds: &kinds, ..Wanted::default() };
-        let Some(bucket) = &self.bucket else { return Ok(Vec::new()) };
         for file in self.files(from, to)?.iter().filter(|file| of_gateway(file)) {
+            let Some(bucket) = &self.bucket else { break };
             // What cannot be read is told when all of it is read.
             let _ = ArchiveFile::open(bucket, &file.path, file.bytes)
                 .and_then(|file| file.find(wanted, &[], &[], &|_| true, &mut look));
         }
         if let Some(folder) = &self.journal {
             for record in Reader::open(folder, gateway)?.flatten() {
-                look(Row::of(record.event, Place::default()));
+                let store::Position { segment, offset, sequence } = record.position;
+                look(Row::of(record.event, Place { segment, offset, number: sequence }));
             }
         }
         missing.retain(|session| !began.contains(session));
-        let mut rows: Vec<Row> = Vec::new();
+        let mut rows = kept;
+        rows.retain(|row| row.session.as_ref().is_some_and(|session| missing.remove(session)));
         let earlier = self.files(Timestamp(0), from)?;
         for file in earlier.iter().rev().filter(|file| of_gateway(file)) {
             if missing.is_empty() {
@@ -170,6 +175,7 @@ impl Record {
                 rows.push(row);
             }
         }
+        rows.sort_by_key(|row| (row.segment, row.number));
         Ok(rows)
     }
 
@@ -203,14 +209,10 @@ impl Record {
             let store::Position { segment, offset, sequence } = record.position;
             let at = record.event.at;
             let is_archived = archived.get(&segment).is_some_and(|last| sequence <= *last);
-            if is_archived || at >= to {
+            if is_archived || at < from || at >= to {
                 continue;
             }
             let row = Row::of(record.event, Place { segment, offset, number: sequence });
-            let is_beginning = &*row.kind == "session_started";
-            if at < from && !is_beginning {
-                continue;
-            }
             coverage.journal_events += 1;
             if KINDS.contains(&&*row.kind) {
                 each(row);
@@ -219,3 +221,6 @@ impl Record {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

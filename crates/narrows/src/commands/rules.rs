@@ -87,7 +87,9 @@ fn record(config: &Config, store: Option<&str>) -> anyhow::Result<Record> {
         Some(place) => Some(Location::parse(place, Path::new(""))?),
         None => config.recording.store.clone(),
     };
-    let is_there = |of: &Location| of.folder().is_none_or(Path::is_dir);
+    // What is there and cannot be read is an error, not nothing.
+    let exists = |folder: &Path| !matches!(folder.try_exists(), Ok(false));
+    let is_there = |of: &Location| of.folder().is_none_or(exists);
     let bucket = match location {
         Some(location) if is_there(&location) => Some(Arc::new(Bucket::open(&location, false)?)),
         Some(location) if store.is_some() => bail!("there is no folder {location}"),
@@ -96,7 +98,7 @@ fn record(config: &Config, store: Option<&str>) -> anyhow::Result<Record> {
     };
     // A copy of an archive has nothing to do with this machine.
     let journal = store.is_none().then(|| config.data_dir.join("journal"));
-    let journal = journal.filter(|folder| folder.is_dir());
+    let journal = journal.filter(|folder| exists(folder));
     if bucket.is_none() && journal.is_none() {
         bail!("there are no recordings: neither an archive nor a journal");
     }
