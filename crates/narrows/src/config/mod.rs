@@ -196,7 +196,15 @@ fn read_tree(
         Ok(text) => {
             let root = tree::parse(name, &text, &mut report.problems);
             report.texts.push((Arc::clone(name), text));
-            root
+            match root {
+                // Something else's file, such as that of a token: nothing of it is repeated.
+                Some(tree::Node { value: tree::Value::Text(_), .. }) => {
+                    let message = "found one text, not keys and values";
+                    report.problem(&start, message, "name a configuration, or rules");
+                    None
+                }
+                root => root,
+            }
         }
         Err(error) => {
             let valid = error.utf8_error().valid_up_to();

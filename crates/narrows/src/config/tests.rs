@@ -307,7 +307,7 @@ fn a_file_that_is_no_configuration_is_one_clear_problem() {
     for (text, words) in [
         ("", "no protocol listens anywhere"),
         ("[]", "write a table with data_dir"),
-        ("just words", "found the text \"just words\""),
+        ("just words", "found one text, not keys and values"),
         ("a: [1", "this is not YAML"),
     ] {
         let found = problems(text);
@@ -525,4 +525,14 @@ fn a_place_elsewhere_that_cannot_be_used_is_told() {
     assert!(warned(sealed).contains("texts leave that encryption seals"));
     let same = "store: \"file:x\"\n  anchors: [ { store: \"file:x\" } ]";
     assert!(warned(same).contains("the archive itself is there"));
+}
+
+#[test]
+fn p7_of_a_file_that_is_no_configuration_nothing_is_repeated() {
+    for text in ["nrw_5ecret\n", "DATABASE_PASSWORD=5ecret\n", "\"5ecret\"\n"] {
+        let found = problems(text);
+        let [problem] = found.as_slice() else { panic!("{found:?}") };
+        assert!(problem.contains("found one text, not keys and values"), "{problem}");
+        assert!(!problem.contains("5ecret"), "{problem}");
+    }
 }
