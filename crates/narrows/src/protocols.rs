@@ -189,6 +189,8 @@ pub struct Recalled {
     pub effect: Option<Effect>,
     /// Rows it could return, where that can be told.
     pub rows: Option<RowBound>,
+    /// The columns it returned, where they can be told.
+    pub columns: Option<Vec<postgres::Output>>,
     /// Why it is refused whoever asks.
     pub refused: Option<&'static str>,
     /// Whether it is refused because of masks.
@@ -224,6 +226,7 @@ pub fn recall(
             stage: Some(told.stage),
             effect: told.effect,
             rows: Some(told.rows),
+            columns: told.columns,
             refused: told.refused,
             exposed: match told.exposed {
                 postgres::Exposed::No => Exposed::No,
@@ -241,6 +244,7 @@ pub fn recall(
             stage: Some(Stage::Gate),
             effect: Some(told.effect),
             rows: Some(RowBound::NoRows),
+            columns: None,
             refused: None,
             exposed: told.exposed.map_or(Exposed::No, Exposed::Yes),
         };

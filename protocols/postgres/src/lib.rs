@@ -50,7 +50,7 @@ use model::FactDecl;
 
 pub use explain::{Explained, ExplainedColumn, ExplainedUse, explain};
 pub use judge::{Cache, Environment, Judged};
-pub use recall::{Exposed, Past, Recalled, is_untraceable, recall};
+pub use recall::{Exposed, Output, Past, Recalled, is_untraceable, recall};
 pub use survey::{Snapshot, StoredType, TypeKind};
 
 /// The protocol, for the one list of protocols.

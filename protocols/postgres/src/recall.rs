@@ -47,10 +47,21 @@ pub struct Recalled {
     pub effect: Option<Effect>,
     /// Rows it could return.
     pub rows: RowBound,
+    /// The columns it returned; `None` when they cannot be told.
+    pub columns: Option<Vec<Output>>,
     /// Whether it is refused whoever asks, and by what word: known only with the text.
     pub refused: Option<&'static str>,
     /// What would follow from masks.
     pub exposed: Exposed,
+}
+
+/// A column that a statement returns.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Output {
+    /// Its label, when the text tells.
+    pub label: Option<Arc<str>>,
+    /// It is a stored column itself, and not made of any.
+    pub is_stored: bool,
 }
 
 /// Whether a statement may run for a principal from whom columns are masked (R1).
@@ -92,6 +103,7 @@ pub fn recall(past: &Past<'_>, options: &serde_json::Value, masks: &MaskPlan) ->
         stage,
         effect: None,
         rows: RowBound::Unbounded,
+        columns: None,
         refused: None,
         exposed: if masks.is_empty() { Exposed::No } else { Exposed::Unknown },
     };
@@ -113,6 +125,7 @@ pub fn recall(past: &Past<'_>, options: &serde_json::Value, masks: &MaskPlan) ->
     if found == Found::Same && certain(&whole) {
         recalled.effect = Some(whole.effect);
         recalled.rows = if own.is_indirect() { RowBound::Unbounded } else { whole.rows };
+        recalled.columns = outputs(&whole);
     } else if found != Found::Other && whole.effect == Effect::MayWrite {
         // What a view reads besides can only make more of it.
         let writes = !whole.objects.writes.is_empty() || is_resolved(&whole);
@@ -215,6 +228,17 @@ fn fill(values: &mut [Option<Value>], judged: &Judged, found: Found) {
             *slot = Some(value.clone());
         }
     }
+}
+
+/// What the one statement of a text returns.
+fn outputs(judged: &Judged) -> Option<Vec<Output>> {
+    let [statement] = judged.statements.list.as_slice() else { return None };
+    let columns = statement.outputs.columns.as_ref()?.iter();
+    let output = |column: &sql::OutputColumn| Output {
+        label: column.name.clone(),
+        is_stored: column.direct.is_some(),
+    };
+    Some(columns.map(output).collect())
 }
 
 /// The text itself, and what rules see in its place: of FETCH and EXECUTE that is what they run.

@@ -537,6 +537,7 @@ impl<'a> Gateway<'a> {
                 today: today.as_ref().map(|today| &**today.masks()),
                 is_same: &|rule| evidence.is_same(rule),
                 names_hidden_only: is_web,
+                is_stored: &|position, label| is_stored(&asking.recalled, position, label),
                 then: then.map(|of| Arc::clone(&of.rule)).collect(),
             };
             changes = masks.compare(reply);
@@ -625,9 +626,11 @@ impl<'a> Gateway<'a> {
             let now = word(fate, asking.judged.is_masked);
             told.push(change(*heading, now, rules, Vec::new()));
         }
-        let Changes { hidden, shown, open } = changes;
+        let Changes { hidden, mut shown, weaker, open } = changes;
+        let less = if shown.is_empty() { "mask" } else { "clear" };
+        shown.extend(weaker);
         for (heading, now, parts) in
-            [(Heading::Masked, "mask", hidden), (Heading::Released, "clear", shown)]
+            [(Heading::Masked, "mask", hidden), (Heading::Released, less, shown)]
         {
             if parts.is_empty() {
                 continue;
@@ -767,6 +770,18 @@ fn facts_of(row: &Row, then: &Then, already: Option<u64>, is_web: bool, reads: b
     let detections = (is_whole && row.searched.len() >= DetectionType::ALL.len())
         .then(|| Value::TextList(row.detections.iter().map(|of| Arc::clone(&of.kind)).collect()));
     Reply::Complete { rows, bytes, columns, detections }
+}
+
+/// Whether a column of a reply is a stored one itself, as far as its statement tells.
+fn is_stored(recalled: &Recalled, position: u64, label: &str) -> Option<bool> {
+    let columns = recalled.columns.as_ref()?;
+    if columns.iter().all(|of| of.is_stored) {
+        return Some(true);
+    }
+    let at = usize::try_from(position).ok()?.checked_sub(1)?;
+    // `*` stands for columns that the record does not have, too.
+    let column = columns.get(at).filter(|of| of.label.as_deref() == Some(label));
+    column.map(|of| of.is_stored)
 }
 
 /// Labels, then origins, as rules see them.

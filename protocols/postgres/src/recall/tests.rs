@@ -168,6 +168,19 @@ fn a_column_whose_type_decides_is_not_known() {
 }
 
 #[test]
+fn a_column_is_told_from_what_is_made_of_it() {
+    let columns = |text: &str| {
+        let (judged, _) = judged(text, None, &real()).expect("a statement");
+        let columns = recall(&past(text, &judged.objects), &nothing(), &plan(&[])).columns;
+        columns.map(|all| all.iter().map(|of| of.is_stored).collect::<Vec<_>>())
+    };
+    let text = "SELECT name AS x, upper(ssn) AS ssn, 1 FROM customers";
+    assert_eq!(columns(text), Some(vec![true, false, false]));
+    assert_eq!(columns("SELECT code FROM people"), None, "a view");
+    assert_eq!(columns("SELECT name FROM customers; SELECT 1"), None);
+}
+
+#[test]
 fn a_record_that_disagrees_with_its_text_is_believed_and_the_text_is_not() {
     let objects = Objects { verbs: vec!["select".into()], ..Objects::default() };
     let text = "DELETE FROM notes";

@@ -92,6 +92,47 @@ fn report(rules: &Rules, rows: Vec<Row>) -> Report {
     report
 }
 
+/// A statement that passed under masks, and what came back.
+fn masked(text: &str, read: &[&str], columns: Json) -> Vec<Row> {
+    let read: Vec<String> = read.iter().map(|name| format!("public.people.{name}")).collect();
+    let body = json!({
+        "kind": "operation", "operation": 1, "step": "query", "verbs": ["select"],
+        "reads": ["public.people"], "columns": read,
+        "text": text, "decision": "mask",
+        "rules": [{ "rule": "then", "action": "mask", "observed": false }],
+    });
+    let mut reply = reply(FROM.0, "s_1", 1, 3);
+    let replied = event(
+        FROM.0,
+        "s_1",
+        json!({
+            "kind": "reply", "operation": 1, "outcome": "done", "rows": 3, "bytes": 100,
+            "duration_ns": 1, "columns": columns,
+        }),
+    );
+    reply.columns = replied.columns;
+    vec![started(FROM.0, "s_1"), event(FROM.0, "s_1", body), reply]
+}
+
+fn column(label: &str, names: &[&str], mask: Option<&str>) -> Json {
+    let origin = |name: &&str| json!({ "schema": "public", "table": "people", "column": name });
+    let origins: Vec<Json> = names.iter().map(origin).collect();
+    json!({ "label": label, "origins": origins, "mask": mask })
+}
+
+/// Parts under a heading.
+fn parts(found: &super::super::report::Found) -> Vec<String> {
+    found.examples.iter().flat_map(|change| change.parts.clone()).collect()
+}
+
+/// What nobody can say, `rule: fact`.
+fn unclear(told: &Report) -> Vec<String> {
+    let rules = told.cannot_say.by_rule.iter();
+    rules
+        .flat_map(|(rule, facts)| facts.keys().map(move |fact| format!("{rule}: {fact}")))
+        .collect()
+}
+
 const ORDERS: &str = "  - { name: orders, when: 'touches(\"orders\")', block: \"no\" }\n";
 
 #[test]
@@ -261,4 +302,105 @@ fn every_fate_that_there_is_room_for_is_told() {
     let [example] = told.cannot_say.examples.as_slice() else { panic!("{told:?}") };
     assert_eq!(example.now, ["allow", "hold", "block"]);
     assert_eq!(example.rules.len(), 2);
+}
+
+#[test]
+fn r19_a_stricter_mask_hides_more_and_a_weaker_one_less() {
+    let with = |kind: &str| {
+        rules(&format!("  - {{ name: now, mask: {{ fields: [ssn], with: {kind} }} }}\n"))
+    };
+    let stored = "SELECT ssn FROM people";
+    let told = |text: &str, then: &str, now: &str| {
+        report(&with(now), masked(text, &["ssn"], json!([column("ssn", &["ssn"], Some(then))])))
+    };
+    let kinds = ["null", "redact", "hash", "partial"];
+    for (strict, weak) in
+        (1..kinds.len()).flat_map(|at| kinds[at..].iter().map(move |weak| (kinds[at - 1], *weak)))
+    {
+        let less = told(stored, strict, weak);
+        let part = format!("public.people.ssn: {strict} -> {weak}");
+        assert_eq!(parts(&less.released), [part], "{less:?}");
+        assert_eq!((less.released.operations, less.released.examples[0].now), (1, "mask"));
+        let more = told(stored, weak, strict);
+        let part = format!("public.people.ssn: {weak} -> {strict}");
+        assert_eq!(parts(&more.newly_masked), [part], "{more:?}");
+        assert_eq!(told(stored, weak, weak).unchanged, 1);
+    }
+    // What is made of a column is redacted at least.
+    let made = "SELECT 'x' || ssn AS ssn FROM people";
+    let same = told(made, "redact", "partial");
+    assert_eq!(same.unchanged, 1, "{same:?}");
+    // Of which statement a column is cannot be told here.
+    let several = told("SELECT ssn FROM people; SELECT 1", "redact", "hash");
+    assert_eq!(unclear(&several), ["now: whether public.people.ssn is a stored column itself"]);
+}
+
+#[test]
+fn a_part_has_the_name_of_what_is_hidden() {
+    let both = column("both", &["name", "ssn"], None);
+    let text = "SELECT name || ssn AS both FROM people";
+    let ssn = rules("  - { name: now, mask: { fields: [ssn] } }\n");
+    let told = report(&ssn, masked(text, &["name", "ssn"], json!([both.clone()])));
+    assert_eq!(parts(&told.newly_masked), ["public.people.ssn"], "{told:?}");
+    let label = rules("  - { name: now, mask: { fields: [both] } }\n");
+    let told = report(&label, masked(text, &["name", "ssn"], json!([both])));
+    assert_eq!(parts(&told.newly_masked), ["both"], "{told:?}");
+}
+
+#[test]
+fn how_values_were_hidden_wherever_they_are_found_is_not_known() {
+    let mut rows =
+        masked("SELECT name FROM people", &["name"], json!([column("name", &["name"], None)]));
+    rows[2].searched = vec!["EMAIL".into()];
+    rows[2].detections =
+        serde_json::from_value(json!([{ "kind": "EMAIL", "seen": 2, "masked": 2 }])).unwrap();
+    let now = rules("  - { name: now, mask: { types: [EMAIL], with: partial } }\n");
+    let told = report(&now, rows);
+    assert_eq!(unclear(&told), ["now: how EMAIL was masked"], "{told:?}");
+}
+
+/// A request, and the masked fields of its reply.
+fn exchange(columns: Json) -> Vec<Row> {
+    let request = json!({
+        "kind": "operation", "operation": 1, "step": "request", "verbs": ["get"],
+        "text": "GET http://127.0.0.1:4/people", "decision": "mask",
+        "rules": [
+            { "rule": "m", "action": "mask", "observed": false },
+            { "rule": "n", "action": "mask", "observed": false },
+        ],
+    });
+    let reply = json!({
+        "kind": "reply", "operation": 1, "outcome": "done", "rows": 1, "bytes": 100,
+        "duration_ns": 1, "sent": 0, "columns": columns,
+    });
+    let rows = [started(FROM.0, "s_1"), event(FROM.0, "s_1", request), event(FROM.0, "s_1", reply)];
+    let of_api = |mut row: Row| {
+        row.resource = Some("api".into());
+        row
+    };
+    rows.into_iter().map(of_api).collect()
+}
+
+#[test]
+fn a_field_is_hidden_by_its_last_key_or_by_all_that_lead_to_it() {
+    let rule = |name: &str, field: &str| {
+        format!("  - {{ name: {name}, mask: {{ fields: [\"{field}\"] }} }}\n")
+    };
+    let told = |field: &str| {
+        let kept = rule("m", field);
+        let (now, then) = (rules(&kept), rules(&format!("{kept}{}", rule("n", "other"))));
+        let loaded = loaded(FROM.0, &format!("2 rules{}", digest_of(&then)));
+        let rows = exchange(json!([{ "label": "people.home.ssn", "mask": "redact" }]));
+        report(&now, [vec![loaded], rows].concat())
+    };
+    for field in ["ssn", "people.home.ssn", "*.ssn"] {
+        let told = told(field);
+        assert_eq!((told.unchanged, told.changed), (1, 0), "{field}: {told:?}");
+    }
+    for field in ["home", "people", "people.home", "home.ssn"] {
+        let told = told(field);
+        assert_eq!(unclear(&told), ["m: what people.home.ssn is a part of"], "{field}: {told:?}");
+    }
+    let told = told("phone");
+    assert_eq!(parts(&told.released), ["people.home.ssn"], "{told:?}");
 }
