@@ -47,7 +47,7 @@ fn config(ports: &e2e::Ports, server: u16, api: SocketAddr, rules: &str) -> Stri
            shop: {{ type: postgres, address: \"127.0.0.1:{server}\", database: shop, user: app, \
              password: {{env: UPSTREAM_PASSWORD}}, tls: off }}\n  \
            api: {{ type: http, url: \"http://{api}\", tls: off }}\n\
-         recording: {{ archive_every: 1s, keep_journal: 0 }}\n\
+         recording: {{ archive_every: 1s, keep_journal: 0, scrub: [EMAIL] }}\n\
          access: [{{ groups: [agents], resources: [shop, api] }}]\n\
          rules:{rules}"
     )
@@ -133,6 +133,7 @@ impl Worked {
         for request in [
             "GET /r/api/customers?q=1 HTTP/1.1\nAccept: */*",
             "GET /r/api/other HTTP/1.1\nX-Api-Key: abcdef",
+            "GET /r/api/who?mail=a%6en@corp.example HTTP/1.1",
             "POST /r/api/notes HTTP/1.1\nContent-Type: application/json\n\n{\"note\":\"hello\"}",
             "POST /r/api/notes HTTP/1.1\nContent-Type: text/plain\n\nmy number is 536-22-8714",
             "DELETE /r/api/notes/1 HTTP/1.1",
@@ -224,8 +225,8 @@ fn the_same_rules_change_nothing_and_others_what_they_should() -> Result<()> {
     lab.gateway.stop()?;
     let same = lab.backtest(RULES)?;
     for report in [&live, &same] {
-        assert_eq!(number(report, "/operations")?, 31, "{report:#}");
-        assert_eq!(number(report, "/unchanged")?, 31, "{report:#}");
+        assert_eq!(number(report, "/operations")?, 32, "{report:#}");
+        assert_eq!(number(report, "/unchanged")?, 32, "{report:#}");
     }
     assert_eq!(number(&same, "/coverage/journal_events")?, 0, "{same:#}");
     assert_eq!(lab.code(&["--fail-on-change"])?, 0);
@@ -235,6 +236,7 @@ fn the_same_rules_change_nothing_and_others_what_they_should() -> Result<()> {
     blocks_and_holds(&lab)?;
     masks(&lab)?;
     what_the_record_lacks(&lab)?;
+    p7_r18_what_is_scrubbed_is_in_no_recording_and_not_known(&lab)?;
     whole_configurations(&lab)
 }
 
@@ -249,7 +251,7 @@ fn blocks_and_holds(lab: &Worked) -> Result<()> {
     assert_eq!(lab.code(&[])?, 0);
     let told = lab.gateway.narrows(&["rules", "backtest", "new.yaml"])?.success()?;
     for words in [
-        "1 would change; 30 would not",
+        "1 would change; 31 would not",
         "newly blocked: 1 operation",
         "mask -> block (no-orders)\n      SELECT count(*) FROM orders",
     ] {
@@ -323,23 +325,23 @@ fn what_the_record_lacks(lab: &Worked) -> Result<()> {
     assert_eq!(changes(&renamed), [""; 0], "{renamed:#}");
     let few = [
         "2 new-mask-cards-and-ssn: the reply's fields",
-        "1 new-nothing-secret-leaves: http.detections",
+        "2 new-nothing-secret-leaves: http.detections",
     ];
     assert_eq!(lines(&renamed), few, "{renamed:#}");
 
     for (rule, lacks) in [
-        ("  - name: x\n    on: [api]\n    mask: { fields: [email] }\n", "3 x: the reply's fields"),
+        ("  - name: x\n    on: [api]\n    mask: { fields: [email] }\n", "4 x: the reply's fields"),
         (
             "  - name: x\n    on: [shop]\n    mask: { types: [EMAIL] }\n",
             "9 x: whether the reply held EMAIL",
         ),
         (
             "  - name: x\n    when: '\"x-api-key\" in http.headers'\n    block: \"no\"\n",
-            "1 x: http.headers",
+            "2 x: http.headers",
         ),
         (
             "  - name: x\n    when: http.carries.size() > 0\n    block: \"no\"\n",
-            "3 x: http.carries",
+            "4 x: http.carries",
         ),
     ] {
         let report = lab.backtest(&and(rule))?;
@@ -349,6 +351,19 @@ fn what_the_record_lacks(lab: &Worked) -> Result<()> {
         assert_eq!(ended.code(), 1, "{rule}");
         assert!(ended.stderr.contains("is not certain"), "{rule}: {}", ended.stderr);
     }
+    Ok(())
+}
+
+fn p7_r18_what_is_scrubbed_is_in_no_recording_and_not_known(lab: &Worked) -> Result<()> {
+    for (words, hits) in [("[EMAIL]", 1), ("corp.example", 0)] {
+        let store = lab.gateway.dir().join("var/recordings").display().to_string();
+        let found = lab.gateway.json(&["audit", "search", words, "--store", &store])?;
+        let found = found.get("hits").and_then(Value::as_array).map(Vec::len);
+        assert_eq!(found, Some(hits), "{words}");
+    }
+    let rule = "  - name: x\n    on: [api]\n    when: http.path == \"/who\"\n    block: \"no\"\n";
+    let report = lab.backtest(&and(rule))?;
+    assert_eq!(lines(&report), ["1 x: http.path"], "{report:#}");
     Ok(())
 }
 
@@ -362,10 +377,10 @@ fn whole_configurations(lab: &Worked) -> Result<()> {
         ["-c", &missing, "rules", "backtest", &new.display().to_string(), "--store", &store];
     fs::write(&new, lab.text(RULES))?;
     let report = lab.gateway.json(&words)?;
-    assert_eq!(number(&report, "/unchanged")?, 31, "{report:#}");
+    assert_eq!(number(&report, "/unchanged")?, 32, "{report:#}");
     fs::write(&new, lab.text(RULES).replace("resources: [shop, api]", "resources: [shop]"))?;
     let report = lab.gateway.json(&words)?;
-    assert_eq!(number(&report, "/newly_blocked/by_rule/access")?, 3, "{report:#}");
+    assert_eq!(number(&report, "/newly_blocked/by_rule/access")?, 4, "{report:#}");
 
     fs::write(&new, "- name: x\n  when: nonsense > 3\n  block: no\n")?;
     let output = lab.gateway.narrows(&["rules", "backtest", &new.display().to_string()])?;
