@@ -77,6 +77,9 @@ pub const EXPORT_OPERATIONS_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const EXPORT_SESSIONS_MAX: usize = 20_000;
 /// Bytes of these together; the newest is remembered whatever its size.
 pub const EXPORT_SESSIONS_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Bytes of events, as they were read, that are in memory while sessions beside each other are told
+/// as one; past it those that are needed last are read again. A page of events more, at most.
+pub const MERGED_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Bytes of replies that wait, while a session is written as its client got it, for one that began
 /// before them to end.
 pub const REPLIES_WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;

@@ -90,6 +90,11 @@ impl Client {
 
     /// Asks for something.
     pub fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        Ok(self.get_sized(path)?.0)
+    }
+
+    /// The same, and how long the answer was, bytes.
+    pub fn get_sized<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<(T, usize)> {
         self.call("GET", path, None::<&()>)
     }
 
@@ -99,12 +104,12 @@ impl Client {
         path: &str,
         body: &impl Serialize,
     ) -> anyhow::Result<T> {
-        self.call("POST", path, Some(body))
+        Ok(self.call("POST", path, Some(body))?.0)
     }
 
     /// Takes something away.
     pub fn delete<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
-        self.call("DELETE", path, None::<&()>)
+        Ok(self.call("DELETE", path, None::<&()>)?.0)
     }
 
     /// Where it is.
@@ -117,7 +122,7 @@ impl Client {
         method: &str,
         path: &str,
         body: Option<&impl Serialize>,
-    ) -> anyhow::Result<T> {
+    ) -> anyhow::Result<(T, usize)> {
         let body = body.map(serde_json::to_vec).transpose()?.unwrap_or_default();
         let request = ureq::http::Request::builder()
             .method(method)
@@ -135,8 +140,9 @@ impl Client {
             .read_to_string()
             .context("read the gateway's answer")?;
         if status.is_success() {
-            return serde_json::from_str(&text)
-                .with_context(|| format!("the answer of {}{path} is not understood", self.base));
+            let answer = serde_json::from_str(&text)
+                .with_context(|| format!("the answer of {}{path} is not understood", self.base))?;
+            return Ok((answer, text.len()));
         }
         let not_ready = serde_json::from_str::<serde_json::Value>(&text).ok();
         if let Some(reasons) = not_ready.as_ref().and_then(|value| value.get("reasons")?.as_array())

@@ -8,6 +8,7 @@ mod doctor;
 mod explain;
 pub mod export;
 mod gateway;
+mod merged;
 mod replies;
 mod rules;
 mod serve;

@@ -22,7 +22,8 @@ use serde_json::{Value, json};
 
 use super::SaidNo;
 use super::audit::{bucket, moment};
-use super::sessions::{Merged, each_page, path};
+use super::merged;
+use super::sessions::{each_page, path};
 use crate::args::{Common, ExportArguments};
 use crate::client::{Client, encoded};
 use crate::output::{self, counted};
@@ -234,7 +235,7 @@ fn from_gateway(
         );
     }
     sessions.reverse();
-    let mut merged = Merged::of(client, &sessions, true);
+    let mut merged = merged::of(client, &sessions, true);
     while let Some((_, value)) = merged.next()? {
         if let Some(event) = known(value, &mut lacks).filter(is_late) {
             lacks.sealed += u64::from(is_sealed(&event));

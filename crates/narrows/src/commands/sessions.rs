@@ -1,11 +1,11 @@
 //! `narrows sessions`, `show`, `replay`, `watch`, `kill`.
 
-use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use model::Timestamp;
 use serde_json::{Value, json};
 
+use super::merged;
 use crate::args::{Common, SessionsFilter};
 use crate::client::{Client, encoded};
 use crate::output::{self, Cell, Out, Tone, bytes};
@@ -13,6 +13,8 @@ use crate::story::Story;
 
 /// Sessions of a run that are told.
 const RUN_SESSIONS_MAX: usize = 1000;
+/// Events of one session that are asked for at once.
+const PAGE_EVENTS: usize = 500;
 /// How often a followed session is asked about.
 const WATCH_EVERY: Duration = Duration::from_millis(250);
 
@@ -153,7 +155,7 @@ pub fn show_run(common: &Common, run: &str, full: bool) -> anyhow::Result<()> {
     sessions.reverse();
     let out = Out::stdout(runtime::clock::now());
     let payload = full || !common.json;
-    let mut merged = Merged::of(&client, &sessions, payload);
+    let mut merged = merged::of(&client, &sessions, payload);
     if common.json {
         let mut events = Vec::new();
         while let Some((_, event)) = merged.next()? {
@@ -192,78 +194,6 @@ fn of_run(session: &admin::SessionView) -> Value {
         fields.insert("run".to_owned(), json!(session.run));
     }
     value
-}
-
-/// The events of several sessions in the order of their times. Of a session that has not begun yet,
-/// or is over, nothing is kept in memory.
-pub(super) struct Merged<'a> {
-    client: &'a Client,
-    payload: bool,
-    sessions: Vec<Cursor>,
-    /// When each session that was not asked about yet began; the earliest is the last.
-    later: Vec<(Timestamp, usize)>,
-    /// When the next event of each of the others is.
-    fronts: BTreeSet<(Timestamp, usize)>,
-}
-
-/// How far one of them is read.
-struct Cursor {
-    id: String,
-    events: VecDeque<Value>,
-    after: Option<String>,
-    more: bool,
-}
-
-impl<'a> Merged<'a> {
-    pub(super) fn of(client: &'a Client, sessions: &[admin::SessionView], payload: bool) -> Self {
-        let began = |session: &admin::SessionView| admin::parse_time(&session.started_at);
-        let began = sessions.iter().map(|session| began(session).unwrap_or_default());
-        let mut later: Vec<(Timestamp, usize)> = began.zip(0..).collect();
-        later.sort_unstable_by(|one, other| other.cmp(one));
-        let cursor = |session: &admin::SessionView| Cursor {
-            id: session.id.clone(),
-            events: VecDeque::new(),
-            after: None,
-            more: true,
-        };
-        let sessions = sessions.iter().map(cursor).collect();
-        Self { client, payload, sessions, later, fronts: BTreeSet::new() }
-    }
-
-    /// Reads on where nothing of a session is left.
-    fn fill(&mut self, at: usize) -> anyhow::Result<()> {
-        let Some(cursor) = self.sessions.get_mut(at) else { return Ok(()) };
-        while cursor.events.is_empty() && cursor.more {
-            let page = page(self.client, &cursor.id, cursor.after.as_deref(), self.payload)?;
-            cursor.events.extend(page.events);
-            (cursor.after, cursor.more) = (page.next, page.more);
-        }
-        match cursor.events.front() {
-            Some(event) => drop(self.fronts.insert((time(event), at))),
-            None => cursor.events = VecDeque::new(),
-        }
-        Ok(())
-    }
-
-    /// The earliest event that is left, and whose it is.
-    pub(super) fn next(&mut self) -> anyhow::Result<Option<(usize, Value)>> {
-        while let Some((began, at)) = self.later.last().copied() {
-            if self.fronts.first().is_some_and(|(front, _)| *front < began) {
-                break;
-            }
-            self.later.pop();
-            self.fill(at)?;
-        }
-        let Some((_, at)) = self.fronts.pop_first() else { return Ok(None) };
-        let event = self.sessions.get_mut(at).and_then(|cursor| cursor.events.pop_front());
-        self.fill(at)?;
-        Ok(event.map(|event| (at, event)))
-    }
-}
-
-fn time(event: &Value) -> Timestamp {
-    let at = event.get("at").and_then(Value::as_str).and_then(admin::parse_time);
-    at.unwrap_or_default()
 }
 
 /// Tells a session again, with its timing.
@@ -314,7 +244,8 @@ pub fn watch(common: &Common, id: &str) -> anyhow::Result<()> {
     }
     let mut after = None;
     loop {
-        let page = page(&client, id, after.as_deref(), true)?;
+        let ask = Ask { after: after.as_deref(), payload: true, limit: PAGE_EVENTS };
+        let (page, _) = page(&client, id, ask)?;
         for event in &page.events {
             if common.json {
                 output::json_line(event)?;
@@ -352,14 +283,24 @@ pub(super) fn path(id: &str) -> String {
     format!("/api/v1/sessions/{}", encoded(id))
 }
 
-fn page(
+/// Which events of a session.
+pub(super) struct Ask<'a> {
+    /// Behind this place.
+    pub(super) after: Option<&'a str>,
+    pub(super) payload: bool,
+    /// At most so many.
+    pub(super) limit: usize,
+}
+
+/// Some events of a session, and how long the gateway's answer was.
+pub(super) fn page(
     client: &Client,
     id: &str,
-    after: Option<&str>,
-    payload: bool,
-) -> anyhow::Result<admin::EventsPage> {
+    ask: Ask<'_>,
+) -> anyhow::Result<(admin::EventsPage, usize)> {
+    let Ask { after, payload, limit } = ask;
     let after = after.map(|place| format!("&after={}", encoded(place))).unwrap_or_default();
-    client.get(&format!("{}/events?payload={payload}&limit=500{after}", path(id)))
+    client.get_sized(&format!("{}/events?payload={payload}&limit={limit}{after}", path(id)))
 }
 
 pub(super) fn each_page(
@@ -370,7 +311,8 @@ pub(super) fn each_page(
 ) -> anyhow::Result<()> {
     let mut after = None;
     loop {
-        let page = page(client, id, after.as_deref(), !plain)?;
+        let ask = Ask { after: after.as_deref(), payload: !plain, limit: PAGE_EVENTS };
+        let (page, _) = page(client, id, ask)?;
         take(page.events)?;
         after = page.next;
         if !page.more {
