@@ -6,9 +6,10 @@
 //! there to answer, or it is not known what was). The URL of a tunnel is `https://HOST:PORT`; what
 //! a client wrote that is no URL follows `about:invalid#`, percent-encoded. What a recording does
 //! not have reads `unknown` (the version of HTTP), `-1` (sizes), or is 0 or empty with a comment.
-//! Fields that carry a credential by their name, cookies among them, read `(hidden)`. Bodies are as they were sent, with whatever Content-Encoding they have, as text where
-//! they are UTF-8 and otherwise in Base64; of a reply at most `EXPORT_BODY_BYTES_MAX`, head
-//! included. `comment` has the decision and the rules; `_narrows` has the same for programs.
+//! Fields that carry a credential by their name, cookies among them, read `(hidden)`. Bodies are as
+//! they were sent, with whatever Content-Encoding they have, as text where they are UTF-8 and
+//! otherwise in Base64; of a reply at most `EXPORT_BODY_BYTES_MAX`, head included. `comment` has
+//! the decision and the rules; `_narrows` has the same for programs.
 //!
 //! Not exchanges, so not here: messages of a WebSocket (those of the upstream follow the head of
 //! its 101), and replies whose request is not among the events. `log.comment` counts both.
