@@ -208,8 +208,15 @@ impl Report {
     pub fn changed(&mut self, changes: Vec<Change>) {
         self.operations += 1;
         self.changed += 1;
+        let mut told: Vec<Heading> = Vec::new();
         for change in changes {
-            self.of_mut(change.heading).add(change);
+            let found = self.of_mut(change.heading);
+            if !told.contains(&change.heading) {
+                told.push(change.heading);
+                found.operations += 1;
+                count(&mut found.by_principal, &change.of.principal);
+            }
+            found.add(change);
         }
     }
 
@@ -281,8 +288,6 @@ impl Report {
 
 impl Found {
     fn add(&mut self, change: Change) {
-        self.operations += 1;
-        count(&mut self.by_principal, &change.of.principal);
         for rule in &change.rules {
             count(&mut self.by_rule, rule);
         }

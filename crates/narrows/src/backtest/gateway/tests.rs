@@ -336,6 +336,21 @@ fn r19_a_stricter_mask_hides_more_and_a_weaker_one_less() {
 }
 
 #[test]
+fn an_operation_counts_once_under_a_heading() {
+    let mut rows = masked(
+        "SELECT ssn FROM people",
+        &["ssn"],
+        json!([column("ssn", &["ssn"], Some("redact"))]),
+    );
+    rows[1].decision = Some("hold".into());
+    let told = report(&rules("  []\n"), rows);
+    let words: Vec<&str> = told.released.examples.iter().map(|change| change.now).collect();
+    assert_eq!(words, ["allow", "clear"], "it is not held, and what it read is not hidden");
+    assert_eq!((told.changed, told.released.operations), (1, 1), "{told:?}");
+    assert_eq!(told.released.by_principal.get("ann"), Some(&1));
+}
+
+#[test]
 fn a_part_has_the_name_of_what_is_hidden() {
     let both = column("both", &["name", "ssn"], None);
     let text = "SELECT name || ssn AS both FROM people";
