@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use detect::{Scanner, Span, TypeSet};
 use model::limit::RECORDED_BODY_BYTES_MAX;
-use model::{Event, EventBody};
+use model::{Event, EventBody, Parameter};
 
 /// Escapes within escapes that are undone.
 const DEPTH_MAX: usize = 3;
@@ -56,9 +56,11 @@ impl Scrub {
         match body {
             EventBody::SessionStarted { application, .. } => may_hold(application),
             EventBody::Operation { text, parameters, message, .. } => {
-                let in_parameters =
-                    || parameters.iter().any(|of| holds(&of.kind) || may_hold(&of.value));
-                holds(text) || may_hold(message) || in_parameters()
+                let is_in = |of: &Parameter| {
+                    let value = of.value.as_deref();
+                    holds(&of.kind) || value.is_some_and(|value| self.clean_value(value).is_some())
+                };
+                holds(text) || may_hold(message) || parameters.iter().any(is_in)
             }
             EventBody::Ruling { message, reason, .. } => may_hold(message) || may_hold(reason),
             EventBody::Alert { message, .. } => holds(message),
@@ -74,7 +76,12 @@ impl Scrub {
                     *text = Arc::from(clean);
                 }
                 for of in parameters.iter_mut() {
-                    self.replace([&mut of.kind].into_iter().chain(&mut of.value));
+                    self.replace([&mut of.kind]);
+                    if let Some(value) = &mut of.value
+                        && let Some(clean) = self.clean_value(value)
+                    {
+                        *value = clean;
+                    }
                 }
                 self.replace(message.as_mut());
             }
@@ -94,21 +101,26 @@ impl Scrub {
         }
     }
 
+    /// The value of a parameter without the values in it; `None` when it holds none.
+    fn clean_value(&self, text: &str) -> Option<String> {
+        let whole = before_cut(text);
+        self.clean(whole).or_else(|| (whole.len() < text.len()).then(|| whole.to_owned()))
+    }
+
     /// The text without the values; `None` when it holds none.
     fn clean(&self, text: &str) -> Option<String> {
-        let whole = before_cut(text);
-        let found = self.find(whole);
+        let found = self.find(text);
         if found.is_empty() {
-            return (whole.len() < text.len()).then(|| whole.to_owned());
+            return None;
         }
-        let mut clean = String::with_capacity(whole.len());
+        let mut clean = String::with_capacity(text.len());
         let mut at = 0;
         for span in &found {
-            clean.push_str(whole.get(at..span.start).unwrap_or_default());
+            clean.push_str(text.get(at..span.start).unwrap_or_default());
             clean.push_str(span.kind.stand_in());
             at = span.end;
         }
-        clean.push_str(whole.get(at..).unwrap_or_default());
+        clean.push_str(text.get(at..).unwrap_or_default());
         Some(clean)
     }
 
@@ -152,7 +164,7 @@ impl Scrub {
     }
 }
 
-/// A text as long as what is recorded of a body may be cut inside a value, of which the beginning
+/// A value as long as what is recorded of a body may be cut inside a value, of which the beginning
 /// is as sensitive and cannot be recognised: it ends before its last word, and before the groups of
 /// digits that lead up to it.
 fn before_cut(text: &str) -> &str {
@@ -178,7 +190,6 @@ fn before_cut(text: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use model::event::Verdict;
-    use model::operation::Parameter;
     use model::{OperationId, Principal, PrincipalKind, Timestamp};
     use store::Journal;
     use store::journal::{Options, Reader};
@@ -322,7 +333,8 @@ mod tests {
         {
             let text = cut(end);
             assert_eq!(text.len(), RECORDED_BODY_BYTES_MAX);
-            let clean = scrub.clean(&text).expect("a beginning to take out");
+            let clean = scrub.clean_value(&text).expect("a beginning to take out");
+            assert_eq!(scrub.clean(&text), None, "what is no parameter is not cut");
             assert!(!clean.contains(|of: char| of.is_ascii_digit() || of == '@'), "{end}");
             assert!(clean.len() + 20 > text.len(), "{end}");
             // What is longer is not cut, and what is shorter is whole.

@@ -2,8 +2,9 @@
 //!
 //! The record has the one form of the address, the fields without credentials, and of a body that
 //! was held its digest and its first part; values may have been taken out of all of them
-//! (`recording.scrub`), and then the facts that they were in are not known (R18). Facts that follow from these are made by the code that
-//! judges requests; whatever else it would have seen is not known.
+//! (`recording.scrub`), and then the facts that they were in are not known (R18). Facts that follow
+//! from these are made by the code that judges requests; whatever else it would have seen is not
+//! known.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
