@@ -483,7 +483,7 @@ impl Review {
             },
             Settled::Error => {
                 self.matches.push(rule.matched());
-                if !rule.observe {
+                if pending.stops {
                     self.refusals.error(rule, frame);
                 }
             }

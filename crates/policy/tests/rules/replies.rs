@@ -146,6 +146,20 @@ fn p2_what_is_unknown_at_the_end_refuses() {
 }
 
 #[test]
+fn what_only_tells_of_a_reply_does_not_stop_it_where_it_cannot_be_judged() {
+    let told = [
+        rule("tell", "'X' in result.detections", alert("x")),
+        observed("watch", "'X' in result.detections", block("no")),
+    ];
+    for only in told {
+        let scope = scope(vec![only, rule("many", "result.rows > 10", block("too many"))]);
+        let permit = permit(decide(&scope, &select()));
+        let failed = complete(1).failed("result.detections");
+        assert_eq!(outcome(&review(&scope, &permit, &failed, Progress::Complete)), "pass");
+    }
+}
+
+#[test]
 fn an_alert_about_a_reply_is_given_once() {
     let scope = scope(vec![rule("many", "result.rows > 10", alert("{result.rows} rows"))]);
     let permit = permit(decide(&scope, &select()));

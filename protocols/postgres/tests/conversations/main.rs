@@ -796,6 +796,14 @@ server >> H 1 ; d "4111111111111111\n" ; c ; C "COPY 1" ; Z I
 client >> Q "select body from notes"
 server >> T body:notes.body ; D "4111111111111111" ; C "SELECT 1" ; Z I
 "#;
+    p9_an_alert_does_not_stop_what_another_rule_lets_pass: r#"
+rule tell when `"CREDIT_CARD" in result.detections` alert "a card came back"
+rule many when `result.rows > 3 && "CREDIT_CARD" in result.detections` block "too many"
+login
+server >> S client_encoding SJIS
+client >> Q "copy notes (body) to stdout"
+server >> H 1 ; d "4111111111111111\n" ; c ; C "COPY 1" ; Z I
+"#;
     p2_a_rule_about_what_replies_hold_sees_bytes_too: r#"
 rule stays when `"CREDIT_CARD" in result.detections` block "cards stay here"
 login
