@@ -217,6 +217,35 @@ fn alerts_are_recorded_and_change_nothing() -> Result<()> {
 }
 
 #[test]
+fn p2_what_a_reply_says_in_other_words_than_rows_is_judged_too() -> Result<()> {
+    let rule = r#"
+  - name: no-mail
+    when: '"EMAIL" in result.detections'
+    block: mail stays here
+"#;
+    lab_with(&Config::rules(rule), |lab| {
+        let mut wire = lab.wire(&lab.gateway.agent("curious")?)?;
+        for text in [
+            "SELECT email FROM customers",
+            "SELECT email::int FROM customers",
+            "SELECT id FROM customers WHERE email::int = 1",
+            "SELECT convert_to(email, 'UTF8') FROM customers",
+            "COPY (SELECT convert_to(email, 'UTF8') FROM customers) TO STDOUT (FORMAT csv)",
+        ] {
+            let simple = wire.query(text)?;
+            let reply =
+                if text.starts_with("COPY") { simple } else { wire.extended(text, &[], 0)? };
+            let error = reply.error().with_context(|| format!("refused: {text}"))?;
+            ensure!(error.message.contains("mail stays here"), "{text}: {error:?}");
+            ensure!(!error.all.contains('@') && reply.rows().is_empty(), "{text}: {error:?}");
+        }
+        let error = wire.query("SELECT name::int FROM customers")?.error().context("an error")?;
+        ensure!(error.message.contains("invalid input syntax"), "others keep words: {error:?}");
+        Ok(())
+    })
+}
+
+#[test]
 fn a_reload_is_all_or_nothing_and_reaches_open_sessions() -> Result<()> {
     lab_with(&Config::open(), |lab| {
         let mut wire = lab.wire(&lab.gateway.agent("steady")?)?;
