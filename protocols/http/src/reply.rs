@@ -112,7 +112,7 @@ impl Passing {
             let (masks, key) = (Arc::clone(masks), Arc::clone(key));
             let masking = Masking { masks, key, scan, tells: false };
             match masking.masks.is_empty() {
-                true => watching(reply.clone(), masking, options.opaque),
+                true => watching(&reply, masking, options.opaque),
                 false => searching(&mut reply, masking)?,
             }
         } else {
@@ -147,12 +147,12 @@ impl Passing {
                 searching(&mut reply, Masking { masks, key, scan: TypeSet::EMPTY, tells: true })?
             }
         };
-        Ok(Self::aside(reply, body, options.opaque))
+        Ok(Self::aside(Some(reply), body, options.opaque))
     }
 
     /// Of a body alone.
-    fn aside(reply: Box<Reply>, body: Body, opaque: Opaque) -> Self {
-        let head = Some(searched_whole(reply));
+    fn aside(head: Option<Box<Reply>>, body: Body, opaque: Opaque) -> Self {
+        let head = head.map(searched_whole);
         Self { head, body, trailers: None, counted: false, opaque, follower: None }
     }
 
@@ -377,9 +377,9 @@ fn searched_whole<U>(unit: U) -> Batch<U> {
 }
 
 /// What a body holds in which nothing is hidden, so that it passes whether or not it can be read.
-fn watching(mut reply: Box<Reply>, masking: Masking, opaque: Opaque) -> Body {
-    let body = searching(&mut reply, masking).ok();
-    Body::Watched(body.map(|body| Box::new(Passing::aside(reply, body, opaque))))
+fn watching(reply: &Reply, masking: Masking, opaque: Opaque) -> Body {
+    let body = readable(reply, masking).ok();
+    Body::Watched(body.map(|body| Box::new(Passing::aside(None, body, opaque))))
 }
 
 /// Reads on in what passes as `batch`, and notes there what was found.
@@ -409,7 +409,18 @@ fn is_bodiless(reply: &Reply, method: &Method) -> bool {
         || reply.body == Length::Empty
 }
 
+/// A body that is passed on as it is read, so that its head says nothing of how it came.
 fn searching(reply: &mut Reply, masking: Masking) -> Result<Body, Unfit> {
+    let body = readable(reply, masking)?;
+    fields::forget_whole(&mut reply.fields);
+    reply.fields.remove(CONTENT_LENGTH);
+    reply.fields.remove(CONTENT_ENCODING);
+    reply.body = Length::Unknown;
+    Ok(body)
+}
+
+/// How a body is read.
+fn readable(reply: &Reply, masking: Masking) -> Result<Body, Unfit> {
     if reply.status == StatusCode::PARTIAL_CONTENT {
         let words = "a part of a reply cannot be searched for what is hidden; ask for all of it";
         return Err(Unfit { reason: "unreadable_reply", what: ClientText::fixed(words) });
@@ -423,10 +434,6 @@ fn searching(reply: &mut Reply, masking: Masking) -> Result<Body, Unfit> {
     let written = reply.fields.get_all(CONTENT_ENCODING).iter();
     // A value that is not text is no coding that anyone knows.
     let codings = Codings::parse(written.map(|value| value.to_str().unwrap_or("?")))?;
-    fields::forget_whole(&mut reply.fields);
-    reply.fields.remove(CONTENT_LENGTH);
-    reply.fields.remove(CONTENT_ENCODING);
-    reply.body = Length::Unknown;
     if kind == Kind::Opaque {
         let opener = masking.filter(kind, codings);
         return Ok(Body::Sniffing { opener, first: Vec::new(), masking });

@@ -34,6 +34,21 @@ client >> GET /r/api/live ; token ; field upgrade "websocket" ; field connection
 server >> 101 ; field upgrade "websocket" ; field connection "Upgrade"
 server >> text "{\"ssn\": 078-05-1120"
 "#;
+    what_is_found_in_messages_of_the_upstream_is_told_and_passes: r#"
+rule tell when `"CREDIT_CARD" in result.detections` alert "a card came back"
+client >> GET /r/api/live ; token ; field upgrade "websocket" ; field connection "Upgrade"
+server >> 101 ; field upgrade "websocket" ; field connection "Upgrade" ; field x-card "4111 1111 1111 1111"
+server >> text "{\"card\": 4111111111111111}"
+server >> text "{\"card\": none"
+server >> code 1000
+"#;
+    what_no_text_is_passes_a_socket_unsearched: r#"
+rule tell when `"CREDIT_CARD" in result.detections` alert "a card came back"
+client >> GET /r/api/live ; token ; field upgrade "websocket" ; field connection "Upgrade"
+server >> 101 ; field upgrade "websocket" ; field connection "Upgrade"
+server >> binary "\x00\x01"
+server >> code 1000
+"#;
     a_message_waits_for_a_person: r#"
 rule ask when `http.body_bytes > 3` approve ops wait 25
 client >> GET /r/api/live ; token ; field upgrade "websocket" ; field connection "Upgrade"
