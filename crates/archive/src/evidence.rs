@@ -4,6 +4,7 @@
 //! "nothing was looked at".
 
 mod answers;
+mod signed;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use crate::sealing::{Opener, Unsealed};
 pub use self::answers::{
     Coverage, Fields, Found, Hidden, Hit, Hits, Pii, Returned, Sensitive, Use, Who,
 };
+pub use self::signed::{SignedFiles, signed_files};
 
 const MINUTES: Duration = Duration::from_secs(10 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -55,6 +57,9 @@ pub enum EvidenceError {
     /// The journal.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// A store that is no archive, or not one any more.
+    #[error("{0} holds no manifest, so nothing in it can be believed")]
+    NoManifest(String),
 }
 
 /// Which operations: of which table, when.
@@ -152,24 +157,27 @@ impl Evidence {
         search: &Search<'_>,
         each: &mut dyn FnMut(Row),
     ) -> Result<Coverage, EvidenceError> {
-        let mut coverage = Coverage::default();
         // Asked first: what is archived meanwhile is still read from the journal.
         let archived = self.live.as_ref().map(|live| (&live.journal, (live.archived)()));
-        for Listed { path, bytes } in self.files(span)? {
-            let (gateway, segment) = convert::named(&path).unwrap_or_default();
-            let is_later = archived.as_ref().is_some_and(|(journal, archived)| {
+        let is_later = |path: &str| {
+            let (gateway, segment) = convert::named(path).unwrap_or_default();
+            archived.as_ref().is_some_and(|(journal, archived)| {
                 journal.gateway() == gateway && segment > *archived
-            });
-            if is_later {
-                continue;
-            }
+            })
+        };
+        let SignedFiles { files, unread, unsigned, gateways } = signed_files(&self.bucket, span)?;
+        if gateways == 0 && self.live.is_none() {
+            return Err(EvidenceError::NoManifest(self.bucket.place().to_owned()));
+        }
+        let unsigned = unsigned.iter().filter(|of| !is_later(&of.path)).count() as u64;
+        let mut coverage = Coverage { unread, unsigned, ..Coverage::default() };
+        for Listed { path, bytes } in files.into_iter().filter(|of| !is_later(&of.path)) {
             coverage.files += 1;
             let mut misplaced = false;
             let read = ArchiveFile::open(&self.bucket, &path, bytes).and_then(|file| {
                 let columns = [search.columns, &SEALED].concat();
                 file.find(search.wanted, search.first, &columns, search.keep, &mut |mut row| {
-                    // A file in another hour's folder is not where it was signed.
-                    if !path.starts_with(&convert::folder(Timestamp(row.time))) {
+                    if !row.belongs_in(&path) {
                         misplaced = true;
                         return;
                     }
@@ -184,7 +192,7 @@ impl Evidence {
                 coverage.unread.push(format!("{path}: {error}"));
             }
             if misplaced {
-                coverage.unread.push(format!("{path}: events of another hour, left out"));
+                coverage.unread.push(format!("{path}: events of another file, left out"));
             }
         }
         if let Some((journal, archived)) = archived {
@@ -207,22 +215,6 @@ impl Evidence {
             }
         }
         Ok(coverage)
-    }
-
-    /// Files of the archive that may hold something of that time.
-    fn files(&self, span: &Span) -> Result<Vec<Listed>, EvidenceError> {
-        let mut files = Vec::new();
-        for date in self.bucket.folders("events")? {
-            if !span.covers(&date, None) {
-                continue;
-            }
-            let listed = self.bucket.list(&format!("events/{date}"))?;
-            files.extend(listed.into_iter().filter(|of| {
-                let hour = of.path.split('/').find(|part| part.starts_with("hour="));
-                convert::named(&of.path).is_some() && span.covers(&date, hour)
-            }));
-        }
-        Ok(files)
     }
 
     /// Who read or wrote a table: `schema.table`, or `table` in any schema.
@@ -290,7 +282,8 @@ impl Evidence {
                 .map(|of| Arc::clone(&of.session))
                 .collect();
             if !missing.is_empty() {
-                self.add_replies_of(&later, &missing, &places, &mut who.uses)?;
+                let coverage = self.add_replies_of(&later, &missing, &places, &mut who.uses)?;
+                who.coverage.lacks_too(coverage);
             }
         }
         Ok(())
@@ -302,7 +295,7 @@ impl Evidence {
         sessions: &HashSet<Text>,
         places: &HashMap<(Text, u64), usize>,
         uses: &mut [Use],
-    ) -> Result<(), EvidenceError> {
+    ) -> Result<Coverage, EvidenceError> {
         let kinds = ["reply", "ruling"];
         let keep = |row: &Row| match (&row.session, row.operation) {
             (Some(session), Some(operation)) => {
@@ -330,8 +323,7 @@ impl Evidence {
             of.masked = masked.map(|field| Arc::clone(&field.label)).collect();
             of.masked.dedup();
             of.detections = row.detections;
-        })?;
-        Ok(())
+        })
     }
 
     /// Who is behind the sessions found, as far as they began in the day before.
@@ -358,11 +350,12 @@ impl Evidence {
                 columns: &["on_behalf_of", "client", "application"],
                 keep: &all,
             };
-            self.find(&earlier, &search, &mut |row| {
+            let coverage = self.find(&earlier, &search, &mut |row| {
                 if let Some(session) = row.session.clone() {
                     started.insert(session, row);
                 }
             })?;
+            who.coverage.lacks_too(coverage);
         }
         for of in &mut who.uses {
             if let Some(row) = started.get(&of.session) {
@@ -544,7 +537,8 @@ impl store::Archived for Evidence {
         let columns = crate::schema::names();
         let wanted = Wanted { sessions: Some(&sessions), ..Wanted::default() };
         let (mut rows, mut found) = (Vec::new(), false);
-        for Listed { path, bytes } in self.files(&span).map_err(|error| error.to_string())? {
+        let listed = signed::listed(&self.bucket, &span).map_err(|error| error.to_string())?;
+        for Listed { path, bytes } in listed {
             if convert::named(&path) != Some((gateway, segment)) {
                 continue;
             }

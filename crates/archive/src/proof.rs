@@ -135,7 +135,7 @@ pub fn prove(bucket: &Arc<Bucket>, session: &str, span: &Span) -> Result<Proof, 
         if proof.manifests.last() != Some(text) {
             proof.manifests.push(text.clone());
         }
-        let mut leaves: Vec<(u64, Hash, Option<(u64, String, String)>)> = Vec::new();
+        let mut leaves: Vec<(u64, Hash, Option<Ours>)> = Vec::new();
         for file in &entry.files {
             let mut canonical = Vec::new();
             read(bucket, &file.path, file.bytes, |row| {
@@ -166,6 +166,9 @@ pub fn prove(bucket: &Arc<Bucket>, session: &str, span: &Span) -> Result<Proof, 
     proof.events = events.into_iter().map(|(.., event)| event).collect();
     Ok(proof)
 }
+
+/// An event of the session that is proved: its `sequence`, kind and canonical form.
+type Ours = (u64, String, String);
 
 /// A file of that time is missing that was signed, of a segment not before `begins`.
 fn check_here(

@@ -472,6 +472,15 @@ impl Row {
         })
     }
 
+    /// Whether this is where the event was signed: hour, gateway and segment of the path are its
+    /// own.
+    #[must_use]
+    pub fn belongs_in(&self, path: &str) -> bool {
+        let place = crate::convert::folder(Timestamp(self.time));
+        path.strip_prefix(&place).is_some_and(|rest| rest.starts_with('/'))
+            && crate::convert::named(path) == Some((&*self.gateway, self.segment))
+    }
+
     /// Takes the place of what is sealed and cannot be opened: an event that says so.
     pub fn hide(&mut self) {
         if self.sealed.is_empty() {

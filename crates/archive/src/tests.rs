@@ -1,6 +1,7 @@
 //! Tests of the archive as a whole, on real journals and real folders.
 
 mod convert;
+mod evidence;
 pub mod faulty;
 mod letting_go;
 pub mod made;

@@ -18,6 +18,30 @@ pub struct Coverage {
     /// What could not be read: the answer may lack what is in it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unread: Vec<String>,
+    /// Files that nobody signed yet, and that were left out.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub unsigned: u64,
+}
+
+fn is_none(count: &u64) -> bool {
+    *count == 0
+}
+
+impl Coverage {
+    /// Whether everything could be read that was recorded in the time asked about.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.unread.is_empty()
+    }
+
+    /// What another search for the same answer could not read either.
+    pub(super) fn lacks_too(&mut self, other: Self) {
+        for unread in other.unread {
+            if !self.unread.contains(&unread) {
+                self.unread.push(unread);
+            }
+        }
+    }
 }
 
 /// An operation, and what came of it.

@@ -1,0 +1,265 @@
+//! Which files of a store an answer may be found in: those that manifests name.
+//!
+//! Signatures are not checked here, which [`crate::verify`] does; what this tells is which files are
+//! missing, which nobody signed, and where manifests are. Of the manifests as few are read as can
+//! name files of the time asked about.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use model::Timestamp;
+
+use super::Span;
+use crate::bucket::{Bucket, BucketError, Listed};
+use crate::convert;
+use crate::manifest::{self, MANIFEST_BYTES_MAX, Manifest, format_time};
+
+/// How far a clock may have been set back between an event and the manifest that names it.
+const SET_BACK: Duration = Duration::from_secs(60 * 60);
+
+/// The files of a time, and what is wrong with them.
+#[derive(Clone, Debug, Default)]
+pub struct SignedFiles {
+    /// Files that a manifest names, by path.
+    pub files: Vec<Listed>,
+    /// What an answer may lack, in words.
+    pub unread: Vec<String>,
+    /// Files that come after everything that is signed: not signed yet, and left out.
+    pub unsigned: Vec<Listed>,
+    /// Gateways whose manifests are here.
+    pub gateways: u64,
+}
+
+/// Finds the files of a time.
+pub fn signed_files(bucket: &Bucket, span: &Span) -> Result<SignedFiles, BucketError> {
+    let mut found = SignedFiles::default();
+    // Manifests first: what they name was written before.
+    let mut chains = BTreeMap::new();
+    for folder in bucket.folders("manifests")? {
+        if let Some(gateway) = folder.strip_prefix("gateway=") {
+            let chain = Chain::list(bucket, gateway, span)?;
+            found.gateways += u64::from(!chain.numbered.is_empty());
+            chains.insert(gateway.to_owned(), chain);
+        }
+    }
+    let mut here: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
+    for Listed { path, bytes } in listed(bucket, span)? {
+        let gateway = convert::named(&path).map(|(gateway, _)| gateway.to_owned());
+        here.entry(gateway.unwrap_or_default()).or_default().insert(path, bytes);
+    }
+    for (gateway, mut chain) in chains {
+        let here = here.remove(&gateway).unwrap_or_default();
+        chain.follow(span, &here, &mut found)?;
+        let last = chain.segment;
+        for (path, bytes) in here {
+            if chain.named.contains(&path) {
+                found.files.push(Listed { path, bytes });
+            } else if convert::named(&path).is_some_and(|(_, segment)| segment > last) {
+                found.unsigned.push(Listed { path, bytes });
+            } else {
+                found.unread.push(format!("{path}: no manifest names it, left out"));
+            }
+        }
+    }
+    for path in here.into_values().flat_map(BTreeMap::into_keys) {
+        found.unread.push(format!("{path}: no manifest of its gateway is here, left out"));
+    }
+    found.files.sort_by(|one, other| one.path.cmp(&other.path));
+    Ok(found)
+}
+
+/// Files that lie where those of a time belong.
+pub(super) fn listed(bucket: &Bucket, span: &Span) -> Result<Vec<Listed>, BucketError> {
+    let mut files = Vec::new();
+    for date in bucket.folders("events")? {
+        if span.covers(&date, None) {
+            let listed = bucket.list(&format!("events/{date}"))?;
+            files.extend(
+                listed
+                    .into_iter()
+                    .filter(|of| convert::named(&of.path).is_some() && span.covers_path(&of.path)),
+            );
+        }
+    }
+    Ok(files)
+}
+
+/// What a manifest says that matters here.
+#[derive(Clone)]
+struct Said {
+    at: Timestamp,
+    /// Number of the last event archived.
+    last: u64,
+    segment: u64,
+    files: Vec<String>,
+}
+
+/// The manifests of one gateway that can name files of a time, and one before them.
+struct Chain<'a> {
+    bucket: &'a Bucket,
+    gateway: String,
+    numbered: Vec<(u64, String)>,
+    /// Those that were read; `None` for what is no manifest.
+    read: BTreeMap<usize, Option<Said>>,
+    /// Files named of the time asked about.
+    named: BTreeSet<String>,
+    /// The last segment named.
+    segment: u64,
+}
+
+impl<'a> Chain<'a> {
+    fn list(bucket: &'a Bucket, gateway: &str, span: &Span) -> Result<Self, BucketError> {
+        let folder = manifest::folder(gateway);
+        let first = format!("date={}", convert::date(earlier(span.from)));
+        let dates = bucket.folders(&folder)?;
+        let before = dates.iter().filter(|date| **date < first).max();
+        let mut numbered = Vec::new();
+        for date in before.into_iter().chain(dates.iter().filter(|date| **date >= first)) {
+            for of in bucket.list(&format!("{folder}/{date}"))? {
+                numbered.extend(manifest::number_in(&of.path).map(|number| (number, of.path)));
+            }
+        }
+        numbered.sort_unstable();
+        Ok(Self {
+            bucket,
+            gateway: gateway.to_owned(),
+            numbered,
+            read: BTreeMap::new(),
+            named: BTreeSet::new(),
+            segment: 0,
+        })
+    }
+
+    /// Reads on until everything is named that is `here`, and what comes is later than the time
+    /// asked about.
+    fn follow(
+        &mut self,
+        span: &Span,
+        here: &BTreeMap<String, u64>,
+        found: &mut SignedFiles,
+    ) -> Result<(), BucketError> {
+        let mut start = (0, self.numbered.len());
+        while start.0 < start.1 {
+            let middle = start.0.midpoint(start.1);
+            match self.said(middle)?.is_some_and(|said| said.at < earlier(span.from)) {
+                true => start.0 = middle + 1,
+                false => start.1 = middle,
+            }
+        }
+        let begins = start.0;
+        let end = convert::folder(Timestamp(span.to.0.saturating_sub(1)));
+        let (mut at, mut left) = (begins, here.len());
+        let mut last = 0;
+        while at < self.numbered.len() {
+            match self.said(at)? {
+                None => {
+                    let path = self.numbered.get(at).map(|(_, path)| path.as_str());
+                    found.unread.push(format!("{}: it is no manifest", path.unwrap_or_default()));
+                }
+                Some(said) => {
+                    last = said.last;
+                    self.segment = self.segment.max(said.segment);
+                    let is_later = |path: &String| !span.covers_path(path) && **path > *end;
+                    if left == 0 && !said.files.is_empty() && said.files.iter().all(is_later) {
+                        break;
+                    }
+                    for path in said.files.into_iter().filter(|path| span.covers_path(path)) {
+                        if !here.contains_key(&path) {
+                            found.unread.push(format!("{path}: it was signed and is not here"));
+                        } else if self.named.insert(path) {
+                            left = left.saturating_sub(1);
+                        }
+                    }
+                }
+            }
+            at = self.next(at, last)?;
+        }
+        self.check_whole(span, begins, at, found)
+    }
+
+    /// The first one after `at` that names events after `last`: a minute in which nothing happened
+    /// has a manifest too, and there are many of them.
+    fn next(&mut self, at: usize, last: u64) -> Result<usize, BucketError> {
+        let (mut low, mut step) = (at, 1);
+        let end = self.numbered.len();
+        loop {
+            let probe = low.saturating_add(step).min(end);
+            if probe == end || self.is_after(probe, last)? {
+                // `low` is not, `probe` is or there is no such one.
+                let mut high = probe;
+                while low + 1 < high {
+                    let middle = low.midpoint(high);
+                    match self.is_after(middle, last)? {
+                        true => high = middle,
+                        false => low = middle,
+                    }
+                }
+                return Ok(high);
+            }
+            (low, step) = (probe, step * 2);
+        }
+    }
+
+    fn is_after(&mut self, at: usize, last: u64) -> Result<bool, BucketError> {
+        Ok(self.said(at)?.is_none_or(|said| said.last > last))
+    }
+
+    /// Whether none is missing of those from before `begins` up to `end`.
+    fn check_whole(
+        &mut self,
+        span: &Span,
+        begins: usize,
+        end: usize,
+        found: &mut SignedFiles,
+    ) -> Result<(), BucketError> {
+        let gateway = self.gateway.clone();
+        let mut lost = |from: u64, to: u64| {
+            found.unread.push(format!("manifests {from} to {to} of {gateway} are not here"));
+        };
+        let read = self.numbered.get(begins.saturating_sub(1)..).unwrap_or_default();
+        let upto = end.saturating_sub(begins.saturating_sub(1)).saturating_add(1);
+        for pair in read.iter().take(upto).collect::<Vec<_>>().windows(2) {
+            if let [(one, _), (other, _)] = pair
+                && *other > one.saturating_add(1)
+            {
+                lost(one + 1, other - 1);
+            }
+        }
+        let first = self.numbered.first().map_or(1, |(number, _)| *number);
+        if first > 1 && begins == 0 {
+            let at = self.said(0)?.map(|said| said.at).unwrap_or_default();
+            // Who asks for everything means everything that is kept.
+            if span.from.0 > 0 && at > span.from {
+                let at = format_time(at);
+                found.unread.push(format!(
+                    "manifests 1 to {} of {gateway} are not here: what is begins at {at}",
+                    first - 1
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn said(&mut self, at: usize) -> Result<Option<Said>, BucketError> {
+        if let Some(said) = self.read.get(&at) {
+            return Ok(said.clone());
+        }
+        let path = self.numbered.get(at).map(|(_, path)| path.as_str()).unwrap_or_default();
+        let text = self.bucket.get(path, MANIFEST_BYTES_MAX as u64)?.unwrap_or_default();
+        let said = Manifest::read(&text).ok().and_then(|unproved| {
+            let manifest = unproved.manifest;
+            let at = manifest.signed_at()?;
+            let segment = manifest.segments.iter().map(|of| of.segment).max().unwrap_or(0);
+            let files = manifest.segments.into_iter().flat_map(|of| of.files);
+            let files = files.map(|file| file.path).collect();
+            Some(Said { at, last: manifest.last, segment, files })
+        });
+        self.read.insert(at, said.clone());
+        Ok(said)
+    }
+}
+
+fn earlier(from: Timestamp) -> Timestamp {
+    let margin = u64::try_from(SET_BACK.as_nanos()).unwrap_or(u64::MAX);
+    Timestamp(from.0.saturating_sub(margin))
+}
