@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::moment::Moment;
@@ -228,7 +229,7 @@ pub enum AuditCommand {
     /// Who read or wrote a table, when, and what they got
     Who {
         /// The table: schema.table, or table in any schema
-        #[arg(long)]
+        #[arg(long, value_parser = NonEmptyStringValueParser::new())]
         table: String,
         #[command(flatten)]
         when: When,
@@ -260,6 +261,7 @@ pub enum AuditCommand {
     /// Where a text occurs in statements, requests and replies
     Search {
         /// What to look for
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         text: String,
         #[command(flatten)]
         when: When,
@@ -283,10 +285,10 @@ pub enum AuditCommand {
         #[arg(long, conflicts_with_all = ["public_key", "proof"])]
         unsigned: bool,
         /// Only from the day of this time on
-        #[arg(long)]
+        #[arg(long, value_parser = time)]
         since: Option<String>,
         /// It must reach at least so far
-        #[arg(long)]
+        #[arg(long, value_parser = time)]
         until: Option<String>,
         /// What it held once, as narrows audit anchor printed it; may be repeated
         #[arg(long, value_name = "FILE")]
@@ -347,13 +349,13 @@ pub struct Copied {
 #[derive(Clone, Debug, Default, Args)]
 pub struct When {
     /// Around this time, such as 2026-11-22T02:17Z
-    #[arg(long, value_name = "TIME", conflicts_with = "since")]
+    #[arg(long, value_name = "TIME", conflicts_with = "since", value_parser = time)]
     pub at: Option<String>,
     /// How long before and after it [default: 5m]
     #[arg(long, value_name = "DURATION", requires = "at", value_parser = duration)]
     pub window: Option<String>,
     /// Since: 1h, 7d, or a time [default: 1d]
-    #[arg(long)]
+    #[arg(long, value_parser = time)]
     pub since: Option<String>,
 }
 
@@ -368,7 +370,7 @@ pub struct ExportArguments {
     #[arg(long)]
     pub principal: Option<String>,
     /// Events since: 1h, 7d, or a time
-    #[arg(long)]
+    #[arg(long, value_parser = time)]
     pub since: Option<String>,
     /// jsonl, ocsf, har, asciicast or csv
     #[arg(long, value_parser = crate::commands::export::format)]
@@ -445,6 +447,12 @@ impl ApprovalStatus {
             Self::All => "all",
         }
     }
+}
+
+/// How long ago, or a time.
+fn time(text: &str) -> Result<String, String> {
+    let read = crate::commands::audit::moment(text, runtime::clock::now());
+    read.map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
 fn duration(text: &str) -> Result<String, String> {

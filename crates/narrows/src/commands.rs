@@ -2,7 +2,7 @@
 
 mod agent;
 mod approvals;
-mod audit;
+pub(crate) mod audit;
 pub mod check;
 mod doctor;
 mod explain;
@@ -31,17 +31,24 @@ impl std::fmt::Display for SaidNo {
 
 impl std::error::Error for SaidNo {}
 
-/// What was asked for makes no sense; why, in words.
+/// What was asked cannot be done as it was written.
 #[derive(Debug)]
-pub struct WrongUsage(pub &'static str);
+pub struct Misused(String);
 
-impl std::fmt::Display for WrongUsage {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.0)
+impl Misused {
+    /// With what would be right.
+    pub fn because(why: impl Into<String>) -> anyhow::Error {
+        Self(why.into()).into()
     }
 }
 
-impl std::error::Error for WrongUsage {}
+impl std::fmt::Display for Misused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Misused {}
 
 /// Runs a command and says what went wrong, if it did.
 pub fn run(arguments: Arguments) -> ExitCode {
@@ -52,7 +59,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
                 // Errors repeat names that peers and stores gave.
                 eprintln!("narrows: {}", crate::output::printable(&format!("{error:#}")));
             }
-            ExitCode::from(if error.is::<WrongUsage>() { 2 } else { 1 })
+            ExitCode::from(if error.is::<Misused>() { 2 } else { 1 })
         }
     }
 }

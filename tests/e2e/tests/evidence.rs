@@ -198,6 +198,74 @@ fn p6_two_programs_agree_that_an_archive_is_whole_and_that_an_edited_one_is_not(
     })
 }
 
+#[test]
+fn p6_an_answer_that_may_lack_something_is_no_yes() -> Result<()> {
+    lab_with(&watched(), |lab| {
+        work(lab, "reader")?;
+        let told = lab.gateway.session_of("reader")?;
+        let id = told.get("id").and_then(Value::as_str).context("an id")?.to_owned();
+        settle(lab)?;
+        let folder = store(&lab.gateway);
+        let copy = folder.display().to_string();
+        let ask = |words: &[&str]| lab.gateway.narrows(&[words, &["--store", &copy]].concat());
+        let questions: [&[&str]; 8] = [
+            &["audit", "who", "--table", "customers"],
+            &["audit", "who", "--table", "nothing"],
+            &["audit", "fields", "--principal", "nobody"],
+            &["audit", "pii", "--at", "1h", "--window", "30m"],
+            &["audit", "search", "no such text"],
+            &["audit", "unseal", &id],
+            &["audit", "export", "--since", "1d", "--format", "jsonl"],
+            &["audit", "who", "--table", "nothing", "--json"],
+        ];
+        for question in questions {
+            ask(question)?.success()?;
+        }
+        let none = ask(&["audit", "unseal", "s_none"])?;
+        assert_eq!(none.code(), 1, "{none:?}");
+        assert!(none.stderr.contains("there is no event of s_none"), "{none:?}");
+
+        // Every question but that about another time misses the file.
+        let file = first_file(&folder.join("events"))?;
+        let kept = fs::read(&file)?;
+        fs::remove_file(&file)?;
+        for question in questions {
+            let said = ask(question)?;
+            let words = format!("{}{}", said.stdout, said.stderr);
+            let misses = !question.contains(&"pii");
+            assert_eq!(said.code(), i32::from(misses), "{question:?}: {words}");
+            assert_eq!(words.contains("it was signed and is not here"), misses, "{words}");
+            let is_asked = ["who", "fields", "search"].iter().any(|of| question.contains(of));
+            if is_asked && !question.contains(&"--json") {
+                assert!(words.contains("cannot say"), "{question:?}: {words}");
+            }
+        }
+        fs::write(&file, kept)?;
+
+        fs::rename(folder.join("manifests"), folder.join("gone"))?;
+        let said = ask(&["audit", "who", "--table", "customers"])?;
+        assert_eq!(said.code(), 1, "{said:?}");
+        assert!(said.stderr.contains("holds no manifest"), "{said:?}");
+        fs::rename(folder.join("gone"), folder.join("manifests"))?;
+
+        let misused: [&[&str]; 8] = [
+            &["audit", "who", "--table", ""],
+            &["audit", "search", ""],
+            &["audit", "who", "--table", "t", "--at", "yesterday"],
+            &["audit", "who", "--table", "t", "--since", "1960-01-01T00:00Z"],
+            &["audit", "verify", "--public-key", "nofile"],
+            &["audit", "verify", "--proof", "p.json", "--unsigned"],
+            &["audit", "who", "--table", "t", "--store", "./missing"],
+            &["audit", "unseal", &id],
+        ];
+        for words in misused {
+            let said = lab.gateway.narrows(words)?;
+            assert_eq!(said.code(), 2, "{words:?}: {said:?}");
+        }
+        Ok(())
+    })
+}
+
 fn first_file(folder: &Path) -> Result<PathBuf> {
     first_file_of(folder, false)
 }
@@ -276,6 +344,9 @@ fn p7_what_was_said_is_sealed_opened_by_its_key_and_erased_with_it() -> Result<(
     for said in SAID {
         assert!(!cells.contains(said), "{said:?} is in {cells}");
     }
+    let said = ask(&lab, &["audit", "search", "WHERE id < 4"])?;
+    assert_eq!(said.code(), 1, "{said:?}");
+    assert!(said.stdout.contains("cannot say whether it occurs elsewhere"), "{said:?}");
     let file = lab.gateway.dir().join("audit.key");
     fs::write(&file, key)?;
     let file = file.display().to_string();

@@ -16,7 +16,7 @@ use base64::Engine as _;
 use model::Timestamp;
 use serde::de::DeserializeOwned;
 
-use super::SaidNo;
+use super::{Misused, SaidNo};
 use crate::args::{AuditCommand, Common, Copied, When};
 use crate::client::{Client, config_path, encoded};
 use crate::config;
@@ -45,7 +45,7 @@ pub fn audit(common: &Common, command: AuditCommand) -> anyhow::Result<()> {
         }
         AuditCommand::Fields { session, principal, when, copy } => {
             if session.is_none() && principal.is_none() {
-                bail!("name a session (s_…) or a subject (--principal)");
+                return Err(Misused::because("name a session (s_…) or a subject (--principal)"));
             }
             // A session is looked for as far back as recordings go.
             let span = match (&session, when.is_given()) {
@@ -174,7 +174,8 @@ impl When {
             None => before(now, SINCE_DEFAULT),
         };
         if from >= end {
-            bail!("--since {} is not in the past", self.since.as_deref().unwrap_or_default());
+            let since = self.since.as_deref().unwrap_or_default();
+            return Err(Misused::because(format!("--since {since} is not in the past")));
         }
         Ok(Span { from, to: end })
     }
@@ -190,7 +191,7 @@ fn whole(now: Timestamp) -> Span {
 }
 
 /// `1h` as the time that long ago, a time to the minute or better as it is.
-pub(super) fn moment(text: &str, now: Timestamp) -> anyhow::Result<Timestamp> {
+pub(crate) fn moment(text: &str, now: Timestamp) -> anyhow::Result<Timestamp> {
     if let Some(length) = admin::parse_duration(text) {
         return Ok(before(now, length));
     }
@@ -198,7 +199,10 @@ pub(super) fn moment(text: &str, now: Timestamp) -> anyhow::Result<Timestamp> {
     let to_the_second = text.strip_suffix('Z').map(|start| format!("{start}:00Z"));
     let time = admin::parse_time(text).or_else(|| admin::parse_time(&to_the_second?));
     time.with_context(|| {
-        format!("{text}: write how long ago (1h, 7d) or a time (2026-11-23T07:00Z)")
+        format!(
+            "{text}: write how long ago (1h, 7d) or a time after 1970 and before 2554 \
+             (2026-11-23T07:00Z)"
+        )
     })
 }
 
@@ -238,25 +242,31 @@ pub(super) fn bucket(common: &Common, store: Option<&str>) -> anyhow::Result<Arc
         Some(place) => Location::parse(place, Path::new(""))?,
         None => {
             let path = config_path(common);
-            let config = config::whereabouts(&path).with_context(|| {
-                format!("{} does not say where the archive is; give --store", path.display())
-            })?;
+            let config = whereabouts(&path, "the archive is; give --store PLACE")?;
             config.recording.store.context("recording.store is none: there is no archive")?
         }
     };
     if let Some(folder) = location.folder()
         && !folder.is_dir()
     {
-        bail!("there is no folder {}", folder.display());
+        return Err(Misused::because(format!("there is no folder {}", folder.display())));
     }
     Ok(Arc::new(Bucket::open(&location, false)?))
 }
 
 fn data_dir(common: &Common) -> anyhow::Result<PathBuf> {
-    let path = config_path(common);
-    let config = config::whereabouts(&path)
-        .with_context(|| format!("{} does not say where data_dir is", path.display()))?;
-    Ok(config.data_dir)
+    Ok(whereabouts(&config_path(common), "data_dir is; give --config FILE")?.data_dir)
+}
+
+/// The configuration, as far as it says where things are.
+fn whereabouts(path: &Path, what: &str) -> anyhow::Result<config::Config> {
+    let name = path.display();
+    match path.exists() {
+        true => {
+            config::whereabouts(path).with_context(|| format!("{name} does not say where {what}"))
+        }
+        false => Err(Misused::because(format!("there is no {name} to say where {what}"))),
+    }
 }
 
 /// What this machine's own gateway knows: its key, and how far its archive reaches.
@@ -311,8 +321,10 @@ fn own_name(data_dir: &Path) -> anyhow::Result<Option<String>> {
 
 /// Events of a session, one JSON object on each line, with what was sealed in them.
 fn unseal(common: &Common, session: &str, copy: &Copied) -> anyhow::Result<()> {
-    let evidence = evidence(common, copy)?.context("give the copy to read: --store PLACE")?;
+    let evidence = evidence(common, copy)?
+        .ok_or_else(|| Misused::because("give the copy to read: --store PLACE"))?;
     let (rows, coverage) = evidence.session(session, &whole(runtime::clock::now()))?;
+    let is_unknown = rows.is_empty();
     let closed = rows.iter().filter(|row| !row.sealed.is_empty()).count() as u64;
     for row in rows {
         let mut value = serde_json::to_value(&row)?;
@@ -325,13 +337,16 @@ fn unseal(common: &Common, session: &str, copy: &Copied) -> anyhow::Result<()> {
         output::line(&value.to_string())?;
     }
     coverage.unread.iter().for_each(|unread| eprintln!("could not be read: {}", one_line(unread)));
+    if is_unknown {
+        bail!("there is no event of {session} in what could be read");
+    }
     if closed > 0 {
         bail!(
             "{} stayed sealed: this is not their key, or it was erased",
             counted(closed, "event")
         );
     }
-    Ok(())
+    answered(&coverage)
 }
 
 fn key(common: &Common) -> anyhow::Result<()> {
@@ -386,13 +401,15 @@ fn read_key(named: &str) -> anyhow::Result<TrustedKey> {
         Some((gateway, path)) if gateway.starts_with("gw-") => (Some(gateway.to_owned()), path),
         _ => (None, named),
     };
-    let text = std::fs::read_to_string(path).with_context(|| format!("read {path}"))?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Misused::because(format!("read {path}: {error}")))?;
     let key = PublicKey::read(&text).with_context(|| path.to_owned())?;
     Ok(TrustedKey { gateway, key })
 }
 
 fn read_anchor(path: &Path) -> anyhow::Result<Anchor> {
-    let text = std::fs::read(path).with_context(|| format!("read {}", path.display()))?;
+    let text = std::fs::read(path)
+        .map_err(|error| Misused::because(format!("read {}: {error}", path.display())))?;
     serde_json::from_slice(&text).with_context(|| {
         format!("{} is no anchor; narrows audit anchor prints one", path.display())
     })
@@ -408,7 +425,7 @@ fn asked(span: &Span) -> String {
     format!("{} to {}", second(span.from), second(span.to))
 }
 
-/// What an answer was found in, as a last line.
+/// What an answer was found in, as last lines.
 fn found_in(coverage: &Coverage) -> String {
     let mut text = format!("looked into {} of the archive", counted(coverage.files, "file"));
     if coverage.journal_events > 0 {
@@ -416,22 +433,42 @@ fn found_in(coverage: &Coverage) -> String {
         text.push_str(&format!(" and {events} not archived yet"));
     }
     text.push('\n');
+    if coverage.unsigned > 0 {
+        let files = counted(coverage.unsigned, "file");
+        text.push_str(&format!("left out: {files} that no manifest names yet\n"));
+    }
     for unread in &coverage.unread {
         text.push_str(&format!("could not be read: {}\n", one_line(unread)));
     }
     text
 }
 
+/// An answer that may lack something is no yes.
+fn answered(coverage: &Coverage) -> anyhow::Result<()> {
+    match coverage.is_whole() {
+        true => Ok(()),
+        false => Err(SaidNo.into()),
+    }
+}
+
 fn who(common: &Common, table: &str, span: &Span, answer: &Who) -> anyhow::Result<()> {
     if common.json {
-        return output::json(answer);
+        output::json(answer)?;
+        return answered(&answer.coverage);
     }
     let out = Out::stdout(runtime::clock::now());
-    if answer.uses.is_empty() {
-        output::print(&format!("nobody used {table} from {}\n", asked(span)))?;
-        return output::print(&found_in(&answer.coverage));
-    }
-    let mut text = String::new();
+    let mut text = match (answer.uses.is_empty(), answer.coverage.is_whole()) {
+        (true, true) => format!("nobody used {table} from {}\n", asked(span)),
+        (true, false) => {
+            let cannot = out.paint(Tone::Careful, "cannot say");
+            format!("{cannot} who used {table} from {}\n", asked(span))
+        }
+        (false, true) => String::new(),
+        (false, false) => {
+            let cannot = out.paint(Tone::Careful, "cannot say");
+            format!("{cannot} whether these are all who used {table} from {}\n", asked(span))
+        }
+    };
     for of in &answer.uses {
         text.push_str(&told(out, of));
     }
@@ -439,7 +476,8 @@ fn who(common: &Common, table: &str, span: &Span, answer: &Who) -> anyhow::Resul
         text.push_str("there are more; ask about a shorter time\n");
     }
     text.push_str(&found_in(&answer.coverage));
-    output::print(&text)
+    output::print(&text)?;
+    answered(&answer.coverage)
 }
 
 fn told(out: Out, of: &Use) -> String {
@@ -495,10 +533,15 @@ fn told(out: Out, of: &Use) -> String {
 
 fn fields(common: &Common, answer: &Fields) -> anyhow::Result<()> {
     if common.json {
-        return output::json(answer);
+        output::json(answer)?;
+        return answered(&answer.coverage);
     }
     let out = Out::stdout(runtime::clock::now());
     let mut text = String::new();
+    if !answer.coverage.is_whole() {
+        let cannot = out.paint(Tone::Careful, "cannot say");
+        text.push_str(&format!("{cannot} whether these are all fields that were returned\n"));
+    }
     if answer.fields.is_empty() {
         text.push_str(&format!("no fields in {}\n", replies(answer.replies)));
     } else {
@@ -525,17 +568,22 @@ fn fields(common: &Common, answer: &Fields) -> anyhow::Result<()> {
         text.push_str(&out.table(&heading, &rows));
     }
     text.push_str(&found_in(&answer.coverage));
-    output::print(&text)
+    output::print(&text)?;
+    answered(&answer.coverage)
 }
 
 fn pii(common: &Common, only_sent: bool, span: &Span, answer: &Pii) -> anyhow::Result<()> {
     let sent: u64 = answer.types.values().map(|found| found.sent).sum();
     if common.json {
-        return output::json(answer);
+        output::json(answer)?;
+        return answered(&answer.coverage);
     }
     let out = Out::stdout(runtime::clock::now());
     let searched = answer.replies_in_all - answer.replies_not_searched;
     let verdict = match (sent, searched, answer.replies_not_searched) {
+        (0, ..) if !answer.coverage.is_whole() => {
+            out.paint(Tone::Careful, "cannot say: not everything could be read")
+        }
         (0, 0, 0) => out.paint(Tone::Plain, "nothing was sent at all"),
         (0, 0, _) => out.paint(Tone::Careful, "cannot say: no reply was searched"),
         (0, _, 0) => out.paint(Tone::Good, "no value of the types below left in clear"),
@@ -611,7 +659,8 @@ fn pii(common: &Common, only_sent: bool, span: &Span, answer: &Pii) -> anyhow::R
         },
     ));
     text.push_str(&found_in(&answer.coverage));
-    output::print(&text)
+    output::print(&text)?;
+    answered(&answer.coverage)
 }
 
 fn replies(count: u64) -> String {
@@ -619,8 +668,12 @@ fn replies(count: u64) -> String {
 }
 
 fn hits(common: &Common, answer: &Hits) -> anyhow::Result<()> {
+    // What is sealed may hold it too.
+    let is_whole = answer.coverage.is_whole() && answer.sealed == 0;
+    let answered = || if is_whole { Ok(()) } else { Err(SaidNo.into()) };
     if common.json {
-        return output::json(answer);
+        output::json(answer)?;
+        return answered();
     }
     let out = Out::stdout(runtime::clock::now());
     let mut text = String::new();
@@ -637,8 +690,13 @@ fn hits(common: &Common, answer: &Hits) -> anyhow::Result<()> {
             one_line(&hit.excerpt),
         ));
     }
-    if answer.hits.is_empty() {
-        text.push_str("found nowhere\n");
+    match (answer.hits.is_empty(), is_whole) {
+        (true, true) => text.push_str("found nowhere\n"),
+        (_, true) => {}
+        (_, false) => {
+            let cannot = out.paint(Tone::Careful, "cannot say");
+            text.push_str(&format!("{cannot} whether it occurs elsewhere\n"));
+        }
     }
     if answer.more {
         text.push_str("there are more; ask about a shorter time\n");
@@ -648,7 +706,8 @@ fn hits(common: &Common, answer: &Hits) -> anyhow::Result<()> {
         text.push_str(&format!("{sealed} are sealed and could not be searched\n"));
     }
     text.push_str(&found_in(&answer.coverage));
-    output::print(&text)
+    output::print(&text)?;
+    answered()
 }
 
 fn verified(common: &Common, report: &Report, options: &verify::Options) -> anyhow::Result<()> {

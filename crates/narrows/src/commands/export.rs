@@ -11,6 +11,7 @@ use std::thread;
 use anyhow::{Context as _, anyhow, bail};
 use archive::Bucket;
 use archive::convert;
+use archive::evidence::{EvidenceError, SignedFiles, Span, signed_files};
 use archive::file::{ArchiveFile, Wanted};
 use archive::row::{Row, SEALED_TEXT, Text};
 use archive::schema;
@@ -43,6 +44,8 @@ struct Lacks {
     places: Vec<String>,
     more: u64,
     sealed: u64,
+    /// Files that nobody signed yet; no part of the archive so far.
+    unsigned: u64,
 }
 
 /// Writes recordings in a format of other tools.
@@ -75,6 +78,8 @@ fn write(
         exporter.event(&event).map_err(said)
     })?;
     if let (0, Some(session)) = (events, &ask.session) {
+        // It exits with 1 in any case.
+        let _ = lacks.tell();
         bail!("there is no event of {session}");
     }
     exporter.finish().map_err(said)?;
@@ -121,6 +126,10 @@ impl Lacks {
         if self.sealed > 0 {
             let sealed = counted(self.sealed, "event");
             eprintln!("the export lacks what {sealed} said: it is sealed, and no key opened it");
+        }
+        if self.unsigned > 0 {
+            let files = counted(self.unsigned, "file");
+            eprintln!("left out: {files} that no manifest names yet");
         }
         match self.places.is_empty() && self.sealed == 0 {
             true => Ok(()),
@@ -294,25 +303,30 @@ fn from_store(
         principal: ask.principal.as_deref(),
         ..Wanted::default()
     };
-    let mut gateways: BTreeMap<String, Vec<(u64, String, u64)>> = BTreeMap::new();
-    let earliest = convert::folder(from);
-    for file in bucket.list("events")? {
-        let Some((gateway, segment)) = convert::named(&file.path) else { continue };
-        if file.path >= earliest {
-            let files = gateways.entry(gateway.to_owned()).or_default();
-            files.push((segment, file.path, file.bytes));
-        }
+    let span = Span { from, to: Timestamp(u64::MAX) };
+    let SignedFiles { files, unread, unsigned, gateways } = signed_files(bucket, &span)?;
+    if gateways == 0 {
+        return Err(EvidenceError::NoManifest(bucket.place().to_owned()).into());
     }
-    thread::scope(|scope| {
+    let mut of_gateways: BTreeMap<String, Vec<(u64, String, u64)>> = BTreeMap::new();
+    for file in files {
+        let Some((gateway, segment)) = convert::named(&file.path) else { continue };
+        let files = of_gateways.entry(gateway.to_owned()).or_default();
+        files.push((segment, file.path, file.bytes));
+    }
+    let mut lacks = thread::scope(|scope| {
         let mut streams = Vec::new();
-        for mut files in gateways.into_values() {
+        for mut files in of_gateways.into_values() {
             files.sort_unstable();
             let (send, rows) = sync_channel(ROWS_AHEAD);
             scope.spawn(move || read(bucket, &files, wanted, &send));
             streams.push(rows);
         }
         merge(streams, opener, take)
-    })
+    })?;
+    lacks.places.extend(unread);
+    lacks.unsigned = unsigned.len() as u64;
+    Ok(lacks)
 }
 
 /// Reads the files of one gateway in order.
@@ -324,13 +338,15 @@ fn read(
 ) {
     let columns = schema::names();
     for (_, path, bytes) in files {
-        let mut gone = false;
+        let (mut gone, mut misplaced) = (false, false);
         let read = ArchiveFile::open(bucket, path, *bytes).and_then(|file| {
-            file.find(wanted, &[], &columns, &|_| true, &mut |row| {
-                gone = gone || rows.send(Ok(row)).is_err();
+            file.find(wanted, &[], &columns, &|_| true, &mut |row| match row.belongs_in(path) {
+                true => gone = gone || rows.send(Ok(row)).is_err(),
+                false => misplaced = true,
             })
         });
         let said = match read {
+            Ok(()) if misplaced => rows.send(Err(format!("{path}: events of another file"))),
             Ok(()) => Ok(()),
             Err(error) => rows.send(Err(format!("{path}: {error}"))),
         };

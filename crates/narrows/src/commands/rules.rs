@@ -10,7 +10,7 @@ use archive::{Bucket, Location};
 use model::Timestamp;
 
 use super::check::{must_exist, say};
-use super::{SaidNo, WrongUsage};
+use super::{Misused, SaidNo};
 use crate::args::{Common, RulesCommand};
 use crate::backtest::Rules;
 use crate::backtest::gateway::Gateway;
@@ -35,7 +35,7 @@ pub fn rules(common: &Common, command: RulesCommand) -> anyhow::Result<()> {
     let now = runtime::clock::now();
     let from = since.at(now);
     if from >= now {
-        return Err(WrongUsage("--since is not in the past").into());
+        return Err(Misused::because("--since is not in the past"));
     }
     let path = config_path(common);
     if !new.exists() {
