@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use e2e::python as python_program;
-use e2e::{Child, Config, Gateway, Lab, Output, RULES, Server, lab_with, repository, until};
+use e2e::web::Shop;
+use e2e::{Child, Config, Gateway, Lab, Output, Psql, RULES, Server, lab_with, repository, until};
 use serde_json::Value;
 
 /// How long a program of Python's may take.
@@ -264,6 +265,49 @@ fn p6_an_answer_that_may_lack_something_is_no_yes() -> Result<()> {
         }
         Ok(())
     })
+}
+
+#[test]
+fn p6_a_session_of_each_face_is_proved_alone() -> Result<()> {
+    let server = Server::start()?;
+    let mut shop = Shop::beside(&server)?;
+    let token = shop.gateway.agent("worker")?;
+    let ports = shop.gateway.ports();
+    let statement = Psql::new(ports.postgres, &token.secret, "shop").psql(&["select 1"])?;
+    statement.success()?;
+    let bearer = format!("Authorization: Bearer {}", token.secret);
+    let proxy = format!("http://x:{}@127.0.0.1:{}", token.secret, ports.egress);
+    let front = format!("http://127.0.0.1:{}/r/api/customers", ports.http);
+    for words in [["-H", &bearer, &front], ["--proxy", &proxy, "http://listed.test/customers"]] {
+        // Several at once, whose events are recorded in any order.
+        let mut curl = Command::new("curl");
+        curl.args(["-sS", "--max-time", "50", "--parallel", "--parallel-immediate"]).args(words);
+        let [.., url] = words;
+        curl.args([url; 5]).env_clear();
+        curl.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        Child::start_piped(curl.current_dir(shop.gateway.dir()))?.output(PATIENCE)?.success()?;
+    }
+    let sessions = shop.gateway.json(&["sessions"])?;
+    let key = key(&shop.gateway)?.display().to_string();
+    ensure!(shop.gateway.stop()?.success(), "it did not stop well");
+    let sessions = sessions.as_array().context("a list")?;
+    ensure!(sessions.len() == 3, "{sessions:?}");
+    let path = shop.gateway.dir().join("proof.json");
+    let file = path.display().to_string();
+    for id in sessions.iter().filter_map(|of| of.get("id")?.as_str()) {
+        fs::write(&path, shop.gateway.narrows(&["audit", "prove", id])?.success()?)?;
+        let verify = |more: &[&str]| {
+            shop.gateway.narrows(&[&["audit", "verify", "--proof", &file], more].concat())
+        };
+        let said = verify(&["--public-key", &key])?.success()?;
+        assert!(said.contains("by a key given, from its first to its last"), "{said}");
+        verify(&[])?.success()?;
+        for more in [["--gateway", "gw-other"], ["--public-key", &format!("gw-other={key}")]] {
+            let said = verify(&more)?;
+            assert_eq!(said.code(), 1, "{more:?}: {said:?}");
+        }
+    }
+    Ok(())
 }
 
 fn first_file(folder: &Path) -> Result<PathBuf> {
