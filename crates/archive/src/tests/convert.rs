@@ -53,24 +53,14 @@ proptest! {
 type Change = (&'static str, fn(&mut Row));
 
 macro_rules! to {
-    ($changes:ident, $value:expr, $($column:ident)*) => {
-        $($changes.push((stringify!($column), |row| row.$column = $value));)*
+    ($value:expr, $($column:ident)*) => {
+        [$((stringify!($column), |row| row.$column = $value)),*] as [Change; _]
     };
 }
 
 /// A change of every column of a row that has one element in each list of parts.
 fn changes() -> Vec<Change> {
-    let mut changes: Vec<Change> = Vec::new();
-    to!(changes, 1, time segment offset number v sequence);
-    to!(changes, "x".into(), gateway kind);
-    to!(changes, Some("x".into()), session principal resource on_behalf_of principal_kind token);
-    to!(changes, Some("x".into()), identity protocol client application run step text decision);
-    to!(changes, Some("x".into()), message reason approval approver outcome error_code what actor);
-    to!(changes, Some("x".into()), action target detail);
-    to!(changes, Some(0), operation under operations rows bytes duration_ns payload_dropped sent);
-    to!(changes, vec!["x".into()], groups verbs reads writes columns_read searched);
-    to!(changes, vec![0], payload sealed);
-    let parts: [Change; 14] = [
+    let mut changes: Vec<Change> = vec![
         ("parameters.kind", |row| row.parameters[0].kind = "x".to_owned()),
         ("parameters.value", |row| row.parameters[0].value = Some(String::new())),
         ("rules.rule", |row| row.rules[0].rule = "x".into()),
@@ -86,7 +76,22 @@ fn changes() -> Vec<Change> {
         ("detections.seen", |row| row.detections[0].seen = 1),
         ("detections.masked", |row| row.detections[0].masked = 1),
     ];
-    changes.extend(parts);
+    changes.extend(to!(1, time segment offset number v sequence));
+    changes.extend(to!("x".into(), gateway kind));
+    changes.extend(
+        to!(Some("x".into()), session principal resource on_behalf_of principal_kind token),
+    );
+    changes
+        .extend(to!(Some("x".into()), identity protocol client application run step text decision));
+    changes.extend(
+        to!(Some("x".into()), message reason approval approver outcome error_code what actor),
+    );
+    changes.extend(to!(Some("x".into()), action target detail));
+    changes.extend(
+        to!(Some(0), operation under operations rows bytes duration_ns payload_dropped sent),
+    );
+    changes.extend(to!(vec!["x".into()], groups verbs reads writes columns_read searched));
+    changes.extend(to!(vec![0], payload sealed));
     changes
 }
 
