@@ -109,7 +109,7 @@ pub enum BucketError {
         why: String,
     },
     /// The store refused, or cannot be reached.
-    #[error("cannot {action} {path} in {place}: {source}")]
+    #[error("cannot {action} {path} in {place}: {refusal}")]
     Failed {
         /// What was attempted.
         action: &'static str,
@@ -117,8 +117,8 @@ pub enum BucketError {
         path: String,
         /// Where.
         place: String,
-        /// What the store said.
-        source: Box<Refusal>,
+        /// What the store said. Its own causes are in its text, so it is none of this error's.
+        refusal: Box<Refusal>,
     },
     /// This machine has no thread or descriptor left for it.
     #[error("cannot start what talks to the store: {0}")]
@@ -128,8 +128,8 @@ pub enum BucketError {
 impl BucketError {
     /// The object was not made, because there is one of its name.
     fn is_there(&self) -> bool {
-        let Self::Failed { source, .. } = self else { return false };
-        matches!(**source, Refusal::AlreadyExists { .. } | Refusal::Precondition { .. })
+        let Self::Failed { refusal, .. } = self else { return false };
+        matches!(**refusal, Refusal::AlreadyExists { .. } | Refusal::Precondition { .. })
     }
 }
 
@@ -223,11 +223,11 @@ impl Bucket {
             .map_err(BucketError::Runtime)?;
         // From here on it may be dropped on a thread of another runtime.
         let runtime = Background(Some(runtime));
-        let failed = |source| BucketError::Failed {
+        let failed = |refusal| BucketError::Failed {
             action: "open",
             path: "the store".to_owned(),
             place: place.clone(),
-            source: Box::new(source),
+            refusal: Box::new(refusal),
         };
         let backoff = BackoffConfig { max_backoff: PAUSE_MAX, ..BackoffConfig::default() };
         let retry = RetryConfig { backoff, retry_timeout: RETRY_FOR, ..RetryConfig::default() };
@@ -295,11 +295,11 @@ impl Bucket {
         path: &str,
         work: impl Future<Output = object_store::Result<T>>,
     ) -> Result<T, BucketError> {
-        self.runtime.wait(work).map_err(|source| BucketError::Failed {
+        self.runtime.wait(work).map_err(|refusal| BucketError::Failed {
             action,
             path: path.to_owned(),
             place: self.place.clone(),
-            source: Box::new(source),
+            refusal: Box::new(refusal),
         })
     }
 
@@ -499,8 +499,8 @@ impl Bucket {
     /// Removes an object, if there is one.
     pub fn remove(&self, path: &str) -> Result<(), BucketError> {
         match self.wait("remove", path, self.objects.delete(&Path::from(path))) {
-            Err(BucketError::Failed { source, .. })
-                if matches!(*source, Refusal::NotFound { .. }) =>
+            Err(BucketError::Failed { refusal, .. })
+                if matches!(*refusal, Refusal::NotFound { .. }) =>
             {
                 Ok(())
             }
@@ -546,7 +546,9 @@ mod tests {
         std::os::unix::fs::symlink(outside.path().join("secret"), link).unwrap();
         let _socket = std::os::unix::net::UnixListener::bind(folder.path().join("odd")).unwrap();
         for path in ["events/secret", "link", "odd"] {
-            let error = bucket.get(path, 10).unwrap_err().to_string();
+            let error = bucket.get(path, 10).unwrap_err();
+            assert!(std::error::Error::source(&error).is_none(), "said twice");
+            let error = error.to_string();
             assert!(error.contains("is a link, or no plain file"), "{path}: {error}");
             assert!(bucket.put(path, Bytes::from_static(b"x")).is_err(), "{path}");
             assert!(bucket.put_new(path, Bytes::from_static(b"x")).is_err(), "{path}");

@@ -666,10 +666,13 @@ impl Row {
 }
 
 /// Whether `name` (`schema.table`) is the table that someone calls `wanted`, with or without its
-/// schema.
+/// schema, and in capitals or not: statements may name it either way.
 #[must_use]
 pub fn is_table(name: &str, wanted: &str) -> bool {
-    name == wanted || name.strip_suffix(wanted).is_some_and(|before| before.ends_with('.'))
+    let split = name.len().checked_sub(wanted.len()).and_then(|at| name.split_at_checked(at));
+    split.is_some_and(|(before, end)| {
+        end.eq_ignore_ascii_case(wanted) && (before.is_empty() || before.ends_with('.'))
+    })
 }
 
 fn optional(text: Option<&Text>) -> Option<String> {

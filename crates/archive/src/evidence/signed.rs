@@ -173,6 +173,8 @@ impl<'a> Chain<'a> {
                 }
             }
             at = self.next(at, last)?;
+            // What is behind is not asked again.
+            self.read = self.read.split_off(&at);
         }
         self.check_whole(span, begins, at, found)
     }

@@ -131,6 +131,17 @@ fn p6_an_answer_of_several_searches_lacks_what_any_of_them_lacks() {
 }
 
 #[test]
+fn a_table_is_found_by_its_name_however_that_is_written() {
+    use crate::row::is_table;
+    for wanted in ["customers", "CUSTOMERS", "Shop.customers"] {
+        assert!(is_table("shop.customers", wanted), "{wanted}");
+    }
+    for wanted in ["", "stomers", "shop", "üshop.customers", "other.customers"] {
+        assert!(!is_table("shop.customers", wanted), "{wanted}");
+    }
+}
+
+#[test]
 fn p6_a_store_without_manifests_gives_no_answer() {
     let lab = archive();
     for of in lab.bucket.list("manifests").unwrap() {
