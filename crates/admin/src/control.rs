@@ -30,10 +30,11 @@ pub trait Control: Send + Sync + 'static {
     /// When the recordings cannot be read.
     fn audit(&self, question: &AuditQuestion) -> Result<serde_json::Value, AuditError>;
     /// Erases the keys of what a session, or all sessions of a subject, said; how many there were.
+    /// None, if they were erased before.
     ///
     /// # Errors
     ///
-    /// When the keys cannot be read or written.
+    /// When the keys cannot be read or written, and when there never were any.
     fn erase(&self, whose: &EraseRequest) -> Result<usize, AuditError>;
     /// Why the gateway is not ready, the journal left aside; empty when it is.
     fn unready(&self) -> Vec<String>;
@@ -104,7 +105,7 @@ pub struct EraseRequest {
 /// What was erased.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 pub struct Erased {
-    /// Keys: one for each session and segment of the journal.
+    /// Keys: one for each session and segment of the journal. 0 if they were erased before.
     pub keys: usize,
 }
 
@@ -113,6 +114,8 @@ pub struct Erased {
 pub enum AuditError {
     /// The recordings cannot be read now; why.
     Unavailable(String),
+    /// There is nothing of what is asked about; why.
+    Nothing(String),
 }
 
 /// A configuration that was put in force.

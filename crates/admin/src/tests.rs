@@ -69,6 +69,7 @@ impl Control for Fake {
     fn erase(&self, whose: &EraseRequest) -> Result<usize, AuditError> {
         match whose.principal.as_deref() {
             Some("ann") => Ok(2),
+            Some("nobody") => Err(AuditError::Nothing("no key of nobody".to_owned())),
             _ => Err(AuditError::Unavailable("no bucket".to_owned())),
         }
     }
@@ -303,6 +304,21 @@ fn every_route_under_api_wants_a_token() {
     assert_eq!(seen, 20);
     assert_eq!(world.call("GET", "/api/v1/nothing", None, None).status, 401);
     assert_eq!(world.get("/api/v1/nothing").code(), "not_found");
+}
+
+#[test]
+fn p7_erasing_wants_a_reason_and_something_to_erase() {
+    let world = World::new();
+    let erase = |principal: &str, reason: &str| {
+        let body = json!({ "principal": principal, "reason": reason });
+        world.post("/api/v1/audit/erase", body)
+    };
+    assert_eq!(erase("ann", "request 118").status, 200);
+    for reason in ["", " \t"] {
+        assert_eq!(erase("ann", reason).code(), "invalid", "{reason:?}");
+    }
+    assert_eq!((erase("nobody", "r").status, &*erase("nobody", "r").code()), (404, "not_found"));
+    assert_eq!(erase("bob", "r").code(), "unavailable");
 }
 
 #[test]

@@ -316,30 +316,47 @@ pub enum Erase<'a> {
     Principal(&'a str),
 }
 
-/// Erases keys in every segment of a store; how many there were. What they sealed cannot be read
-/// again by anyone, unless the store keeps former versions of the objects under `keys/`.
-pub fn erase(bucket: &Bucket, whose: Erase<'_>) -> Result<usize, SealingError> {
-    let (mut erased, mut failed) = (0, Vec::new());
+/// What was erased.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Erased {
+    /// Keys.
+    pub keys: usize,
+    /// The session has keys that were erased before. Whose sessions those were is not known.
+    pub before: bool,
+}
+
+/// Erases keys in every segment of a store. What they sealed cannot be read again by anyone, unless
+/// the store keeps former versions of the objects under `keys/`.
+pub fn erase(bucket: &Bucket, whose: Erase<'_>) -> Result<Erased, SealingError> {
+    let (mut erased, mut failed) = (Erased::default(), Vec::new());
     for listed in bucket.list("keys")? {
         // One that cannot be read must not keep the others.
         match erase_in(bucket, &listed.path, whose) {
-            Ok(count) => erased += count,
+            Ok(more) => {
+                erased.keys += more.keys;
+                erased.before |= more.before;
+            }
             Err(error) => failed.push(format!("{}: {error}", listed.path)),
         }
     }
     match failed.is_empty() {
         true => Ok(erased),
-        false => Err(SealingError::NotAll(erased, failed.join("; "))),
+        false => Err(SealingError::NotAll(erased.keys, failed.join("; "))),
     }
 }
 
-fn erase_in(bucket: &Bucket, path: &str, whose: Erase<'_>) -> Result<usize, SealingError> {
-    change(bucket, path, |keys| {
+fn erase_in(bucket: &Bucket, path: &str, whose: Erase<'_>) -> Result<Erased, SealingError> {
+    let mut before = false;
+    let keys = change(bucket, path, |keys| {
         Ok(match whose {
-            Erase::Session(session) => usize::from(keys.erase_session(session)),
+            Erase::Session(session) => {
+                before = keys.erased().any(|erased| erased == session);
+                usize::from(keys.erase_session(session))
+            }
             Erase::Principal(principal) => keys.erase_principal(principal),
         })
-    })
+    })?;
+    Ok(Erased { keys, before })
 }
 
 /// Wraps every key of a store with the current key; how many were wrapped by another one.
@@ -355,7 +372,7 @@ pub fn rewrap(bucket: &Bucket, keys: &Keys) -> Result<usize, SealingError> {
 fn change(
     bucket: &Bucket,
     path: &str,
-    change: impl Fn(&mut SegmentKeys) -> Result<usize, SealError>,
+    mut change: impl FnMut(&mut SegmentKeys) -> Result<usize, SealError>,
 ) -> Result<usize, SealingError> {
     let mut count = 0;
     bucket.change(path, SEGMENT_KEYS_BYTES_MAX as u64, |there| {

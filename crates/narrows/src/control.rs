@@ -231,7 +231,23 @@ impl Control for Running {
         let erased =
             sealing::erase(&archive.bucket, erase).map_err(|error| failed(error.to_string()))?;
         archive.evidence.forget_keys();
-        Ok(erased)
+        if erased.keys > 0 || erased.before {
+            return Ok(erased.keys);
+        }
+        Err(AuditError::Nothing(match erase {
+            _ if !archive.seals => {
+                "recording.encryption is not set: what is said is not sealed, and no key can be \
+                 erased"
+                    .to_owned()
+            }
+            Erase::Session(session) => format!(
+                "there is no key of {session}: no such session, or it said nothing that was sealed"
+            ),
+            Erase::Principal(principal) => format!(
+                "there is no key of {principal}: no session of that name said anything that was \
+                 sealed, or their keys were erased before"
+            ),
+        }))
     }
 
     fn unready(&self) -> Vec<String> {

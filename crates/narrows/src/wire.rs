@@ -83,6 +83,8 @@ pub struct Archive {
     pub bucket: Arc<Bucket>,
     /// What answers questions from it.
     pub evidence: Evidence,
+    /// Whether what is said is sealed.
+    pub seals: bool,
 }
 
 /// Starts the archive, unless the configuration wants none. A cloud that cannot be reached yet is
@@ -133,13 +135,14 @@ pub async fn archive(
     let archiver = Arc::new(archiver);
     let reaches = Arc::clone(&archiver);
     let archived = Arc::new(move || reaches.standing().head.segment);
+    let seals = keys.is_some();
     let evidence = Evidence::of_gateway(Arc::clone(&bucket), journal, archived);
     let evidence = match keys {
         Some(keys) => evidence.opening(keys),
         None => evidence,
     };
     store.index.read_archive(Arc::new(evidence.clone()));
-    Ok(Some(Archive { archiver, bucket, evidence }))
+    Ok(Some(Archive { archiver, bucket, evidence, seals }))
 }
 
 /// The key's beginning is evidence itself: whoever has the journal knows which key to believe.

@@ -84,6 +84,11 @@ fn p6_the_three_questions_have_answers_by_command_and_by_sql() -> Result<()> {
         {
             assert!(told.contains(word), "{word:?} is not in:\n{told}");
         }
+        // Nothing here is sealed, and so nothing can be erased by key.
+        let no =
+            lab.gateway.narrows(&["audit", "erase", "--principal", "reader", "--reason", "r"])?;
+        assert_eq!(no.code(), 1, "{no:?}");
+        assert!(no.stderr.contains("recording.encryption is not set"), "{}", no.stderr);
         let nobody = lab.gateway.narrows(&["audit", "who", "--table", "nothing"])?.success()?;
         assert!(nobody.starts_with("nobody used nothing from "), "{nobody}");
         settle(lab)?;
@@ -443,8 +448,12 @@ fn p7_what_an_open_session_said_last_is_erased_too() -> Result<()> {
     let erase = |whose: &[&str]| {
         lab.gateway.narrows(&[&["audit", "erase", "--reason", "r"], whose].concat())
     };
-    // The first segment is archived.
-    erase(&["--principal", "nobody"])?;
+    // The first segment is archived. Whom nobody knows, nothing is erased of.
+    for nobody in [["--principal", "nobody"].as_slice(), &["s_none"]] {
+        let no = erase(nobody)?;
+        assert_eq!(no.code(), 1, "{no:?}");
+        assert!(no.stderr.contains("there is no key of "), "{}", no.stderr);
+    }
     let token = lab.gateway.agent("ann")?;
     let mut wire = lab.wire(&token)?;
     wire.query("SELECT 'words of a moment ago'")?;
@@ -467,8 +476,10 @@ fn p7_what_an_open_session_said_last_is_erased_too() -> Result<()> {
     assert!(refused.stderr.contains(&why), "{}", refused.stderr);
     assert!(lab.gateway.narrows(&["show", id])?.success()?.contains(words), "nothing is erased");
     fs::remove_file(&odd)?;
+    wire.query("SELECT 'words of a moment ago'")?;
 
     assert!(erase(&[id])?.success()?.contains("erased; what they sealed is gone"));
+    assert!(erase(&[id])?.success()?.contains("its keys were erased before"));
     assert_eq!(holding(&var, words)?, "");
     let gone = lab.gateway.narrows(&["show", id])?.success()?;
     assert!(gone.contains("(sealed)") && !gone.contains(words), "{gone}");

@@ -133,7 +133,7 @@ pub(crate) async fn search(
 /// Makes what was said unreadable, by erasing the keys that it is sealed with. Proofs stay whole.
 #[utoipa::path(post, path = "/api/v1/audit/erase", tag = "audit", request_body = EraseRequest,
     responses((status = 200, body = Erased), (status = 400, body = ErrorBody),
-        (status = 503, body = ErrorBody)))]
+        (status = 404, body = ErrorBody), (status = 503, body = ErrorBody)))]
 pub(crate) async fn erase(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<Caller>,
@@ -147,16 +147,16 @@ pub(crate) async fn erase(
                 .help("name a session (s_…) or a subject"));
         }
     };
+    if ask.reason.trim().is_empty() {
+        return Err(ApiError::invalid("reason is empty").help("say why: it is recorded"));
+    }
     let turn = turn(&shared)?;
     let erased = blocking(move || {
         let _turn = turn;
         let (actor, action, target) = (caller.subject(), "audit.erase", &*whose);
         let deed = Deed { actor, action, target, detail: Some(ask.reason.clone()) };
         shared.audit.demand(deed, shared.control.now())?;
-        let keys = shared.control.erase(&ask).map_err(|AuditError::Unavailable(why)| {
-            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", why)
-        })?;
-        Ok(Erased { keys })
+        Ok(Erased { keys: shared.control.erase(&ask).map_err(told)? })
     });
     Ok(Json(erased.await?))
 }
@@ -190,6 +190,15 @@ fn turn(shared: &Shared) -> Result<OwnedSemaphorePermit, ApiError> {
     })
 }
 
+fn told(error: AuditError) -> ApiError {
+    match error {
+        AuditError::Unavailable(why) => {
+            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", why)
+        }
+        AuditError::Nothing(why) => ApiError::not_found(why),
+    }
+}
+
 /// Asks, once it is recorded that it is asked.
 async fn ask(
     shared: Arc<Shared>,
@@ -212,9 +221,7 @@ async fn ask(
         let detail = format!("{} to {}", format_time(span.from), format_time(span.to));
         let deed = Deed { actor: caller.subject(), action, target: &target, detail: Some(detail) };
         shared.audit.demand(deed, shared.control.now())?;
-        shared.control.audit(&question).map_err(|AuditError::Unavailable(why)| {
-            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", why)
-        })
+        shared.control.audit(&question).map_err(told)
     });
     Ok(Json(answer.await?))
 }

@@ -11,7 +11,7 @@ use super::made::{GATEWAY, Lab, NO_KEEPING, START, after};
 use crate::evidence::{Evidence, Span};
 use crate::file::ArchiveFile;
 use crate::row::{Row, SEALED_TEXT};
-use crate::sealing::{self, Erase, Opener, SealingError, Unsealed};
+use crate::sealing::{self, Erase, Erased, Opener, SealingError, Unsealed};
 use crate::verify;
 
 const SECRET: &str = "the-secret-of";
@@ -156,15 +156,18 @@ fn p7_another_key_opens_nothing() {
 fn p6_what_is_erased_by_key_is_gone_and_every_proof_stays() {
     let keys = keys(1);
     let (lab, _) = archive(&keys);
-    assert_eq!(sealing::erase(&lab.bucket, Erase::Session("s_ann")).unwrap(), 1);
+    assert_eq!(sealing::erase(&lab.bucket, Erase::Session("s_ann")).unwrap().keys, 1);
     assert_eq!(text(&told(&lab, &keys, "s_ann").unwrap()[0]), SEALED_TEXT);
     assert_ne!(text(&told(&lab, &keys, "s_ann2").unwrap()[0]), SEALED_TEXT);
     assert_whole(&lab);
-    assert_eq!(sealing::erase(&lab.bucket, Erase::Principal("ann")).unwrap(), 1);
+    assert_eq!(sealing::erase(&lab.bucket, Erase::Principal("ann")).unwrap().keys, 1);
     assert_eq!(text(&told(&lab, &keys, "s_ann2").unwrap()[0]), SEALED_TEXT);
     assert_ne!(text(&told(&lab, &keys, "s_bob").unwrap()[0]), SEALED_TEXT);
     assert_whole(&lab);
-    assert_eq!(sealing::erase(&lab.bucket, Erase::Principal("nobody")).unwrap(), 0);
+    let erased = |whose| sealing::erase(&lab.bucket, whose).unwrap();
+    assert_eq!(erased(Erase::Principal("nobody")), Erased { keys: 0, before: false });
+    assert_eq!(erased(Erase::Session("s_none")), Erased { keys: 0, before: false });
+    assert_eq!(erased(Erase::Session("s_ann")), Erased { keys: 0, before: true });
 }
 
 /// What is in the store but for manifests.
@@ -222,7 +225,7 @@ fn p7_what_was_erased_stays_so_when_its_segment_is_converted_again() {
     for is_restarted in [false, true] {
         let keys = keys(1);
         let (lab, _, mut rounds) = interrupted(&keys);
-        assert_eq!(sealing::erase(&lab.bucket, Erase::Session("s_ann")).unwrap(), 1);
+        assert_eq!(sealing::erase(&lab.bucket, Erase::Session("s_ann")).unwrap().keys, 1);
         if is_restarted {
             rounds = lab.rounds(NO_KEEPING).sealing(Arc::clone(&keys));
         }
@@ -290,7 +293,7 @@ fn p7_of_two_erasures_at_once_none_is_lost() {
     let change = |there: Option<&[u8]>| -> Result<_, SealingError> {
         asked += 1;
         if asked == 1 {
-            assert_eq!(sealing::erase(&lab.bucket, Erase::Session("s_ann"))?, 1);
+            assert_eq!(sealing::erase(&lab.bucket, Erase::Session("s_ann"))?.keys, 1);
         }
         let mut there = seal::SegmentKeys::parse(there.unwrap())?;
         assert!(there.erase_session("s_bob"));
@@ -316,7 +319,7 @@ fn p7_of_many_erasures_in_a_folder_none_is_lost() {
             let bucket = &lab.bucket;
             scope.spawn(move || {
                 for session in part {
-                    assert_eq!(sealing::erase(bucket, Erase::Session(session)).unwrap(), 1);
+                    assert_eq!(sealing::erase(bucket, Erase::Session(session)).unwrap().keys, 1);
                 }
             });
         }

@@ -126,7 +126,7 @@ pub fn audit(common: &Common, command: AuditCommand) -> anyhow::Result<()> {
                 return output::json(&erased);
             }
             output::line(&match erased.keys {
-                0 => "nothing is sealed for it".to_owned(),
+                0 => "its keys were erased before".to_owned(),
                 keys => format!(
                     "{} erased; what they sealed is gone. What is said from now on is not: revoke \
                      the token first if it should not be said",
