@@ -4,7 +4,8 @@
 
 Writes its port to PORT_FILE. FAULT_FILE holds one word, read at every request: `none`, `slow` (each
 answer takes a second), `errors` (two of three requests get 500), `denied` (403), `cut` (answers to reads
-break off in the middle), `gone` (connections are dropped).
+break off in the middle), `gone` (connections are dropped). Each request that meets one adds its word to
+FAULT_FILE.met, a line of its own.
 """
 
 import itertools
@@ -29,17 +30,26 @@ class Faulty:
     def __call__(self, environ, start_response):
         fault = self.fault.read_text().strip() if self.fault.exists() else "none"
         if fault == "slow":
+            self.meet(fault)
             time.sleep(1)
         elif fault == "errors" and next(count) % 3:
+            self.meet(fault)
             return self.refuse(start_response, "500 Internal Server Error", "InternalError")
         elif fault == "denied":
+            self.meet(fault)
             return self.refuse(start_response, "403 Forbidden", "AccessDenied")
         elif fault == "gone":
+            self.meet(fault)
             environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
             raise ConnectionAbortedError("gone")
         elif fault == "cut" and environ["REQUEST_METHOD"] == "GET":
+            self.meet(fault)
             return self.cut(environ, start_response)
         return self.app(environ, start_response)
+
+    def meet(self, fault):
+        with self.fault.with_name(self.fault.name + ".met").open("a") as met:
+            met.write(fault + "\n")
 
     @staticmethod
     def refuse(start_response, status, code):

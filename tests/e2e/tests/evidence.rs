@@ -560,6 +560,12 @@ impl Bucket {
     fn misbehave(&self, how: &str) -> Result<()> {
         Ok(fs::write(&self.fault, how)?)
     }
+
+    /// Requests that met this fault.
+    fn met(&self, how: &str) -> usize {
+        let met = fs::read_to_string(self.fault.with_extension("met")).unwrap_or_default();
+        met.lines().filter(|line| *line == how).count()
+    }
 }
 
 #[test]
@@ -581,7 +587,9 @@ fn p5_a_bucket_that_misbehaves_delays_the_archive_and_loses_nothing() -> Result<
     for (round, fault) in ["none", "slow", "errors", "denied", "cut", "gone"].iter().enumerate() {
         bucket.misbehave(fault)?;
         work(&lab, &format!("during-{fault}"))?;
-        std::thread::sleep(Duration::from_millis(1500));
+        if *fault != "none" {
+            until("the archive meets the fault", || Ok((bucket.met(fault) > 1).then_some(())))?;
+        }
         // Sessions go on whatever the bucket does.
         work(&lab, &format!("still-{round}"))?;
     }
