@@ -14,7 +14,7 @@ use crate::data_key::DataKey;
 use crate::encryption::{KeyContext, KeyEncryption, Wrapped};
 use crate::error::SealError;
 use crate::local::data_key;
-use crate::remote::{Answer, Fields, Purpose, Remote, RemoteOptions, foreign, words};
+use crate::remote::{Answer, Body, Field, Purpose, Remote, RemoteOptions, foreign};
 use crate::sigv4::{Signer, amz_date};
 
 const SCHEME: &str = "aws-kms:";
@@ -137,27 +137,26 @@ impl AwsKms {
         Ok(Self { id, key, region, credentials, remote })
     }
 
-    /// Asks KMS; `secret` is what no error may repeat.
+    /// Asks KMS.
     fn ask(
         &self,
         purpose: Purpose<'_>,
         target: &'static str,
-        body: &[u8],
-        secret: Option<&str>,
-    ) -> Result<Zeroizing<Vec<u8>>, SealError> {
-        let fields = || self.fields(purpose, target, body);
+        body: Body<'_>,
+    ) -> Result<Answer, SealError> {
+        let fields = || self.fields(purpose, target, body.bytes);
         let passing = |answer: &Answer| {
             let error = KmsError::of(answer);
-            error.may_pass(answer.status).then(|| error.words(answer.status, secret))
+            error.may_pass(answer.status).then(|| error.words(answer))
         };
         let answer = self.remote.post(purpose, "/", fields, body, passing)?;
         if answer.status == 200 {
-            return Ok(answer.body);
+            return Ok(answer);
         }
         let error = KmsError::of(&answer);
         match error.name() {
             "InvalidCiphertextException" | "IncorrectKeyException" => Err(purpose.not_unwrapped()),
-            _ => Err(purpose.refused(error.words(answer.status, secret))),
+            _ => Err(purpose.refused(error.words(&answer))),
         }
     }
 
@@ -166,19 +165,18 @@ impl AwsKms {
         purpose: Purpose<'_>,
         target: &'static str,
         body: &[u8],
-    ) -> Result<Fields, SealError> {
+    ) -> Result<Vec<Field>, SealError> {
         let credentials = (self.credentials)()
             .map_err(|why| purpose.refused(format!("there are no credentials: {why}")))?;
-        let plain = |text: &str| Zeroizing::new(text.to_owned());
         let date = amz_date(SystemTime::now());
-        let mut fields: Fields = vec![
-            ("content-type", plain("application/x-amz-json-1.1")),
-            ("host", plain(self.remote.host())),
-            ("x-amz-date", plain(&date)),
-            ("x-amz-target", plain(target)),
+        let mut fields = vec![
+            Field::plain("content-type", "application/x-amz-json-1.1"),
+            Field::plain("host", self.remote.host()),
+            Field::plain("x-amz-date", &date),
+            Field::plain("x-amz-target", target),
         ];
         if let Some(token) = &credentials.session_token {
-            fields.push(("x-amz-security-token", plain(token.expose())));
+            fields.push(Field::secret("x-amz-security-token", token.expose()));
         }
         let signer = Signer {
             access_key_id: &credentials.access_key_id,
@@ -187,9 +185,9 @@ impl AwsKms {
             service: "kms",
         };
         let signed: Vec<(&str, &str)> =
-            fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            fields.iter().map(|field| (field.name, field.value.as_str())).collect();
         let authorization = signer.authorization(&date, &signed, body);
-        fields.push(("authorization", Zeroizing::new(authorization)));
+        fields.push(Field::secret("authorization", &authorization));
         Ok(fields)
     }
 }
@@ -219,15 +217,16 @@ impl KeyEncryption for AwsKms {
         let purpose = Purpose { key_id: &self.id, verb: "wrap" };
         let plain = Zeroizing::new(STANDARD.encode(key.expose()));
         let body = body(&[("KeyId", &self.key), ("Plaintext", &plain)], context);
-        let answer = self.ask(purpose, "TrentService.Encrypt", &body, Some(&plain))?;
-        let answer: Encrypted = serde_json::from_slice(&answer)
+        let body = Body { bytes: &body, secret: Some(&plain) };
+        let said = self.ask(purpose, "TrentService.Encrypt", body)?;
+        let answer: Encrypted = serde_json::from_slice(&said.body)
             .map_err(|_| purpose.misanswered("Encrypt answers KeyId and CiphertextBlob"))?;
         let bytes = STANDARD
             .decode(answer.blob)
             .map_err(|_| purpose.misanswered("CiphertextBlob is not base64"))?;
         let key_id = format!("{SCHEME}{}", answer.key_id);
         if !self.opens(&key_id) {
-            let why = format!("it encrypted with {}", words(&answer.key_id, Some(&plain)));
+            let why = format!("it encrypted with {}", said.words(&answer.key_id));
             return Err(purpose.misanswered(why));
         }
         if bytes.is_empty() || bytes.len() > WRAPPED_KEY_BYTES_MAX {
@@ -244,8 +243,9 @@ impl KeyEncryption for AwsKms {
         let key = wrapped.key_id.strip_prefix(SCHEME).unwrap_or(&self.key);
         let blob = STANDARD.encode(&wrapped.bytes);
         let body = body(&[("KeyId", key), ("CiphertextBlob", &blob)], context);
-        let answer = self.ask(purpose, "TrentService.Decrypt", &body, None)?;
-        let answer: Decrypted<'_> = serde_json::from_slice(&answer)
+        let body = Body { bytes: &body, secret: None };
+        let said = self.ask(purpose, "TrentService.Decrypt", body)?;
+        let answer: Decrypted<'_> = serde_json::from_slice(&said.body)
             .map_err(|_| purpose.misanswered("Decrypt answers KeyId and Plaintext"))?;
         if key.starts_with("arn:") && key.contains(":key/") && answer.key_id != key {
             return Err(purpose.misanswered("it decrypted with another key"));
@@ -310,8 +310,8 @@ impl KmsError {
         status == 429 || status >= 500 || passing.contains(&self.name())
     }
 
-    fn words(&self, status: u16, secret: Option<&str>) -> String {
-        words(&format!("{status} {} {}", self.name(), self.message), secret)
+    fn words(&self, answer: &Answer) -> String {
+        answer.words(&format!("{} {} {}", answer.status, self.name(), self.message))
     }
 }
 

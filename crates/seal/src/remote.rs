@@ -68,13 +68,69 @@ pub(crate) struct Remote {
     options: RemoteOptions,
 }
 
-/// Field names and values of a request, made anew for each try.
-pub(crate) type Fields = Vec<(&'static str, Zeroizing<String>)>;
+/// A field of a request, made anew for each try.
+pub(crate) struct Field {
+    pub name: &'static str,
+    pub value: Zeroizing<String>,
+    /// Whoever has it can do what this gateway can.
+    pub is_secret: bool,
+}
+
+impl Field {
+    pub fn plain(name: &'static str, value: &str) -> Self {
+        Self { name, value: Zeroizing::new(value.to_owned()), is_secret: false }
+    }
+
+    pub fn secret(name: &'static str, value: &str) -> Self {
+        Self { is_secret: true, ..Self::plain(name, value) }
+    }
+}
 
 /// What a service said.
 pub(crate) struct Answer {
     pub status: u16,
     pub body: Zeroizing<Vec<u8>>,
+    sent: Sent,
+}
+
+impl Answer {
+    /// Words of this answer for an error: one line, shortened, and left out altogether if they hold
+    /// something secret that was sent, because a service may repeat what it was sent.
+    pub fn words(&self, said: &str) -> String {
+        self.sent.words(said)
+    }
+}
+
+/// What was sent and nobody may read.
+struct Sent(Vec<Zeroizing<String>>);
+
+impl Sent {
+    /// Letters and digits in a row that are no accident. A service that repeats a secret may escape
+    /// what is between them, or cut it.
+    const RUN: usize = 16;
+
+    fn words(&self, said: &str) -> String {
+        let runs = |secret: &str| {
+            let mut runs = secret.as_bytes().windows(Self::RUN);
+            let plain = |run: &[u8]| run.iter().all(u8::is_ascii_alphanumeric);
+            runs.any(|run| {
+                plain(run) && std::str::from_utf8(run).is_ok_and(|run| said.contains(run))
+            })
+        };
+        let is_in = |secret: &str| !secret.is_empty() && said.contains(secret) || runs(secret);
+        match self.0.iter().any(|secret| is_in(secret)) {
+            true => "(its words are left out: they repeat what it was sent)".to_owned(),
+            false => clipped(said),
+        }
+    }
+}
+
+/// A body to post.
+#[derive(Clone, Copy)]
+pub(crate) struct Body<'a> {
+    pub bytes: &'a [u8],
+    /// What of it is secret, if anything is.
+    pub secret: Option<&'a str>,
 }
 
 /// What a request is for, as errors tell it.
@@ -156,8 +212,8 @@ impl Remote {
         &self,
         purpose: Purpose<'_>,
         path: &str,
-        fields: impl Fn() -> Result<Fields, SealError>,
-        body: &[u8],
+        fields: impl Fn() -> Result<Vec<Field>, SealError>,
+        body: Body<'_>,
         passing: impl Fn(&Answer) -> Option<String>,
     ) -> Result<Answer, SealError> {
         let mut pause = self.options.pause;
@@ -171,6 +227,9 @@ impl Remote {
                 },
                 Err(Failed::Passing(why)) => why,
                 Err(Failed::Final(why)) => return Err(purpose.misanswered(why)),
+                Err(Failed::Unsent(why)) => {
+                    return Err(SealError::Unusable { key: purpose.key_id.to_owned(), why });
+                }
             };
             if tries >= self.options.tries_max {
                 let key_id = purpose.key_id.to_owned();
@@ -181,17 +240,20 @@ impl Remote {
         }
     }
 
-    fn try_once(&self, path: &str, fields: Fields, body: &[u8]) -> Result<Answer, Failed> {
+    fn try_once(&self, path: &str, fields: Vec<Field>, body: Body<'_>) -> Result<Answer, Failed> {
         let mut request = Request::builder().method("POST").uri(format!("{}{path}", self.base));
-        for (name, value) in &fields {
-            let mut value = HeaderValue::from_str(value).map_err(|_| {
-                Failed::Final(format!("the field {name} has characters it may not"))
+        let mut sent = Sent(Vec::from_iter(body.secret.map(|of| Zeroizing::new(of.to_owned()))));
+        for Field { name, value, is_secret } in fields {
+            let mut header = HeaderValue::from_str(&value).map_err(|_| {
+                Failed::Unsent(format!("its `{name}` has characters that no field may have"))
             })?;
-            value.set_sensitive(true);
-            request = request.header(*name, value);
+            header.set_sensitive(true);
+            request = request.header(name, header);
+            sent.0.extend(is_secret.then_some(value));
         }
-        let request = request.body(body).map_err(|error| Failed::Final(error.to_string()))?;
-        let passing = |error: ureq::Error| Failed::Passing(clipped(&error.to_string()));
+        let request =
+            request.body(body.bytes).map_err(|error| Failed::Unsent(error.to_string()))?;
+        let passing = |error: ureq::Error| Failed::Passing(sent.words(&error.to_string()));
         let mut response = self.agent.run(request).map_err(passing)?;
         let status = response.status().as_u16();
         // Room from the start, so that no copy of a key stays behind when it grows.
@@ -201,12 +263,12 @@ impl Remote {
             .as_reader()
             .take(KEY_SERVICE_ANSWER_BYTES_MAX as u64 + 1)
             .read_to_end(&mut answer)
-            .map_err(|error| Failed::Passing(clipped(&error.to_string())))?;
+            .map_err(|error| Failed::Passing(sent.words(&error.to_string())))?;
         if answer.len() > KEY_SERVICE_ANSWER_BYTES_MAX {
             let why = format!("it is longer than {KEY_SERVICE_ANSWER_BYTES_MAX} bytes");
             return Err(Failed::Final(why));
         }
-        Ok(Answer { status, body: answer })
+        Ok(Answer { status, body: answer, sent })
     }
 }
 
@@ -221,15 +283,8 @@ enum Failed {
     Passing(String),
     /// It will not.
     Final(String),
-}
-
-/// Words of a service for an error: one line, shortened, and left out altogether if they hold
-/// `secret`, because a service may repeat what it was sent.
-pub(crate) fn words(said: &str, secret: Option<&str>) -> String {
-    if secret.is_some_and(|secret| said.contains(secret)) {
-        return "(its words are left out: they repeat what it was sent)".to_owned();
-    }
-    clipped(said)
+    /// There is no request that could be sent.
+    Unsent(String),
 }
 
 /// The words of an answer that is not in the service's form: of a proxy, say.
@@ -240,7 +295,8 @@ pub(crate) fn foreign(answer: &Answer) -> String {
     String::from_utf8_lossy(&answer.body).into_owned()
 }
 
-fn clipped(text: &str) -> String {
+/// A text of others for an error: one line, shortened.
+pub(crate) fn clipped(text: &str) -> String {
     let text: String =
         text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
     let mut end = text.len().min(WORDS_BYTES_MAX);

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::data_key::DataKey;
 use crate::encryption::{KeyContext, Keys, Wrapped};
 use crate::error::SealError;
-use crate::remote::words;
+use crate::remote::clipped;
 
 /// The version of the form written by this build.
 pub const SEGMENT_KEYS_VERSION: u16 = 1;
@@ -387,7 +387,7 @@ fn odd(session: &str, why: &str) -> SealError {
 
 fn malformed(error: &serde_json::Error) -> SealError {
     // The parser's words may repeat a whole string of the object.
-    SealError::Malformed { why: words(&error.to_string(), None) }
+    SealError::Malformed { why: clipped(&error.to_string()) }
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::data_key::DataKey;
 use crate::encryption::{KeyContext, KeyEncryption, Wrapped};
 use crate::error::SealError;
 use crate::local::data_key;
-use crate::remote::{Answer, Fields, Purpose, Remote, RemoteOptions, foreign, words};
+use crate::remote::{Answer, Body, Field, Purpose, Remote, RemoteOptions, foreign};
 
 /// Gives the token. Asked before every request, so it may come from a file that an agent renews; an
 /// error is words for the operator, without the token.
@@ -82,24 +82,22 @@ impl VaultTransit {
         Ok(Self { id, encrypt, decrypt, namespace, token, remote })
     }
 
-    /// Asks for something. The error texts of the service do not repeat what they were sent as far
-    /// as is known; `secret` is what none may.
+    /// Asks for something.
     fn ask(
         &self,
         purpose: Purpose<'_>,
         path: &str,
-        body: &[u8],
-        secret: Option<&str>,
+        body: Body<'_>,
     ) -> Result<Zeroizing<Vec<u8>>, SealError> {
         let passing = |answer: &Answer| {
             let passes = answer.status == 429 || answer.status >= 500;
-            passes.then(|| said(answer, secret))
+            passes.then(|| said(answer))
         };
         let answer = self.remote.post(purpose, path, || self.fields(purpose), body, passing)?;
         if answer.status == 200 {
             return Ok(answer.body);
         }
-        let why = said(&answer, secret);
+        let why = said(&answer);
         // Vault's word for a tag that does not match, and for associated data of another session.
         if why.contains("message authentication failed") {
             return Err(purpose.not_unwrapped());
@@ -107,16 +105,16 @@ impl VaultTransit {
         Err(purpose.refused(why))
     }
 
-    fn fields(&self, purpose: Purpose<'_>) -> Result<Fields, SealError> {
+    fn fields(&self, purpose: Purpose<'_>) -> Result<Vec<Field>, SealError> {
         let token =
             (self.token)().map_err(|why| purpose.refused(format!("there is no token: {why}")))?;
-        let mut fields: Fields = vec![
-            ("content-type", Zeroizing::new("application/json".to_owned())),
-            ("x-vault-request", Zeroizing::new("true".to_owned())),
-            ("x-vault-token", Zeroizing::new(token.expose().trim().to_owned())),
+        let mut fields = vec![
+            Field::plain("content-type", "application/json"),
+            Field::plain("x-vault-request", "true"),
+            Field::secret("x-vault-token", token.expose().trim()),
         ];
         if let Some(namespace) = &self.namespace {
-            fields.push(("x-vault-namespace", Zeroizing::new(namespace.clone())));
+            fields.push(Field::plain("x-vault-namespace", namespace));
         }
         Ok(fields)
     }
@@ -136,7 +134,8 @@ impl KeyEncryption for VaultTransit {
         let purpose = Purpose { key_id: &self.id, verb: "wrap" };
         let plain = Zeroizing::new(STANDARD.encode(key.expose()));
         let body = body("plaintext", &plain, context);
-        let answer = self.ask(purpose, &self.encrypt, &body, Some(&plain))?;
+        let body = Body { bytes: &body, secret: Some(&plain) };
+        let answer = self.ask(purpose, &self.encrypt, body)?;
         let answer: Envelope<Encrypted> = serde_json::from_slice(&answer)
             .map_err(|_| purpose.misanswered("encrypt answers data.ciphertext"))?;
         let wrapped = answer.data.ciphertext;
@@ -156,7 +155,8 @@ impl KeyEncryption for VaultTransit {
             return Err(purpose.not_unwrapped());
         }
         let body = body("ciphertext", text, context);
-        let answer = self.ask(purpose, &self.decrypt, &body, None)?;
+        let body = Body { bytes: &body, secret: None };
+        let answer = self.ask(purpose, &self.decrypt, body)?;
         let answer: Envelope<Decrypted<'_>> = serde_json::from_slice(&answer)
             .map_err(|_| purpose.misanswered("decrypt answers data.plaintext"))?;
         let mut plain = Zeroizing::new(
@@ -196,12 +196,12 @@ struct Errors {
     errors: Vec<String>,
 }
 
-fn said(answer: &Answer, secret: Option<&str>) -> String {
+fn said(answer: &Answer) -> String {
     let said = match serde_json::from_slice::<Errors>(&answer.body) {
         Ok(said) => said.errors.join("; "),
         Err(_) => foreign(answer),
     };
-    words(&format!("{} {said}", answer.status), secret)
+    answer.words(&format!("{} {said}", answer.status))
 }
 
 /// A request of transit. Both values are base64 or of its alphabet and `:`, so nothing needs

@@ -75,6 +75,25 @@ fn requests_are_what_the_reference_asks_for() {
     }
 }
 
+/// AWS says what it would have signed, with the session's token in it.
+#[test]
+fn p7_no_error_repeats_what_proves_the_gateway() {
+    let token = "IQoJb3JpZ2luX2VjEJr//////////wEaCWV1LXdlc3Q=";
+    for said in ["the canonical string should have been x-amz-security-token:{token}", "{token}"] {
+        let said = said.replace("{token}", token);
+        let (address, _seen) = service(vec![error(403, "SignatureDoesNotMatch", &said)]);
+        let credentials = AwsCredentials {
+            access_key_id: "AKIDEXAMPLE".to_owned(),
+            secret_access_key: Secret::new("not-to-be-seen".to_owned()),
+            session_token: Some(Secret::new(token.to_owned())),
+        };
+        let credentials: AwsCredentialsSource = Box::new(move || Ok(credentials.clone()));
+        let options = AwsKmsOptions { credentials, ..options(ARN, &address, 1) };
+        let text = format!("{:?}", AwsKms::new(options).unwrap().wrap(&key(), &CONTEXT));
+        assert!(text.contains("left out") && !text.contains("IQoJb3JpZ2lu"), "{text}");
+    }
+}
+
 #[test]
 fn throttling_is_tried_again_and_a_refusal_is_not() {
     let good = Reply::Status(200, format!(r#"{{"CiphertextBlob":"AQID","KeyId":"{ARN}"}}"#));

@@ -136,6 +136,37 @@ fn no_error_repeats_what_was_sent() {
 }
 
 #[test]
+fn p7_no_error_repeats_the_token() {
+    let token = "hvs.CAESIJ7x2mQ9zKfLwT0aVb/8YdRn+4Gh";
+    let wrapped =
+        Wrapped { key_id: "vault:transit/recordings#v1".into(), bytes: b"vault:v1:AAAA".into() };
+    // As it is, escaped, and cut.
+    for echo in [token.to_owned(), token.replace('/', "\\/"), token[..24].to_owned()] {
+        for reply in [
+            error(400, &format!("x-vault-token: {echo}")),
+            error(503, &format!("x-vault-token: {echo}")),
+            Reply::Status(502, format!("<pre>X-Vault-Token: {echo}</pre>")),
+        ] {
+            let (address, _seen) = service(vec![reply]);
+            let token: VaultToken = Box::new(|| Ok(Secret::new(token.to_owned())));
+            let vault = VaultTransit::new(VaultOptions { token, ..options(&address, 1) }).unwrap();
+            let text = format!("{:?}", vault.unwrap(&wrapped, &CONTEXT).unwrap_err());
+            assert!(text.contains("left out") && !text.contains("hvs.CAESIJ7x2mQ"), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_token_of_odd_letters_is_the_operators_to_mend() {
+    let token: VaultToken = Box::new(|| Ok(Secret::new("a\nb".to_owned())));
+    let options = VaultOptions { token, ..options("http://127.0.0.1:1", 1) };
+    let failed = VaultTransit::new(options).unwrap().wrap(&key(), &CONTEXT).unwrap_err();
+    assert_eq!(failed.blame(), crate::Blame::Operator);
+    let why = "cannot be used: its `x-vault-token` has characters that no field may have";
+    assert!(failed.to_string().ends_with(why), "{failed}");
+}
+
+#[test]
 fn a_service_that_says_nothing_is_given_up() {
     let (address, seen) = service(vec![Reply::Silence, Reply::Silence]);
     let remote = RemoteOptions { timeout: Duration::from_millis(50), ..hasty(2) };
