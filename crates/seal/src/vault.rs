@@ -42,8 +42,8 @@ pub struct VaultOptions {
 /// documentation). Gateway and session are bound as associated data.
 ///
 /// Its id is `vault:MOUNT/KEY`; a wrapped data key adds the version that wrapped it, `#v3`.
-/// Rotating inside the service needs nothing here; [`SegmentKeys::rewrap`] brings stored keys to
-/// the newest version, so that `min_decryption_version` may be raised.
+/// Rotating inside the service needs nothing here, as long as `min_decryption_version` stays at the
+/// oldest version that wrapped a key; [`SegmentKeys::rewrap`] brings keys to the newest.
 ///
 /// Each call is one request.
 ///
