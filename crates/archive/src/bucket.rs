@@ -369,7 +369,7 @@ impl Bucket {
 
     /// Replaces an object of at most `most` bytes by what `change` makes of it; `change` gets
     /// `None` if there is none, and leaves all as it is by `None`. When somebody else writes the
-    /// object in between, nothing of theirs is lost: `change` is asked again, about what they wrote.
+    /// object in between, nothing of theirs is lost: `change` is asked again, about that.
     ///
     /// In a folder that holds for this program, and for others where the file system has locks.
     pub fn change<E: From<BucketError>>(

@@ -218,8 +218,9 @@ struct Lists {
 }
 
 impl Lists {
-    /// Reads it, and hands each value to its row with its place in the row's list. An entry is there
-    /// once a column has a value for it: in texts it is the only one, in groups the first always has.
+    /// Reads it, and hands each value to its row with its place in the row's list. An entry is
+    /// there once a column has a value for it: in texts it is the only one, in groups the first
+    /// always has.
     fn fill<T: DataType>(
         &self,
         rows: &mut [Row],
