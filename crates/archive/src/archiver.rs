@@ -6,18 +6,18 @@
 //! files are made again with the same bytes, and a manifest that was written and not remembered is
 //! found and taken for what it is.
 
+mod thread;
+
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use model::Timestamp;
-use parking_lot::{Condvar, Mutex};
 use seal::Keys;
 use serde::{Deserialize, Serialize};
 use store::{Journal, JournalError};
@@ -33,16 +33,14 @@ use crate::merkle::{self, Tree, sha256};
 use crate::schema::SCHEMA_VERSION;
 use crate::sealing::{Sealer, SealingError};
 
+pub use self::thread::{Archiver, Standing};
+
 /// Segments that one manifest names at most; what is left is taken by the next.
 const SEGMENTS_MAX: usize = 16;
-/// How long someone who asks for a purge waits.
-const PURGE_MAX: Duration = Duration::from_secs(30);
 /// How long a segment that readers still need stays, if it is kept for a shorter time.
 const UNREAD_MAX: Duration = Duration::from_secs(60 * 60);
 /// How long a purge waits for readers; those of syslog need 15 seconds.
 const UNREAD_PURGE_MAX: Duration = Duration::from_secs(20);
-/// How long the last round of a gateway that stops may take before it is left to the next start.
-const LAST_ROUND: Duration = Duration::from_secs(10);
 /// How much conversion gives way to those who serve, setpriority(2): beside one of them that never
 /// rests it gets about a tenth of a processor.
 const NICE: i32 = 10;
@@ -794,174 +792,6 @@ fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
     match path.parent() {
         Some(folder) => fs::File::open(folder)?.sync_all(),
         None => Ok(()),
-    }
-}
-
-/// How the archive stands, for those who ask.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Standing {
-    /// How far it reaches.
-    pub head: Head,
-    /// What the last round that failed said, until one succeeds.
-    pub failing: Option<String>,
-}
-
-/// The thread that makes the archive.
-pub struct Archiver {
-    shared: Arc<Shared>,
-    thread: Mutex<Option<JoinHandle<()>>>,
-}
-
-struct Shared {
-    standing: Mutex<Standing>,
-    asked: Mutex<Asked>,
-    /// Something is asked for.
-    wake: Condvar,
-    /// A purge has ended.
-    purged: Condvar,
-    clock: fn() -> Timestamp,
-}
-
-impl Archiver {
-    /// Starts it; `clock` tells the time.
-    pub fn start(rounds: Rounds, clock: fn() -> Timestamp) -> io::Result<Self> {
-        let standing = Standing { head: rounds.head.clone(), failing: None };
-        let shared = Arc::new(Shared {
-            standing: Mutex::new(standing),
-            asked: Mutex::default(),
-            wake: Condvar::new(),
-            purged: Condvar::new(),
-            clock,
-        });
-        let of_thread = Arc::clone(&shared);
-        let thread = std::thread::Builder::new()
-            .name("narrows-archive".to_owned())
-            .spawn(move || of_thread.run(rounds))?;
-        Ok(Self { shared, thread: Mutex::new(Some(thread)) })
-    }
-
-    /// Archives what there is now and has the journal let go of all that is archived; waits for it.
-    /// What the journal keeps all the same.
-    ///
-    /// # Errors
-    ///
-    /// What stood in the way, in words.
-    pub fn purge(&self) -> Result<Vec<Stayed>, String> {
-        let mut asked = self.shared.asked.lock();
-        asked.purges = asked.purges.saturating_add(1);
-        let mine = asked.purges;
-        self.shared.wake.notify_all();
-        while asked.purged < mine {
-            if self.shared.purged.wait_for(&mut asked, PURGE_MAX).timed_out() {
-                return Err("the archive did not answer in time; see the gateway's log".to_owned());
-            }
-        }
-        asked.outcome.clone()
-    }
-
-    /// How it stands.
-    #[must_use]
-    pub fn standing(&self) -> Standing {
-        self.shared.standing.lock().clone()
-    }
-
-    /// Whether the thread has ended although nobody stopped it.
-    #[must_use]
-    pub fn has_ended(&self) -> bool {
-        self.thread.lock().as_ref().is_some_and(JoinHandle::is_finished)
-    }
-
-    /// Archives what there is and stops. What a store that does not answer holds up is left to the
-    /// next start: `false`.
-    pub fn stop(&self) -> bool {
-        self.shared.asked.lock().stop = true;
-        self.shared.wake.notify_all();
-        let Some(thread) = self.thread.lock().take() else { return true };
-        let begun = Instant::now();
-        while !thread.is_finished() && begun.elapsed() < LAST_ROUND {
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        thread.is_finished() && thread.join().is_ok() && self.standing().failing.is_none()
-    }
-}
-
-impl fmt::Debug for Archiver {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Archiver").field("standing", &self.standing()).finish_non_exhaustive()
-    }
-}
-
-/// What the thread is asked for. One lock for all of it, or a call could come between the look and
-/// the wait and not be heard.
-struct Asked {
-    stop: bool,
-    /// Purges asked for.
-    purges: u64,
-    /// Purges done.
-    purged: u64,
-    /// What came of the last.
-    outcome: Result<Vec<Stayed>, String>,
-}
-
-impl Default for Asked {
-    fn default() -> Self {
-        Self { stop: false, purges: 0, purged: 0, outcome: Ok(Vec::new()) }
-    }
-}
-
-impl Shared {
-    fn run(&self, mut rounds: Rounds) {
-        // A store that is away is said by the first round.
-        let _ = rounds.begin();
-        loop {
-            let mut asked = self.asked.lock();
-            if !asked.stop && asked.purged == asked.purges {
-                self.wake.wait_for(&mut asked, rounds.options.every);
-            }
-            let (last, purges) = (asked.stop, asked.purges);
-            let is_asked = asked.purged < purges;
-            drop(asked);
-            if is_asked {
-                let outcome = rounds.purge((self.clock)()).map_err(|error| error.to_string());
-                self.standing.lock().head = rounds.head.clone();
-                let mut asked = self.asked.lock();
-                (asked.purged, asked.outcome) = (purges, outcome);
-                self.purged.notify_all();
-            }
-            let more = self.rounds_until_done(&mut rounds);
-            if last && !more {
-                return;
-            }
-        }
-    }
-
-    /// Whether there is more to do at once.
-    fn rounds_until_done(&self, rounds: &mut Rounds) -> bool {
-        loop {
-            match rounds.round((self.clock)()) {
-                Ok(done) => {
-                    let mut standing = self.standing.lock();
-                    standing.head = rounds.head.clone();
-                    if standing.failing.take().is_some() {
-                        tracing::info!("the archive goes on");
-                    }
-                    drop(standing);
-                    if !done.more {
-                        return false;
-                    }
-                }
-                Err(error) => {
-                    let mut standing = self.standing.lock();
-                    // Said once for each reason: the journal keeps what is not archived.
-                    let words = error.to_string();
-                    if standing.failing.as_deref() != Some(words.as_str()) {
-                        tracing::error!(%error, "the archive is behind; the journal keeps it");
-                    }
-                    standing.failing = Some(words);
-                    return false;
-                }
-            }
-        }
     }
 }
 
