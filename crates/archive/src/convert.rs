@@ -1,7 +1,7 @@
 //! From a closed segment of the journal to the files of the archive.
 //!
-//! The same segment always makes the same files: nothing of the moment or the machine goes into
-//! them, so a conversion that was interrupted is simply done again.
+//! The same segment under the same keys always makes the same files: nothing of the moment or the
+//! machine goes into them, so a conversion that was interrupted is simply done again.
 
 use std::collections::BTreeMap;
 
