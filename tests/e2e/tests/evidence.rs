@@ -218,7 +218,7 @@ fn p6_an_answer_that_may_lack_something_is_no_yes() -> Result<()> {
             &["audit", "who", "--table", "customers"],
             &["audit", "who", "--table", "nothing"],
             &["audit", "fields", "--principal", "nobody"],
-            &["audit", "pii", "--at", "1h", "--window", "30m"],
+            &["audit", "pii", "--at", "3h", "--window", "30m"],
             &["audit", "search", "no such text"],
             &["audit", "unseal", &id],
             &["audit", "export", "--since", "1d", "--format", "jsonl"],
