@@ -1,8 +1,8 @@
 //! Which files of a store an answer may be found in: those that manifests name.
 //!
-//! Signatures are not checked here, which [`crate::verify`] does; what this tells is which files are
-//! missing, which nobody signed, and where manifests are. Of the manifests as few are read as can
-//! name files of the time asked about.
+//! Signatures are not checked here, which [`crate::verify`] does; what this tells is which files
+//! are missing, which nobody signed, and which manifests are not here. Of the manifests as few are
+//! read as can name files of the time asked about.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
