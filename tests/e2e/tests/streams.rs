@@ -53,6 +53,23 @@ impl Others {
         ])
     }
 
+    /// What each has once it has all of them: what was sent may be on its way into a server's file
+    /// when the gateway has stopped.
+    fn complete(&self, wanted: &BTreeSet<u64>) -> Result<[(&'static str, Vec<Value>); 4]> {
+        let mut lacking = String::new();
+        let found = until("everyone has everything", || {
+            let each = self.each()?;
+            let lack = |(who, events): &(&str, Vec<Value>)| {
+                let got = numbers(events);
+                let lost: Vec<_> = wanted.difference(&got).copied().collect();
+                (!lost.is_empty()).then(|| format!("{who} lacks {lost:?}"))
+            };
+            lacking = each.iter().filter_map(lack).collect::<Vec<_>>().join("; ");
+            Ok(lacking.is_empty().then_some(each))
+        });
+        found.with_context(|| lacking)
+    }
+
     fn down(&mut self) {
         self.plain.down();
         self.tls.down();
@@ -105,8 +122,8 @@ fn others_are_told_what_happens_in_their_own_forms() -> Result<()> {
     ensure!(lab.gateway.stop()?.success());
     let last = last(&lab)?;
     let wanted: BTreeSet<u64> = (1..=last).collect();
-    for (who, events) in others.each()? {
-        // A gateway that stops waits for its receivers.
+    // A gateway that stops waits for its receivers.
+    for (who, events) in others.complete(&wanted).with_context(|| lab.gateway.log_tail())? {
         assert_eq!(numbers(&events), wanted, "{who}: {}", lab.gateway.log_tail());
         assert_eq!(events.len() as u64, last, "{who} got nothing twice");
         let told = Value::from(events).to_string();
@@ -173,19 +190,24 @@ fn p5_outages_and_kill_9_of_everybody_lose_no_event() -> Result<()> {
         let said = |answer: &str| log.contains(&format!("it answered {answer}: out of order"));
         Ok((said("503") && said("401")).then_some(()))
     })?;
+    // Of syslog that is known later, or when the gateway stops.
+    let caught_up = || {
+        let log = lab.gateway.log();
+        let of =
+            |who| log.lines().filter(|l| l.contains("has caught up") && l.contains(who)).count();
+        (of("otlp http"), of("webhook http"))
+    };
+    let before = caught_up();
     others.hook.fault(None)?;
     others.otlp.fault(None)?;
-    until("those who answer have caught up", || {
-        // Of syslog that is known later, or when the gateway stops.
-        Ok((lab.gateway.log().matches("has caught up").count() >= 2).then_some(()))
+    until("those who answer have caught up since", || {
+        let now = caught_up();
+        Ok((now.0 > before.0 && now.1 > before.1).then_some(()))
     })?;
     ensure!(lab.gateway.stop()?.success());
     let wanted: BTreeSet<u64> = (1..=last(&lab)?).collect();
-    for (who, events) in others.each()? {
-        let got = numbers(&events);
-        let lost: Vec<_> = wanted.difference(&got).collect();
-        ensure!(lost.is_empty(), "{who} lacks {lost:?}\n{}", lab.gateway.log_tail());
-        assert_eq!(got, wanted, "{who}");
+    for (who, events) in others.complete(&wanted).with_context(|| lab.gateway.log_tail())? {
+        assert_eq!(numbers(&events), wanted, "{who}");
         ensure!(!events.iter().any(|event| word(event, "kind") == "stream_gap"), "{who}");
     }
     let log = lab.gateway.log();
