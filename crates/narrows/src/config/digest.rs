@@ -34,8 +34,14 @@ pub fn of(policy: &PolicySpec) -> BTreeMap<String, String> {
 #[must_use]
 pub fn told(policy: &PolicySpec) -> String {
     let digests = of(policy);
-    let digests = digests.iter().map(|(name, digest)| format!("{digest} {name:?}"));
-    format!("{MARK}{}", digests.collect::<Vec<_>>().join(", "))
+    let digests = digests
+        .iter()
+        .map(|(name, digest)| format!("{digest} {}", serde_json::Value::from(name.as_str())));
+    let more = match policy.rules.len().saturating_sub(RULES_MAX) {
+        0 => String::new(),
+        more => format!("; the last {more} of them are not named"),
+    };
+    format!("{more}{MARK}{}", digests.collect::<Vec<_>>().join(", "))
 }
 
 /// What [`told`] wrote; `None` where a record says nothing of rules.
@@ -81,13 +87,20 @@ mod tests {
 
     #[test]
     fn what_was_told_is_read() {
-        let rules = vec![rule("a, \"b\" é", "true", "no"), rule("c", "false", "no")];
+        // A letter that only a mark makes whole, and one that nobody sees.
+        let odd = "a, \"b\" é\u{301}\u{200b}\u{7f}'";
+        let rules = vec![rule(odd, "true", "no"), rule("c", "false", "no")];
         let policy = policy(rules, "x");
         let detail = format!("2 rules{}", told(&policy));
         assert_eq!(read(&detail), Some(of(&policy)), "{detail}");
         assert_eq!(read("2 rules"), None);
         let none = PolicySpec::default();
         assert_eq!(read(&told(&none)), Some(BTreeMap::new()));
+        let many = (0..RULES_MAX + 3).map(|number| rule(&number.to_string(), "true", "no"));
+        let many = PolicySpec { rules: many.collect(), ..PolicySpec::default() };
+        let detail = told(&many);
+        assert!(detail.starts_with("; the last 3 of them are not named; rules: "), "{detail:.99}");
+        assert_eq!(read(&detail).unwrap().len(), RULES_MAX);
     }
 
     #[test]
