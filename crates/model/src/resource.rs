@@ -1,8 +1,17 @@
 //! What can be reached.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::text::Secret;
+
+/// Whether a host, as addresses write it, is the machine itself, so that nobody can listen on the
+/// way (R16). A name other than `localhost` is not looked up: whoever answers for it may change.
+#[must_use]
+pub fn is_this_machine(host: &str) -> bool {
+    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
+}
 
 /// A registered upstream, without its secrets.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -34,4 +43,19 @@ pub struct Credential {
     pub password: Option<Secret<String>>,
     /// Database (or other container) to open.
     pub database: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_loopback_address_and_localhost_are_this_machine() {
+        for host in ["localhost", "127.0.0.1", "127.9.9.9", "::1", "[::1]", "[::ffff:127.0.0.1]"] {
+            assert!(is_this_machine(host), "{host}");
+        }
+        for host in ["", "0.0.0.0", "10.0.0.1", "[::]", "[::1", "127.1", "localhost.example"] {
+            assert!(!is_this_machine(host), "{host}");
+        }
+    }
 }

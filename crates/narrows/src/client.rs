@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use admin::ErrorBody;
 use anyhow::{Context as _, anyhow, bail};
-use model::Secret;
+use model::{Secret, is_this_machine};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -198,13 +198,7 @@ fn check_url(base: &str) -> anyhow::Result<()> {
     if url.scheme() != "http" {
         bail!("{base}: this command speaks plain http on the same machine only\n  {tunnel}");
     }
-    let local = match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-        None => false,
-    };
-    if !local {
+    if !url.host_str().is_some_and(is_this_machine) {
         bail!(
             "{base} is another machine, and a token must not cross the network in clear text\n  \
              {tunnel}"

@@ -2,12 +2,12 @@
 
 use std::fmt;
 use std::io::Read;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use aws_lc_rs::rand;
+use model::is_this_machine;
 use model::limit::{KEY_SERVICE_ANSWER_BYTES_MAX, KEY_SERVICE_CALLS_MAX};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
@@ -304,11 +304,6 @@ pub(crate) fn clipped(text: &str) -> String {
         end -= 1;
     }
     text.get(..end).unwrap_or_default().trim().to_owned()
-}
-
-fn is_this_machine(host: &str) -> bool {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 fn tls(roots: &Roots) -> Result<TlsConfig, String> {

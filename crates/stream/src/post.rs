@@ -2,13 +2,12 @@
 
 use std::fmt;
 use std::io::Read as _;
-use std::net::IpAddr;
 use std::time::Duration;
 
-use model::Secret;
 use model::limit::{STREAM_ANSWER_BYTES_MAX, STREAM_PAUSE_MAX};
+use model::{Secret, is_this_machine};
 use ureq::http::{HeaderName, HeaderValue, Request};
-use url::{Host, Url};
+use url::Url;
 
 use crate::sink::{SendError, UnusableSink};
 use crate::trust::Trust;
@@ -24,16 +23,6 @@ pub(crate) struct Post {
     url: String,
     place: String,
     fields: Vec<(HeaderName, HeaderValue)>,
-}
-
-/// Whether the host is this machine, so that nobody can listen on the way.
-pub(crate) fn is_this_machine(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(ip)) => IpAddr::from(ip).is_loopback(),
-        Some(Host::Ipv6(ip)) => IpAddr::from(ip).is_loopback(),
-        None => false,
-    }
 }
 
 /// Scheme, host and port: an address without its path, which may be a secret.
@@ -52,7 +41,7 @@ impl Post {
     ) -> Result<Self, UnusableSink> {
         let plain = match url.scheme() {
             "https" => false,
-            "http" if fields.is_empty() || is_this_machine(url) => true,
+            "http" if fields.is_empty() || url.host_str().is_some_and(is_this_machine) => true,
             "http" => {
                 let why = "its headers must not cross the network in clear text; use https://";
                 return Err(UnusableSink(why.to_owned()));

@@ -1,7 +1,6 @@
 //! Addresses of services that the gateway itself asks or tells.
 
-use std::net::IpAddr;
-
+use model::is_this_machine;
 use url::Url;
 
 use super::read::{At, Report};
@@ -37,10 +36,4 @@ pub fn url(written: &At<String>, what: &str, carries: Carries, report: &mut Repo
     };
     report.problem(&written.at, format!("{what}: {why}"), "write https://HOST[:PORT][/PATH]");
     None
-}
-
-/// Whether a host is this machine, so that nobody can listen on the way.
-pub fn is_this_machine(host: &str) -> bool {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }

@@ -4,11 +4,12 @@
 use std::path::{Component, Path, PathBuf};
 
 use archive::bucket::{BucketError, Location as Place};
+use model::is_this_machine;
 use policy::Location;
 use stream::Otlp;
 use url::Url;
 
-use super::address::{self, Carries, is_this_machine};
+use super::address::{self, Carries};
 use super::machine::Machine;
 use super::read::{At, Named, Report, form};
 use super::scalar::{Address, FileForm, SecretForm};

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Resource, UpstreamTls, limit};
+use model::{Resource, UpstreamTls, is_this_machine, limit};
 use policy::{
     AccessSpec, ActionSpec, Applies, ApproveSpec, ClassifySpec, LimitSpec, Located, Location,
     MaskSpec, Per, PolicySpec, RuleSpec,
@@ -460,8 +460,7 @@ fn warn_about_tls(
     at: &Location,
     report: &mut Report,
 ) {
-    let local = address.host == "localhost"
-        || address.host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    let local = is_this_machine(&address.host);
     match tls {
         UpstreamTls::Off if !local => report.warn(
             at,
