@@ -229,3 +229,33 @@ fn an_event_that_a_receiver_does_not_take_is_named_and_the_others_go_on() -> Res
     assert_eq!(numbers(&others.hook.taken()?), wanted);
     Ok(())
 }
+
+/// Goal: what the journal lets go of at once, when something is erased or nothing is kept, was told
+/// before, and so was the erasing.
+#[test]
+fn p5_what_is_erased_was_told_to_those_who_are_told() -> Result<()> {
+    let hook = Receiver::webhook()?;
+    let config = Config::rules(RULES).with(&format!(
+        "recording:\n  keep_journal: 0s\n  encryption: {{ key: {{env: SEAL}} }}\n  stream:\n    \
+         - {{ webhook: \"{}\", secret: {{env: HOOK}} }}",
+        hook.url(),
+    ));
+    let server = Server::start()?;
+    let key: String = (0..32_u8).map(|n| format!("{:02x}", n.wrapping_mul(37) ^ 90)).collect();
+    let environment = [("HOOK", SECRET), ("SEAL", &key)];
+    let gateway = Gateway::start_in(&environment, &config, &server.upstream())?;
+    let mut lab = Lab { gateway, server };
+    for name in ["ann", "ben"] {
+        work(&lab, name)?;
+        let erase = ["audit", "erase", "--principal", name, "--reason", "asked"];
+        lab.gateway.narrows(&erase)?.success()?;
+    }
+    ensure!(lab.gateway.stop()?.success());
+    let wanted: BTreeSet<u64> = (1..=last(&lab)?).collect();
+    let told = hook.taken()?;
+    ensure!(!told.iter().any(|event| word(event, "kind") == "stream_gap"), "{told:?}");
+    assert_eq!(numbers(&told), wanted);
+    let erased = told.iter().filter(|event| word(event, "action") == "audit.erase").count();
+    assert_eq!(erased, 2);
+    Ok(())
+}
