@@ -236,6 +236,8 @@ pub struct Rounds {
     met: bool,
     /// The store was asked what is there behind the head.
     looked: bool,
+    /// Nobody is served any more: there is no one to give way to.
+    hurry: bool,
     /// No round has ended yet: files may be there that an earlier process left.
     first: bool,
     /// Files written by this process that no manifest names yet.
@@ -286,6 +288,7 @@ impl Rounds {
             seals: None,
             met: false,
             looked: false,
+            hurry: false,
             first: true,
             unsigned: HashSet::new(),
             sealers: BTreeMap::new(),
@@ -360,7 +363,10 @@ impl Rounds {
             if described >= MANIFEST_BYTES_MAX / 2 {
                 break;
             }
-            let (entry, known) = beside(|| self.convert(segment))?;
+            let (entry, known) = match self.hurry {
+                true => self.convert(segment)?,
+                false => beside(|| self.convert(segment))?,
+            };
             described += serde_json::to_vec(&entry).map_or(MANIFEST_BYTES_MAX, |text| text.len());
             done.segments += 1;
             done.rows += entry.rows;

@@ -140,6 +140,7 @@ impl Shared {
             let (last, purges) = (asked.stop, asked.purges);
             let is_asked = asked.purged < purges;
             drop(asked);
+            rounds.hurry = last;
             if is_asked {
                 let outcome = rounds.purge((self.clock)()).map_err(|error| error.to_string());
                 self.standing.lock().head = rounds.head.clone();
