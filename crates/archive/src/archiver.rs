@@ -3,7 +3,7 @@
 //! A round closes the segment being written, converts what is closed, writes the files, reads each
 //! back and checks it, signs a manifest, remembers it, and only then deletes segments that are
 //! older than they are kept. Whatever interrupts a round, the next one begins with what is missing:
-//! files are made again (with the same bytes, but where they are sealed and the process is another),
+//! files are made again (with the same bytes, unless they are sealed and the process is another),
 //! and a manifest that was written and not remembered is found and taken for what it is.
 
 mod thread;

@@ -139,7 +139,7 @@ impl Count {
 
 impl Otlp {
     /// Says what the receiver does not keep. That is not sent again: "The client MUST NOT retry the
-    /// request when it receives a partial success response where the `partial_success` is populated."
+    /// request when it receives a partial success response".
     fn heed(&mut self, answer: &[u8]) {
         let read = serde_json::from_slice::<Answer>(answer).ok().and_then(|answer| {
             let partial = answer.partial_success.unwrap_or_default();

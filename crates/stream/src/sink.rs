@@ -27,7 +27,8 @@ impl SendError {
         Self::Away { why: why.into(), pause: None }
     }
 
-    /// How long to leave the receiver alone: `own`, or what it asked for if that is longer, bounded.
+    /// How long to leave the receiver alone: `own`, or what it asked for if that is longer, within
+    /// bounds.
     #[must_use]
     pub fn pause(&self, own: Duration) -> Duration {
         match self {

@@ -180,12 +180,11 @@ pub(crate) async fn reindex(
     Ok(Json(serde_json::json!({ "sessions": sessions.await? })))
 }
 
-/// A turn of those that may look into the recordings at once, held until the looking has ended, also
-/// when nobody waits for the answer any more.
+/// A turn of those that may look into the recordings at once. It is held until the looking has
+/// ended, also when nobody waits for the answer any more.
 fn turn(shared: &Shared) -> Result<OwnedSemaphorePermit, ApiError> {
     Arc::clone(&shared.questions).try_acquire_owned().map_err(|_| {
-        let message =
-            format!("{AUDIT_QUESTIONS_MAX} questions to the recordings are being answered");
+        let message = format!("{AUDIT_QUESTIONS_MAX} questions are being answered already");
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message).help("ask again later")
     })
 }
