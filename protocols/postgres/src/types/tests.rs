@@ -261,3 +261,14 @@ proptest! {
         let _ = canonical(oid::TEXT_ARRAY, 1, &bytes);
     }
 }
+
+#[test]
+fn types_of_a_fixed_form_are_found_by_their_identifiers() {
+    assert!(SHORT.is_sorted());
+    for short in [oid::BOOL, oid::INT4_ARRAY, oid::TIMESTAMPTZ, oid::UUID_ARRAY, oid::XID8] {
+        assert!(is_short(short), "{short}");
+    }
+    for long in [oid::TEXT, oid::BYTEA, oid::BYTEA_ARRAY, oid::JSONB_ARRAY, oid::FIRST_NORMAL] {
+        assert!(!is_short(long), "{long}");
+    }
+}
