@@ -356,3 +356,23 @@ fn p8_a_file_with_other_columns_is_not_even_given_to_the_library() {
         assert!(ArchiveFile::of_bytes(bad.to_vec().into()).is_err());
     }
 }
+
+#[test]
+fn p6_events_that_the_very_first_manifest_lacks_are_missed() {
+    for (from, to) in [(0, 5), (10, 20)] {
+        let lab = Lab::new();
+        if from > 0 {
+            lab.append(1, 0..from);
+        }
+        // Their segments were lost before anything was archived.
+        lab.journal.advance_past(lab.journal.last().segment + 1, to).unwrap();
+        lab.append(2, 30..40);
+        lab.rounds(NO_KEEPING).round(after(60)).unwrap();
+        let report =
+            check(&lab.store(), &Options { keys: vec![lab.public().into()], ..Default::default() });
+        let [problem] = report.problems.as_slice() else { panic!("{:#?}", report.problems) };
+        assert_eq!(problem.wrong, Wrong::Missing);
+        let said = format!("begins with event {} after event {from}", to + 1);
+        assert!(problem.what.ends_with(&said), "{}", problem.what);
+    }
+}

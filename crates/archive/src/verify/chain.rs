@@ -180,6 +180,11 @@ impl<'a> Chain<'a> {
     fn follows(&mut self, path: &str, manifest: &Manifest) {
         let number = manifest.number;
         let Some(before) = self.before.as_ref() else {
+            // The events of a first one begin with 1; before those of another something is missing,
+            // which is said once.
+            let first = manifest.segments.iter().find(|of| of.rows > 0).map_or(1, |of| of.first);
+            let last = if number == 1 { 0 } else { first.saturating_sub(1) };
+            self.segments_follow(path, manifest, (last, 0));
             if number != 1 {
                 let last = number.saturating_sub(1);
                 let what = match self.options.since {
@@ -202,11 +207,17 @@ impl<'a> Chain<'a> {
             self.say(Wrong::Missing, path, what);
             return;
         }
-        let (mut last, mut number) = (before.last, before.segment);
+        let after = (before.last, before.segment);
         if manifest.previous.0 != before.hash {
             let what = format!("it does not follow manifest {} as that is here", before.number);
             self.say(Wrong::Changed, path, what);
         }
+        self.segments_follow(path, manifest, after);
+    }
+
+    /// Whether the segments of a manifest go on behind an event and a segment.
+    fn segments_follow(&mut self, path: &str, manifest: &Manifest, after: (u64, u64)) {
+        let (mut last, mut number) = after;
         for segment in &manifest.segments {
             if segment.segment <= number {
                 let what = format!("segment {} comes after segment {number}", segment.segment);
