@@ -98,6 +98,15 @@ impl Head {
     }
 }
 
+/// Which segments of a journal are in the archive.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Reach {
+    /// The last.
+    pub segment: u64,
+    /// Those before it that are not, in order.
+    pub orphans: Vec<u64>,
+}
+
 fn remembered(folder: &Path) -> PathBuf {
     folder.join("archive.json")
 }
@@ -245,7 +254,7 @@ pub struct Rounds {
     /// Keys made by this process for segments that no manifest names yet.
     sealers: BTreeMap<u64, Sealer>,
     /// Segments that are older than the archive and not in it; said once.
-    orphans: HashSet<u64>,
+    orphans: BTreeSet<u64>,
     /// Says whether everything that is archived may be let go of by the journal.
     settled: Option<Settled>,
     /// Says whether those who read the journal have a segment, after waiting for them so long.
@@ -292,7 +301,7 @@ impl Rounds {
             first: true,
             unsigned: HashSet::new(),
             sealers: BTreeMap::new(),
-            orphans: HashSet::new(),
+            orphans: BTreeSet::new(),
             settled: None,
             read: None,
             told: None,
@@ -328,6 +337,12 @@ impl Rounds {
         &self.head
     }
 
+    /// How far the archive reaches, and what it lacks below.
+    #[must_use]
+    pub fn reach(&self) -> Reach {
+        Reach { segment: self.head.segment, orphans: self.orphans.iter().copied().collect() }
+    }
+
     /// One round. `now` is the time it is signed at.
     pub fn round(&mut self, now: Timestamp) -> Result<Done, ArchiveError> {
         let begun = self.begin();
@@ -349,6 +364,7 @@ impl Rounds {
         if !self.looked {
             self.look()?;
             self.go_ahead()?;
+            self.find_orphans()?;
             self.looked = true;
         }
         Ok(())
@@ -425,6 +441,27 @@ impl Rounds {
             );
         }
         Ok(())
+    }
+
+    /// Finds segments that should be in the archive by their number, and are not.
+    fn find_orphans(&mut self) -> Result<(), ArchiveError> {
+        for segment in self.journal.closed_segments()? {
+            if segment <= self.head.segment && self.is_kept(segment)?.is_none() {
+                self.orphan(segment);
+            }
+        }
+        Ok(())
+    }
+
+    fn orphan(&mut self, segment: u64) {
+        if self.orphans.insert(segment) {
+            let path = self.journal.segment_path(segment);
+            tracing::error!(
+                path = %path.display(),
+                "this segment is not the one of its number in the archive; it stays, and is not \
+                 archived"
+            );
+        }
     }
 
     /// Finds manifests that were written but not remembered.
@@ -664,13 +701,7 @@ impl Rounds {
                     continue;
                 }
                 None => {
-                    if self.orphans.insert(segment) {
-                        tracing::error!(
-                            path = %path.display(),
-                            "this segment is not the one of its number in the archive; it stays, \
-                             and is not archived"
-                        );
-                    }
+                    self.orphan(segment);
                     stayed.push(Stayed { path, why: Why::NotArchived });
                     continue;
                 }

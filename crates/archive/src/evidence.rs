@@ -14,6 +14,7 @@ use model::{Event, SessionId, Timestamp};
 use seal::Keys;
 use store::{Journal, JournalError};
 
+use crate::archiver::Reach;
 use crate::bucket::{Bucket, BucketError, Listed};
 use crate::convert;
 use crate::file::{ArchiveFile, Wanted};
@@ -38,8 +39,8 @@ pub struct Evidence {
     live: Option<Live>,
 }
 
-/// Tells the last segment that is in the archive.
-pub type Archived = Arc<dyn Fn() -> u64 + Send + Sync>;
+/// Tells which segments are in the archive.
+pub type Archived = Arc<dyn Fn() -> Reach + Send + Sync>;
 
 /// The journal of a running gateway, and how far its archive reaches.
 #[derive(Clone)]
@@ -143,8 +144,8 @@ impl Evidence {
         }
     }
 
-    /// The archive of a running gateway and its journal; `archived` tells the last segment that is
-    /// in the archive.
+    /// The archive of a running gateway and its journal; `archived` tells which segments are in the
+    /// archive.
     #[must_use]
     pub fn of_gateway(bucket: Arc<Bucket>, journal: Arc<Journal>, archived: Archived) -> Self {
         Self { bucket, opener: None, live: Some(Live { journal, archived }) }
@@ -162,7 +163,7 @@ impl Evidence {
         let is_later = |path: &str| {
             let (gateway, segment) = convert::named(path).unwrap_or_default();
             archived.as_ref().is_some_and(|(journal, archived)| {
-                journal.gateway() == gateway && segment > *archived
+                journal.gateway() == gateway && segment > archived.segment
             })
         };
         let SignedFiles { files, unread, unsigned, gateways } = signed_files(&self.bucket, span)?;
@@ -196,7 +197,13 @@ impl Evidence {
             }
         }
         if let Some((journal, archived)) = archived {
-            for record in journal.read_after_segment(archived)? {
+            for segment in archived.orphans {
+                // Its numbers are those of other events: what it repeats of them cannot be told.
+                let path = journal.segment_path(segment);
+                let what = "not the segment of its number in the archive, and not looked into";
+                coverage.unread.push(format!("{}: {what}", path.display()));
+            }
+            for record in journal.read_after_segment(archived.segment)? {
                 let record = match record {
                     Ok(record) => record,
                     Err(error @ JournalError::Io { .. }) => return Err(error.into()),

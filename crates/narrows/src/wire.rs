@@ -134,7 +134,7 @@ pub async fn archive(
     let archiver = Archiver::start(rounds, runtime::clock::now).context("start a thread")?;
     let archiver = Arc::new(archiver);
     let reaches = Arc::clone(&archiver);
-    let archived = Arc::new(move || reaches.standing().head.segment);
+    let archived = Arc::new(move || reaches.standing().reach);
     let seals = keys.is_some();
     let evidence = Evidence::of_gateway(Arc::clone(&bucket), journal, archived);
     let evidence = match keys {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use model::Timestamp;
 use parking_lot::{Condvar, Mutex};
 
-use super::{Head, Rounds, Stayed};
+use super::{Head, Reach, Rounds, Stayed};
 
 /// How long someone who asks for a purge waits.
 const PURGE_MAX: Duration = Duration::from_secs(30);
@@ -21,6 +21,8 @@ const LAST_ROUND: Duration = Duration::from_secs(10);
 pub struct Standing {
     /// How far it reaches.
     pub head: Head,
+    /// Which segments of the journal are in it.
+    pub reach: Reach,
     /// What the last round that failed said, until one succeeds.
     pub failing: Option<String>,
 }
@@ -44,7 +46,8 @@ struct Shared {
 impl Archiver {
     /// Starts it; `clock` tells the time.
     pub fn start(rounds: Rounds, clock: fn() -> Timestamp) -> io::Result<Self> {
-        let standing = Standing { head: rounds.head.clone(), failing: None };
+        let (head, reach) = (rounds.head.clone(), rounds.reach());
+        let standing = Standing { head, reach, failing: None };
         let shared = Arc::new(Shared {
             standing: Mutex::new(standing),
             asked: Mutex::default(),
@@ -132,6 +135,7 @@ impl Shared {
     fn run(&self, mut rounds: Rounds) {
         // A store that is away is said by the first round.
         let _ = rounds.begin();
+        self.stand(&rounds);
         loop {
             let mut asked = self.asked.lock();
             if !asked.stop && asked.purged == asked.purges {
@@ -143,7 +147,7 @@ impl Shared {
             rounds.hurry = last;
             if is_asked {
                 let outcome = rounds.purge((self.clock)()).map_err(|error| error.to_string());
-                self.standing.lock().head = rounds.head.clone();
+                self.stand(&rounds);
                 let mut asked = self.asked.lock();
                 (asked.purged, asked.outcome) = (purges, outcome);
                 self.purged.notify_all();
@@ -155,13 +159,18 @@ impl Shared {
         }
     }
 
+    fn stand(&self, rounds: &Rounds) {
+        let mut standing = self.standing.lock();
+        (standing.head, standing.reach) = (rounds.head.clone(), rounds.reach());
+    }
+
     /// Whether there is more to do at once.
     fn rounds_until_done(&self, rounds: &mut Rounds) -> bool {
         loop {
             match rounds.round((self.clock)()) {
                 Ok(done) => {
+                    self.stand(rounds);
                     let mut standing = self.standing.lock();
-                    standing.head = rounds.head.clone();
                     if standing.failing.take().is_some() {
                         tracing::info!("the archive goes on");
                     }

@@ -92,6 +92,8 @@ struct Said {
     last: u64,
     segment: u64,
     files: Vec<String>,
+    /// Segments of which part could not be read when they were archived, and a file of each.
+    damaged: Vec<(u64, Option<String>)>,
 }
 
 /// The manifests of one gateway that can name files of a time, and one before them.
@@ -162,6 +164,15 @@ impl<'a> Chain<'a> {
                     let is_later = |path: &String| !span.covers_path(path) && **path > *end;
                     if left == 0 && !said.files.is_empty() && said.files.iter().all(is_later) {
                         break;
+                    }
+                    for (segment, file) in &said.damaged {
+                        if file.as_ref().is_none_or(|file| span.covers_path(file)) {
+                            let gateway = &self.gateway;
+                            found.unread.push(format!(
+                                "segment {segment} of {gateway}: part of it was damaged before it \
+                                 was archived"
+                            ));
+                        }
                     }
                     for path in said.files.into_iter().filter(|path| span.covers_path(path)) {
                         if !here.contains_key(&path) {
@@ -252,9 +263,13 @@ impl<'a> Chain<'a> {
             let manifest = unproved.manifest;
             let at = manifest.signed_at()?;
             let segment = manifest.segments.iter().map(|of| of.segment).max().unwrap_or(0);
+            let damaged = manifest.segments.iter().filter(|of| !of.damage.is_empty());
+            let damaged = damaged
+                .map(|of| (of.segment, of.files.first().map(|file| file.path.clone())))
+                .collect();
             let files = manifest.segments.into_iter().flat_map(|of| of.files);
             let files = files.map(|file| file.path).collect();
-            Some(Said { at, last: manifest.last, segment, files })
+            Some(Said { at, last: manifest.last, segment, files, damaged })
         });
         self.read.insert(at, said.clone());
         Ok(said)

@@ -189,3 +189,40 @@ fn p6_the_few_manifests_that_are_read_name_all_files_of_a_time() {
         }
     }
 }
+
+#[test]
+fn p6_what_the_journal_has_and_the_archive_lacks_is_named_by_every_answer() {
+    let lab = Lab::new();
+    lab.append(1, 0..10);
+    let old = lab.copied();
+    lab.append(2, 10..20);
+    lab.rounds(NO_KEEPING).round(after(60)).unwrap();
+    let lab = lab.restored(old.path());
+    // Before anybody knew how far the archive reaches.
+    lab.append(3, 20..30);
+    let mut rounds = lab.rounds(NO_KEEPING);
+    rounds.round(after(120)).unwrap();
+    let reach = rounds.reach();
+    assert_eq!(reach.orphans, [1]);
+    let (bucket, journal) = (Arc::clone(&lab.bucket), Arc::clone(&lab.journal));
+    let evidence = Evidence::of_gateway(bucket, journal, Arc::new(move || reach.clone()));
+    let unread = evidence.pii(&hours(0, 5)).unwrap().coverage.unread;
+    let [said] = unread.as_slice() else { panic!("{unread:?}") };
+    assert!(said.contains("gw-test-0000000001.nj: not the segment of its number"), "{said}");
+}
+
+#[test]
+fn p6_what_was_damaged_before_it_was_archived_is_named_by_every_answer() {
+    let lab = Lab::new();
+    lab.append(1, 0..50);
+    lab.journal.rotate().unwrap();
+    let path = lab.journal.segment_path(1);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    lab.rounds(NO_KEEPING).round(after(60)).unwrap();
+    let unread = ask(&lab, &hours(0, 5)).coverage.unread;
+    assert_eq!(unread, ["segment 1 of gw-test: part of it was damaged before it was archived"]);
+    assert!(ask(&lab, &hours(4, 5)).coverage.is_whole(), "another time");
+}
