@@ -6,6 +6,8 @@
 //! files are made again (with the same bytes, unless they are sealed and the process is another),
 //! and a manifest that was written and not remembered is found and taken for what it is.
 
+mod letting_go;
+mod looking;
 mod thread;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -22,25 +24,22 @@ use seal::Keys;
 use serde::{Deserialize, Serialize};
 use store::{Journal, JournalError};
 
-use crate::bucket::{Bucket, BucketError, Listed, Put};
+use crate::bucket::{Bucket, BucketError, Put};
 use crate::convert::{self, ConvertError, Converted};
 use crate::file::ArchiveFile;
 use crate::manifest::{
-    self, HexHash, MANIFEST_BYTES_MAX, MANIFEST_VERSION, Manifest, ManifestError, SigningKey,
-    format_time,
+    self, HexHash, MANIFEST_BYTES_MAX, MANIFEST_VERSION, Manifest, SigningKey, format_time,
 };
 use crate::merkle::{self, Tree, sha256};
 use crate::schema::SCHEMA_VERSION;
 use crate::sealing::{Sealer, SealingError};
 
+use self::letting_go::UNREAD_MAX;
+pub use self::letting_go::{Stayed, Why};
 pub use self::thread::{Archiver, Standing};
 
 /// Segments that one manifest names at most; what is left is taken by the next.
 const SEGMENTS_MAX: usize = 16;
-/// How long a segment that readers still need stays, if it is kept for a shorter time.
-const UNREAD_MAX: Duration = Duration::from_secs(60 * 60);
-/// How long a purge waits for readers; those of syslog need 15 seconds.
-const UNREAD_PURGE_MAX: Duration = Duration::from_secs(20);
 /// How much conversion gives way to those who serve, setpriority(2): beside one of them that never
 /// rests it gets about a tenth of a processor.
 const NICE: i32 = 10;
@@ -123,37 +122,6 @@ pub struct Kept {
     pub bytes: u64,
     /// Part of it could not be read; it stays as evidence.
     pub damaged: bool,
-}
-
-/// A segment of the journal that was to be let go of and stays, with what it says in clear.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Stayed {
-    /// Its file.
-    pub path: PathBuf,
-    /// Why it stays.
-    pub why: Why,
-}
-
-/// Why a segment of the journal stays.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Why {
-    /// Part of it could not be read: it is evidence.
-    Damaged,
-    /// The archive has another segment of its number, and not this one.
-    NotArchived,
-    /// The index does not have what it says yet.
-    Unsettled,
-}
-
-impl fmt::Display for Stayed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let why = match self.why {
-            Why::Damaged => "part of it is damaged",
-            Why::NotArchived => "it is not the segment of its number in the archive",
-            Why::Unsettled => "the index could not be written",
-        };
-        write!(f, "{}: {why}", self.path.display())
-    }
 }
 
 /// Why a round did not end. The journal keeps what is not archived, so nothing is lost by it.
@@ -429,137 +397,6 @@ impl Rounds {
         Ok((converted.entry, Kept { segment, salt, bytes, damaged }))
     }
 
-    /// A journal that is older than its archive (restored from a copy, or lost) would number other
-    /// events like those that are archived: it goes on behind them. What it holds below stays.
-    fn go_ahead(&mut self) -> Result<(), ArchiveError> {
-        if self.head.number > 0 && self.journal.advance_past(self.head.segment, self.head.last)? {
-            tracing::warn!(
-                segment = self.head.segment,
-                event = self.head.last,
-                "the journal is older than its archive (restored, or partly lost); it goes on \
-                 behind what is archived"
-            );
-        }
-        Ok(())
-    }
-
-    /// Finds segments that should be in the archive by their number, and are not.
-    fn find_orphans(&mut self) -> Result<(), ArchiveError> {
-        for segment in self.journal.closed_segments()? {
-            if segment <= self.head.segment && self.is_kept(segment)?.is_none() {
-                self.orphan(segment);
-            }
-        }
-        Ok(())
-    }
-
-    fn orphan(&mut self, segment: u64) {
-        if self.orphans.insert(segment) {
-            let path = self.journal.segment_path(segment);
-            tracing::error!(
-                path = %path.display(),
-                "this segment is not the one of its number in the archive; it stays, and is not \
-                 archived"
-            );
-        }
-    }
-
-    /// Finds manifests that were written but not remembered.
-    fn look(&mut self) -> Result<(), ArchiveError> {
-        self.meet()?;
-        let gateway = self.journal.gateway().to_owned();
-        let folder = manifest::folder(&gateway);
-        // By number: the folders of days are no order when a clock was set back.
-        let head = self.head.number;
-        let is_behind = |path: &str| manifest::number_in(path).is_some_and(|of| of > head);
-        let mut found = self.bucket.list_if(&folder, is_behind)?;
-        found.sort_by_key(|listed| manifest::number_in(&listed.path));
-        let all = if head == 0 { found.clone() } else { Vec::new() };
-        // Without a memory the newest is believed, if it is ours: those before it are behind it.
-        let is_lost = self.head.number == 0;
-        if is_lost && found.len() > 1 {
-            found.drain(..found.len() - 1);
-        }
-        for listed in found {
-            let text = self.manifest_text(&listed.path)?;
-            let (manifest, hash) = self.own(&listed.path, &text)?;
-            let follows = manifest.number == self.head.number + 1
-                && manifest.previous == self.head.hash
-                || self.head.number == 0;
-            if !follows {
-                let what = format!("does not follow manifest {}", self.head.number);
-                return Err(ArchiveError::Foreign { path: listed.path, what });
-            }
-            tracing::info!(manifest = manifest.number, "found a manifest that was not remembered");
-            if is_lost && manifest.segments.is_empty() {
-                self.head.segment = self.last_segment(&all, manifest.number)?;
-            }
-            self.remember(&manifest, hash, listed.path)?;
-        }
-        Ok(())
-    }
-
-    /// The newest manifest is where it was written. Else this is another store than that one, or
-    /// somebody emptied it: a chain that goes on there could not be verified, and what the journal
-    /// was to let go of may be nowhere.
-    fn meet(&mut self) -> Result<(), ArchiveError> {
-        if self.met || self.head.number == 0 {
-            self.met = true;
-            return Ok(());
-        }
-        let path = &self.head.path;
-        let text = self.bucket.get(path, MANIFEST_BYTES_MAX as u64)?;
-        if text.is_none_or(|text| HexHash(sha256(&text)) != self.head.hash) {
-            return Err(ArchiveError::Elsewhere {
-                path: path.clone(),
-                store: self.bucket.place().to_owned(),
-                remembers: self.remembers.clone(),
-            });
-        }
-        self.met = true;
-        Ok(())
-    }
-
-    /// The last segment that a manifest up to number `number` names.
-    fn last_segment(&self, all: &[Listed], number: u64) -> Result<u64, ArchiveError> {
-        let mut numbered: Vec<(u64, &Listed)> = all
-            .iter()
-            .filter_map(|of| Some((manifest::number_in(&of.path)?, of)))
-            .filter(|(of, _)| *of <= number)
-            .collect();
-        numbered.sort_by_key(|(number, _)| std::cmp::Reverse(*number));
-        for (_, of) in numbered {
-            let text = self.manifest_text(&of.path)?;
-            let (manifest, _) = self.own(&of.path, &text)?;
-            if let Some(segment) = manifest.segments.iter().map(|of| of.segment).max() {
-                return Ok(segment);
-            }
-        }
-        Ok(0)
-    }
-
-    fn manifest_text(&self, path: &str) -> Result<Bytes, ArchiveError> {
-        let text = self.bucket.get(path, MANIFEST_BYTES_MAX as u64)?;
-        let what = "cannot be read back (it is not there)".to_owned();
-        text.ok_or_else(|| ArchiveError::Foreign { path: path.to_owned(), what })
-    }
-
-    /// A manifest that this gateway signed.
-    fn own(&self, path: &str, text: &[u8]) -> Result<(Manifest, HexHash), ArchiveError> {
-        let foreign = |error: ManifestError| ArchiveError::Foreign {
-            path: path.to_owned(),
-            what: format!("cannot be believed ({error})"),
-        };
-        let unproved = Manifest::read(text).map_err(foreign)?;
-        let hash = HexHash(unproved.hash);
-        let manifest = unproved.proved_by(self.key.public()).map_err(foreign)?;
-        if manifest.gateway != self.journal.gateway() {
-            let what = format!("is of gateway {}", manifest.gateway);
-            return Err(ArchiveError::Foreign { path: path.to_owned(), what });
-        }
-        Ok((manifest, hash))
-    }
-
     /// Writes the files of a segment and reads each back.
     fn write(&mut self, converted: &Converted) -> Result<(), ArchiveError> {
         let mut leaves = Vec::new();
@@ -663,131 +500,6 @@ impl Rounds {
             told(&self.head);
         }
         Ok(())
-    }
-
-    fn is_read(&self, segment: u64, wait: Duration) -> bool {
-        self.read.as_ref().is_none_or(|read| read(segment, wait))
-    }
-
-    /// Deletes segments that are archived and older than they are kept, or than `unread` if someone
-    /// still reads them; those of that age that stay all the same.
-    fn forget(
-        &mut self,
-        now: Timestamp,
-        keep: Duration,
-        unread: Duration,
-    ) -> Result<Vec<Stayed>, ArchiveError> {
-        let (mut settled, mut stayed) = (None, Vec::new());
-        if !self.met {
-            return Ok(stayed);
-        }
-        let closed = self.journal.closed_segments()?;
-        self.head.kept.retain(|of| closed.binary_search(&of.segment).is_ok());
-        let last = self.head.segment;
-        for (at, segment) in closed.iter().copied().enumerate() {
-            if segment > last {
-                break;
-            }
-            let age = now.since(self.closed_at(&closed, at, now)?);
-            if age < keep || age < unread && !self.is_read(segment, Duration::ZERO) {
-                // Older ones first, so that what is here has no holes.
-                break;
-            }
-            let path = self.journal.segment_path(segment);
-            match self.is_kept(segment)? {
-                Some(false) => {}
-                Some(true) => {
-                    stayed.push(Stayed { path, why: Why::Damaged });
-                    continue;
-                }
-                None => {
-                    self.orphan(segment);
-                    stayed.push(Stayed { path, why: Why::NotArchived });
-                    continue;
-                }
-            }
-            let ask = || self.settled.as_ref().is_none_or(|settled| settled());
-            if !*settled.get_or_insert_with(ask) {
-                stayed.push(Stayed { path, why: Why::Unsettled });
-                continue;
-            }
-            self.journal.remove_segment(segment)?;
-            tracing::debug!(segment, "a segment of the journal is in the archive alone now");
-        }
-        Ok(stayed)
-    }
-
-    /// When the segment at a place among the closed ones was closed. A clock that was ahead when it
-    /// was written says nothing; that it was before the next one was closed is known.
-    fn closed_at(
-        &self,
-        closed: &[u64],
-        at: usize,
-        now: Timestamp,
-    ) -> Result<Timestamp, ArchiveError> {
-        for segment in closed.iter().skip(at) {
-            let time = self.journal.closed_at(*segment)?;
-            if time <= now {
-                return Ok(time);
-            }
-        }
-        Ok(now)
-    }
-
-    /// Whether a segment is archived, and if so, whether it is damaged; `None` for one that is not.
-    fn is_kept(&mut self, segment: u64) -> Result<Option<bool>, ArchiveError> {
-        let Ok(salt) = self.journal.segment_salt(segment) else { return Ok(Some(true)) };
-        let (salt, bytes) = (merkle::hex(&salt), self.journal.segment_bytes(segment)?);
-        let at = match self.head.kept.binary_search_by_key(&segment, |of| of.segment) {
-            Ok(at) => {
-                let known = self.head.kept.get(at);
-                let known = known.filter(|of| of.salt == salt && of.bytes == bytes);
-                return Ok(known.map(|of| of.damaged));
-            }
-            Err(at) => at,
-        };
-        if self.orphans.contains(&segment) || !self.is_in_store(segment)? {
-            return Ok(None);
-        }
-        self.head.kept.insert(at, Kept { segment, salt, bytes, damaged: false });
-        Ok(Some(false))
-    }
-
-    /// Whether the store holds these very events of a segment; asked when it is not remembered.
-    fn is_in_store(&self, segment: u64) -> Result<bool, ArchiveError> {
-        let mut here = Vec::new();
-        for record in self.journal.read_segment(segment)? {
-            match record {
-                Ok(record) => here.push((record.position.sequence, record.event.at.0)),
-                Err(JournalError::Damaged(_)) => return Ok(false),
-                Err(error) => return Err(error.into()),
-            }
-        }
-        let mut there = Vec::new();
-        let hours: BTreeSet<String> =
-            here.iter().map(|(_, time)| convert::folder(Timestamp(*time))).collect();
-        let gateway = self.journal.gateway();
-        let is_ours = |path: &str| convert::named(path) == Some((gateway, segment));
-        for hour in hours {
-            for Listed { path, bytes } in self.bucket.list_if(&hour, is_ours)? {
-                let read = ArchiveFile::open(&self.bucket, &path, bytes)
-                    .and_then(|file| file.each(|row| there.push((row.number, row.time))));
-                if read.is_err() {
-                    return Ok(false);
-                }
-            }
-        }
-        there.sort_unstable();
-        Ok(here == there)
-    }
-
-    /// Archives what there is and lets go of all that is archived, however young; what stays.
-    pub fn purge(&mut self, now: Timestamp) -> Result<Vec<Stayed>, ArchiveError> {
-        while self.round(now)?.more {}
-        if !self.is_read(self.head.segment, UNREAD_PURGE_MAX) {
-            tracing::warn!("a purge does not wait longer for those who read the journal");
-        }
-        self.forget(now, Duration::ZERO, Duration::ZERO)
     }
 }
 
