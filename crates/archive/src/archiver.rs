@@ -118,8 +118,9 @@ pub struct Kept {
     pub segment: u64,
     /// What tells it from another of the same number, hexadecimal.
     pub salt: String,
-    /// How long it was when it was archived, bytes.
-    pub bytes: u64,
+    /// How long it was when it was archived, bytes; not known of one that an older version archived.
+    #[serde(default)]
+    pub bytes: Option<u64>,
     /// Part of it could not be read; it stays as evidence.
     pub damaged: bool,
 }
@@ -161,7 +162,7 @@ pub enum ArchiveError {
     #[error(
         "the newest manifest, {path}, is not in {store}, or not as it was written: was \
          recording.store changed? Copy the old store to the new one first; or delete {} to begin a \
-         new archive here, from what the journal still has",
+         new archive here, which lacks what the journal has let go of, as audit verify will say",
         remembers.display()
     )]
     Elsewhere {
@@ -379,7 +380,7 @@ impl Rounds {
             Err(JournalError::Damaged(_)) => String::new(),
             Err(error) => return Err(error.into()),
         };
-        let bytes = self.journal.segment_bytes(segment)?;
+        let bytes = Some(self.journal.segment_bytes(segment)?);
         let records = self.journal.read_segment(segment)?;
         let gateway = self.journal.gateway();
         if let (Some(keys), None) = (&self.seals, self.sealers.get(&segment)) {

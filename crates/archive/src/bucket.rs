@@ -30,6 +30,8 @@ pub const RETRY_FOR: Duration = Duration::from_secs(10);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// How long one attempt may take.
 const ATTEMPT: Duration = Duration::from_secs(30);
+/// How often a folder that another process has locked is tried.
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 const CONNECT: Duration = Duration::from_secs(10);
 /// Size past which an object is sent in parts.
 const PARTS_FROM: usize = 16 * 1024 * 1024;
@@ -379,11 +381,10 @@ impl Bucket {
         mut change: impl FnMut(Option<&[u8]>) -> Result<Option<Bytes>, E>,
     ) -> Result<(), E> {
         let to = Path::from(path);
-        let _alone = self.folder.as_ref().map(|folder| {
-            let one = self.changing.lock();
-            let lock = std::fs::File::open(folder).and_then(|file| file.lock().map(|()| file));
-            (one, lock.ok())
-        });
+        let _alone = match &self.folder {
+            Some(folder) => Some((self.changing.lock(), self.lock(folder, path)?)),
+            None => None,
+        };
         for _ in 0..CHANGES_MAX {
             let there = self.read(path, most)?;
             let Some(bytes) = change(there.as_ref().map(|(bytes, _)| bytes.as_ref()))? else {
@@ -405,6 +406,26 @@ impl Bucket {
         let what = "others change it again and again".to_owned();
         let refusal = Refusal::Generic { store: "archive", source: what.into() };
         Ok(self.wait("change", path, async { Err(refusal) })?)
+    }
+
+    /// Keeps other processes from changing objects of a folder, where its file system can.
+    fn lock(&self, folder: &FilePath, path: &str) -> Result<Option<std::fs::File>, BucketError> {
+        let Ok(file) = std::fs::File::open(folder) else { return Ok(None) };
+        let begun = std::time::Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Some(file)),
+                Err(std::fs::TryLockError::Error(_)) => return Ok(None),
+                Err(std::fs::TryLockError::WouldBlock) if begun.elapsed() < ATTEMPT => {
+                    std::thread::sleep(LOCK_PAUSE);
+                }
+                Err(std::fs::TryLockError::WouldBlock) => {
+                    let what = "another process has had it locked for too long".to_owned();
+                    let refusal = Refusal::Generic { store: "archive", source: what.into() };
+                    return self.wait("lock the folder of", path, async { Err(refusal) });
+                }
+            }
+        }
     }
 
     /// Reads an object of at most `most` bytes; `None` if there is none.

@@ -119,6 +119,13 @@ struct Search<'a> {
     keep: &'a dyn Fn(&Row) -> bool,
 }
 
+/// Closed segments behind one, in order.
+fn later(journal: &Journal, segment: u64) -> Result<Vec<u64>, JournalError> {
+    let mut closed = journal.closed_segments()?;
+    closed.retain(|of| *of > segment);
+    Ok(closed)
+}
+
 fn all(_: &Row) -> bool {
     true
 }
@@ -160,19 +167,24 @@ impl Evidence {
     ) -> Result<Coverage, EvidenceError> {
         // Asked first: what is archived meanwhile is still read from the journal.
         let archived = self.live.as_ref().map(|live| (&live.journal, (live.archived)()));
+        let waiting = match &archived {
+            Some((journal, archived)) => later(journal, archived.segment)?,
+            None => Vec::new(),
+        };
         let is_later = |path: &str| {
             let (gateway, segment) = convert::named(path).unwrap_or_default();
             archived.as_ref().is_some_and(|(journal, archived)| {
                 journal.gateway() == gateway && segment > archived.segment
             })
         };
-        let SignedFiles { files, unread, unsigned, gateways } = signed_files(&self.bucket, span)?;
+        let SignedFiles { files, unread, unsigned, gateways } =
+            signed_files(&self.bucket, span, &is_later)?;
         if gateways == 0 && self.live.is_none() {
             return Err(EvidenceError::NoManifest(self.bucket.place().to_owned()));
         }
-        let unsigned = unsigned.iter().filter(|of| !is_later(&of.path)).count() as u64;
+        let unsigned = unsigned.len() as u64;
         let mut coverage = Coverage { unread, unsigned, ..Coverage::default() };
-        for Listed { path, bytes } in files.into_iter().filter(|of| !is_later(&of.path)) {
+        for Listed { path, bytes } in files {
             coverage.files += 1;
             let mut misplaced = false;
             let read = ArchiveFile::open(&self.bucket, &path, bytes).and_then(|file| {
@@ -219,6 +231,12 @@ impl Evidence {
                 if search.wanted.takes(&row) && (search.keep)(&row) {
                     each(row);
                 }
+            }
+            let still = later(journal, archived.segment)?;
+            for gone in waiting.iter().filter(|of| still.binary_search(of).is_err()) {
+                let path = journal.segment_path(*gone);
+                let what = "archived and let go of while this was asked; ask again";
+                coverage.unread.push(format!("{}: {what}", path.display()));
             }
         }
         Ok(coverage)

@@ -69,6 +69,7 @@ impl Rounds {
         }
         let closed = self.journal.closed_segments()?;
         self.head.kept.retain(|of| closed.binary_search(&of.segment).is_ok());
+        self.orphans.retain(|of| closed.binary_search(of).is_ok());
         let last = self.head.segment;
         for (at, segment) in closed.iter().copied().enumerate() {
             if segment > last {
@@ -127,28 +128,35 @@ impl Rounds {
         let at = match self.head.kept.binary_search_by_key(&segment, |of| of.segment) {
             Ok(at) => {
                 let known = self.head.kept.get(at);
-                let known = known.filter(|of| of.salt == salt && of.bytes == bytes);
+                let is_long_as = |of: &Kept| of.bytes.is_none_or(|archived| archived == bytes);
+                let known = known.filter(|of| of.salt == salt && is_long_as(of));
                 return Ok(known.map(|of| of.damaged));
             }
             Err(at) => at,
         };
-        if self.orphans.contains(&segment) || !self.is_in_store(segment)? {
+        if self.orphans.contains(&segment) {
             return Ok(None);
         }
-        self.head.kept.insert(at, Kept { segment, salt, bytes, damaged: false });
-        Ok(Some(false))
+        let found = self.is_in_store(segment)?;
+        if let Some(damaged) = found {
+            let bytes = Some(bytes);
+            self.head.kept.insert(at, Kept { segment, salt, bytes, damaged });
+        }
+        Ok(found)
     }
 
-    /// Whether the store holds these very events of a segment; asked when it is not remembered.
-    fn is_in_store(&self, segment: u64) -> Result<bool, ArchiveError> {
-        let mut here = Vec::new();
+    /// Whether the store holds these very events of a segment, and if so, whether the segment is
+    /// damaged; asked when it is not remembered.
+    fn is_in_store(&self, segment: u64) -> Result<Option<bool>, ArchiveError> {
+        let (mut here, mut damaged) = (Vec::new(), false);
         for record in self.journal.read_segment(segment)? {
             match record {
                 Ok(record) => here.push((record.position.sequence, record.event.at.0)),
-                Err(JournalError::Damaged(_)) => return Ok(false),
+                Err(JournalError::Damaged(_)) => damaged = true,
                 Err(error) => return Err(error.into()),
             }
         }
+        here.sort_unstable();
         let mut there = Vec::new();
         let hours: BTreeSet<String> =
             here.iter().map(|(_, time)| convert::folder(Timestamp(*time))).collect();
@@ -159,12 +167,12 @@ impl Rounds {
                 let read = ArchiveFile::open(&self.bucket, &path, bytes)
                     .and_then(|file| file.each(|row| there.push((row.number, row.time))));
                 if read.is_err() {
-                    return Ok(false);
+                    return Ok(None);
                 }
             }
         }
         there.sort_unstable();
-        Ok(here == there)
+        Ok((here == there).then_some(damaged))
     }
 
     /// Archives what there is and lets go of all that is archived, however young; what stays.

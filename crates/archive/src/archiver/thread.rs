@@ -12,7 +12,7 @@ use parking_lot::{Condvar, Mutex};
 use super::{Head, Reach, Rounds, Stayed};
 
 /// How long someone who asks for a purge waits.
-const PURGE_MAX: Duration = Duration::from_secs(30);
+const PURGE_MAX: Duration = Duration::from_secs(50);
 /// How long the last round of a gateway that stops may take before it is left to the next start.
 const LAST_ROUND: Duration = Duration::from_secs(10);
 
@@ -180,6 +180,7 @@ impl Shared {
                     }
                 }
                 Err(error) => {
+                    self.stand(rounds);
                     let mut standing = self.standing.lock();
                     // Said once for each reason: the journal keeps what is not archived.
                     let words = error.to_string();

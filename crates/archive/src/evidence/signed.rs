@@ -17,6 +17,8 @@ use crate::manifest::{self, MANIFEST_BYTES_MAX, Manifest, format_time};
 /// How far a clock may have been set back between an event and the manifest that names it.
 const SET_BACK: Duration = Duration::from_secs(60 * 60);
 
+const HOUR_NS: u64 = 60 * 60 * 1_000_000_000;
+
 /// The files of a time, and what is wrong with them.
 #[derive(Clone, Debug, Default)]
 pub struct SignedFiles {
@@ -30,8 +32,12 @@ pub struct SignedFiles {
     pub gateways: u64,
 }
 
-/// Finds the files of a time.
-pub fn signed_files(bucket: &Bucket, span: &Span) -> Result<SignedFiles, BucketError> {
+/// Finds the files of a time, but for those that `is_later`: what is in them is read elsewhere.
+pub fn signed_files(
+    bucket: &Bucket,
+    span: &Span,
+    is_later: &dyn Fn(&str) -> bool,
+) -> Result<SignedFiles, BucketError> {
     let mut found = SignedFiles::default();
     // Manifests first: what they name was written before.
     let mut chains = BTreeMap::new();
@@ -43,13 +49,14 @@ pub fn signed_files(bucket: &Bucket, span: &Span) -> Result<SignedFiles, BucketE
         }
     }
     let mut here: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
-    for Listed { path, bytes } in listed(bucket, span)? {
+    for Listed { path, bytes } in listed(bucket, span)?.into_iter().filter(|of| !is_later(&of.path))
+    {
         let gateway = convert::named(&path).map(|(gateway, _)| gateway.to_owned());
         here.entry(gateway.unwrap_or_default()).or_default().insert(path, bytes);
     }
     for (gateway, mut chain) in chains {
         let here = here.remove(&gateway).unwrap_or_default();
-        chain.follow(span, &here, &mut found)?;
+        chain.follow(span, &here, is_later, &mut found)?;
         let last = chain.segment;
         for (path, bytes) in here {
             if chain.named.contains(&path) {
@@ -88,6 +95,8 @@ pub(super) fn listed(bucket: &Bucket, span: &Span) -> Result<Vec<Listed>, Bucket
 #[derive(Clone)]
 struct Said {
     at: Timestamp,
+    /// Number of the first event that it names.
+    first: Option<u64>,
     /// Number of the last event archived.
     last: u64,
     segment: u64,
@@ -138,6 +147,7 @@ impl<'a> Chain<'a> {
         &mut self,
         span: &Span,
         here: &BTreeMap<String, u64>,
+        is_read_elsewhere: &dyn Fn(&str) -> bool,
         found: &mut SignedFiles,
     ) -> Result<(), BucketError> {
         let mut start = (0, self.numbered.len());
@@ -151,15 +161,27 @@ impl<'a> Chain<'a> {
         let begins = start.0;
         let end = convert::folder(Timestamp(span.to.0.saturating_sub(1)));
         let (mut at, mut left) = (begins, here.len());
-        let mut last = 0;
+        let (mut last, mut known) = self.before(begins)?;
         while at < self.numbered.len() {
             match self.said(at)? {
                 None => {
+                    known = false;
                     let path = self.numbered.get(at).map(|(_, path)| path.as_str());
                     found.unread.push(format!("{}: it is no manifest", path.unwrap_or_default()));
                 }
                 Some(said) => {
-                    last = said.last;
+                    // A segment of which nothing could be read has a manifest that names no event. A
+                    // manifest that is not here is told by its own number.
+                    let is_lacking = |first: &u64| *first > last + 1 && known && self.is_next(at);
+                    if let Some(first) = said.first.filter(is_lacking) {
+                        let gateway = &self.gateway;
+                        found.unread.push(format!(
+                            "events {} to {} of {gateway} are in no manifest",
+                            last + 1,
+                            first - 1
+                        ));
+                    }
+                    (last, known) = (said.last, true);
                     self.segment = self.segment.max(said.segment);
                     let is_later = |path: &String| !span.covers_path(path) && **path > *end;
                     if left == 0 && !said.files.is_empty() && said.files.iter().all(is_later) {
@@ -175,6 +197,9 @@ impl<'a> Chain<'a> {
                         }
                     }
                     for path in said.files.into_iter().filter(|path| span.covers_path(path)) {
+                        if is_read_elsewhere(&path) {
+                            continue;
+                        }
                         if !here.contains_key(&path) {
                             found.unread.push(format!("{path}: it was signed and is not here"));
                         } else if self.named.insert(path) {
@@ -188,6 +213,24 @@ impl<'a> Chain<'a> {
             self.read = self.read.split_off(&at);
         }
         self.check_whole(span, begins, at, found)
+    }
+
+    /// Whether the manifest at a place follows the one before it.
+    fn is_next(&self, at: usize) -> bool {
+        let number = |at: usize| self.numbered.get(at).map(|(number, _)| *number);
+        let before = at.checked_sub(1).map_or(Some(0), number);
+        before.and_then(|before| before.checked_add(1)) == number(at)
+    }
+
+    /// The last event before the manifest at a place, and whether that is known.
+    fn before(&mut self, at: usize) -> Result<(u64, bool), BucketError> {
+        match at.checked_sub(1) {
+            Some(before) => {
+                let said = self.said(before)?;
+                Ok((said.as_ref().map_or(0, |said| said.last), said.is_some()))
+            }
+            None => Ok((0, self.numbered.first().is_some_and(|(number, _)| *number == 1))),
+        }
     }
 
     /// The first one after `at` that names events after `last`: a minute in which nothing happened
@@ -267,9 +310,10 @@ impl<'a> Chain<'a> {
             let damaged = damaged
                 .map(|of| (of.segment, of.files.first().map(|file| file.path.clone())))
                 .collect();
+            let first = manifest.segments.iter().find(|of| of.rows > 0).map(|of| of.first);
             let files = manifest.segments.into_iter().flat_map(|of| of.files);
             let files = files.map(|file| file.path).collect();
-            Some(Said { at, last: manifest.last, segment, files, damaged })
+            Some(Said { at, first, last: manifest.last, segment, files, damaged })
         });
         self.read.insert(at, said.clone());
         Ok(said)
@@ -277,6 +321,8 @@ impl<'a> Chain<'a> {
 }
 
 fn earlier(from: Timestamp) -> Timestamp {
+    // Files are chosen by whole hours.
+    let hour = from.0 - from.0 % HOUR_NS;
     let margin = u64::try_from(SET_BACK.as_nanos()).unwrap_or(u64::MAX);
-    Timestamp(from.0.saturating_sub(margin))
+    Timestamp(hour.saturating_sub(margin))
 }

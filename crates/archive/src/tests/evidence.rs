@@ -180,7 +180,7 @@ fn p6_the_few_manifests_that_are_read_name_all_files_of_a_time() {
             let from = time.saturating_sub([0, 60, HOUR, 20 * HOUR][random.below(4) as usize]);
             let to = after(from + 1 + random.below(40 * HOUR));
             let span = Span { from: after(from), to };
-            let found = signed_files(&lab.bucket, &span).unwrap();
+            let found = signed_files(&lab.bucket, &span, &|_| false).unwrap();
             let files: Vec<&String> = found.files.iter().map(|of| &of.path).collect();
             let wanted: Vec<&String> = all.iter().filter(|path| span.covers_path(path)).collect();
             assert_eq!(files, wanted, "seed {seed}, {span:?}");
@@ -224,5 +224,25 @@ fn p6_what_was_damaged_before_it_was_archived_is_named_by_every_answer() {
     lab.rounds(NO_KEEPING).round(after(60)).unwrap();
     let unread = ask(&lab, &hours(0, 5)).coverage.unread;
     assert_eq!(unread, ["segment 1 of gw-test: part of it was damaged before it was archived"]);
+    assert!(ask(&lab, &hours(4, 5)).coverage.is_whole(), "another time");
+}
+
+#[test]
+fn p6_a_segment_of_which_nothing_could_be_read_is_missed_by_every_answer() {
+    let lab = Lab::new();
+    let mut rounds = lab.rounds(NO_KEEPING);
+    for hour in 0..4 {
+        lab.append(hour, hour * HOUR..hour * HOUR + 25);
+        lab.journal.rotate().unwrap();
+        if hour == 1 {
+            std::fs::write(lab.journal.segment_path(2), vec![0; 5000]).unwrap();
+        }
+        rounds.round(after(hour * HOUR + 60)).unwrap();
+    }
+    for (from, to) in [(0, 5), (1, 3), (2, 3)] {
+        let unread = ask(&lab, &hours(from, to)).coverage.unread;
+        let missed = "events 26 to 50 of gw-test are in no manifest";
+        assert!(unread.iter().any(|of| of == missed), "{from} to {to}: {unread:?}");
+    }
     assert!(ask(&lab, &hours(4, 5)).coverage.is_whole(), "another time");
 }

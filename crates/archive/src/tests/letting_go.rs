@@ -124,3 +124,53 @@ fn p5_a_gateway_that_starts_asks_the_store_at_once() {
     }
     assert!(archiver.stop());
 }
+
+#[test]
+fn p5_damage_is_known_again_from_the_store_where_the_memory_of_it_is_lost() {
+    let lab = Lab::new();
+    lab.append(1, 0..50);
+    lab.journal.rotate().unwrap();
+    let path = lab.journal.segment_path(1);
+    let mut bytes = fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    lab.rounds(FOR_EVER).round(after(60)).unwrap();
+    fs::remove_file(lab.folder.path().join("archive.json")).unwrap();
+    let mut rounds = lab.rounds(NO_KEEPING);
+    rounds.round(after(120)).unwrap();
+    assert_eq!(rounds.reach().orphans, [] as [u64; 0]);
+    let stayed = rounds.purge(after(180)).unwrap();
+    assert_eq!(stayed, [Stayed { path, why: Why::Damaged }]);
+}
+
+#[test]
+fn p5_a_segment_that_is_moved_away_is_missed_by_nobody() {
+    let lab = Lab::new();
+    lab.append(1, 0..10);
+    lab.rounds(FOR_EVER).round(after(60)).unwrap();
+    let path = lab.journal.segment_path(1);
+    let mut text = fs::read(&path).unwrap();
+    text.push(0);
+    fs::write(&path, text).unwrap();
+    let mut rounds = lab.rounds(NO_KEEPING);
+    rounds.round(after(120)).unwrap();
+    assert_eq!(rounds.reach().orphans, [1]);
+    fs::remove_file(&path).unwrap();
+    rounds.round(after(180)).unwrap();
+    assert_eq!(rounds.reach().orphans, [] as [u64; 0]);
+}
+
+#[test]
+fn what_an_older_version_remembers_is_read() {
+    let lab = Lab::new();
+    lab.append(1, 0..10);
+    lab.rounds(FOR_EVER).round(after(60)).unwrap();
+    let path = lab.folder.path().join("archive.json");
+    let text = fs::read_to_string(&path).unwrap();
+    let at = text.find("\"bytes\":").unwrap();
+    let end = at + text[at..].find(',').unwrap() + 1;
+    fs::write(&path, [&text[..at], &text[end..]].concat()).unwrap();
+    lab.rounds(NO_KEEPING).round(after(120)).unwrap();
+    assert_eq!(closed(&lab), [] as [u64; 0]);
+}
