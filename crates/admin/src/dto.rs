@@ -220,6 +220,9 @@ pub struct EventsPage {
     /// The events, each as in the recording; `payload` is base64.
     #[schema(value_type = Vec<Object>)]
     pub events: Vec<serde_json::Value>,
+    /// Places between them that cannot be read, in words, the first hundred.
+    #[serde(default)]
+    pub lacks: Vec<String>,
     /// Ask for `after=` this to go on; none while the session has no events.
     pub next: Option<String>,
     /// More are there already.

@@ -1,5 +1,6 @@
 //! The commands' side of the admin API.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use admin::ErrorBody;
 use anyhow::{Context as _, anyhow, bail};
 use model::{Secret, is_this_machine};
+use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -16,6 +18,8 @@ use crate::config;
 /// Longest answer taken, bytes.
 const ANSWER_BYTES_MAX: u64 = 256 * 1024 * 1024;
 const TIMEOUT: Duration = Duration::from_secs(90);
+/// Places that cannot be read, told of at most.
+const LACKS_MAX: usize = 1_000;
 
 /// A gateway that can be asked.
 pub struct Client {
@@ -24,6 +28,8 @@ pub struct Client {
     token: Secret<String>,
     /// How it was found, for the message when it cannot be reached.
     found: String,
+    /// Places of recordings that could not be read, in words.
+    lacks: Mutex<BTreeSet<String>>,
 }
 
 /// The answer was no: the API's own words.
@@ -55,6 +61,18 @@ pub fn config_path(common: &Common) -> PathBuf {
 }
 
 impl Client {
+    /// Remembers places of recordings that could not be read.
+    pub fn lack(&self, places: Vec<String>) {
+        let mut lacks = self.lacks.lock();
+        let room = LACKS_MAX.saturating_sub(lacks.len());
+        lacks.extend(places.into_iter().take(room));
+    }
+
+    /// Those places, in words.
+    pub fn lacks(&self) -> BTreeSet<String> {
+        std::mem::take(&mut self.lacks.lock())
+    }
+
     /// Finds the gateway: `--url` and `--token`, else the configuration file.
     pub fn find(common: &Common) -> anyhow::Result<Self> {
         let path = config_path(common);
@@ -85,7 +103,7 @@ impl Client {
             .proxy(None)
             .timeout_global(Some(TIMEOUT))
             .build();
-        Ok(Self { agent: config.into(), base, token, found })
+        Ok(Self { agent: config.into(), base, token, found, lacks: Mutex::default() })
     }
 
     /// Asks for something.

@@ -26,6 +26,8 @@ const SESSIONS_MAX: usize = 10_000;
 const EVENTS_MAX: usize = 5_000;
 /// Payload bytes past which a page of events ends.
 const PAYLOAD_BYTES: usize = 8 * 1024 * 1024;
+/// Places that cannot be read, told of in one page.
+const LACKS_MAX: usize = 100;
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -131,11 +133,21 @@ pub(crate) async fn events(
             return Err(unknown(&id));
         }
         let mut found = index.events_after(&id, after).map_err(ApiError::internal)?;
-        let mut page = EventsPage { events: Vec::new(), next: query.after, more: false, live };
+        let (events, lacks) = (Vec::new(), Vec::new());
+        let mut page = EventsPage { events, lacks, next: query.after, more: false, live };
         let mut bytes = 0_usize;
         while page.events.len() < limit && bytes <= PAYLOAD_BYTES {
             let Some(event) = found.next() else { break };
-            let event = event.map_err(ApiError::internal)?;
+            let event = match event {
+                Ok(event) => event,
+                // What is whole behind it is given, and that something is lacking is said.
+                Err(error) => {
+                    if page.lacks.len() < LACKS_MAX {
+                        page.lacks.push(error.to_string());
+                    }
+                    continue;
+                }
+            };
             page.events.push(view(&event, query.payload)?);
             bytes = bytes.saturating_add(if query.payload { event.payload.len() } else { 0 });
         }
@@ -143,7 +155,7 @@ pub(crate) async fn events(
             return Ok(page);
         }
         page.next = Some(found.bookmark().to_string());
-        // One that cannot be read is there, too.
+        // A place that cannot be read is there, too.
         page.more = found.next().is_some();
         // Who reads a recording is itself an event, and nobody reads it unrecorded.
         let what = if query.payload { "events with payloads" } else { "events" };

@@ -64,3 +64,29 @@ fn p2_a_recording_is_not_read_when_that_cannot_be_recorded() {
     std::fs::remove_dir(&taken).unwrap();
     assert_eq!(world.get("/api/v1/sessions/s_1/events").status, 200);
 }
+
+#[test]
+fn p5_a_place_that_cannot_be_read_is_named_and_the_rest_is_given() {
+    let world = World::with(|folder| {
+        let mut options = StoreOptions::new(folder);
+        options.journal.segment_bytes_max = 1;
+        options
+    });
+    fill(&world);
+    assert_eq!(world.get("/api/v1/sessions/s_1/events").json["lacks"], json!([]));
+    std::fs::remove_file(world.store.journal.segment_path(3)).unwrap();
+    let (mut numbers, mut lacks, mut after) = (Vec::new(), Vec::new(), String::new());
+    loop {
+        let page = world.get(&format!("/api/v1/sessions/s_1/events?limit=2{after}")).json;
+        let events = page["events"].as_array().unwrap();
+        numbers.extend(events.iter().map(|event| event["sequence"].as_u64().unwrap()));
+        lacks.extend(page["lacks"].as_array().unwrap().clone());
+        if page["more"] == false {
+            break;
+        }
+        after = format!("&after={}", page["next"].as_str().unwrap());
+    }
+    assert_eq!(numbers, [1, 3, 5, 4]);
+    let [lack] = lacks.as_slice() else { panic!("{lacks:?}") };
+    assert!(lack.as_str().unwrap().contains("-0000000003.nj"), "{lack}");
+}

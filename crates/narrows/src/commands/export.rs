@@ -151,20 +151,24 @@ impl Target {
         let Some(name) = output.filter(|name| *name != Path::new("-")) else {
             return Ok(Self::Out(io::stdout()));
         };
-        let mut options = File::options();
-        options.write(true);
         if name.exists() && !name.is_file() {
-            let file = options.open(name).with_context(|| format!("open {}", name.display()))?;
+            let file = File::options().write(true).open(name);
+            let file = file.with_context(|| format!("open {}", name.display()))?;
             return Ok(Self::As(file));
         }
         let mut unnamed = name.as_os_str().to_owned();
-        unnamed.push(format!(".{}.part", std::process::id()));
-        let unnamed = PathBuf::from(unnamed);
+        // Of its own each time: one that was stopped may have left another.
+        unnamed.push(format!(".{}-{}.part", std::process::id(), runtime::clock::now().0));
+        Self::becoming(name, PathBuf::from(unnamed))
+    }
+
+    fn becoming(name: &Path, unnamed: PathBuf) -> anyhow::Result<Self> {
+        let mut options = File::options();
+        options.write(true).create_new(true);
         // Only its owner looks inside: recordings hold what clients received. So it is a file that
         // nobody else made, nor a link that somebody else put there.
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.create_new(true).open(&unnamed);
-        let file = file.with_context(|| format!("make {}", unnamed.display()))?;
+        let file = options.open(&unnamed).with_context(|| format!("make {}", unnamed.display()))?;
         Ok(Self::Becomes { file, unnamed, name: name.to_owned() })
     }
 
@@ -226,6 +230,7 @@ fn from_gateway(
                 None => Ok(()),
             })
         })?;
+        client.lacks().into_iter().for_each(|place| lacks.unread(place));
         return Ok(lacks);
     }
     let mut query = format!("limit={SESSIONS_MAX}");
@@ -251,6 +256,7 @@ fn from_gateway(
             take(event)?;
         }
     }
+    client.lacks().into_iter().for_each(|place| lacks.unread(place));
     Ok(lacks)
 }
 
@@ -517,8 +523,9 @@ mod tests {
         assert!(!name.is_symlink());
         let mode = std::os::unix::fs::PermissionsExt::mode(&name.metadata().unwrap().permissions());
         assert_eq!(mode & 0o777, 0o600);
-        link(&format!("out.csv.{}.part", std::process::id()));
-        let no = Target::open(Some(&name)).map(drop).unwrap_err().to_string();
+        link("planted.part");
+        let planted = folder.join("planted.part");
+        let no = Target::becoming(&name, planted).map(drop).unwrap_err().to_string();
         assert!(no.starts_with("make "), "{no}");
         assert_eq!(std::fs::read(&victim).unwrap(), b"theirs");
         std::fs::remove_dir_all(&folder).unwrap();

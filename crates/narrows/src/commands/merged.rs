@@ -202,6 +202,7 @@ mod tests {
                 };
                 let page = EventsPage {
                     events: (begin..end).map(event).collect(),
+                    lacks: Vec::new(),
                     next: Some(end.to_string()),
                     more: end < EVENTS,
                     live: false,

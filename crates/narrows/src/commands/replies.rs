@@ -6,9 +6,9 @@ use std::io::{self, Write};
 use anyhow::bail;
 use model::{EventBody, OperationId, limit};
 
-use super::SaidNo;
 use super::export::{event, is_sealed};
-use super::sessions::{each_page, path};
+use super::sessions::{each_page, path, whole};
+use super::{Misused, SaidNo};
 use crate::args::Common;
 use crate::client::Client;
 use crate::output::{self, counted};
@@ -16,7 +16,9 @@ use crate::output::{self, counted};
 /// Writes exactly the bytes that the client got, as far as they are recorded, and nothing else.
 pub fn as_client(common: &Common, id: &str) -> anyhow::Result<()> {
     if common.json {
-        bail!("--as-client writes bytes as they are; audit export --format jsonl has them as JSON");
+        return Err(Misused::because(
+            "--as-client writes bytes as they are; audit export --format jsonl has them as JSON",
+        ));
     }
     let client = Client::find(common)?;
     let _: admin::SessionView = client.get(&path(id))?;
@@ -55,6 +57,7 @@ pub fn as_client(common: &Common, id: &str) -> anyhow::Result<()> {
             counted(dropped, "byte"),
         );
     }
+    whole(&client)?;
     match (sealed, endless, dropped) {
         (0, 0, 0) => Ok(()),
         _ => Err(SaidNo.into()),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use model::Timestamp;
 use serde_json::{Value, json};
 
+use super::SaidNo;
 use super::merged;
 use crate::args::{Common, SessionsFilter};
 use crate::client::{Client, encoded};
@@ -127,7 +128,8 @@ pub fn show(common: &Common, id: &str, full: bool) -> anyhow::Result<()> {
         if let Some(fields) = value.as_object_mut() {
             fields.insert("events".to_owned(), events.into());
         }
-        return output::json(&value);
+        output::json(&value)?;
+        return whole(&client);
     }
     let out = Out::stdout(runtime::clock::now());
     let mut story = Story::new(out, &session.protocol, full);
@@ -135,7 +137,8 @@ pub fn show(common: &Common, id: &str, full: bool) -> anyhow::Result<()> {
     each_page(&client, id, false, |page| {
         page.iter().try_for_each(|e| output::print(&story.tell(e)))
     })?;
-    output::print(&story.closing(&session))
+    output::print(&story.closing(&session))?;
+    whole(&client)
 }
 
 /// Tells everything that belongs to a run, as one story across resources.
@@ -162,7 +165,8 @@ pub fn show_run(common: &Common, run: &str, full: bool) -> anyhow::Result<()> {
             events.push(event);
         }
         let sessions: Vec<Value> = sessions.iter().map(of_run).collect();
-        return output::json(&json!({ "run": run, "sessions": sessions, "events": events }));
+        output::json(&json!({ "run": run, "sessions": sessions, "events": events }))?;
+        return whole(&client);
     }
     let mut stories: Vec<Story> =
         sessions.iter().map(|session| Story::new(out, &session.protocol, full)).collect();
@@ -184,7 +188,7 @@ pub fn show_run(common: &Common, run: &str, full: bool) -> anyhow::Result<()> {
         let resource = out.paint(Tone::Bold, &session.resource);
         output::print(&format!("\n{resource} {}{}", session.id, story.closing(session)))?;
     }
-    Ok(())
+    whole(&client)
 }
 
 fn of_run(session: &admin::SessionView) -> Value {
@@ -221,7 +225,10 @@ pub fn replay(common: &Common, id: &str, speed: f64) -> anyhow::Result<()> {
         }
         Ok(())
     })?;
-    if common.json { Ok(()) } else { output::print(&story.closing(&session)) }
+    if !common.json {
+        output::print(&story.closing(&session))?;
+    }
+    whole(&client)
 }
 
 /// Waits as long as it took then, at another speed.
@@ -261,11 +268,11 @@ pub fn watch(common: &Common, id: &str) -> anyhow::Result<()> {
             std::thread::sleep(WATCH_EVERY);
         }
     }
-    if common.json {
-        return Ok(());
+    if !common.json {
+        let session: admin::SessionView = client.get(&path(id))?;
+        output::print(&story.closing(&session))?;
     }
-    let session: admin::SessionView = client.get(&path(id))?;
-    output::print(&story.closing(&session))
+    whole(&client)
 }
 
 /// Ends a session.
@@ -300,7 +307,19 @@ pub(super) fn page(
 ) -> anyhow::Result<(admin::EventsPage, usize)> {
     let Ask { after, payload, limit } = ask;
     let after = after.map(|place| format!("&after={}", encoded(place))).unwrap_or_default();
-    client.get_sized(&format!("{}/events?payload={payload}&limit={limit}{after}", path(id)))
+    let (mut page, bytes): (admin::EventsPage, _) =
+        client.get_sized(&format!("{}/events?payload={payload}&limit={limit}{after}", path(id)))?;
+    client.lack(std::mem::take(&mut page.lacks));
+    Ok((page, bytes))
+}
+
+/// Tells what of the recordings could not be read; no success if there is any.
+pub(super) fn whole(client: &Client) -> anyhow::Result<()> {
+    let lacks = client.lacks();
+    for place in &lacks {
+        eprintln!("could not be read, so it is lacking here: {}", output::printable(place));
+    }
+    if lacks.is_empty() { Ok(()) } else { Err(SaidNo.into()) }
 }
 
 pub(super) fn each_page(
