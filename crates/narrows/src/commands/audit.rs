@@ -110,11 +110,11 @@ pub fn audit(common: &Common, command: AuditCommand) -> anyhow::Result<()> {
                 know_own(common, &mut options)?;
             }
             if options.keys.is_empty() && !unsigned {
-                bail!(
+                return Err(Misused::because(
                     "no public key to check the signatures with: give --public-key FILE (the \
                      gateway's own: narrows audit key)\n  or --unsigned to check only that what is \
-                     there belongs together"
-                );
+                     there belongs together",
+                ));
             }
             verified(common, &verify::verify(&bucket, &options)?, &options)
         }
@@ -240,7 +240,8 @@ pub(super) fn bucket(common: &Common, store: Option<&str>) -> anyhow::Result<Arc
     let location = match store {
         // A bare path is a folder.
         Some(place) if !place.contains(':') => Location::Folder(PathBuf::from(place)),
-        Some(place) => Location::parse(place, Path::new(""))?,
+        Some(place) => Location::parse(place, Path::new(""))
+            .map_err(|error| Misused::because(error.to_string()))?,
         None => {
             let path = config_path(common);
             let config = whereabouts(&path, "the archive is; give --store PLACE")?;
@@ -404,15 +405,17 @@ fn read_key(named: &str) -> anyhow::Result<TrustedKey> {
     };
     let text = std::fs::read_to_string(path)
         .map_err(|error| Misused::because(format!("read {path}: {error}")))?;
-    let key = PublicKey::read(&text).with_context(|| path.to_owned())?;
+    let key =
+        PublicKey::read(&text).map_err(|error| Misused::because(format!("{path}: {error}")))?;
     Ok(TrustedKey { gateway, key })
 }
 
 fn read_anchor(path: &Path) -> anyhow::Result<Anchor> {
     let text = std::fs::read(path)
         .map_err(|error| Misused::because(format!("read {}: {error}", path.display())))?;
-    serde_json::from_slice(&text).with_context(|| {
-        format!("{} is no anchor; narrows audit anchor prints one", path.display())
+    serde_json::from_slice(&text).map_err(|error| {
+        let path = path.display();
+        Misused::because(format!("{path} is no anchor ({error}); narrows audit anchor prints one"))
     })
 }
 

@@ -92,7 +92,9 @@ fn record(config: &Config, store: Option<&str>) -> anyhow::Result<Record> {
     let is_there = |of: &Location| of.folder().is_none_or(exists);
     let bucket = match location {
         Some(location) if is_there(&location) => Some(Arc::new(Bucket::open(&location, false)?)),
-        Some(location) if store.is_some() => bail!("there is no folder {location}"),
+        Some(location) if store.is_some() => {
+            return Err(Misused::because(format!("there is no folder {location}")));
+        }
         // Before anything was archived there is the journal.
         _ => None,
     };
