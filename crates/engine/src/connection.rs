@@ -35,8 +35,6 @@ pub struct Settings {
     pub protocol: &'static str,
     /// Its block of facts.
     pub block: BlockId,
-    /// How much of replies is recorded.
-    pub payload: PayloadPolicy,
     /// Bytes of one reply that may be withheld (`hold.buffer`).
     pub hold_buffer_bytes: usize,
     /// Bytes withheld by the whole gateway now, and the most allowed (`hold.buffer_total`).
@@ -56,6 +54,8 @@ pub struct Connection<U: Unit> {
     now: Timestamp,
     frame: EventFrame,
     who: Option<Who>,
+    /// How much of replies is recorded.
+    payload: PayloadPolicy,
     /// The session this connection is only a part of, if it is.
     shared: Option<Arc<SharedSession>>,
     /// What the client calls itself, and the run it names.
@@ -179,6 +179,7 @@ impl<U: Unit> Connection<U> {
             now: Timestamp::default(),
             frame,
             who: None,
+            payload: PayloadPolicy::None,
             shared: None,
             called: None,
             lanes: BTreeMap::new(),
@@ -205,7 +206,8 @@ impl<U: Unit> Connection<U> {
             Happening::Closed(side) => self.closed(side),
             Happening::Recorded(ticket) => self.acked = self.acked.max(ticket),
             Happening::RecordFailed(ticket) => self.record_failed(ticket),
-            Happening::Proved(principal, resource, shared) => {
+            Happening::Proved(principal, resource, payload, shared) => {
+                self.payload = payload;
                 self.proved(principal, resource, shared);
             }
             Happening::Disproved(refusal) => self.disproved(refusal),

@@ -27,7 +27,7 @@ pub enum Happening<U> {
     /// The journal could not take a batch; nothing that waits for it may happen (P5).
     RecordFailed(Ticket),
     /// A claim was proved; with the session that this connection joins, where it does not make one.
-    Proved(Arc<Principal>, Resource, Option<Arc<SharedSession>>),
+    Proved(Arc<Principal>, Resource, PayloadPolicy, Option<Arc<SharedSession>>),
     /// A claim was not proved, or nothing is granted: a fixed word and the words for the client.
     Disproved(Refusal),
     /// The transport to the upstream is up.

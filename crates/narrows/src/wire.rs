@@ -204,13 +204,6 @@ pub fn gateway(
         server_tls: Some(server_tls),
         hash_key: Arc::new(HashKey::new(store.key.derive("mask").expose())),
         settings: Settings {
-            payload: match recording.payload {
-                Payload::Full => PayloadPolicy::Full,
-                Payload::Head(bytes) => {
-                    PayloadPolicy::Head(usize::try_from(bytes).unwrap_or(usize::MAX))
-                }
-                Payload::None => PayloadPolicy::None,
-            },
             scrub: recording.scrub.iter().copied().collect(),
             hold_buffer_bytes: config.hold_buffer_bytes,
             hold_total_bytes: config.hold_total_bytes,
@@ -259,7 +252,8 @@ fn plan(upstream: &Upstream) -> ResourcePlan {
         password: upstream.password.as_ref().map(secret),
         database: upstream.database.clone(),
         options: Arc::new(upstream.options.clone()),
-        on_failure: on_failure(upstream.on_failure),
+        on_failure: on_failure(upstream.recorded.on_failure),
+        payload: payload(upstream.recorded.payload),
     }
 }
 
@@ -287,12 +281,21 @@ fn site(site: &Site) -> SitePlan {
         hosts: site.hosts.clone(),
         networks: site.networks.clone(),
         options: Arc::new(site.options.clone()),
-        on_failure: on_failure(site.on_failure),
+        on_failure: on_failure(site.recorded.on_failure),
+        payload: payload(site.recorded.payload),
     }
 }
 
 fn set(fields: &[(String, SecretForm)]) -> Vec<(String, SecretSource)> {
     fields.iter().map(|(name, form)| (name.clone(), secret(form))).collect()
+}
+
+fn payload(form: Payload) -> PayloadPolicy {
+    match form {
+        Payload::Full => PayloadPolicy::Full,
+        Payload::Head(bytes) => PayloadPolicy::Head(usize::try_from(bytes).unwrap_or(usize::MAX)),
+        Payload::None => PayloadPolicy::None,
+    }
 }
 
 fn on_failure(form: OnFailureForm) -> OnFailure {

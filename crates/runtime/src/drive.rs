@@ -178,7 +178,6 @@ impl Driver {
             client: client.peer.to_string().into(),
             protocol: protocol.name(),
             block,
-            payload: gateway.settings.payload,
             hold_buffer_bytes: gateway.settings.hold_buffer_bytes,
             hold_total: Arc::clone(&gateway.hold_total),
             hold_total_bytes_max: gateway.settings.hold_total_bytes,

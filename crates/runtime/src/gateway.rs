@@ -13,7 +13,7 @@ use arc_swap::ArcSwap;
 use aws_lc_rs::rand;
 use bytes::Bytes;
 use detect::TypeSet;
-use engine::{HashKey, Ledger, PayloadPolicy, Protocol};
+use engine::{HashKey, Ledger, Protocol};
 use model::exchange::Part;
 use model::limit;
 use parking_lot::Mutex;
@@ -84,8 +84,6 @@ pub struct Parts {
 /// What can be set; the defaults are those of `model::limit`.
 #[derive(Clone)]
 pub struct Settings {
-    /// How much of replies is recorded.
-    pub payload: PayloadPolicy,
     /// Types of sensitive values that are taken out of what is recorded of requests.
     pub scrub: TypeSet,
     /// Bytes of one reply that may be withheld.
@@ -118,7 +116,6 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            payload: PayloadPolicy::Full,
             scrub: TypeSet::EMPTY,
             hold_buffer_bytes: limit::HOLD_BUFFER_BYTES,
             hold_total_bytes: limit::HOLD_BUFFER_TOTAL_BYTES,

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use engine::PayloadPolicy;
 use model::{Resource, UpstreamTls};
 
 use crate::secret::SecretSource;
@@ -30,6 +31,8 @@ pub struct ResourcePlan {
     pub options: Arc<serde_json::Value>,
     /// What happens to operations while the journal cannot take their records.
     pub on_failure: OnFailure,
+    /// How much of replies is recorded.
+    pub payload: PayloadPolicy,
 }
 
 /// What happens to operations while the journal cannot take their records (P5).

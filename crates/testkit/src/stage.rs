@@ -416,7 +416,7 @@ impl<U: Unit> Stage<U> {
         let options = options.map_or(&self.scene.options, |(_, options)| options);
         self.options = Arc::new(options.clone());
         if !self.scene.joins {
-            return Happening::Proved(Arc::new(principal()), resource, None);
+            return Happening::Proved(Arc::new(principal()), resource, PayloadPolicy::None, None);
         }
         let shared = match self.sessions.get(&resource.name) {
             Some(shared) => Arc::clone(shared),
@@ -425,7 +425,7 @@ impl<U: Unit> Stage<U> {
             }
             None => self.session(claim, &resource),
         };
-        Happening::Proved(Arc::new(principal()), resource, Some(shared))
+        Happening::Proved(Arc::new(principal()), resource, PayloadPolicy::None, Some(shared))
     }
 
     /// Begins a session that connections join. Its first event is in the journal before anything
@@ -568,7 +568,6 @@ fn connection<U: Unit>(
         client: CLIENT.into(),
         protocol: scene.protocol.name(),
         block: compiled.block,
-        payload: PayloadPolicy::None,
         hold_buffer_bytes: scene.hold_buffer_bytes,
         hold_total: Arc::new(AtomicUsize::new(0)),
         hold_total_bytes_max: HOLD_BUFFER_TOTAL_BYTES,

@@ -143,6 +143,34 @@ fn a_session_can_be_written_as_the_bytes_that_its_client_got() -> Result<()> {
 }
 
 #[test]
+fn a_resource_may_keep_less_of_its_replies_than_the_others() -> Result<()> {
+    let quiet = Config::rules(RULES).resource("quiet", "recording: { payload: {head: 4B} }");
+    lab_with(&quiet, |lab| {
+        for (name, kept) in [("loud", None), ("hushed", Some(4))] {
+            let token = lab.gateway.agent(name)?;
+            let mut wire = match kept {
+                None => lab.wire(&token)?,
+                Some(_) => lab.wire_to(&token, "quiet")?,
+            };
+            let got = wire.query("SELECT 'a word in clear'")?;
+            ensure!(got.error().is_none(), "{:?}", got.error());
+            drop(wire);
+            let one = session(lab, name)?;
+            let said = lab.gateway.narrows(&["replay", &one, "--as-client"])?;
+            let whole = said.stdout.contains("a word in clear");
+            assert_eq!((said.code(), whole), (i32::from(kept.is_some()), kept.is_none()));
+            if let Some(kept) = kept {
+                assert!(
+                    said.stderr.starts_with(&format!("{kept} bytes were written; ")),
+                    "{said:?}"
+                );
+            }
+        }
+        Ok(())
+    })
+}
+
+#[test]
 fn p7_what_is_sealed_is_exported_with_its_key_and_without_it_said_to_be_lacking() -> Result<()> {
     let sealed = "recording: { archive_every: 1s, encryption: { key: {env: AUDIT_KEY} } }";
     let server = Server::start()?;

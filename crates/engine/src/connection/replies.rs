@@ -37,7 +37,7 @@ impl<U: Unit> Connection<U> {
             self.stop(refusal);
             return;
         }
-        open.count(&mut batch, self.settings.payload);
+        open.count(&mut batch, self.payload);
         let rows = open.rows_before.saturating_add(open.rows);
         if matches!(open.state, ReplyState::Flowing)
             && open.rows_max.is_some_and(|most| rows > most)

@@ -48,6 +48,26 @@ pub struct Recording {
     pub outgoing: Outgoing,
 }
 
+/// How a resource is recorded.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Recorded {
+    /// What happens when the record cannot be written.
+    pub on_failure: OnFailureForm,
+    /// How much of its replies is kept.
+    pub payload: Payload,
+}
+
+impl Recorded {
+    /// As the resource says, and where it says nothing, as everything is.
+    pub fn of(form: Option<text::ResourceRecording>, all: &Recording) -> Self {
+        let (on_failure, payload) = form.map_or((None, None), |of| (of.on_failure, of.payload));
+        Self {
+            on_failure: on_failure.map_or(all.on_failure, |at| at.value),
+            payload: payload.map_or(all.payload, |at| at.value),
+        }
+    }
+}
+
 /// Whose key seals what was said.
 #[derive(Clone, Debug)]
 pub struct Encryption {

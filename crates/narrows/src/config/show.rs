@@ -9,6 +9,7 @@ use policy::{ActionSpec, Located, RuleSpec};
 
 use super::Config;
 use super::outgoing::Outgoing;
+use super::recording::Recorded;
 use super::scalar::{OnFailureForm, Payload};
 use super::web::Site;
 
@@ -61,7 +62,7 @@ fn write(config: &Config, out: &mut String) -> std::fmt::Result {
         if let Some(ca) = &upstream.ca {
             writeln!(out, "    ca: {}", ca.display())?;
         }
-        writeln!(out, "    recording: {{ on_failure: {} }}", on_failure(upstream.on_failure))?;
+        writeln!(out, "    recording: {}", recorded(upstream.recorded))?;
         for (key, value) in upstream.options.as_object().into_iter().flatten() {
             writeln!(out, "    {key}: {value}")?;
         }
@@ -116,7 +117,7 @@ fn write_site(site: &Site, out: &mut String) -> std::fmt::Result {
     if let Some(ca) = &site.ca {
         writeln!(out, "    ca: {}", ca.display())?;
     }
-    writeln!(out, "    recording: {{ on_failure: {} }}", on_failure(site.on_failure))?;
+    writeln!(out, "    recording: {}", recorded(site.recorded))?;
     let http = site.options.as_object().into_iter().flatten();
     for (key, value) in
         http.filter(|(key, _)| ["opaque", "inspect_max", "normalise"].contains(&&***key))
@@ -156,11 +157,6 @@ fn write_outgoing(outgoing: &Outgoing, out: &mut String) -> std::fmt::Result {
 
 fn write_bounds(config: &Config, out: &mut String) -> std::fmt::Result {
     let recording = &config.recording;
-    let payload = match recording.payload {
-        Payload::Full => "full".to_owned(),
-        Payload::Head(bytes) => format!("{{ head: {bytes}B }}"),
-        Payload::None => "none".to_owned(),
-    };
     writeln!(out, "recording:")?;
     match &recording.store {
         Some(store) => writeln!(out, "  store: \"{store}\"")?,
@@ -176,7 +172,7 @@ fn write_bounds(config: &Config, out: &mut String) -> std::fmt::Result {
         writeln!(out, "  scrub: [{}]", types.join(", "))?;
     }
     writeln!(out, "  sync: {}", time(recording.sync))?;
-    writeln!(out, "  payload: {payload}")?;
+    writeln!(out, "  payload: {}", payload(recording.payload))?;
     writeln!(out, "  on_failure: {}", on_failure(recording.on_failure))?;
     write_outgoing(&recording.outgoing, out)?;
     writeln!(
@@ -275,6 +271,18 @@ fn push_list(keys: &mut Vec<String>, name: &str, values: &[Located<String>]) {
 fn list(values: &[Located<String>]) -> String {
     let values: Vec<&str> = values.iter().map(|value| value.value.as_str()).collect();
     format!("[{}]", values.join(", "))
+}
+
+fn recorded(of: Recorded) -> String {
+    format!("{{ on_failure: {}, payload: {} }}", on_failure(of.on_failure), payload(of.payload))
+}
+
+fn payload(choice: Payload) -> String {
+    match choice {
+        Payload::Full => "full".to_owned(),
+        Payload::Head(bytes) => format!("{{ head: {bytes}B }}"),
+        Payload::None => "none".to_owned(),
+    }
 }
 
 fn on_failure(choice: OnFailureForm) -> &'static str {

@@ -398,7 +398,7 @@ fn every_setting_reaches_the_working_form() {
     let text = text.replace(
         "tls: off",
         "isolation: shared\n    server_files: allow\n    roles: [reader]\n    \
-         tls_negotiation: postgres\n    recording: { on_failure: refuse }\n    tls: off",
+         tls_negotiation: postgres\n    recording: { on_failure: refuse, payload: none }\n    tls: off",
     );
     let config = loaded(&text).config;
     assert_eq!(config.recording.sync, Duration::ZERO);
@@ -409,7 +409,9 @@ fn every_setting_reaches_the_working_form() {
     assert_eq!(config.recording.keep_journal, Duration::from_secs(7200));
     assert_eq!(config.recording.payload, scalar::Payload::Head(4096));
     assert_eq!(config.recording.on_failure, scalar::OnFailureForm::Continue);
-    assert_eq!(config.upstreams[0].on_failure, scalar::OnFailureForm::Refuse);
+    let recorded = config.upstreams[0].recorded;
+    assert_eq!(recorded.on_failure, scalar::OnFailureForm::Refuse);
+    assert_eq!(recorded.payload, scalar::Payload::None);
     assert_eq!((config.hold_buffer_bytes, config.hold_total_bytes), (1 << 20, 2 << 20));
     assert_eq!(config.catalog_max_age, Duration::from_secs(5));
     assert_eq!(config.sessions_max, 7);

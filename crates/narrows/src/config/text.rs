@@ -267,6 +267,8 @@ form! {
     pub struct ResourceRecording {
         /// What happens to operations that cannot be recorded.
         "on_failure" => on_failure: At<OnFailureForm>,
+        /// How much of its replies is kept.
+        "payload" => payload: At<Payload>,
     }
 }
 

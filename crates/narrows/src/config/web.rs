@@ -11,8 +11,8 @@ use url::Url;
 
 use super::machine::Machine;
 use super::read::{At, Form, Named, Report, form};
-use super::recording::Recording;
-use super::scalar::{FileForm, OnFailureForm, SecretForm, Size, TlsForm};
+use super::recording::{Recorded, Recording};
+use super::scalar::{FileForm, SecretForm, Size, TlsForm};
 use super::text::ResourceRecording;
 use super::tree::{Node, Value, quoted};
 use super::working::{check_file, relative_secret};
@@ -146,7 +146,7 @@ pub struct Site {
     /// Where it is said which tunnels are passed on unopened, if any are.
     pub passthrough: Option<Location>,
     /// What happens when the record cannot be written.
-    pub on_failure: OnFailureForm,
+    pub recorded: Recorded,
     /// Settings that the protocol reads itself.
     pub options: serde_json::Value,
 }
@@ -204,7 +204,7 @@ pub fn http(
         hosts: Vec::new(),
         networks: Vec::new(),
         passthrough: None,
-        on_failure: on_failure(form.recording, beside),
+        recorded: Recorded::of(form.recording, beside.recording),
         options: serde_json::Value::Object(options),
     })
 }
@@ -266,7 +266,7 @@ pub fn egress(
         hosts,
         networks,
         passthrough,
-        on_failure: on_failure(form.recording, beside),
+        recorded: Recorded::of(form.recording, beside.recording),
         options: serde_json::Value::Object(options),
     })
 }
@@ -405,11 +405,6 @@ fn reading(form: Option<Reading>) -> serde_json::Map<String, serde_json::Value> 
         options.insert("normalise".to_owned(), true.into());
     }
     options
-}
-
-fn on_failure(form: Option<ResourceRecording>, beside: &Beside<'_>) -> OnFailureForm {
-    let own = form.and_then(|recording| recording.on_failure);
-    own.map_or(beside.recording.on_failure, |at| at.value)
 }
 
 fn file(what: &str, ca: At<FileForm>, beside: &Beside<'_>, report: &mut Report) -> PathBuf {

@@ -14,10 +14,10 @@ use policy::{
 use super::machine::Machine;
 use super::nearest::nearest;
 use super::read::{At, Report};
-use super::recording::{Recording, recording};
+use super::recording::{Recorded, Recording, recording};
 use super::scalar::{
-    Address, IsolationForm, ModeForm, OnFailureForm, PerForm, RedirectForm, SecretForm,
-    ServerFilesForm, TlsForm, TlsNegotiationForm, bad_name, is_name,
+    Address, IsolationForm, ModeForm, PerForm, RedirectForm, SecretForm, ServerFilesForm, TlsForm,
+    TlsNegotiationForm, bad_name, is_name,
 };
 use super::text::{self, Unbuilt};
 use super::tree::quoted;
@@ -97,8 +97,8 @@ pub struct Upstream {
     pub tls: UpstreamTls,
     /// More certificates to trust.
     pub ca: Option<PathBuf>,
-    /// What happens when the record cannot be written.
-    pub on_failure: OnFailureForm,
+    /// How it is recorded.
+    pub recorded: Recorded,
     /// Settings that the protocol reads itself.
     pub options: serde_json::Value,
 }
@@ -436,7 +436,6 @@ fn upstream(
     if form.server_files.is_some_and(|choice| choice.value == ServerFilesForm::Allow) {
         options.insert("server_files".to_owned(), "allow".into());
     }
-    let on_failure = form.recording.and_then(|recording| recording.on_failure);
     Some(Upstream {
         resource: Resource {
             name: name.value.as_str().into(),
@@ -448,7 +447,7 @@ fn upstream(
         password: form.password.map(|password| relative_secret(password.value, base)),
         tls,
         ca,
-        on_failure: on_failure.map_or(recording.on_failure, |at| at.value),
+        recorded: Recorded::of(form.recording, recording),
         options: serde_json::Value::Object(options),
     })
 }

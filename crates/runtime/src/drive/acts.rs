@@ -123,7 +123,7 @@ impl Driver {
 
     fn proved(&mut self, claim: &Claim, principal: Arc<Principal>, now: Timestamp) {
         let Some(upstream) = self.upstream_of(claim, &principal) else { return };
-        let resource = upstream.plan.resource.clone();
+        let (resource, payload) = (upstream.plan.resource.clone(), upstream.plan.payload);
         if self.rules.policy.admits(&principal, &resource) {
             match self.register(claim, &principal, &upstream, now) {
                 Ok(registration) => {
@@ -146,7 +146,7 @@ impl Driver {
             // The engine refuses, in the same words as below.
             self.gateway.counters.refused.add("no_access");
         }
-        self.work.push_back(Happening::Proved(principal, resource, None));
+        self.work.push_back(Happening::Proved(principal, resource, payload, None));
     }
 
     /// The upstream asked for. One that does not exist is refused in the words for one that is not

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use engine::taint::{Taint, TaintKey, Trail};
-use engine::{COMMON_FACTS, Guessed, HashKey, Ledger, Protocol};
+use engine::{COMMON_FACTS, Guessed, HashKey, Ledger, PayloadPolicy, Protocol};
 use model::{Event, EventBody, Guess, PrincipalKind, Resource, Timestamp, TokenId, UpstreamTls};
 use policy::{
     AccessSpec, ActionSpec, ApproveSpec, Located, Location, PolicySet, PolicySpec, RuleSpec,
@@ -151,6 +151,7 @@ pub(super) fn resource(server: SocketAddr) -> ResourcePlan {
         database: "main".to_owned(),
         options: Arc::new(serde_json::Value::Null),
         on_failure: OnFailure::Refuse,
+        payload: PayloadPolicy::Full,
     }
 }
 

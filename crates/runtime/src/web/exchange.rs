@@ -213,7 +213,6 @@ impl Exchange {
             client: arrived.address,
             protocol: protocol.name(),
             block,
-            payload: gateway.settings.payload,
             hold_buffer_bytes: gateway.settings.hold_buffer_bytes,
             hold_total: Arc::clone(&gateway.hold_total),
             hold_total_bytes_max: gateway.settings.hold_total_bytes,

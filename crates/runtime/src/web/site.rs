@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use engine::Protocol;
+use engine::{PayloadPolicy, Protocol};
 use http::{HeaderName, HeaderValue};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -52,6 +52,8 @@ pub struct SitePlan {
     pub options: Arc<serde_json::Value>,
     /// What happens to operations while the journal cannot take their records.
     pub on_failure: OnFailure,
+    /// How much of replies is recorded.
+    pub payload: PayloadPolicy,
 }
 
 /// The versions of HTTP in which an upstream may be spoken to.

@@ -41,11 +41,11 @@ impl Exchange {
             Ok(site) => site,
             Err(refusal) => return self.disprove(refusal),
         };
-        let resource = site.plan.resource.clone();
+        let (resource, payload) = (site.plan.resource.clone(), site.plan.payload);
         if !self.rules.policy.admits(&principal, &resource) {
             // The engine refuses, in the same words.
             self.gateway.counters.refused.add("no_access");
-            self.work.push_back(Happening::Proved(principal, resource, None));
+            self.work.push_back(Happening::Proved(principal, resource, payload, None));
             return;
         }
         let who = (&principal, claim, self.peer);
@@ -58,7 +58,7 @@ impl Exchange {
                 }
                 let shared = Arc::clone(joined.shared());
                 self.stay = Some(Stay { principal: Arc::clone(&principal), site, joined });
-                self.work.push_back(Happening::Proved(principal, resource, Some(shared)));
+                self.work.push_back(Happening::Proved(principal, resource, payload, Some(shared)));
             }
             Err(refusal) => self.disprove(refusal),
         }
