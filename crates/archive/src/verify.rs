@@ -174,6 +174,10 @@ impl Report {
     }
 }
 
+/// Also said of a gateway that has only just begun.
+const NONE_HERE: &str = "no manifest of this gateway is here; the first comes within \
+                         recording.archive_every of its start";
+
 /// Checks an archive. An error is of the store; what is wrong with the archive is in the report.
 pub fn verify(bucket: &Arc<Bucket>, options: &Options) -> Result<Report, BucketError> {
     let mut files: BTreeMap<String, u64> = BTreeMap::new();
@@ -249,7 +253,7 @@ fn check_expected(report: &mut Report, options: &Options, chains: &[Chain<'_>]) 
             Some(number) => {
                 (Wrong::Cut, format!("no manifest of this gateway is here; number {number} was"))
             }
-            None => (Wrong::Missing, "no manifest of this gateway is here".to_owned()),
+            None => (Wrong::Missing, NONE_HERE.to_owned()),
         };
         report.say(wrong, gateway, &manifest::folder(gateway), what);
     }

@@ -189,7 +189,7 @@ fn p6_two_programs_agree_that_an_archive_is_whole_and_that_an_edited_one_is_not(
         // Elsewhere nobody can know.
         let place = folder.display().to_string();
         let (pem, no) = (key.display().to_string(), verify(&["--store", &place])?);
-        assert_eq!(no.code(), 1);
+        assert_eq!(no.code(), 2);
         assert!(no.stderr.contains("no public key to check the signatures with"), "{}", no.stderr);
         let said = verify(&["--store", &place, "--public-key", &pem])?;
         let said = format!("{}{}", said.stdout, said.stderr);

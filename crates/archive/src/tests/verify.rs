@@ -307,7 +307,8 @@ fn p6_a_gateway_that_was_named_and_is_gone_is_missed() {
     let theirs = TrustedKey { gateway: Some("gw-other".to_owned()), key: Lab::new().public() };
     let said: Vec<String> =
         gone(Options { keys: vec![ours.clone(), theirs.clone()], ..Options::default() });
-    assert_eq!(said, ["missing gw-other: no manifest of this gateway is here"]);
+    let [one] = said.as_slice() else { panic!("{said:?}") };
+    assert!(one.starts_with("missing gw-other: no manifest of this gateway is here"), "{one}");
     let only = |gateway: &str| Options {
         keys: vec![ours.clone(), theirs.clone()],
         gateway: Some(gateway.to_owned()),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use model::Timestamp;
 
-use super::{Anchor, Checked, Options, Problem, Wrong, keys_of};
+use super::{Anchor, Checked, NONE_HERE, Options, Problem, Wrong, keys_of};
 use crate::bucket::{Bucket, BucketError, Listed};
 use crate::convert;
 use crate::manifest::{self, HexHash, MANIFEST_BYTES_MAX, Manifest, PublicKey, format_time};
@@ -271,7 +271,7 @@ impl<'a> Chain<'a> {
             self.say(Wrong::Cut, &folder, what);
         }
         if self.before.is_none() && self.problems.is_empty() {
-            self.say(Wrong::Missing, &folder, "no manifest of this gateway is here");
+            self.say(Wrong::Missing, &folder, NONE_HERE);
         }
     }
 
