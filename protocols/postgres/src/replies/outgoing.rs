@@ -17,7 +17,7 @@ pub(super) struct Outgoing {
     pub rows: u64,
     pub columns: Option<Arc<[Column]>>,
     pub found: Vec<DetectionCount>,
-    /// How far rows are searched; told once, with their columns.
+    /// How far rows are searched, as told with their columns; of several results the worst.
     pub searched: Option<Searched>,
     pub taints: Vec<Taint>,
     pub error_code: Option<String>,

@@ -167,7 +167,8 @@ impl Ready {
             *treatment = described.treatment;
         }
         going.columns = Some(described.columns);
-        going.searched = Some(described.searched);
+        // Results that leave together are as the worst of them.
+        going.searched = going.searched.max(Some(described.searched));
     }
 
     fn hides_or_follows(&self) -> bool {

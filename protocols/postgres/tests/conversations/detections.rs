@@ -123,4 +123,10 @@ server >> H 1 ; d "\\\\x34313131313131313131313131313131\n" ; c ; C "COPY 1" ; Z
 client >> Q "copy (select convert_to(body, 'UTF8') from notes) to stdout (format csv)"
 server >> H 1 ; d "\\x34313131313131313131313131313131\n" ; c ; C "COPY 1" ; Z I
 "#;
+    p2_each_result_of_a_query_counts_in_what_was_searched: r#"
+rule stays when `"CREDIT_CARD" in result.detections` block "cards stay here"
+login
+client >> Q "copy (select id + 0 from notes) to stdout (format binary); select 1"
+server >> H 1 ; d "PGCOPY\n\xff\x0d\n\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x08\x00\x0e\x9b\x08\xa5\x68\xf1\xc7\xff\xff" ; c ; C "COPY 1" ; T x:int4 ; D "1" ; C "SELECT 1" ; Z I
+"#;
 }
