@@ -45,7 +45,9 @@ impl Ready {
             None => frame.clone(),
         };
         out.unsolicited(kind, unit);
-        if !found.is_empty() && !self.is_withheld() && self.runs().is_some() {
+        // A notification is another session's, whatever runs here.
+        let is_its_own = kind == Unsolicited::Notice && self.runs().is_some();
+        if !found.is_empty() && is_its_own && !self.is_withheld() {
             self.toward(going, out);
             going.found.append(&mut found);
         }

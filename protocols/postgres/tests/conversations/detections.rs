@@ -129,4 +129,10 @@ login
 client >> Q "copy (select id + 0 from notes) to stdout (format binary); select 1"
 server >> H 1 ; d "PGCOPY\n\xff\x0d\n\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x08\x00\x0e\x9b\x08\xa5\x68\xf1\xc7\xff\xff" ; c ; C "COPY 1" ; T x:int4 ; D "1" ; C "SELECT 1" ; Z I
 "#;
+    p9_a_notification_does_not_stop_the_reply_that_it_comes_with: r#"
+rule stays when `"CREDIT_CARD" in result.detections` block "cards stay here"
+login
+client >> Q "select id from notes"
+server >> A "jobs" "4111111111111111" ; T id:notes.id ; D "1" ; C "SELECT 1" ; Z I
+"#;
 }
