@@ -483,7 +483,7 @@ impl Review {
             },
             Settled::Error => {
                 self.matches.push(rule.matched());
-                if pending.stops {
+                if pending.stops && !pending.is_satisfied() {
                     self.refusals.error(rule, frame);
                 }
             }

@@ -146,6 +146,18 @@ fn p2_what_is_unknown_at_the_end_refuses() {
 }
 
 #[test]
+fn a_yes_stands_where_the_rule_cannot_be_judged_at_the_end() {
+    let when = "result.rows > 10 && 'X' in result.detections";
+    let scope = scope(vec![rule("r", when, approve(&["dba"]))]);
+    let permit = permit(decide(&scope, &select()));
+    let reviewed = review(&scope, &permit, &rows(11), Progress::Full);
+    let Outcome::Hold(held) = reviewed.outcome else { panic!("{reviewed:?}") };
+    assert!(permit.satisfy(&held));
+    let failed = complete(11).failed("result.detections");
+    assert_eq!(outcome(&review(&scope, &permit, &failed, Progress::Complete)), "pass");
+}
+
+#[test]
 fn what_only_tells_of_a_reply_does_not_stop_it_where_it_cannot_be_judged() {
     let told = [
         rule("tell", "'X' in result.detections", alert("x")),
