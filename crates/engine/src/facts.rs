@@ -142,12 +142,13 @@ pub(crate) enum ReplyFacts<'a> {
     Ahead { already: u64, bound: RowBound },
     /// It is coming: so much so far.
     Streaming { rows: u64, bytes: u64, columns: &'a [Column] },
-    /// It is complete. Without detections: it could not be searched for them.
+    /// It is complete, and was searched for what was detected: all of it, or not.
     Complete {
         rows: u64,
         bytes: u64,
         columns: &'a [Column],
-        detections: Option<&'a [DetectionCount]>,
+        detections: &'a [DetectionCount],
+        searched: bool,
     },
 }
 
@@ -172,6 +173,13 @@ impl Facts for OperationFacts<'_> {
         match self.facts.get(usize::from(id.index)) {
             Some(value) => Fact::Known(value.clone()),
             None => Fact::Known(Value::Failed("the protocol gave no value")),
+        }
+    }
+
+    fn seen(&self, id: FactId, window: Duration) -> Fact {
+        match &self.reply {
+            ReplyFacts::Complete { detections, .. } if id == RESULT_DETECTIONS => kinds(detections),
+            _ => self.fact(id, window),
         }
     }
 
@@ -241,15 +249,16 @@ impl OperationFacts<'_> {
             (ReplyFacts::Complete { rows, .. }, 16) => Fact::Known(int(*rows)),
             (ReplyFacts::Complete { bytes, .. }, 17) => Fact::Known(int(*bytes)),
             (ReplyFacts::Complete { columns, .. }, 18) => Fact::Known(column_names(columns)),
-            (ReplyFacts::Complete { detections: None, .. }, _) => {
+            (ReplyFacts::Complete { searched: false, .. }, _) => {
                 Fact::Known(Value::Failed("a part of the reply cannot be searched"))
             }
-            (ReplyFacts::Complete { detections: Some(detections), .. }, _) => {
-                let seen = detections.iter().map(|found| Arc::clone(&found.kind));
-                Fact::Known(Value::TextList(seen.collect()))
-            }
+            (ReplyFacts::Complete { detections, .. }, _) => kinds(detections),
         }
     }
+}
+
+fn kinds(detections: &[DetectionCount]) -> Fact {
+    Fact::Known(Value::TextList(detections.iter().map(|found| Arc::clone(&found.kind)).collect()))
 }
 
 fn column_names(columns: &[Column]) -> Value {

@@ -171,13 +171,6 @@ impl Open {
         }
     }
 
-    /// What was found; `None` where a rule may stop the reply for what nobody looked into.
-    pub fn known_detections(&self) -> Option<&[DetectionCount]> {
-        let is_known =
-            self.searched != Searched::Not || Sought::under(&self.permit) != Sought::ToStop;
-        is_known.then_some(&self.detections)
-    }
-
     /// The event that ends the reply.
     pub fn end(&mut self, outcome: &str, now: Timestamp) -> (EventBody, Vec<u8>) {
         let sent = !matches!(self.state, ReplyState::Stopped);

@@ -4,6 +4,7 @@
 //! then alert, then allow. A rule that cannot be evaluated refuses (P2); an observed rule is
 //! recorded and takes no part.
 
+use std::cell::LazyCell;
 use std::fmt;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
@@ -307,12 +308,14 @@ impl Scope {
     ) -> Reviewed {
         let scope = permit.scope();
         let view = View::new(facts, &scope.0.facts);
+        let seen = LazyCell::new(|| View::seen(facts, &scope.0.facts));
         let mut review = Review::default();
         for pending in permit.pending() {
             if let Some(scoped) = scope.0.rules.get(pending.rule)
                 && !left_out.contains(&scoped.rule.name)
             {
-                review.judge(pending, scoped, &view, progress);
+                let view = if pending.stops { &view } else { &*seen };
+                review.judge(pending, scoped, view, progress);
             }
         }
         let Review { refusals, held, needs, undecided, matches, alerts } = review;

@@ -65,10 +65,14 @@ pub enum Per {
 
 /// Gives the facts of one operation; written by the engine.
 ///
-/// Both calls must answer from memory: they are made on the data path.
+/// All calls must answer from memory: they are made on the data path.
 pub trait Facts {
     /// The fact, seen over `window` where it is a sliding one.
     fn fact(&self, id: FactId, window: Duration) -> Fact;
+    /// The same for a rule that can stop nothing: as far as it is known where not all of it is.
+    fn seen(&self, id: FactId, window: Duration) -> Fact {
+        self.fact(id, window)
+    }
     /// What `per` has used within `window`, this operation not counted.
     fn usage(&self, per: Per, window: Duration) -> Usage;
 }

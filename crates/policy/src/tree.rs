@@ -118,11 +118,19 @@ pub(crate) struct View<'a> {
     source: &'a dyn Facts,
     wanted: &'a [(FactId, Duration)],
     cells: Box<[OnceCell<Fact>]>,
+    fetch: fn(&dyn Facts, FactId, Duration) -> Fact,
 }
 
 impl<'a> View<'a> {
     pub fn new(source: &'a dyn Facts, wanted: &'a [(FactId, Duration)]) -> Self {
-        Self { source, wanted, cells: wanted.iter().map(|_| OnceCell::new()).collect() }
+        let cells = wanted.iter().map(|_| OnceCell::new()).collect();
+        Self { source, wanted, cells, fetch: |source, id, window| source.fact(id, window) }
+    }
+
+    /// As rules see them that can stop nothing ([`Facts::seen`]).
+    pub fn seen(source: &'a dyn Facts, wanted: &'a [(FactId, Duration)]) -> Self {
+        let fetch = |source: &dyn Facts, id, window| source.seen(id, window);
+        Self { fetch, ..Self::new(source, wanted) }
     }
 
     pub fn source(&self) -> &'a dyn Facts {
@@ -132,7 +140,8 @@ impl<'a> View<'a> {
     /// The fact in a slot; `None` when there is no such slot.
     pub fn fact(&self, slot: u16) -> Option<&Fact> {
         let (id, window) = self.wanted.get(usize::from(slot))?;
-        Some(self.cells.get(usize::from(slot))?.get_or_init(|| self.source.fact(*id, *window)))
+        let cell = self.cells.get(usize::from(slot))?;
+        Some(cell.get_or_init(|| (self.fetch)(self.source, *id, *window)))
     }
 }
 

@@ -11,7 +11,7 @@ use super::{Brake, Connection, Entry, EntryGate, Item, Who};
 use crate::contract::{Fault, Input, Unit};
 use crate::digest::operation_digest;
 use crate::facts::{OperationFacts, ReplyFacts};
-use crate::outbox::Batch;
+use crate::outbox::{Batch, Searched};
 use crate::reply::{HeldReply, Open, ReplyState};
 use crate::step::{Act, HoldRequest};
 
@@ -139,9 +139,12 @@ impl<U: Unit> Connection<U> {
         progress: Progress,
     ) -> OperationFacts<'a> {
         let rows = open.rows_before.saturating_add(open.rows);
-        let (bytes, columns, detections) = (open.bytes, &*open.columns, open.known_detections());
+        let (bytes, columns, detections) = (open.bytes, &*open.columns, &*open.detections);
+        let searched = open.searched != Searched::Not;
         let reply = match progress {
-            Progress::Complete => ReplyFacts::Complete { rows, bytes, columns, detections },
+            Progress::Complete => {
+                ReplyFacts::Complete { rows, bytes, columns, detections, searched }
+            }
             _ => ReplyFacts::Streaming { rows, bytes, columns },
         };
         OperationFacts {

@@ -135,4 +135,11 @@ login
 client >> Q "select id from notes"
 server >> A "jobs" "4111111111111111" ; T id:notes.id ; D "1" ; C "SELECT 1" ; Z I
 "#;
+    p2_alerts_are_given_where_another_rule_could_stop_what_cannot_be_searched: r#"
+rule tell when `"CREDIT_CARD" in result.detections` alert "a card came back"
+rule many when `result.rows > 3 && "CREDIT_CARD" in result.detections` block "too many"
+login
+client >> Q "select body from notes; copy (select id + 0 from notes) to stdout (format binary)"
+server >> T body:notes.body ; D "4111111111111111" ; C "SELECT 1" ; H 1 ; d "PGCOPY\n\xff\x0d\n\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x08\x00\x0e\x9b\x08\xa5\x68\xf1\xc7\xff\xff" ; c ; C "COPY 1" ; Z I
+"#;
 }
