@@ -23,6 +23,9 @@ const WITHHELD: &str = " (text withheld: it may quote masked values)";
 const HOLDS_VALUES: &str = "text withheld: it holds sensitive values";
 const NOTICE_WITHHELD: &str = "notice text withheld: it may quote masked values";
 
+/// Fields with the names of schema, table, column, data type and constraint.
+const NAMES: &[u8; 5] = b"stcdn";
+
 /// Classes whose words are about syntax, names and states, not about values.
 const WORDS_OF_NAMES: &[&[u8]] = &[
     b"42", b"26", b"34", b"25", b"3D", b"3F", b"57", b"53", b"08", b"40", b"55", b"0A", b"28",
@@ -149,7 +152,7 @@ pub fn scrub_report(body: &[u8]) -> Bytes {
         put(&mut out, b'M', Some(NOTICE_WITHHELD.as_bytes()));
     }
     put(&mut out, b'P', report.position());
-    for kind in *b"stcdn" {
+    for kind in *NAMES {
         put(&mut out, kind, report.field(kind).filter(|_| report.keeps_names()));
     }
     out.put_u8(0);
@@ -157,9 +160,10 @@ pub fn scrub_report(body: &[u8]) -> Bytes {
 }
 
 /// The body of an `ErrorResponse` or a `NoticeResponse` with its severity, code and position, and
-/// without any of its words, because sensitive values were found in them.
+/// without any of its words, because sensitive values were found in them. Names of objects stay
+/// where nothing is to be hidden in them.
 #[must_use]
-pub fn withhold_report(body: &[u8]) -> Bytes {
+pub fn withhold_report(body: &[u8], hides: impl Fn(&[u8]) -> bool) -> Bytes {
     let report = Report::read(body).unwrap_or_default();
     let mut out = report.begin();
     let words = match report.is_error() {
@@ -168,6 +172,9 @@ pub fn withhold_report(body: &[u8]) -> Bytes {
     };
     put(&mut out, b'M', Some(words.as_bytes()));
     put(&mut out, b'P', report.position());
+    for kind in *NAMES {
+        put(&mut out, kind, report.field(kind).filter(|name| !hides(name)));
+    }
     out.put_u8(0);
     out.freeze()
 }

@@ -16,10 +16,11 @@ pub(super) struct Words(Detections);
 
 impl Words {
     /// The report without its words, where these must not reach the client. What was recognised is
-    /// added to `found`.
+    /// added to `found`. Names that hold none of it stay.
     pub fn report(&self, body: &[u8], found: &mut Vec<DetectionCount>) -> Option<Bytes> {
         let hides = scrub::texts(body).is_none_or(|texts| self.0.hides_words(&texts, found));
-        hides.then(|| scrub::withhold_report(body))
+        let in_name = |name: &[u8]| self.0.hides_words(&[name], &mut Vec::new());
+        hides.then(|| scrub::withhold_report(body, in_name))
     }
 
     /// The same for a notification, which keeps its channel unless that is what must not.

@@ -142,4 +142,12 @@ login
 client >> Q "select body from notes; copy (select id + 0 from notes) to stdout (format binary)"
 server >> T body:notes.body ; D "4111111111111111" ; C "SELECT 1" ; H 1 ; d "PGCOPY\n\xff\x0d\n\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x08\x00\x0e\x9b\x08\xa5\x68\xf1\xc7\xff\xff" ; c ; C "COPY 1" ; Z I
 "#;
+    p3_an_error_keeps_the_names_in_which_nothing_is_hidden: r#"
+rule hide mask types:CREDIT_CARD
+login
+client >> Q "insert into notes values (1, '4111 1111 1111 1111')"
+server >> E 23505 "duplicate key value" D "Key (body)=(4111 1111 1111 1111) already exists." s public t notes n notes_body_key F nbtinsert.c ; Z I
+client >> Q "insert into notes values (1, 'x')"
+server >> E 23505 "duplicate key value" s public t notes n "of 4111111111111111" ; Z I
+"#;
 }
