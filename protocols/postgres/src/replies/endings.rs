@@ -90,7 +90,7 @@ impl Ready {
             self.must_scrub() && (scrub::is_from_within(body) || !self.runs_clear());
         let scrubbed = hides_columns.then(|| scrub::scrub_report(body));
         let withheld = self
-            .words_of_reply()
+            .words_of_error()
             .and_then(|words| words.report(scrubbed.as_deref().unwrap_or(body), &mut going.found));
         match withheld.or(scrubbed) {
             Some(report) => message::write(going.own(), b'E', |out| out.extend_from_slice(&report)),

@@ -73,20 +73,19 @@ impl Outgoing {
             self.owned.split().freeze()
         };
         (self.start, self.end) = (0, 0);
+        let batch = Batch {
+            unit,
+            rows: std::mem::take(&mut self.rows),
+            columns: self.columns.take(),
+            detections: std::mem::take(&mut self.found),
+            searched: self.searched.take().unwrap_or(Searched::Whole),
+            error_code: self.error_code.take(),
+            taints: std::mem::take(&mut self.taints),
+        };
         match self.permit.take() {
-            Some(permit) => {
-                let batch = Batch {
-                    unit,
-                    rows: std::mem::take(&mut self.rows),
-                    columns: self.columns.take(),
-                    detections: std::mem::take(&mut self.found),
-                    searched: self.searched.take().unwrap_or(Searched::Whole),
-                    error_code: self.error_code.take(),
-                    taints: std::mem::take(&mut self.taints),
-                };
-                out.reply(&permit, batch);
-            }
-            None => out.control(Side::Client, unit),
+            Some(permit) => out.reply(&permit, batch),
+            // What is said of it is of no operation, nor of the next.
+            None => out.control(Side::Client, batch.unit),
         }
     }
 }

@@ -150,4 +150,14 @@ server >> E 23505 "duplicate key value" D "Key (body)=(4111 1111 1111 1111) alre
 client >> Q "insert into notes values (1, 'x')"
 server >> E 23505 "duplicate key value" s public t notes n "of 4111111111111111" ; Z I
 "#;
+    p3_an_error_of_a_sync_alone_is_searched_too: r#"
+rule hide mask types:CREDIT_CARD
+login
+client >> P "" "insert into notes values (1, 'x')" ; B "" "" ; E "" ; H
+server >> 1 ; t ; n ; 2 ; C "INSERT 0 1"
+client >> S
+server >> E 23505 "duplicate key value" D "Key (body)=(4111 1111 1111 1111) already exists." ; Z I
+client >> Q "select 1"
+server >> T x:int4 ; D "1" ; C "SELECT 1" ; Z I
+"#;
 }
