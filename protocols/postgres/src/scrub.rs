@@ -226,17 +226,17 @@ fn put(out: &mut BytesMut, kind: u8, text: Option<&[u8]>) {
 /// cannot be read keeps nothing.
 #[must_use]
 pub fn scrub_notification(body: &[u8]) -> Bytes {
-    let (process, channel, _) = notified(body);
+    let (process, channel, _) = notified(body).unwrap_or_default();
     notification(process, channel)
 }
 
-/// A notification's process, channel and payload; what cannot be read is empty.
+/// A notification's process, channel and payload; `None` for what is no notification.
 #[must_use]
-pub fn notified(body: &[u8]) -> (i32, &[u8], &[u8]) {
+pub fn notified(body: &[u8]) -> Option<(i32, &[u8], &[u8])> {
     let mut reader = Reader::new(body, Side::Upstream);
-    let process = reader.i32().unwrap_or_default();
-    let channel = reader.cstr().unwrap_or_default();
-    (process, channel, reader.cstr().unwrap_or_default())
+    let notified = (reader.i32().ok()?, reader.cstr().ok()?, reader.cstr().ok()?);
+    reader.end().ok()?;
+    Some(notified)
 }
 
 /// The body of a `NotificationResponse` without a payload.

@@ -23,9 +23,12 @@ impl Words {
         hides.then(|| scrub::withhold_report(body, in_name))
     }
 
-    /// The same for a notification, which keeps its channel unless that is what must not.
+    /// The same for a notification, which keeps its channel unless that is what must not. One that
+    /// cannot be read keeps nothing.
     pub fn notification(&self, body: &[u8], found: &mut Vec<DetectionCount>) -> Option<Bytes> {
-        let (process, channel, payload) = scrub::notified(body);
+        let Some((process, channel, payload)) = scrub::notified(body) else {
+            return Some(scrub::notification(0, b""));
+        };
         let hides_channel = self.0.hides_words(&[channel], found);
         let hides = self.0.hides_words(&[payload], found) || hides_channel;
         hides.then(|| scrub::notification(process, if hides_channel { b"" } else { channel }))

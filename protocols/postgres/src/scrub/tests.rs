@@ -187,7 +187,7 @@ fn p3_a_notification_keeps_its_channel_and_no_payload() {
     body.push(0);
     assert_eq!(scrub_notification(&sent), body);
     assert_eq!(&scrub_notification(b"")[..], b"\0\0\0\0\0\0");
-    assert_eq!(&scrub_notification(b"\0\0\0\x01no end")[..], b"\0\0\0\x01\0\0");
+    assert_eq!(&scrub_notification(b"\0\0\0\x01no end")[..], b"\0\0\0\0\0\0");
 }
 
 proptest! {

@@ -160,4 +160,9 @@ server >> E 23505 "duplicate key value" D "Key (body)=(4111 1111 1111 1111) alre
 client >> Q "select 1"
 server >> T x:int4 ; D "1" ; C "SELECT 1" ; Z I
 "#;
+    p3_a_notification_that_cannot_be_read_says_nothing: r#"
+rule hide mask types:CREDIT_CARD
+login
+server >> tag "A" "\x00\x00\x00\x01jobs\x004111111111111111" ; tag "A" "\x00\x00\x00\x01jobs\x00\x004111111111111111"
+"#;
 }
