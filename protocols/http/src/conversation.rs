@@ -122,7 +122,7 @@ impl Judged {
 
 struct Replying {
     permit: Arc<Permit>,
-    /// A rule may stop it: nothing of it leaves before its end, whatever a person says meanwhile.
+    /// A rule may stop it: nothing of it leaves before it is let go.
     withheld: bool,
     request: Judged,
     passing: Option<Passing>,
@@ -744,6 +744,12 @@ impl Conversation<Part> for Exchange {
                     _ => {}
                 }
                 self.refuse(&refusal, Some(id), out);
+            }
+            Input::LetGo(_) => {
+                self.answered = true;
+                if let State::Reply(replying) = &mut self.state {
+                    replying.withheld = false;
+                }
             }
             Input::Passed(_) if matches!(self.state, State::Socket(_)) => {}
             Input::Passed(_) => self.over("done", out),

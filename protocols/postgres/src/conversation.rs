@@ -103,6 +103,7 @@ impl Conversation<Bytes> for PostgresConversation {
             | Input::Held(..)
             | Input::Refused(..)
             | Input::Withheld(..)
+            | Input::LetGo(_)
             | Input::Passed(_)
             | Input::Cancel
             | Input::Refreshed => Ok(()),

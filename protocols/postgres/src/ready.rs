@@ -148,8 +148,8 @@ pub(crate) enum Plan {
 pub(crate) struct Settling {
     pub id: OperationId,
     pub tail: Tail,
-    /// Steps that went well before rows came: `1`, `2`.
-    pub acknowledged: Vec<Bytes>,
+    /// Steps that went well before rows came: `1`, `2`; `None` once they have left.
+    pub acknowledged: Option<Vec<Bytes>>,
 }
 
 /// How far the server is with it.
@@ -285,6 +285,12 @@ impl Ready {
             Input::Released(permit) => self.released(permit, out),
             Input::Refused(id, refusal) => self.refused(id, &refusal, out),
             Input::Withheld(id, refusal) => self.withheld(id, refusal, out),
+            Input::LetGo(id) => {
+                if let Some(settling) = self.settling.as_mut().filter(|settling| settling.id == id)
+                {
+                    settling.acknowledged = None;
+                }
+            }
             Input::Passed(id) => {
                 if self.settling.as_ref().is_some_and(|settling| settling.id == id) {
                     self.settling = None;
@@ -562,7 +568,7 @@ impl Ready {
             self.settling = Some(Settling {
                 id: permit.operation(),
                 tail: Tail::Running,
-                acknowledged: Vec::new(),
+                acknowledged: Some(Vec::new()),
             });
             if self.dirty {
                 self.flush(out);

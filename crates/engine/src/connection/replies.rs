@@ -104,12 +104,18 @@ impl<U: Unit> Connection<U> {
             open.permit.ask_again();
         }
         let reviewed = who.scope.review(&open.permit, &facts, progress);
+        let is_settled = !open.permit.is_pending();
         for (rule, message) in reviewed.alerts {
             self.alert(id, rule, message);
         }
         let complete = matches!(progress, Progress::Complete);
         match reviewed.outcome {
             Outcome::Pass if complete => self.pass(id),
+            // No rule can stop it any more, or none does and no more can be kept.
+            Outcome::Pass if is_settled || matches!(progress, Progress::Full) => {
+                self.release_reply(id);
+                self.tell(Input::LetGo(id));
+            }
             Outcome::Pass | Outcome::Undecided => {}
             Outcome::Hold(held) => self.hold_reply(id, held, reviewed.matches, complete),
             Outcome::Refuse(refusal) => {
@@ -199,6 +205,7 @@ impl<U: Unit> Connection<U> {
         if let Some(open) = self.open.iter_mut().find(|open| open.id == id) {
             self.settings.hold_total.fetch_sub(open.withheld_bytes, Ordering::Relaxed);
             open.withheld_bytes = 0;
+            open.left = (open.rows, open.bytes);
             open.state = ReplyState::Flowing;
         }
         for entry in &mut self.client_queue {

@@ -137,7 +137,7 @@ impl Conversation<Bytes> for Talk {
                 out.answer(format!("CHART {version:?}\n").into());
             }
             Input::Rescoped(..) => out.answer(Bytes::from_static(b"RULES\n")),
-            Input::Closed(_) | Input::Passed(_) => {}
+            Input::Closed(_) | Input::LetGo(_) | Input::Passed(_) => {}
         }
         Ok(())
     }

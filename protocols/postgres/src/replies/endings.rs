@@ -155,8 +155,9 @@ impl Ready {
             .map(|permit| permit.operation());
         if let Some(settling) = &mut self.settling
             && Some(settling.id) == operation
+            && let Some(acknowledged) = &mut settling.acknowledged
         {
-            settling.acknowledged.push(frame.clone());
+            acknowledged.push(frame.clone());
         }
     }
 }

@@ -135,8 +135,9 @@ impl Ready {
         let running = self.expected.iter().any(|expected| {
             expected.permit.as_ref().is_some_and(|permit| permit.operation() == id)
         });
-        let (tail, acknowledged) =
-            settling.map_or((Tail::Running, Vec::new()), |s| (s.tail, s.acknowledged));
+        let (tail, acknowledged) = settling
+            .map_or((Tail::Running, None), |settling| (settling.tail, settling.acknowledged));
+        let acknowledged = acknowledged.unwrap_or_default();
         if running {
             self.withholding =
                 Some(Withholding { id, refusal, failed: false, acknowledged, is_over: false });

@@ -516,6 +516,36 @@ server >> T body:notes.body ; D "\{120*x}"
 person >> approve #1
 server >> C "SELECT 1" ; Z I
 "#;
+    p8_what_a_person_let_pass_is_withheld_no_longer: r#"
+rule big when `result.rows > 1` approve dba wait 60 rows_max 3
+set hold_buffer_bytes 100
+login
+client >> Q "select id from orders"
+server >> T id:orders.id ; D "1" ; D "2"
+person >> approve #1 rows_max 3
+server >> D "3"
+server >> D "4" ; C "SELECT 4" ; Z I
+person >> approve #1
+"#;
+    p8_what_was_let_go_is_not_told_again_when_a_later_part_is_refused: r#"
+rule big when `result.rows > 1` approve dba wait 60
+login
+client >> P "" "select id from orders" ; B "" "" ; E "" ; S
+server >> 1 ; 2 ; D "1" ; D "2"
+person >> approve #1 rows_max 3
+server >> D "3"
+server >> D "4" ; C "SELECT 4" ; Z I
+person >> deny #1 "too many"
+"#;
+    p8_a_reply_that_no_rule_stops_is_withheld_no_longer_than_it_may_be: r#"
+rule wide when `"public.notes.body" in result.columns` block "no"
+set hold_buffer_bytes 200
+login
+client >> Q "select name from customers"
+server >> T name:customers.name ; D "\{120*x}"
+server >> D "\{120*x}"
+server >> D "more" ; C "SELECT 3" ; Z I
+"#;
     r3_a_statement_that_may_write_is_held_before_it_runs: r#"
 rule big when `result.rows > 2` approve dba wait 60
 login
