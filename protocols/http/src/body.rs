@@ -238,10 +238,10 @@ impl Filter {
         self.document.rows()
     }
 
-    /// Whether bytes passed that nobody looked into.
+    /// Bytes that passed and that nobody looked into.
     #[must_use]
-    pub fn saw_opaque(&self) -> bool {
-        self.document.saw_opaque()
+    pub fn opaque_bytes(&self) -> u64 {
+        self.document.opaque_bytes()
     }
 
     fn keep(&mut self, result: Result<(), Unreadable>) -> Result<(), Unreadable> {
@@ -313,11 +313,11 @@ impl Document {
         }
     }
 
-    fn saw_opaque(&self) -> bool {
+    fn opaque_bytes(&self) -> u64 {
         match self {
-            Self::Multipart(multipart) => multipart.saw_opaque(),
-            Self::Opaque { bytes } => *bytes > 0,
-            _ => false,
+            Self::Multipart(multipart) => multipart.opaque_bytes(),
+            Self::Opaque { bytes } => *bytes,
+            _ => 0,
         }
     }
 }

@@ -90,6 +90,18 @@ pub enum Opaque {
     AtMost(u64),
 }
 
+impl Opaque {
+    /// Whether so many bytes of it pass.
+    #[must_use]
+    pub fn admits(self, bytes: u64) -> bool {
+        match self {
+            Self::Allow => true,
+            Self::Block => bytes == 0,
+            Self::AtMost(most) => bytes <= most,
+        }
+    }
+}
+
 impl Options {
     /// Of the resource's table. What is not there has its default; the configuration was checked
     /// when it was loaded.

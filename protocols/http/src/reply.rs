@@ -217,7 +217,7 @@ impl Passing {
                 filter.push(&bytes, &mut passed)?;
             }
         }
-        self.filtered(passed, &mut batches);
+        self.filtered(passed, &mut batches)?;
         Ok(batches)
     }
 
@@ -259,7 +259,7 @@ impl Passing {
             }
             Body::Filtered(filter) => filter.finish(&mut passed)?,
         }
-        self.filtered(passed, &mut batches);
+        self.filtered(passed, &mut batches)?;
         self.pass_head(&mut batches);
         if let Some(trailers) = self.trailers.take() {
             batches.push(trailers.map(Part::Trailers));
@@ -303,7 +303,7 @@ impl Passing {
         let mut passed = Vec::new();
         filter.push(&first, &mut passed)?;
         self.body = Body::Sniffed { opener, filter };
-        self.filtered(passed, &mut batches);
+        self.filtered(passed, &mut batches)?;
         Ok(batches)
     }
 
@@ -314,12 +314,7 @@ impl Passing {
     ) -> Result<Vec<Batch<Part>>, Unfit> {
         let Body::Opaque { bytes, .. } = &mut self.body else { return Ok(batches) };
         *bytes = bytes.saturating_add(passed.len() as u64);
-        let most = match self.opaque {
-            Opaque::Allow => u64::MAX,
-            Opaque::Block => 0,
-            Opaque::AtMost(most) => most,
-        };
-        if *bytes > most {
+        if !self.opaque.admits(*bytes) {
             let words = "the reply is of a type that cannot be searched for what is hidden";
             return Err(Unfit { reason: "opaque_reply", what: ClientText::fixed(words) });
         }
@@ -331,15 +326,23 @@ impl Passing {
         Ok(batches)
     }
 
-    fn filtered(&mut self, passed: Vec<u8>, batches: &mut Vec<Batch<Part>>) {
-        let Some(filter) = self.filter() else { return };
+    fn filtered(&mut self, passed: Vec<u8>, batches: &mut Vec<Batch<Part>>) -> Result<(), Unfit> {
+        let admitted = self.opaque;
+        let Some(filter) = self.filter() else { return Ok(()) };
+        let opaque = filter.opaque_bytes();
+        if !admitted.admits(opaque) {
+            let words =
+                "a part of the reply is of a type that cannot be searched for what is hidden";
+            return Err(Unfit { reason: "opaque_reply", what: ClientText::fixed(words) });
+        }
         let detections = filter.take_found();
-        let searched = if filter.saw_opaque() { Searched::Partly } else { Searched::Whole };
+        let searched = if opaque > 0 { Searched::Partly } else { Searched::Whole };
         if passed.is_empty() && detections.is_empty() {
-            return;
+            return Ok(());
         }
         self.pass_head(batches);
         batches.push(Batch { detections, searched, ..Batch::plain(Part::Data(passed.into())) });
+        Ok(())
     }
 
     fn filter(&mut self) -> Option<&mut Filter> {

@@ -15,7 +15,7 @@ use crate::canonical;
 use crate::fields;
 use crate::follow::Origin;
 use crate::operation::{self, Body, Judging};
-use crate::options::{Opaque, Options};
+use crate::options::Options;
 use crate::reply::{Unfit, looks_like, recorded};
 use crate::request::Canonical;
 
@@ -152,12 +152,7 @@ impl Socket {
 
     fn opaque(&mut self, message: Message) -> Result<Batch<Part>, Unfit> {
         self.unsearched = self.unsearched.saturating_add(message.data.len() as u64);
-        let most = match self.options.opaque {
-            Opaque::Allow => u64::MAX,
-            Opaque::Block => 0,
-            Opaque::AtMost(most) => most,
-        };
-        if self.unsearched > most {
+        if !self.options.opaque.admits(self.unsearched) {
             let words = "a message is of a type that cannot be searched for what is hidden";
             return Err(Unfit { reason: "opaque_reply", what: ClientText::fixed(words) });
         }

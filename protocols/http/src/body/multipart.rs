@@ -37,7 +37,8 @@ pub(super) struct Multipart {
     parts: u64,
     /// Nothing of the part's body was read yet.
     is_fresh: bool,
-    saw_opaque: bool,
+    /// Of parts that are over.
+    opaque_bytes: u64,
 }
 
 enum State {
@@ -69,7 +70,7 @@ impl Multipart {
             state: State::Start,
             parts: 0,
             is_fresh: false,
-            saw_opaque: false,
+            opaque_bytes: 0,
         }
     }
 
@@ -96,8 +97,13 @@ impl Multipart {
         self.parts
     }
 
-    pub fn saw_opaque(&self) -> bool {
-        self.saw_opaque
+    /// Of parts that nobody looked into.
+    pub fn opaque_bytes(&self) -> u64 {
+        let of_part = match &self.state {
+            State::Body(Part::Document(document)) => document.opaque_bytes(),
+            _ => 0,
+        };
+        self.opaque_bytes.saturating_add(of_part)
     }
 
     /// The boundary with its two dashes.
@@ -212,7 +218,7 @@ impl Multipart {
         match part {
             Part::Document(document) => {
                 document.finish(hide, out)?;
-                self.saw_opaque |= document.saw_opaque();
+                self.opaque_bytes = self.opaque_bytes.saturating_add(document.opaque_bytes());
             }
             Part::Masked { kind, value, is_json } => {
                 let replaced = hide.masked(*kind, &String::from_utf8_lossy(value));

@@ -81,6 +81,14 @@ client >> GET /r/api/picture ; token
 server >> 200 ; field content-type "image/png" ; chunked
 server >> data "\x89PNG\x00\x01\x02\x03\x04" ; data "more" ; end
 "#;
+    parts_that_are_opaque_are_cut_past_so_many_bytes: r#"
+set options_of api {"opaque": 8}
+rule hide mask ssn
+client >> GET /r/api/form ; token
+server >> 200 ; field content-type "multipart/form-data; boundary=xy" ; chunked
+server >> data "--xy\x0d\nContent-Disposition: form-data; name=f\x0d\nContent-Type: image/png\x0d\n\x0d\n\x89PNG\x00\x0d\n"
+server >> data "--xy\x0d\nContent-Disposition: form-data; name=f\x0d\nContent-Type: text/plain\x0d\n\x0d\nabc\x0d\n--xy\x0d\nContent-Disposition: form-data; name=f\x0d\nContent-Type: image/png\x0d\n\x0d\n\x89PNG\x00\x0d\n--xy--" ; end
+"#;
     p4_a_masked_number_stays_a_number: r#"
 rule hide mask ssn
 rule age-null mask age with null

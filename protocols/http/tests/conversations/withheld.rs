@@ -58,6 +58,24 @@ rule no-cards when `"CREDIT_CARD" in result.detections` block "a card is in it"
 client >> GET /r/api/picture ; token
 server >> 200 ; field content-type "image/png" ; body "\x89PNG\x00\x01\x02"
 "#;
+    p2_parts_that_are_opaque_do_not_count_as_clean_where_the_resource_blocks_them: r#"
+set options_of api {"opaque": "block"}
+rule no-cards when `"CREDIT_CARD" in result.detections` block "a card is in it"
+client >> GET /r/api/form ; token
+server >> 200 ; field content-type "multipart/form-data; boundary=xy" ; body "--xy\x0d\nContent-Disposition: form-data; name=f\x0d\nContent-Type: image/png\x0d\n\x0d\n\x89PNG\x00\x0d\n--xy--"
+client >> next
+client >> GET /r/api/form ; token
+server >> 200 ; field content-type "multipart/form-data; boundary=xy" ; body "--xy\x0d\nContent-Disposition: form-data; name=f\x0d\nContent-Transfer-Encoding: base64\x0d\n\x0d\nYWJj\x0d\n--xy--"
+client >> next
+client >> GET /r/api/form ; token
+server >> 200 ; field content-type "multipart/form-data; boundary=xy" ; body "--xy\x0d\nContent-Disposition: form-data; name=f\x0d\nContent-Type: text/plain; charset=shift_jis\x0d\n\x0d\nabc\x0d\n--xy--"
+client >> next
+client >> GET /r/api/form ; token
+server >> 200 ; field content-type "multipart/form-data; boundary=xy" ; body "--xy\x0d\nContent-Disposition: form-data; name=f\x0d\nContent-Type: multipart/mixed; boundary=z\x0d\n\x0d\n--z--\x0d\n--xy--"
+client >> next
+client >> GET /r/api/form ; token
+server >> 200 ; field content-type "multipart/form-data; boundary=xy" ; body "--xy\x0d\nContent-Disposition: form-data; name=f\x0d\nContent-Type: text/plain\x0d\n\x0d\nabc\x0d\n--xy--"
+"#;
     what_is_opaque_passes_unsearched_where_the_resource_allows_it: r#"
 rule no-cards when `"CREDIT_CARD" in result.detections` block "a card is in it"
 client >> GET /r/api/picture ; token

@@ -41,7 +41,7 @@ fn p9_parts_pass_byte_for_byte() {
     }
     let mut with_file = filter(kind(), &masks(), TypeSet::ALL);
     cut(&mut with_file, format!("{}{END}", part(file, "x")).as_bytes(), &[]).unwrap();
-    assert!(with_file.saw_opaque());
+    assert_eq!(with_file.opaque_bytes(), 1);
     assert_eq!(with_file.rows(), 1);
 }
 
