@@ -394,9 +394,10 @@ cases! {
         frames.extend(meanwhile(p)?);
         ensure!(data_bytes(&frames, 1) == 1, "{} bytes", data_bytes(&frames, 1));
         p.frame(WINDOW_UPDATE, NONE, 1, &[0, 0, 0, 5]);
-        let mut frames = p.read_until(DATA, 1)?;
-        frames.extend(meanwhile(p)?);
-        ensure!(data_bytes(&frames, 1) == 5, "{} bytes after 5 more", data_bytes(&frames, 1));
+        let mut got = 0;
+        while got < 5 { got += data_bytes(&[p.read()?], 1); }
+        got += data_bytes(&meanwhile(p)?, 1);
+        ensure!(got == 5, "{got} bytes after 5 more");
         Ok(1)
     };
     "6.9.1/2" "no more DATA than the window of the connection" => Told, |p| {
@@ -407,9 +408,11 @@ cases! {
         got += data_bytes(&meanwhile(p)?, 1);
         ensure!(got == 65_535, "{got} bytes");
         p.frame(WINDOW_UPDATE, NONE, 0, &[0, 0, 0, 7]);
-        let mut frames = p.read_until(DATA, 1)?;
-        frames.extend(meanwhile(p)?);
-        ensure!(data_bytes(&frames, 1) == 7, "{} bytes after 7 more", data_bytes(&frames, 1));
+        // In as many frames as the body has parts there.
+        let mut got = 0;
+        while got < 7 { got += data_bytes(&[p.read()?], 1); }
+        got += data_bytes(&meanwhile(p)?, 1);
+        ensure!(got == 7, "{got} bytes after 7 more");
         Ok(1)
     };
     "6.9.1/3" "a window of the connection above the largest" => Connection(FLOW), |p| { for _ in 0..2 { p.frame(WINDOW_UPDATE, NONE, 0, &[0x7f, 0xff, 0xff, 0xff]); } Ok(1) };
