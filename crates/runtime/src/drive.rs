@@ -6,6 +6,7 @@
 //! no detour through another task, a lock or a channel.
 
 mod acts;
+mod cancel;
 mod meter;
 mod port;
 
@@ -42,6 +43,7 @@ use crate::timers::{Alarm, Timers};
 use crate::transport::Wire;
 use crate::upstream::{Unreachable, Upstream};
 
+use cancel::Cancel;
 pub(crate) use meter::Meter;
 use port::Port;
 
@@ -103,14 +105,6 @@ pub(crate) struct Driver {
     reads: u8,
     /// Frees the place among the connections when everything else is done.
     seat: Seat,
-}
-
-/// A cancel on a connection of its own.
-struct Cancel {
-    /// Closed when it has taken place, or has failed.
-    took_place: oneshot::Receiver<()>,
-    /// Those who wait for it.
-    cancellers: Vec<Canceller>,
 }
 
 /// What a session has once its client is known.
@@ -331,7 +325,7 @@ impl Driver {
         }
         // A cancel names a connection, not a statement: what the client says next must not be hit.
         if let Some(cancel) = &mut self.cancel
-            && Pin::new(&mut cancel.took_place).poll(cx).is_ready()
+            && cancel.poll(cx).is_ready()
         {
             self.cancel = None;
         }

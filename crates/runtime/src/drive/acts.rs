@@ -14,7 +14,6 @@ use crate::alert::Alert;
 use crate::counters::add;
 use crate::errand::{ErrandError, Trip};
 use crate::identity::{self, NotProved};
-use crate::mailbox::CANCELLERS_MAX;
 use crate::survey::Survey;
 use crate::timers::Alarm;
 use crate::upstream::{Unreachable, Upstream};
@@ -242,12 +241,18 @@ impl Driver {
 
     /// Sends a cancel to the very server that runs the operation, on a connection of its own.
     fn cancel(&mut self, errand: Box<dyn Errand<Bytes>>) {
-        let cancellers = std::mem::take(&mut self.cancelling);
-        if let Some(under_way) = &mut self.cancel {
-            // It stops what runs now; a second could only hit what comes next.
-            let room = CANCELLERS_MAX.saturating_sub(under_way.cancellers.len());
-            under_way.cancellers.extend(cancellers.into_iter().take(room));
-            return;
+        let mut cancellers = std::mem::take(&mut self.cancelling);
+        if let Some(mut under_way) = self.cancel.take()
+            && under_way.is_under_way()
+        {
+            under_way.join(cancellers);
+            if !self.engine.is_ended() {
+                // It stops what runs now; a second could only hit what comes next.
+                self.cancel = Some(under_way);
+                return;
+            }
+            // Nothing comes next, and it may have been for what ran before.
+            cancellers = under_way.into_cancellers();
         }
         let Some(stay) = &self.stay else { return };
         let Some(address) = stay.address else { return };
@@ -256,7 +261,7 @@ impl Driver {
         let within = self.gateway.settings.connect_timeout;
         let session = self.session.clone();
         let (over, took_place) = oneshot::channel::<()>();
-        self.cancel = Some(Cancel { took_place, cancellers });
+        self.cancel = Some(Cancel::new(took_place, cancellers));
         tokio::spawn(async move {
             let run = async {
                 let _turn = turns.acquire_owned().await;

@@ -122,6 +122,23 @@ async fn p8_cancels_of_a_session_are_one_while_it_is_under_way() {
 }
 
 #[tokio::test]
+async fn what_still_runs_when_the_session_ends_is_cancelled_beside_a_cancel_under_way() {
+    let server = Server::start(Manner::Answers, None).await;
+    let lab = Lab::with(&server).await;
+    let (mut running, key) = lab.session().await;
+    running.say("SLOW").await;
+    until("it runs", || server.lines().contains(&"SLOW".to_owned())).await;
+    server.seen.keeps_cancels.store(true, Ordering::Relaxed);
+    lab.client().await.say(&format!("CANCEL {key}")).await;
+    let shouts = || server.lines().iter().filter(|line| *line == "SHOUT").count();
+    until("it is told", || shouts() == 1).await;
+    let id = lab.store.live.list()[0].info.id.clone();
+    assert!(lab.store.live.kill(&id, "killed"));
+    until("it is told again", || shouts() == 2).await;
+    server.seen.keeps_cancels.store(false, Ordering::Relaxed);
+}
+
+#[tokio::test]
 async fn p8_the_connection_past_the_limit_is_closed_at_once() {
     let server = Server::start(Manner::Answers, None).await;
     let mut plan = Plan::new(vec![resource(server.address)]);

@@ -117,7 +117,12 @@ impl Conversation<Bytes> for Talk {
                 say(&refusal, out);
                 out.close();
             }
-            Input::Stopped(refusal) => say(&refusal, out),
+            Input::Stopped(refusal) => {
+                if !self.owed.is_empty() {
+                    out.cancel(Box::new(Shout));
+                }
+                say(&refusal, out);
+            }
             Input::Released(permit) => {
                 self.asked -= 1;
                 self.owed.push_back(permit);
