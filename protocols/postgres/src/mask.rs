@@ -207,7 +207,7 @@ enum Search {
     Bytea,
     /// As digits; the whole value becomes NULL.
     Number,
-    /// As the bytes on the wire; the whole value becomes NULL.
+    /// As the bytes on the wire, and what bytes in them stand for; the whole value becomes NULL.
     Opaque,
     /// As text; what is found is replaced there.
     Text(TextKind),
@@ -227,7 +227,9 @@ impl Search {
             TypeClass::Uuid => None,
             TypeClass::Other => match type_oid {
                 oid::XML => Some(Self::Text(TextKind::Plain)),
-                oid::INT8_ARRAY | oid::NUMERIC_ARRAY => Some(Self::Number),
+                oid::FLOAT8 | oid::FLOAT8_ARRAY | oid::INT8_ARRAY | oid::NUMERIC_ARRAY => {
+                    Some(Self::Number)
+                }
                 _ if types::is_short(type_oid) => None,
                 _ => Some(Self::Opaque),
             },

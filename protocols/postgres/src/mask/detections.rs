@@ -10,7 +10,7 @@ use model::DetectionCount;
 use serde::de::IgnoredAny;
 
 use super::{BPCHAR_CHARACTERS_MAX, Search, as_text};
-use crate::types::{self, Element, Format, TextKind};
+use crate::types::{self, Element, Format, TextKind, oid};
 
 /// What is looked for, and what becomes of it.
 #[derive(Clone, Debug)]
@@ -67,9 +67,21 @@ impl Detections {
         found: &mut Vec<DetectionCount>,
     ) -> Option<MaskKind> {
         let mut spans = Vec::new();
-        self.scanner.scan(&searched.whole(), &mut spans);
+        self.look(searched, &mut spans);
         self.count(&spans, &[], found);
         spans.iter().filter_map(|span| self.kind(span.kind)).min()
+    }
+
+    /// Looks for everything in a value; what was looked at is returned.
+    fn look<'a>(&self, searched: Subject<'a>, spans: &mut Vec<Span>) -> Cow<'a, [u8]> {
+        let whole = searched.whole();
+        self.scanner.scan(&whole, spans);
+        let mut more = Vec::new();
+        for bytes in searched.within() {
+            self.scanner.scan(&bytes, &mut more);
+            spans.append(&mut more);
+        }
+        whole
     }
 
     /// Counts what is found in these words, which reach the client as they are or not at all; true
@@ -98,9 +110,8 @@ impl Detections {
             (Search::TextArray, Format::Binary)
             | (Search::Bytea | Search::Number | Search::Opaque, _) => false,
         };
-        let whole = searched.whole();
         let mut spans = Vec::new();
-        self.scanner.scan(&whole, &mut spans);
+        let whole = self.look(searched, &mut spans);
         if spans.iter().all(|span| self.kind(span.kind).is_none()) {
             self.count(&spans, &spans, found);
             return Replaced::Untouched;
@@ -204,6 +215,11 @@ impl<'a> Subject<'a> {
     /// What is looked at.
     fn whole(&self) -> Cow<'a, [u8]> {
         match (self.search, self.format) {
+            (Search::Number, _) if matches!(self.type_oid, oid::FLOAT8 | oid::FLOAT8_ARRAY) => {
+                let code = i16::from(self.format == Format::Binary);
+                let text = types::canonical(self.type_oid, code, self.value).unwrap_or_default();
+                Cow::Owned(integers(&text))
+            }
             (Search::Number, Format::Binary) => types::canonical(self.type_oid, 1, self.value)
                 .map_or(Cow::Borrowed(self.value), |text| Cow::Owned(text.into_bytes())),
             (Search::Bytea, Format::Text) => bytes_of(self.value),
@@ -215,13 +231,21 @@ impl<'a> Subject<'a> {
         }
     }
 
+    /// What `bytea` values within the text of a record or an array stand for.
+    fn within(&self) -> impl Iterator<Item = Vec<u8>> + use<'a> {
+        let text = match (self.search, self.format) {
+            (Search::Opaque, Format::Text) if !self.value.starts_with(b"\\x") => self.value,
+            _ => &[],
+        };
+        types::hex_runs(text)
+    }
+
     /// The replaced text as a value of the type; `None` when it is not one (P4).
     fn accept(&self, mut text: Vec<u8>) -> Option<Vec<u8>> {
         match self.search {
             Search::Json => {
-                let version = usize::from(
-                    self.format == Format::Binary && self.type_oid == types::oid::JSONB,
-                );
+                let version =
+                    usize::from(self.format == Format::Binary && self.type_oid == oid::JSONB);
                 let document = text.get(version..)?;
                 serde_json::from_slice::<IgnoredAny>(document).ok()?;
             }
@@ -239,6 +263,17 @@ impl<'a> Subject<'a> {
         }
         Some(text)
     }
+}
+
+/// The numbers in the text of a `float8` or an array of them that have no fraction: the digits of
+/// one look like anything.
+fn integers(text: &str) -> Vec<u8> {
+    let is_whole = |number: &&str| {
+        let digits = number.strip_prefix('-').unwrap_or(number);
+        !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    let whole: Vec<&str> = text.split(['{', ',', '}']).filter(is_whole).collect();
+    whole.join(",").into_bytes()
 }
 
 /// What a `bytea` text stands for; another text is taken as it is.

@@ -6,6 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+/// `record`.
+const RECORD: u32 = 2249;
 const KINDS: [MaskKind; 5] = MaskKind::ALL;
 
 fn key() -> HashKey {
@@ -389,7 +391,7 @@ fn p4_numbers_and_opaque_values_become_null_when_something_is_found() {
         (oid::INT8, Format::Binary, &card.to_be_bytes()),
         (oid::NUMERIC, Format::Text, digits.as_bytes()),
         (oid::NUMERIC, Format::Binary, &binary),
-        (2249, Format::Text, b"(1,4111111111111111)"),
+        (RECORD, Format::Text, b"(1,4111111111111111)"),
         (oid::UNSPECIFIED, Format::Text, digits.as_bytes()),
     ];
     for (type_oid, format, value) in table {
@@ -494,8 +496,8 @@ fn p2_how_far_a_search_sees_is_told() {
         assert_eq!(sees(None, type_oid, text), Searched::Whole, "{type_oid}");
         assert_eq!(sees(None, type_oid, binary), Searched::Whole, "{type_oid}");
     }
-    let (record, int8range) = (2249, 3926);
-    for type_oid in [oid::UNSPECIFIED, record, int8range] {
+    let int8range = 3926;
+    for type_oid in [oid::UNSPECIFIED, RECORD, int8range] {
         assert_eq!(sees(None, type_oid, text), Searched::Whole, "{type_oid}");
         assert_eq!(sees(None, type_oid, binary), Searched::Not, "{type_oid}");
         assert_eq!(sees(Some(MaskKind::Null), type_oid, binary), Searched::Whole, "{type_oid}");
@@ -507,6 +509,30 @@ fn p2_how_far_a_search_sees_is_told() {
 }
 
 #[test]
+fn whole_numbers_in_floats_are_found_and_fractions_are_not() {
+    let amex = 378_282_246_310_005_f64;
+    let array = [
+        &[0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 2, 189, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 8][..],
+        &amex.to_be_bytes(),
+    ]
+    .concat();
+    for (type_oid, format, value) in [
+        (oid::FLOAT8, Format::Text, &b"378282246310005"[..]),
+        (oid::FLOAT8, Format::Binary, &amex.to_be_bytes()),
+        (oid::FLOAT8_ARRAY, Format::Text, b"{1.5,NULL,-378282246310005}"),
+        (oid::FLOAT8_ARRAY, Format::Binary, &array),
+    ] {
+        let (hidden, _, found) = hide((type_oid, -1), format, MaskKind::Redact, value);
+        assert_eq!((hidden, found.len()), (Hidden::Null, 1), "{type_oid} {format:?}");
+    }
+    for fraction in ["0.378282246310005", "3.78282246310005e+20", "{0.378282246310005}"] {
+        let (hidden, ..) =
+            hide((oid::FLOAT8_ARRAY, -1), Format::Text, MaskKind::Redact, fraction.as_bytes());
+        assert_eq!(hidden, Hidden::Untouched, "{fraction}");
+    }
+}
+
+#[test]
 fn what_bytes_hold_is_found_and_they_become_null() {
     let digits: String = CARD.bytes().map(|byte| format!("{byte:02x}")).collect();
     let hex = format!("\\x{digits}");
@@ -515,6 +541,8 @@ fn what_bytes_hold_is_found_and_they_become_null() {
         (oid::BYTEA, Format::Text, CARD.as_bytes()),
         (oid::BYTEA, Format::Binary, CARD.as_bytes()),
         (oid::UNSPECIFIED, Format::Text, hex.as_bytes()),
+        (RECORD, Format::Text, format!("(1,\"\\{hex}\",x)").as_bytes()),
+        (oid::FIRST_NORMAL, Format::Text, format!("{{\"(\"\"\\\\\\{hex}\"\",1)\"}}").as_bytes()),
     ] {
         let (hidden, _, found) = hide((type_oid, -1), format, MaskKind::Redact, value);
         assert_eq!((hidden, found.len()), (Hidden::Null, 1), "{type_oid} {format:?}");

@@ -265,7 +265,9 @@ proptest! {
 #[test]
 fn types_of_a_fixed_form_are_found_by_their_identifiers() {
     assert!(SHORT.is_sorted());
-    for short in [oid::BOOL, oid::INT4_ARRAY, oid::TIMESTAMPTZ, oid::UUID_ARRAY, oid::XID8] {
+    // The last ones: arrays of lines, circles, addresses, money and "char".
+    for short in [oid::BOOL, oid::INT4_ARRAY, oid::UUID_ARRAY, oid::XID8, 629, 719, 775, 791, 1002]
+    {
         assert!(is_short(short), "{short}");
     }
     for long in [oid::TEXT, oid::BYTEA, oid::BYTEA_ARRAY, oid::JSONB_ARRAY, oid::FIRST_NORMAL] {
