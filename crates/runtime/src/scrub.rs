@@ -22,6 +22,9 @@ const DEPTH_MAX: usize = 3;
 const GROUPS_MAX: usize = 20;
 /// Bytes that a text may be short of where it is cut, so that it ends with a whole character.
 const CHARACTER_BYTES_MAX: usize = 4;
+/// How much of what is recorded of a body goes at its cut: more than any value is long that is not
+/// written in words.
+const AT_CUT_BYTES_MAX: usize = RECORDED_BODY_BYTES_MAX / 2;
 
 /// Takes values of some types out of events.
 pub(crate) struct Scrub {
@@ -56,11 +59,10 @@ impl Scrub {
         match body {
             EventBody::SessionStarted { application, .. } => may_hold(application),
             EventBody::Operation { text, parameters, message, .. } => {
-                let is_in = |of: &Parameter| {
-                    let value = of.value.as_deref();
-                    holds(&of.kind) || value.is_some_and(|value| self.clean_value(value).is_some())
+                let is_in = |(at, of): (usize, &Parameter)| {
+                    holds(&of.kind) || self.clean_value(parameters, at).is_some()
                 };
-                holds(text) || may_hold(message) || parameters.iter().any(is_in)
+                holds(text) || may_hold(message) || parameters.iter().enumerate().any(is_in)
             }
             EventBody::Ruling { message, reason, .. } => may_hold(message) || may_hold(reason),
             EventBody::Alert { message, .. } => holds(message),
@@ -75,13 +77,11 @@ impl Scrub {
                 if let Some(clean) = self.clean(text) {
                     *text = Arc::from(clean);
                 }
-                for of in parameters.iter_mut() {
+                let values: Vec<_> =
+                    (0..parameters.len()).map(|at| self.clean_value(parameters, at)).collect();
+                for (of, clean) in parameters.iter_mut().zip(values) {
                     self.replace([&mut of.kind]);
-                    if let Some(value) = &mut of.value
-                        && let Some(clean) = self.clean_value(value)
-                    {
-                        *value = clean;
-                    }
+                    of.value = clean.or(of.value.take());
                 }
                 self.replace(message.as_mut());
             }
@@ -102,8 +102,9 @@ impl Scrub {
     }
 
     /// The value of a parameter without the values in it; `None` when it holds none.
-    fn clean_value(&self, text: &str) -> Option<String> {
-        let whole = before_cut(text);
+    fn clean_value(&self, parameters: &[Parameter], at: usize) -> Option<String> {
+        let text = parameters.get(at)?.value.as_deref()?;
+        let whole = if is_cut(parameters, at) { before_cut(text) } else { text };
         self.clean(whole).or_else(|| (whole.len() < text.len()).then(|| whole.to_owned()))
     }
 
@@ -164,17 +165,26 @@ impl Scrub {
     }
 }
 
-/// A value as long as what is recorded of a body may be cut inside a value, of which the beginning
-/// is as sensitive and cannot be recognised: it ends before its last word, and before the groups of
-/// digits that lead up to it.
+/// Whether a parameter may be the beginning of a body: as long as what is recorded of one, and not
+/// of the length that is noted before it. That is the length on the wire, so that one whose encoding
+/// was undone may be whole all the same. Nothing else is cut.
+fn is_cut(parameters: &[Parameter], at: usize) -> bool {
+    let named = |at: usize, kind: &str| {
+        parameters.get(at).filter(|of| of.kind == kind).and_then(|of| of.value.as_deref())
+    };
+    let text = named(at, "body").unwrap_or_default();
+    let noted = at.checked_sub(1).and_then(|before| named(before, "body bytes"));
+    (RECORDED_BODY_BYTES_MAX - CHARACTER_BYTES_MAX..=RECORDED_BODY_BYTES_MAX).contains(&text.len())
+        && noted.is_some_and(|noted| noted.parse() != Ok(text.len()))
+}
+
+/// What is cut may be cut inside a value, of which the beginning is as sensitive and cannot be
+/// recognised: it ends before its last word, and before the groups of digits that lead up to it.
 fn before_cut(text: &str) -> &str {
-    if !(RECORDED_BODY_BYTES_MAX - CHARACTER_BYTES_MAX..=RECORDED_BODY_BYTES_MAX)
-        .contains(&text.len())
-    {
-        return text;
-    }
     let ends = |of: char| of.is_whitespace() || "\"',;<>{}[]=|&".contains(of);
-    let mut whole = text.trim_end_matches(|of: char| !ends(of));
+    let least = text.floor_char_boundary(text.len().saturating_sub(AT_CUT_BYTES_MAX));
+    let (kept, tail) = text.split_at_checked(least).unwrap_or_default();
+    let mut whole = tail.trim_end_matches(|of: char| !ends(of));
     for _ in 0..GROUPS_MAX {
         let Some(before) = whole.strip_suffix(' ') else { break };
         let rest = before.trim_end_matches(|of: char| !ends(of));
@@ -184,7 +194,7 @@ fn before_cut(text: &str) -> &str {
         }
         whole = rest;
     }
-    whole
+    text.get(..kept.len().saturating_add(whole.len())).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -322,6 +332,12 @@ mod tests {
         }
     }
 
+    /// What is recorded of a body of so many bytes.
+    fn body(text: &str, bytes: &str) -> [Parameter; 2] {
+        [("body bytes", bytes), ("body", text)]
+            .map(|(kind, value)| Parameter { kind: kind.into(), value: Some(value.into()) })
+    }
+
     #[test]
     fn p7_of_a_value_that_is_cut_nothing_is_left() {
         let scrub = Scrub::new(TypeSet::ALL).unwrap();
@@ -333,15 +349,22 @@ mod tests {
         {
             let text = cut(end);
             assert_eq!(text.len(), RECORDED_BODY_BYTES_MAX);
-            let clean = scrub.clean_value(&text).expect("a beginning to take out");
+            let clean = scrub.clean_value(&body(&text, "20000"), 1).expect("a beginning");
             assert_eq!(scrub.clean(&text), None, "what is no parameter is not cut");
             assert!(!clean.contains(|of: char| of.is_ascii_digit() || of == '@'), "{end}");
             assert!(clean.len() + 20 > text.len(), "{end}");
-            // What is longer is not cut, and what is shorter is whole.
+            // What is longer is not cut, and what is shorter, or as long as is noted, is whole.
             for whole in [format!("{text} x"), text[CHARACTER_BYTES_MAX + 1..].to_owned()] {
-                assert_eq!(before_cut(&whole), whole);
+                assert_eq!(scrub.clean_value(&body(&whole, "20000"), 1), None);
             }
+            assert_eq!(scrub.clean_value(&body(&text, "16384"), 1), None);
+            let mut other = body(&text, "20000");
+            other[1].kind = "text".to_owned();
+            assert_eq!(scrub.clean_value(&other, 1), None, "what is no body is not cut");
         }
+        let blob = "x".repeat(RECORDED_BODY_BYTES_MAX);
+        let clean = scrub.clean_value(&body(&blob, "20000"), 1).expect("it may end in a value");
+        assert_eq!(clean.len(), RECORDED_BODY_BYTES_MAX - AT_CUT_BYTES_MAX);
     }
 
     #[test]
