@@ -150,8 +150,8 @@ pub enum Input<U> {
     Refused(OperationId, Refusal),
     /// The reply of a released operation must not reach the client; what was kept of it is gone.
     Withheld(OperationId, Refusal),
-    /// What was withheld of a reply leaves, and what follows leaves as it comes; that may be withheld
-    /// from some part on.
+    /// What was withheld of a reply leaves, and what follows leaves as it comes; that may be
+    /// withheld from some part on.
     LetGo(OperationId),
     /// The reply of an operation that a rule could still have stopped was let go to its end.
     Passed(OperationId),

@@ -166,8 +166,8 @@ impl Scrub {
 }
 
 /// Whether a parameter may be the beginning of a body: as long as what is recorded of one, and not
-/// of the length that is noted before it. That is the length on the wire, so that one whose encoding
-/// was undone may be whole all the same. Nothing else is cut.
+/// of the length that is noted before it. That is the length on the wire, so that one whose
+/// encoding was undone may be whole all the same. Nothing else is cut.
 fn is_cut(parameters: &[Parameter], at: usize) -> bool {
     let named = |at: usize, kind: &str| {
         parameters.get(at).filter(|of| of.kind == kind).and_then(|of| of.value.as_deref())

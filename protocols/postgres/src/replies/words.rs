@@ -41,8 +41,8 @@ impl Ready {
         self.expected.front().and_then(|expected| expected.permit.as_ref())
     }
 
-    /// For an error, which is judged with the reply that it is part of; that of a Sync alone is part
-    /// of none. `None`: nothing is sought.
+    /// For an error, which is judged with the reply that it is part of; that of a Sync alone is
+    /// part of none. `None`: nothing is sought.
     pub(super) fn words_of_error(&self) -> Option<Words> {
         let Some(permit) = self.runs() else { return self.words_unasked() };
         let sought = counted(Sought::under(permit));
