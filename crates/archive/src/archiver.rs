@@ -118,7 +118,8 @@ pub struct Kept {
     pub segment: u64,
     /// What tells it from another of the same number, hexadecimal.
     pub salt: String,
-    /// How long it was when it was archived, bytes; not known of one that an older version archived.
+    /// How long it was when it was archived, bytes; of one that an older version archived that is
+    /// not known.
     #[serde(default)]
     pub bytes: Option<u64>,
     /// Part of it could not be read; it stays as evidence.

@@ -170,10 +170,10 @@ impl<'a> Chain<'a> {
                     found.unread.push(format!("{}: it is no manifest", path.unwrap_or_default()));
                 }
                 Some(said) => {
-                    // A segment of which nothing could be read has a manifest that names no event. A
-                    // manifest that is not here is told by its own number.
-                    let is_lacking = |first: &u64| *first > last + 1 && known && self.is_next(at);
-                    if let Some(first) = said.first.filter(is_lacking) {
+                    // A segment of which nothing could be read has a manifest that names no event.
+                    // A manifest that is not here is told by its own number.
+                    let next = known && self.is_next(at);
+                    if let Some(first) = said.first.filter(|first| next && *first > last + 1) {
                         let gateway = &self.gateway;
                         found.unread.push(format!(
                             "events {} to {} of {gateway} are in no manifest",
