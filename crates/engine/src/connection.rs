@@ -90,6 +90,8 @@ struct Who {
 struct Gate {
     satisfied: Vec<Arc<str>>,
     rows: u64,
+    /// How many rows the last yes covers, those before it counted (R11).
+    rows_max: Option<u64>,
 }
 
 /// An operation whose verdict the conversation has not been told yet.

@@ -340,7 +340,7 @@ impl Judged {
         let frame = scoped.frame(view);
         match rule.judge(frame) {
             Settled::No => {}
-            Settled::Yes => self.applies(scoped, view, request),
+            Settled::Yes => self.applies(index, scoped, view, request),
             Settled::Maybe => self.may_apply(index, scoped, frame, request),
             Settled::Error => {
                 self.matches.push(rule.matched());
@@ -352,7 +352,13 @@ impl Judged {
     }
 
     /// The rule matches for certain.
-    fn applies(&mut self, scoped: &ScopedRule, view: &View<'_>, request: &Request<'_>) {
+    fn applies(
+        &mut self,
+        index: usize,
+        scoped: &ScopedRule,
+        view: &View<'_>,
+        request: &Request<'_>,
+    ) {
         let rule = &*scoped.rule;
         let prepares = request.stage == Stage::Prepare;
         let waits = match &rule.action {
@@ -380,6 +386,10 @@ impl Judged {
             Action::Approve(need) => {
                 if !request.satisfied.contains(&rule.name) {
                     self.needs.push(need.clone());
+                } else if request.effect == Effect::ReadOnly {
+                    // The yes may cover only so many rows (R11): past them it is asked again.
+                    let (satisfied, alerted) = (AtomicBool::new(true), AtomicBool::new(false));
+                    self.pending.push(Pending { rule: index, stops: true, satisfied, alerted });
                 }
             }
             Action::Mask(_) | Action::Classify(_) => self.masks.extend(scoped.bit),

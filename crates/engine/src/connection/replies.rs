@@ -275,6 +275,7 @@ impl<U: Unit> Connection<U> {
         let under = open.operation.under.unwrap_or(open.id);
         if let Some(gate) = self.gates.get_mut(&under) {
             gate.rows = gate.rows.saturating_add(rows);
+            gate.rows_max = open.rows_max;
             for rule in &open.satisfied {
                 if !gate.satisfied.contains(rule) {
                     gate.satisfied.push(Arc::clone(rule));

@@ -192,11 +192,12 @@ impl<U: Unit> Connection<U> {
                     let mut open = Open::new(pending.id, lane, permit, pending.operation, self.now);
                     if let Some(gate) = self.gates.get_mut(&open.id) {
                         gate.satisfied.clone_from(&satisfied);
+                        gate.rows_max = rows_max;
                     }
                     let gate = open.operation.under.and_then(|under| self.gates.get(&under));
                     open.rows_before = gate.map_or(0, |gate| gate.rows);
                     open.satisfied = satisfied;
-                    open.rows_max = rows_max;
+                    open.rows_max = rows_max.or_else(|| gate.and_then(|gate| gate.rows_max));
                     let permit = Arc::clone(&open.permit);
                     self.open.push_back(open);
                     self.acts.extend(units.into_iter().map(|unit| Act::Send(Side::Upstream, unit)));

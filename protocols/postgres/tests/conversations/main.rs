@@ -569,6 +569,20 @@ client >> E "p" 2 ; S
 server >> D "3" ; D "4" ; s ; Z T
 person >> approve #3
 "#;
+    r11_a_yes_to_a_portal_covers_so_many_rows_of_all_its_batches: r#"
+rule big when `result.rows > 1` approve dba wait 60
+login
+client >> Q "begin"
+server >> C "BEGIN" ; Z T
+client >> P "" "select id from orders" ; B "p" "" ; E "p" 2 ; H
+server >> 1 ; 2 ; D "1" ; D "2" ; s
+person >> approve #2 rows_max 3
+client >> E "p" 1 ; H
+server >> D "3" ; s
+client >> E "p" 2 ; S
+server >> D "4" ; D "5" ; s ; Z T
+person >> approve #4
+"#;
     r4_a_cursor_counts_rows_over_every_fetch: r#"
 rule big when `result.rows > 3` approve dba wait 60
 login
