@@ -216,11 +216,7 @@ fn p6_what_was_damaged_before_it_was_archived_is_named_by_every_answer() {
     let lab = Lab::new();
     lab.append(1, 0..50);
     lab.journal.rotate().unwrap();
-    let path = lab.journal.segment_path(1);
-    let mut bytes = std::fs::read(&path).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    std::fs::write(&path, bytes).unwrap();
+    lab.damage(1);
     lab.rounds(NO_KEEPING).round(after(60)).unwrap();
     let unread = ask(&lab, &hours(0, 5)).coverage.unread;
     assert_eq!(unread, ["segment 1 of gw-test: part of it was damaged before it was archived"]);

@@ -130,11 +130,7 @@ fn p5_damage_is_known_again_from_the_store_where_the_memory_of_it_is_lost() {
     let lab = Lab::new();
     lab.append(1, 0..50);
     lab.journal.rotate().unwrap();
-    let path = lab.journal.segment_path(1);
-    let mut bytes = fs::read(&path).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    fs::write(&path, bytes).unwrap();
+    let path = lab.damage(1);
     lab.rounds(FOR_EVER).round(after(60)).unwrap();
     fs::remove_file(lab.folder.path().join("archive.json")).unwrap();
     let mut rounds = lab.rounds(NO_KEEPING);

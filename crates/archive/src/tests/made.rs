@@ -333,6 +333,16 @@ impl Lab {
         self.folder.path().join("store")
     }
 
+    /// Flips a bit in the middle of a segment; its file.
+    pub fn damage(&self, segment: u64) -> PathBuf {
+        let path = self.journal.segment_path(segment);
+        let mut bytes = std::fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+        path
+    }
+
     /// Appends events and returns them.
     pub fn append(&self, seed: u64, numbers: std::ops::Range<u64>) -> Vec<Event> {
         let mut random = Random(seed);

@@ -134,11 +134,7 @@ fn p5_damage_in_a_segment_is_signed_as_such_and_its_file_stays() {
     let lab = Lab::new();
     lab.append(1, 0..50);
     lab.journal.rotate().unwrap();
-    let path = lab.journal.segment_path(1);
-    let mut bytes = fs::read(&path).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    fs::write(&path, bytes).unwrap();
+    lab.damage(1);
     lab.rounds(NO_KEEPING).round(after(60)).unwrap();
     assert_eq!(lab.journal.closed_segments().unwrap(), [1], "it is evidence");
     let options = verify::Options { keys: vec![lab.public().into()], ..Default::default() };
@@ -330,11 +326,7 @@ fn p7_a_purge_tells_what_the_journal_keeps_all_the_same() {
 
     lab.append(1, 0..50);
     lab.journal.rotate().unwrap();
-    let path = lab.journal.segment_path(1);
-    let mut bytes = fs::read(&path).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    fs::write(&path, bytes).unwrap();
+    let path = lab.damage(1);
     lab.append(2, 50..60);
     let mut rounds = lab.rounds(NO_KEEPING);
     assert_eq!(rounds.purge(after(120)).unwrap(), [stayed(1, Why::Damaged)]);
