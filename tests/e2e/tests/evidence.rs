@@ -9,11 +9,15 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use e2e::python as python_program;
 use e2e::web::Shop;
-use e2e::{Child, Config, Gateway, Lab, Output, Psql, RULES, Server, lab_with, repository, until};
+use e2e::{
+    Child, Config, Gateway, Lab, Output, Psql, RULES, Server, lab_with, repository, until, within,
+};
 use serde_json::Value;
 
 /// How long a program of Python's may take.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// How long an archive may take that many kills have interrupted.
+const CATCH_UP: Duration = Duration::from_secs(300);
 const EVERY_SECOND: &str = "recording: { archive_every: 1s, keep_journal: 0 }";
 /// A rule that has every reply searched.
 const WATCH: &str =
@@ -56,6 +60,24 @@ fn settle(lab: &mut Lab) -> Result<()> {
     let status = lab.gateway.stop()?;
     ensure!(status.success(), "{status}");
     Ok(())
+}
+
+/// Waits until everything but what is being written is archived: after many kills that is much.
+fn catch_up(lab: &Lab) -> Result<()> {
+    let var = lab.gateway.dir().join("var");
+    within(CATCH_UP, "the archive catches up", || {
+        let Ok(text) = fs::read(var.join("archive.json")) else { return Ok(None) };
+        let head: Value = serde_json::from_slice(&text)?;
+        let reached = head.get("segment").and_then(Value::as_u64).context("a segment")?;
+        let mut newest = 0;
+        for entry in fs::read_dir(var.join("journal"))? {
+            let name = entry?.file_name();
+            let number = name.to_str().and_then(|name| name.strip_suffix(".nj"));
+            let number = number.and_then(|name| name.rsplit('-').next()?.parse::<u64>().ok());
+            newest = newest.max(number.unwrap_or_default());
+        }
+        Ok((reached + 1 >= newest).then_some(()))
+    })
 }
 
 fn uses(answer: &Value) -> Vec<(String, String, String)> {
@@ -514,6 +536,7 @@ fn p5_kill_9_at_any_moment_leaves_an_archive_that_is_whole() -> Result<()> {
             .iter()
             .filter_map(|session| session.get("operations")?.as_u64())
             .sum();
+        catch_up(lab)?;
         settle(lab)?;
         let folder = store(&lab.gateway);
         let said = lab.gateway.narrows(&["audit", "verify", "--json"])?.success()?;
