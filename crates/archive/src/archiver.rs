@@ -40,6 +40,9 @@ pub use self::thread::{Archiver, Standing};
 
 /// Segments that one manifest names at most; what is left is taken by the next.
 const SEGMENTS_MAX: usize = 16;
+/// Bytes of the journal past which a manifest takes no more, so that what a crash makes again is
+/// little, and a gateway that is killed often gets on.
+const ROUND_BYTES: u64 = 32 * 1024 * 1024;
 /// How much conversion gives way to those who serve, setpriority(2): beside one of them that never
 /// rests it gets about a tenth of a processor.
 const NICE: i32 = 10;
@@ -215,6 +218,8 @@ pub struct Rounds {
     met: bool,
     /// The store was asked what is there behind the head.
     looked: bool,
+    /// See [`ROUND_BYTES`].
+    pub(crate) round_bytes: u64,
     /// Nobody is served any more: there is no one to give way to.
     hurry: bool,
     /// No round has ended yet: files may be there that an earlier process left.
@@ -267,6 +272,7 @@ impl Rounds {
             seals: None,
             met: false,
             looked: false,
+            round_bytes: ROUND_BYTES,
             hurry: false,
             first: true,
             unsigned: HashSet::new(),
@@ -343,10 +349,10 @@ impl Rounds {
     fn archive(&mut self, now: Timestamp) -> Result<Done, ArchiveError> {
         let mut waiting = self.journal.closed_segments()?;
         waiting.retain(|segment| *segment > self.head.segment);
-        let (mut done, mut described) = (Done::default(), 0);
+        let (mut done, mut described, mut taken) = (Done::default(), 0, 0);
         let (mut entries, mut kept) = (Vec::new(), Vec::new());
         for segment in waiting.iter().copied().take(SEGMENTS_MAX) {
-            if described >= MANIFEST_BYTES_MAX / 2 {
+            if described >= MANIFEST_BYTES_MAX / 2 || taken >= self.round_bytes {
                 break;
             }
             let (entry, known) = match self.hurry {
@@ -354,6 +360,7 @@ impl Rounds {
                 false => beside(|| self.convert(segment))?,
             };
             described += serde_json::to_vec(&entry).map_or(MANIFEST_BYTES_MAX, |text| text.len());
+            taken += known.bytes.unwrap_or_default();
             done.segments += 1;
             done.rows += entry.rows;
             done.bytes += entry.files.iter().map(|file| file.bytes).sum::<u64>();

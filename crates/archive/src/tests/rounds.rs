@@ -162,6 +162,24 @@ fn p5_many_segments_at_once_are_taken_in_rounds() {
     assert_eq!(manifest::folder(GATEWAY), "manifests/gateway=gw-test");
 }
 
+#[test]
+fn p5_a_gateway_that_is_killed_in_every_round_gets_on_segment_by_segment() {
+    let lab = Lab::new();
+    let mut events = Vec::new();
+    for number in 0..5 {
+        events.extend(lab.append(number, number * 10..number * 10 + 10));
+        lab.journal.rotate().unwrap();
+    }
+    for segment in 1..=5 {
+        let mut rounds = lab.rounds(NO_KEEPING);
+        rounds.round_bytes = 1;
+        let done = rounds.round(after(segment * 60)).unwrap();
+        assert_eq!((done.segments, done.more), (1, segment < 5));
+    }
+    assert_eq!(archived(&lab), events);
+    assert_clean(&lab);
+}
+
 /// Whether every one of these events is in the store.
 fn holds(lab: &Lab, events: &[Event]) -> bool {
     let archived = archived(lab);
