@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http::{Method, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper::upgrade::OnUpgrade;
+use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use model::exchange::{Door, Request, Scheme, Tunnel};
@@ -23,7 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 
-use super::bare::{Bare, Unopened};
+use super::bare::{Bare, Duplex, Unopened};
 use super::body::{ReplyBody, length};
 use super::exchange::{Arrived, Exchange, Face};
 use super::redirect::Redirected;
@@ -312,29 +312,28 @@ impl Client {
     /// Serves what comes through a tunnel that was granted: TLS, or clear text.
     async fn open(mut self, upgrade: OnUpgrade, tunnel: Tunnel) {
         let Ok(upgraded) = upgrade.await else { return };
-        let mut stream = TokioIo::new(upgraded);
-        let mut first = [0];
-        let mut draining = self.gateway.draining.subscribe();
-        let read = tokio::select! {
-            read = timeout(HANDSHAKE_TIMEOUT, stream.read_exact(&mut first)) => read,
-            _ = draining.wait_for(|draining| *draining) => return,
-        };
-        if !matches!(read, Ok(Ok(_))) {
-            return;
+        let mut stream = taken_back(upgraded);
+        if stream.first.is_empty() {
+            let mut first = [0];
+            let mut draining = self.gateway.draining.subscribe();
+            let read = tokio::select! {
+                read = timeout(HANDSHAKE_TIMEOUT, stream.stream.read_exact(&mut first)) => read,
+                _ = draining.wait_for(|draining| *draining) => return,
+            };
+            if !matches!(read, Ok(Ok(_))) {
+                return;
+            }
+            stream.first = Bytes::copy_from_slice(&first);
         }
-        let stream = Prefixed { first: Bytes::copy_from_slice(&first), stream };
-        if first != [TLS_HANDSHAKE] {
+        if stream.first.first() != Some(&TLS_HANDSHAKE) {
             self.tunnel = Some(Arc::new(tunnel));
             return self.serve(stream, None).await;
         }
-        self.open_tls(stream, tunnel).await;
+        self.open_tls(Box::new(stream), tunnel).await;
     }
 
     /// Serves what comes through TLS in a tunnel that was granted.
-    pub(super) async fn open_tls<S>(mut self, stream: S, mut tunnel: Tunnel)
-    where
-        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    {
+    pub(super) async fn open_tls(mut self, stream: Box<dyn Duplex>, mut tunnel: Tunnel) {
         let Some(mint) = self.gateway.mint.clone() else { return };
         let opened = timeout(HANDSHAKE_TIMEOUT, async {
             let started = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream);
@@ -428,6 +427,15 @@ async fn stopped(stop: Option<(Arc<Mailbox>, mpsc::Receiver<Note>)>) {
     }
 }
 
+/// The connection itself, where it is one of the operating system: through the library's wrapping
+/// every write would take two more turns.
+fn taken_back(upgraded: Upgraded) -> Prefixed<Box<dyn Duplex>> {
+    match auto::upgrade::downcast::<TokioIo<TcpStream>>(upgraded) {
+        Ok(parts) => Prefixed { first: parts.read_buf, stream: Box::new(parts.io.into_inner()) },
+        Err(upgraded) => Prefixed { first: Bytes::new(), stream: Box::new(TokioIo::new(upgraded)) },
+    }
+}
+
 /// A stream whose first bytes were read to see what it is.
 pub(super) struct Prefixed<S> {
     pub first: Bytes,
@@ -457,6 +465,19 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Prefixed<S> {
         buf: &[u8],
     ) -> std::task::Poll<std::io::Result<usize>> {
         std::pin::Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    // Without these two every record of TLS would be a write of its own.
+    fn poll_write_vectored(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[std::io::IoSlice<'_>],
+    ) -> std::task::Poll<std::io::Result<usize>> {
+        std::pin::Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(
