@@ -1,6 +1,7 @@
 //! What is measured, and of whom.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -165,11 +166,13 @@ pub fn recording(site: &Site, plan: &Plan, results: &mut Results) -> Result<()> 
             processors: Processors::All,
         };
         for place in turns(&places, round) {
+            quiet(&places)?;
             let run = pgbench::run(site, place, &load)?;
             results.add(Quantity::RecordedMany, place, run.tps);
             said(round, "16 clients", place, &format!("{:.0} tps", run.tps));
         }
         for place in turns(&places, round) {
+            quiet(&places)?;
             let mut client = Client::connect(place)?;
             let answer = client.query("select * from articles")?;
             let speed = answer.bytes as f64 / 1e6 / answer.seconds;
@@ -178,6 +181,7 @@ pub fn recording(site: &Site, plan: &Plan, results: &mut Results) -> Result<()> 
         }
         load.rate = Some(PACE);
         for place in turns(&places, round) {
+            quiet(&places)?;
             // What the archive still converts while the load runs.
             let mut client = Client::connect(place)?;
             for _ in 0..plan.seconds * 2 {
@@ -189,6 +193,23 @@ pub fn recording(site: &Site, plan: &Plan, results: &mut Results) -> Result<()> 
         }
     }
     Ok(())
+}
+
+/// Returns when no gateway does anything any more: an archive that one still makes is a load for
+/// those after it.
+fn quiet(places: &Places) -> Result<()> {
+    const PAUSE: Duration = Duration::from_millis(500);
+    let used = || places.proxies.iter().map(Process::cpu_seconds).sum::<Result<f64>>();
+    let mut before = used()?;
+    for _ in 0..240 {
+        std::thread::sleep(PAUSE);
+        let now = used()?;
+        if now - before < 0.03 {
+            return Ok(());
+        }
+        before = now;
+    }
+    anyhow::bail!("a gateway still works two minutes after the load has ended")
 }
 
 /// Memory per connection that does nothing.
@@ -222,7 +243,7 @@ fn idle_clients(place: &Place, count: usize) -> Result<Vec<Client>> {
 fn settled(process: &Process) -> Result<u64> {
     let mut last = 0;
     loop {
-        std::thread::sleep(std::time::Duration::from_millis(500));
+        std::thread::sleep(Duration::from_millis(500));
         let now = process.resident_kib()?;
         if now.abs_diff(last) <= 64 {
             return Ok(now);

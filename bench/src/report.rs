@@ -183,7 +183,8 @@ pub fn recording(results: &Results) -> Result<String> {
         "\n## Recording\n\nThe same gateway, recording less. What cannot be left out is the \
          journal of decisions. The archive is made each second beside the load; before the paced \
          one ({PACE} transactions per second, timed from when each should begin) large results \
-         were read, so that the archive is still at them. Medians over the rounds.\n\n| | {} | \
+         were read, so that the archive is still at them. Each begins when the others have nothing \
+         left to archive. Medians over the rounds.\n\n| | {} | \
          ratio | asked |\n| --- | --- | --- | --- | --- | --- |\n",
         places.join(" | ")
     );

@@ -6,6 +6,7 @@
 //! files are made again (with the same bytes, unless they are sealed and the process is another),
 //! and a manifest that was written and not remembered is found and taken for what it is.
 
+mod beside;
 mod letting_go;
 mod looking;
 mod thread;
@@ -34,6 +35,7 @@ use crate::merkle::{self, Tree, sha256};
 use crate::schema::SCHEMA_VERSION;
 use crate::sealing::{Sealer, SealingError};
 
+use self::beside::{Behind, Until};
 use self::letting_go::UNREAD_MAX;
 pub use self::letting_go::{Stayed, Why};
 pub use self::thread::{Archiver, Standing};
@@ -43,10 +45,6 @@ const SEGMENTS_MAX: usize = 16;
 /// Bytes of the journal past which a manifest takes no more, so that what a crash makes again is
 /// little, and a gateway that is killed often gets on.
 const ROUND_BYTES: u64 = 32 * 1024 * 1024;
-/// How much conversion gives way to those who serve, setpriority(2): beside one of them that never
-/// rests it gets about a tenth of a processor.
-const NICE: i32 = 10;
-
 /// How the archive is made.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
@@ -187,6 +185,9 @@ pub enum ArchiveError {
         /// What the operating system said.
         source: io::Error,
     },
+    /// Those who serve left nothing for it. Not seen outside.
+    #[error("nothing was left for the archive")]
+    Overtaken,
     /// There are too many threads.
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
@@ -222,6 +223,7 @@ pub struct Rounds {
     pub(crate) round_bytes: u64,
     /// Nobody is served any more: there is no one to give way to.
     hurry: bool,
+    behind: Behind,
     /// No round has ended yet: files may be there that an earlier process left.
     first: bool,
     /// Files written by this process that no manifest names yet.
@@ -236,6 +238,13 @@ pub struct Rounds {
     read: Option<Read>,
     /// Who is told how far the archive reaches.
     told: Option<Told>,
+}
+
+/// A closed segment of the journal.
+struct Found {
+    segment: u64,
+    salt: String,
+    bytes: u64,
 }
 
 /// What a round did.
@@ -274,6 +283,7 @@ impl Rounds {
             looked: false,
             round_bytes: ROUND_BYTES,
             hurry: false,
+            behind: Behind::default(),
             first: true,
             unsigned: HashSet::new(),
             sealers: BTreeMap::new(),
@@ -355,10 +365,7 @@ impl Rounds {
             if described >= MANIFEST_BYTES_MAX / 2 || taken >= self.round_bytes {
                 break;
             }
-            let (entry, known) = match self.hurry {
-                true => self.convert(segment)?,
-                false => beside(|| self.convert(segment))?,
-            };
+            let (entry, known) = self.convert_beside(segment)?;
             described += serde_json::to_vec(&entry).map_or(MANIFEST_BYTES_MAX, |text| text.len());
             taken += known.bytes.unwrap_or_default();
             done.segments += 1;
@@ -368,6 +375,9 @@ impl Rounds {
             entries.push(entry);
         }
         done.more = waiting.len() > kept.len();
+        if !done.more {
+            self.behind.caught_up();
+        }
         self.head.kept.extend(kept);
         let signed = self.sign(entries, now);
         if signed.is_err() {
@@ -380,19 +390,41 @@ impl Rounds {
         Ok(done)
     }
 
-    /// Writes the files of a segment, and reads them back.
-    fn convert(&mut self, segment: u64) -> Result<(manifest::Segment, Kept), ArchiveError> {
+    /// Converts a segment, giving way to those who serve if there are any.
+    fn convert_beside(&mut self, segment: u64) -> Result<(manifest::Segment, Kept), ArchiveError> {
+        // Looked up here: whoever serves waits for the journal's lock, which a thread that gets no
+        // processor must not hold.
+        let found = self.find(segment)?;
+        if self.hurry {
+            return self.convert(&found, Until::NEVER);
+        }
+        let mut behind = self.behind;
+        let converted = behind.beside(|until| self.convert(&found, until));
+        self.behind = behind;
+        converted
+    }
+
+    fn find(&self, segment: u64) -> Result<Found, ArchiveError> {
         let salt = match self.journal.segment_salt(segment) {
             Ok(salt) => merkle::hex(&salt),
             // Signed as damage, and those behind it go on.
             Err(JournalError::Damaged(_)) => String::new(),
             Err(error) => return Err(error.into()),
         };
-        let bytes = Some(self.journal.segment_bytes(segment)?);
-        let records = self.journal.read_segment(segment)?;
+        let bytes = self.journal.segment_bytes(segment)?;
+        Ok(Found { segment, salt, bytes })
+    }
+
+    /// Writes the files of a segment, and reads them back.
+    fn convert(
+        &mut self,
+        found: &Found,
+        until: Until,
+    ) -> Result<(manifest::Segment, Kept), ArchiveError> {
+        let segment = found.segment;
         let gateway = self.journal.gateway();
         if let (Some(keys), None) = (&self.seals, self.sealers.get(&segment)) {
-            let records = self.journal.read_segment(segment)?;
+            let records = self.journal.read_closed(segment)?;
             let sealer = Sealer::fresh((gateway, segment), records, keys)?;
             self.sealers.insert(segment, sealer);
         }
@@ -400,16 +432,29 @@ impl Rounds {
         if let Some(sealer) = &mut sealer {
             sealer.store(&self.bucket, self.first)?;
         }
+        let mut is_over = false;
+        let records = self.journal.read_closed(segment)?;
+        let records = records.take_while(|_| {
+            is_over = until.is_over();
+            !is_over
+        });
         let converted = convert::convert(gateway, segment, records, sealer.as_deref())?;
-        self.write(&converted)?;
+        if is_over {
+            return Err(ArchiveError::Overtaken);
+        }
+        self.write(&converted, until)?;
         let damaged = !converted.entry.damage.is_empty();
+        let (salt, bytes) = (found.salt.clone(), Some(found.bytes));
         Ok((converted.entry, Kept { segment, salt, bytes, damaged }))
     }
 
     /// Writes the files of a segment and reads each back.
-    fn write(&mut self, converted: &Converted) -> Result<(), ArchiveError> {
+    fn write(&mut self, converted: &Converted, until: Until) -> Result<(), ArchiveError> {
         let mut leaves = Vec::new();
         for (path, bytes) in &converted.files {
+            if until.is_over() {
+                return Err(ArchiveError::Overtaken);
+            }
             if self.bucket.put_new(path, bytes.clone())? == Put::Exists {
                 self.write_over(path, bytes)?;
             }
@@ -518,25 +563,6 @@ impl fmt::Debug for Rounds {
     }
 }
 
-/// Does the heavy part of a round on a thread that gives way to those who serve. Not the rest: it
-/// holds locks of the journal and the index for moments, and whoever waits for those serves.
-fn beside<T: Send>(
-    work: impl FnOnce() -> Result<T, ArchiveError> + Send,
-) -> Result<T, ArchiveError> {
-    let give_way = || {
-        // Of this thread alone: Linux keeps priorities per thread, and no process is named.
-        if let Err(error) = rustix::process::setpriority_process(None, NICE) {
-            tracing::warn!(%error, "the archive is made at the priority of everything else");
-        }
-        work()
-    };
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().name("narrows-convert".to_owned());
-        let thread = thread.spawn_scoped(scope, give_way).map_err(ArchiveError::Thread)?;
-        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    })
-}
-
 /// Writes a file whole or not at all, and has the disk keep it.
 fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
     use std::io::Write as _;
@@ -550,18 +576,5 @@ fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
     match path.parent() {
         Some(folder) => fs::File::open(folder)?.sync_all(),
         None => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_heavy_work_gives_way_to_those_that_serve() {
-        let priority = || Ok(rustix::process::getpriority_process(None).unwrap());
-        let before = priority().unwrap();
-        assert_eq!(beside(priority).unwrap(), NICE);
-        assert_eq!(priority().unwrap(), before);
     }
 }

@@ -287,6 +287,13 @@ impl Journal {
         Reader::between(self.folder(), self.gateway(), Some(begin), Some(end))
     }
 
+    /// The records of a closed segment. It waits for nobody who appends.
+    pub fn read_closed(&self, segment: u64) -> Result<Reader, JournalError> {
+        let begin = Position { segment, ..Position::default() };
+        let end = End { segment, offset: u64::MAX };
+        Reader::between(self.folder(), self.gateway(), Some(begin), Some(end))
+    }
+
     /// The records of all segments behind `segment`, as far as they are acknowledged.
     pub fn read_after_segment(&self, segment: u64) -> Result<Reader, JournalError> {
         let begin = Position { segment: segment.saturating_add(1), ..Position::default() };
