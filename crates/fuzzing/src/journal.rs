@@ -1,15 +1,17 @@
-//! Any bytes as a segment of a journal: as they are, as a good segment with bytes changed, or as
-//! records that are whole, in a segment that says anything of itself.
+//! Any bytes as a segment of a journal, in clear or sealed: as they are, as a good segment with bytes
+//! changed, or as records that are whole, in a segment that says anything of itself.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::digest::{Context, SHA256};
+use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Prk, Salt};
 use bytes::BufMut as _;
 use crc32c::{crc32c, crc32c_append};
 use model::{Event, EventBody, SessionId, Timestamp};
-use store::Journal;
-use store::journal::Reader;
+use store::journal::{JournalLock, Reader, Sealing};
+use store::{InstallationKey, Journal, JournalError, JournalKey, Recovery};
 
 use crate::bytes_of::BytesOf;
 
@@ -38,12 +40,42 @@ fn segment_path(number: u64) -> PathBuf {
     folder().join(format!("{GATEWAY}-{number:010}.nj"))
 }
 
+/// Whether what a journal holds is sealed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Form {
+    /// Format 1.
+    Clear,
+    /// Format 2.
+    Sealed,
+}
+
+fn installation() -> InstallationKey {
+    InstallationKey::from_bytes(&[7; 32]).expect("a key that is long enough")
+}
+
+fn key() -> JournalKey {
+    JournalKey::of(&installation())
+}
+
+fn open(form: Form) -> Result<(Journal, Recovery), JournalError> {
+    let sealing = match form {
+        Form::Clear => Sealing::Opens(key()),
+        Form::Sealed => Sealing::Seals(key()),
+    };
+    JournalLock::take(folder(), GATEWAY)?.open(Default::default(), sealing)
+}
+
 /// A segment of eight events, as the store writes it.
-pub fn good() -> &'static [u8] {
-    static GOOD: OnceLock<Vec<u8>> = OnceLock::new();
-    GOOD.get_or_init(|| {
+pub fn good(form: Form) -> &'static [u8] {
+    static CLEAR: OnceLock<Vec<u8>> = OnceLock::new();
+    static SEALED: OnceLock<Vec<u8>> = OnceLock::new();
+    let made = match form {
+        Form::Clear => &CLEAR,
+        Form::Sealed => &SEALED,
+    };
+    made.get_or_init(|| {
         empty_folder();
-        let (journal, _) = Journal::open(folder(), GATEWAY, Default::default()).expect("a journal");
+        let (journal, _) = open(form).expect("a journal");
         for number in 1..=8 {
             journal.append(&[event(number)]).expect("an event is kept");
         }
@@ -69,6 +101,7 @@ fn event(sequence: u64) -> Event {
 
 /// What a segment says of itself.
 struct Header {
+    form: Form,
     segment: u64,
     sequence: u64,
     previous: [u8; 32],
@@ -76,12 +109,17 @@ struct Header {
 }
 
 impl Header {
-    /// Both copies, with a checksum that is right.
-    fn write(&self) -> Vec<u8> {
+    /// Both copies, with a checksum that is right; the check of the key is off by `off`.
+    fn write(&self, off: u8) -> Vec<u8> {
         let mut copy = b"NARROWSJ".to_vec();
-        copy.put_u16_le(1);
+        let (format, mut check) = match self.form {
+            Form::Clear => (1, [0; 4]),
+            Form::Sealed => (2, self.check()),
+        };
+        check[3] ^= off;
+        copy.put_u16_le(format);
         copy.put_u16_le(u16::try_from(GATEWAY.len()).expect("a short name"));
-        copy.put_u32_le(0);
+        copy.extend_from_slice(&check);
         copy.put_u64_le(self.segment);
         copy.put_u64_le(self.sequence);
         copy.extend_from_slice(&self.previous);
@@ -91,6 +129,48 @@ impl Header {
         let checksum = crc32c(&copy);
         copy.put_u32_le(checksum);
         copy.repeat(2)
+    }
+
+    fn parent(&self) -> Prk {
+        Salt::new(HKDF_SHA256, &self.salt).extract(installation().derive("journal").expose())
+    }
+
+    /// What tells the key from another.
+    fn check(&self) -> [u8; 4] {
+        struct Four;
+        impl KeyType for Four {
+            fn len(&self) -> usize {
+                4
+            }
+        }
+        let label = b"narrows journal v2, check of segment ";
+        let about = [&label[..], &self.segment.to_le_bytes(), GATEWAY.as_bytes()];
+        let mut check = [0; 4];
+        let parent = self.parent();
+        parent.expand(&about, Four).and_then(|okm| okm.fill(&mut check)).expect("four bytes");
+        check
+    }
+
+    /// A body as this segment has it.
+    fn sealed(&self, body: Vec<u8>, number: u32) -> Vec<u8> {
+        if self.form == Form::Clear {
+            return body;
+        }
+        let label = b"narrows journal v2, key of segment ";
+        let about = [&label[..], &self.segment.to_le_bytes(), GATEWAY.as_bytes()];
+        let parent = self.parent();
+        let key = UnboundKey::from(parent.expand(&about, &AES_256_GCM).expect("a key"));
+        let mut nonce = [5; 12];
+        nonce[8..].copy_from_slice(&number.to_le_bytes());
+        let mut sealed = body;
+        LessSafeKey::new(key)
+            .seal_in_place_append_tag(
+                Nonce::assume_unique_for_key(nonce),
+                Aad::empty(),
+                &mut sealed,
+            )
+            .expect("it is sealed");
+        [&b"nj2:"[..], &nonce, &sealed].concat()
     }
 
     /// A record with this body, whole; the chain goes on.
@@ -143,9 +223,11 @@ fn body(input: &mut BytesOf<'_>) -> Vec<u8> {
 /// Reading ends; what can be read is in order; opening mends what it can, and then the journal
 /// takes an event that can be read again (P5).
 pub fn journal(data: &[u8]) {
-    let good = good();
     let mut input = BytesOf(data);
-    let (kind, recovers) = (input.choice(3), input.byte() & 1 == 1);
+    let (kind, flags) = (input.choice(3), input.byte());
+    let recovers = flags & 1 == 1;
+    let form = if flags & 2 == 0 { Form::Clear } else { Form::Sealed };
+    let good = good(form);
     empty_folder();
     let mut name = 1;
     let bytes = match kind {
@@ -162,6 +244,7 @@ pub fn journal(data: &[u8]) {
         1 => input.0.to_vec(),
         _ => {
             let mut header = Header {
+                form,
                 segment: number(&mut input),
                 sequence: number(&mut input),
                 previous: [input.byte(); 32],
@@ -171,11 +254,17 @@ pub fn journal(data: &[u8]) {
             if input.byte() & 1 == 0 {
                 header.segment = name;
             }
-            let mut bytes = header.write();
+            let mut bytes = header.write(flags & 4);
             let mut chain = header.previous;
+            let mut number = 0;
             while !input.0.is_empty() {
-                let body = body(&mut input);
+                let mut body = body(&mut input);
+                // Some as whoever has no key would write them.
+                if flags & 8 == 0 || number % 2 == 0 {
+                    body = header.sealed(body, number);
+                }
                 bytes.extend(header.record(&body, &mut chain));
+                number += 1;
             }
             bytes
         }
@@ -183,12 +272,12 @@ pub fn journal(data: &[u8]) {
     std::fs::write(segment_path(name), &bytes).expect("a segment");
     read(&bytes);
     if recovers {
-        recover();
+        recover(form);
     }
 }
 
 fn read(bytes: &[u8]) {
-    let Ok(reader) = Reader::open(folder(), GATEWAY) else { return };
+    let Ok(reader) = Reader::open(folder(), GATEWAY, Some(&key())) else { return };
     let (mut last, mut items) = (0, 0);
     for item in reader.take(ITEMS_MAX) {
         items += 1;
@@ -201,8 +290,8 @@ fn read(bytes: &[u8]) {
     assert!(items < ITEMS_MAX, "a reader that does not end");
 }
 
-fn recover() {
-    let Ok((journal, _)) = Journal::open(folder(), GATEWAY, Default::default()) else { return };
+fn recover(form: Form) {
+    let Ok((journal, _)) = open(form) else { return };
     let kept = journal.append(&[event(77)]).expect("a mended journal takes an event");
     let last = journal.read().expect("it can be read").filter_map(Result::ok).last();
     let last = last.expect("the event is there");

@@ -194,8 +194,20 @@ fn journals(seed: Add<'_>) {
             seed("journal", &format!("{name}_{what}"), &[&numbers[..], &records].concat());
         }
     }
-    let segment = journal::good();
-    seed("journal", "a_short_file", &[&[1, 1], &segment[..segment.len().min(700)]].concat());
+    for (what, form) in [("short", journal::Form::Clear), ("sealed", journal::Form::Sealed)] {
+        let segment = journal::good(form);
+        let file = [&[1, 1], &segment[..segment.len().min(700)]].concat();
+        seed("journal", &format!("a_{what}_file"), &file);
+    }
+    // The second byte: 2 seals, 4 makes the check of the key another, 8 leaves every second record
+    // unsealed.
+    seed("journal", "a_sealed_change", &[0, 3, 0, 0, 2, 255]);
+    seed("journal", "a_sealed_torn_end", &[0, 3, 33]);
+    for (what, flags) in [("ordinary", 3), ("of_another_key", 7), ("with_clear_records", 11)] {
+        let numbers = [2, flags, 0, 5, 1, 5, 0, 9, 1, 5, 0, 0, 4, b'l', b'o', b'a', b'd'];
+        let more = [1, 9, 4, b'x', b'x', b'x', b'x'];
+        seed("journal", &format!("sealed_{what}"), &[&numbers[..], &more].concat());
+    }
 }
 
 /// The bytes that a side of a conversation says, log-in and all.

@@ -1,4 +1,4 @@
-//! From a configuration to the keys that seal recordings, and from a file to one that opens them.
+//! From a configuration to the keys that seal recordings, and to those that open them.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,7 +10,9 @@ use seal::{
     AwsKms, AwsKmsOptions, KeyEncryption, Keys, LocalKey, PrivateKey, PublicKey, RemoteOptions,
     VaultOptions, VaultTransit,
 };
+use store::{InstallationKey, JournalKey};
 
+use crate::config::Config;
 use crate::config::recording::{Encryption, SealingKey};
 use crate::config::scalar::SecretForm;
 use crate::wire;
@@ -51,6 +53,20 @@ pub fn key_of_file(path: &Path) -> anyhow::Result<Arc<Keys>> {
     let name = path.display().to_string();
     let content = std::fs::read(path).with_context(|| format!("read {name}"))?;
     Ok(Arc::new(Keys::new(opening(&name, &Secret::new(content))?)))
+}
+
+/// The key of the journal on this machine, where no gateway is asked; `None` where none was ever
+/// made. An error says why it cannot be had.
+pub fn journal_key(config: &Config) -> Result<Option<JournalKey>, String> {
+    let key = match &config.installation_key {
+        Some(form) => {
+            let text = fetch(&wire::secret(form));
+            let text = text.map_err(|error| format!("keys.installation: {error}"))?;
+            InstallationKey::from_bytes(text.expose().as_bytes()).map(Some)
+        }
+        None => InstallationKey::find(&config.data_dir),
+    };
+    Ok(key.map_err(|error| error.to_string())?.as_ref().map(JournalKey::of))
 }
 
 fn opening(name: &str, content: &Secret<Vec<u8>>) -> anyhow::Result<Arc<dyn KeyEncryption>> {

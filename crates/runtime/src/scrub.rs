@@ -375,7 +375,7 @@ mod tests {
         let types = TypeSet::from_iter([detect::DetectionType::Email]);
         let recorder = Recorder::new(Arc::new(journal), "gw".into(), types);
         let kept = recorder.append(&[operation(MAIL, "", None)], OnFailure::Refuse);
-        let records: Vec<_> = Reader::open(&folder, "gw").unwrap().collect();
+        let records: Vec<_> = Reader::open(&folder, "gw", None).unwrap().collect();
         let text = format!("{records:?}");
         std::fs::remove_dir_all(&folder).unwrap();
         assert_eq!(kept, Kept::Yes);

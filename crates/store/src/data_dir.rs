@@ -14,6 +14,7 @@ use model::Secret;
 use crate::id::{self, NoRandomness};
 
 const KEY_BYTES: usize = 32;
+const INSTALLATION_KEY: &str = "installation.key";
 const GATEWAY_CHARS_MAX: usize = 44;
 
 /// Why the data folder cannot be used. All but [`DataDirError::Random`] are the operator's to mend.
@@ -133,27 +134,12 @@ impl DataDir {
 
     /// The installation key of `installation.key` (0600), made if missing.
     pub fn installation_key(&self) -> Result<InstallationKey, DataDirError> {
-        let path = self.path.join("installation.key");
-        let Some(text) = read_text(&path, 1024)? else {
-            let bytes = id::random_32()?;
-            write_new(&path, &hex(&bytes))?;
-            return InstallationKey::from_bytes(&bytes);
-        };
-        let text = Secret::new(text);
-        let mode = fs::metadata(&path).map_err(failed("look at", &path))?.permissions().mode();
-        if mode & 0o077 != 0 {
-            return Err(DataDirError::Open { path, mode: mode & 0o777 });
+        if let Some(key) = InstallationKey::find(&self.path)? {
+            return Ok(key);
         }
-        match unhex(text.expose().trim()) {
-            Some(bytes) if bytes.len() == KEY_BYTES => {
-                InstallationKey::from_bytes(Secret::new(bytes).expose())
-            }
-            _ => Err(DataDirError::Content {
-                path,
-                found: format!("{} characters", text.expose().trim().len()),
-                wanted: "64 hexadecimal digits",
-            }),
-        }
+        let bytes = id::random_32()?;
+        write_new(&self.path.join(INSTALLATION_KEY), &hex(&bytes))?;
+        InstallationKey::from_bytes(&bytes)
     }
 }
 
@@ -162,6 +148,27 @@ impl DataDir {
 pub struct InstallationKey(hmac::Key);
 
 impl InstallationKey {
+    /// The key of the file in a data folder (0600), if it is there.
+    pub fn find(data_dir: &Path) -> Result<Option<Self>, DataDirError> {
+        let path = data_dir.join(INSTALLATION_KEY);
+        let Some(text) = read_text(&path, 1024)? else { return Ok(None) };
+        let text = Secret::new(text);
+        let mode = fs::metadata(&path).map_err(failed("look at", &path))?.permissions().mode();
+        if mode & 0o077 != 0 {
+            return Err(DataDirError::Open { path, mode: mode & 0o777 });
+        }
+        match unhex(text.expose().trim()) {
+            Some(bytes) if bytes.len() == KEY_BYTES => {
+                Self::from_bytes(Secret::new(bytes).expose()).map(Some)
+            }
+            _ => Err(DataDirError::Content {
+                path,
+                found: format!("{} characters", text.expose().trim().len()),
+                wanted: "64 hexadecimal digits",
+            }),
+        }
+    }
+
     /// Takes a key of at least 32 bytes from elsewhere (`keys.installation`).
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, DataDirError> {
         if bytes.len() < KEY_BYTES {

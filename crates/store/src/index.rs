@@ -318,7 +318,7 @@ impl Inner {
         for record in self.journal.read_between(after, cut.end)? {
             let record = match record {
                 Ok(record) => record,
-                Err(error @ JournalError::Io { .. }) => return Err(error.into()),
+                Err(error) if error.can_be_mended() => return Err(error.into()),
                 Err(error) => {
                     tracing::error!(%error, "part of the journal cannot be indexed");
                     continue;

@@ -2,14 +2,16 @@
 //!
 //! An event is acknowledged when the operating system has it, so `kill -9` of the gateway loses
 //! nothing that was acknowledged (P5); a background thread makes the disk have it every
-//! [`Options::sync`]. Records are chained by SHA-256, so a change in the middle shows. The format
-//! is described in `frame`, what counts as torn and what as damaged in `scan`.
+//! [`Options::sync`]. Records are chained by SHA-256, so a change in the middle shows. What they
+//! hold is sealed on disk where [`Sealing`] says so. The format is described in `frame` and
+//! `sealing`, what counts as torn and what as damaged in `scan`.
 
 mod disk;
 mod frame;
 mod read;
 mod recover;
 mod scan;
+mod sealing;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -28,12 +30,13 @@ use crate::id::NoRandomness;
 use crate::index::Note;
 
 pub use read::Reader;
+pub use sealing::{JournalKey, Sealing, WrongKey};
 
 pub(crate) use frame::Chain;
 pub(crate) use read::{End, Stretch};
 
 use disk::{Disk, SystemDisk};
-use write::Shared;
+use write::{Home, Shared};
 
 /// How a journal is written.
 #[derive(Clone, Copy, Debug)]
@@ -134,13 +137,30 @@ pub enum JournalError {
     #[error("the journal is damaged: {0}")]
     Damaged(Damage),
     /// A segment written by another version of the format.
-    #[error("{} has format {found}; this build reads format {}", path.display(), frame::FORMAT)]
+    #[error(
+        "{} has format {found}; this build reads formats {} and {}",
+        path.display(),
+        frame::FORMAT_CLEAR,
+        frame::FORMAT_SEALED
+    )]
     Format {
         /// The file.
         path: PathBuf,
         /// Its format.
         found: u16,
     },
+    /// A segment is sealed, and not opened by the key that was given, if one was. Nothing is known
+    /// to be wrong with it.
+    #[error("{} {key}", path.display())]
+    Sealed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with the key.
+        key: WrongKey,
+    },
+    /// The cipher library refuses to work.
+    #[error("{0}")]
+    Cipher(String),
     /// An event that cannot be a record: too long, or without a JSON form.
     #[error("{0}")]
     Event(String),
@@ -169,6 +189,68 @@ pub enum JournalError {
     Random(#[from] NoRandomness),
 }
 
+impl JournalError {
+    /// Whether what could not be read is there as it was written, as far as is known, and can be
+    /// read once the operator has mended something: so that whoever must not miss it waits, and
+    /// does not go on behind it.
+    #[must_use]
+    pub fn can_be_mended(&self) -> bool {
+        matches!(self, Self::Io { .. } | Self::Sealed { .. } | Self::Cipher(_))
+    }
+}
+
+/// The right to write the journal of one gateway, which one process has at a time.
+#[derive(Debug)]
+pub struct JournalLock {
+    folder: PathBuf,
+    gateway: String,
+    file: std::fs::File,
+}
+
+impl JournalLock {
+    /// Takes the lock of the journal of `gateway` in `folder` (`data_dir/journal`), making the
+    /// folder if missing.
+    pub fn take(folder: &Path, gateway: &str) -> Result<Self, JournalError> {
+        if !is_gateway_name(gateway) {
+            return Err(JournalError::Gateway(gateway.to_owned()));
+        }
+        let file = recover::lock(folder, gateway)?;
+        Ok(Self { folder: folder.to_owned(), gateway: gateway.to_owned(), file })
+    }
+
+    /// Fails with [`JournalError::Sealed`] if a segment is sealed and `key` does not open it.
+    pub fn check_key(&self, key: Option<&JournalKey>) -> Result<(), JournalError> {
+        read::check_key(&self.folder, &self.gateway, key)
+    }
+
+    /// Opens the journal, mending what a crash left. A segment that is sealed and that the key of
+    /// `sealing` does not open is an error: what is not archived of it could be neither archived
+    /// nor shown.
+    pub fn open(
+        self,
+        options: Options,
+        sealing: Sealing,
+    ) -> Result<(Journal, Recovery), JournalError> {
+        self.open_on(Box::new(SystemDisk), options, sealing)
+    }
+
+    fn open_on(
+        self,
+        disk: Box<dyn Disk>,
+        options: Options,
+        sealing: Sealing,
+    ) -> Result<(Journal, Recovery), JournalError> {
+        self.check_key(sealing.key())?;
+        let Self { folder, gateway, file } = self;
+        let home = Home { disk, folder, gateway, sealing };
+        let (writer, recovery) = recover::recover(&home)?;
+        let shared = Arc::new(Shared::new(home, options, writer));
+        let syncer = write::spawn(&shared);
+        let syncer = syncer.map_err(failed("start a thread for", &shared.home().folder))?;
+        Ok((Journal { shared, syncer: Some(syncer), _lock: file }, recovery))
+    }
+}
+
 /// The journal of one gateway, open for appending. Only one process can have it open.
 pub struct Journal {
     shared: Arc<Shared>,
@@ -179,30 +261,13 @@ pub struct Journal {
 
 impl Journal {
     /// Opens the journal of `gateway` in `folder` (`data_dir/journal`), making it if missing and
-    /// mending what a crash left.
+    /// mending what a crash left; without a key, so in clear. See [`JournalLock`] for another.
     pub fn open(
         folder: &Path,
         gateway: &str,
         options: Options,
     ) -> Result<(Self, Recovery), JournalError> {
-        Self::open_on(Box::new(SystemDisk), folder, gateway, options)
-    }
-
-    fn open_on(
-        disk: Box<dyn Disk>,
-        folder: &Path,
-        gateway: &str,
-        options: Options,
-    ) -> Result<(Self, Recovery), JournalError> {
-        if !is_gateway_name(gateway) {
-            return Err(JournalError::Gateway(gateway.to_owned()));
-        }
-        let lock = recover::lock(folder, gateway)?;
-        let (writer, recovery) = recover::recover(&*disk, folder, gateway)?;
-        let shared = Arc::new(Shared::new(disk, folder, gateway, options, writer));
-        let syncer =
-            write::spawn(&shared).map_err(|source| failed("start a thread for", folder)(source))?;
-        Ok((Self { shared, syncer: Some(syncer), _lock: lock }, recovery))
+        JournalLock::take(folder, gateway)?.open(options, Sealing::Keyless)
     }
 
     /// Appends events, all or none, with one write; the place of the last. When it returns `Ok`
@@ -235,30 +300,29 @@ impl Journal {
     /// The name of the gateway.
     #[must_use]
     pub fn gateway(&self) -> &str {
-        self.shared.gateway()
+        &self.shared.home().gateway
     }
 
     /// Where the segments are.
     #[must_use]
     pub fn folder(&self) -> &Path {
-        self.shared.folder()
+        &self.shared.home().folder
     }
 
     /// All records acknowledged so far, in order.
     pub fn read(&self) -> Result<Reader, JournalError> {
-        Reader::between(self.folder(), self.gateway(), None, Some(self.shared.end()))
+        self.read_between(None, self.shared.end())
     }
 
     /// The records acknowledged so far from `position`, the place of a record, on, that one
     /// included.
     pub fn read_from(&self, position: Position) -> Result<Reader, JournalError> {
-        Reader::between(self.folder(), self.gateway(), Some(position), Some(self.shared.end()))
+        self.read_between(Some(position), self.shared.end())
     }
 
     /// The same, up to [`Journal::last_synced`].
     pub fn read_synced_from(&self, position: Position) -> Result<Reader, JournalError> {
-        let end = self.shared.synced().end;
-        Reader::between(self.folder(), self.gateway(), Some(position), Some(end))
+        self.read_between(Some(position), self.shared.synced().end)
     }
 
     /// Closes the segment that is being written, unless it holds nothing, so that it can become
@@ -284,7 +348,7 @@ impl Journal {
             true => current,
             false => End { segment, offset: u64::MAX },
         };
-        Reader::between(self.folder(), self.gateway(), Some(begin), Some(end))
+        self.read_between(Some(begin), end)
     }
 
     /// The records of a closed segment. It waits for nobody who appends.
@@ -297,7 +361,7 @@ impl Journal {
     /// The records of all segments behind `segment`, as far as they are acknowledged.
     pub fn read_after_segment(&self, segment: u64) -> Result<Reader, JournalError> {
         let begin = Position { segment: segment.saturating_add(1), ..Position::default() };
-        Reader::between(self.folder(), self.gateway(), Some(begin), Some(self.shared.end()))
+        self.read_between(Some(begin), self.shared.end())
     }
 
     /// What tells a segment from another of the same number: the random part of its header.
@@ -367,7 +431,21 @@ impl Journal {
         begin: Option<Position>,
         end: End,
     ) -> Result<Reader, JournalError> {
-        Reader::between(self.folder(), self.gateway(), begin, Some(end))
+        Reader::between(self.folder(), self.gateway(), self.key(), begin, Some(end))
+    }
+
+    /// Events between two places of one segment, which another gateway may have written.
+    pub(crate) fn stretch(
+        &self,
+        gateway: &str,
+        segment: u64,
+        (start, stop): (u64, u64),
+    ) -> Result<Stretch, JournalError> {
+        Stretch::open(self.folder(), gateway, self.key(), segment, (start, stop))
+    }
+
+    fn key(&self) -> Option<&JournalKey> {
+        self.shared.home().sealing.key()
     }
 }
 

@@ -34,7 +34,7 @@ pub use index::{
     Archived, Bookmark, Decisions, Index, IndexError, SessionEvents, SessionFilter, SessionSummary,
     TableUse,
 };
-pub use journal::{Damage, Journal, JournalError, Position, Reader, Record, Recovery};
+pub use journal::{Damage, Journal, JournalError, JournalKey, Position, Reader, Record, Recovery};
 pub use live::{Live, LiveSession, NotAdmitted, Registration, SessionCounters, SessionInfo};
 pub use state::{State, StateError};
 pub use store::{Opened, Store, StoreError, StoreOptions};

@@ -11,7 +11,7 @@ use crate::approvals::Approvals;
 use crate::data_dir::{DataDir, DataDirError, InstallationKey};
 use crate::guesses::Guesses;
 use crate::index::{INTERVAL, Index, IndexError, SessionSummary};
-use crate::journal::{self, Journal, JournalError, Recovery};
+use crate::journal::{self, Journal, JournalError, JournalKey, JournalLock, Recovery, Sealing};
 use crate::live::Live;
 use crate::state::{State, StateError};
 use crate::taints::Taints;
@@ -29,6 +29,9 @@ pub struct StoreOptions {
     pub data_dir: PathBuf,
     /// How the journal is written.
     pub journal: journal::Options,
+    /// Whether new segments of the journal are sealed by the installation key. Those that are can
+    /// be read in any case.
+    pub seals_journal: bool,
     /// `keys.installation`, at least 32 bytes; `None` uses `data_dir/installation.key`.
     pub installation_key: Option<Secret<Vec<u8>>>,
     /// Sessions the gateway may carry; `sessions_max`.
@@ -45,6 +48,7 @@ impl StoreOptions {
         Self {
             data_dir: data_dir.into(),
             journal: journal::Options::default(),
+            seals_journal: false,
             installation_key: None,
             sessions_max: limit::SESSIONS_MAX,
             known: (0, 0),
@@ -114,15 +118,21 @@ impl Store {
         let gateway = data_dir.gateway()?;
         // The lock of the journal comes first: it keeps a second process from the rest as well.
         let folder = data_dir.path().join("journal");
-        let (journal, recovery) = Journal::open(&folder, &gateway, options.journal)?;
+        let lock = JournalLock::take(&folder, &gateway)?;
+        let given = options.installation_key.as_ref();
+        let key = Arc::new(match given.map(|bytes| InstallationKey::from_bytes(bytes.expose())) {
+            Some(key) => key?,
+            None => installation_key(&data_dir, &lock)?,
+        });
+        let sealing = match (options.seals_journal, JournalKey::of(&key)) {
+            (true, key) => Sealing::Seals(key),
+            (false, key) => Sealing::Opens(key),
+        };
+        let (journal, recovery) = lock.open(options.journal, sealing)?;
         let journal = Arc::new(journal);
         // Before the first event of this process.
         let (segment, number) = options.known;
         let went_ahead = segment > 0 && journal.advance_past(segment, number)?;
-        let key = Arc::new(match &options.installation_key {
-            Some(bytes) => InstallationKey::from_bytes(bytes.expose())?,
-            None => data_dir.installation_key()?,
-        });
         let state = Arc::new(State::open(&data_dir.path().join("state.sqlite"))?);
         let index = Arc::new(Index::open(Arc::clone(&state), Arc::clone(&journal), INTERVAL)?);
         let sessions_closed = close_left_open(&journal, &index, now)?;
@@ -158,6 +168,16 @@ impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Store").field("gateway", &self.gateway).finish_non_exhaustive()
     }
+}
+
+/// The key of the data folder. It is made if missing, unless it is missed: a new one would open
+/// nothing of a journal that is sealed.
+fn installation_key(data_dir: &DataDir, lock: &JournalLock) -> Result<InstallationKey, StoreError> {
+    if let Some(key) = InstallationKey::find(data_dir.path())? {
+        return Ok(key);
+    }
+    lock.check_key(None)?;
+    Ok(data_dir.installation_key()?)
 }
 
 /// Records the end of sessions that ended with the process before.
@@ -241,6 +261,56 @@ mod tests {
         assert_eq!((opened.went_ahead, opened.sessions_closed), (true, 1));
         let last = store.journal.last();
         assert_eq!((last.segment, last.sequence), (6, 71));
+    }
+
+    fn sealing(folder: &Folder) -> StoreOptions {
+        StoreOptions { seals_journal: true, ..StoreOptions::new(folder.path()) }
+    }
+
+    #[test]
+    fn p6_a_sealed_journal_is_read_whether_or_not_more_of_it_is_sealed() {
+        let folder = Folder::new();
+        let mut first = event("s_one", 1, at(1), started());
+        let id = first.session.clone().unwrap();
+        {
+            let (store, _) = Store::open(sealing(&folder), at(0)).unwrap();
+            first.gateway = Arc::clone(&store.gateway);
+            store.journal.append(std::slice::from_ref(&first)).unwrap();
+            let bytes = std::fs::read(store.journal.segment_path(1)).unwrap();
+            assert!(!bytes.windows(5).any(|window| window == b"s_one"));
+        }
+        let (store, opened) = Store::open(StoreOptions::new(folder.path()), at(9)).unwrap();
+        assert_eq!(opened.sessions_closed, 1);
+        assert_eq!(store.journal.last().segment, 2, "what is said from now on is in clear");
+        let events: Vec<_> = store.index.events(&id).unwrap().map(Result::unwrap).collect();
+        assert_eq!((events.len(), &events[0]), (2, &first));
+    }
+
+    /// Goal: a key that is missing is not replaced by one that opens nothing, and another one is
+    /// said to be another; either way nothing is written.
+    #[test]
+    fn p6_a_sealed_journal_is_not_opened_without_its_key() {
+        let folder = Folder::new();
+        {
+            let (store, _) = Store::open(sealing(&folder), at(0)).unwrap();
+            store.journal.append(&[event("s_one", 1, at(1), started())]).unwrap();
+        }
+        let (file, kept) = (folder.path().join("installation.key"), folder.path().join("kept"));
+        std::fs::rename(&file, &kept).unwrap();
+        for options in [sealing(&folder), StoreOptions::new(folder.path())] {
+            let error = Store::open(options, at(9)).unwrap_err().to_string();
+            assert!(error.contains("-0000000001.nj is sealed and there is no inst"), "{error}");
+            assert!(!file.exists(), "a key that opens nothing was made");
+        }
+        for mut options in [sealing(&folder), StoreOptions::new(folder.path())] {
+            options.installation_key = Some(Secret::new(vec![7; 32]));
+            let error = Store::open(options, at(9)).unwrap_err().to_string();
+            assert!(error.contains("-0000000001.nj is sealed under another"), "{error}");
+        }
+        std::fs::rename(&kept, &file).unwrap();
+        let (store, opened) = Store::open(sealing(&folder), at(9)).unwrap();
+        assert_eq!((opened.recovery.records, opened.recovery.torn), (1, None));
+        assert_eq!(store.journal.last().segment, 1);
     }
 
     #[test]

@@ -95,7 +95,7 @@ impl Follower {
         if last.sequence > 0 {
             follower.next = match follower.read()?.next() {
                 Some(Ok(record)) => behind(&record),
-                Some(Err(error @ JournalError::Io { .. })) => return Err(error),
+                Some(Err(error)) if error.can_be_mended() => return Err(error),
                 // It is in a segment before the one that was begun behind it.
                 Some(Err(_)) | None => Place { number: last.sequence.saturating_add(1), ..place },
             };
@@ -148,7 +148,7 @@ impl Follower {
                     // Archived and deleted while it was read; the next reading finds what is there.
                     return Ok(());
                 }
-                Some(Err(error @ JournalError::Io { .. })) => return Err(error),
+                Some(Err(error)) if error.can_be_mended() => return Err(error),
                 Some(Err(error)) => {
                     self.tell(&error);
                     self.reader = Some(reader);
@@ -211,7 +211,7 @@ fn is_known(journal: &Journal, place: Place) -> Result<bool, JournalError> {
         Some(Ok(record)) => {
             Ok(record.position.segment == place.segment && link(&record) == mark.link)
         }
-        Some(Err(error @ JournalError::Io { .. })) => Err(error),
+        Some(Err(error)) if error.can_be_mended() => Err(error),
         Some(Err(_)) | None => Ok(false),
     }
 }

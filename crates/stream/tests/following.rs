@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use model::event::EventBody;
 use model::limit::{STREAM_BATCH_BYTES_MAX, STREAM_EVENTS_MAX};
 use model::{Event, Timestamp};
-use store::Journal;
-use store::journal::Options;
+use store::journal::{JournalLock, Options, Sealing};
+use store::{InstallationKey, Journal, JournalKey};
 use stream::{Item, Pace, Receiver, SendError, Sink, Streams, Texts};
 
 const GATEWAY: &str = "gw-1";
@@ -191,6 +191,32 @@ fn p5_no_event_is_lost_by_outages_lost_answers_and_restarts() {
     append(&journal, 1);
     until("the last came", || receiver.numbers().last() == Some(&journal.last().sequence));
     assert!(streams.stop(), "it has everything");
+}
+
+/// Goal: a segment that the key does not open is waited for, and not gone past: its events are there.
+#[test]
+fn p5_what_another_key_sealed_is_waited_for_and_not_skipped() {
+    let folder = Folder::new();
+    let journal = journal(&folder.0);
+    let receiver = Scripted::default();
+    let streams = start(&folder, &journal, vec![receiver.receiver("one")]);
+    let _ = streams.stop();
+    append(&journal, 2);
+    journal.rotate().unwrap();
+    append(&journal, 1);
+    let (path, own) = (journal.segment_path(1), std::fs::read(journal.segment_path(1)).unwrap());
+    let elsewhere = Folder::new();
+    let key = JournalKey::of(&InstallationKey::from_bytes(&[7; 32]).unwrap());
+    let lock = JournalLock::take(&elsewhere.0, GATEWAY).unwrap();
+    let (sealed, _) = lock.open(Options::default(), Sealing::Seals(key)).unwrap();
+    sealed.append(&[event("sealed")]).unwrap();
+    std::fs::copy(sealed.segment_path(1), &path).unwrap();
+    let streams = start(&folder, &journal, vec![receiver.receiver("one")]);
+    assert!(!streams.stop(), "it has not everything");
+    assert_eq!(receiver.numbers(), [] as [u64; 0]);
+    std::fs::write(&path, own).unwrap();
+    let _streams = start(&folder, &journal, vec![receiver.receiver("one")]);
+    until("everything came", || receiver.numbers() == [1, 2, 3]);
 }
 
 #[test]

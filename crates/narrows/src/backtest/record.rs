@@ -2,7 +2,7 @@
 //! far as the archive does not have it. Read as they lie, without a gateway.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -12,8 +12,8 @@ use archive::row::{Place, Row};
 use archive::{Bucket, convert};
 use model::Timestamp;
 use serde::Serialize;
-use store::JournalError;
 use store::journal::Reader;
+use store::{JournalError, JournalKey};
 
 /// Kinds of events that are read.
 const KINDS: [&str; 6] =
@@ -27,6 +27,8 @@ pub struct Record {
     pub bucket: Option<Arc<Bucket>>,
     /// The folder of a journal.
     pub journal: Option<PathBuf>,
+    /// What opens the journal where it is sealed, or why that cannot be had.
+    pub key: Result<Option<JournalKey>, String>,
 }
 
 /// What was looked into.
@@ -146,7 +148,7 @@ impl Record {
                 .and_then(|file| file.find(wanted, &[], &[], &|_| true, &mut look));
         }
         if let Some(folder) = &self.journal {
-            for record in Reader::open(folder, gateway)?.flatten() {
+            for record in self.reader(folder, gateway)?.flatten() {
                 let store::Position { segment, offset, sequence } = record.position;
                 look(Row::of(record.event, Place { segment, offset, number: sequence }));
             }
@@ -188,6 +190,10 @@ impl Record {
         Ok(())
     }
 
+    fn reader(&self, folder: &Path, gateway: &str) -> Result<Reader, JournalError> {
+        Reader::open(folder, gateway, self.key.as_ref().ok().and_then(Option::as_ref))
+    }
+
     fn read_journal(
         &self,
         gateway: &str,
@@ -197,12 +203,16 @@ impl Record {
         each: &mut dyn FnMut(Row),
     ) -> anyhow::Result<()> {
         let Some(folder) = &self.journal else { return Ok(()) };
-        for record in Reader::open(folder, gateway)? {
+        for record in self.reader(folder, gateway)? {
             let record = match record {
                 Ok(record) => record,
                 Err(error @ JournalError::Io { .. }) => return Err(error.into()),
                 Err(error) => {
-                    coverage.unread.push(error.to_string());
+                    let why = match (&error, &self.key) {
+                        (JournalError::Sealed { .. }, Err(why)) => format!("{error}: {why}"),
+                        _ => error.to_string(),
+                    };
+                    coverage.unread.push(why);
                     continue;
                 }
             };

@@ -21,6 +21,7 @@ use crate::config::{self, Config, Loaded, Unusable};
 use crate::moment::before;
 use crate::output::{self, Cell, Out, Tone, clip, counted, one_line};
 use crate::protocols::Rulebook;
+use crate::sealing;
 
 /// How long before the time asked about reading begins: what was used counts from then.
 const LEAD: Duration = Duration::from_secs(24 * 60 * 60);
@@ -104,7 +105,8 @@ fn record(config: &Config, store: Option<&str>) -> anyhow::Result<Record> {
     if bucket.is_none() && journal.is_none() {
         bail!("there are no recordings: neither an archive nor a journal");
     }
-    Ok(Record { bucket, journal })
+    let key = journal.as_ref().map_or(Ok(None), |_| sealing::journal_key(config));
+    Ok(Record { bucket, journal, key })
 }
 
 fn backtest(

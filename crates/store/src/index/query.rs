@@ -202,7 +202,7 @@ struct Reading {
 }
 
 enum Source {
-    Journal(Stretch),
+    Journal(Box<Stretch>),
     Archive(VecDeque<(u64, Event)>),
 }
 
@@ -215,9 +215,8 @@ impl SessionEvents {
 
     fn open(&mut self, place: Place) -> Result<Reading, JournalError> {
         let Place { gateway, segment, start, stop, events: owed } = &place;
-        let folder = self.journal.folder();
-        let source = match Stretch::open(folder, gateway, *segment, *start, *stop) {
-            Ok(stretch) => Source::Journal(stretch),
+        let source = match self.journal.stretch(gateway, *segment, (*start, *stop)) {
+            Ok(stretch) => Source::Journal(Box::new(stretch)),
             // The journal lets go of a segment only when the archive has it.
             Err(JournalError::Io { source, .. })
                 if source.kind() == io::ErrorKind::NotFound && self.archive.is_some() =>

@@ -12,7 +12,8 @@ use proptest::prelude::*;
 use rusqlite::types::Value;
 
 use super::*;
-use crate::journal::Options;
+use crate::data_dir::InstallationKey;
+use crate::journal::{JournalKey, JournalLock, Options, Sealing};
 use crate::testing::{Folder, at, event, operation, started};
 use crate::usage::Usage;
 
@@ -32,9 +33,13 @@ impl Shelf {
     }
 
     fn over(folder: Folder, segment_bytes_max: u64) -> Self {
+        Self::sealing(folder, segment_bytes_max, Sealing::Keyless)
+    }
+
+    fn sealing(folder: Folder, segment_bytes_max: u64, sealing: Sealing) -> Self {
         let options = Options { segment_bytes_max, ..Options::default() };
-        let path = folder.path().join("journal");
-        let (journal, _) = Journal::open(&path, "gw-test", options).unwrap();
+        let lock = JournalLock::take(&folder.path().join("journal"), "gw-test").unwrap();
+        let (journal, _) = lock.open(options, sealing).unwrap();
         let state = Arc::new(State::open(&folder.path().join("state.sqlite")).unwrap());
         let journal = Arc::new(journal);
         let index = Index::open(Arc::clone(&state), Arc::clone(&journal), NEVER).unwrap();
@@ -273,6 +278,71 @@ fn an_index_ahead_of_or_beside_its_journal_is_built_again() {
     let sessions = shelf.index.sessions(&SessionFilter::default()).unwrap();
     assert_eq!(sessions.len(), 1);
     assert_eq!((&sessions[0].id, sessions[0].sequence), (&id("s_six"), 3));
+}
+
+fn seals(byte: u8) -> Sealing {
+    Sealing::Seals(JournalKey::of(&InstallationKey::from_bytes(&[byte; 32]).unwrap()))
+}
+
+/// Goal: what is asked of a sealed journal is answered as of one in clear, whether the index was fed
+/// while it was written, after a crash, or from it alone.
+#[test]
+fn p6_a_sealed_journal_is_indexed_and_read_as_one_in_clear() {
+    let mut events = vec![event("s_one", 1, at(0), started())];
+    for number in 1..=30 {
+        let body = operation(number, "select a", "public.t", Verdict::Allow);
+        events.push(event("s_one", number * 2, at(number), body));
+        let mut got = event("s_one", number * 2 + 1, at(number), reply(number, 3));
+        got.payload = vec![b'r'; 50];
+        events.push(got);
+    }
+    let all = SessionFilter::default();
+    let expected = {
+        let shelf = Shelf::new();
+        shelf.append(&events);
+        shelf.index.flush().unwrap();
+        shelf.index.sessions(&all).unwrap()
+    };
+    let shelf = Shelf::sealing(Folder::new(), 3000, seals(1));
+    for event in &events {
+        shelf.append(std::slice::from_ref(event));
+    }
+    assert!(shelf.journal.last().segment > 3);
+    let holds = |shelf: &Shelf| {
+        shelf.index.flush().unwrap();
+        assert_eq!(shelf.index.sessions(&all).unwrap(), expected);
+        let read: Vec<_> = shelf.index.events(&id("s_one")).unwrap().map(Result::unwrap).collect();
+        assert_eq!(read, events);
+    };
+    holds(&shelf);
+    let Shelf { folder, state, journal, index } = shelf;
+    drop((index, journal, state));
+    std::fs::remove_file(folder.path().join("state.sqlite")).unwrap();
+    let shelf = Shelf::sealing(folder, 3000, seals(1));
+    holds(&shelf);
+    shelf.index.reindex().unwrap();
+    holds(&shelf);
+}
+
+/// Goal: what another key sealed may be opened yet, once that key is back: it is not gone past.
+#[test]
+fn p5_a_segment_of_another_key_is_not_skipped() {
+    let other = Shelf::sealing(Folder::new(), u64::MAX, seals(2));
+    other.append(&[event("s_two", 1, at(0), started())]);
+    let shelf = Shelf::sealing(Folder::new(), u64::MAX, seals(1));
+    shelf.append(&[event("s_one", 1, at(0), started())]);
+    shelf.journal.rotate().unwrap();
+    shelf.append(&[event("s_one", 2, at(1), ended())]);
+    shelf.index.flush().unwrap();
+    let path = shelf.journal.segment_path(1);
+    let own = std::fs::read(&path).unwrap();
+    std::fs::copy(other.journal.segment_path(1), &path).unwrap();
+    let error = shelf.index.reindex().unwrap_err().to_string();
+    assert!(error.contains("is sealed under another installation key"), "{error}");
+    std::fs::write(&path, own).unwrap();
+    shelf.index.reindex().unwrap();
+    let read: Vec<_> = shelf.index.events(&id("s_one")).unwrap().map(Result::unwrap).collect();
+    assert_eq!(read.len(), 2);
 }
 
 #[test]

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use model::Event;
 
-use super::frame::{Chain, DATA_START, NUMBER_MAX, decode_body};
-use super::scan::{OpenError, Scan, Step};
+use super::frame::{Chain, DATA_START, NUMBER_MAX};
+use super::scan::{self, OpenError, Scan, Step};
+use super::sealing::{Bodies, BodiesError, JournalKey};
 use super::{Damage, JournalError, Position, Record, failed};
 
 /// The records of a journal, in order. An item that is an error names file and place; the next item
@@ -18,7 +19,8 @@ pub struct Reader {
     folder: PathBuf,
     gateway: String,
     segments: VecDeque<u64>,
-    scan: Option<Scan>,
+    key: Option<JournalKey>,
+    scan: Option<(Scan, Bodies)>,
     /// Where to begin in the first segment, and the number of the record there.
     begin: Option<Position>,
     /// Where the journal ends; `None` for one that nobody writes.
@@ -37,14 +39,20 @@ pub(crate) struct End {
 
 impl Reader {
     /// Reads the journal of `gateway` in `folder` (`data_dir/journal`) as it is on disk, whether or
-    /// not a process is writing it.
-    pub fn open(folder: &Path, gateway: &str) -> Result<Self, JournalError> {
-        Self::between(folder, gateway, None, None)
+    /// not a process is writing it. Of a segment that is sealed and not opened by `key` there is an
+    /// error in place of its records.
+    pub fn open(
+        folder: &Path,
+        gateway: &str,
+        key: Option<&JournalKey>,
+    ) -> Result<Self, JournalError> {
+        Self::between(folder, gateway, key, None, None)
     }
 
     pub(super) fn between(
         folder: &Path,
         gateway: &str,
+        key: Option<&JournalKey>,
         begin: Option<Position>,
         end: Option<End>,
     ) -> Result<Self, JournalError> {
@@ -59,6 +67,7 @@ impl Reader {
             folder: folder.to_owned(),
             gateway: gateway.to_owned(),
             segments,
+            key: key.cloned(),
             scan: None,
             begin,
             end,
@@ -69,7 +78,7 @@ impl Reader {
 
     fn next_item(&mut self) -> Option<Result<Record, JournalError>> {
         loop {
-            let Some(scan) = &mut self.scan else {
+            let Some((scan, bodies)) = &mut self.scan else {
                 let segment = self.segments.pop_front()?;
                 if let Some(error) = self.enter(segment) {
                     return Some(Err(error));
@@ -84,9 +93,9 @@ impl Reader {
                     let position =
                         Position { segment, offset: found.start, sequence: self.sequence };
                     self.sequence += 1;
-                    let Some(event) = decode_body(found.body) else {
-                        let what = "a record that holds no event this build can read";
-                        return Some(Err(damaged(path, found.start, what)));
+                    let event = match bodies.event(found.body) {
+                        Ok(event) => event,
+                        Err(what) => return Some(Err(damaged(path, found.start, what))),
                     };
                     let (stop, chain) = (found.stop, found.chain);
                     return Some(Ok(Record { position, stop, chain, event }));
@@ -114,7 +123,7 @@ impl Reader {
     }
 
     fn leave(&mut self) {
-        if let Some(scan) = self.scan.take() {
+        if let Some((scan, _)) = self.scan.take() {
             self.before = Some((scan.header.segment, scan.chain()));
         }
     }
@@ -136,6 +145,13 @@ impl Reader {
                 return Some(error);
             }
         };
+        let bodies = match bodies(&scan, self.key.as_ref()) {
+            Ok(bodies) => bodies,
+            Err(error) => {
+                self.before = Some((segment, None));
+                return Some(error);
+            }
+        };
         self.sequence = scan.header.first_sequence;
         if let Some(begin) = self.begin.take().filter(|begin| begin.segment == segment) {
             scan.limit(begin.offset, u64::MAX);
@@ -147,7 +163,7 @@ impl Reader {
             scan.limit(0, end.offset);
         }
         let previous = scan.header.previous;
-        self.scan = Some(scan);
+        self.scan = Some((scan, bodies));
         let (number, chain) = self.before.take()?;
         if number + 1 != segment {
             let what = format!("segment {segment} after segment {number}: some are missing");
@@ -177,22 +193,24 @@ impl std::fmt::Debug for Reader {
 /// Events between two places of one segment.
 pub(crate) struct Stretch {
     scan: Scan,
+    bodies: Bodies,
 }
 
 impl Stretch {
     pub(crate) fn open(
         folder: &Path,
         gateway: &str,
+        key: Option<&JournalKey>,
         segment: u64,
-        start: u64,
-        stop: u64,
+        (start, stop): (u64, u64),
     ) -> Result<Self, JournalError> {
         let path = folder.join(file_name(gateway, segment));
         let Some(mut scan) = open(&path, gateway, segment)? else {
             return Err(damaged(path, 0, "a segment without a header"));
         };
+        let bodies = bodies(&scan, key)?;
         scan.limit(start, stop);
-        Ok(Self { scan })
+        Ok(Self { scan, bodies })
     }
 
     /// The next event, and where it begins.
@@ -200,9 +218,8 @@ impl Stretch {
         let path = self.scan.path.clone();
         match self.scan.step() {
             Ok(Step::Record(found)) => {
-                let event = decode_body(found.body).ok_or_else(|| {
-                    damaged(path, found.start, "a record that holds no event this build can read")
-                });
+                let event = self.bodies.event(found.body);
+                let event = event.map_err(|what| damaged(path, found.start, what));
                 Some(event.map(|event| (found.start, event)))
             }
             Ok(Step::Damaged { at, what }) => Some(Err(damaged(path, at, what))),
@@ -211,6 +228,34 @@ impl Stretch {
             Err(error) => Some(Err(failed("read", &path)(error))),
         }
     }
+}
+
+/// What reads the bodies of a segment.
+fn bodies(scan: &Scan, key: Option<&JournalKey>) -> Result<Bodies, JournalError> {
+    Bodies::of(&scan.header, key).map_err(|error| unopened(scan.path.clone(), error))
+}
+
+fn unopened(path: PathBuf, error: BodiesError) -> JournalError {
+    match error {
+        BodiesError::Key(key) => JournalError::Sealed { path, key },
+        BodiesError::Cipher(error) => JournalError::Cipher(error.to_string()),
+    }
+}
+
+/// Fails if a segment of a gateway is sealed and `key` does not open it. One that cannot be read at
+/// all is not looked at here.
+pub(super) fn check_key(
+    folder: &Path,
+    gateway: &str,
+    key: Option<&JournalKey>,
+) -> Result<(), JournalError> {
+    for segment in segments(folder, gateway)? {
+        let path = folder.join(file_name(gateway, segment));
+        if let Ok(header) = scan::header(&path) {
+            Bodies::of(&header, key).map_err(|error| unopened(path, error))?;
+        }
+    }
+    Ok(())
 }
 
 /// `None`: a segment that holds nothing yet.

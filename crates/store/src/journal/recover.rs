@@ -5,11 +5,10 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
-use super::disk::Disk;
-use super::frame::CHAIN_START;
+use super::frame::{CHAIN_START, Form};
 use super::read::{file_name, open, segments};
 use super::scan::Step;
-use super::write::{Fresh, Writer, create_segment};
+use super::write::{Fresh, Home, Writer};
 use super::{Damage, JournalError, Position, Recovery, failed};
 
 /// Takes the lock of a gateway's journal, making the folder if missing.
@@ -45,11 +44,8 @@ pub(super) fn lock(folder: &Path, gateway: &str) -> Result<File, JournalError> {
 }
 
 /// Reads the newest segment and returns a writer that goes on behind its last whole record.
-pub(super) fn recover(
-    disk: &dyn Disk,
-    folder: &Path,
-    gateway: &str,
-) -> Result<(Writer, Recovery), JournalError> {
+pub(super) fn recover(home: &Home) -> Result<(Writer, Recovery), JournalError> {
+    let Home { disk, folder, gateway, .. } = home;
     let mut numbers = segments(folder, gateway)?;
     let mut recovery = Recovery::default();
     while let Some(newest) = numbers.pop() {
@@ -73,17 +69,17 @@ pub(super) fn recover(
                     sequence: base.saturating_add(end),
                     chain: CHAIN_START,
                 };
-                return Ok((create(disk, folder, gateway, next)?, recovery));
+                return Ok((create(home, next)?, recovery));
             }
             Err(error) => return Err(error),
         };
-        let (mut writer, recovery) = resume(disk, folder, gateway, scan, recovery)?;
+        let (mut writer, recovery) = resume(home, scan, recovery)?;
         // A process that was killed may have left the segment's name unsynced.
         writer.sync_later(disk.folder(folder).map_err(failed("open", folder))?);
         return Ok((writer, recovery));
     }
     let next = Next { segment: 1, sequence: 0, chain: CHAIN_START };
-    Ok((create(disk, folder, gateway, next)?, recovery))
+    Ok((create(home, next)?, recovery))
 }
 
 struct Next {
@@ -93,14 +89,10 @@ struct Next {
     chain: [u8; 32],
 }
 
-fn create(
-    disk: &dyn Disk,
-    folder: &Path,
-    gateway: &str,
-    next: Next,
-) -> Result<Writer, JournalError> {
+fn create(home: &Home, next: Next) -> Result<Writer, JournalError> {
+    let Home { disk, folder, .. } = home;
     let Next { segment, sequence, chain } = next;
-    let fresh = create_segment(disk, folder, gateway, segment, sequence + 1, chain)?;
+    let fresh = home.create_segment(segment, sequence + 1, chain)?;
     let last = Position { segment, offset: 0, sequence };
     let mut writer = Writer::new(fresh, last, chain);
     writer.sync_later(disk.folder(folder).map_err(failed("open", folder))?);
@@ -108,9 +100,7 @@ fn create(
 }
 
 fn resume(
-    disk: &dyn Disk,
-    folder: &Path,
-    gateway: &str,
+    home: &Home,
     mut scan: super::scan::Scan,
     mut recovery: Recovery,
 ) -> Result<(Writer, Recovery), JournalError> {
@@ -146,16 +136,26 @@ fn resume(
     }
     if !recovery.damage.is_empty() {
         let next = Next { segment: segment + 1, sequence, chain };
-        return Ok((create(disk, folder, gateway, next)?, recovery));
+        return Ok((create(home, next)?, recovery));
     }
-    let file = disk.open(&path).map_err(failed("open", &path))?;
+    let file = home.disk.open(&path).map_err(failed("open", &path))?;
     let mut end = scan.at();
     if let Some((_, at, bytes)) = recovery.torn {
         tracing::warn!(path = %path.display(), at, bytes, "cut an unfinished record off");
         file.cut(at).map_err(failed("cut the unfinished record off", &path))?;
         end = at;
     }
-    let fresh = Fresh { file, segment, offset: end, seed: scan.header.seed() };
+    let sealer = home.sealer(segment, &scan.header.salt)?;
+    if scan.header.form() != sealer.as_ref().map_or(Form::Clear, |_| Form::Sealed) {
+        // `recording.encryption` was set or taken out: one segment has one form. The disk has to
+        // have both before anything is said of the old one, or a power cut and the old setting
+        // would have it written to again.
+        file.sync().map_err(failed("sync", &path))?;
+        let writer = create(home, Next { segment: segment + 1, sequence, chain })?;
+        writer.sync_created().map_err(failed("sync", &home.folder))?;
+        return Ok((writer, recovery));
+    }
+    let fresh = Fresh { file, segment, offset: end, seed: scan.header.seed(), sealer };
     let last = Position { segment, offset: last, sequence };
     Ok((Writer::new(fresh, last, chain), recovery))
 }

@@ -6,11 +6,11 @@
 //! whole record. Never is a record that was whole dropped in silence.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::frame::{Chain, DATA_START, FRAME_BYTES, Frame, Header, HeaderError, JSON_START};
+use super::frame::{Chain, DATA_START, FRAME_BYTES, Form, Frame, Header, HeaderError};
 
 const WINDOW_BYTES: usize = 256 * 1024;
 /// Bytes checked at most while looking for the next whole record behind a damaged one.
@@ -44,6 +44,7 @@ pub(super) struct Scan {
     pub(super) header: Header,
     file: Window,
     seed: u32,
+    form: Form,
     at: u64,
     end: u64,
     /// The chain before the next record; `None` where it cannot be known.
@@ -70,17 +71,11 @@ impl Scan {
         let file = File::open(path)?;
         let end = file.metadata()?.len();
         let mut file = Window { file, bytes: Vec::new(), start: 0 };
-        let bytes = file.read(0, DATA_START)?;
-        if bytes.len() < DATA_START {
-            return Err(OpenError::Unborn);
-        }
-        let header = Header::decode(bytes).map_err(|error| match error {
-            HeaderError::Damaged => OpenError::Damaged,
-            HeaderError::Format(found) => OpenError::Format(found),
-        })?;
+        let header = header_of(file.read(0, DATA_START)?)?;
         Ok(Self {
             path: path.to_owned(),
             seed: header.seed(),
+            form: header.form(),
             chain: Some(header.previous),
             header,
             file,
@@ -118,7 +113,7 @@ impl Scan {
             return self.broken(start, None);
         };
         let length = FRAME_BYTES as u64 + frame.length as u64;
-        if !frame.is_plausible() || length > left {
+        if !frame.is_plausible(self.form) || length > left {
             return self.broken(start, Some(frame));
         }
         let stop = start + length;
@@ -147,7 +142,7 @@ impl Scan {
         let rest = self.file.read(start, to_usize(left))?;
         // Space that a file system set aside before a power cut reads as zeros.
         let blank = rest.iter().all(|byte| *byte == 0);
-        let next = if blank { None } else { next_whole(rest, self.seed) };
+        let next = if blank { None } else { next_whole(rest, self.seed, self.form) };
         let damaged = match (&frame, next) {
             (_, Some(_)) => true,
             _ if blank => false,
@@ -156,7 +151,7 @@ impl Scan {
             (Some(frame), None) => {
                 let unfinished = FRAME_BYTES as u64 + frame.length as u64 > left;
                 // A record that ends where the file ends was whole; only its length was changed.
-                !(frame.is_plausible() && unfinished) || frame.is_whole(rest, self.seed)
+                !(frame.is_plausible(self.form) && unfinished) || frame.is_whole(rest, self.seed)
             }
         };
         if !damaged {
@@ -169,16 +164,34 @@ impl Scan {
     }
 }
 
+/// The header of a segment, without the rest.
+pub(super) fn header(path: &Path) -> Result<Header, OpenError> {
+    let mut bytes = Vec::with_capacity(DATA_START);
+    File::open(path)?.take(DATA_START as u64).read_to_end(&mut bytes)?;
+    header_of(&bytes)
+}
+
+fn header_of(bytes: &[u8]) -> Result<Header, OpenError> {
+    if bytes.len() < DATA_START {
+        return Err(OpenError::Unborn);
+    }
+    Header::decode(bytes).map_err(|error| match error {
+        HeaderError::Damaged => OpenError::Damaged,
+        HeaderError::Format(found) => OpenError::Format(found),
+    })
+}
+
 /// Where in `bytes`, after the first, the next whole record begins.
-fn next_whole(bytes: &[u8], seed: u32) -> Option<usize> {
+fn next_whole(bytes: &[u8], seed: u32, form: Form) -> Option<usize> {
     let mut budget = SEARCH_BYTES_MAX;
-    let json = FRAME_BYTES + 4;
-    let mut from = json + 1;
-    while let Some(found) = find(bytes.get(from..)?, JSON_START) {
-        let start = from + found - json;
+    let (landmark, place) = form.landmark();
+    let mut from = place + 1;
+    while let Some(found) = find(bytes.get(from..)?, landmark) {
+        let start = from + found - place;
         let candidate = bytes.get(start..)?;
         from = from + found + 1;
-        let Some(frame) = Frame::decode(candidate).filter(Frame::is_plausible) else { continue };
+        let frame = Frame::decode(candidate).filter(|frame| frame.is_plausible(form));
+        let Some(frame) = frame else { continue };
         let Some(record) = candidate.get(..FRAME_BYTES + frame.length) else { continue };
         budget = budget.checked_sub(record.len() as u64)?;
         if frame.is_whole(record, seed) {

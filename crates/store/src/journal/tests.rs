@@ -1,29 +1,90 @@
 //! What survives: torn ends, changed bytes, full and broken disks, and the end of the process.
 
+mod faults;
 mod killed;
+mod sealed;
 mod synced;
 
+use std::ops::Deref;
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use model::event::Verdict;
 use proptest::prelude::*;
 
-use super::disk::SegmentFile;
+use super::frame::Form;
 use super::*;
+use crate::data_dir::InstallationKey;
 use crate::testing::{Folder, at, event, operation, small};
+use faults::{Faults, open_faulty};
 
 const GATEWAY: &str = "gw-test";
 
-fn open(folder: &Folder) -> (Journal, Recovery) {
+/// Makes two tests of each function, one for journals in clear and one for sealed ones.
+macro_rules! in_both_forms {
+    ($($name:ident),* $(,)?) => {
+        mod clear {
+            $(#[test] fn $name() { super::$name(super::Form::Clear); })*
+        }
+        mod sealed_bodies {
+            $(#[test] fn $name() { super::$name(super::Form::Sealed); })*
+        }
+    };
+}
+pub(crate) use in_both_forms;
+
+/// A folder whose journals have one form.
+struct Kept {
+    folder: Folder,
+    form: Form,
+}
+
+impl Kept {
+    fn new(form: Form) -> Self {
+        Self { folder: Folder::new(), form }
+    }
+
+    fn sealing(&self) -> Sealing {
+        sealing(self.form)
+    }
+}
+
+impl Deref for Kept {
+    type Target = Folder;
+
+    fn deref(&self) -> &Folder {
+        &self.folder
+    }
+}
+
+fn key(byte: u8) -> JournalKey {
+    JournalKey::of(&InstallationKey::from_bytes(&[byte; 32]).unwrap())
+}
+
+fn sealing(form: Form) -> Sealing {
+    match form {
+        Form::Clear => Sealing::Keyless,
+        Form::Sealed => Sealing::Seals(key(1)),
+    }
+}
+
+fn open(folder: &Kept) -> (Journal, Recovery) {
     open_with(folder, Options::default())
 }
 
 /// On a disk that is not waited for: no test here cuts the power.
-fn open_with(folder: &Folder, options: Options) -> (Journal, Recovery) {
+fn open_with(folder: &Kept, options: Options) -> (Journal, Recovery) {
+    open_as(folder, options, folder.sealing()).unwrap()
+}
+
+fn open_as(
+    folder: &Folder,
+    options: Options,
+    sealing: Sealing,
+) -> Result<(Journal, Recovery), JournalError> {
     let faults = Faults::default();
     faults.0.skip_sync.store(true, Ordering::SeqCst);
-    Journal::open_on(Box::new(faults), folder.path(), GATEWAY, options).unwrap()
+    JournalLock::take(folder.path(), GATEWAY)?.open_on(Box::new(faults), options, sealing)
 }
 
 fn segment(folder: &Folder, number: u64) -> PathBuf {
@@ -33,7 +94,7 @@ fn segment(folder: &Folder, number: u64) -> PathBuf {
 /// The event numbers that can be read, and the errors between them.
 fn contents(folder: &Folder) -> (Vec<u64>, Vec<JournalError>) {
     let (mut numbers, mut errors) = (Vec::new(), Vec::new());
-    for record in Reader::open(folder.path(), GATEWAY).unwrap() {
+    for record in Reader::open(folder.path(), GATEWAY, Some(&key(1))).unwrap() {
         match record {
             Ok(record) => numbers.push(record.event.sequence),
             Err(error) => errors.push(error),
@@ -46,9 +107,35 @@ fn events(numbers: std::ops::RangeInclusive<u64>) -> Vec<Event> {
     numbers.map(small).collect()
 }
 
-#[test]
-fn what_was_appended_is_read_back_as_it_was() {
-    let folder = Folder::new();
+in_both_forms!(
+    what_was_appended_is_read_back_as_it_was,
+    reopening_goes_on_where_the_journal_ended,
+    segments_follow_one_another_in_one_chain,
+    a_missing_segment_and_a_swapped_one_are_reported,
+    p5_an_end_torn_at_any_byte_of_the_last_record_loses_only_that_record,
+    p5_space_a_power_cut_left_blank_is_cut_off,
+    p5_a_changed_bit_anywhere_is_reported_and_hides_no_other_record,
+    p5_a_changed_bit_in_one_copy_of_the_header_costs_nothing_and_in_both_is_reported,
+    p6_a_record_taken_out_or_put_in_another_order_breaks_the_chain,
+    a_payload_cannot_pass_for_a_record,
+    a_segment_of_another_format_or_gateway_is_refused_with_its_name,
+    p5_a_second_writer_is_refused_until_the_first_is_gone,
+    p8_an_event_longer_than_a_record_may_be_is_refused_and_the_rest_goes_on,
+    appending_from_many_threads_keeps_one_chain,
+    p5_a_segment_whose_header_was_never_finished_is_begun_again,
+    p5_a_full_disk_refuses_whole_batches_and_loses_nothing_else,
+    a_refused_batch_leaves_no_note_for_the_index,
+    p5_bytes_that_cannot_be_cut_off_are_cut_off_before_the_next_append,
+    p5_a_crash_on_a_full_disk_leaves_a_torn_end_and_no_more,
+    p5_with_sync_zero_an_acknowledgement_waits_for_the_disk,
+    a_segment_grows_on_while_no_new_one_can_be_made_but_not_for_ever,
+    an_offline_reader_sees_what_a_writer_has_acknowledged,
+    p2_numbers_that_cannot_be_counted_on_from_are_damage,
+    p6_a_segment_under_another_name_is_damage_and_overwrites_nothing,
+);
+
+fn what_was_appended_is_read_back_as_it_was(form: Form) {
+    let folder = Kept::new(form);
     let (journal, recovery) = open(&folder);
     assert_eq!(recovery, Recovery::default());
     let mut with_payload = small(2);
@@ -70,9 +157,8 @@ fn what_was_appended_is_read_back_as_it_was() {
     assert_eq!(journal.last(), second);
 }
 
-#[test]
-fn reopening_goes_on_where_the_journal_ended() {
-    let folder = Folder::new();
+fn reopening_goes_on_where_the_journal_ended(form: Form) {
+    let folder = Kept::new(form);
     open(&folder).0.append(&events(1..=3)).unwrap();
     let (journal, recovery) = open(&folder);
     assert_eq!(recovery, Recovery { records: 3, ..Recovery::default() });
@@ -83,9 +169,8 @@ fn reopening_goes_on_where_the_journal_ended() {
     assert!(errors.is_empty(), "{errors:?}");
 }
 
-#[test]
-fn segments_follow_one_another_in_one_chain() {
-    let folder = Folder::new();
+fn segments_follow_one_another_in_one_chain(form: Form) {
+    let folder = Kept::new(form);
     let options = Options { segment_bytes_max: 2000, ..Options::default() };
     let (journal, _) = open_with(&folder, options);
     for number in 1..=40 {
@@ -104,9 +189,8 @@ fn segments_follow_one_another_in_one_chain() {
     assert_eq!(journal.append(&events(41..=41)).unwrap().sequence, 41);
 }
 
-#[test]
-fn a_missing_segment_and_a_swapped_one_are_reported() {
-    let folder = Folder::new();
+fn a_missing_segment_and_a_swapped_one_are_reported(form: Form) {
+    let folder = Kept::new(form);
     let options = Options { segment_bytes_max: 1, ..Options::default() };
     let (journal, _) = open_with(&folder, options);
     for number in 1..=4 {
@@ -119,7 +203,7 @@ fn a_missing_segment_and_a_swapped_one_are_reported() {
     assert_eq!(numbers, [1, 3, 4]);
     assert!(errors[0].to_string().contains("segment 3 after segment 1"), "{errors:?}");
 
-    let other = Folder::new();
+    let other = Kept::new(form);
     let (journal, _) = open_with(&other, options);
     journal.append(&events(7..=7)).unwrap();
     journal.append(&events(8..=8)).unwrap();
@@ -131,9 +215,8 @@ fn a_missing_segment_and_a_swapped_one_are_reported() {
     assert!(errors[0].to_string().contains("does not follow"), "{errors:?}");
 }
 
-#[test]
-fn p5_an_end_torn_at_any_byte_of_the_last_record_loses_only_that_record() {
-    let folder = Folder::new();
+fn p5_an_end_torn_at_any_byte_of_the_last_record_loses_only_that_record(form: Form) {
+    let folder = Kept::new(form);
     let (journal, _) = open(&folder);
     journal.append(&events(1..=3)).unwrap();
     let last = journal.last();
@@ -157,9 +240,8 @@ fn p5_an_end_torn_at_any_byte_of_the_last_record_loses_only_that_record() {
     }
 }
 
-#[test]
-fn p5_space_a_power_cut_left_blank_is_cut_off() {
-    let folder = Folder::new();
+fn p5_space_a_power_cut_left_blank_is_cut_off(form: Form) {
+    let folder = Kept::new(form);
     open(&folder).0.append(&events(1..=2)).unwrap();
     let file = std::fs::OpenOptions::new().write(true).open(segment(&folder, 1)).unwrap();
     let length = file.metadata().unwrap().len();
@@ -174,9 +256,8 @@ fn p5_space_a_power_cut_left_blank_is_cut_off() {
 
 /// Goal: whatever single bit changes, in whatever record, the change is reported, the file stays as
 /// evidence, every other record can be read, and appending goes on.
-#[test]
-fn p5_a_changed_bit_anywhere_is_reported_and_hides_no_other_record() {
-    let folder = Folder::new();
+fn p5_a_changed_bit_anywhere_is_reported_and_hides_no_other_record(form: Form) {
+    let folder = Kept::new(form);
     let (journal, _) = open(&folder);
     let starts: Vec<_> =
         (1..=3).map(|n| journal.append(&events(n..=n)).unwrap().offset as usize).collect();
@@ -205,9 +286,8 @@ fn p5_a_changed_bit_anywhere_is_reported_and_hides_no_other_record() {
     }
 }
 
-#[test]
-fn p5_a_changed_bit_in_one_copy_of_the_header_costs_nothing_and_in_both_is_reported() {
-    let folder = Folder::new();
+fn p5_a_changed_bit_in_one_copy_of_the_header_costs_nothing_and_in_both_is_reported(form: Form) {
+    let folder = Kept::new(form);
     open(&folder).0.append(&events(1..=2)).unwrap();
     let path = segment(&folder, 1);
     let whole = std::fs::read(&path).unwrap();
@@ -232,9 +312,8 @@ fn p5_a_changed_bit_in_one_copy_of_the_header_costs_nothing_and_in_both_is_repor
     assert_eq!(std::fs::read(&path).unwrap(), changed, "the evidence");
 }
 
-#[test]
-fn p6_a_record_taken_out_or_put_in_another_order_breaks_the_chain() {
-    let folder = Folder::new();
+fn p6_a_record_taken_out_or_put_in_another_order_breaks_the_chain(form: Form) {
+    let folder = Kept::new(form);
     let (journal, _) = open(&folder);
     let starts: Vec<_> =
         (1..=4).map(|n| journal.append(&events(n..=n)).unwrap().offset as usize).collect();
@@ -258,10 +337,9 @@ fn p6_a_record_taken_out_or_put_in_another_order_breaks_the_chain() {
     }
 }
 
-#[test]
-fn a_payload_cannot_pass_for_a_record() {
-    let folder = Folder::new();
-    let other = Folder::new();
+fn a_payload_cannot_pass_for_a_record(form: Form) {
+    let folder = Kept::new(form);
+    let other = Kept::new(form);
     open(&other).0.append(&events(7..=7)).unwrap();
     // A whole record of another segment, as a hostile database might return it.
     let forged = std::fs::read(segment(&other, 1)).unwrap()[frame::DATA_START..].to_vec();
@@ -280,9 +358,8 @@ fn a_payload_cannot_pass_for_a_record() {
     assert_eq!(errors.len(), 1);
 }
 
-#[test]
-fn a_segment_of_another_format_or_gateway_is_refused_with_its_name() {
-    let folder = Folder::new();
+fn a_segment_of_another_format_or_gateway_is_refused_with_its_name(form: Form) {
+    let folder = Kept::new(form);
     open(&folder).0.append(&events(1..=1)).unwrap();
     let path = segment(&folder, 1);
     let whole = std::fs::read(&path).unwrap();
@@ -293,22 +370,21 @@ fn a_segment_of_another_format_or_gateway_is_refused_with_its_name() {
         newer[copy + 124..copy + 128].copy_from_slice(&crc.to_le_bytes());
     }
     std::fs::write(&path, newer).unwrap();
-    let error = Journal::open(folder.path(), GATEWAY, Options::default()).unwrap_err();
+    let error = open_as(&folder, Options::default(), folder.sealing()).unwrap_err();
     assert!(error.to_string().contains("has format 9"), "{error}");
     std::fs::write(&path, &whole).unwrap();
     std::fs::rename(&path, folder.path().join("gw-other-0000000001.nj")).unwrap();
-    let mut reader = Reader::open(folder.path(), "gw-other").unwrap();
+    let mut reader = Reader::open(folder.path(), "gw-other", Some(&key(1))).unwrap();
     let error = reader.next().unwrap().unwrap_err();
     assert!(error.to_string().contains("gw-test"), "{error}");
-    let error = Journal::open(folder.path(), "../x", Options::default()).unwrap_err();
+    let error = JournalLock::take(folder.path(), "../x").unwrap_err();
     assert!(matches!(error, JournalError::Gateway(_)));
 }
 
-#[test]
-fn p5_a_second_writer_is_refused_until_the_first_is_gone() {
-    let folder = Folder::new();
+fn p5_a_second_writer_is_refused_until_the_first_is_gone(form: Form) {
+    let folder = Kept::new(form);
     let (journal, _) = open(&folder);
-    let error = Journal::open(folder.path(), GATEWAY, Options::default()).unwrap_err();
+    let error = open_as(&folder, Options::default(), folder.sealing()).unwrap_err();
     assert!(matches!(error, JournalError::Locked { .. }));
     let id = std::process::id().to_string();
     assert!(error.to_string().contains(&id), "{error}");
@@ -316,9 +392,8 @@ fn p5_a_second_writer_is_refused_until_the_first_is_gone() {
     open(&folder);
 }
 
-#[test]
-fn p8_an_event_longer_than_a_record_may_be_is_refused_and_the_rest_goes_on() {
-    let folder = Folder::new();
+fn p8_an_event_longer_than_a_record_may_be_is_refused_and_the_rest_goes_on(form: Form) {
+    let folder = Kept::new(form);
     let (journal, _) = open(&folder);
     let mut long = small(1);
     long.payload = vec![7; limit::RECORD_BYTES_MAX];
@@ -333,15 +408,17 @@ fn p8_an_event_longer_than_a_record_may_be_is_refused_and_the_rest_goes_on() {
     let json = serde_json::to_vec(&long).unwrap().len();
     for (bytes, fits) in [(limit::RECORD_BYTES_MAX, true), (limit::RECORD_BYTES_MAX + 1, false)] {
         long.payload.resize(bytes - json - 4, 7);
-        let encoded = frame::encode(&mut Vec::new(), &long, &frame::CHAIN_START, 0);
+        let sealer = folder.sealing().sealer(GATEWAY, 1, &[0; 16]).unwrap();
+        let mut sealer = sealer.map(|(sealer, _)| sealer);
+        let chain = frame::CHAIN_START;
+        let encoded = frame::encode(&mut Vec::new(), &long, &chain, 0, sealer.as_mut());
         assert_eq!(encoded.is_ok(), fits, "{bytes}");
     }
 }
 
-#[test]
-fn appending_from_many_threads_keeps_one_chain() {
+fn appending_from_many_threads_keeps_one_chain(form: Form) {
     for sync in [Duration::from_millis(1), Duration::ZERO] {
-        let folder = Folder::new();
+        let folder = Kept::new(form);
         let (journal, _) = open_with(&folder, Options { sync, segment_bytes_max: 8000 });
         std::thread::scope(|scope| {
             for thread in 0..4u64 {
@@ -364,9 +441,8 @@ fn appending_from_many_threads_keeps_one_chain() {
     }
 }
 
-#[test]
-fn p5_a_segment_whose_header_was_never_finished_is_begun_again() {
-    let folder = Folder::new();
+fn p5_a_segment_whose_header_was_never_finished_is_begun_again(form: Form) {
+    let folder = Kept::new(form);
     let options = Options { segment_bytes_max: 1, ..Options::default() };
     let (journal, _) = open_with(&folder, options);
     journal.append(&events(1..=1)).unwrap();
@@ -386,7 +462,7 @@ fn p5_a_segment_whose_header_was_never_finished_is_begun_again() {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 200,
+        cases: 300,
         failure_persistence: None,
         ..Default::default()
     })]
@@ -400,8 +476,9 @@ proptest! {
             0..4,
         ),
         cut in prop::option::of(0.0..1.0f64),
+        form in prop_oneof![Just(Form::Clear), Just(Form::Sealed)],
     ) {
-        let folder = Folder::new();
+        let folder = Kept::new(form);
         let (journal, _) = open(&folder);
         for number in 1..=6 {
             journal.append(&events(number..=number)).unwrap();
@@ -432,126 +509,8 @@ proptest! {
     }
 }
 
-/// A file, and how long it is on the disk itself.
-type Made = (Arc<dyn SegmentFile>, Arc<AtomicU64>);
-
-/// A disk that can be full, and can fail to cut, sync or make files.
-#[derive(Clone, Default)]
-struct Faults(Arc<FaultState>);
-
-#[derive(Default)]
-struct FaultState {
-    /// Bytes that can still be written; counted only while `full_counts`.
-    room: AtomicU64,
-    full_counts: AtomicBool,
-    no_cut: AtomicBool,
-    no_sync: AtomicBool,
-    no_create: AtomicBool,
-    skip_sync: AtomicBool,
-    syncs: AtomicU64,
-    /// What a power cut leaves.
-    files: parking_lot::Mutex<Vec<Made>>,
-}
-
-impl FaultState {
-    fn check(&self, flag: &AtomicBool) -> io::Result<()> {
-        if flag.load(Ordering::SeqCst) {
-            return Err(io::Error::other("injected"));
-        }
-        Ok(())
-    }
-}
-
-impl Faults {
-    fn fill_after(&self, bytes: u64) {
-        self.0.room.store(bytes, Ordering::SeqCst);
-        self.0.full_counts.store(true, Ordering::SeqCst);
-    }
-
-    /// Takes what was made and not synced from every file.
-    fn cut_power(&self) {
-        for (file, synced) in &*self.0.files.lock() {
-            file.cut(synced.load(Ordering::SeqCst)).unwrap();
-        }
-    }
-
-    fn free(&self) {
-        self.0.full_counts.store(false, Ordering::SeqCst);
-    }
-}
-
-struct FaultyFile {
-    file: Arc<dyn SegmentFile>,
-    faults: Arc<FaultState>,
-    length: AtomicU64,
-    synced: Arc<AtomicU64>,
-}
-
-impl SegmentFile for FaultyFile {
-    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
-        let mut bytes = bytes;
-        let counts = self.faults.full_counts.load(Ordering::SeqCst);
-        if counts {
-            let room = self.faults.room.load(Ordering::SeqCst) as usize;
-            if room == 0 {
-                return Err(io::ErrorKind::StorageFull.into());
-            }
-            bytes = &bytes[..bytes.len().min(room)];
-        }
-        let written = self.file.write_at(bytes, offset)?;
-        self.length.fetch_max(offset + written as u64, Ordering::SeqCst);
-        if counts {
-            self.faults.room.fetch_sub(written as u64, Ordering::SeqCst);
-        }
-        Ok(written)
-    }
-
-    fn cut(&self, bytes: u64) -> io::Result<()> {
-        self.faults.check(&self.faults.no_cut)?;
-        self.file.cut(bytes)
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        self.faults.syncs.fetch_add(1, Ordering::SeqCst);
-        self.faults.check(&self.faults.no_sync)?;
-        self.synced.store(self.length.load(Ordering::SeqCst), Ordering::SeqCst);
-        if self.faults.skip_sync.load(Ordering::SeqCst) {
-            return Ok(());
-        }
-        self.file.sync()
-    }
-}
-
-impl Disk for Faults {
-    fn create(&self, path: &Path) -> io::Result<Arc<dyn SegmentFile>> {
-        self.0.check(&self.0.no_create)?;
-        let file = SystemDisk.create(path)?;
-        let synced = Arc::new(AtomicU64::new(0));
-        self.0.files.lock().push((Arc::clone(&file), Arc::clone(&synced)));
-        let faults = Arc::clone(&self.0);
-        Ok(Arc::new(FaultyFile { file, faults, length: AtomicU64::new(0), synced }))
-    }
-
-    fn open(&self, path: &Path) -> io::Result<Arc<dyn SegmentFile>> {
-        let (file, faults) = (SystemDisk.open(path)?, Arc::clone(&self.0));
-        Ok(Arc::new(FaultyFile { file, faults, length: AtomicU64::new(0), synced: Arc::default() }))
-    }
-
-    fn folder(&self, path: &Path) -> io::Result<Arc<dyn SegmentFile>> {
-        SystemDisk.folder(path)
-    }
-}
-
-fn open_faulty(folder: &Folder, options: Options) -> (Journal, Faults) {
-    let faults = Faults::default();
-    let disk = Box::new(faults.clone());
-    let (journal, _) = Journal::open_on(disk, folder.path(), GATEWAY, options).unwrap();
-    (journal, faults)
-}
-
-#[test]
-fn p5_a_full_disk_refuses_whole_batches_and_loses_nothing_else() {
-    let folder = Folder::new();
+fn p5_a_full_disk_refuses_whole_batches_and_loses_nothing_else(form: Form) {
+    let folder = Kept::new(form);
     let (journal, faults) = open_faulty(&folder, Options::default());
     journal.append(&events(1..=2)).unwrap();
     let before = std::fs::read(segment(&folder, 1)).unwrap();
@@ -573,9 +532,8 @@ fn p5_a_full_disk_refuses_whole_batches_and_loses_nothing_else() {
     assert!(errors.is_empty(), "{errors:?}");
 }
 
-#[test]
-fn a_refused_batch_leaves_no_note_for_the_index() {
-    let folder = Folder::new();
+fn a_refused_batch_leaves_no_note_for_the_index(form: Form) {
+    let folder = Kept::new(form);
     let (journal, faults) = open_faulty(&folder, Options::default());
     journal.keep_notes(100);
     journal.append(&events(1..=2)).unwrap();
@@ -588,9 +546,8 @@ fn a_refused_batch_leaves_no_note_for_the_index() {
     assert_eq!((cut.last, cut.lost), (journal.last(), false));
 }
 
-#[test]
-fn p5_bytes_that_cannot_be_cut_off_are_cut_off_before_the_next_append() {
-    let folder = Folder::new();
+fn p5_bytes_that_cannot_be_cut_off_are_cut_off_before_the_next_append(form: Form) {
+    let folder = Kept::new(form);
     let (journal, faults) = open_faulty(&folder, Options::default());
     journal.append(&events(1..=1)).unwrap();
     faults.fill_after(100);
@@ -607,9 +564,8 @@ fn p5_bytes_that_cannot_be_cut_off_are_cut_off_before_the_next_append() {
     assert!(errors.is_empty(), "{errors:?}");
 }
 
-#[test]
-fn p5_a_crash_on_a_full_disk_leaves_a_torn_end_and_no_more() {
-    let folder = Folder::new();
+fn p5_a_crash_on_a_full_disk_leaves_a_torn_end_and_no_more(form: Form) {
+    let folder = Kept::new(form);
     let (journal, faults) = open_faulty(&folder, Options::default());
     journal.append(&events(1..=1)).unwrap();
     faults.fill_after(100);
@@ -621,9 +577,8 @@ fn p5_a_crash_on_a_full_disk_leaves_a_torn_end_and_no_more() {
     assert!(recovery.torn.is_some());
 }
 
-#[test]
-fn p5_with_sync_zero_an_acknowledgement_waits_for_the_disk() {
-    let folder = Folder::new();
+fn p5_with_sync_zero_an_acknowledgement_waits_for_the_disk(form: Form) {
+    let folder = Kept::new(form);
     let options = Options { sync: Duration::ZERO, ..Options::default() };
     let (journal, faults) = open_faulty(&folder, options);
     let before = faults.0.syncs.load(Ordering::SeqCst);
@@ -643,9 +598,8 @@ fn p5_with_sync_zero_an_acknowledgement_waits_for_the_disk() {
     assert!(numbers.contains(&1) && numbers.contains(&4), "{numbers:?}");
 }
 
-#[test]
-fn a_segment_grows_on_while_no_new_one_can_be_made_but_not_for_ever() {
-    let folder = Folder::new();
+fn a_segment_grows_on_while_no_new_one_can_be_made_but_not_for_ever(form: Form) {
+    let folder = Kept::new(form);
     let options = Options { segment_bytes_max: 2000, ..Options::default() };
     let (journal, faults) = open_faulty(&folder, options);
     faults.0.no_create.store(true, Ordering::SeqCst);
@@ -658,9 +612,8 @@ fn a_segment_grows_on_while_no_new_one_can_be_made_but_not_for_ever() {
     assert_eq!(contents(&folder).0.len(), appended + 1);
 }
 
-#[test]
-fn an_offline_reader_sees_what_a_writer_has_acknowledged() {
-    let folder = Folder::new();
+fn an_offline_reader_sees_what_a_writer_has_acknowledged(form: Form) {
+    let folder = Kept::new(form);
     let (journal, _) = open(&folder);
     journal.append(&events(1..=2)).unwrap();
     let reader = journal.read().unwrap();
@@ -680,7 +633,7 @@ fn an_offline_reader_sees_what_a_writer_has_acknowledged() {
 
 #[test]
 fn the_first_record_of_the_format_stays_readable() {
-    let folder = Folder::new();
+    let folder = Kept::new(Form::Clear);
     let (journal, _) = open(&folder);
     let body = operation(1, "select 1", "public.t", Verdict::Allow);
     journal.append(&[event("s_one", 1, at(0), body)]).unwrap();
@@ -699,17 +652,18 @@ fn the_first_record_of_the_format_stays_readable() {
 }
 
 /// A segment that holds nothing, in the file of number `named`.
-fn write_header(folder: &Folder, named: u64, segment: u64, first_sequence: u64) {
+fn write_header(folder: &Kept, named: u64, segment: u64, first_sequence: u64) {
     let gateway = GATEWAY.to_owned();
-    let previous = frame::CHAIN_START;
-    let header = frame::Header { gateway, segment, first_sequence, previous, salt: [1; 16] };
+    let (previous, salt) = (frame::CHAIN_START, [1; 16]);
+    let sealed = folder.sealing().sealer(GATEWAY, segment, &salt).unwrap();
+    let sealed = sealed.map(|(_, check)| check);
+    let header = frame::Header { gateway, segment, first_sequence, previous, salt, sealed };
     std::fs::write(self::segment(folder, named), header.encode()).unwrap();
 }
 
-#[test]
-fn p2_numbers_that_cannot_be_counted_on_from_are_damage() {
+fn p2_numbers_that_cannot_be_counted_on_from_are_damage(form: Form) {
     for (segment, first) in [(1, u64::MAX), (1, 1 << 63), (1, 0), (0, 1), (u64::MAX, 1)] {
-        let folder = Folder::new();
+        let folder = Kept::new(form);
         write_header(&folder, 1, segment, first);
         let (read, errors) = contents(&folder);
         assert!(read.is_empty() && errors.len() == 1, "{segment} {first}: {errors:?}");
@@ -720,7 +674,7 @@ fn p2_numbers_that_cannot_be_counted_on_from_are_damage() {
         assert_eq!(found.iter().map(|r| r.position).collect::<Vec<_>>(), [kept]);
     }
     // The last that can be read is read, and none is begun behind it.
-    let folder = Folder::new();
+    let folder = Kept::new(form);
     let last = frame::NUMBER_MAX;
     write_header(&folder, last, last, last);
     let options = Options { segment_bytes_max: 1, ..Options::default() };
@@ -736,9 +690,8 @@ fn p2_numbers_that_cannot_be_counted_on_from_are_damage() {
     assert!(contents(&folder).1.is_empty());
 }
 
-#[test]
-fn p6_a_segment_under_another_name_is_damage_and_overwrites_nothing() {
-    let folder = Folder::new();
+fn p6_a_segment_under_another_name_is_damage_and_overwrites_nothing(form: Form) {
+    let folder = Kept::new(form);
     write_header(&folder, 2, 2, 1);
     write_header(&folder, 3, 1, 1);
     let before = std::fs::read(segment(&folder, 2)).unwrap();

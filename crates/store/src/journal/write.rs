@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -12,6 +12,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use super::disk::{Disk, SegmentFile};
 use super::frame::{self, Chain, DATA_START, Header, NUMBER_MAX};
 use super::read::{End, damaged, file_name};
+use super::sealing::{Sealer, SealerError, Sealing};
 use super::{Cut, JournalError, Options, Position, failed};
 use crate::id;
 use crate::index::Note;
@@ -21,9 +22,7 @@ const BUFFER_BYTES_KEPT: usize = 1024 * 1024;
 
 /// What appending threads and the syncing thread share.
 pub(super) struct Shared {
-    disk: Box<dyn Disk>,
-    folder: PathBuf,
-    gateway: String,
+    home: Home,
     options: Options,
     writer: Mutex<Writer>,
     commit: Mutex<Commit>,
@@ -31,6 +30,14 @@ pub(super) struct Shared {
     committed: Condvar,
     /// Wakes the thread that syncs.
     work: Condvar,
+}
+
+/// Where the segments of a journal are, and how new ones are made.
+pub(super) struct Home {
+    pub(super) disk: Box<dyn Disk>,
+    pub(super) folder: PathBuf,
+    pub(super) gateway: String,
+    pub(super) sealing: Sealing,
 }
 
 pub(super) struct Writer {
@@ -42,6 +49,8 @@ pub(super) struct Writer {
     pub(super) last: Position,
     chain: Chain,
     seed: u32,
+    /// What seals the records of this segment; `None` in one that is in clear.
+    sealer: Option<Sealer>,
     buffer: Vec<u8>,
     tail: Tail,
     /// Closed segments, and the folder after a new one, that the disk may not have yet.
@@ -95,6 +104,7 @@ pub(super) struct Fresh {
     pub(super) segment: u64,
     pub(super) offset: u64,
     pub(super) seed: u32,
+    pub(super) sealer: Option<Sealer>,
 }
 
 impl Writer {
@@ -108,6 +118,7 @@ impl Writer {
             last,
             chain,
             seed: fresh.seed,
+            sealer: fresh.sealer,
             buffer: Vec::new(),
             tail: Tail::Clean,
             unsynced: Vec::new(),
@@ -117,6 +128,12 @@ impl Writer {
 
     pub(super) fn sync_later(&mut self, file: Arc<dyn SegmentFile>) {
         self.unsynced.push(file);
+    }
+
+    /// Has the disk keep the segment and its name at once.
+    pub(super) fn sync_created(&self) -> io::Result<()> {
+        self.file.sync()?;
+        self.unsynced.iter().try_for_each(|file| file.sync())
     }
 
     fn end(&self) -> End {
@@ -158,7 +175,8 @@ impl Writer {
         let mut last = self.last;
         for event in events {
             let start = self.offset + self.buffer.len() as u64;
-            chain = frame::encode(&mut self.buffer, event, &chain, self.seed)
+            let sealer = self.sealer.as_mut();
+            chain = frame::encode(&mut self.buffer, event, &chain, self.seed, sealer)
                 .map_err(|error| JournalError::Event(error.to_string()))?;
             last = Position { segment: self.segment, offset: start, sequence: last.sequence + 1 };
             if let Some(notes) = &mut self.notes {
@@ -205,13 +223,7 @@ impl Notes {
 }
 
 impl Shared {
-    pub(super) fn new(
-        disk: Box<dyn Disk>,
-        folder: &Path,
-        gateway: &str,
-        options: Options,
-        writer: Writer,
-    ) -> Self {
+    pub(super) fn new(home: Home, options: Options, writer: Writer) -> Self {
         // What an earlier process appended the disk may not have yet: it is synced first of all.
         let nothing = End { segment: 0, offset: 0 };
         let commit = Commit {
@@ -223,9 +235,7 @@ impl Shared {
             stop: false,
         };
         Self {
-            disk,
-            folder: folder.to_owned(),
-            gateway: gateway.to_owned(),
+            home,
             options,
             writer: Mutex::new(writer),
             commit: Mutex::new(commit),
@@ -272,12 +282,8 @@ impl Shared {
         self.commit.lock().synced
     }
 
-    pub(super) fn gateway(&self) -> &str {
-        &self.gateway
-    }
-
-    pub(super) fn folder(&self) -> &Path {
-        &self.folder
+    pub(super) fn home(&self) -> &Home {
+        &self.home
     }
 
     pub(super) fn keep_notes(&self, max: usize) {
@@ -306,7 +312,7 @@ impl Shared {
     }
 
     fn path(&self, segment: u64) -> PathBuf {
-        self.folder.join(file_name(&self.gateway, segment))
+        self.home.path(segment)
     }
 
     /// Mends what an earlier failure left, and begins a new segment when this one is full.
@@ -377,9 +383,9 @@ impl Shared {
     fn begin_segment(&self, writer: &mut Writer) -> Result<(), JournalError> {
         let next = writer.segment + 1;
         let first = writer.last.sequence + 1;
-        let fresh =
-            create_segment(&*self.disk, &self.folder, &self.gateway, next, first, writer.chain)?;
-        let folder = self.disk.folder(&self.folder).map_err(failed("open", &self.folder))?;
+        let Home { disk, folder, .. } = &self.home;
+        let fresh = self.home.create_segment(next, first, writer.chain)?;
+        let folder = disk.folder(folder).map_err(failed("open", folder))?;
         let closed = std::mem::replace(&mut writer.file, fresh.file);
         if writer.tail != Tail::Distrusted {
             writer.unsynced.push(closed);
@@ -388,6 +394,7 @@ impl Shared {
         writer.segment = fresh.segment;
         writer.offset = fresh.offset;
         writer.seed = fresh.seed;
+        writer.sealer = fresh.sealer;
         Ok(())
     }
 
@@ -483,35 +490,61 @@ pub(super) fn spawn(shared: &Arc<Shared>) -> io::Result<JoinHandle<()>> {
     })
 }
 
-/// Makes the file of a segment. It takes its name only when its header is written, so that a file
-/// without one is never found under it, short of a power cut.
-pub(super) fn create_segment(
-    disk: &dyn Disk,
-    folder: &Path,
-    gateway: &str,
-    segment: u64,
-    first_sequence: u64,
-    previous: Chain,
-) -> Result<Fresh, JournalError> {
-    let path = folder.join(file_name(gateway, segment));
-    if segment > NUMBER_MAX || first_sequence > NUMBER_MAX {
-        return Err(damaged(path, 0, "a journal whose numbers are used up"));
+impl Home {
+    fn path(&self, segment: u64) -> PathBuf {
+        self.folder.join(file_name(&self.gateway, segment))
     }
-    let mut salt = [0; 16];
-    salt.iter_mut().zip(id::random_32()?).for_each(|(to, from)| *to = from);
-    let header = Header { gateway: gateway.to_owned(), segment, first_sequence, previous, salt };
-    let bytes = header.encode();
-    let unnamed = folder.join(format!("{gateway}.new"));
-    let file = disk.create(&unnamed).map_err(failed("make", &unnamed))?;
-    let mut done = 0;
-    while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
-        match file.write_at(rest, done as u64) {
-            Ok(0) => return Err(failed("write", &unnamed)(io::ErrorKind::WriteZero.into())),
-            Ok(written) => done += written,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(failed("write", &unnamed)(error)),
+
+    /// What seals the records of a segment from here on; `None` if they are to be in clear.
+    pub(super) fn sealer(
+        &self,
+        segment: u64,
+        salt: &[u8; 16],
+    ) -> Result<Option<Sealer>, JournalError> {
+        let sealer = self.sealing.sealer(&self.gateway, segment, salt)?;
+        Ok(sealer.map(|(sealer, _)| sealer))
+    }
+
+    /// Makes the file of a segment. It takes its name only when its header is written, so that a
+    /// file without one is never found under it, short of a power cut.
+    pub(super) fn create_segment(
+        &self,
+        segment: u64,
+        first_sequence: u64,
+        previous: Chain,
+    ) -> Result<Fresh, JournalError> {
+        let path = self.path(segment);
+        if segment > NUMBER_MAX || first_sequence > NUMBER_MAX {
+            return Err(damaged(path, 0, "a journal whose numbers are used up"));
+        }
+        let mut salt = [0; 16];
+        salt.iter_mut().zip(id::random_32()?).for_each(|(to, from)| *to = from);
+        let sealer = self.sealing.sealer(&self.gateway, segment, &salt)?;
+        let (sealer, sealed) = sealer.unzip();
+        let gateway = self.gateway.clone();
+        let header = Header { gateway, segment, first_sequence, previous, salt, sealed };
+        let bytes = header.encode();
+        let unnamed = self.folder.join(format!("{}.new", self.gateway));
+        let file = self.disk.create(&unnamed).map_err(failed("make", &unnamed))?;
+        let mut done = 0;
+        while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
+            match file.write_at(rest, done as u64) {
+                Ok(0) => return Err(failed("write", &unnamed)(io::ErrorKind::WriteZero.into())),
+                Ok(written) => done += written,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(failed("write", &unnamed)(error)),
+            }
+        }
+        fs::rename(&unnamed, &path).map_err(failed("name", &path))?;
+        Ok(Fresh { file, segment, offset: DATA_START as u64, seed: header.seed(), sealer })
+    }
+}
+
+impl From<SealerError> for JournalError {
+    fn from(error: SealerError) -> Self {
+        match error {
+            SealerError::Cipher(error) => Self::Cipher(error.to_string()),
+            SealerError::Random(error) => Self::Random(error),
         }
     }
-    fs::rename(&unnamed, &path).map_err(failed("name", &path))?;
-    Ok(Fresh { file, segment, offset: DATA_START as u64, seed: header.seed() })
 }

@@ -82,7 +82,7 @@ fn a_session_begins_before_what_it_did_wherever_its_beginning_is() {
         "operation s_1",
     ];
     let bucket = Arc::new(Bucket::open(&Location::Folder(store.0.clone()), true).unwrap());
-    let both = Record { bucket: Some(bucket), journal: Some(journal.0.clone()) };
+    let both = Record { bucket: Some(bucket), journal: Some(journal.0.clone()), key: Ok(None) };
     assert_eq!(read(&both), (expected.map(str::to_owned).into(), Vec::new()), "the journal alone");
     for segment in written.closed_segments().unwrap() {
         let records = written.read_segment(segment).unwrap();
@@ -103,7 +103,7 @@ fn a_journal_that_cannot_be_read_is_an_error() {
     let folder = Folder::new("unread");
     let file = folder.0.join("journal");
     fs::write(&file, "no folder").unwrap();
-    let record = Record { bucket: None, journal: Some(file) };
+    let record = Record { bucket: None, journal: Some(file), key: Ok(None) };
     let error = record.gateways(FROM, TO).unwrap_err();
     assert!(format!("{error:#}").starts_with("read the journal "), "{error:#}");
 }

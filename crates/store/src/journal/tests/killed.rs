@@ -5,7 +5,10 @@ use std::process::{Command, Stdio};
 
 use super::*;
 
+in_both_forms!(p5_kill_9_at_any_moment_loses_no_acknowledged_event,);
+
 const CHILD: &str = "NARROWS_STORE_TEST_CHILD";
+const SEALS: &str = "NARROWS_STORE_TEST_SEALS";
 
 /// Not a test of its own: the process that the next test kills. Appends for as long as it lives and
 /// prints the number of every event that was acknowledged.
@@ -13,7 +16,9 @@ const CHILD: &str = "NARROWS_STORE_TEST_CHILD";
 fn child_that_appends_until_it_is_killed() {
     let Some(folder) = std::env::var_os(CHILD) else { return };
     let options = Options { segment_bytes_max: 20_000, ..Options::default() };
-    let (journal, _) = Journal::open(Path::new(&folder), GATEWAY, options).unwrap();
+    let form = std::env::var_os(SEALS).map_or(Form::Clear, |_| Form::Sealed);
+    let lock = JournalLock::take(Path::new(&folder), GATEWAY).unwrap();
+    let (journal, _) = lock.open(options, sealing(form)).unwrap();
     for number in 1.. {
         let mut events = events(number * 10 + 1..=number * 10 + 3);
         events[1].payload = vec![b'x'; (number % 700) as usize];
@@ -22,11 +27,14 @@ fn child_that_appends_until_it_is_killed() {
     }
 }
 
-#[test]
-fn p5_kill_9_at_any_moment_loses_no_acknowledged_event() {
+fn p5_kill_9_at_any_moment_loses_no_acknowledged_event(form: Form) {
     for lines in [1, 2, 7, 50, 333, 1000] {
-        let folder = Folder::new();
-        let mut child = Command::new(std::env::current_exe().unwrap())
+        let folder = Kept::new(form);
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        if form == Form::Sealed {
+            command.env(SEALS, "1");
+        }
+        let mut child = command
             .args([
                 "--exact",
                 "journal::tests::killed::child_that_appends_until_it_is_killed",

@@ -2,10 +2,15 @@
 
 use super::*;
 
+in_both_forms!(
+    p5_only_what_the_disk_has_counts_as_synced,
+    p5_a_segment_that_was_closed_stays_closed_through_a_power_cut,
+    p5_a_closed_segment_whose_end_is_cut_off_is_damage,
+);
+
 /// Goal: what counts as synced is never taken back, whatever the disk does.
-#[test]
-fn p5_only_what_the_disk_has_counts_as_synced() {
-    let folder = Folder::new();
+fn p5_only_what_the_disk_has_counts_as_synced(form: Form) {
+    let folder = Kept::new(form);
     // The thread that syncs never comes to it.
     let options = Options { sync: Duration::from_secs(3600), ..Options::default() };
     let synced = |journal: &Journal| -> (u64, Vec<u64>) {
@@ -40,9 +45,8 @@ fn p5_only_what_the_disk_has_counts_as_synced() {
 }
 
 /// Goal: once a segment is said to be closed, nothing is ever appended to it: it may be archived.
-#[test]
-fn p5_a_segment_that_was_closed_stays_closed_through_a_power_cut() {
-    let folder = Folder::new();
+fn p5_a_segment_that_was_closed_stays_closed_through_a_power_cut(form: Form) {
+    let folder = Kept::new(form);
     let options = Options { sync: Duration::from_secs(3600), ..Options::default() };
     let (journal, faults) = open_faulty(&folder, options);
     journal.append(&events(1..=2)).unwrap();
@@ -53,7 +57,7 @@ fn p5_a_segment_that_was_closed_stays_closed_through_a_power_cut() {
     let position = journal.append(&events(3..=3)).unwrap();
     assert_eq!((position.segment, position.sequence), (2, 3));
     // A disk that does not keep the new one: nothing is said to be closed until one is kept.
-    let (folder, last) = (Folder::new(), |journal: &Journal| journal.closed_segments().unwrap());
+    let (folder, last) = (Kept::new(form), |journal: &Journal| journal.closed_segments().unwrap());
     let (journal, faults) = open_faulty(&folder, options);
     journal.append(&events(1..=2)).unwrap();
     faults.0.no_sync.store(true, Ordering::SeqCst);
@@ -70,9 +74,8 @@ fn p5_a_segment_that_was_closed_stays_closed_through_a_power_cut() {
     assert!(!closed.contains(&position.segment), "{closed:?} {position:?}");
 }
 
-#[test]
-fn p5_a_closed_segment_whose_end_is_cut_off_is_damage() {
-    let folder = Folder::new();
+fn p5_a_closed_segment_whose_end_is_cut_off_is_damage(form: Form) {
+    let folder = Kept::new(form);
     let (journal, _) = open(&folder);
     journal.append(&events(1..=3)).unwrap();
     assert!(journal.rotate().unwrap());
