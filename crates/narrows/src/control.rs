@@ -216,15 +216,16 @@ impl Control for Running {
             (None, Some(principal)) => Erase::Principal(principal),
             (None, None) => return Ok(0),
         };
-        // What was said until now is sealed first, and no longer in clear on the gateway's disk.
+        // What was said until now is sealed in the archive first, and no longer on the gateway's
+        // disk, where the gateway can open it.
         let stayed = archive.archiver.purge().map_err(|why| {
             failed(format!("nothing was erased: the archive is not up to date ({why})"))
         })?;
         if !stayed.is_empty() {
             let stayed: Vec<String> = stayed.iter().map(ToString::to_string).collect();
             return Err(failed(format!(
-                "nothing was erased: the journal has to keep files in which what was said is in \
-                 clear; move them off this machine and ask again\n  {}",
+                "nothing was erased: the journal has to keep files in which what was said can be \
+                 read; move them off this machine and ask again\n  {}",
                 stayed.join("\n  ")
             )));
         }

@@ -45,6 +45,7 @@ pub async fn open_store(config: &Config, now: Timestamp) -> anyhow::Result<Arc<S
     let mut options = StoreOptions::new(&config.data_dir);
     options.journal.sync = config.recording.sync;
     options.sessions_max = config.sessions_max;
+    options.seals_journal = config.recording.encryption.is_some();
     if let Some(form) = &config.installation_key {
         let key = secret(form).fetch().await.context("keys.installation")?;
         options.installation_key = Some(Secret::new(key.expose().clone().into_bytes()));

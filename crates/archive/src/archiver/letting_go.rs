@@ -19,7 +19,8 @@ pub(super) const UNREAD_MAX: Duration = Duration::from_secs(60 * 60);
 /// How long a purge waits for readers; those of syslog need 15 seconds.
 const UNREAD_PURGE_MAX: Duration = Duration::from_secs(20);
 
-/// A segment of the journal that was to be let go of and stays, with what it says in clear.
+/// A segment of the journal that was to be let go of and stays, with what it says: the gateway can
+/// read it, sealed or not.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Stayed {
     /// Its file.

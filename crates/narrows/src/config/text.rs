@@ -211,8 +211,8 @@ form! {
         "archive_every" => archive_every: At<Time>,
         /// How long the journal keeps what is in the archive, for quick answers. Default: 1d.
         "keep_journal" => keep_journal: At<Time>,
-        /// Whose key seals texts, parameters and payloads in the archive. Default: they are in
-        /// clear.
+        /// Whose key seals texts, parameters and payloads in the archive; the journal is then
+        /// sealed by the installation key. Default: they are in clear.
         "encryption" => encryption: Encryption,
         /// How often the journal is synced to disk; 0 syncs before each acknowledgement. Default:
         /// 50ms.
@@ -310,8 +310,8 @@ form! {
 form! {
     /// Keys from elsewhere.
     pub struct Keys {
-        /// At least 32 bytes, shared by all gateways of an installation; token, mask and taint keys
-        /// are derived from it. Made in `data_dir` when left out.
+        /// At least 32 bytes, shared by all gateways of an installation; token, mask, taint and
+        /// journal keys are derived from it. Made in `data_dir` when left out.
         "installation" => installation: At<SecretForm>,
     }
 }

@@ -116,6 +116,11 @@ pub fn complete(
     refuse_unbuilt(&file, report);
     let data_dir = file.data_dir.map_or_else(|| DATA_DIR_DEFAULT.to_owned(), |dir| dir.value);
     let data_dir = base.join(data_dir);
+    let installation_key =
+        file.keys.and_then(|keys| keys.installation).map(|key| relative_secret(key.value, base));
+    if let Some(encryption) = file.recording.as_ref().and_then(|form| form.encryption.as_ref()) {
+        warn_of_key_beside(&encryption.here.at, installation_key.as_ref(), &data_dir, report);
+    }
     let recording = recording(file.recording, (base, &data_dir), machine, report);
     let (admin, listeners) = listeners(file.listen, &file.here.at, machine, report);
     let listens = listeners.iter().any(|(name, _)| *name == protocols::TRANSPARENT);
@@ -154,11 +159,28 @@ pub fn complete(
         sessions_max: count(file.sessions_max, "sessions_max", limit::SESSIONS_MAX, report),
         statement_bytes_max: statement_bytes(file.postgres, report),
         guesses_max: guesses(file.predicates, report),
-        installation_key: file
-            .keys
-            .and_then(|keys| keys.installation)
-            .map(|key| relative_secret(key.value, base)),
+        installation_key,
     }
+}
+
+/// The journal is sealed by the installation key: who takes the disk takes both, if it lies there.
+fn warn_of_key_beside(
+    encryption: &Location,
+    key: Option<&SecretForm>,
+    data_dir: &Path,
+    report: &mut Report,
+) {
+    let what = match key {
+        None => "the key that seals the journal is data_dir/installation.key, beside it",
+        Some(SecretForm::File(path)) if path.starts_with(data_dir) => {
+            "the key that seals the journal, keys.installation, is in data_dir, beside it"
+        }
+        Some(_) => return,
+    };
+    let help = "whoever has the disk has both; name a key that is kept elsewhere, \
+                keys: { installation: {file: PATH} }, before the first start: with another key \
+                tokens have to be made anew";
+    report.warn(encryption, format!("recording.encryption: {what}"), help);
 }
 
 fn refuse_unbuilt(file: &text::File, report: &mut Report) {

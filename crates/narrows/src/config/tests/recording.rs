@@ -65,3 +65,22 @@ fn p6_anchors_beside_the_archive_are_warned_about_however_they_are_written() {
         assert_eq!(warned(archive, anchors), same, "{archive} {anchors}");
     }
 }
+
+#[test]
+fn p6_an_installation_key_beside_the_journal_that_it_seals_is_warned_about() {
+    let sealed = "recording: { encryption: { key: {env: K} } }";
+    let warned = |lines: &str| {
+        let loaded = loaded(&format!("{SAMPLE}\n{lines}\n"));
+        loaded.warnings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    };
+    let told = warned(sealed);
+    assert!(told.contains("is data_dir/installation.key, beside it"), "{told}");
+    assert!(told.contains("keys: { installation: {file: PATH} }"), "{told}");
+    let told = warned(&format!("{sealed}\nkeys: {{ installation: {{file: ./var/key}} }}"));
+    assert!(told.contains("keys.installation, is in data_dir, beside it"), "{told}");
+    for elsewhere in ["{file: /run/secrets/key}", "{file: ./key}", "{env: K}", "{command: [a]}"] {
+        let keys = format!("keys: {{ installation: {elsewhere} }}");
+        assert_eq!(warned(&format!("{sealed}\n{keys}")), "", "{elsewhere}");
+    }
+    assert_eq!(warned("recording: { sync: 0 }"), "", "nothing is sealed by it");
+}

@@ -50,7 +50,7 @@ fn everything(folder: &Folder) -> Vec<u8> {
 /// Goal: of nothing that an event says is there a byte in clear on the disk, also not of what was
 /// cut off or is in a segment that was closed.
 #[test]
-fn p7_nothing_that_was_said_is_on_the_disk_in_clear() {
+fn p6_nothing_that_was_said_is_on_the_disk_in_clear() {
     for form in [Form::Sealed, Form::Clear] {
         let folder = Kept::new(form);
         let (journal, faults) = open_faulty(&folder, Options::default());
@@ -88,7 +88,7 @@ fn sealed_in(mut write: &[u8]) -> Vec<([u8; 12], Vec<u8>)> {
 /// Goal: no two bodies were ever sealed with one nonce under one key, whatever was cut off and
 /// written again, and however often a process went on in the same segment.
 #[test]
-fn p7_no_nonce_is_used_twice() {
+fn p6_no_nonce_is_used_twice() {
     let folder = Kept::new(Form::Sealed);
     let (mut nonces, mut runs, mut count) = (HashSet::new(), HashSet::new(), 0);
     let mut number = 0;
@@ -125,7 +125,7 @@ fn p7_no_nonce_is_used_twice() {
 }
 
 #[test]
-fn p7_a_run_whose_numbers_are_used_up_gives_way_to_another() {
+fn p6_a_run_whose_numbers_are_used_up_gives_way_to_another() {
     let sealer = sealing(Form::Sealed).sealer(GATEWAY, 1, &[0; 16]).unwrap();
     let (mut sealer, _) = sealer.unwrap();
     let mut nonce = || {
