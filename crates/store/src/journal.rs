@@ -355,7 +355,7 @@ impl Journal {
     pub fn read_closed(&self, segment: u64) -> Result<Reader, JournalError> {
         let begin = Position { segment, ..Position::default() };
         let end = End { segment, offset: u64::MAX };
-        Reader::between(self.folder(), self.gateway(), Some(begin), Some(end))
+        self.read_between(Some(begin), end)
     }
 
     /// The records of all segments behind `segment`, as far as they are acknowledged.
