@@ -1,5 +1,5 @@
-//! Any bytes as a segment of a journal, in clear or sealed: as they are, as a good segment with bytes
-//! changed, or as records that are whole, in a segment that says anything of itself.
+//! Any bytes as a segment of a journal, in clear or sealed: as they are, as a good segment with
+//! bytes changed, or as records that are whole, in a segment that says anything of itself.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;

@@ -12,8 +12,8 @@
 //! opened for writing, and a number that counts the bodies sealed in that run. The number never
 //! goes back: also what is cut off again, after an append that failed, has used it up. When it is
 //! used up itself, the next run begins. So two nonces are equal only if two runs of one segment
-//! are, which has a probability below k²/2⁶⁵ for k runs: one for each time that a process went on in
-//! the segment.
+//! are. With k runs, one for each time that a process went on in the segment, that has a
+//! probability below k²/2⁶⁵.
 
 use std::fmt;
 use std::sync::Arc;
