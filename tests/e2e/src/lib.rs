@@ -6,6 +6,7 @@
 //! binary, its files and its sockets.
 
 mod agent;
+mod bucket;
 mod client;
 mod config;
 pub mod differ;
@@ -23,6 +24,7 @@ pub mod web;
 mod wire;
 
 pub use agent::{Agent, confined, start_confined};
+pub use bucket::{Bucket, Credentials};
 pub use client::{Driver, Psql};
 pub use config::{Config, RULES};
 pub use gateway::{Gateway, Ports, Token};

@@ -10,7 +10,8 @@ use anyhow::{Context, Result, ensure};
 use e2e::python as python_program;
 use e2e::web::Shop;
 use e2e::{
-    Child, Config, Gateway, Lab, Output, Psql, RULES, Server, lab_with, repository, until, within,
+    Bucket, Child, Config, Gateway, Lab, Output, Psql, RULES, Server, lab_with, repository, until,
+    within,
 };
 use serde_json::Value;
 
@@ -568,43 +569,10 @@ fn p5_kill_9_at_any_moment_leaves_an_archive_that_is_whole() -> Result<()> {
     })
 }
 
-/// An S3 server of its own.
-struct Bucket {
-    fault: PathBuf,
-    port: u16,
-    _child: Child,
-    _folder: tempfile::TempDir,
-}
-
-impl Bucket {
-    fn start() -> Result<Self> {
-        let folder = tempfile::tempdir()?;
-        let (port, fault) = (folder.path().join("port"), folder.path().join("fault"));
-        let mut server = Command::new(python_program()?);
-        server.arg("-B").arg(repository("tests/e2e/python/s3.py")?);
-        server.arg(&port).arg(&fault).arg("audit");
-        let child = Child::start_piped(&mut server)?;
-        let port = until("the bucket is there", || {
-            Ok(fs::read_to_string(&port).ok().and_then(|text| text.parse().ok()))
-        })?;
-        Ok(Self { fault, port, _child: child, _folder: folder })
-    }
-
-    fn misbehave(&self, how: &str) -> Result<()> {
-        Ok(fs::write(&self.fault, how)?)
-    }
-
-    /// Requests that met this fault.
-    fn met(&self, how: &str) -> usize {
-        let met = fs::read_to_string(self.fault.with_extension("met")).unwrap_or_default();
-        met.lines().filter(|line| *line == how).count()
-    }
-}
-
 #[test]
 fn p5_a_bucket_that_misbehaves_delays_the_archive_and_loses_nothing() -> Result<()> {
-    let bucket = Bucket::start()?;
-    let endpoint = format!("http://127.0.0.1:{}", bucket.port);
+    let bucket = Bucket::start("audit")?;
+    let endpoint = bucket.endpoint();
     let environment = [
         ("AWS_ENDPOINT_URL", endpoint.as_str()),
         ("AWS_ALLOW_HTTP", "true"),
