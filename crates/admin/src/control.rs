@@ -34,8 +34,27 @@ pub trait Control: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// When the keys cannot be read or written, and when there never were any.
+    /// When the keys cannot be read or written, when there never were any, and when something of it
+    /// is on hold.
     fn erase(&self, whose: &EraseRequest) -> Result<usize, AuditError>;
+    /// Puts recordings on hold, in the name of `by`.
+    ///
+    /// # Errors
+    ///
+    /// When the hold is not in force, or does not reach everything yet; the words say which.
+    fn hold(&self, ask: &HoldRequest, by: &str) -> Result<HoldAnswer, AuditError>;
+    /// Ends a hold, in the name of `by`.
+    ///
+    /// # Errors
+    ///
+    /// When there is none such, or the store cannot be written.
+    fn release(&self, ask: &ReleaseRequest, by: &str) -> Result<HoldAnswer, AuditError>;
+    /// Every hold, the earliest first.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be read.
+    fn holds(&self) -> Result<Vec<HoldView>, AuditError>;
     /// Why the gateway is not ready, the journal left aside; empty when it is.
     fn unready(&self) -> Vec<String>;
     /// The journal did not take the last record of the data path.
@@ -109,6 +128,93 @@ pub struct Erased {
     pub keys: usize,
 }
 
+/// What is to be put on hold: exactly one of a session, a subject, and a time.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HoldRequest {
+    /// What happened in this session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    /// What this subject did, and does from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub principal: Option<String>,
+    /// What happened from this time on (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// And before this time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// Why, for the record.
+    pub reason: String,
+}
+
+/// Which hold is to end: exactly one of the three names it.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReleaseRequest {
+    /// Its id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The session on hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    /// The subject on hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub principal: Option<String>,
+    /// Why, for the record.
+    pub reason: String,
+}
+
+/// What became of a hold.
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+pub struct HoldAnswer {
+    /// Its id.
+    pub id: String,
+    /// Files of the archive that the store was told to keep, or need not keep any more.
+    pub files: u64,
+    /// Manifests that name them.
+    pub manifests: u64,
+    /// The store was told; `false` when it is one that cannot lock files.
+    pub locks: bool,
+    /// What could not be looked into, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unread: Vec<String>,
+}
+
+/// A hold.
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+pub struct HoldView {
+    /// Its id.
+    pub id: String,
+    /// The session on hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    /// The subject on hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub principal: Option<String>,
+    /// The time on hold: from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// The time on hold: until.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// Why.
+    pub reason: String,
+    /// Who asked for it.
+    pub by: String,
+    /// When.
+    pub at: String,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub released_at: Option<String>,
+    /// Who ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub released_by: Option<String>,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub released_reason: Option<String>,
+}
+
 /// Why a question has no answer.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum AuditError {
@@ -116,6 +222,8 @@ pub enum AuditError {
     Unavailable(String),
     /// There is nothing of what is asked about; why.
     Nothing(String),
+    /// It is on hold; by what.
+    Held(String),
 }
 
 /// A configuration that was put in force.

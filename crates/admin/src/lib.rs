@@ -25,7 +25,8 @@ mod words;
 pub use control::{
     ArchiveCounters, AuditError, AuditQuestion, Control, Counters, EraseRequest, Erased,
     ExplainAnswer, ExplainError, ExplainRequest, ExplainedColumn, ExplainedDetection,
-    ExplainedOperation, ExplainedRule, ExplainedUse, ProblemView, Reloaded, ResourceView, Span,
+    ExplainedOperation, ExplainedRule, ExplainedUse, HoldAnswer, HoldRequest, HoldView,
+    ProblemView, ReleaseRequest, Reloaded, ResourceView, Span,
 };
 pub use dto::{
     ApprovalRuleView, ApprovalView, ApproveRequest, DecisionsView, DenyRequest, DetectionView,

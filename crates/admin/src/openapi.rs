@@ -3,7 +3,7 @@
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use crate::routes::{approvals, audit, gateway, health, sessions, tokens};
+use crate::routes::{approvals, audit, gateway, health, holds, sessions, tokens};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -12,6 +12,7 @@ use crate::routes::{approvals, audit, gateway, health, sessions, tokens};
         tokens::create, tokens::list, tokens::revoke,
         sessions::list, sessions::show, sessions::events, sessions::kill,
         audit::who, audit::fields, audit::pii, audit::search, audit::erase, audit::reindex,
+        holds::hold, holds::release, holds::holds,
         approvals::list, approvals::show, approvals::approve, approvals::deny,
         gateway::resources, gateway::reload, gateway::explain,
         health::healthz, health::readyz, health::metrics, health::openapi,

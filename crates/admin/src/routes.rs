@@ -4,6 +4,7 @@ pub(crate) mod approvals;
 pub(crate) mod audit;
 pub(crate) mod gateway;
 pub(crate) mod health;
+pub(crate) mod holds;
 pub(crate) mod sessions;
 pub(crate) mod tokens;
 

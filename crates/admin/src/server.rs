@@ -22,7 +22,7 @@ use crate::auth;
 use crate::bound::{Bounded, Peer};
 use crate::control::Control;
 use crate::error::ApiError;
-use crate::routes::{approvals, audit, gateway, health, sessions, tokens};
+use crate::routes::{approvals, audit, gateway, health, holds, sessions, tokens};
 
 /// Longest body of a request, bytes: the longest statement, to explain it, and some room.
 const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
@@ -121,6 +121,9 @@ impl Admin {
             .route("/api/v1/audit/pii", get(audit::pii))
             .route("/api/v1/audit/search", post(audit::search))
             .route("/api/v1/audit/erase", post(audit::erase))
+            .route("/api/v1/audit/hold", post(holds::hold))
+            .route("/api/v1/audit/release", post(holds::release))
+            .route("/api/v1/audit/holds", get(holds::holds))
             .route("/api/v1/audit/reindex", post(audit::reindex))
             .route("/api/v1/resources", get(gateway::resources))
             .route("/api/v1/reload", post(gateway::reload))

@@ -70,8 +70,31 @@ impl Control for Fake {
         match whose.principal.as_deref() {
             Some("ann") => Ok(2),
             Some("nobody") => Err(AuditError::Nothing("no key of nobody".to_owned())),
+            Some("held") => Err(AuditError::Held("hd_1 holds it".to_owned())),
             _ => Err(AuditError::Unavailable("no bucket".to_owned())),
         }
+    }
+    fn hold(&self, ask: &HoldRequest, by: &str) -> Result<HoldAnswer, AuditError> {
+        assert_eq!(by, "admin.token");
+        match ask.principal.as_deref() {
+            Some("away") => Err(AuditError::Unavailable("no bucket".to_owned())),
+            _ => Ok(HoldAnswer {
+                id: "hd_1".to_owned(),
+                files: 2,
+                manifests: 1,
+                locks: true,
+                unread: Vec::new(),
+            }),
+        }
+    }
+    fn release(&self, ask: &ReleaseRequest, by: &str) -> Result<HoldAnswer, AuditError> {
+        match ask.id.as_deref() {
+            Some("hd_none") => Err(AuditError::Nothing("no hold hd_none".to_owned())),
+            _ => self.hold(&HoldRequest::default(), by),
+        }
+    }
+    fn holds(&self) -> Result<Vec<HoldView>, AuditError> {
+        Ok(Vec::new())
     }
     fn unready(&self) -> Vec<String> {
         self.unready.lock().clone()
@@ -301,7 +324,7 @@ fn every_route_under_api_wants_a_token() {
             }
         }
     }
-    assert_eq!(seen, 20);
+    assert_eq!(seen, 23);
     assert_eq!(world.call("GET", "/api/v1/nothing", None, None).status, 401);
     assert_eq!(world.get("/api/v1/nothing").code(), "not_found");
 }
@@ -320,6 +343,42 @@ fn p7_erasing_wants_a_reason_and_something_to_erase() {
     let nobody = erase("nobody", "r");
     assert_eq!((nobody.status, nobody.code()), (404, "not_found"));
     assert_eq!(erase("bob", "r").code(), "unavailable");
+    let held = erase("held", "r");
+    assert_eq!((held.status, held.code()), (409, "on_hold"));
+}
+
+#[test]
+fn p6_a_hold_is_of_one_thing_and_has_a_reason() {
+    let world = World::new();
+    let hold = |body: Value| world.post("/api/v1/audit/hold", body);
+    let time = |from: &str, to: &str| json!({ "from": from, "to": to, "reason": "case 4" });
+    for body in [
+        json!({ "session": "s_1", "reason": "case 4" }),
+        json!({ "principal": "ann", "reason": "case 4" }),
+        time("2026-11-28T00:00:00Z", "2026-11-29T00:00:00Z"),
+    ] {
+        let held = hold(body.clone());
+        assert_eq!(held.status, 200, "{body}: {}", held.text);
+        assert_eq!(held.json["id"], "hd_1");
+    }
+    for body in [
+        json!({ "reason": "case 4" }),
+        json!({ "session": "s_1", "principal": "ann", "reason": "case 4" }),
+        json!({ "session": "s_1", "reason": " " }),
+        json!({ "from": "2026-11-28T00:00:00Z", "reason": "case 4" }),
+        time("2026-11-29T00:00:00Z", "2026-11-29T00:00:00Z"),
+        time("yesterday", "2026-11-29T00:00:00Z"),
+    ] {
+        assert_eq!(hold(body.clone()).code(), "invalid", "{body}");
+    }
+    let away = hold(json!({ "principal": "away", "reason": "case 4" }));
+    assert_eq!((away.status, away.code()), (503, "unavailable"));
+    let release = |body: Value| world.post("/api/v1/audit/release", body);
+    assert_eq!(release(json!({ "id": "hd_1", "reason": "over" })).status, 200);
+    assert_eq!(release(json!({ "id": "hd_none", "reason": "over" })).status, 404);
+    assert_eq!(release(json!({ "id": "hd_1", "reason": "" })).code(), "invalid");
+    assert_eq!(release(json!({ "reason": "over" })).code(), "invalid");
+    assert_eq!(world.get("/api/v1/audit/holds").status, 200);
 }
 
 #[test]
@@ -379,6 +438,19 @@ fn p2_no_question_is_answered_that_cannot_be_recorded() {
             Some(json!({ "principal": "ann", "reason": "asked" })),
             "erase principal ann",
         ),
+        (
+            "POST",
+            "/api/v1/audit/hold",
+            Some(json!({ "session": "s_1", "reason": "asked" })),
+            "hold session s_1",
+        ),
+        (
+            "POST",
+            "/api/v1/audit/release",
+            Some(json!({ "id": "hd_1", "reason": "over" })),
+            "release hold hd_1",
+        ),
+        ("GET", "/api/v1/audit/holds", None, "holds recordings"),
     ];
     let document: Value = serde_json::from_str(&crate::document()).unwrap();
     let all = document["paths"].as_object().unwrap().keys();

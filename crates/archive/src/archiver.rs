@@ -7,6 +7,7 @@
 //! and a manifest that was written and not remembered is found and taken for what it is.
 
 mod beside;
+mod holding;
 mod letting_go;
 mod looking;
 mod thread;
@@ -25,9 +26,10 @@ use seal::Keys;
 use serde::{Deserialize, Serialize};
 use store::{Journal, JournalError};
 
-use crate::bucket::{Bucket, BucketError, Put};
+use crate::bucket::{Bucket, BucketError, Lock, LockMode, Put};
 use crate::convert::{self, ConvertError, Converted};
 use crate::file::ArchiveFile;
+use crate::holds::HoldError;
 use crate::manifest::{
     self, HexHash, MANIFEST_BYTES_MAX, MANIFEST_VERSION, Manifest, SigningKey, format_time,
 };
@@ -52,6 +54,15 @@ pub struct Options {
     pub every: Duration,
     /// How long a segment of the journal stays after it was archived.
     pub keep: Duration,
+}
+
+/// How long what is written can be neither changed nor deleted.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Retention {
+    /// Who may lift it.
+    pub mode: LockMode,
+    /// For how long, from the round that writes it.
+    pub length: Duration,
 }
 
 /// How far the archive reaches.
@@ -142,6 +153,9 @@ pub enum ArchiveError {
     /// What was said cannot be sealed.
     #[error(transparent)]
     Sealing(#[from] SealingError),
+    /// What is on hold cannot be known, or not be held.
+    #[error(transparent)]
+    Hold(#[from] HoldError),
     /// What was read back is not what was written.
     #[error("{path} reads back otherwise than it was written: {what}")]
     ReadBack {
@@ -219,6 +233,11 @@ pub struct Rounds {
     met: bool,
     /// The store was asked what is there behind the head.
     looked: bool,
+    retention: Option<Retention>,
+    /// When the round began.
+    now: Timestamp,
+    /// What the newest manifest names is on hold where it has to be.
+    held: bool,
     /// See [`ROUND_BYTES`].
     pub(crate) round_bytes: u64,
     /// Nobody is served any more: there is no one to give way to.
@@ -281,6 +300,9 @@ impl Rounds {
             seals: None,
             met: false,
             looked: false,
+            retention: None,
+            now: Timestamp::default(),
+            held: false,
             round_bytes: ROUND_BYTES,
             hurry: false,
             behind: Behind::default(),
@@ -312,6 +334,13 @@ impl Rounds {
         self
     }
 
+    /// The same, which has the store keep its files and manifests from being changed or deleted.
+    #[must_use]
+    pub fn retaining(mut self, retention: Retention) -> Self {
+        self.retention = Some(retention);
+        self
+    }
+
     /// From now on tells `told` after each manifest how far the archive reaches. It must not wait.
     pub fn tell(&mut self, told: impl Fn(&Head) + Send + 'static) {
         self.told = Some(Box::new(told));
@@ -331,12 +360,13 @@ impl Rounds {
 
     /// One round. `now` is the time it is signed at.
     pub fn round(&mut self, now: Timestamp) -> Result<Done, ArchiveError> {
-        let begun = self.begin();
+        let begun = self.begin(now).and_then(|()| self.hold_newest());
         // Before anything is written: on a full disk nothing else may work.
         let forgot = self.forget(now, self.options.keep, UNREAD_MAX);
         // Also while the store is away: a segment of weeks would not fit one manifest.
         let rotated = self.journal.rotate().map_err(ArchiveError::from);
         let done = begun.and(rotated).and_then(|_| self.archive(now));
+        let done = done.and_then(|done| self.hold_newest().map(|()| done));
         // What a failed round wrote may be signed by an answer that was lost.
         self.looked = done.is_ok();
         self.first &= done.is_err();
@@ -346,7 +376,8 @@ impl Rounds {
 
     /// Asks the store what is there behind what is remembered, so that what is journalled from now
     /// on gets numbers that nothing archived has.
-    pub fn begin(&mut self) -> Result<(), ArchiveError> {
+    pub fn begin(&mut self, now: Timestamp) -> Result<(), ArchiveError> {
+        self.now = now;
         if !self.looked {
             self.look()?;
             self.go_ahead()?;
@@ -448,6 +479,11 @@ impl Rounds {
         Ok((converted.entry, Kept { segment, salt, bytes, damaged }))
     }
 
+    /// How what this round writes is locked.
+    fn lock(&self) -> Option<Lock> {
+        self.retention.map(|of| Lock { mode: of.mode, until: self.now.plus(of.length) })
+    }
+
     /// Writes the files of a segment and reads each back.
     fn write(&mut self, converted: &Converted, until: Until) -> Result<(), ArchiveError> {
         let mut leaves = Vec::new();
@@ -455,7 +491,7 @@ impl Rounds {
             if until.is_over() {
                 return Err(ArchiveError::Overtaken);
             }
-            if self.bucket.put_new(path, bytes.clone())? == Put::Exists {
+            if self.bucket.put_new_locked(path, bytes.clone(), self.lock())? == Put::Exists {
                 self.write_over(path, bytes)?;
             }
             self.unsigned.insert(path.clone());
@@ -486,13 +522,15 @@ impl Rounds {
     fn write_over(&self, path: &str, bytes: &Bytes) -> Result<(), ArchiveError> {
         let there = self.bucket.get(path, bytes.len() as u64);
         if matches!(&there, Ok(Some(there)) if there == bytes) {
-            return Ok(());
+            // Without a lock perhaps, or with one that ends too early.
+            let lock = self.lock().map(|lock| self.bucket.ensure_locked(path, &lock));
+            return Ok(lock.transpose().map(drop)?);
         }
         if !self.first && !self.unsigned.contains(path) {
             let what = "holds something else".to_owned();
             return Err(ArchiveError::Foreign { path: path.to_owned(), what });
         }
-        Ok(self.bucket.put(path, bytes.clone())?)
+        Ok(self.bucket.put_locked(path, bytes.clone(), self.lock())?)
     }
 
     fn sign(
@@ -516,12 +554,16 @@ impl Rounds {
         let text = manifest.sign(&self.key);
         let hash = HexHash(sha256(&text));
         let path = manifest::path(gateway, now, number);
-        if self.bucket.put_new(&path, text.clone().into())? == Put::Exists {
+        let lock = self.lock();
+        if self.bucket.put_new_locked(&path, text.clone().into(), lock)? == Put::Exists {
             // A call that was tried again may have succeeded the first time.
             let there = self.manifest_text(&path)?;
             if there != text {
                 let what = "is not what this gateway wanted to write".to_owned();
                 return Err(ArchiveError::Foreign { path, what });
+            }
+            if let Some(lock) = lock {
+                self.bucket.ensure_locked(&path, &lock)?;
             }
         }
         self.remember(&manifest, hash, path)
@@ -550,6 +592,7 @@ impl Rounds {
             source,
         })?;
         self.head = head;
+        self.held = false;
         if let Some(told) = &self.told {
             told(&self.head);
         }

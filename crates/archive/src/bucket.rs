@@ -4,6 +4,9 @@
 //! from the environment, as their own tools do (`AWS_…`, `GOOGLE_…`, `AZURE_…`), and failed
 //! calls are tried again for up to [`RETRY_FOR`].
 
+mod locks;
+mod s3;
+
 use std::fmt;
 use std::future::Future;
 use std::path::{Path as FilePath, PathBuf};
@@ -20,10 +23,13 @@ use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use object_store::{
-    BackoffConfig, ClientOptions, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions,
-    PutPayload, RetryConfig, UpdateVersion, WriteMultipart,
+    BackoffConfig, ClientOptions, ObjectStore, ObjectStoreExt as _, PutMode, PutMultipartOptions,
+    PutOptions, PutPayload, RetryConfig, UpdateVersion, WriteMultipart,
 };
 use parking_lot::Mutex;
+
+use self::s3::S3;
+pub use self::s3::{Lock, LockMode, StoreEncryption};
 
 /// How long a call to a cloud is tried again. What fails for longer is done again in a later round.
 pub const RETRY_FOR: Duration = Duration::from_secs(10);
@@ -50,6 +56,8 @@ pub struct Bucket {
     place: String,
     /// The folder, if it is one: what lies in it may be no link and nothing but plain files.
     folder: Option<PathBuf>,
+    /// What goes beyond objects, if it is a bucket of S3.
+    s3: Option<S3>,
     /// Held while something in a folder is changed.
     changing: Mutex<()>,
 }
@@ -122,6 +130,29 @@ pub enum BucketError {
         /// What the store said. Its own causes are in its text, so it is none of this error's.
         refusal: Box<Refusal>,
     },
+    /// An object cannot be locked there.
+    #[error(
+        "cannot lock {path} in {place}: the bucket has no object lock, which recording.retention \
+         needs. Turn it on (aws s3api put-bucket-versioning and put-object-lock-configuration, \
+         ObjectLockEnabled=Enabled, without a default retention), or take recording.retention out"
+    )]
+    NoLock {
+        /// The object.
+        path: String,
+        /// Where.
+        place: String,
+    },
+    /// An object was written and is not locked, although the store took the request for it.
+    #[error(
+        "{path} is not locked in {place}, although the store took it: either it knows no object \
+         lock, or its answers do not show it (the credentials need s3:GetObjectRetention)"
+    )]
+    Unlocked {
+        /// The object.
+        path: String,
+        /// Where.
+        place: String,
+    },
     /// This machine has no thread or descriptor left for it.
     #[error("cannot start what talks to the store: {0}")]
     Runtime(std::io::Error),
@@ -132,6 +163,19 @@ impl BucketError {
     fn is_there(&self) -> bool {
         let Self::Failed { refusal, .. } = self else { return false };
         matches!(**refusal, Refusal::AlreadyExists { .. } | Refusal::Precondition { .. })
+    }
+
+    /// The same, or that the bucket has no object lock, if that is what an S3 server says.
+    fn or_no_lock(self) -> Self {
+        match self {
+            Self::Failed { path, place, refusal, .. }
+                // AWS and MinIO write it differently.
+                if refusal.to_string().replace(' ', "").contains("ObjectLockConfiguration") =>
+            {
+                Self::NoLock { path, place }
+            }
+            other => other,
+        }
     }
 }
 
@@ -218,6 +262,16 @@ impl fmt::Display for Location {
 impl Bucket {
     /// Opens a place. A folder is made if `make` says so; a cloud is not asked yet.
     pub fn open(location: &Location, make: bool) -> Result<Self, BucketError> {
+        Self::open_encrypting(location, make, None)
+    }
+
+    /// The same, which has the store itself encrypt what is written, if it is S3; another is as it
+    /// was set up.
+    pub fn open_encrypting(
+        location: &Location,
+        make: bool,
+        encryption: Option<&StoreEncryption>,
+    ) -> Result<Self, BucketError> {
         let place = location.to_string();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -240,6 +294,7 @@ impl Bucket {
                 prefix => Arc::new(PrefixStore::new(objects, prefix)),
             }
         };
+        let mut s3 = None;
         let objects: Arc<dyn ObjectStore> = match location {
             Location::Folder(folder) => {
                 if make {
@@ -251,12 +306,20 @@ impl Bucket {
                 Arc::new(LocalFileSystem::new_with_prefix(folder).map_err(failed)?.with_fsync(true))
             }
             Location::Cloud(Cloud::S3, name, prefix) => {
+                let client = allow_http(client, "AWS_ALLOW_HTTP");
                 let builder = AmazonS3Builder::from_env()
                     .with_bucket_name(name)
                     .with_checksum_algorithm(Checksum::SHA256)
                     .with_retry(retry)
-                    .with_client_options(allow_http(client, "AWS_ALLOW_HTTP"));
-                prefixed(Arc::new(builder.build().map_err(failed)?), prefix)
+                    .with_client_options(client.clone());
+                let builder = match encryption {
+                    Some(encryption) => encryption.set(builder).map_err(failed)?,
+                    None => builder,
+                };
+                let built = S3::build(builder, &client, prefix).map_err(failed)?;
+                let objects = built.objects();
+                s3 = Some(built);
+                prefixed(objects, prefix)
             }
             Location::Cloud(Cloud::Google, name, prefix) => {
                 let builder = GoogleCloudStorageBuilder::from_env()
@@ -274,7 +337,7 @@ impl Bucket {
             }
         };
         let folder = location.folder().map(FilePath::to_owned);
-        Ok(Self { objects, runtime, place, folder, changing: Mutex::new(()) })
+        Ok(Self { objects, runtime, place, folder, s3, changing: Mutex::new(()) })
     }
 
     /// A store that a test made.
@@ -282,7 +345,7 @@ impl Bucket {
     pub fn of(objects: Arc<dyn ObjectStore>) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().build().ok();
         let (place, changing) = ("a test".to_owned(), Mutex::new(()));
-        Self { objects, runtime: Background(runtime), place, folder: None, changing }
+        Self { objects, runtime: Background(runtime), place, folder: None, s3: None, changing }
     }
 
     /// Where it is, as written.
@@ -324,14 +387,38 @@ impl Bucket {
 
     /// Writes an object, whole or not at all; replaces one of that name.
     pub fn put(&self, path: &str, bytes: Bytes) -> Result<(), BucketError> {
+        self.put_locked(path, bytes, None)
+    }
+
+    /// The same; no one changes or deletes the object while the lock lasts. Where objects have
+    /// versions, as where they can be locked, one of that name stays behind the new one.
+    ///
+    /// # Errors
+    ///
+    /// Also when the store cannot lock it, or does not say that it did.
+    pub fn put_locked(
+        &self,
+        path: &str,
+        bytes: Bytes,
+        lock: Option<Lock>,
+    ) -> Result<(), BucketError> {
+        self.write(path, bytes, lock)?;
+        lock.map_or(Ok(()), |lock| self.ensure_locked(path, &lock))
+    }
+
+    fn write(&self, path: &str, bytes: Bytes, lock: Option<Lock>) -> Result<(), BucketError> {
         self.check_plain(path)?;
         let to = Path::from(path);
         if bytes.len() <= PARTS_FROM {
-            let put = self.objects.put(&to, PutPayload::from_bytes(bytes));
-            return self.wait("write", path, put).map(|_| ());
+            let mut options = PutOptions::default();
+            lock.map(|lock| options.extensions.insert(lock));
+            let put = self.objects.put_opts(&to, PutPayload::from_bytes(bytes), options);
+            return self.wait("write", path, put).map(|_| ()).map_err(BucketError::or_no_lock);
         }
         self.wait("write", path, async {
-            let upload = self.objects.put_multipart(&to).await?;
+            let mut options = PutMultipartOptions::default();
+            lock.map(|lock| options.extensions.insert(lock));
+            let upload = self.objects.put_multipart_opts(&to, options).await?;
             let mut upload = WriteMultipart::new_with_chunk_size(upload, PART_BYTES);
             let mut rest = bytes;
             while !rest.is_empty() {
@@ -341,10 +428,29 @@ impl Bucket {
             upload.finish().await
         })
         .map(|_| ())
+        .map_err(BucketError::or_no_lock)
     }
 
     /// Writes an object unless there is one of that name.
     pub fn put_new(&self, path: &str, bytes: Bytes) -> Result<Put, BucketError> {
+        self.put_new_locked(path, bytes, None)
+    }
+
+    /// The same with a lock; see [`Self::put_locked`]. An object that is there stays as it is.
+    pub fn put_new_locked(
+        &self,
+        path: &str,
+        bytes: Bytes,
+        lock: Option<Lock>,
+    ) -> Result<Put, BucketError> {
+        let put = self.write_new(path, bytes, lock)?;
+        if let (Put::Made, Some(lock)) = (put, lock) {
+            self.ensure_locked(path, &lock)?;
+        }
+        Ok(put)
+    }
+
+    fn write_new(&self, path: &str, bytes: Bytes, lock: Option<Lock>) -> Result<Put, BucketError> {
         self.check_plain(path)?;
         if bytes.len() > PARTS_FROM {
             // In parts nothing can be made conditionally; a rival would have to come in between.
@@ -357,15 +463,16 @@ impl Bucket {
             })?;
             return match there {
                 true => Ok(Put::Exists),
-                false => self.put(path, bytes).map(|()| Put::Made),
+                false => self.write(path, bytes, lock).map(|()| Put::Made),
             };
         }
-        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+        let mut options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+        lock.map(|lock| options.extensions.insert(lock));
         let (to, payload) = (Path::from(path), PutPayload::from_bytes(bytes));
         match self.wait("write", path, self.objects.put_opts(&to, payload, options)) {
             Ok(_) => Ok(Put::Made),
             Err(error) if error.is_there() => Ok(Put::Exists),
-            Err(error) => Err(error),
+            Err(error) => Err(error.or_no_lock()),
         }
     }
 

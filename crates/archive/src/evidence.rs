@@ -24,6 +24,7 @@ use crate::sealing::{Opener, Unsealed};
 pub use self::answers::{
     Coverage, Fields, Found, Hidden, Hit, Hits, Pii, Returned, Sensitive, Use, Who,
 };
+pub(crate) use self::signed::listed;
 pub use self::signed::{SignedFiles, signed_files};
 
 const MINUTES: Duration = Duration::from_secs(10 * 60);
@@ -177,7 +178,7 @@ impl Evidence {
                 journal.gateway() == gateway && segment > archived.segment
             })
         };
-        let SignedFiles { files, unread, unsigned, gateways } =
+        let SignedFiles { files, unread, unsigned, gateways, .. } =
             signed_files(&self.bucket, span, &is_later)?;
         if gateways == 0 && self.live.is_none() {
             return Err(EvidenceError::NoManifest(self.bucket.place().to_owned()));

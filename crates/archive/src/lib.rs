@@ -13,6 +13,7 @@ pub mod bucket;
 pub mod convert;
 pub mod evidence;
 pub mod file;
+pub mod holds;
 pub mod manifest;
 pub mod merkle;
 pub mod proof;
@@ -21,8 +22,8 @@ pub mod schema;
 pub mod sealing;
 pub mod verify;
 
-pub use archiver::{Archiver, Options, Rounds, Standing};
-pub use bucket::{Bucket, BucketError, Location};
+pub use archiver::{Archiver, Options, Retention, Rounds, Standing};
+pub use bucket::{Bucket, BucketError, Location, LockMode, StoreEncryption};
 
 #[cfg(test)]
 mod tests;

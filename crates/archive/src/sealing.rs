@@ -325,16 +325,21 @@ pub struct Erased {
     pub before: bool,
 }
 
-/// Erases keys in every segment of a store. What they sealed cannot be read again by anyone, unless
-/// the store keeps former versions of the objects under `keys/`.
+/// Erases keys in every segment of a store, and versions that the store keeps of the objects they
+/// were in. What they sealed cannot be read again by anyone.
 pub fn erase(bucket: &Bucket, whose: Erase<'_>) -> Result<Erased, SealingError> {
     let (mut erased, mut failed) = (Erased::default(), Vec::new());
     for listed in bucket.list("keys")? {
         // One that cannot be read must not keep the others.
         match erase_in(bucket, &listed.path, whose) {
-            Ok(more) => {
+            Ok((more, is_erased)) => {
                 erased.keys += more.keys;
                 erased.before |= more.before;
+                // What an earlier time could not delete is tried again.
+                let gone = if is_erased { bucket.forget_former(&listed.path) } else { Ok(0) };
+                if let Err(error) = gone {
+                    failed.push(format!("former versions hold them still: {error}"));
+                }
             }
             Err(error) => failed.push(format!("{}: {error}", listed.path)),
         }
@@ -345,18 +350,21 @@ pub fn erase(bucket: &Bucket, whose: Erase<'_>) -> Result<Erased, SealingError> 
     }
 }
 
-fn erase_in(bucket: &Bucket, path: &str, whose: Erase<'_>) -> Result<Erased, SealingError> {
-    let mut before = false;
+/// Erases keys in one segment; also whether any of it, anyone's, are erased now.
+fn erase_in(bucket: &Bucket, path: &str, whose: Erase<'_>) -> Result<(Erased, bool), SealingError> {
+    let (mut before, mut any) = (false, false);
     let keys = change(bucket, path, |keys| {
-        Ok(match whose {
+        let count = match whose {
             Erase::Session(session) => {
                 before = keys.erased().any(|erased| erased == session);
                 usize::from(keys.erase_session(session))
             }
             Erase::Principal(principal) => keys.erase_principal(principal),
-        })
+        };
+        any = keys.erased().next().is_some();
+        Ok(count)
     })?;
-    Ok(Erased { keys, before })
+    Ok((Erased { keys, before }, any))
 }
 
 /// Wraps every key of a store with the current key; how many were wrapped by another one.

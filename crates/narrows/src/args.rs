@@ -311,6 +311,14 @@ pub enum AuditCommand {
         #[arg(long)]
         reason: String,
     },
+    /// Keep recordings, and keep them readable, until the hold is released
+    Hold(HoldArguments),
+    /// List what is or was on hold
+    Holds {
+        /// A copy of the archive to ask instead of the gateway: a folder, file:…, s3://…
+        #[arg(long, value_name = "PLACE")]
+        store: Option<String>,
+    },
     /// Print what a session said, opened with a key, from a copy of the archive
     Unseal {
         /// The session: s_…
@@ -332,6 +340,29 @@ pub enum AuditCommand {
     Key,
     /// Print how far the archive reaches, to keep elsewhere and verify with later
     Anchor,
+}
+
+/// What is to be on hold, or is to be no longer.
+#[derive(Clone, Debug, Args)]
+pub struct HoldArguments {
+    /// The session: s_…; with --release also the hold: hd_…
+    #[arg(required_unless_present_any = ["principal", "since"])]
+    pub what: Option<String>,
+    /// All that this subject did and does
+    #[arg(long, conflicts_with = "what")]
+    pub principal: Option<String>,
+    /// All that happened from this time on: how long ago (1h, 7d) or when
+    #[arg(long, value_parser = time, conflicts_with_all = ["what", "principal", "release"])]
+    pub since: Option<String>,
+    /// And before this time [default: now]
+    #[arg(long, value_parser = time, requires = "since")]
+    pub until: Option<String>,
+    /// Why, for the record
+    #[arg(long)]
+    pub reason: String,
+    /// End the hold
+    #[arg(long)]
+    pub release: bool,
 }
 
 /// A copy of the archive, asked instead of the gateway.
@@ -527,6 +558,13 @@ mod tests {
             "audit reindex",
             "audit erase s_1 --reason asked",
             "audit erase --principal ann --reason asked",
+            "audit hold s_1 --reason asked",
+            "audit hold --principal ann --reason asked",
+            "audit hold --since 7d --until 1d --reason asked",
+            "audit hold hd_1 --release --reason over",
+            "audit hold --principal ann --release --reason over",
+            "audit holds",
+            "audit holds --store ./copy",
             "audit unseal s_1 --store ./copy --key k",
             "audit anchor",
             "approvals",

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use admin::{
     ArchiveCounters, AuditError, AuditQuestion, Control, Counters, EraseRequest, ExplainAnswer,
-    ExplainError, ExplainRequest, ProblemView, Reloaded, ResourceView,
+    ExplainError, ExplainRequest, HoldAnswer, HoldRequest, HoldView, ProblemView, ReleaseRequest,
+    Reloaded, ResourceView,
 };
 use arc_swap::ArcSwap;
 use archive::evidence;
@@ -19,6 +20,7 @@ use crate::commands::check::view;
 use crate::config::nearest::nearest;
 use crate::config::{self, Config};
 use crate::explain::{self, Question};
+use crate::holds;
 use crate::protocols::Rulebook;
 use crate::wire;
 
@@ -35,6 +37,8 @@ pub struct Running {
     versions: AtomicU64,
     /// One reload at a time, so that the last one asked for is the one in force.
     reloading: std::sync::Mutex<()>,
+    /// One hold or erasure at a time, so that nothing is erased while it is put on hold.
+    holding: std::sync::Mutex<()>,
     handle: tokio::runtime::Handle,
 }
 
@@ -71,8 +75,16 @@ impl Running {
             versions: AtomicU64::new(config.policy.version),
             current: ArcSwap::from_pointee(Current { config, policy }),
             reloading: std::sync::Mutex::new(()),
+            holding: std::sync::Mutex::new(()),
             handle,
         }
+    }
+
+    fn archive(&self) -> Result<&wire::Archive, AuditError> {
+        self.archive.as_ref().ok_or_else(|| {
+            let why = "recording.store is none, so there is no archive";
+            AuditError::Unavailable(why.to_owned())
+        })
     }
 
     fn principal(ask: &ExplainRequest) -> Principal {
@@ -216,6 +228,7 @@ impl Control for Running {
             (None, Some(principal)) => Erase::Principal(principal),
             (None, None) => return Ok(0),
         };
+        let _one = self.holding.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         // What was said until now is sealed in the archive first, and no longer on the gateway's
         // disk, where the gateway can open it.
         let stayed = archive.archiver.purge().map_err(|why| {
@@ -229,9 +242,10 @@ impl Control for Running {
                 stayed.join("\n  ")
             )));
         }
-        let erased =
-            sealing::erase(&archive.bucket, erase).map_err(|error| failed(error.to_string()))?;
+        holds::check(archive, erase)?;
+        let erased = sealing::erase(&archive.bucket, erase);
         archive.evidence.forget_keys();
+        let erased = erased.map_err(|error| failed(error.to_string()))?;
         if erased.keys > 0 || erased.before {
             return Ok(erased.keys);
         }
@@ -249,6 +263,22 @@ impl Control for Running {
                  sealed, or their keys were erased before"
             ),
         }))
+    }
+
+    fn hold(&self, ask: &HoldRequest, by: &str) -> Result<HoldAnswer, AuditError> {
+        let _one = self.holding.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        holds::hold(self.archive()?, ask, by, self.now())
+    }
+
+    fn release(&self, ask: &ReleaseRequest, by: &str) -> Result<HoldAnswer, AuditError> {
+        let _one = self.holding.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        holds::release(self.archive()?, ask, by, self.now())
+    }
+
+    fn holds(&self) -> Result<Vec<HoldView>, AuditError> {
+        let holds = archive::holds::all(&self.archive()?.bucket);
+        let holds = holds.map_err(|error| AuditError::Unavailable(error.to_string()))?;
+        Ok(holds.into_iter().map(holds::view).collect())
     }
 
     fn unready(&self) -> Vec<String> {

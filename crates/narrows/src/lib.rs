@@ -9,6 +9,7 @@ mod commands;
 pub mod config;
 mod control;
 mod explain;
+mod holds;
 mod moment;
 mod output;
 pub mod protocols;

@@ -97,7 +97,9 @@ pub async fn archive(
     streams: &Streams,
 ) -> anyhow::Result<Option<Archive>> {
     let Some(location) = &config.recording.store else { return Ok(None) };
-    let bucket = Arc::new(Bucket::open(location, true).context("recording.store")?);
+    let encryption = config.recording.store_encryption.as_ref();
+    let bucket = Bucket::open_encrypting(location, true, encryption).context("recording.store")?;
+    let bucket = Arc::new(bucket);
     let make = || SigningKey::make().map(|(_, text)| text).map_err(|_| store::NoRandomness);
     let (text, is_new) = store.data_dir.secret_file(SIGNING_KEY, make)?;
     let key = SigningKey::read(text.expose())
@@ -125,6 +127,9 @@ pub async fn archive(
         Some(keys) => rounds.sealing(Arc::clone(keys)),
         None => rounds,
     };
+    if let Some(retention) = config.recording.retention {
+        rounds = rounds.retaining(retention);
+    }
     anchors.tell(rounds.head());
     let of_rounds = Arc::clone(anchors);
     rounds.tell(move |head| of_rounds.tell(head));
@@ -439,6 +444,11 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("recording.store", old.recording.store != new.recording.store),
         ("recording.archive_every", old.recording.archive_every != new.recording.archive_every),
         ("recording.encryption", encryption(old) != encryption(new)),
+        ("recording.retention", old.recording.retention != new.recording.retention),
+        (
+            "recording.store_encryption",
+            old.recording.store_encryption != new.recording.store_encryption,
+        ),
         ("recording.keep_journal", old.recording.keep_journal != new.recording.keep_journal),
         ("recording.stream", streams::differ(old, new)),
         ("recording.anchors", anchors::differ(old, new)),

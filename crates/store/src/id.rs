@@ -26,7 +26,7 @@ pub fn session_id(now: Timestamp) -> Result<SessionId, NoRandomness> {
 }
 
 /// `prefix` and `chars` (at most 12) random characters of base32.
-pub(crate) fn short_id(prefix: &str, chars: u32) -> Result<String, NoRandomness> {
+pub fn short_id(prefix: &str, chars: u32) -> Result<String, NoRandomness> {
     let mut text = prefix.to_owned();
     push_base32(&mut text, random_u64()?, chars);
     Ok(text)

@@ -29,7 +29,7 @@ pub use approvals::{
 };
 pub use data_dir::{DataDir, DataDirError, InstallationKey};
 pub use guesses::Guesses;
-pub use id::{NoRandomness, session_id};
+pub use id::{NoRandomness, session_id, short_id};
 pub use index::{
     Archived, Bookmark, Decisions, Index, IndexError, SessionEvents, SessionFilter, SessionSummary,
     TableUse,

@@ -133,7 +133,8 @@ pub(crate) async fn search(
 /// Makes what was said unreadable, by erasing the keys that it is sealed with. Proofs stay whole.
 #[utoipa::path(post, path = "/api/v1/audit/erase", tag = "audit", request_body = EraseRequest,
     responses((status = 200, body = Erased), (status = 400, body = ErrorBody),
-        (status = 404, body = ErrorBody), (status = 503, body = ErrorBody)))]
+        (status = 404, body = ErrorBody), (status = 409, body = ErrorBody),
+        (status = 503, body = ErrorBody)))]
 pub(crate) async fn erase(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<Caller>,
@@ -182,19 +183,21 @@ pub(crate) async fn reindex(
 
 /// A turn of those that may look into the recordings at once. It is held until the looking has
 /// ended, also when nobody waits for the answer any more.
-fn turn(shared: &Shared) -> Result<OwnedSemaphorePermit, ApiError> {
+pub(super) fn turn(shared: &Shared) -> Result<OwnedSemaphorePermit, ApiError> {
     Arc::clone(&shared.questions).try_acquire_owned().map_err(|_| {
         let message = format!("{AUDIT_QUESTIONS_MAX} questions are being answered already");
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message).help("ask again later")
     })
 }
 
-fn told(error: AuditError) -> ApiError {
+pub(super) fn told(error: AuditError) -> ApiError {
     match error {
         AuditError::Unavailable(why) => {
             ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", why)
         }
         AuditError::Nothing(why) => ApiError::not_found(why),
+        AuditError::Held(why) => ApiError::new(StatusCode::CONFLICT, "on_hold", why)
+            .help("narrows audit hold HOLD --release ends a hold"),
     }
 }
 

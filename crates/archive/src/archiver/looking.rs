@@ -73,6 +73,9 @@ impl Rounds {
             if is_lost && manifest.segments.is_empty() {
                 self.head.segment = self.last_segment(&all, manifest.number)?;
             }
+            if let Some(lock) = self.lock() {
+                self.bucket.ensure_locked(&listed.path, &lock)?;
+            }
             self.remember(&manifest, hash, listed.path)?;
         }
         Ok(())

@@ -38,7 +38,7 @@ struct Shared {
     asked: Mutex<Asked>,
     /// Something is asked for.
     wake: Condvar,
-    /// A purge has ended.
+    /// A purge, or a round that was asked for, has ended.
     purged: Condvar,
     clock: fn() -> Timestamp,
 }
@@ -81,6 +81,25 @@ impl Archiver {
         asked.outcome.clone()
     }
 
+    /// Archives what there is now, and waits for it.
+    ///
+    /// # Errors
+    ///
+    /// What stood in the way, in words.
+    pub fn catch_up(&self) -> Result<(), String> {
+        let mut asked = self.shared.asked.lock();
+        asked.rounds = asked.rounds.saturating_add(1);
+        let mine = asked.rounds;
+        self.shared.wake.notify_all();
+        while asked.rounded < mine {
+            if self.shared.purged.wait_for(&mut asked, PURGE_MAX).timed_out() {
+                return Err("the archive did not answer in time; see the gateway's log".to_owned());
+            }
+        }
+        drop(asked);
+        self.standing().failing.map_or(Ok(()), Err)
+    }
+
     /// How it stands.
     #[must_use]
     pub fn standing(&self) -> Standing {
@@ -121,27 +140,32 @@ struct Asked {
     purges: u64,
     /// Purges done.
     purged: u64,
-    /// What came of the last.
+    /// Rounds asked for.
+    rounds: u64,
+    /// Rounds of those that have ended.
+    rounded: u64,
+    /// What came of the last purge.
     outcome: Result<Vec<Stayed>, String>,
 }
 
 impl Default for Asked {
     fn default() -> Self {
-        Self { stop: false, purges: 0, purged: 0, outcome: Ok(Vec::new()) }
+        Self { stop: false, purges: 0, purged: 0, rounds: 0, rounded: 0, outcome: Ok(Vec::new()) }
     }
 }
 
 impl Shared {
     fn run(&self, mut rounds: Rounds) {
         // A store that is away is said by the first round.
-        let _ = rounds.begin();
+        let _ = rounds.begin((self.clock)());
         self.stand(&rounds);
         loop {
             let mut asked = self.asked.lock();
-            if !asked.stop && asked.purged == asked.purges {
+            let is_quiet = asked.purged == asked.purges && asked.rounded == asked.rounds;
+            if !asked.stop && is_quiet {
                 self.wake.wait_for(&mut asked, rounds.options.every);
             }
-            let (last, purges) = (asked.stop, asked.purges);
+            let (last, purges, rounds_asked) = (asked.stop, asked.purges, asked.rounds);
             let is_asked = asked.purged < purges;
             drop(asked);
             rounds.hurry = last;
@@ -153,6 +177,8 @@ impl Shared {
                 self.purged.notify_all();
             }
             let more = self.rounds_until_done(&mut rounds);
+            self.asked.lock().rounded = rounds_asked;
+            self.purged.notify_all();
             if last && !more {
                 return;
             }

@@ -4,7 +4,8 @@
 //! are missing, which nobody signed, and which manifests are not here. Of the manifests as few are
 //! read as can name files of the time asked about.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 use model::Timestamp;
@@ -24,6 +25,8 @@ const HOUR_NS: u64 = 60 * 60 * 1_000_000_000;
 pub struct SignedFiles {
     /// Files that a manifest names, by path.
     pub files: Vec<Listed>,
+    /// The manifest that names each of them, by the path of the file.
+    pub named_by: BTreeMap<String, String>,
     /// What an answer may lack, in words.
     pub unread: Vec<String>,
     /// Files that come after everything that is signed: not signed yet, and left out.
@@ -59,7 +62,8 @@ pub fn signed_files(
         chain.follow(span, &here, is_later, &mut found)?;
         let last = chain.segment;
         for (path, bytes) in here {
-            if chain.named.contains(&path) {
+            if let Some(manifest) = chain.named.remove(&path) {
+                found.named_by.insert(path.clone(), manifest);
                 found.files.push(Listed { path, bytes });
             } else if convert::named(&path).is_some_and(|(_, segment)| segment > last) {
                 found.unsigned.push(Listed { path, bytes });
@@ -76,7 +80,7 @@ pub fn signed_files(
 }
 
 /// Files that lie where those of a time belong.
-pub(super) fn listed(bucket: &Bucket, span: &Span) -> Result<Vec<Listed>, BucketError> {
+pub(crate) fn listed(bucket: &Bucket, span: &Span) -> Result<Vec<Listed>, BucketError> {
     let mut files = Vec::new();
     for date in bucket.folders("events")? {
         if span.covers(&date, None) {
@@ -112,8 +116,8 @@ struct Chain<'a> {
     numbered: Vec<(u64, String)>,
     /// Those that were read; `None` for what is no manifest.
     read: BTreeMap<usize, Option<Said>>,
-    /// Files named of the time asked about.
-    named: BTreeSet<String>,
+    /// Files named of the time asked about, and the manifest that names each first.
+    named: BTreeMap<String, String>,
     /// The last segment named.
     segment: u64,
 }
@@ -136,7 +140,7 @@ impl<'a> Chain<'a> {
             gateway: gateway.to_owned(),
             numbered,
             read: BTreeMap::new(),
-            named: BTreeSet::new(),
+            named: BTreeMap::new(),
             segment: 0,
         })
     }
@@ -196,13 +200,16 @@ impl<'a> Chain<'a> {
                             ));
                         }
                     }
+                    let manifest = self.numbered.get(at).map(|(_, path)| path.clone());
+                    let manifest = manifest.unwrap_or_default();
                     for path in said.files.into_iter().filter(|path| span.covers_path(path)) {
                         if is_read_elsewhere(&path) {
                             continue;
                         }
                         if !here.contains_key(&path) {
                             found.unread.push(format!("{path}: it was signed and is not here"));
-                        } else if self.named.insert(path) {
+                        } else if let Entry::Vacant(place) = self.named.entry(path) {
+                            place.insert(manifest.clone());
                             left = left.saturating_sub(1);
                         }
                     }

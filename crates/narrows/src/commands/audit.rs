@@ -1,6 +1,7 @@
 //! `narrows audit`: questions to the recordings, and whether they are whole.
 
 mod answers;
+mod holds;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -134,6 +135,8 @@ pub fn audit(common: &Common, command: AuditCommand) -> anyhow::Result<()> {
                 ),
             })
         }
+        AuditCommand::Hold(ask) => holds::hold(common, ask),
+        AuditCommand::Holds { store } => holds::list(common, store.as_deref()),
         AuditCommand::Unseal { session, copy } => unseal(common, &session, &copy),
         AuditCommand::Prove { session, store } => {
             let bucket = bucket(common, store.as_deref())?;

@@ -310,7 +310,7 @@ fn from_store(
         ..Wanted::default()
     };
     let span = Span { from, to: Timestamp(u64::MAX) };
-    let SignedFiles { files, unread, unsigned, gateways } =
+    let SignedFiles { files, unread, unsigned, gateways, .. } =
         signed_files(bucket, &span, &|_| false)?;
     if gateways == 0 {
         return Err(EvidenceError::NoManifest(bucket.place().to_owned()).into());

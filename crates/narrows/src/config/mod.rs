@@ -6,7 +6,8 @@
 
 mod address;
 pub mod digest;
-pub mod machine;
+pub mod keeping;
+mod machine;
 pub mod nearest;
 pub mod outgoing;
 mod place;

@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use archive::bucket::{BucketError, Location as Place};
+use archive::{LockMode, Retention, StoreEncryption};
 use detect::DetectionType;
 
 use super::address::{self, Carries};
+use super::keeping::{self, Archive};
 use super::machine::Machine;
 use super::nearest::nearest;
 use super::outgoing::{self, Outgoing};
@@ -36,6 +38,10 @@ pub struct Recording {
     pub keep_journal: Duration,
     /// Whose key seals what was said.
     pub encryption: Option<Encryption>,
+    /// How long the store keeps it from being changed or deleted.
+    pub retention: Option<Retention>,
+    /// How the store itself encrypts it.
+    pub store_encryption: Option<StoreEncryption>,
     /// Types of sensitive values that are taken out of texts and parameters in the record.
     pub scrub: Vec<DetectionType>,
     /// How often the journal is synced.
@@ -107,6 +113,26 @@ pub enum SealingKey {
     Kms(String),
 }
 
+/// As the file says it.
+pub fn describe_retention(of: &Retention) -> String {
+    let mode = match of.mode {
+        LockMode::Compliance => "compliance",
+        LockMode::Governance => "governance",
+    };
+    format!("{{ for: {}, mode: {mode} }}", super::show::time(of.length))
+}
+
+/// As the file says it.
+pub fn describe_store_encryption(of: &StoreEncryption) -> String {
+    match of {
+        StoreEncryption::S3 => "sse-s3".to_owned(),
+        StoreEncryption::Kms { key, bucket_key: None } => format!("{{ aws_kms: \"{key}\" }}"),
+        StoreEncryption::Kms { key, bucket_key: Some(is_on) } => {
+            format!("{{ aws_kms: \"{key}\", bucket_key: {is_on} }}")
+        }
+    }
+}
+
 /// Where the archive is to be; `None` when there is to be none.
 fn archive(
     form: Option<&text::Recording>,
@@ -147,6 +173,8 @@ pub fn recording(
             archive_every: ARCHIVE_EVERY_DEFAULT,
             keep_journal: KEEP_JOURNAL_DEFAULT,
             encryption: None,
+            retention: None,
+            store_encryption: None,
             scrub: Vec::new(),
             sync: SYNC_DEFAULT,
             payload: Payload::Full,
@@ -168,8 +196,17 @@ pub fn recording(
         let message = format!("recording.archive_every: found {:?}", every.value.0);
         report.problem(&every.at, message, "write a length of time from 1s to 1h");
     }
+    let archive = match &store {
+        Some(place) => Archive::At(place),
+        None if is_none => Archive::Nowhere,
+        None => Archive::Unknown,
+    };
+    let retention = keeping::retention(form.retention, archive, report);
+    let store_encryption = keeping::encryption(form.store_encryption, archive, report);
     Recording {
         store,
+        retention,
+        store_encryption,
         archive_every: form.archive_every.map_or(ARCHIVE_EVERY_DEFAULT, |every| every.value.0),
         keep_journal: form.keep_journal.map_or(KEEP_JOURNAL_DEFAULT, |keep| keep.value.0),
         scrub: scrub(form.scrub.unwrap_or_default(), report),

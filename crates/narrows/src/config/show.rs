@@ -9,7 +9,7 @@ use policy::{ActionSpec, Located, RuleSpec};
 
 use super::Config;
 use super::outgoing::Outgoing;
-use super::recording::Recorded;
+use super::recording::{Recorded, describe_retention, describe_store_encryption};
 use super::scalar::{OnFailureForm, Payload};
 use super::web::Site;
 
@@ -166,6 +166,12 @@ fn write_bounds(config: &Config, out: &mut String) -> std::fmt::Result {
     writeln!(out, "  keep_journal: {}", time(recording.keep_journal))?;
     if let Some(encryption) = &recording.encryption {
         writeln!(out, "  encryption: {}", encryption.describe())?;
+    }
+    if let Some(retention) = &recording.retention {
+        writeln!(out, "  retention: {}", describe_retention(retention))?;
+    }
+    if let Some(encryption) = &recording.store_encryption {
+        writeln!(out, "  store_encryption: {}", describe_store_encryption(encryption))?;
     }
     if !recording.scrub.is_empty() {
         let types: Vec<&str> = recording.scrub.iter().map(|kind| kind.name()).collect();

@@ -361,6 +361,63 @@ fn paths_are_relative_to_the_file() {
 }
 
 #[test]
+fn p6_retention_is_of_stores_that_can_keep_it() {
+    use archive::{LockMode, Retention};
+    let day = Duration::from_secs(24 * 60 * 60);
+    let with = |store: &str, more: &str| {
+        format!("{SAMPLE}\nrecording: {{ store: \"{store}\", {more} }}\n")
+    };
+    let of = |more: &str| loaded(&with("s3://audit", more)).config.recording.retention;
+    let retention = |mode, days| Some(Retention { mode, length: day * days });
+    assert_eq!(of("retention: 400d"), retention(LockMode::Compliance, 400));
+    let form = "retention: { for: 30d, mode: governance }";
+    assert_eq!(of(form), retention(LockMode::Governance, 30));
+    assert_eq!(of("retention: { for: 1d }"), retention(LockMode::Compliance, 1));
+    assert_eq!(of("sync: 0"), None);
+    for (store, more, wanted) in [
+        ("s3://audit", "retention: 36500d1s", "write a length of time from 1d to 36500d"),
+        ("s3://audit", "retention: 23h", "write a length of time from 1d to 36500d"),
+        ("s3://audit", "retention: { mode: governance }", "recording.retention.for is missing"),
+        ("s3://audit", "retention: { for: 1d, mode: governence }", "did you mean \"governance\"?"),
+        ("s3://audit", "retention: { of: 1d }", "of"),
+        ("file:./x", "retention: 400d", "a folder cannot keep its files from being changed"),
+        ("gs://audit", "retention: 400d", "set a retention policy on the bucket"),
+        ("azure://audit", "retention: 400d", "set a retention policy on the container"),
+        ("none", "retention: 400d", "recording.store is none"),
+    ] {
+        let problems = problems(&with(store, more));
+        let words = problems.join("\n");
+        assert!(words.contains(wanted), "{store} {more}: {wanted:?} is not in {words}");
+        let line = SAMPLE.lines().count() + 2;
+        assert!(words.contains(&format!(":{line}:")), "{words}");
+    }
+}
+
+#[test]
+fn the_store_is_told_how_to_encrypt_if_it_is_s3() {
+    use archive::StoreEncryption;
+    let with = |store: &str, more: &str| {
+        format!("{SAMPLE}\nrecording: {{ store: \"{store}\", store_encryption: {more} }}\n")
+    };
+    let of = |more: &str| loaded(&with("s3://audit", more)).config.recording.store_encryption;
+    let kms = |bucket_key| Some(StoreEncryption::Kms { key: "alias/audit".into(), bucket_key });
+    assert_eq!(of("sse-s3"), Some(StoreEncryption::S3));
+    assert_eq!(of("{ aws_kms: alias/audit }"), kms(None));
+    assert_eq!(of("{ aws_kms: alias/audit, bucket_key: false }"), kms(Some(false)));
+    for (store, more, wanted) in [
+        ("s3://audit", "sse-c", "did you mean \"sse-s3\"?"),
+        ("s3://audit", "{ bucket_key: true }", "recording.store_encryption.aws_kms is missing"),
+        ("s3://audit", "{ aws_kms: \"a key\" }", "write the ARN, id or alias of a key"),
+        ("file:./x", "sse-s3", "a folder does not encrypt"),
+        ("gs://audit", "sse-s3", "set the default key of the bucket"),
+        ("none", "sse-s3", "recording.store is none"),
+    ] {
+        let words = problems(&with(store, more)).join("\n");
+        assert!(words.contains(wanted), "{store} {more}: {wanted:?} is not in {words}");
+    }
+}
+
+#[test]
 fn recordings_are_sealed_by_exactly_one_key() {
     use super::recording::SealingKey;
     let with = |encryption: &str| format!("{SAMPLE}\nrecording: {{ encryption: {encryption} }}\n");

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
+use super::keeping::{RetentionForm, StoreEncryptionForm};
 use super::outgoing::{AnchorAt, StreamTo};
 use super::read::{At, Form, Named, Report, form};
 use super::scalar::{
@@ -214,6 +215,13 @@ form! {
         /// Whose key seals texts, parameters and payloads in the archive; the journal is then
         /// sealed by the installation key. Default: they are in clear.
         "encryption" => encryption: Encryption,
+        /// How long the store keeps files and manifests from being changed or deleted (S3 object
+        /// lock): a length of time, 1d to 36500d, in mode compliance; or `{ for: TIME, mode:
+        /// governance }`. Default: what the bucket says.
+        "retention" => retention: At<RetentionForm>,
+        /// How the store itself encrypts what is written: `sse-s3`, or `{ aws_kms: KEY,
+        /// bucket_key: true }` (SSE-KMS). Default: what the bucket says.
+        "store_encryption" => store_encryption: At<StoreEncryptionForm>,
         /// How often the journal is synced to disk; 0 syncs before each acknowledgement. Default:
         /// 50ms.
         "sync" => sync: At<Time>,
