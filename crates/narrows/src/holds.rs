@@ -55,7 +55,7 @@ pub fn hold(
     match reached {
         Ok(reached) => Ok(answer(hold.id, reached, true)),
         Err(why) => Err(failed(format!(
-            "{} is in force, and no key of it is erased; but not all of its files are locked: {why}",
+            "{} is in force, no key of it is erased; but not all of its files are locked: {why}",
             hold.id
         ))),
     }
