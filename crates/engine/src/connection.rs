@@ -14,14 +14,14 @@ use std::sync::atomic::AtomicUsize;
 use model::{
     Event, EventBody, Lane, Operation, OperationId, Principal, Resource, SessionId, Side, Timestamp,
 };
-use policy::{BlockId, Needs, PolicySet, Refusal, Scope};
+use policy::{BlockId, Needs, PayloadPolicy, PolicySet, Refusal, Scope};
 
 use crate::contract::{Conversation, Input, Unit};
 use crate::facts::{Ledger, SessionFacts};
 use crate::outbox::{Out, Outbox};
 use crate::reply::{EventFrame, Open};
 use crate::shared::SharedSession;
-use crate::step::{Act, Happening, PayloadPolicy, Ticket};
+use crate::step::{Act, Happening, Ticket};
 
 /// What a connection is told when it starts.
 pub struct Settings {
@@ -54,7 +54,7 @@ pub struct Connection<U: Unit> {
     now: Timestamp,
     frame: EventFrame,
     who: Option<Who>,
-    /// How much of replies is recorded.
+    /// How much of replies is recorded where no rule says it.
     payload: PayloadPolicy,
     /// The session this connection is only a part of, if it is.
     shared: Option<Arc<SharedSession>>,

@@ -29,4 +29,4 @@ pub use policy::{
     HashKey, MaskKind, MaskPlan, Permit, Predicates, REDACTED, Refusal, partial_text,
 };
 pub use shared::SharedSession;
-pub use step::{Act, Answer, Happening, HoldRequest, PayloadPolicy, Ticket};
+pub use step::{Act, Answer, Happening, HoldRequest, Ticket};

@@ -5,11 +5,10 @@ use std::sync::{Arc, LazyLock};
 use detect::DetectionType;
 use model::event::RuleMatch;
 use model::{Column, DetectionCount, Event, EventBody, Lane, Operation, OperationId, Timestamp};
-use policy::Permit;
+use policy::{PayloadPolicy, Permit};
 
 use crate::contract::{Sought, Unit};
 use crate::outbox::{Batch, Searched};
-use crate::step::PayloadPolicy;
 
 /// An operation between its release and the end of its reply.
 pub(crate) struct Open {
@@ -123,8 +122,10 @@ impl Open {
         }
     }
 
-    /// Counts one part.
+    /// Counts one part. `payload` is how much of replies the resource has recorded: a rule may have
+    /// said otherwise of this one.
     pub fn count<U: Unit>(&mut self, batch: &mut Batch<U>, payload: PayloadPolicy) {
+        let payload = self.permit.payload().unwrap_or(payload);
         let bytes = batch.unit.size() as u64;
         self.rows = self.rows.saturating_add(batch.rows);
         self.bytes = self.bytes.saturating_add(bytes);

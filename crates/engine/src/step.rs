@@ -7,7 +7,7 @@ use model::{
     Claim, DetectionCount, Event, Operation, OperationId, Parameter, Principal, Resource, Side,
     Timestamp,
 };
-use policy::{Needs, PolicySet, Refusal};
+use policy::{Needs, PayloadPolicy, PolicySet, Refusal};
 
 use crate::contract::{Connected, Errand, TlsFacts};
 use crate::shared::SharedSession;
@@ -161,15 +161,4 @@ impl HoldRequest {
             detections: Vec::new(),
         }
     }
-}
-
-/// How much of a reply's payload is recorded (`recording.payload`).
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum PayloadPolicy {
-    /// All of it.
-    Full,
-    /// This many bytes of each reply.
-    Head(usize),
-    /// Nothing.
-    None,
 }

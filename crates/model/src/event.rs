@@ -64,7 +64,8 @@ pub enum Verdict {
 pub struct RuleMatch {
     /// Its name in the configuration.
     pub rule: Arc<str>,
-    /// Its action: `mask`, `approve`, `block`, `alert`, `limit`, `classify`.
+    /// Its action: `mask`, `approve`, `block`, `alert`, `limit`, `classify`,
+    /// `record`.
     pub action: Arc<str>,
     /// It is in `mode: observe`, so it took no part in the outcome.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

@@ -11,7 +11,10 @@ use admin::{
 use engine::{COMMON_FACTS, MaskPlan};
 use model::operation::{RowBound, Stage};
 use model::{FactDecl, OperationId, Principal, Resource, Timestamp, Value};
-use policy::{BlockId, Decision, Fact, FactId, Facts, Per, PolicySet, Request, RuleState, Usage};
+use policy::{
+    BlockId, Decision, Fact, FactId, Facts, PayloadPolicy, Per, PolicySet, Request, RuleState,
+    Usage,
+};
 
 use crate::protocols::{Judged, JudgedColumn};
 
@@ -84,6 +87,7 @@ pub fn explain(policy: &PolicySet, ask: &Question<'_>) -> ExplainAnswer {
             if permit.is_pending() {
                 notes.push("a rule may still stop it when its reply is known".to_owned());
             }
+            notes.extend(permit.payload().map(kept));
             let hidden = operation.columns.iter().any(|column| column.mask.is_some());
             if hidden { "mask" } else { "allow" }
         }
@@ -97,6 +101,7 @@ pub fn explain(policy: &PolicySet, ask: &Question<'_>) -> ExplainAnswer {
                 crate::config::show::time(needs.wait),
                 by.join(", ")
             ));
+            notes.extend(held.payload().map(kept));
             "hold"
         }
         Decision::Refuse(refusal) => {
@@ -116,6 +121,10 @@ pub fn explain(policy: &PolicySet, ask: &Question<'_>) -> ExplainAnswer {
     }
     let decision = operation.decision.clone();
     answer(&decision, notes, operation)
+}
+
+fn kept(payload: PayloadPolicy) -> String {
+    format!("payload of its reply that is recorded, by rule: {payload}")
 }
 
 fn answer(decision: &str, notes: Vec<String>, operation: ExplainedOperation) -> ExplainAnswer {

@@ -12,7 +12,7 @@ use archive::evidence::Evidence;
 use archive::manifest::{PublicKey, SigningKey};
 use archive::{Archiver, Bucket, Rounds};
 use engine::taint::{Taint, Trail};
-use engine::{Guessed, PayloadPolicy};
+use engine::Guessed;
 use model::event::EVENT_VERSION;
 use model::{Event, EventBody, Guess, Secret, Timestamp};
 use policy::{HashKey, PolicySet};
@@ -27,7 +27,7 @@ use crate::anchors::{self, Anchors};
 use crate::client::admin_url;
 use crate::config::Config;
 use crate::config::recording::Encryption;
-use crate::config::scalar::{Address, OnFailureForm, Payload, SecretForm};
+use crate::config::scalar::{Address, OnFailureForm, SecretForm};
 use crate::config::web::Site;
 use crate::config::working::Upstream;
 use crate::protocols::{self, Rulebook};
@@ -259,7 +259,7 @@ fn plan(upstream: &Upstream) -> ResourcePlan {
         database: upstream.database.clone(),
         options: Arc::new(upstream.options.clone()),
         on_failure: on_failure(upstream.recorded.on_failure),
-        payload: payload(upstream.recorded.payload),
+        payload: upstream.recorded.payload.policy(),
     }
 }
 
@@ -288,20 +288,12 @@ fn site(site: &Site) -> SitePlan {
         networks: site.networks.clone(),
         options: Arc::new(site.options.clone()),
         on_failure: on_failure(site.recorded.on_failure),
-        payload: payload(site.recorded.payload),
+        payload: site.recorded.payload.policy(),
     }
 }
 
 fn set(fields: &[(String, SecretForm)]) -> Vec<(String, SecretSource)> {
     fields.iter().map(|(name, form)| (name.clone(), secret(form))).collect()
-}
-
-fn payload(form: Payload) -> PayloadPolicy {
-    match form {
-        Payload::Full => PayloadPolicy::Full,
-        Payload::Head(bytes) => PayloadPolicy::Head(usize::try_from(bytes).unwrap_or(usize::MAX)),
-        Payload::None => PayloadPolicy::None,
-    }
 }
 
 fn on_failure(form: OnFailureForm) -> OnFailure {

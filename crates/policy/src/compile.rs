@@ -9,6 +9,7 @@ use model::{Phase, PrincipalKind};
 
 use crate::capability::Capabilities;
 use crate::check::{self, FactTable, Names};
+use crate::keep::PayloadPolicy;
 use crate::mask::{FieldPattern, MaskKind, MaskRule, Predicates};
 use crate::nearest::hint;
 use crate::permit::Need;
@@ -17,7 +18,8 @@ use crate::rule::{Access, Action, Limit, Parties, Places, Rule};
 use crate::schema::{BlockId, Schema};
 use crate::spec::{
     AccessSpec, ActionSpec, Applies, ApproveSpec, ClassifySpec, EXPIRES_DEFAULT, LimitSpec,
-    Located, Location, MaskSpec, PolicySpec, Problem, RuleSpec, WAIT_DEFAULT, WINDOW_DEFAULT,
+    Located, Location, MaskSpec, PolicySpec, Problem, RecordSpec, RuleSpec, WAIT_DEFAULT,
+    WINDOW_DEFAULT,
 };
 use crate::template::{Part, Piece, Template, split};
 
@@ -106,11 +108,13 @@ impl Known<'_> {
             problems.push(problem.help("write for example window: 1h"));
         }
         if phase == Phase::Reply
-            && let (ActionSpec::Mask(_) | ActionSpec::Classify(_), Some(when)) =
-                (&spec.action, &spec.when)
+            && let (
+                ActionSpec::Mask(_) | ActionSpec::Classify(_) | ActionSpec::Record(_),
+                Some(when),
+            ) = (&spec.action, &spec.when)
         {
             let message = format!(
-                "a {} must be decided before the reply comes, and this condition reads facts of \
+                "a {} rule must be decided before the reply comes, and this condition reads facts of \
                  the reply",
                 spec.action.word()
             );
@@ -269,6 +273,7 @@ impl Known<'_> {
             ActionSpec::Classify(classify) => {
                 classify_rule(spec, classify, problems).map(Action::Classify)
             }
+            ActionSpec::Record(record) => kept(spec, *record, problems).map(Action::Record),
         }
     }
 
@@ -414,6 +419,14 @@ fn classify_rule(
     let (name, kind) = (rule.name.value.as_str().into(), MaskKind::Redact);
     let made = MaskRule { name, hides: false, kind, fields, types, predicates: None };
     (problems.len() == before).then(|| Arc::new(made))
+}
+
+fn kept(rule: &RuleSpec, spec: RecordSpec, problems: &mut Vec<Problem>) -> Option<PayloadPolicy> {
+    if spec.payload.is_none() {
+        let problem = Problem::new(&rule.at, "this rule does not say what to record");
+        problems.push(problem.help("add payload: none, payload: full or payload: { head: 4KiB }"));
+    }
+    spec.payload
 }
 
 fn field_patterns(fields: &[Located<String>], problems: &mut Vec<Problem>) -> Box<[FieldPattern]> {

@@ -1,7 +1,8 @@
 //! Decisions: what happens to an operation, and to its reply.
 //!
 //! Order: block, then limit, then approve (every one must be satisfied), then mask (the union),
-//! then alert, then allow. A rule that cannot be evaluated refuses (P2); an observed rule is
+//! then alert, then allow; beside them `record` says what is kept of the reply (the least of
+//! several). A rule that cannot be evaluated refuses (P2); an observed rule is
 //! recorded and takes no part.
 
 use std::cell::LazyCell;
@@ -15,6 +16,7 @@ use model::operation::{RowBound, Stage};
 use model::{ClientText, Effect, OperationId};
 
 use crate::calendar::show_duration;
+use crate::keep::PayloadPolicy;
 use crate::mask::MaskPlan;
 use crate::outcome::Settled;
 use crate::permit::{Held, HeldReply, Need, Needs, Pending, Permit, Refusal, reason};
@@ -222,6 +224,8 @@ struct Judged {
     alerts: Vec<(Arc<str>, String)>,
     /// Which conditional mask rules match.
     masks: Vec<usize>,
+    /// The least that a `record` rule says.
+    payload: Option<PayloadPolicy>,
 }
 
 impl Scope {
@@ -243,7 +247,9 @@ impl Scope {
         self.0.rules.iter().any(|scoped| {
             let stops = match scoped.rule.action {
                 Action::Approve(_) | Action::Block(_) | Action::Limit(_) => !scoped.rule.observe,
-                Action::Alert(_) | Action::Classify(_) | Action::Mask(_) => false,
+                Action::Alert(_) | Action::Classify(_) | Action::Mask(_) | Action::Record(_) => {
+                    false
+                }
             };
             let mut read =
                 scoped.slots.iter().filter_map(|slot| self.0.facts.get(usize::from(*slot)));
@@ -273,12 +279,12 @@ impl Scope {
                 judged.judge(index, scoped, &view, &request);
             }
         }
-        let Judged { refusals, needs, pending, matches, alerts, masks } = judged;
+        let Judged { refusals, needs, pending, matches, alerts, masks, payload } = judged;
         let decision = match (refusals.told(), Needs::of(needs, self.0.hold_wait)) {
             (Some(refusal), _) => Decision::Refuse(refusal),
             (None, needs) => {
                 let masks = self.0.union(&masks);
-                let permit = Permit::new(request.operation, masks, self.clone(), pending);
+                let permit = Permit::new(request.operation, masks, payload, self.clone(), pending);
                 match needs {
                     Some(needs) => Decision::Hold(Held::new(permit, needs)),
                     None => Decision::Allow(permit),
@@ -363,7 +369,7 @@ impl Judged {
         let prepares = request.stage == Stage::Prepare;
         let waits = match &rule.action {
             Action::Approve(_) | Action::Limit(_) | Action::Alert(_) => prepares,
-            Action::Block(_) | Action::Mask(_) | Action::Classify(_) => false,
+            Action::Block(_) | Action::Mask(_) | Action::Classify(_) | Action::Record(_) => false,
         };
         if waits || !rule.is_reached(view) {
             return;
@@ -393,6 +399,9 @@ impl Judged {
                 }
             }
             Action::Mask(_) | Action::Classify(_) => self.masks.extend(scoped.bit),
+            Action::Record(payload) => {
+                self.payload = Some(self.payload.map_or(*payload, |least| least.min(*payload)));
+            }
             Action::Alert(template) => {
                 // A repeat runs under the gate's decision, which has alerted.
                 if request.stage == Stage::Gate {
@@ -525,8 +534,8 @@ impl Review {
                     self.alerts.push((Arc::clone(&rule.name), words));
                 }
             }
-            // Masks depend on nothing of the reply, so they are never pending.
-            Action::Mask(_) | Action::Classify(_) => {}
+            // These depend on nothing of the reply, so they are never pending.
+            Action::Mask(_) | Action::Classify(_) | Action::Record(_) => {}
         }
         self.matches.push(rule.matched());
     }

@@ -99,6 +99,9 @@ fn explain(scoped: &ScopedRule, view: &View<'_>, stage: Stage) -> Explained {
             "; its limit is not reached yet"
         });
     }
+    if let (RuleState::Matches, Action::Record(payload)) = (state, &rule.action) {
+        why.push_str(&format!("; payload of the reply that is recorded: {payload}"));
+    }
     if !scoped.honoured && matches!(state, RuleState::Matches | RuleState::Pending) {
         why.push_str("; this protocol cannot do what it asks, so the operation is refused");
     }

@@ -21,6 +21,7 @@ mod explain;
 #[cfg(test)]
 mod fixture;
 mod glob;
+mod keep;
 mod mask;
 mod nearest;
 mod outcome;
@@ -38,12 +39,14 @@ pub use compile::compile;
 pub use decide::{Decided, Decision, Outcome, Progress, Request, Reviewed, Scope};
 pub use doubt::Doubt;
 pub use explain::{Explained, Explanation, RuleState};
+pub use keep::PayloadPolicy;
 pub use mask::{MaskKind, MaskPlan, Predicates};
 pub use permit::{Held, HeldReply, Need, Needs, Permit, Refusal, reason};
 pub use policy::PolicySet;
 pub use schema::{BlockId, Fact, FactId, Facts, FunctionDecl, Per, Schema, Test, Usage};
 pub use spec::{
     AccessSpec, ActionSpec, Applies, ApproveSpec, ClassifySpec, EXPIRES_DEFAULT, Grant, LimitSpec,
-    Located, Location, MaskSpec, PolicySpec, Problem, RuleSpec, WAIT_DEFAULT, WINDOW_DEFAULT,
+    Located, Location, MaskSpec, PolicySpec, Problem, RecordSpec, RuleSpec, WAIT_DEFAULT,
+    WINDOW_DEFAULT,
 };
 pub use value::{HashKey, REDACTED, partial_text, redact_text};

@@ -7,6 +7,7 @@ use std::time::Duration;
 use model::{ClientText, OperationId};
 
 use crate::decide::Scope;
+use crate::keep::PayloadPolicy;
 use crate::mask::MaskPlan;
 use crate::spec::Grant;
 
@@ -43,6 +44,7 @@ pub mod reason {
 pub struct Permit {
     operation: OperationId,
     masks: Arc<MaskPlan>,
+    payload: Option<PayloadPolicy>,
     scope: Scope,
     pending: Vec<Pending>,
 }
@@ -64,10 +66,11 @@ impl Permit {
     pub(crate) fn new(
         operation: OperationId,
         masks: Arc<MaskPlan>,
+        payload: Option<PayloadPolicy>,
         scope: Scope,
         pending: Vec<Pending>,
     ) -> Self {
-        Self { operation, masks, scope, pending }
+        Self { operation, masks, payload, scope, pending }
     }
 
     /// The operation it is for.
@@ -80,6 +83,13 @@ impl Permit {
     #[must_use]
     pub fn masks(&self) -> &Arc<MaskPlan> {
         &self.masks
+    }
+
+    /// How much of the reply is recorded, where a `record` rule says so; it stands before what the
+    /// resource says.
+    #[must_use]
+    pub fn payload(&self) -> Option<PayloadPolicy> {
+        self.payload
     }
 
     /// Whether a rule may still stop the reply, so that it must be withheld until
@@ -216,6 +226,12 @@ impl Held {
     #[must_use]
     pub fn operation(&self) -> OperationId {
         self.permit.operation
+    }
+
+    /// See [`Permit::payload`].
+    #[must_use]
+    pub fn payload(&self) -> Option<PayloadPolicy> {
+        self.permit.payload
     }
 
     /// Takes the yes. The permit carries the union of all matching masks, and may itself be

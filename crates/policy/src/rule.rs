@@ -7,6 +7,7 @@ use model::event::RuleMatch;
 use model::{Phase, Principal, PrincipalKind, Resource};
 
 use crate::capability::Capabilities;
+use crate::keep::PayloadPolicy;
 use crate::mask::MaskRule;
 use crate::outcome::{Outcomes, Settled};
 use crate::permit::Need;
@@ -61,6 +62,8 @@ pub(crate) enum Action {
     Limit(Limit),
     /// Its values are followed into later requests, and stay as they are.
     Classify(Arc<MaskRule>),
+    /// So much of the reply's payload is recorded.
+    Record(PayloadPolicy),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -124,7 +127,7 @@ impl Rule {
             Action::Mask(_) | Action::Classify(_) => capabilities.masks,
             Action::Approve(_) => capabilities.holds && (!late || capabilities.holds_reply),
             Action::Block(_) | Action::Limit(_) => !late || capabilities.holds_reply,
-            Action::Alert(_) => true,
+            Action::Alert(_) | Action::Record(_) => true,
         }
     }
 

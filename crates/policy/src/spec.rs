@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use model::Resource;
 
+use crate::keep::PayloadPolicy;
 use crate::schema::Per;
 
 /// A place in a configuration file.
@@ -160,6 +161,8 @@ pub enum ActionSpec {
     Limit(LimitSpec),
     /// Taints what fields carry and records it.
     Classify(ClassifySpec),
+    /// Says how much of the reply is recorded.
+    Record(RecordSpec),
 }
 
 impl ActionSpec {
@@ -173,6 +176,7 @@ impl ActionSpec {
             Self::Alert(_) => "alert",
             Self::Limit(_) => "limit",
             Self::Classify(_) => "classify",
+            Self::Record(_) => "record",
         }
     }
 }
@@ -241,4 +245,11 @@ pub struct ClassifySpec {
     pub fields: Vec<Located<String>>,
     /// Detection types.
     pub types: Vec<Located<String>>,
+}
+
+/// `record:`
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RecordSpec {
+    /// How much of the reply's payload is kept.
+    pub payload: Option<PayloadPolicy>,
 }

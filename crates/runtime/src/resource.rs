@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use engine::PayloadPolicy;
 use model::{Resource, UpstreamTls};
+use policy::PayloadPolicy;
 
 use crate::secret::SecretSource;
 

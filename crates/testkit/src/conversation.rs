@@ -34,7 +34,7 @@ use model::{ClientText, OperationId, Side};
 use policy::Refusal;
 
 use crate::stage::{JournalMode, Said, Scene, Stage};
-use crate::story;
+use crate::{rules, story};
 use crate::words::{Word, messages, quote};
 
 /// How a protocol's messages are written, where its transport delivers bytes. One value follows one
@@ -352,7 +352,12 @@ impl<U: Unit, N: Script<U>> Play<N, U> {
                 };
                 self.operations =
                     self.operations.saturating_add(events.iter().filter(is_operation).count());
-                events.iter().map(|event| format!("record {}", story::event(event))).collect()
+                let tells = self.stage.scene.payload.is_some();
+                let line = |event: &model::Event| {
+                    let kept = tells.then(|| story::payload(event)).unwrap_or_default();
+                    format!("record {}{kept}", story::event(event))
+                };
+                events.iter().map(line).collect()
             }
             Said::Again | Said::Kept(_) | Said::Lost(_) => Vec::new(),
             Said::Send(side, unit) => {
@@ -468,6 +473,7 @@ fn prepare<U: Unit>(scene: &mut Scene<U>, line: &str) -> Result<(), String> {
             options.extend(more);
         }
         "statement_bytes_max" => scene.statement_bytes_max = number()?,
+        "payload" => scene.payload = Some(rules::payload(value)?),
         "keeps" => scene.keeps = value == "yes",
         "guesses_max" => scene.guesses_max = number()? as u64,
         _ => return Err(format!("{key}: nothing of that name can be set")),

@@ -7,6 +7,7 @@
 //! rule NAME [when `CONDITION`] alert "WORDS"
 //! rule NAME [when `CONDITION`] limit operations|rows|bytes N
 //! rule NAME [when `CONDITION`] classify FIELDS|types:TYPES
+//! rule NAME [when `CONDITION`] record full|none|BYTES
 //! rule NAME observe …
 //! ```
 
@@ -17,7 +18,8 @@ use engine::{COMMON_FACTS, Protocol, Unit};
 use model::Resource;
 use policy::{
     AccessSpec, ActionSpec, Applies, ApproveSpec, BlockId, ClassifySpec, FunctionDecl, Grant,
-    LimitSpec, Located, Location, MaskSpec, PolicySet, PolicySpec, RuleSpec, Schema, Test,
+    LimitSpec, Located, Location, MaskSpec, PayloadPolicy, PolicySet, PolicySpec, RecordSpec,
+    RuleSpec, Schema, Test,
 };
 
 use crate::words::{Word, messages};
@@ -135,6 +137,7 @@ fn rule(line: &str) -> Result<RuleSpec, String> {
         "block" => ActionSpec::Block(located(&first.text())),
         "alert" => ActionSpec::Alert(located(&first.text())),
         "limit" => ActionSpec::Limit(limit(&first.text(), rest)?),
+        "record" => ActionSpec::Record(RecordSpec { payload: Some(payload(&first.text())?) }),
         _ => return Err(wrong("unknown action")),
     };
     Ok(RuleSpec {
@@ -147,6 +150,18 @@ fn rule(line: &str) -> Result<RuleSpec, String> {
         window: None,
         at: Location::default(),
     })
+}
+
+/// How much of replies is recorded: `full`, `none` or a number of bytes.
+pub(crate) fn payload(word: &str) -> Result<PayloadPolicy, String> {
+    match word {
+        "full" => Ok(PayloadPolicy::Full),
+        "none" => Ok(PayloadPolicy::None),
+        bytes => match bytes.parse() {
+            Ok(bytes) => Ok(PayloadPolicy::Head(bytes)),
+            Err(_) => Err(format!("{word}: full, none or a number of bytes")),
+        },
+    }
 }
 
 /// The word after `key`.

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use engine::taint::{Taint, TaintKey, Trail};
 use engine::{
     Act, Answer, Connected, Connection, ErrandAct, ErrandInput, ErrandOutbox, Guessed, Happening,
-    HashKey, HoldRequest, Ledger, Limits, PayloadPolicy, Protocol, Settings, Setup, SharedSession,
+    HashKey, HoldRequest, Ledger, Limits, Protocol, Settings, Setup, SharedSession,
     Snapshots, Ticket, TlsFacts, Unit,
 };
 use model::limit::{
@@ -21,7 +21,7 @@ use model::{
     Claim, ClientText, Credential, Event, Guess, OperationId, Principal, PrincipalKind, Resource,
     Secret, SessionId, Side, Timestamp, UpstreamTls,
 };
-use policy::{Refusal, Usage};
+use policy::{PayloadPolicy, Refusal, Usage};
 
 use crate::rules;
 
@@ -72,6 +72,8 @@ pub struct Scene<U: Unit = Bytes> {
     pub hold_buffer_bytes: usize,
     /// Followed values can be kept.
     pub keeps: bool,
+    /// How much of replies is recorded; `None`: nothing, and transcripts do not tell.
+    pub payload: Option<PayloadPolicy>,
 }
 
 impl<U: Unit> Scene<U> {
@@ -99,6 +101,7 @@ impl<U: Unit> Scene<U> {
             guesses_max: GUESSES_MAX,
             hold_buffer_bytes: HOLD_BUFFER_BYTES,
             keeps: true,
+            payload: None,
         }
     }
 
@@ -415,8 +418,9 @@ impl<U: Unit> Stage<U> {
         let options = self.scene.others.iter().find(|(other, _)| other.name == resource.name);
         let options = options.map_or(&self.scene.options, |(_, options)| options);
         self.options = Arc::new(options.clone());
+        let payload = self.scene.payload.unwrap_or(PayloadPolicy::None);
         if !self.scene.joins {
-            return Happening::Proved(Arc::new(principal()), resource, PayloadPolicy::None, None);
+            return Happening::Proved(Arc::new(principal()), resource, payload, None);
         }
         let shared = match self.sessions.get(&resource.name) {
             Some(shared) => Arc::clone(shared),
@@ -425,7 +429,7 @@ impl<U: Unit> Stage<U> {
             }
             None => self.session(claim, &resource),
         };
-        Happening::Proved(Arc::new(principal()), resource, PayloadPolicy::None, Some(shared))
+        Happening::Proved(Arc::new(principal()), resource, payload, Some(shared))
     }
 
     /// Begins a session that connections join. Its first event is in the journal before anything

@@ -70,6 +70,18 @@ pub fn event(event: &Event) -> String {
     }
 }
 
+/// How much of a reply's payload an event has, and how much in all was not kept.
+#[must_use]
+pub fn payload(event: &Event) -> String {
+    match &event.body {
+        EventBody::ReplyPart { .. } => format!(", kept {}", event.payload.len()),
+        EventBody::Reply { payload_dropped, .. } => {
+            format!(", kept {}, dropped {payload_dropped}", event.payload.len())
+        }
+        _ => String::new(),
+    }
+}
+
 fn operation(body: &EventBody) -> String {
     let EventBody::Operation { operation, step, under, text, parameters, decision, rules, .. } =
         body

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use model::Secret;
+use policy::PayloadPolicy;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::read::{Fields, Form, Report, word};
@@ -324,6 +325,17 @@ pub enum Payload {
     Head(u64),
     /// Nothing.
     None,
+}
+
+impl Payload {
+    /// The same, as it is applied.
+    pub fn policy(self) -> PayloadPolicy {
+        match self {
+            Self::Full => PayloadPolicy::Full,
+            Self::Head(bytes) => PayloadPolicy::Head(usize::try_from(bytes).unwrap_or(usize::MAX)),
+            Self::None => PayloadPolicy::None,
+        }
+    }
 }
 
 impl Form for Payload {

@@ -5,12 +5,12 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use model::UpstreamTls;
-use policy::{ActionSpec, Located, RuleSpec};
+use policy::{ActionSpec, Located, PayloadPolicy, RuleSpec};
 
 use super::Config;
 use super::outgoing::Outgoing;
 use super::recording::{Recorded, describe_retention, describe_store_encryption};
-use super::scalar::{OnFailureForm, Payload};
+use super::scalar::OnFailureForm;
 use super::web::Site;
 
 /// The whole configuration, as lines that read like the file.
@@ -178,7 +178,7 @@ fn write_bounds(config: &Config, out: &mut String) -> std::fmt::Result {
         writeln!(out, "  scrub: [{}]", types.join(", "))?;
     }
     writeln!(out, "  sync: {}", time(recording.sync))?;
-    writeln!(out, "  payload: {}", payload(recording.payload))?;
+    writeln!(out, "  payload: {}", payload(recording.payload.policy()))?;
     writeln!(out, "  on_failure: {}", on_failure(recording.on_failure))?;
     write_outgoing(&recording.outgoing, out)?;
     writeln!(
@@ -264,6 +264,9 @@ fn action(action: &ActionSpec) -> String {
             push_list(&mut keys, "fields", &classify.fields);
             push_list(&mut keys, "types", &classify.types);
         }
+        ActionSpec::Record(record) => {
+            keys.extend(record.payload.map(|kept| format!("payload: {}", payload(kept))));
+        }
     }
     format!("{{ {} }}", keys.join(", "))
 }
@@ -280,14 +283,18 @@ fn list(values: &[Located<String>]) -> String {
 }
 
 fn recorded(of: Recorded) -> String {
-    format!("{{ on_failure: {}, payload: {} }}", on_failure(of.on_failure), payload(of.payload))
+    format!(
+        "{{ on_failure: {}, payload: {} }}",
+        on_failure(of.on_failure),
+        payload(of.payload.policy())
+    )
 }
 
-fn payload(choice: Payload) -> String {
+fn payload(choice: PayloadPolicy) -> String {
     match choice {
-        Payload::Full => "full".to_owned(),
-        Payload::Head(bytes) => format!("{{ head: {bytes}B }}"),
-        Payload::None => "none".to_owned(),
+        PayloadPolicy::Full => "full".to_owned(),
+        PayloadPolicy::Head(bytes) => format!("{{ head: {bytes}B }}"),
+        PayloadPolicy::None => "none".to_owned(),
     }
 }
 

@@ -352,6 +352,38 @@ fn a_classification_that_nothing_asks_about_is_warned_about() {
 }
 
 #[test]
+fn a_rule_says_how_much_of_replies_is_recorded() {
+    use policy::{ActionSpec, PayloadPolicy};
+    let with = |record: &str| {
+        SAMPLE.replace("rules:\n", &format!("rules:\n  - {{ name: kept, record: {record} }}\n"))
+    };
+    for (text, wanted, shown) in [
+        ("{ payload: none }", PayloadPolicy::None, "record: { payload: none }"),
+        ("{ payload: full }", PayloadPolicy::Full, "record: { payload: full }"),
+        (
+            "{ payload: head }",
+            PayloadPolicy::Head(64 << 10),
+            "record: { payload: { head: 65536B } }",
+        ),
+        ("{ payload: {head: 4KiB} }", PayloadPolicy::Head(4096), "payload: { head: 4096B }"),
+    ] {
+        let config = loaded(&with(text)).config;
+        let rule = &config.policy.rules[0];
+        assert!(matches!(rule.action, ActionSpec::Record(of) if of.payload == Some(wanted)));
+        assert!(super::show::rule(rule).contains(shown), "{}", super::show::rule(rule));
+    }
+    for (text, said) in [
+        ("{ }", "does not say what to record"),
+        ("{ payload: some }", "full"),
+        ("{ paylod: none }", "payload"),
+        ("{ payload: none }, when: result.rows > 3", "must be decided before the reply comes"),
+    ] {
+        let problems = problems(&with(text)).join("\n");
+        assert!(problems.contains(said), "{text}: {problems}");
+    }
+}
+
+#[test]
 fn paths_are_relative_to_the_file() {
     let loaded = loaded(&format!("{SAMPLE}\nrecording: {{ store: \"file:./var/recordings\" }}\n"));
     let folder = loaded.config.file.parent().unwrap();

@@ -101,7 +101,7 @@ form! {
 
 form! {
     /// A rule: whom and what it concerns, when, and exactly one of `mask`, `approve`, `block`,
-    /// `alert`, `limit`, `classify`.
+    /// `alert`, `limit`, `classify`, `record`.
     pub struct Rule {
         /// Its name; unique.
         #[schemars(required)]
@@ -124,6 +124,8 @@ form! {
         "limit" => limit: At<Limit>,
         /// Follows what fields hold into later requests; hides nothing.
         "classify" => classify: At<Classify>,
+        /// Says how much of the reply is recorded; never changes the outcome.
+        "record" => record: At<Record>,
         /// `observe` records matches without effect.
         "mode" => mode: At<ModeForm>,
         /// Window of the sliding facts in the condition. Default: 1h.
@@ -199,6 +201,16 @@ form! {
         "fields" => fields: Vec<At<String>>,
         /// Detection types.
         "types" => types: Vec<At<String>>,
+    }
+}
+
+form! {
+    /// Says how much of the reply is recorded; never changes the outcome.
+    pub struct Record {
+        /// How much of the reply is kept, whatever `recording.payload` says; the least of several
+        /// rules.
+        #[schemars(required)]
+        "payload" => payload: At<Payload>,
     }
 }
 

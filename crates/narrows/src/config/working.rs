@@ -8,7 +8,7 @@ use std::time::Duration;
 use model::{Resource, UpstreamTls, is_this_machine, limit};
 use policy::{
     AccessSpec, ActionSpec, Applies, ApproveSpec, ClassifySpec, LimitSpec, Located, Location,
-    MaskSpec, Per, PolicySpec, RuleSpec,
+    MaskSpec, Per, PolicySpec, RecordSpec, RuleSpec,
 };
 
 use super::machine::Machine;
@@ -535,7 +535,7 @@ fn lists(
     lists.into_iter().map(|(name, values)| (name.value, values)).collect()
 }
 
-const ACTIONS: &str = "mask, approve, block, alert, limit, classify";
+const ACTIONS: &str = "mask, approve, block, alert, limit, classify, record";
 
 fn rule(index: usize, form: text::Rule, report: &mut Report) -> RuleSpec {
     let name = form
@@ -590,6 +590,7 @@ fn action(name: &Located<String>, form: text::Rule, report: &mut Report) -> Acti
         .or_else(|| form.alert.map(|at| ActionSpec::Alert(at.located())))
         .or_else(|| form.limit.filter(|at| !at.value.here.broken).map(|at| limit(at.value)))
         .or_else(|| form.classify.filter(|at| !at.value.here.broken).map(|at| classify(at.value)))
+        .or_else(|| form.record.filter(|at| !at.value.here.broken).map(|at| record(at.value)))
         .unwrap_or(stand_in)
 }
 
@@ -628,6 +629,10 @@ fn limit(form: text::Limit) -> ActionSpec {
 
 fn classify(form: text::Classify) -> ActionSpec {
     ActionSpec::Classify(ClassifySpec { fields: located(form.fields), types: located(form.types) })
+}
+
+fn record(form: text::Record) -> ActionSpec {
+    ActionSpec::Record(RecordSpec { payload: form.payload.map(|payload| payload.value.policy()) })
 }
 
 fn located(values: Option<Vec<At<String>>>) -> Vec<Located<String>> {

@@ -12,8 +12,8 @@ use model::{
 };
 use policy::{
     AccessSpec, ActionSpec, ApproveSpec, BlockId, Capabilities, Decided, Fact, FactId, Facts,
-    FunctionDecl, LimitSpec, Located, Location, MaskSpec, Per, PolicySet, PolicySpec, Problem,
-    Request, RuleSpec, Schema, Scope, Test, Usage, compile,
+    FunctionDecl, LimitSpec, Located, Location, MaskSpec, PayloadPolicy, Per, PolicySet,
+    PolicySpec, Problem, RecordSpec, Request, RuleSpec, Schema, Scope, Test, Usage, compile,
 };
 
 const fn request(name: &'static str, kind: FactType) -> FactDecl {
@@ -116,6 +116,10 @@ pub fn approve(by: &[&str]) -> ActionSpec {
 pub fn mask(fields: &[&str], with: &str) -> ActionSpec {
     let (fields, with) = (many(fields), Some(put(with)));
     ActionSpec::Mask(MaskSpec { fields, with, ..MaskSpec::default() })
+}
+
+pub fn record(payload: PayloadPolicy) -> ActionSpec {
+    ActionSpec::Record(RecordSpec { payload: Some(payload) })
 }
 
 pub fn limit(operations: u64) -> ActionSpec {

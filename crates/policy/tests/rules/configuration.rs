@@ -5,7 +5,8 @@ use std::time::Duration;
 use model::PrincipalKind;
 use policy::{
     AccessSpec, ActionSpec, Applies, ApproveSpec, BlockId, Capabilities, ClassifySpec, Grant,
-    LimitSpec, Located, MaskSpec, PolicySet, Problem, RuleState, compile,
+    LimitSpec, Located, MaskSpec, PayloadPolicy, PolicySet, Problem, RecordSpec, RuleState,
+    compile,
 };
 
 use crate::common::*;
@@ -56,6 +57,8 @@ fn every_action_is_checked() {
     assert_problem(limits(LimitSpec { rows, window, ..LimitSpec::default() }), "zero", "1h");
     let classify = ActionSpec::Classify(ClassifySpec::default());
     assert_problem(rule("r", "", classify), "classifies nothing", "fields: [name]");
+    let record = ActionSpec::Record(RecordSpec::default());
+    assert_problem(rule("r", "", record), "does not say what to record", "payload: none");
 }
 
 #[test]
@@ -107,6 +110,12 @@ fn names_are_given_and_given_once() {
 fn a_mask_cannot_depend_on_the_reply() {
     let masks = rule("r", "result.rows > 1", mask(&["ssn"], "null"));
     assert_problem(masks, "must be decided before", "request");
+}
+
+#[test]
+fn what_is_recorded_cannot_depend_on_the_reply() {
+    let records = rule("r", "result.rows > 1", record(PayloadPolicy::None));
+    assert_problem(records, "a record rule must be decided before", "request");
 }
 
 #[test]

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use model::operation::Stage;
 use model::{ClientText, Effect, OperationId};
-use policy::{ActionSpec, ApproveSpec, Fact, Grant, LimitSpec, Request, Usage, reason};
+use policy::{
+    ActionSpec, ApproveSpec, Decision, Fact, Grant, LimitSpec, PayloadPolicy, Request, RuleState,
+    Usage, reason,
+};
 
 use crate::common::*;
 
@@ -458,4 +461,64 @@ fn rules_that_are_left_out_take_no_part() {
     assert_eq!(without(&[]), ("blocked".to_owned(), 2));
     assert_eq!(without(&["drops"]), ("hold".to_owned(), 1));
     assert_eq!(without(&["drops", "all"]), ("allow".to_owned(), 0));
+}
+
+/// What is recorded of the reply, once the operation is allowed.
+fn kept(rules: Vec<policy::RuleSpec>) -> Option<PayloadPolicy> {
+    permit(decide(&scope(rules), &select())).payload()
+}
+
+#[test]
+fn p6_of_several_rules_the_one_that_records_least_says_how_much() {
+    use PayloadPolicy::{Full, Head, None as Nothing};
+    let said = |all: &[PayloadPolicy]| {
+        let rules = (0..).zip(all).map(|(n, payload)| rule(&format!("r{n}"), "", record(*payload)));
+        kept(rules.collect())
+    };
+    assert_eq!(said(&[]), None, "the resource says it");
+    assert_eq!(said(&[Full]), Some(Full));
+    for (all, least) in [
+        ([Full, Head(9)], Head(9)),
+        ([Head(9), Head(8)], Head(8)),
+        ([Head(0), Nothing], Nothing),
+        ([Full, Nothing], Nothing),
+    ] {
+        assert_eq!(said(&all), Some(least));
+        assert_eq!(said(&[all[1], all[0]]), Some(least));
+    }
+}
+
+#[test]
+fn p6_a_rule_that_does_not_match_or_only_observes_says_nothing_of_what_is_recorded() {
+    let none = || record(PayloadPolicy::None);
+    assert_eq!(kept(vec![rule("r", "sql.verb == 'insert'", none())]), None);
+    assert_eq!(kept(vec![observed("r", "", none())]), None);
+    assert_eq!(kept(vec![on(&["internet"], rule("r", "", none()))]), None);
+    assert_eq!(kept(vec![rule("r", "sql.verb == 'select'", none())]), Some(PayloadPolicy::None));
+    let both = scope(vec![rule("m", "", mask(&["ssn"], "null")), rule("r", "", none())]);
+    assert_eq!(matches(&decide(&both, &select())), ["m", "r"], "it is in the record");
+}
+
+#[test]
+fn p2_a_rule_about_the_record_that_cannot_be_judged_refuses() {
+    let rules = scope(vec![rule("r", "sql.dynamic", record(PayloadPolicy::Full))]);
+    assert_eq!(word(&decide(&rules, &select().failed("sql.dynamic"))), reason::RULE_ERROR);
+}
+
+#[test]
+fn what_is_recorded_is_told_of_operations_that_wait_and_explained() {
+    let rules = scope(vec![
+        rule("ask", "", approve(&["dba"])),
+        rule("head", "", record(PayloadPolicy::Head(7))),
+    ]);
+    let Decision::Hold(held) = decide(&rules, &select()).decision else { panic!("not held") };
+    assert_eq!(held.payload(), Some(PayloadPolicy::Head(7)));
+    assert_eq!(held.approve().payload(), Some(PayloadPolicy::Head(7)));
+    let explained = rules.explain(ask(&select()));
+    let head = explained.rules.iter().find(|one| &*one.rule == "head").unwrap();
+    assert_eq!(head.state, RuleState::Matches);
+    assert!(
+        head.why.ends_with("payload of the reply that is recorded: the first 7 bytes"),
+        "{head:?}"
+    );
 }

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use engine::taint::{Taint, TaintKey, Trail};
-use engine::{COMMON_FACTS, Guessed, HashKey, Ledger, PayloadPolicy, Protocol};
+use engine::{COMMON_FACTS, Guessed, HashKey, Ledger, Protocol};
 use model::{Event, EventBody, Guess, PrincipalKind, Resource, Timestamp, TokenId, UpstreamTls};
 use policy::{
-    AccessSpec, ActionSpec, ApproveSpec, Located, Location, PolicySet, PolicySpec, RuleSpec,
-    Schema, Usage,
+    AccessSpec, ActionSpec, ApproveSpec, Located, Location, PayloadPolicy, PolicySet, PolicySpec,
+    RuleSpec, Schema, Usage,
 };
 use store::{NewToken, Store, StoreOptions};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufStream};

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use engine::{PayloadPolicy, Protocol};
+use engine::Protocol;
 use http::{HeaderName, HeaderValue};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use model::exchange::{Part, Scheme};
 use model::{Resource, UpstreamTls};
 use parking_lot::Mutex;
+use policy::PayloadPolicy;
 use tokio::net::TcpStream;
 
 use super::body::RequestBody;

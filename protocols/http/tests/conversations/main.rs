@@ -98,6 +98,7 @@ mod endings;
 mod following;
 mod forms;
 mod grpc;
+mod kept;
 mod masks;
 mod model_endpoints;
 mod passthrough;

@@ -31,6 +31,7 @@ macro_rules! conversations {
 // The macro comes first.
 mod definitions;
 mod detections;
+mod kept;
 mod login;
 
 // ---- simple queries -----------------------------------------------------------------------------
