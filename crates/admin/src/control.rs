@@ -55,6 +55,14 @@ pub trait Control: Send + Sync + 'static {
     ///
     /// When they cannot be read.
     fn holds(&self) -> Result<Vec<HoldView>, AuditError>;
+    /// Wraps the keys of what is sealed in the archive anew, with the current key: those of all
+    /// gateways, for some seconds, from behind the object `after` on.
+    ///
+    /// # Errors
+    ///
+    /// When nothing is sealed here, or the store or the current key cannot be used. What was done
+    /// stays done.
+    fn rewrap(&self, after: Option<&str>) -> Result<Rewrapped, AuditError>;
     /// Why the gateway is not ready, the journal left aside; empty when it is.
     fn unready(&self) -> Vec<String>;
     /// The journal did not take the last record of the data path.
@@ -213,6 +221,47 @@ pub struct HoldView {
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub released_reason: Option<String>,
+}
+
+/// Where to go on with wrapping keys anew.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RewrapRequest {
+    /// What an earlier answer has as `next`. Default: from the first object on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+}
+
+/// What became of the keys that were wrapped by former ones.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, ToSchema)]
+pub struct Rewrapped {
+    /// The key that wraps now; null where there was nothing to wrap.
+    pub current: Option<String>,
+    /// Segments whose keys were looked at.
+    pub segments: u64,
+    /// Data keys that were wrapped anew.
+    pub rewrapped: u64,
+    /// Data keys that the current key had wrapped already.
+    pub already: u64,
+    /// Data keys that could not be opened, by the key that wraps them; 100 of these at most.
+    pub unopened: Vec<Unopened>,
+    /// Objects that are no keys of a segment, and why; 100 at most.
+    pub unread: Vec<String>,
+    /// How many more keys could not be opened, and objects not read, than are named.
+    pub more: u64,
+    /// Where to go on, if this is not all.
+    pub next: Option<String>,
+}
+
+/// Data keys that could not be opened.
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+pub struct Unopened {
+    /// What wraps them.
+    pub key_id: String,
+    /// How many.
+    pub keys: u64,
+    /// Why the first of them does not open.
+    pub why: String,
 }
 
 /// Why a question has no answer.

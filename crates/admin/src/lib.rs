@@ -26,7 +26,7 @@ pub use control::{
     ArchiveCounters, AuditError, AuditQuestion, Control, Counters, EraseRequest, Erased,
     ExplainAnswer, ExplainError, ExplainRequest, ExplainedColumn, ExplainedDetection,
     ExplainedOperation, ExplainedRule, ExplainedUse, HoldAnswer, HoldRequest, HoldView,
-    ProblemView, ReleaseRequest, Reloaded, ResourceView, Span,
+    ProblemView, ReleaseRequest, Reloaded, ResourceView, RewrapRequest, Rewrapped, Span, Unopened,
 };
 pub use dto::{
     ApprovalRuleView, ApprovalView, ApproveRequest, DecisionsView, DenyRequest, DetectionView,

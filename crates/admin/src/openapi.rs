@@ -11,7 +11,8 @@ use crate::routes::{approvals, audit, gateway, health, holds, sessions, tokens};
     paths(
         tokens::create, tokens::list, tokens::revoke,
         sessions::list, sessions::show, sessions::events, sessions::kill,
-        audit::who, audit::fields, audit::pii, audit::search, audit::erase, audit::reindex,
+        audit::who, audit::fields, audit::pii, audit::search, audit::erase, audit::rewrap,
+        audit::reindex,
         holds::hold, holds::release, holds::holds,
         approvals::list, approvals::show, approvals::approve, approvals::deny,
         gateway::resources, gateway::reload, gateway::explain,

@@ -124,6 +124,7 @@ impl Admin {
             .route("/api/v1/audit/hold", post(holds::hold))
             .route("/api/v1/audit/release", post(holds::release))
             .route("/api/v1/audit/holds", get(holds::holds))
+            .route("/api/v1/audit/rewrap", post(audit::rewrap))
             .route("/api/v1/audit/reindex", post(audit::reindex))
             .route("/api/v1/resources", get(gateway::resources))
             .route("/api/v1/reload", post(gateway::reload))

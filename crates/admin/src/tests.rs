@@ -96,6 +96,12 @@ impl Control for Fake {
     fn holds(&self) -> Result<Vec<HoldView>, AuditError> {
         Ok(Vec::new())
     }
+    fn rewrap(&self, after: Option<&str>) -> Result<Rewrapped, AuditError> {
+        match after {
+            Some("nowhere") => Err(AuditError::Unavailable("no bucket".to_owned())),
+            _ => Ok(Rewrapped { rewrapped: 3, ..Rewrapped::default() }),
+        }
+    }
     fn unready(&self) -> Vec<String> {
         self.unready.lock().clone()
     }
@@ -324,7 +330,7 @@ fn every_route_under_api_wants_a_token() {
             }
         }
     }
-    assert_eq!(seen, 23);
+    assert_eq!(seen, 24);
     assert_eq!(world.call("GET", "/api/v1/nothing", None, None).status, 401);
     assert_eq!(world.get("/api/v1/nothing").code(), "not_found");
 }
@@ -382,6 +388,19 @@ fn p6_a_hold_is_of_one_thing_and_has_a_reason() {
 }
 
 #[test]
+fn keys_are_wrapped_anew_from_where_it_ended() {
+    let world = World::new();
+    let done = world.post("/api/v1/audit/rewrap", json!({}));
+    assert_eq!((done.status, &done.json["rewrapped"]), (200, &json!(3)), "{}", done.text);
+    let on =
+        world.post("/api/v1/audit/rewrap", json!({ "after": "keys/gateway=a/0000000001.json" }));
+    assert_eq!(on.status, 200);
+    assert_eq!(world.deeds(), ["admin.token audit.rewrap keys"; 2]);
+    let failed = world.post("/api/v1/audit/rewrap", json!({ "after": "nowhere" }));
+    assert_eq!((failed.status, failed.code()), (503, "unavailable"));
+}
+
+#[test]
 fn every_route_of_the_server_is_in_the_document() {
     let routes = include_str!("server.rs");
     let document = crate::document();
@@ -432,6 +451,7 @@ fn p2_no_question_is_answered_that_cannot_be_recorded() {
         ("GET", "/api/v1/audit/pii", None, "pii recordings"),
         ("POST", "/api/v1/audit/search", Some(json!({ "text": "hunter2" })), "search recordings"),
         ("POST", "/api/v1/audit/reindex", None, "reindex index"),
+        ("POST", "/api/v1/audit/rewrap", Some(json!({})), "rewrap keys"),
         (
             "POST",
             "/api/v1/audit/erase",

@@ -460,8 +460,8 @@ impl Rounds {
             self.sealers.insert(segment, sealer);
         }
         let mut sealer = self.sealers.get_mut(&segment);
-        if let Some(sealer) = &mut sealer {
-            sealer.store(&self.bucket, self.first)?;
+        if let (Some(sealer), Some(keys)) = (&mut sealer, &self.seals) {
+            sealer.store(&self.bucket, keys, self.first)?;
         }
         let mut is_over = false;
         let records = self.journal.read_closed(segment)?;

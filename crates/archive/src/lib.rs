@@ -17,6 +17,7 @@ pub mod holds;
 pub mod manifest;
 pub mod merkle;
 pub mod proof;
+pub mod rewrap;
 pub mod row;
 pub mod schema;
 pub mod sealing;

@@ -117,22 +117,28 @@ impl Sealer {
     /// was erased there stays erased: its key is erased here too, and seals nothing.
     ///
     /// Keys that an earlier process left are replaced only if `may_replace`.
-    pub fn store(&mut self, bucket: &Bucket, may_replace: bool) -> Result<(), SealingError> {
+    pub fn store(
+        &mut self,
+        bucket: &Bucket,
+        keys: &Keys,
+        may_replace: bool,
+    ) -> Result<(), SealingError> {
         let path = path(self.made.gateway(), self.made.segment());
         let most = SEGMENT_KEYS_BYTES_MAX as u64;
         bucket.change(&path, most, |there| match there {
-            Some(there) if self.is(&path, there)? => Ok(None),
+            Some(there) if self.is(&path, there, keys)? => Ok(None),
             Some(_) if !may_replace => Err(SealingError::Others(path.clone())),
             _ => Ok(Some(self.made.to_json()?.into())),
         })?;
         match bucket.get(&path, most)? {
-            Some(there) if self.is(&path, &there)? => Ok(()),
+            Some(there) if self.is(&path, &there, keys)? => Ok(()),
             _ => Err(SealingError::ReadBack(path)),
         }
     }
 
-    /// Whether what the store holds are these keys, once what was erased there is erased here.
-    fn is(&mut self, path: &str, there: &[u8]) -> Result<bool, SealingError> {
+    /// Whether what the store holds are these keys, once what was erased there is erased here. They
+    /// may have been wrapped anew meanwhile.
+    fn is(&mut self, path: &str, there: &[u8], keys: &Keys) -> Result<bool, SealingError> {
         let there = SegmentKeys::parse(there);
         let there = there.map_err(|error| SealingError::Keys(path.to_owned(), error))?;
         if !is_of(&there, self.made.gateway(), self.made.segment()) {
@@ -142,7 +148,7 @@ impl Sealer {
             self.made.erase_session(session);
             self.keys.remove(session);
         }
-        Ok(there == self.made)
+        Ok(self.made.agree(&there, |session| self.keys.get(session), keys))
     }
 
     /// Moves what an event says into its column `sealed`. Without a key, because it was erased,
@@ -177,7 +183,7 @@ fn place<'a>(gateway: &'a str, session: &'a str, record: u64) -> Place<'a> {
     Place { gateway, session, record, column: COLUMN }
 }
 
-fn is_of(keys: &SegmentKeys, gateway: &str, segment: u64) -> bool {
+pub(crate) fn is_of(keys: &SegmentKeys, gateway: &str, segment: u64) -> bool {
     keys.gateway() == gateway && keys.segment() == segment
 }
 
@@ -367,17 +373,8 @@ fn erase_in(bucket: &Bucket, path: &str, whose: Erase<'_>) -> Result<(Erased, bo
     Ok((Erased { keys, before }, any))
 }
 
-/// Wraps every key of a store with the current key; how many were wrapped by another one.
-pub fn rewrap(bucket: &Bucket, keys: &Keys) -> Result<usize, SealingError> {
-    let mut changed = 0;
-    for listed in bucket.list("keys")? {
-        changed += change(bucket, &listed.path, |there| there.rewrap(keys))?;
-    }
-    Ok(changed)
-}
-
 /// Changes the keys of a segment; how many `change` says it changed.
-fn change(
+pub(crate) fn change(
     bucket: &Bucket,
     path: &str,
     mut change: impl FnMut(&mut SegmentKeys) -> Result<usize, SealError>,

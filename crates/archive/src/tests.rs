@@ -8,6 +8,7 @@ pub mod made;
 mod period;
 mod proof;
 mod readers;
+mod rewrap;
 mod rounds;
 mod sealing;
 mod verify;

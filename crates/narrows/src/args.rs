@@ -319,6 +319,19 @@ pub enum AuditCommand {
         #[arg(long, value_name = "PLACE")]
         store: Option<String>,
     },
+    /// Wrap the keys of what is sealed anew, with the current key, so that former ones can be
+    /// destroyed; what is erased stays so
+    Rewrap {
+        /// An archive to do it in without a gateway: a folder, file:…, s3://…
+        #[arg(long, value_name = "PLACE", requires_all = ["key", "to"])]
+        store: Option<String>,
+        /// A key that opens what is there: 32 bytes, or an RSA private key (PEM); may be repeated
+        #[arg(long, value_name = "FILE", requires = "store")]
+        key: Vec<PathBuf>,
+        /// The key that shall wrap: one of these, or an RSA public key (PEM)
+        #[arg(long, value_name = "FILE", requires = "store")]
+        to: Option<PathBuf>,
+    },
     /// Print what a session said, opened with a key, from a copy of the archive
     Unseal {
         /// The session: s_…
@@ -565,6 +578,8 @@ mod tests {
             "audit hold --principal ann --release --reason over",
             "audit holds",
             "audit holds --store ./copy",
+            "audit rewrap",
+            "audit rewrap --store ./copy --key old.key --key older.pem --to new.pem",
             "audit unseal s_1 --store ./copy --key k",
             "audit anchor",
             "approvals",
@@ -589,6 +604,9 @@ mod tests {
     fn wrong_usage_exits_with_2() {
         for line in [
             "srve",
+            "audit rewrap --store ./copy",
+            "audit rewrap --store ./copy --key old.key",
+            "audit rewrap --key old.key --to new.pem",
             "show",
             "deny ap_1",
             "approve ap_1 --for soon",

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use admin::{
     ArchiveCounters, AuditError, AuditQuestion, Control, Counters, EraseRequest, ExplainAnswer,
     ExplainError, ExplainRequest, HoldAnswer, HoldRequest, HoldView, ProblemView, ReleaseRequest,
-    Reloaded, ResourceView,
+    Reloaded, ResourceView, Rewrapped,
 };
 use arc_swap::ArcSwap;
 use archive::evidence;
@@ -23,6 +24,9 @@ use crate::explain::{self, Question};
 use crate::holds;
 use crate::protocols::Rulebook;
 use crate::wire;
+
+/// How long keys are wrapped anew before the client is told how far that came.
+const REWRAP_LASTS: Duration = Duration::from_secs(10);
 
 /// A running gateway with the configuration in force.
 pub struct Running {
@@ -250,7 +254,7 @@ impl Control for Running {
             return Ok(erased.keys);
         }
         Err(AuditError::Nothing(match erase {
-            _ if !archive.seals => {
+            _ if archive.keys.is_none() => {
                 "recording.encryption is not set: what is said is not sealed, and no key can be \
                  erased"
                     .to_owned()
@@ -279,6 +283,21 @@ impl Control for Running {
         let holds = archive::holds::all(&self.archive()?.bucket);
         let holds = holds.map_err(|error| AuditError::Unavailable(error.to_string()))?;
         Ok(holds.into_iter().map(holds::view).collect())
+    }
+
+    fn rewrap(&self, after: Option<&str>) -> Result<Rewrapped, AuditError> {
+        let keys =
+            self.archive.as_ref().and_then(|archive| Some((archive, archive.keys.as_ref()?)));
+        let Some((archive, keys)) = keys else {
+            let why = "recording.encryption is not set, so there is no key to wrap others with";
+            return Err(AuditError::Unavailable(why.to_owned()));
+        };
+        let begun = Instant::now();
+        let may_go_on = || begun.elapsed() < REWRAP_LASTS;
+        let done = archive::rewrap::rewrap(&archive.bucket, keys, after, may_go_on);
+        archive.evidence.forget_keys();
+        done.map(crate::sealing::rewrapped)
+            .map_err(|error| AuditError::Unavailable(error.to_string()))
     }
 
     fn unready(&self) -> Vec<String> {

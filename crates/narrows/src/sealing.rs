@@ -50,9 +50,44 @@ pub async fn keys(encryption: &Encryption) -> anyhow::Result<Arc<Keys>> {
 
 /// The key of a file: 32 bytes in one of their forms, or an RSA private key.
 pub fn key_of_file(path: &Path) -> anyhow::Result<Arc<Keys>> {
+    Ok(Arc::new(Keys::new(former_key(path)?)))
+}
+
+/// The key of a file that shall wrap: as [`key_of_file`], or an RSA public key.
+pub fn wrapping_key(path: &Path) -> anyhow::Result<Arc<dyn KeyEncryption>> {
     let name = path.display().to_string();
-    let content = std::fs::read(path).with_context(|| format!("read {name}"))?;
-    Ok(Arc::new(Keys::new(opening(&name, &Secret::new(content))?)))
+    let content = Secret::new(std::fs::read(path).with_context(|| format!("read {name}"))?);
+    if content.expose().starts_with(b"-----BEGIN PUBLIC") {
+        return Ok(Arc::new(PublicKey::from_pem(&name, content.expose())?));
+    }
+    opening(&name, &content)
+}
+
+/// The key of a file that shall open, beside others.
+pub fn former_key(path: &Path) -> anyhow::Result<Arc<dyn KeyEncryption>> {
+    let name = path.display().to_string();
+    let content = Secret::new(std::fs::read(path).with_context(|| format!("read {name}"))?);
+    opening(&name, &content)
+}
+
+/// What was wrapped anew, as it is told.
+pub fn rewrapped(done: archive::rewrap::Rewrapped) -> admin::Rewrapped {
+    let archive::rewrap::Rewrapped { unopened, .. } = &done;
+    let unopened = unopened.iter().map(|of| admin::Unopened {
+        key_id: of.key_id.clone(),
+        keys: of.keys,
+        why: of.why.clone(),
+    });
+    admin::Rewrapped {
+        unopened: unopened.collect(),
+        current: done.current,
+        segments: done.segments,
+        rewrapped: done.rewrapped,
+        already: done.already,
+        unread: done.unread,
+        more: done.more,
+        next: done.next,
+    }
 }
 
 /// The key of the journal on this machine, where no gateway is asked; `None` where none was ever

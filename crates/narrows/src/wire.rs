@@ -11,14 +11,15 @@ use archive::archiver::Head;
 use archive::evidence::Evidence;
 use archive::manifest::{PublicKey, SigningKey};
 use archive::{Archiver, Bucket, Rounds};
-use engine::taint::{Taint, Trail};
 use engine::Guessed;
+use engine::taint::{Taint, Trail};
 use model::event::EVENT_VERSION;
 use model::{Event, EventBody, Guess, Secret, Timestamp};
 use policy::{HashKey, PolicySet};
 use runtime::{
     Gateway, OnFailure, Parts, RedirectPlan, ResourcePlan, SecretSource, Settings, SitePlan,
 };
+use seal::Keys;
 use store::{Store, StoreOptions};
 use stream::Streams;
 use tokio::net::TcpListener;
@@ -84,8 +85,8 @@ pub struct Archive {
     pub bucket: Arc<Bucket>,
     /// What answers questions from it.
     pub evidence: Evidence,
-    /// Whether what is said is sealed.
-    pub seals: bool,
+    /// What seals what is said, if anything does.
+    pub keys: Option<Arc<Keys>>,
 }
 
 /// Starts the archive, unless the configuration wants none. A cloud that cannot be reached yet is
@@ -141,14 +142,13 @@ pub async fn archive(
     let archiver = Arc::new(archiver);
     let reaches = Arc::clone(&archiver);
     let archived = Arc::new(move || reaches.standing().reach);
-    let seals = keys.is_some();
     let evidence = Evidence::of_gateway(Arc::clone(&bucket), journal, archived);
-    let evidence = match keys {
-        Some(keys) => evidence.opening(keys),
+    let evidence = match &keys {
+        Some(keys) => evidence.opening(Arc::clone(keys)),
         None => evidence,
     };
     store.index.read_archive(Arc::new(evidence.clone()));
-    Ok(Some(Archive { archiver, bucket, evidence, seals }))
+    Ok(Some(Archive { archiver, bucket, evidence, keys }))
 }
 
 /// The key's beginning is evidence itself: whoever has the journal knows which key to believe.

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, MAX_TAG_LEN, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::rand;
 use model::text::Secret;
 use zeroize::Zeroize;
@@ -76,6 +77,11 @@ impl DataKey {
         bytes.zeroize();
         let cipher = cipher.map_err(|_| SealError::Library { what: "use a data key" })?;
         Ok(Self { bytes: key, cipher: LessSafeKey::new(cipher) })
+    }
+
+    /// Whether both are the same key.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        verify_slices_are_equal(self.expose(), other.expose()).is_ok()
     }
 
     /// The key itself, for what wraps it.

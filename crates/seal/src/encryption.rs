@@ -68,9 +68,9 @@ pub trait KeyEncryption: Send + Sync {
 }
 
 /// The key that wraps now, and those that wrapped before. To rotate: make the new key current, keep
-/// the old one in `also`, [`SegmentKeys::rewrap`] what is stored, then drop the old one.
+/// the old one in `also`, [`SegmentKeys::rewraps`] what is stored, then drop the old one.
 ///
-/// [`SegmentKeys::rewrap`]: crate::SegmentKeys::rewrap
+/// [`SegmentKeys::rewraps`]: crate::SegmentKeys::rewraps
 #[derive(Clone)]
 pub struct Keys {
     /// Wraps.
@@ -93,6 +93,16 @@ impl Keys {
     /// Those of [`KeyEncryption::wrap`].
     pub fn wrap(&self, key: &DataKey, context: &KeyContext<'_>) -> Result<Wrapped, SealError> {
         self.current.wrap(key, context)
+    }
+
+    /// The id of what [`Keys::wrap`] makes now, with the version where a service picks it: a data
+    /// key that is used for nothing is wrapped to learn it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`KeyEncryption::wrap`].
+    pub fn newest(&self, context: &KeyContext<'_>) -> Result<String, SealError> {
+        Ok(self.wrap(&DataKey::random()?, context)?.key_id)
     }
 
     /// Unwraps with the key that the wrapped one names.

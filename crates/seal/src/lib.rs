@@ -39,5 +39,5 @@ pub use kms::{AwsCredentials, AwsCredentialsSource, AwsKms, AwsKmsOptions};
 pub use local::LocalKey;
 pub use remote::{RemoteOptions, Roots};
 pub use rsa::{PrivateKey, PublicKey};
-pub use segment_keys::{Entry, SEGMENT_KEYS_VERSION, SegmentKeys};
+pub use segment_keys::{Entry, Rewraps, SEGMENT_KEYS_VERSION, SegmentKeys};
 pub use vault::{VaultOptions, VaultToken, VaultTransit};

@@ -51,6 +51,25 @@ pub struct Entry<'a> {
     pub wrapped: &'a Wrapped,
 }
 
+/// Data keys of a segment that were wrapped anew; see [`SegmentKeys::rewraps`].
+#[derive(Clone, Debug, Default)]
+pub struct Rewraps {
+    /// By session: as it was, and anew.
+    fresh: BTreeMap<String, (Wrapped, Wrapped)>,
+    /// How many the current key wraps already.
+    pub newest: usize,
+    /// Those that could not be opened: by which key they are wrapped, and why not.
+    pub unopened: Vec<(String, SealError)>,
+}
+
+impl Rewraps {
+    /// None was wrapped anew.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.fresh.is_empty()
+    }
+}
+
 #[derive(Clone, Debug, Eq, PartialEq)]
 struct Held {
     principal: Option<String>,
@@ -221,32 +240,96 @@ impl SegmentKeys {
         sessions.iter().filter(|session| self.erase_session(session)).count()
     }
 
-    /// Wraps every data key with the current key that another one wrapped, or that may have been
-    /// wrapped by an earlier version of it; the fields stay as they are. Says how many.
+    /// Wraps anew, with the current key, every data key that another one wrapped, or an earlier
+    /// version of it. `current` is what [`Keys::newest`] says. Nothing is changed here:
+    /// [`SegmentKeys::take`] does that, perhaps to what others have made of the object meanwhile.
+    ///
+    /// What was wrapped is opened again and compared, where the keys at hand can open it.
     ///
     /// # Errors
     ///
-    /// Those of [`Keys::unwrap`] and [`Keys::wrap`]. Nothing is changed then.
-    pub fn rewrap(&mut self, keys: &Keys) -> Result<usize, SealError> {
-        let current = keys.current.id();
-        let former: Vec<(String, &Wrapped)> = self
-            .entries
-            .iter()
-            .filter(|(_, held)| held.wrapped.key_id != current)
-            .map(|(session, held)| (session.clone(), &held.wrapped))
-            .collect();
-        let fresh = side_by_side(&former, |(session, wrapped)| {
+    /// The current key does not wrap, or a service is away: the same call may work later. What no
+    /// key at hand opens is no error but in [`Rewraps::unopened`].
+    pub fn rewraps(&self, keys: &Keys, current: &str) -> Result<Rewraps, SealError> {
+        let (newest, former): (Vec<_>, Vec<_>) =
+            self.entries.iter().partition(|(_, held)| held.wrapped.key_id == current);
+        let made = side_by_side(&former, |(session, held)| {
             let context = self.context(session);
-            let key = keys.unwrap(wrapped, &context)?;
-            Ok((session.clone(), keys.wrap(&key, &context)?))
+            let key = match keys.unwrap(&held.wrapped, &context) {
+                Ok(key) => key,
+                Err(error) if error.may_pass() => return Err(error),
+                Err(error) => return Ok(Err((held.wrapped.key_id.clone(), error))),
+            };
+            let fresh = keys.wrap(&key, &context)?;
+            match keys.unwrap(&fresh, &context) {
+                Ok(again) if again.is(&key) => {}
+                Ok(_) => {
+                    let why = "what it wrapped opens as another key".to_owned();
+                    return Err(SealError::Misanswered { key_id: fresh.key_id, why });
+                }
+                // It wraps and does not unwrap here, which is what a public key is for.
+                Err(SealError::OnlySeals { .. } | SealError::Refused { .. }) => {}
+                Err(error) => return Err(error),
+            }
+            Ok(Ok(((*session).clone(), held.wrapped.clone(), fresh)))
         })?;
-        let count = fresh.len();
-        for (session, wrapped) in fresh {
-            if let Some(held) = self.entries.get_mut(&session) {
-                held.wrapped = wrapped;
+        let mut rewraps = Rewraps { newest: newest.len(), ..Rewraps::default() };
+        for made in made {
+            match made {
+                Ok((session, former, fresh)) => {
+                    rewraps.fresh.insert(session, (former, fresh));
+                }
+                Err(unopened) => rewraps.unopened.push(unopened),
             }
         }
-        Ok(count)
+        Ok(rewraps)
+    }
+
+    /// Puts what was wrapped anew in the place of what it was made from; how many. What was erased
+    /// meanwhile stays erased, and what somebody else wrapped stays theirs.
+    pub fn take(&mut self, rewraps: &Rewraps) -> usize {
+        let mut count = 0;
+        for (session, (former, fresh)) in &rewraps.fresh {
+            if let Some(held) = self.entries.get_mut(session)
+                && held.wrapped == *former
+            {
+                held.wrapped = fresh.clone();
+                count += 1;
+            }
+        }
+        count
+    }
+
+    /// Takes over from `other` what wraps the same data keys otherwise: the same sessions, whose
+    /// keys these keys open to those in `made`. Says whether both are the same now.
+    ///
+    /// Of an entry that cannot be opened nothing is known, so both differ then.
+    pub fn agree<'a>(
+        &mut self,
+        other: &Self,
+        made: impl Fn(&str) -> Option<&'a DataKey>,
+        keys: &Keys,
+    ) -> bool {
+        if self == other {
+            return true;
+        }
+        let mut theirs = other.clone();
+        for (session, held) in &mut theirs.entries {
+            let Some(ours) = self.entries.get(session) else { return false };
+            if held.wrapped == ours.wrapped {
+                continue;
+            }
+            let context = KeyContext { gateway: &self.gateway, session };
+            match (keys.unwrap(&held.wrapped, &context), made(session)) {
+                (Ok(key), Some(made)) if key.is(made) => held.wrapped = ours.wrapped.clone(),
+                _ => return false,
+            }
+        }
+        let is_same = theirs == *self;
+        if is_same {
+            *self = other.clone();
+        }
+        is_same
     }
 
     fn context<'a>(&'a self, session: &'a str) -> KeyContext<'a> {

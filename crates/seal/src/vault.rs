@@ -43,11 +43,11 @@ pub struct VaultOptions {
 ///
 /// Its id is `vault:MOUNT/KEY`; a wrapped data key adds the version that wrapped it, `#v3`.
 /// Rotating inside the service needs nothing here, as long as `min_decryption_version` stays at the
-/// oldest version that wrapped a key; [`SegmentKeys::rewrap`] brings keys to the newest.
+/// oldest version that wrapped a key; [`SegmentKeys::rewraps`] brings keys to the newest.
 ///
 /// Each call is one request.
 ///
-/// [`SegmentKeys::rewrap`]: crate::SegmentKeys::rewrap
+/// [`SegmentKeys::rewraps`]: crate::SegmentKeys::rewraps
 pub struct VaultTransit {
     id: String,
     encrypt: String,

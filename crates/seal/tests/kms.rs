@@ -136,7 +136,10 @@ fn data_keys_go_through_kms_and_back() {
     let [id, secret] = &moto.reader;
     run(&moto.python, &["-c", MOVE, &moto.url, &moto.keys[1], id, secret]);
     assert!(segment.open("s", &keys).is_ok());
-    assert_eq!(segment.rewrap(&keys), Ok(1));
+    let newest = keys.newest(&CONTEXT).unwrap();
+    let anew = segment.rewraps(&keys, &newest).unwrap();
+    assert_eq!(segment.take(&anew), 1);
+    assert_eq!(segment.rewraps(&keys, &newest).unwrap().newest, 1, "nothing is left to do");
     let named = segment.entries().next().unwrap().wrapped.key_id.clone();
     assert_eq!(named, format!("aws-kms:{}", moto.keys[1]));
     assert!(segment.open("s", &keys).is_ok());

@@ -34,8 +34,8 @@ use model::{ClientText, OperationId, Side};
 use policy::Refusal;
 
 use crate::stage::{JournalMode, Said, Scene, Stage};
-use crate::{rules, story};
 use crate::words::{Word, messages, quote};
+use crate::{rules, story};
 
 /// How a protocol's messages are written, where its transport delivers bytes. One value follows one
 /// connection, both ways.

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use engine::taint::{Taint, TaintKey, Trail};
 use engine::{
     Act, Answer, Connected, Connection, ErrandAct, ErrandInput, ErrandOutbox, Guessed, Happening,
-    HashKey, HoldRequest, Ledger, Limits, Protocol, Settings, Setup, SharedSession,
-    Snapshots, Ticket, TlsFacts, Unit,
+    HashKey, HoldRequest, Ledger, Limits, Protocol, Settings, Setup, SharedSession, Snapshots,
+    Ticket, TlsFacts, Unit,
 };
 use model::limit::{
     GUESSES_MAX, HOLD_BUFFER_BYTES, HOLD_BUFFER_TOTAL_BYTES, STATEMENT_BYTES_MAX, TAINT_KEPT,

@@ -16,7 +16,9 @@ use utoipa::{IntoParams, ToSchema};
 use super::blocking;
 use crate::audit::Deed;
 use crate::auth::Caller;
-use crate::control::{AuditError, AuditQuestion, EraseRequest, Erased, Span};
+use crate::control::{
+    AuditError, AuditQuestion, EraseRequest, Erased, RewrapRequest, Rewrapped, Span,
+};
 use crate::error::{ApiError, ErrorBody};
 use crate::extract::{Ask, Body};
 use crate::server::Shared;
@@ -160,6 +162,27 @@ pub(crate) async fn erase(
         Ok(Erased { keys: shared.control.erase(&ask).map_err(told)? })
     });
     Ok(Json(erased.await?))
+}
+
+/// Wraps the keys of what is sealed anew, with the current key, so that former ones can be
+/// destroyed. Works for some seconds; ask again with `next`, until there is none.
+#[utoipa::path(post, path = "/api/v1/audit/rewrap", tag = "audit", request_body = RewrapRequest,
+    responses((status = 200, body = Rewrapped), (status = 503, body = ErrorBody)))]
+pub(crate) async fn rewrap(
+    State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
+    Body(ask): Body<RewrapRequest>,
+) -> Result<Json<Rewrapped>, ApiError> {
+    let turn = turn(&shared)?;
+    let done = blocking(move || {
+        let _turn = turn;
+        let detail = ask.after.as_ref().map(|after| format!("from behind {after} on"));
+        let (actor, action, target) = (caller.subject(), "audit.rewrap", "keys");
+        let deed = Deed { actor, action, target, detail };
+        shared.audit.demand(deed, shared.control.now())?;
+        shared.control.rewrap(ask.after.as_deref()).map_err(told)
+    });
+    Ok(Json(done.await?))
 }
 
 /// Builds the index again, from the archive and the journal.

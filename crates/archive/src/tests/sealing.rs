@@ -16,18 +16,18 @@ use crate::verify;
 
 const SECRET: &str = "the-secret-of";
 
-fn key(number: u8) -> LocalKey {
+pub fn key(number: u8) -> LocalKey {
     let bytes: Vec<u8> = (0..32).map(|at| at * 7 + number).collect();
     LocalKey::parse("test", &bytes).unwrap()
 }
 
-fn keys(number: u8) -> Arc<Keys> {
+pub fn keys(number: u8) -> Arc<Keys> {
     Arc::new(Keys::new(Arc::new(key(number))))
 }
 
 /// A statement of a session, which names the session in its text, its parameter, its payload and
 /// in the message of a rule.
-fn said(session: &str, principal: &str, number: u64) -> Event {
+pub fn said(session: &str, principal: &str, number: u64) -> Event {
     Event {
         v: 1,
         at: Timestamp(START + number),
@@ -58,7 +58,7 @@ fn said(session: &str, principal: &str, number: u64) -> Event {
 }
 
 /// Two sessions of Ann and one of Bob, archived under the key.
-fn archive(keys: &Arc<Keys>) -> (Lab, Vec<Event>) {
+pub fn archive(keys: &Arc<Keys>) -> (Lab, Vec<Event>) {
     let lab = Lab::new();
     let events: Vec<Event> = (1..=30)
         .map(|number| match number % 3 {
@@ -72,21 +72,21 @@ fn archive(keys: &Arc<Keys>) -> (Lab, Vec<Event>) {
     (lab, events)
 }
 
-fn told(lab: &Lab, keys: &Arc<Keys>, session: &str) -> Result<Vec<Event>, String> {
+pub fn told(lab: &Lab, keys: &Arc<Keys>, session: &str) -> Result<Vec<Event>, String> {
     let evidence = Evidence::of_store(Arc::clone(&lab.bucket)).opening(Arc::clone(keys));
     let span = (Timestamp(START), after(60));
     let events = evidence.events(GATEWAY, 1, &SessionId(session.into()), span)?;
     Ok(events.into_iter().map(|(_, event)| event).collect())
 }
 
-fn text(event: &Event) -> &str {
+pub fn text(event: &Event) -> &str {
     match &event.body {
         EventBody::Operation { text, .. } => text,
         _ => "",
     }
 }
 
-fn assert_whole(lab: &Lab) {
+pub fn assert_whole(lab: &Lab) {
     let options = verify::Options { keys: vec![lab.public().into()], ..Default::default() };
     let report = verify::verify(&lab.bucket, &options).unwrap();
     assert!(report.is_clean(), "{:#?}", report.problems);
@@ -179,7 +179,7 @@ fn objects(lab: &Lab) -> Vec<(String, Vec<u8>)> {
 }
 
 /// A store that takes no manifest, and what a round left in it.
-fn interrupted(keys: &Arc<Keys>) -> (Lab, Arc<faulty::Faulty>, crate::Rounds) {
+pub fn interrupted(keys: &Arc<Keys>) -> (Lab, Arc<faulty::Faulty>, crate::Rounds) {
     let store = faulty::store();
     let lab = Lab::over(store.clone());
     let events: Vec<Event> =
@@ -326,15 +326,4 @@ fn p7_of_many_erasures_in_a_folder_none_is_lost() {
     });
     let there = lab.bucket.get(&sealing::path(GATEWAY, 1), u64::MAX).unwrap().unwrap();
     assert_eq!(seal::SegmentKeys::parse(&there).unwrap().erased().count(), 40);
-}
-
-#[test]
-fn a_key_that_took_over_opens_what_the_former_one_sealed_once_it_was_wrapped_anew() {
-    let former = keys(1);
-    let (lab, _) = archive(&former);
-    let both = Keys { current: Arc::new(key(2)), also: vec![Arc::new(key(1))] };
-    assert_eq!(sealing::rewrap(&lab.bucket, &both).unwrap(), 3);
-    assert_ne!(text(&told(&lab, &keys(2), "s_bob").unwrap()[0]), SEALED_TEXT);
-    assert_eq!(text(&told(&lab, &former, "s_bob").unwrap()[0]), SEALED_TEXT);
-    assert_whole(&lab);
 }

@@ -2,6 +2,7 @@
 
 mod answers;
 mod holds;
+mod rewrap;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -137,6 +138,9 @@ pub fn audit(common: &Common, command: AuditCommand) -> anyhow::Result<()> {
         }
         AuditCommand::Hold(ask) => holds::hold(common, ask),
         AuditCommand::Holds { store } => holds::list(common, store.as_deref()),
+        AuditCommand::Rewrap { store, key, to } => {
+            rewrap::rewrap(common, store.as_deref(), &key, to.as_deref())
+        }
         AuditCommand::Unseal { session, copy } => unseal(common, &session, &copy),
         AuditCommand::Prove { session, store } => {
             let bucket = bucket(common, store.as_deref())?;

@@ -96,17 +96,60 @@ fn a_key_can_be_exchanged_and_the_old_one_dropped() {
     let needed = SealError::NoSuchKey { key_id: old.id().into(), at_hand: new.id().into() };
     assert_eq!(error, needed);
 
-    let before = segment.clone();
-    assert_eq!(segment.rewrap(&only_new), Err(needed));
-    assert_eq!(segment, before, "nothing is half changed");
+    let closed = segment.rewraps(&only_new, new.id()).unwrap();
+    let found = (closed.is_empty(), closed.newest, closed.unopened);
+    assert_eq!(found, (true, 0, vec![(old.id().to_owned(), needed); 4]));
 
     let both = Keys { current: new.clone(), also: vec![old.clone()] };
-    assert_eq!(segment.rewrap(&both), Ok(4));
-    assert_eq!(segment.rewrap(&both), Ok(0), "all are of the current key");
+    let anew = segment.rewraps(&both, new.id()).unwrap();
+    assert_eq!((segment.take(&anew), anew.newest, anew.unopened.len()), (4, 0, 0));
+    let again = segment.rewraps(&both, new.id()).unwrap();
+    assert_eq!((again.is_empty(), again.newest), (true, 4), "all are of the current key");
     for (session, sealed) in &sealed {
         assert_eq!(opened(&segment, &only_new, session, sealed).unwrap(), *session);
     }
     assert!(segment.open("s_a", &Keys::new(old)).is_err());
+}
+
+#[test]
+fn p7_what_is_erased_or_changed_while_it_is_wrapped_anew_stays_so() {
+    let (old, new, newer) = (local(1), local(2), local(3));
+    let (mut segment, _) = filled(&Keys::new(old.clone()));
+    let both = Keys { current: new.clone(), also: vec![old.clone()] };
+    let anew = segment.rewraps(&both, new.id()).unwrap();
+    // Meanwhile one is erased, and another wrapped by someone else.
+    assert!(segment.erase_session("s_a"));
+    let theirs = Keys { current: newer.clone(), also: vec![old] };
+    let mut alone = segment.rewraps(&theirs, newer.id()).unwrap();
+    alone.fresh.retain(|session, _| session == "s_b");
+    assert_eq!(segment.take(&alone), 1);
+    assert_eq!(segment.take(&anew), 2);
+    assert_eq!(segment.erased().collect::<Vec<_>>(), ["s_a"]);
+    let ids: Vec<String> = segment.entries().map(|entry| entry.wrapped.key_id.clone()).collect();
+    assert_eq!(ids, [new.id(), newer.id(), new.id()]);
+}
+
+#[test]
+fn keys_that_were_wrapped_otherwise_are_told_from_other_keys() {
+    let (old, new) = (local(1), local(2));
+    let both = Keys { current: new.clone(), also: vec![old.clone()] };
+    let mut made = SegmentKeys::new("gw-1", 1);
+    let key = made.fresh("s_a", None, &Keys::new(old.clone())).unwrap();
+    let ours = |session: &str| (session == "s_a").then_some(&key);
+    let mut there = made.clone();
+    there.take(&there.rewraps(&both, new.id()).unwrap());
+    let mut closed = made.clone();
+    assert!(!closed.agree(&there, ours, &Keys::new(old.clone())), "it cannot be opened");
+    let mut agreed = made.clone();
+    assert!(agreed.agree(&there, ours, &both));
+    assert_eq!(agreed, there);
+    // Another key of the same session is another's.
+    let mut others = SegmentKeys::new("gw-1", 1);
+    others.fresh("s_a", None, &both).unwrap();
+    assert!(!made.agree(&others, ours, &both));
+    let mut more = there.clone();
+    more.fresh("s_b", None, &both).unwrap();
+    assert!(!made.agree(&more, ours, &both));
 }
 
 #[test]
