@@ -212,6 +212,7 @@ fn operation(
         session: Some(SessionId(format!("s_{session:020}").into())),
         sequence: (number % SESSION) * EVENTS_EACH + 2 + u64::from(later > 0),
         principal: Some(format!("agent-{}", session % 40).into()),
+        on_behalf_of: None,
         resource: Some("appdb".into()),
         body,
         payload,

@@ -62,6 +62,7 @@ impl Audit {
             session: None,
             sequence: 0,
             principal: None,
+            on_behalf_of: None,
             resource: None,
             body: EventBody::Admin {
                 actor: deed.actor.to_owned(),

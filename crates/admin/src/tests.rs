@@ -287,6 +287,7 @@ fn event(world: &World, session: &str, sequence: u64, body: EventBody, payload: 
         session: Some(SessionId(session.into())),
         sequence,
         principal: Some("agent-7".into()),
+        on_behalf_of: None,
         resource: Some("appdb".into()),
         body,
         payload: payload.to_vec(),

@@ -245,7 +245,8 @@ impl Evidence {
 
     /// Who read or wrote a table: `schema.table`, or `table` in any schema.
     pub fn who(&self, table: &str, span: &Span) -> Result<Who, EvidenceError> {
-        const COLUMNS: [&str; 16] = [
+        const COLUMNS: [&str; 17] = [
+            "on_behalf_of",
             "resource",
             "operation",
             "verbs",
@@ -385,7 +386,8 @@ impl Evidence {
         }
         for of in &mut who.uses {
             if let Some(row) = started.get(&of.session) {
-                of.on_behalf_of.clone_from(&row.on_behalf_of);
+                // What was recorded before every event had it.
+                of.on_behalf_of = of.on_behalf_of.take().or_else(|| row.on_behalf_of.clone());
                 of.client.clone_from(&row.client);
                 of.application.clone_from(&row.application);
             }
@@ -424,6 +426,7 @@ impl Evidence {
             wanted: span.wanted(&["reply"]),
             first: &[],
             columns: &[
+                "on_behalf_of",
                 "resource",
                 "operation",
                 "outcome",
@@ -471,6 +474,7 @@ impl Evidence {
                 session: row.session.unwrap_or_default(),
                 operation: row.operation.unwrap_or(0),
                 principal: row.principal.unwrap_or_default(),
+                on_behalf_of: row.on_behalf_of,
                 resource: row.resource.unwrap_or_default(),
                 outcome,
                 detections: row.detections,
@@ -494,7 +498,7 @@ impl Evidence {
         let search = Search {
             wanted: span.wanted(&["operation", "reply_part", "reply"]),
             first: &["text", "parameters", "payload", "sealed"],
-            columns: &["resource", "operation"],
+            columns: &["on_behalf_of", "resource", "operation"],
             keep: &|row| !row.sealed.is_empty() || excerpt(row, &needle).is_some(),
         };
         let mut answer = Hits::default();
@@ -520,6 +524,7 @@ impl Evidence {
                 session: row.session,
                 operation: row.operation,
                 principal: row.principal,
+                on_behalf_of: row.on_behalf_of,
                 resource: row.resource,
                 kind: row.kind,
                 place: place.into(),
@@ -639,6 +644,7 @@ fn used(row: Row) -> Use {
         session: row.session.unwrap_or_default(),
         operation: row.operation.unwrap_or(0),
         principal: row.principal.unwrap_or_default(),
+        on_behalf_of: row.on_behalf_of,
         resource: row.resource.unwrap_or_default(),
         verbs: row.verbs,
         reads: row.reads,

@@ -276,6 +276,7 @@ impl Row {
             sequence: event.sequence,
             session: event.session.map(|session| session.0),
             principal: event.principal,
+            on_behalf_of: event.on_behalf_of,
             resource: event.resource,
             payload: event.payload,
             ..Self::default()
@@ -381,6 +382,7 @@ impl Row {
         self.identity = serde_json::to_string(&identity).ok().map(Into::into);
         self.principal_kind = Some(principal.kind.as_str().into());
         self.groups = principal.groups;
+        // Recordings from before every event had it have it here alone.
         self.on_behalf_of = principal.on_behalf_of;
         self.token = principal.token.map(|token| token.0);
     }
@@ -457,6 +459,7 @@ impl Row {
         let (at, v, sequence) = (Timestamp(self.time), self.v, self.sequence);
         let (gateway, session) = (Arc::clone(&self.gateway), self.session.clone());
         let (principal, resource) = (self.principal.clone(), self.resource.clone());
+        let on_behalf_of = self.on_behalf_of.clone();
         let mut row = self;
         let payload = std::mem::take(&mut row.payload);
         Ok(Event {
@@ -466,6 +469,7 @@ impl Row {
             session: session.map(SessionId),
             sequence,
             principal,
+            on_behalf_of,
             resource,
             body: row.body()?,
             payload,

@@ -171,6 +171,7 @@ impl<U: Unit> Connection<U> {
             session: settings.session.clone(),
             sequence: 0,
             principal: None,
+            on_behalf_of: None,
             resource: None,
         };
         Self {

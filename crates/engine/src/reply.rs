@@ -231,6 +231,7 @@ pub(crate) struct EventFrame {
     pub session: model::SessionId,
     pub sequence: u64,
     pub principal: Option<Arc<str>>,
+    pub on_behalf_of: Option<Arc<str>>,
     pub resource: Option<Arc<str>>,
 }
 
@@ -244,6 +245,7 @@ impl EventFrame {
             session: Some(self.session.clone()),
             sequence: self.sequence,
             principal: self.principal.clone(),
+            on_behalf_of: self.on_behalf_of.clone(),
             resource: self.resource.clone(),
             body,
             payload,

@@ -90,6 +90,7 @@ impl SharedSession {
             session: self.id.clone(),
             sequence: 0,
             principal: Some(Arc::clone(&self.principal.subject)),
+            on_behalf_of: self.principal.on_behalf_of.clone(),
             resource: Some(Arc::clone(&self.resource.name)),
         };
         let mut event = frame.event(at, body, Vec::new());

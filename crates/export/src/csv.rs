@@ -91,7 +91,7 @@ fn cells(entry: &Entry) -> [String; 20] {
         rfc3339(frame.at),
         plain(frame.session.as_ref().map(|session| &*session.0)),
         plain(frame.principal.as_deref()),
-        plain(who.as_ref().and_then(|who| who.principal.on_behalf_of.as_deref())),
+        plain(frame.party(who.as_deref())),
         plain(frame.resource.as_deref()),
         plain(entry.protocol()),
         entry.id.0.to_string(),

@@ -119,6 +119,7 @@ fn exchange(entry: &Entry, asked: &Asked) -> Value {
             "operation": entry.name(),
             "session": entry.frame.session,
             "principal": entry.frame.principal,
+            "on_behalf_of": entry.frame.party(entry.who.as_deref()),
             "resource": entry.frame.resource,
             "decision": entry.decision,
             "rules": entry.rules,

@@ -31,6 +31,8 @@ pub(crate) struct Frame {
     pub session: Option<SessionId>,
     pub sequence: u64,
     pub principal: Option<Arc<str>>,
+    /// For whom, where the event itself says so; older recordings say it where the session begins.
+    pub on_behalf_of: Option<Arc<str>>,
     pub resource: Option<Arc<str>>,
 }
 
@@ -42,8 +44,17 @@ impl Frame {
             session: event.session.clone(),
             sequence: event.sequence,
             principal: event.principal.clone(),
+            on_behalf_of: event.on_behalf_of.clone(),
             resource: event.resource.clone(),
         }
+    }
+}
+
+impl Frame {
+    /// For whom it was done, if anybody says.
+    pub fn party<'a>(&'a self, who: Option<&'a Who>) -> Option<&'a str> {
+        let began = || who.and_then(|who| who.principal.on_behalf_of.as_deref());
+        self.on_behalf_of.as_deref().or_else(began)
     }
 }
 

@@ -118,6 +118,24 @@ fn records(text: &str) -> Vec<BTreeMap<String, String>> {
     lines.map(record).collect()
 }
 
+/// Events without the beginning of their session, as `--since` leaves them, each of which says for
+/// whom it was done.
+#[test]
+fn for_whom_it_was_done_is_told_without_the_beginning_of_the_session() {
+    let told = |events: Vec<Event>| {
+        let rest = events
+            .into_iter()
+            .filter(|event| !matches!(event.body, EventBody::SessionStarted { .. }));
+        rest.map(|event| Event { on_behalf_of: Some("lee".into()), ..event }).collect::<Vec<_>>()
+    };
+    let lines = records(&export(Format::Csv, &told(statements())));
+    assert!(lines.iter().all(|line| line["on_behalf_of"] == "lee"), "{lines:?}");
+    let ocsf = export(Format::Ocsf, &told(statements()));
+    assert!(ocsf.lines().all(|line| line.contains(r#""on_behalf_of":"lee""#)), "{ocsf}");
+    let har = export(Format::Har, &told(exchanges()));
+    assert!(har.contains(r#""on_behalf_of":"lee""#) || har.contains(r#""on_behalf_of": "lee""#));
+}
+
 #[test]
 fn csv_is_read_back() {
     let records = records(&export(Format::Csv, &statements()));

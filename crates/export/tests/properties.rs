@@ -163,6 +163,7 @@ prop_compose! {
         at in any::<u64>(),
         session in prop::option::of(prop_oneof![Just("s-1".to_owned()), hostile()]),
         principal in prop::option::of(hostile()),
+        party in prop::option::of(hostile()),
         resource in prop::option::of(hostile()),
         gateway in hostile(),
     ) -> Event {
@@ -173,6 +174,7 @@ prop_compose! {
             session: session.map(|session| SessionId(session.as_str().into())),
             sequence: at % 9,
             principal: principal.map(|principal| principal.as_str().into()),
+            on_behalf_of: party.map(|party| party.as_str().into()),
             resource: resource.map(|resource| resource.as_str().into()),
             body,
             payload,

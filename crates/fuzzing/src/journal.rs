@@ -93,6 +93,7 @@ fn event(sequence: u64) -> Event {
         session: Some(SessionId("s-1".into())),
         sequence,
         principal: Some("agent-7".into()),
+        on_behalf_of: None,
         resource: None,
         body: EventBody::Cancel {},
         payload: vec![b'x'; 100],

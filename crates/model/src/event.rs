@@ -34,6 +34,9 @@ pub struct Event {
     /// Subject of the principal, as soon as it is proved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub principal: Option<Arc<str>>,
+    /// For whom the principal works, where it was proved that it works for another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_behalf_of: Option<Arc<str>>,
     /// Name of the resource, as soon as it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource: Option<Arc<str>>,
@@ -268,4 +271,25 @@ pub enum EventBody {
         /// How many operations passed unrecorded.
         operations: u64,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p5_events_from_before_they_said_for_whom_are_read_and_written_as_they_were() {
+        let old = [
+            r#"{"v":1,"at":7,"gateway":"gw","session":"s_1","sequence":2,"principal":"bot","#,
+            r#""resource":"db","kind":"abort","operation":3}"#,
+        ]
+        .concat();
+        let mut event: Event = serde_json::from_str(&old).unwrap();
+        assert_eq!(event.on_behalf_of, None);
+        assert_eq!(serde_json::to_string(&event).unwrap(), old);
+        event.on_behalf_of = Some("ann".into());
+        let new = serde_json::to_string(&event).unwrap();
+        assert_eq!(new, old.replace(r#""bot","#, r#""bot","on_behalf_of":"ann","#));
+        assert_eq!(serde_json::from_str::<Event>(&new).unwrap(), event);
+    }
 }

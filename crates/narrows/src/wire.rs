@@ -160,6 +160,7 @@ fn record_key(store: &Store, key: PublicKey) -> Result<(), store::JournalError> 
         session: None,
         sequence: 0,
         principal: None,
+        on_behalf_of: None,
         resource: None,
         body: EventBody::Admin {
             actor: "gateway".to_owned(),

@@ -30,6 +30,7 @@ struct Lost {
     /// The number of the last event that was lost; the gap stands in its place.
     sequence: u64,
     principal: Option<Arc<str>>,
+    on_behalf_of: Option<Arc<str>>,
     resource: Option<Arc<str>>,
 }
 
@@ -105,6 +106,7 @@ impl Recorder {
         let mut lost = self.lost.lock();
         let of_session = lost.entry(first.session.clone()).or_default();
         of_session.principal.clone_from(&first.principal);
+        of_session.on_behalf_of.clone_from(&first.on_behalf_of);
         of_session.resource.clone_from(&first.resource);
         of_session.operations = of_session.operations.saturating_add(operations(events));
         of_session.sequence = of_session.sequence.max(last.sequence);
@@ -137,6 +139,7 @@ impl Recorder {
             session,
             sequence: lost.sequence,
             principal: lost.principal.clone(),
+            on_behalf_of: lost.on_behalf_of.clone(),
             resource: lost.resource.clone(),
             body: EventBody::Gap { operations: lost.operations },
             payload: Vec::new(),

@@ -222,6 +222,7 @@ mod tests {
             session: None,
             sequence: 1,
             principal: None,
+            on_behalf_of: None,
             resource: None,
             body: EventBody::Operation {
                 operation: OperationId(1),

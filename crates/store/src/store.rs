@@ -203,6 +203,8 @@ fn ended(session: &SessionSummary, now: Timestamp) -> Event {
         sequence: session.sequence + 1,
         principal: Some(session.principal.as_str().into())
             .filter(|_| !session.principal.is_empty()),
+        // The index does not have it: this end is the one event of a session that may lack it.
+        on_behalf_of: None,
         resource: Some(session.resource.as_str().into()).filter(|_| !session.resource.is_empty()),
         body: EventBody::SessionEnded {
             reason: "gateway_stopped".to_owned(),

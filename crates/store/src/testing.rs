@@ -59,6 +59,7 @@ pub(crate) fn event(session: &str, sequence: u64, at: Timestamp, body: EventBody
         session: Some(SessionId(session.into())),
         sequence,
         principal: Some("agent".into()),
+        on_behalf_of: None,
         resource: Some("appdb".into()),
         body,
         payload: Vec::new(),

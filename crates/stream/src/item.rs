@@ -53,9 +53,10 @@ const SAID: [&str; 3] = ["text", "parameters", "message"];
 const KEPT: [&str; 6] = ["v", "at", "time", "gateway", "number", "kind"];
 const LEFT_OUT: &str = "left_out";
 /// What says most of an event in a few words.
-const MAIN: [&str; 15] = [
+const MAIN: [&str; 16] = [
     "session",
     "principal",
+    "on_behalf_of",
     "resource",
     "operation",
     "decision",
@@ -212,6 +213,17 @@ mod tests {
             "rules": [{"rule": "one", "action": "block"}, {"rule": "two", "action": "mask"}],
         }))
         .unwrap()
+    }
+
+    #[test]
+    fn for_whom_it_was_done_stands_beside_who_did_it() {
+        let mut event = operation();
+        event.on_behalf_of = Some("ann".into());
+        let item = Item::of(&event, 7, Texts::Withheld);
+        let main: Vec<_> =
+            item.main_fields().map(|(name, value)| format!("{name}={value}")).collect();
+        assert_eq!(main[1..3], ["principal=\"bot\"", "on_behalf_of=\"ann\""]);
+        assert!(item.json().contains(r#""on_behalf_of":"ann""#), "{}", item.json());
     }
 
     #[test]

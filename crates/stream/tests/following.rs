@@ -50,6 +50,7 @@ fn event(target: &str) -> Event {
         session: None,
         sequence: 0,
         principal: None,
+        on_behalf_of: None,
         resource: None,
         body: EventBody::Admin {
             actor: "test".to_owned(),

@@ -355,7 +355,9 @@ impl<U: Unit, N: Script<U>> Play<N, U> {
                 let tells = self.stage.scene.payload.is_some();
                 let line = |event: &model::Event| {
                     let kept = tells.then(|| story::payload(event)).unwrap_or_default();
-                    format!("record {}{kept}", story::event(event))
+                    let party = event.on_behalf_of.as_ref();
+                    let party = party.map(|who| format!(" for {who}")).unwrap_or_default();
+                    format!("record{party} {}{kept}", story::event(event))
                 };
                 events.iter().map(line).collect()
             }
@@ -473,6 +475,7 @@ fn prepare<U: Unit>(scene: &mut Scene<U>, line: &str) -> Result<(), String> {
             options.extend(more);
         }
         "statement_bytes_max" => scene.statement_bytes_max = number()?,
+        "on_behalf_of" => scene.on_behalf_of = Some(value.into()),
         "payload" => scene.payload = Some(rules::payload(value)?),
         "keeps" => scene.keeps = value == "yes",
         "guesses_max" => scene.guesses_max = number()? as u64,

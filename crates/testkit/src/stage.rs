@@ -74,6 +74,8 @@ pub struct Scene<U: Unit = Bytes> {
     pub keeps: bool,
     /// How much of replies is recorded; `None`: nothing, and transcripts do not tell.
     pub payload: Option<PayloadPolicy>,
+    /// For whom the client works.
+    pub on_behalf_of: Option<Arc<str>>,
 }
 
 impl<U: Unit> Scene<U> {
@@ -102,6 +104,7 @@ impl<U: Unit> Scene<U> {
             hold_buffer_bytes: HOLD_BUFFER_BYTES,
             keeps: true,
             payload: None,
+            on_behalf_of: None,
         }
     }
 
@@ -420,7 +423,7 @@ impl<U: Unit> Stage<U> {
         self.options = Arc::new(options.clone());
         let payload = self.scene.payload.unwrap_or(PayloadPolicy::None);
         if !self.scene.joins {
-            return Happening::Proved(Arc::new(principal()), resource, payload, None);
+            return Happening::Proved(self.who(), resource, payload, None);
         }
         let shared = match self.sessions.get(&resource.name) {
             Some(shared) => Arc::clone(shared),
@@ -429,7 +432,12 @@ impl<U: Unit> Stage<U> {
             }
             None => self.session(claim, &resource),
         };
-        Happening::Proved(Arc::new(principal()), resource, payload, Some(shared))
+        Happening::Proved(self.who(), resource, payload, Some(shared))
+    }
+
+    /// Who asks, and for whom.
+    fn who(&self) -> Arc<Principal> {
+        Arc::new(Principal { on_behalf_of: self.scene.on_behalf_of.clone(), ..principal() })
     }
 
     /// Begins a session that connections join. Its first event is in the journal before anything
@@ -439,7 +447,7 @@ impl<U: Unit> Stage<U> {
         let shared = Arc::new(SharedSession::new(
             "gw-test".into(),
             SessionId(name.into()),
-            Arc::new(principal()),
+            self.who(),
             resource.clone(),
             self.now,
         ));

@@ -166,6 +166,9 @@ pub struct Sensitive {
     pub operation: u64,
     /// Who asked.
     pub principal: Text,
+    /// For whom, if it was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_behalf_of: Option<Text>,
     /// What was reached.
     pub resource: Text,
     /// How the reply ended.
@@ -222,6 +225,9 @@ pub struct Hit {
     /// Who asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub principal: Option<Text>,
+    /// For whom, if it was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_behalf_of: Option<Text>,
     /// What was reached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource: Option<Text>,

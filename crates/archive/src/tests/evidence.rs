@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
-use model::Timestamp;
+use model::event::EventBody;
+use model::{Event, Principal, PrincipalKind, SessionId, Timestamp};
+use store::Archived;
 
-use super::made::{Lab, NO_KEEPING, Random, after};
+use super::made::{GATEWAY, Lab, NO_KEEPING, Random, after};
+use super::sealing::said;
 use crate::evidence::{Coverage, Evidence, EvidenceError, Pii, Span, signed_files};
 use crate::manifest::{self, Manifest};
+use crate::row::{Place, Row};
 
 const HOUR: u64 = 60 * 60;
 
@@ -241,4 +245,59 @@ fn p6_a_segment_of_which_nothing_could_be_read_is_missed_by_every_answer() {
         assert!(unread.iter().any(|of| of == missed), "{from} to {to}: {unread:?}");
     }
     assert!(ask(&lab, &hours(4, 5)).coverage.is_whole(), "another time");
+}
+
+/// The beginning of a session of a principal who works for Ann.
+fn begun(session: &str) -> Event {
+    let principal = Principal {
+        subject: "agent-x".into(),
+        kind: PrincipalKind::Agent,
+        groups: Vec::new(),
+        issuer: "narrows".into(),
+        on_behalf_of: Some("ann".into()),
+        on_behalf_of_groups: vec!["staff".into()],
+        token: None,
+        minted_by: None,
+        expires_at: None,
+    };
+    let (client, application, protocol) = ("c".to_owned(), None, "postgres".to_owned());
+    let body = EventBody::SessionStarted { principal, client, application, protocol, run: None };
+    Event { body, payload: Vec::new(), ..said(session, "agent-x", 1) }
+}
+
+/// Goal: who asked for whom is known of every event, and of recordings that say it once.
+#[test]
+fn p6_for_whom_it_was_done_is_told_of_new_and_of_old_recordings() {
+    let lab = Lab::new();
+    let new = |event: Event| Event { on_behalf_of: Some("ann".into()), ..event };
+    lab.journal
+        .append(&[
+            new(begun("s_new")),
+            new(said("s_new", "agent-x", 2)),
+            begun("s_old"),
+            said("s_old", "agent-x", 2),
+            said("s_own", "bot", 1),
+        ])
+        .unwrap();
+    lab.rounds(NO_KEEPING).round(after(60)).unwrap();
+    let evidence = Evidence::of_store(Arc::clone(&lab.bucket));
+    let span = Span { from: Timestamp(super::made::START), to: after(60) };
+    let who = evidence.who("t", &span).unwrap();
+    let for_whom: Vec<_> =
+        who.uses.iter().map(|of| (&*of.session, of.on_behalf_of.as_deref())).collect();
+    assert_eq!(for_whom, [("s_own", None), ("s_new", Some("ann")), ("s_old", Some("ann"))]);
+    let hits = evidence.search("the-secret-of", &span).unwrap().hits;
+    let new = hits.iter().find(|hit| hit.session.as_deref() == Some("s_new")).unwrap();
+    assert_eq!(new.on_behalf_of.as_deref(), Some("ann"));
+
+    // An event that began a session before every event said it comes back saying it.
+    let of_row = |event: &Event| Row::of(event.clone(), Place::default()).event().unwrap();
+    let old = begun("s_old");
+    assert_eq!(of_row(&old), Event { on_behalf_of: Some("ann".into()), ..old });
+    for session in ["s_new", "s_old"] {
+        let events = evidence.events(GATEWAY, 1, &SessionId(session.into()), (span.from, span.to));
+        assert_eq!(events.unwrap()[0].1.on_behalf_of.as_deref(), Some("ann"));
+    }
+    let options = crate::verify::Options { keys: vec![lab.public().into()], ..Default::default() };
+    assert!(crate::verify::verify(&lab.bucket, &options).unwrap().is_clean());
 }

@@ -192,17 +192,23 @@ impl Random {
     /// Some event, `number` seconds after the start.
     pub fn event(&mut self, number: u64) -> Event {
         let kind = self.below(13);
-        Event {
+        let mut event = Event {
             v: EVENT_VERSION,
             at: Timestamp(START + number * 1_000_000_000),
             gateway: GATEWAY.into(),
             session: self.some(|r| SessionId(format!("s_{}", r.below(5)).into())),
             sequence: self.count(),
             principal: self.some(Self::shared),
+            on_behalf_of: number.is_multiple_of(3).then(|| "ann".into()),
             resource: self.some(Self::shared),
             body: self.body(kind),
             payload: self.list(|r| r.next().to_le_bytes()).concat(),
+        };
+        // The event that begins a session says it twice.
+        if let EventBody::SessionStarted { principal, .. } = &event.body {
+            event.on_behalf_of.clone_from(&principal.on_behalf_of);
         }
+        event
     }
 }
 

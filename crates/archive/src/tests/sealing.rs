@@ -35,6 +35,7 @@ pub fn said(session: &str, principal: &str, number: u64) -> Event {
         session: Some(SessionId(session.into())),
         sequence: number,
         principal: Some(principal.into()),
+        on_behalf_of: None,
         resource: Some("appdb".into()),
         body: EventBody::Operation {
             operation: OperationId(number),

@@ -18,6 +18,7 @@ impl<U: Unit> Connection<U> {
         shared: Option<Arc<SharedSession>>,
     ) {
         self.frame.principal = Some(Arc::clone(&principal.subject));
+        self.frame.on_behalf_of.clone_from(&principal.on_behalf_of);
         if !self.policy.admits(&principal, &resource) {
             let words = format!(
                 "\"{}\" may not use \"{}\": no access line grants it",

@@ -183,9 +183,11 @@ impl Scene<'_> {
     fn unmapped(&self) -> Map<String, Value> {
         let mut unmapped = Map::new();
         let mut add = |name: &str, value: Value| unmapped.insert(name.to_owned(), value);
+        if self.who.is_some() || self.frame.on_behalf_of.is_some() {
+            add("on_behalf_of", json!(self.frame.party(self.who)));
+        }
         if let Some(who) = self.who {
             let principal = &who.principal;
-            add("on_behalf_of", json!(principal.on_behalf_of));
             add("on_behalf_of_groups", json!(principal.on_behalf_of_groups));
             add("minted_by", json!(principal.minted_by));
             add("application", json!(who.application));

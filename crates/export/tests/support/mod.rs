@@ -65,6 +65,7 @@ impl Notes {
             session: self.session.clone(),
             sequence: self.sequence,
             principal: self.principal.clone(),
+            on_behalf_of: None,
             resource: self.resource.clone(),
             body,
             payload: Vec::new(),

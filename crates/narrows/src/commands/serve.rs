@@ -207,6 +207,7 @@ fn record(
         session: None,
         sequence: 0,
         principal: None,
+        on_behalf_of: None,
         resource: None,
         body: EventBody::Admin {
             actor: "gateway".to_owned(),

@@ -93,6 +93,7 @@ macro_rules! conversations {
 
 // The macro comes first.
 mod bodies;
+mod delegation;
 mod egress;
 mod endings;
 mod following;

@@ -30,6 +30,7 @@ macro_rules! conversations {
 
 // The macro comes first.
 mod definitions;
+mod delegation;
 mod detections;
 mod kept;
 mod login;

@@ -75,6 +75,11 @@ pub(super) fn who(common: &Common, table: &str, span: &Span, answer: &Who) -> an
     answered(&answer.coverage)
 }
 
+/// For whom somebody worked: ` for ann`, or nothing.
+fn party(on_behalf_of: Option<&str>) -> String {
+    on_behalf_of.map(|who| format!(" for {}", one_line(who))).unwrap_or_default()
+}
+
 fn told(out: Out, of: &Use) -> String {
     let (tone, decision) = match &*of.decision {
         "block" => (Tone::Bad, "refused"),
@@ -82,14 +87,13 @@ fn told(out: Out, of: &Use) -> String {
         "mask" => (Tone::Careful, "masked"),
         _ => (Tone::Good, "allowed"),
     };
-    let behalf = of.on_behalf_of.as_ref().map(|who| format!(" for {who}")).unwrap_or_default();
     let from = of.client.as_ref().map(|client| format!(" from {client}")).unwrap_or_default();
     let called = of.application.as_ref().map(|name| format!(", {name}")).unwrap_or_default();
     let mut text = format!(
         "{}  {}{}{} {} {} on {} ({} #{})\n",
         time(of.at),
         out.paint(Tone::Bold, &one_line(&of.principal)),
-        one_line(&behalf),
+        party(of.on_behalf_of.as_deref()),
         one_line(&format!("{from}{called}")).replacen("from", " from", 1),
         out.paint(tone, decision),
         one_line(&of.verbs.join(", ")),
@@ -235,9 +239,10 @@ pub(super) fn pii(
             .collect();
         if !clear.is_empty() {
             text.push_str(&format!(
-                "{}  {} on {} ({} #{}): {}\n",
+                "{}  {}{} on {} ({} #{}): {}\n",
                 time(of.at),
                 one_line(&of.principal),
+                party(of.on_behalf_of.as_deref()),
                 one_line(&of.resource),
                 one_line(&of.session),
                 of.operation,
@@ -279,9 +284,10 @@ pub(super) fn hits(common: &Common, answer: &Hits) -> anyhow::Result<()> {
     let mut text = String::new();
     for hit in &answer.hits {
         text.push_str(&format!(
-            "{}  {} on {} ({} #{}), in the {} of its {}\n    {}\n",
+            "{}  {}{} on {} ({} #{}), in the {} of its {}\n    {}\n",
             time(hit.at),
             out.paint(Tone::Bold, &one_line(hit.principal.as_deref().unwrap_or("-"))),
+            party(hit.on_behalf_of.as_deref()),
             one_line(hit.resource.as_deref().unwrap_or("-")),
             one_line(hit.session.as_deref().unwrap_or("-")),
             hit.operation.unwrap_or(0),
@@ -308,4 +314,27 @@ pub(super) fn hits(common: &Common, answer: &Hits) -> anyhow::Result<()> {
     text.push_str(&found_in(&answer.coverage));
     output::print(&text)?;
     answered()
+}
+
+#[cfg(test)]
+mod tests {
+    use model::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn it_is_told_who_worked_for_whom() {
+        let out = Out::plain(Timestamp(0));
+        let of = Use {
+            principal: "agent-x".into(),
+            on_behalf_of: Some("ann\nb".into()),
+            client: Some("127.0.0.1:5".into()),
+            decision: "allow".into(),
+            ..Use::default()
+        };
+        let line = told(out, &of);
+        assert!(line.contains("  agent-x for ann b from 127.0.0.1:5 "), "{line}");
+        let line = told(out, &Use { on_behalf_of: None, ..of });
+        assert!(line.contains("  agent-x from 127.0.0.1:5 "), "{line}");
+    }
 }
