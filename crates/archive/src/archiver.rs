@@ -365,7 +365,9 @@ impl Rounds {
         let forgot = self.forget(now, self.options.keep, UNREAD_MAX);
         // Also while the store is away: a segment of weeks would not fit one manifest.
         let rotated = self.journal.rotate().map_err(ArchiveError::from);
-        let done = begun.and(rotated).and_then(|_| self.archive(now));
+        // A journal that cannot begin a segment has closed ones, and only what is archived of them
+        // makes room for it.
+        let done = begun.and_then(|()| self.archive(now)).and_then(|done| rotated.and(Ok(done)));
         let done = done.and_then(|done| self.hold_newest().map(|()| done));
         // What a failed round wrote may be signed by an answer that was lost.
         self.looked = done.is_ok();

@@ -52,6 +52,12 @@ pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 pub const RECORD_BYTES_MAX: usize = 320 * 1024 * 1024;
 /// Size past which a journal segment is closed and the next begun; the default.
 pub const JOURNAL_SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
+/// What the journal leaves free of its disk, bytes, so that what makes room again can work; of a
+/// small disk a sixteenth.
+pub const JOURNAL_SPARE_BYTES: u64 = 16 * 1024 * 1024;
+/// Room below which the journal lets go of what is archived however young it is, bytes; of a small
+/// disk a quarter.
+pub const JOURNAL_ROOM_BYTES: u64 = 128 * 1024 * 1024;
 /// Journalled events whose index entries wait in memory; past it they are read from the journal
 /// again.
 pub const INDEX_NOTES_MAX: usize = 200_000;

@@ -10,6 +10,7 @@ mod disk;
 mod frame;
 mod read;
 mod recover;
+mod room;
 mod scan;
 mod sealing;
 #[cfg(test)]
@@ -275,6 +276,7 @@ impl Journal {
     ///
     /// After an error nothing of the batch is in the journal, except after [`JournalError::Sync`],
     /// when it may be. The journal stays usable: when there is space again, events are taken again.
+    /// It takes none where less than [`limit::JOURNAL_SPARE_BYTES`] of its disk would be left.
     pub fn append(&self, events: &[Event]) -> Result<Position, JournalError> {
         self.shared.append(events)
     }
@@ -402,6 +404,11 @@ impl Journal {
         }
         let path = self.segment_path(segment);
         std::fs::remove_file(&path).map_err(failed("delete", &path))
+    }
+
+    /// Whether its disk has so little room left that segments are better let go of.
+    pub fn has_little_room(&self) -> Result<bool, JournalError> {
+        self.shared.has_little_room()
     }
 
     /// Whether the file of a segment is still here.

@@ -6,6 +6,8 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
+use super::room::Room;
+
 /// An open segment (or folder, which can only be synced).
 pub(super) trait SegmentFile: Send + Sync {
     /// Writes some of `bytes` at `offset`; how many.
@@ -23,6 +25,8 @@ pub(super) trait Disk: Send + Sync {
     fn open(&self, path: &Path) -> io::Result<Arc<dyn SegmentFile>>;
     /// Opens a folder, to sync its entries.
     fn folder(&self, path: &Path) -> io::Result<Arc<dyn SegmentFile>>;
+    /// How much is free of the disk that a folder is on.
+    fn room(&self, folder: &Path) -> io::Result<Room>;
 }
 
 impl SegmentFile for File {
@@ -55,5 +59,16 @@ impl Disk for SystemDisk {
 
     fn folder(&self, path: &Path) -> io::Result<Arc<dyn SegmentFile>> {
         Ok(Arc::new(File::open(path)?))
+    }
+
+    fn room(&self, folder: &Path) -> io::Result<Room> {
+        let disk = rustix::fs::statvfs(folder)?;
+        // What a file system keeps for root, root has.
+        let blocks = match rustix::process::geteuid().is_root() {
+            true => disk.f_bfree,
+            false => disk.f_bavail,
+        };
+        let bytes = |blocks: u64| blocks.saturating_mul(disk.f_frsize);
+        Ok(Room { free: bytes(blocks), total: bytes(disk.f_blocks) })
     }
 }

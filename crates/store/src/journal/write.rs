@@ -12,6 +12,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use super::disk::{Disk, SegmentFile};
 use super::frame::{self, Chain, DATA_START, Header, NUMBER_MAX};
 use super::read::{End, damaged, file_name};
+use super::room::Credit;
 use super::sealing::{Sealer, SealerError, Sealing};
 use super::{Cut, JournalError, Options, Position, failed};
 use crate::id;
@@ -53,6 +54,7 @@ pub(super) struct Writer {
     sealer: Option<Sealer>,
     buffer: Vec<u8>,
     tail: Tail,
+    credit: Credit,
     /// Closed segments, and the folder after a new one, that the disk may not have yet.
     unsynced: Vec<Arc<dyn SegmentFile>>,
     notes: Option<Notes>,
@@ -121,6 +123,7 @@ impl Writer {
             sealer: fresh.sealer,
             buffer: Vec::new(),
             tail: Tail::Clean,
+            credit: Credit::default(),
             unsynced: Vec::new(),
             notes: None,
         }
@@ -141,15 +144,15 @@ impl Writer {
     }
 
     /// Appends all events or none.
-    fn append(
-        &mut self,
-        events: &[Event],
-        path: &dyn Fn(u64) -> PathBuf,
-    ) -> Result<Position, JournalError> {
+    fn append(&mut self, events: &[Event], shared: &Shared) -> Result<Position, JournalError> {
         let notes = self.notes.as_ref().map_or(0, |notes| notes.kept.len());
-        let written = self.encode(events).and_then(|encoded| match self.write() {
-            Ok(()) => Ok(encoded),
-            Err(error) => Err(failed("append to", &path(self.segment))(error)),
+        let written = self.encode(events).and_then(|encoded| {
+            let bytes = self.buffer.len() as u64;
+            let room = self.credit.take(bytes, || shared.home.disk.room(&shared.home.folder));
+            match room.and_then(|()| self.write()) {
+                Ok(()) => Ok(encoded),
+                Err(error) => Err(failed("append to", &shared.path(self.segment))(error)),
+            }
         });
         match written {
             Ok((last, chain)) => {
@@ -250,7 +253,7 @@ impl Shared {
             return Ok(writer.last);
         }
         self.make_ready(&mut writer)?;
-        let last = writer.append(events, &|segment| self.path(segment))?;
+        let last = writer.append(events, self)?;
         drop(writer);
         if self.options.sync.is_zero() {
             self.sync_up_to(last.sequence)?;
@@ -280,6 +283,12 @@ impl Shared {
 
     pub(super) fn synced(&self) -> Synced {
         self.commit.lock().synced
+    }
+
+    pub(super) fn has_little_room(&self) -> Result<bool, JournalError> {
+        let Home { disk, folder, .. } = &self.home;
+        let room = disk.room(folder).map_err(failed("look at the disk of", folder))?;
+        Ok(room.is_little())
     }
 
     pub(super) fn home(&self) -> &Home {

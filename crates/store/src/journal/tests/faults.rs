@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::super::disk::SegmentFile;
+use super::super::room::Room;
 use super::*;
 
 /// A file, and how long it is on the disk itself.
@@ -115,6 +116,10 @@ impl Disk for Faults {
 
     fn folder(&self, path: &Path) -> io::Result<Arc<dyn SegmentFile>> {
         SystemDisk.folder(path)
+    }
+
+    fn room(&self, folder: &Path) -> io::Result<Room> {
+        SystemDisk.room(folder)
     }
 }
 
