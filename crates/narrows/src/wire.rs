@@ -135,7 +135,7 @@ pub async fn archive(
     let of_rounds = Arc::clone(anchors);
     rounds.tell(move |head| of_rounds.tell(head));
     let index = Arc::clone(&store.index);
-    rounds.settle_by(move || index.flush().is_ok());
+    rounds.settle_by(move || index.settle().is_ok());
     let receivers = streams.confirmed();
     rounds.read_by(move |segment, wait| receivers.have(segment, wait));
     let archiver = Archiver::start(rounds, runtime::clock::now).context("start a thread")?;

@@ -33,6 +33,16 @@ use batch::{Batch, OpenReplies};
 
 /// How often the notes are written.
 pub(crate) const INTERVAL: Duration = Duration::from_millis(250);
+/// Tables of the state database that are the index, and can be built again.
+pub(crate) const INDEX_TABLES: [&str; 7] = [
+    "sessions",
+    "session_tables",
+    "session_detections",
+    "session_ranges",
+    "open_replies",
+    "usage",
+    "indexed",
+];
 /// Records read from the journal per transaction while catching up.
 const CHUNK_RECORDS: usize = 10_000;
 
@@ -100,6 +110,8 @@ struct Work {
     open: OpenReplies,
     /// Something of the journal is not in the database and not in the notes either.
     behind: bool,
+    /// What the journal has let go of was read from the archive.
+    has_archived: bool,
     /// Memory for the next notes.
     spare: Vec<Note>,
 }
@@ -124,7 +136,10 @@ impl Index {
         let (stop, wake) = (Mutex::new(false), Condvar::new());
         let archive = OnceLock::new();
         let inner = Arc::new(Inner { state, journal, work, stop, wake, archive });
-        inner.flush()?;
+        match inner.flush() {
+            Err(IndexError::State(error)) if error.is_damage() => inner.renew(&error)?,
+            flushed => flushed?,
+        }
         let shared = Arc::clone(&inner);
         let writer = std::thread::Builder::new()
             .name("narrows-index".to_owned())
@@ -145,6 +160,20 @@ impl Index {
         self.inner.flush()
     }
 
+    /// As [`Index::flush`], and remembers that it has everything, events of no session included:
+    /// the journal is about to let go of them.
+    pub fn settle(&self) -> Result<(), IndexError> {
+        let mut work = self.inner.work.lock();
+        self.inner.flush_locked(&mut work)?;
+        let cut = self.inner.journal.take_notes(std::mem::take(&mut work.spare));
+        self.inner.bring_up(&mut work, cut)
+    }
+
+    /// Builds a damaged index again from what the journal still has.
+    pub(crate) fn renew(&self, error: &StateError) -> Result<(), IndexError> {
+        self.inner.renew(error)
+    }
+
     /// Whether the database can be used. Waits for nobody who is bringing it up to date.
     pub fn check(&self) -> Result<(), IndexError> {
         match self.inner.work.try_lock() {
@@ -158,9 +187,16 @@ impl Index {
     pub fn reindex(&self) -> Result<(), IndexError> {
         let mut work = self.inner.work.lock();
         work.behind = true;
-        self.inner.state.index(write::clear)?;
+        match self.inner.state.index(write::clear) {
+            Err(error) if error.is_damage() => {
+                tracing::warn!(%error, "a new database takes the place of the damaged one");
+                self.inner.state.renew()?;
+            }
+            cleared => cleared?,
+        }
         if let Some(archive) = self.inner.archive.get() {
             self.inner.read_archived(&mut work, &**archive)?;
+            work.has_archived = true;
         }
         self.inner.flush_locked(&mut work)
     }
@@ -208,17 +244,31 @@ impl Inner {
         }
     }
 
+    fn renew(&self, error: &StateError) -> Result<(), IndexError> {
+        tracing::error!(%error, "the index is built again from what the journal still has");
+        let mut work = self.work.lock();
+        work.behind = true;
+        self.state.renew()?;
+        self.flush_locked(&mut work)
+    }
+
     fn flush(&self) -> Result<(), IndexError> {
         self.flush_locked(&mut self.work.lock())
     }
 
     fn flush_locked(&self, work: &mut Work) -> Result<(), IndexError> {
         let cut = self.journal.take_notes(std::mem::take(&mut work.spare));
-        let written = if work.behind || cut.lost {
-            self.catch_up(work, &cut)
-        } else if cut.notes.is_empty() {
+        if cut.notes.is_empty() && !work.behind && !cut.lost {
             work.spare = cut.notes;
             return Ok(());
+        }
+        self.bring_up(work, cut)
+    }
+
+    /// Writes what was noted, and up to where that is.
+    fn bring_up(&self, work: &mut Work, cut: Cut) -> Result<(), IndexError> {
+        let written = if work.behind || cut.lost {
+            self.catch_up(work, &cut)
         } else {
             let mut batch = Batch::default();
             cut.notes.iter().for_each(|note| batch.add(note, &mut work.open));
@@ -313,6 +363,7 @@ impl Inner {
     ) -> Result<(), IndexError> {
         work.open = self.state.index(write::open_replies)?;
         let after = indexed.map(|indexed| indexed.position);
+        let mut has_archived = std::mem::take(&mut work.has_archived);
         let mut batch = Batch::default();
         let mut pending: Option<(Indexed, usize)> = None;
         for record in self.journal.read_between(after, cut.end)? {
@@ -329,7 +380,10 @@ impl Inner {
             }) {
                 continue;
             }
-            let Position { segment, offset, .. } = record.position;
+            let Position { segment, offset, sequence } = record.position;
+            if !std::mem::replace(&mut has_archived, true) {
+                say_missing(after.map_or(0, |after| after.sequence), sequence);
+            }
             if let Some(note) = Note::of(&record.event, segment, offset, record.stop) {
                 batch.add(&note, &mut work.open);
             }
@@ -345,5 +399,17 @@ impl Inner {
             self.write(&batch, reached)?;
         }
         Ok(())
+    }
+}
+
+/// Says what is between the last event that the index has and the first that the journal has.
+fn say_missing(indexed: u64, first: u64) {
+    if first > indexed.saturating_add(1) {
+        tracing::warn!(
+            from = indexed + 1,
+            to = first - 1,
+            "the index lacks events that the journal no longer has; narrows audit reindex reads \
+             them from the archive"
+        );
     }
 }

@@ -1,5 +1,7 @@
 //! `data_dir/state.sqlite`: the index (rebuildable) and the registry (not), one file (R17).
 
+mod renew;
+
 use std::fmt;
 use std::fs::OpenOptions;
 use std::io;
@@ -48,6 +50,19 @@ pub enum StateError {
         /// What SQLite said.
         source: rusqlite::Error,
     },
+    /// Bytes of the file are not what SQLite wrote.
+    #[error(
+        "{} is damaged ({source}). What it knows of sessions, narrows audit reindex builds again; \
+         tokens, approvals and grants are in it and nowhere else: if the gateway does not start, \
+         restore it from a copy, or move it away and make tokens anew",
+        path.display()
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
     /// The file was written by a newer build, or a released step of the schema was edited.
     #[error("{}: {what}", path.display())]
     Schema {
@@ -74,31 +89,21 @@ pub struct State {
 impl State {
     /// Opens the database, making it (0600) and bringing its schema up to date.
     pub fn open(path: &Path) -> Result<Self, StateError> {
-        // SQLite makes its side files with the permissions of the main one.
-        OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(path)
-            .map_err(|source| StateError::Io { path: path.to_owned(), source })?;
-        let open = |synchronous| {
-            connect(path, synchronous)
-                .map_err(|source| StateError::Sqlite { path: path.to_owned(), source })
-        };
+        private(path)?;
+        let [registry, index, taints, reader] = Self::connections(path)?.map(Mutex::new);
+        Ok(Self { path: path.to_owned(), registry, index, taints, reader })
+    }
+
+    /// Those of the registry, the index, the taints and of readers.
+    fn connections(path: &Path) -> Result<[Connection; 4], StateError> {
+        let open =
+            |synchronous| connect(path, synchronous).map_err(|source| StateError::of(path, source));
         let mut registry = open("FULL")?;
         migrate(&mut registry, MIGRATIONS).map_err(|error| error.at(path))?;
         let (index, taints, reader) = (open("NORMAL")?, open("NORMAL")?, open("NORMAL")?);
         // Replies wait for it, and whoever else is served by the same thread.
-        taints
-            .busy_timeout(FOLLOW_TIMEOUT)
-            .map_err(|source| StateError::Sqlite { path: path.to_owned(), source })?;
-        Ok(Self {
-            path: path.to_owned(),
-            registry: Mutex::new(registry),
-            index: Mutex::new(index),
-            taints: Mutex::new(taints),
-            reader: Mutex::new(reader),
-        })
+        taints.busy_timeout(FOLLOW_TIMEOUT).map_err(|source| StateError::of(path, source))?;
+        Ok([registry, index, taints, reader])
     }
 
     pub(crate) fn registry<T>(
@@ -135,8 +140,30 @@ impl State {
     }
 
     fn failed(&self, source: rusqlite::Error) -> StateError {
-        StateError::Sqlite { path: self.path.clone(), source }
+        StateError::of(&self.path, source)
     }
+}
+
+impl StateError {
+    fn of(path: &Path, source: rusqlite::Error) -> Self {
+        let path = path.to_owned();
+        match renew::is_damage(&source) {
+            true => Self::Damaged { path, source },
+            false => Self::Sqlite { path, source },
+        }
+    }
+
+    pub(crate) const fn is_damage(&self) -> bool {
+        matches!(self, Self::Damaged { .. })
+    }
+}
+
+/// Makes the file if it is missing. SQLite makes its side files with the permissions of the main
+/// one.
+fn private(path: &Path) -> Result<(), StateError> {
+    let mut options = OpenOptions::new();
+    let made = options.append(true).create(true).mode(0o600).open(path);
+    made.map(drop).map_err(|source| StateError::Io { path: path.to_owned(), source })
 }
 
 impl fmt::Debug for State {
@@ -167,10 +194,9 @@ enum MigrateError {
 
 impl MigrateError {
     fn at(self, path: &Path) -> StateError {
-        let path = path.to_owned();
         match self {
-            Self::Sqlite(source) => StateError::Sqlite { path, source },
-            Self::Schema(what) => StateError::Schema { path, what },
+            Self::Sqlite(source) => StateError::of(path, source),
+            Self::Schema(what) => StateError::Schema { path: path.to_owned(), what },
         }
     }
 }
@@ -285,6 +311,6 @@ mod tests {
         std::fs::write(&path, "this is not a database, and long enough to tell".repeat(40))
             .unwrap();
         let error = State::open(&path).unwrap_err().to_string();
-        assert!(error.contains("state.sqlite"), "{error}");
+        assert!(error.contains("state.sqlite is damaged"), "{error}");
     }
 }

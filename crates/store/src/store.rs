@@ -135,9 +135,12 @@ impl Store {
         let went_ahead = segment > 0 && journal.advance_past(segment, number)?;
         let state = Arc::new(State::open(&data_dir.path().join("state.sqlite"))?);
         let index = Arc::new(Index::open(Arc::clone(&state), Arc::clone(&journal), INTERVAL)?);
-        let sessions_closed = close_left_open(&journal, &index, now)?;
-        let usage = Arc::new(Ledger::new(limit::LEDGER_KEYS_MAX));
-        index.load_usage(&usage, Timestamp(now.0.saturating_sub(DAY_NS)))?;
+        let sessions_closed = mended(&index, || close_left_open(&journal, &index, now))?;
+        let usage = mended(&index, || {
+            let usage = Ledger::new(limit::LEDGER_KEYS_MAX);
+            index.load_usage(&usage, Timestamp(now.0.saturating_sub(DAY_NS)))?;
+            Ok(Arc::new(usage))
+        })?;
         let live = Live::new(options.sessions_max);
         let tokens = Arc::new(Tokens::open(Arc::clone(&state), &key)?);
         let ending = Arc::clone(&live);
@@ -178,6 +181,17 @@ fn installation_key(data_dir: &DataDir, lock: &JournalLock) -> Result<Installati
     }
     lock.check_key(None)?;
     Ok(data_dir.installation_key()?)
+}
+
+/// Reads the index, which is built again if that shows that it is damaged.
+fn mended<T>(index: &Index, read: impl Fn() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    match read() {
+        Err(StoreError::Index(IndexError::State(error))) if error.is_damage() => {
+            index.renew(&error)?;
+            read()
+        }
+        done => done,
+    }
 }
 
 /// Records the end of sessions that ended with the process before.

@@ -365,6 +365,50 @@ fn a_damaged_place_is_skipped_and_the_rest_is_indexed() {
     assert_eq!((found.len(), broken.len()), (2, 1));
 }
 
+/// Overwrites the pages of the index, which is closed.
+fn damage(folder: &Folder) {
+    let path = folder.path().join("state.sqlite");
+    let db = rusqlite::Connection::open(&path).unwrap();
+    let sql = "SELECT rootpage FROM sqlite_schema WHERE tbl_name = ?1";
+    let mut pages = db.prepare(sql).unwrap();
+    let roots: Vec<u64> = INDEX_TABLES
+        .iter()
+        .flat_map(|table| {
+            let roots = pages.query_map([table], |row| row.get::<_, i64>(0)).unwrap();
+            roots.map(|root| root.unwrap() as u64).collect::<Vec<_>>()
+        })
+        .collect();
+    drop(pages);
+    drop(db);
+    let mut bytes = std::fs::read(&path).unwrap();
+    for root in roots {
+        bytes[(root as usize - 1) * 4096..root as usize * 4096].fill(0x5a);
+    }
+    std::fs::write(&path, bytes).unwrap();
+}
+
+#[test]
+fn p5_a_damaged_index_is_built_again_beside_a_registry_that_stays() {
+    let shelf = Shelf::new();
+    for number in 1..=30 {
+        let body = operation(number, "a", "t", Verdict::Allow);
+        shelf.append(&[event("s_one", number, at(number), body)]);
+    }
+    let whole = shelf.dump();
+    let kept = "INSERT INTO guesses VALUES ('a', 'b', 'c', 1, X'64')";
+    shelf.state.registry(|db| db.execute(kept, [])).unwrap();
+    let Shelf { folder, state, journal, index } = shelf;
+    drop((index, journal, state));
+    damage(&folder);
+    let shelf = Shelf::over(folder, 3000);
+    assert_eq!(shelf.dump(), whole);
+    let kept = "SELECT count(*) FROM guesses";
+    let kept: i64 = shelf.state.read(|db| db.query_row(kept, [], |row| row.get(0))).unwrap();
+    assert_eq!(kept, 1);
+    assert!(shelf.folder.path().join("state.sqlite.damaged").exists());
+    assert!(!shelf.folder.path().join("state.renewed").exists());
+}
+
 #[test]
 fn a_failing_database_leaves_the_index_behind_and_then_whole() {
     let shelf = Shelf::new();

@@ -4,8 +4,8 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use model::{OperationId, SessionId};
 
-use super::Indexed;
 use super::batch::{Batch, Delta, OpenReplies, Range};
+use super::{INDEX_TABLES, Indexed};
 use crate::journal::Position;
 use crate::state::{from_sql, to_sql};
 
@@ -255,15 +255,7 @@ pub(super) fn open_replies(db: &mut Connection) -> rusqlite::Result<OpenReplies>
 /// Empties the index; the registry stays.
 pub(super) fn clear(db: &mut Connection) -> rusqlite::Result<()> {
     let transaction = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    for table in [
-        "sessions",
-        "session_tables",
-        "session_detections",
-        "session_ranges",
-        "open_replies",
-        "usage",
-        "indexed",
-    ] {
+    for table in INDEX_TABLES {
         transaction.execute(&format!("DELETE FROM {table}"), [])?;
     }
     transaction.commit()
