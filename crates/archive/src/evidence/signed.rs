@@ -60,6 +60,7 @@ pub fn signed_files(
     for (gateway, mut chain) in chains {
         let here = here.remove(&gateway).unwrap_or_default();
         chain.follow(span, &here, is_later, &mut found)?;
+        chain.search(&here)?;
         let last = chain.segment;
         for (path, bytes) in here {
             if let Some(manifest) = chain.named.remove(&path) {
@@ -220,6 +221,32 @@ impl<'a> Chain<'a> {
             self.read = self.read.split_off(&at);
         }
         self.check_whole(span, begins, at, found)
+    }
+
+    /// Looks for files that are `here` and were not named in manifests from the newest back: where
+    /// a clock was set back by more than [`SET_BACK`], an older one says a later time. Segments are
+    /// named in order, so what is not signed yet costs little more than a list.
+    fn search(&mut self, here: &BTreeMap<String, u64>) -> Result<(), BucketError> {
+        let unnamed = here.keys().filter(|path| !self.named.contains(*path));
+        let mut unnamed: BTreeMap<&str, u64> =
+            unnamed.filter_map(|path| Some((path.as_str(), convert::named(path)?.1))).collect();
+        let Some(lowest) = unnamed.values().min().copied() else { return Ok(()) };
+        let ever = Span { from: Timestamp(0), to: Timestamp(u64::MAX) };
+        let mut all = Self::list(self.bucket, &self.gateway, &ever)?;
+        for at in (0..all.numbered.len()).rev() {
+            let Some(said) = all.said(at)? else { continue };
+            all.read.clear();
+            self.segment = self.segment.max(said.segment);
+            for path in said.files {
+                if unnamed.remove(path.as_str()).is_some() {
+                    self.named.insert(path);
+                }
+            }
+            if unnamed.is_empty() || (1..lowest).contains(&said.segment) {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Whether the manifest at a place follows the one before it.
