@@ -1,8 +1,9 @@
 """A second reader of the archive, written from docs/recording-schema.md alone.
 
     python verify.py STORE PUBLIC_KEY
+    python verify.py STORE GATEWAY=PUBLIC_KEY...
 
-A store of one gateway, since a key is of one. Checks every manifest and every event with pyarrow,
+A key is of one gateway: where several share a store, each is named. Checks every manifest and every event with pyarrow,
 hashlib and cryptography, and shares no code with the gateway. Prints what is wrong, one line each,
 and ends with 1; or what it counted, and ends with 0.
 """
@@ -58,9 +59,10 @@ def rows(path):
 
 
 class Archive:
-    def __init__(self, store, key):
+    def __init__(self, store, *keys):
         self.store = pathlib.Path(store)
-        self.key = load_pem_public_key(pathlib.Path(key).read_bytes())
+        named = [key.rpartition("=")[::2] for key in keys]
+        self.keys = {name: load_pem_public_key(pathlib.Path(file).read_bytes()) for name, file in named}
         self.wrong = []
         self.named = set()
         self.manifests = self.events = 0
@@ -72,8 +74,8 @@ class Archive:
         folders = sorted((self.store / "manifests").glob("gateway=*"))
         for folder in folders:
             self.chain(folder)
-        if len(folders) != 1:
-            self.say("manifests", f"{len(folders)} gateways, and one key")
+        if len(folders) != len(self.keys):
+            self.say("manifests", f"{len(folders)} gateways, and {len(self.keys)} keys")
         for path in sorted((self.store / "events").rglob("*.parquet")):
             name = path.relative_to(self.store).as_posix()
             if name not in self.named:
@@ -85,7 +87,7 @@ class Archive:
         number, previous, last = 0, ZEROS, 0
         for path in paths:
             text = path.read_bytes()
-            manifest = self.believed(path, text)
+            manifest = self.believed(path, text, gateway)
             if manifest is None:
                 continue
             self.manifests += 1
@@ -107,11 +109,12 @@ class Archive:
         if number == 0:
             self.say(folder, "holds no manifest of this gateway")
 
-    def believed(self, path, text):
+    def believed(self, path, text, gateway):
         first, _, second = text.partition(b"\n")
         try:
             signature = bytes.fromhex(json.loads(second)["signature"])
-            self.key.verify(signature, SIGNED_PREFIX + first)
+            key = self.keys.get(gateway) or self.keys[""]
+            key.verify(signature, SIGNED_PREFIX + first)
             return json.loads(first)
         except (InvalidSignature, ValueError, KeyError) as error:
             self.say(path, f"not signed by this key ({error!r})")

@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Bucket {
     name: String,
     folder: tempfile::TempDir,
-    port: u16,
+    endpoint: String,
     _child: Child,
 }
 
@@ -64,9 +64,10 @@ impl Bucket {
         server.arg("-B").arg(own("python/s3.py")).arg(&port).arg(&fault).arg(name).args(more);
         let child = Child::start_piped(&mut server)?;
         let port = until("the bucket is there", || {
-            Ok(fs::read_to_string(&port).ok().and_then(|text| text.parse().ok()))
+            Ok(fs::read_to_string(&port).ok().and_then(|text| text.parse::<u16>().ok()))
         })?;
-        Ok(Self { name: name.to_owned(), folder, port, _child: child })
+        let endpoint = format!("http://127.0.0.1:{port}");
+        Ok(Self { name: name.to_owned(), folder, endpoint, _child: child })
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -90,8 +91,32 @@ impl Bucket {
 
     /// Where it is.
     #[must_use]
-    pub fn endpoint(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// What a gateway has to be started with to reach it, where everybody may.
+    #[must_use]
+    pub fn environment(&self) -> [(&'static str, &str); 5] {
+        [
+            ("AWS_ENDPOINT_URL", &self.endpoint),
+            ("AWS_ALLOW_HTTP", "true"),
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+            ("AWS_REGION", "us-east-1"),
+        ]
+    }
+
+    /// Copies everything in it into a folder, and gives that.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub fn fetch(&self) -> Result<PathBuf> {
+        let copy = self.file("copy");
+        let mut fetch = Command::new(python()?);
+        fetch.arg("-B").arg(own("python/fetch.py")).args([&self.endpoint, &self.name]).arg(&copy);
+        Child::start_piped(&mut fetch)?.output(PATIENCE)?.success().context("fetch.py")?;
+        Ok(copy)
     }
 
     /// Who may do what the policy says.

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::config::Config;
+use crate::faults::Disks;
 use crate::http::{self, Response};
 use crate::place;
 use crate::process::{Child, Output, User, command, run, tail};
@@ -27,6 +28,7 @@ pub struct Gateway {
     http: u16,
     egress: u16,
     environment: Vec<(String, String)>,
+    disks: Option<Disks>,
 }
 
 /// Where a gateway listens.
@@ -105,11 +107,32 @@ impl Gateway {
         Ok(gateway)
     }
 
+    /// As [`Self::start_in`], with disks of its own over folders of its folder, so many KiB large.
+    ///
+    /// # Errors
+    /// As [`Self::start`], and that the machine makes no mount namespaces.
+    pub fn start_on(
+        disks: &[(&str, u64)],
+        environment: &[(&str, &str)],
+        config: &Config,
+        upstream: &Upstream,
+    ) -> Result<Self> {
+        let mut gateway = Self::placed()?;
+        gateway.disks = Some(Disks::mount(gateway.dir(), disks)?);
+        let pairs = environment.iter();
+        gateway.environment =
+            pairs.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        gateway.configure(config, upstream)?;
+        gateway.launch()?;
+        Ok(gateway)
+    }
+
     fn placed() -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("narrows-e2e-gw-").tempdir()?;
         let (admin, postgres) = (place::port()?, place::port()?);
         let (http, egress) = (place::port()?, place::port()?);
-        Ok(Self { child: None, dir, admin, postgres, http, egress, environment: Vec::new() })
+        let (environment, disks) = (Vec::new(), None);
+        Ok(Self { child: None, dir, admin, postgres, http, egress, environment, disks })
     }
 
     /// Writes a whole configuration; the running gateway does not see it before it reloads.
@@ -162,9 +185,9 @@ impl Gateway {
         self.child = None;
         // A shell that ignores SIGXFSZ: a test lowers the file size limit of the running gateway, and
         // writes shall fail then, as on a full disk, instead of ending the process.
-        let mut serve = command("sh", User::Own);
+        let mut serve = self.begin(Path::new("sh"));
         serve.args(["-c", "trap '' XFSZ; exec \"$0\" serve -c narrows.yaml"]);
-        serve.arg(place::gateway()?).current_dir(self.dir.path());
+        serve.arg(place::gateway()?);
         serve.envs(self.environment.iter().cloned());
         serve.envs(Config::environment()).env("NARROWS_LOG", "info").env("NO_COLOR", "1");
         serve.env_remove("NARROWS_CONFIG").stdin(Stdio::null()).stdout(Stdio::null());
@@ -276,6 +299,25 @@ impl Gateway {
         self.dir.path()
     }
 
+    /// A file of its folder, where this process finds it: disks of its own are the gateway's alone.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        let path = self.dir.path().join(name);
+        self.disks.as_ref().map_or(path.clone(), |disks| disks.path(&path))
+    }
+
+    /// A program in its folder, with the disks that it has.
+    fn begin(&self, program: &Path) -> std::process::Command {
+        match &self.disks {
+            Some(disks) => disks.command(program, self.dir.path()),
+            None => {
+                let mut own = command(program, User::Own);
+                own.current_dir(self.dir.path());
+                own
+            }
+        }
+    }
+
     fn log_path(&self) -> std::path::PathBuf {
         self.dir.path().join("gateway.log")
     }
@@ -309,8 +351,8 @@ impl Gateway {
     }
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Result<std::process::Command> {
-        let mut narrows = command(place::gateway()?, User::Own);
-        narrows.args(arguments).current_dir(self.dir.path());
+        let mut narrows = self.begin(&place::gateway()?);
+        narrows.args(arguments);
         for name in ["NARROWS_CONFIG", "NARROWS_URL", "NARROWS_TOKEN"] {
             narrows.env_remove(name);
         }
@@ -374,7 +416,7 @@ impl Gateway {
         token: Option<&str>,
         body: Option<&Value>,
     ) -> Result<Response> {
-        let admin = fs::read_to_string(self.dir.path().join("var/admin.token"))?;
+        let admin = fs::read_to_string(self.path("var/admin.token"))?;
         http::ask(self.admin, method, path, Some(token.unwrap_or(admin.trim())), body)
     }
 

@@ -6,10 +6,12 @@
 //! binary, its files and its sockets.
 
 mod agent;
+mod archive;
 mod bucket;
 mod client;
 mod config;
 pub mod differ;
+mod faults;
 mod gateway;
 mod http;
 mod lab;
@@ -24,9 +26,11 @@ pub mod web;
 mod wire;
 
 pub use agent::{Agent, confined, start_confined};
+pub use archive::{evidence, public_key, uses};
 pub use bucket::{Bucket, Credentials};
 pub use client::{Driver, Psql};
 pub use config::{Config, RULES};
+pub use faults::{Disks, Faults, Filler};
 pub use gateway::{Gateway, Ports, Token};
 pub use http::Response;
 pub use lab::{Lab, lab, lab_with};

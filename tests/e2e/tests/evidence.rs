@@ -7,11 +7,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use e2e::python as python_program;
 use e2e::web::Shop;
 use e2e::{
-    Bucket, Child, Config, Gateway, Lab, Output, Psql, RULES, Server, lab_with, repository, until,
-    within,
+    Bucket, Child, Config, Gateway, Lab, Output, Psql, RULES, Server, evidence, lab_with,
+    public_key, repository, until, uses, within,
 };
 use serde_json::Value;
 
@@ -30,19 +29,6 @@ fn watched() -> Config {
 
 fn store(gateway: &Gateway) -> PathBuf {
     gateway.dir().join("var/recordings")
-}
-
-fn python(name: &str, arguments: &[&Path]) -> Result<Output> {
-    let mut python = Command::new(python_program()?);
-    python.arg("-B").arg(repository("tests/evidence")?.join(name)).args(arguments);
-    Child::start_piped(&mut python)?.output(PATIENCE)
-}
-
-/// The public key of a gateway, as a file.
-fn key(gateway: &Gateway) -> Result<PathBuf> {
-    let path = gateway.dir().join("gateway.pem");
-    fs::write(&path, gateway.narrows(&["audit", "key"])?.success()?)?;
-    Ok(path)
 }
 
 /// Some work: values that are masked, one that is not, a refusal.
@@ -79,15 +65,6 @@ fn catch_up(lab: &Lab) -> Result<()> {
         }
         Ok((reached + 1 >= newest).then_some(()))
     })
-}
-
-fn uses(answer: &Value) -> Vec<(String, String, String)> {
-    let word =
-        |of: &Value, key: &str| of.get(key).and_then(Value::as_str).unwrap_or("-").to_owned();
-    let uses = answer.get("uses").and_then(Value::as_array).cloned().unwrap_or_default();
-    uses.iter()
-        .map(|of| (word(of, "principal"), word(of, "decision"), word(of, "outcome")))
-        .collect()
 }
 
 #[test]
@@ -133,7 +110,7 @@ fn p6_the_three_questions_have_answers_by_command_and_by_sql() -> Result<()> {
         assert!(hits.contains(r#""place":"payload""#), "{hits}");
 
         let page = repository("docs/guide/audit-sql.md")?;
-        let answers = python("questions.py", &[&folder, &page])?.success()?;
+        let answers = evidence("questions.py", &[&folder, &page])?.success()?;
         let answers: Vec<Vec<Value>> = serde_json::from_str(&answers)?;
         let by_sql: Vec<_> = answers.get(1).context("who")?.iter().collect();
         assert_eq!(by_sql.len(), 2, "{by_sql:?}");
@@ -166,7 +143,7 @@ fn p6_two_programs_agree_that_an_archive_is_whole_and_that_an_edited_one_is_not(
                 .ok()
                 .filter(|of| of.contains("hash")))
         })?;
-        let key = key(&lab.gateway)?;
+        let key = public_key(&lab.gateway)?;
         settle(lab)?;
         let folder = store(&lab.gateway);
         let verify = |more: &[&str]| lab.gateway.narrows(&[&["audit", "verify"], more].concat());
@@ -175,7 +152,7 @@ fn p6_two_programs_agree_that_an_archive_is_whole_and_that_an_edited_one_is_not(
             said.contains("whole and unchanged; signed by a key given; it reaches as far"),
             "{said}"
         );
-        python("verify.py", &[&folder, &key])?.success()?;
+        evidence("verify.py", &[&folder, &key])?.success()?;
 
         let file = first_file(&folder.join("events"))?;
         let whole = fs::read(&file)?;
@@ -187,7 +164,7 @@ fn p6_two_programs_agree_that_an_archive_is_whole_and_that_an_edited_one_is_not(
         assert_eq!(said.code(), 1, "{said:?}");
         assert!(said.stdout.contains("changed events/date="), "{}", said.stdout);
         assert!(!said.stderr.contains("panicked"), "{}", said.stderr);
-        assert_eq!(python("verify.py", &[&folder, &key])?.code(), 1);
+        assert_eq!(evidence("verify.py", &[&folder, &key])?.code(), 1);
         // What data_dir remembers may be lost; what is there is checked all the same.
         let remembers = lab.gateway.dir().join("var/archive.json");
         let kept = fs::read(&remembers)?;
@@ -316,7 +293,7 @@ fn p6_a_session_of_each_face_is_proved_alone() -> Result<()> {
         Child::start_piped(curl.current_dir(shop.gateway.dir()))?.output(PATIENCE)?.success()?;
     }
     let sessions = shop.gateway.json(&["sessions"])?;
-    let key = key(&shop.gateway)?.display().to_string();
+    let key = public_key(&shop.gateway)?.display().to_string();
     ensure!(shop.gateway.stop()?.success(), "it did not stop well");
     let sessions = sessions.as_array().context("a list")?;
     ensure!(sessions.len() == 3, "{sessions:?}");
@@ -411,7 +388,7 @@ fn p7_what_was_said_is_sealed_opened_by_its_key_and_erased_with_it() -> Result<(
     let who = ask(&lab, &["audit", "who", "--table", "customers"])?.success()?;
     assert!(who.contains("ann") && who.contains("masked select"), "{who}");
     assert!(!who.contains("WHERE id < 4"), "{who}");
-    let cells = python("cells.py", &[&folder])?.success()?;
+    let cells = evidence("cells.py", &[&folder])?.success()?;
     assert!(cells.contains("public.customers") && cells.contains("no-destruction"), "{cells}");
     for said in SAID {
         assert!(!cells.contains(said), "{said:?} is in {cells}");
@@ -428,7 +405,7 @@ fn p7_what_was_said_is_sealed_opened_by_its_key_and_erased_with_it() -> Result<(
         let told = lab.gateway.session_of(name)?;
         Ok(told.get("id").and_then(Value::as_str).context("an id")?.to_owned())
     };
-    python("verify.py", &[&folder, &self::key(&lab.gateway)?])?.success()?;
+    evidence("verify.py", &[&folder, &public_key(&lab.gateway)?])?.success()?;
 
     lab.gateway.launch()?;
     let (ann, bob) = (id(&lab, "ann")?, id(&lab, "bob")?);
@@ -528,7 +505,7 @@ fn p5_kill_9_at_any_moment_leaves_an_archive_that_is_whole() -> Result<()> {
     let kills = std::env::var("NARROWS_KILLS").ok().and_then(|of| of.parse().ok()).unwrap_or(6);
     lab_with(&Config::open().with(EVERY_SECOND), |lab| {
         let token = lab.gateway.agent("load")?;
-        let key = key(&lab.gateway)?;
+        let key = public_key(&lab.gateway)?;
         let script = lab.gateway.dir().join("load.sql");
         fs::write(&script, "SELECT id, email FROM customers WHERE id < 20;\n")?;
         let path = script.display().to_string();
@@ -553,7 +530,7 @@ fn p5_kill_9_at_any_moment_leaves_an_archive_that_is_whole() -> Result<()> {
         let said = lab.gateway.narrows(&["audit", "verify", "--json"])?.success()?;
         let report: Value = serde_json::from_str(&said)?;
         assert_eq!(report.get("problems"), Some(&Value::Array(Vec::new())), "{report}");
-        python("verify.py", &[&folder, &key])?.success()?;
+        evidence("verify.py", &[&folder, &key])?.success()?;
         let copy = folder.display().to_string();
         let who =
             lab.gateway.json(&["audit", "fields", "--principal", "load", "--store", &copy])?;
@@ -572,18 +549,10 @@ fn p5_kill_9_at_any_moment_leaves_an_archive_that_is_whole() -> Result<()> {
 #[test]
 fn p5_a_bucket_that_misbehaves_delays_the_archive_and_loses_nothing() -> Result<()> {
     let bucket = Bucket::start("audit")?;
-    let endpoint = bucket.endpoint();
-    let environment = [
-        ("AWS_ENDPOINT_URL", endpoint.as_str()),
-        ("AWS_ALLOW_HTTP", "true"),
-        ("AWS_ACCESS_KEY_ID", "test"),
-        ("AWS_SECRET_ACCESS_KEY", "test"),
-        ("AWS_REGION", "us-east-1"),
-    ];
     let server = Server::start()?;
     let config = Config::rules(RULES)
         .with("recording: { store: \"s3://audit/narrows\", archive_every: 1s, keep_journal: 0 }");
-    let gateway = Gateway::start_in(&environment, &config, &server.upstream())?;
+    let gateway = Gateway::start_in(&bucket.environment(), &config, &server.upstream())?;
     let mut lab = Lab { gateway, server };
     for (round, fault) in ["none", "slow", "errors", "denied", "cut", "gone"].iter().enumerate() {
         bucket.misbehave(fault)?;

@@ -18,7 +18,7 @@ fn lab(bucket: &Bucket, more: &str) -> Result<Lab> {
 }
 
 fn lab_as(bucket: &Bucket, more: &str, (id, secret): (&str, &str)) -> Result<Lab> {
-    let endpoint = bucket.endpoint();
+    let endpoint = bucket.endpoint().to_owned();
     let environment = [
         ("AWS_ENDPOINT_URL", endpoint.as_str()),
         ("AWS_ALLOW_HTTP", "true"),
