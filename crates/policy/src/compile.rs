@@ -114,8 +114,8 @@ impl Known<'_> {
             ) = (&spec.action, &spec.when)
         {
             let message = format!(
-                "a {} rule must be decided before the reply comes, and this condition reads facts of \
-                 the reply",
+                "a {} rule must be decided before the reply comes, and this condition reads facts \
+                 of the reply",
                 spec.action.word()
             );
             problems.push(Problem::new(&when.at, message).help("use facts of the request only"));

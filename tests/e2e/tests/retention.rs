@@ -18,9 +18,8 @@ fn lab(bucket: &Bucket, more: &str) -> Result<Lab> {
 }
 
 fn lab_as(bucket: &Bucket, more: &str, (id, secret): (&str, &str)) -> Result<Lab> {
-    let endpoint = bucket.endpoint().to_owned();
     let environment = [
-        ("AWS_ENDPOINT_URL", endpoint.as_str()),
+        ("AWS_ENDPOINT_URL", bucket.endpoint()),
         ("AWS_ALLOW_HTTP", "true"),
         ("AWS_ACCESS_KEY_ID", id),
         ("AWS_SECRET_ACCESS_KEY", secret),
