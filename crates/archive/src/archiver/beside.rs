@@ -53,8 +53,8 @@ impl Behind {
     }
 
     /// Does `work` beside those who serve. It is begun again with a larger share where it ends with
-    /// [`ArchiveError::Overtaken`], since a process that may not set priorities cannot take a thread
-    /// out of `SCHED_IDLE` again.
+    /// [`ArchiveError::Overtaken`]: a process that may not set priorities cannot take a thread out
+    /// of `SCHED_IDLE` again.
     pub(super) fn beside<T: Send>(
         &mut self,
         mut work: impl FnMut(Until) -> Result<T, ArchiveError> + Send,

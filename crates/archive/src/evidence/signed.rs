@@ -227,7 +227,7 @@ impl<'a> Chain<'a> {
     /// a clock was set back by more than [`SET_BACK`], an older one says a later time. Segments are
     /// named in order, so what is not signed yet costs little more than a list.
     fn search(&mut self, here: &BTreeMap<String, u64>) -> Result<(), BucketError> {
-        let unnamed = here.keys().filter(|path| !self.named.contains(*path));
+        let unnamed = here.keys().filter(|path| !self.named.contains_key(*path));
         let mut unnamed: BTreeMap<&str, u64> =
             unnamed.filter_map(|path| Some((path.as_str(), convert::named(path)?.1))).collect();
         let Some(lowest) = unnamed.values().min().copied() else { return Ok(()) };
@@ -237,9 +237,10 @@ impl<'a> Chain<'a> {
             let Some(said) = all.said(at)? else { continue };
             all.read.clear();
             self.segment = self.segment.max(said.segment);
+            let manifest = all.numbered.get(at).map(|(_, path)| path.clone()).unwrap_or_default();
             for path in said.files {
                 if unnamed.remove(path.as_str()).is_some() {
-                    self.named.insert(path);
+                    self.named.insert(path, manifest.clone());
                 }
             }
             if unnamed.is_empty() || (1..lowest).contains(&said.segment) {

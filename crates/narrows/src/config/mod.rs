@@ -7,7 +7,7 @@
 mod address;
 pub mod digest;
 pub mod keeping;
-mod machine;
+pub mod machine;
 pub mod nearest;
 pub mod outgoing;
 mod place;
