@@ -47,7 +47,7 @@ struct Waiting {
 }
 
 enum Place {
-    Store(Bucket),
+    Store(Box<Bucket>),
     Webhook(Box<Webhook>),
 }
 
@@ -126,7 +126,7 @@ pub fn differ(old: &Config, new: &Config) -> bool {
 
 async fn open(place: &AnchorPlace) -> anyhow::Result<Place> {
     Ok(match place {
-        AnchorPlace::Store(location) => Place::Store(Bucket::open(location, true)?),
+        AnchorPlace::Store(location) => Place::Store(Box::new(Bucket::open(location, true)?)),
         AnchorPlace::Webhook(url, secret, ca) => {
             let trust = Trust { more: read_more(ca.as_deref())? };
             let secret = signing_secret(secret).await?;
@@ -232,7 +232,8 @@ mod tests {
     #[test]
     fn p6_an_anchor_in_a_store_is_never_replaced() {
         let folder = std::env::temp_dir().join(format!("narrows-anchors-{}", std::process::id()));
-        let place = Place::Store(Bucket::open(&Location::Folder(folder.clone()), true).unwrap());
+        let place =
+            Place::Store(Box::new(Bucket::open(&Location::Folder(folder.clone()), true).unwrap()));
         assert_eq!(place.keep(&anchor(1)), Ok(()));
         assert_eq!(place.keep(&anchor(1)), Ok(()), "the same again is no harm");
         assert!(matches!(place.keep(&anchor(2)), Err(SendError::Refused(_))));

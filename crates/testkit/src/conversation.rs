@@ -354,7 +354,7 @@ impl<U: Unit, N: Script<U>> Play<N, U> {
                     self.operations.saturating_add(events.iter().filter(is_operation).count());
                 let tells = self.stage.scene.payload.is_some();
                 let line = |event: &model::Event| {
-                    let kept = tells.then(|| story::payload(event)).unwrap_or_default();
+                    let kept = if tells { story::payload(event) } else { String::new() };
                     let party = event.on_behalf_of.as_ref();
                     let party = party.map(|who| format!(" for {who}")).unwrap_or_default();
                     format!("record{party} {}{kept}", story::event(event))

@@ -9,8 +9,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use e2e::web::Shop;
 use e2e::{
-    Bucket, Child, Config, Gateway, Lab, Output, Psql, RULES, Server, evidence, lab_with,
-    public_key, repository, until, uses, within,
+    Bucket, Child, Config, Gateway, Lab, Psql, RULES, Server, evidence, lab_with, public_key,
+    repository, until, uses, within,
 };
 use serde_json::Value;
 
