@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::Plan;
 use crate::facts::{self, Cost};
-use crate::measure::{PACE, Quantity, Results};
+use crate::measure::{Quantity, Results};
 use crate::places::{
     ARCHIVED_GATEWAY, BOUNCER, BYTE_COPY, DIRECT, GATEWAY, GATEWAY_RESULT_RULE, JOURNALLED_GATEWAY,
     Site, UNRECORDED_GATEWAY,
@@ -182,9 +182,9 @@ pub fn recording(results: &Results) -> Result<String> {
     let mut text = format!(
         "\n## Recording\n\nThe same gateway, recording less. What cannot be left out is the \
          journal of decisions. The archive is made each second beside the load; before the paced \
-         one ({PACE} transactions per second, timed from when each should begin) large results \
-         were read, so that the archive is still at them. Each begins when the others have nothing \
-         left to archive. Medians over the rounds.\n\n| | {} | \
+         one (a fifth of the transactions per second that there can be, timed from when each \
+         should begin) large results were read, so that the archive is still at them. Each begins \
+         when the others have nothing left to archive. Medians over the rounds.\n\n| | {} | \
          ratio | asked |\n| --- | --- | --- | --- | --- | --- |\n",
         places.join(" | ")
     );
