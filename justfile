@@ -46,6 +46,10 @@ postgres-versions *MAJORS:
 fuzz SECONDS="60" *TARGETS:
     ./scripts/fuzz.sh {{SECONDS}} {{TARGETS}}
 
+# Kills a gateway so many times under load, and checks its archive.
+kills COUNT="200":
+    NARROWS_KILLS={{COUNT}} cargo nextest run --profile long --workspace p5_kill_9_at_any_moment
+
 # Replays one seed of the engine's simulation.
 sim SEED:
     NARROWS_SEED={{SEED}} cargo nextest run -p postgres --test simulation --no-capture
