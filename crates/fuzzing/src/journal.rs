@@ -152,8 +152,8 @@ impl Header {
         check
     }
 
-    /// A body as this segment has it.
-    fn sealed(&self, body: Vec<u8>, number: u32) -> Vec<u8> {
+    /// A body as this segment has it where a record begins at `at`.
+    fn sealed(&self, body: Vec<u8>, number: u32, at: usize) -> Vec<u8> {
         if self.form == Form::Clear {
             return body;
         }
@@ -167,7 +167,7 @@ impl Header {
         LessSafeKey::new(key)
             .seal_in_place_append_tag(
                 Nonce::assume_unique_for_key(nonce),
-                Aad::empty(),
+                Aad::from((at as u64).to_le_bytes()),
                 &mut sealed,
             )
             .expect("it is sealed");
@@ -262,7 +262,7 @@ pub fn journal(data: &[u8]) {
                 let mut body = body(&mut input);
                 // Some as whoever has no key would write them.
                 if flags & 8 == 0 || number % 2 == 0 {
-                    body = header.sealed(body, number);
+                    body = header.sealed(body, number, bytes.len());
                 }
                 bytes.extend(header.record(&body, &mut chain));
                 number += 1;

@@ -178,13 +178,14 @@ pub(super) enum EncodeError {
     Seal(&'static str),
 }
 
-/// Appends the record of `event` to `buffer`, sealed if there is a `sealer`, and returns its chain.
+/// Appends the record of `event` to `buffer`, sealed if there is a `sealer`, for
+/// the place where it begins, and returns its chain.
 pub(super) fn encode(
     buffer: &mut Vec<u8>,
     event: &Event,
     previous: &Chain,
     seed: u32,
-    sealer: Option<&mut Sealer>,
+    sealer: Option<(&mut Sealer, u64)>,
 ) -> Result<Chain, EncodeError> {
     let start = buffer.len();
     buffer.extend_from_slice(&[0; 8]);
@@ -206,8 +207,8 @@ pub(super) fn encode(
     // All are about RECORD_BYTES_MAX at most, which is far below u32::MAX.
     let small = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).to_le_bytes();
     put(buffer, plain, &small(json));
-    if let Some(sealer) = sealer {
-        sealer.seal(buffer, body).map_err(EncodeError::Seal)?;
+    if let Some((sealer, at)) = sealer {
+        sealer.seal(buffer, body, at).map_err(EncodeError::Seal)?;
     }
     let length = buffer.len() - body;
     let chain = sha256(buffer.get(body - 32..).unwrap_or_default());

@@ -93,7 +93,7 @@ impl Reader {
                     let position =
                         Position { segment, offset: found.start, sequence: self.sequence };
                     self.sequence += 1;
-                    let event = match bodies.event(found.body) {
+                    let event = match bodies.event(found.body, found.start) {
                         Ok(event) => event,
                         Err(what) => return Some(Err(damaged(path, found.start, what))),
                     };
@@ -218,7 +218,7 @@ impl Stretch {
         let path = self.scan.path.clone();
         match self.scan.step() {
             Ok(Step::Record(found)) => {
-                let event = self.bodies.event(found.body);
+                let event = self.bodies.event(found.body, found.start);
                 let event = event.map_err(|what| damaged(path, found.start, what));
                 Some(event.map(|event| (found.start, event)))
             }

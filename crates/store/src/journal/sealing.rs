@@ -6,7 +6,9 @@
 //!
 //! Each segment has a key of its own, made by HKDF-SHA-256 from the journal's key with the
 //! segment's random salt, its number and its gateway; so a body opens in its own segment alone. A
-//! body is AES-256-GCM under it.
+//! body is AES-256-GCM under it, with the place where its record begins (8 bytes, little-endian) as
+//! what is authenticated beside it: one that was moved, doubled, or follows what was taken out does
+//! not open.
 //!
 //! No nonce is used twice under one key. It is a run, 8 random bytes chosen when a segment is
 //! opened for writing, and a number that counts the bodies sealed in that run. The number never
@@ -194,14 +196,21 @@ impl Sealer {
     }
 
     /// Seals the body that begins at `body` and reaches to the end of `buffer`, in place:
-    /// [`PREFIX_BYTES`] of room, then what is to be sealed.
-    pub(super) fn seal(&mut self, buffer: &mut Vec<u8>, body: usize) -> Result<(), &'static str> {
+    /// [`PREFIX_BYTES`] of room, then what is to be sealed. `at` is where its record begins in the
+    /// segment.
+    pub(super) fn seal(
+        &mut self,
+        buffer: &mut Vec<u8>,
+        body: usize,
+        at: u64,
+    ) -> Result<(), &'static str> {
         let nonce = self.nonce().map_err(|_| "there is no randomness for its nonce")?;
         let room = buffer.get_mut(body..body + PREFIX_BYTES).ok_or("its body has no room")?;
         room.iter_mut().zip(MARKER.iter().chain(&nonce)).for_each(|(to, from)| *to = *from);
         let plain = buffer.get_mut(body + PREFIX_BYTES..).unwrap_or_default();
         let nonce = Nonce::assume_unique_for_key(nonce);
-        let tag = self.cipher.seal_in_place_separate_tag(nonce, Aad::empty(), plain);
+        let place = Aad::from(at.to_le_bytes());
+        let tag = self.cipher.seal_in_place_separate_tag(nonce, place, plain);
         buffer.extend_from_slice(tag.map_err(|_| "the cipher library refuses it")?.as_ref());
         Ok(())
     }
@@ -248,16 +257,17 @@ impl Bodies {
         Ok(Self::Sealed { cipher, plain: Vec::new() })
     }
 
-    /// The event of a body that is whole by its CRC; or what is wrong with it.
-    pub(super) fn event(&mut self, body: &[u8]) -> Result<Event, &'static str> {
+    /// The event of a body that is whole by its CRC, of the record that begins at `at`; or what is
+    /// wrong with it.
+    pub(super) fn event(&mut self, body: &[u8], at: u64) -> Result<Event, &'static str> {
         const NO_EVENT: &str = "a record that holds no event this build can read";
         let (cipher, plain) = match self {
             Self::Clear => return decode_body(body).ok_or(NO_EVENT),
             Self::Sealed { cipher, plain } => (cipher, plain),
         };
-        open(cipher, body, plain).ok_or(
+        open(cipher, (body, at), plain).ok_or(
             "a record that the segment's key does not open, though its checksum is right: it was \
-             not written by a gateway",
+             not written by a gateway, or not here",
         )?;
         let event = decode_body(plain).ok_or(NO_EVENT);
         plain.clear();
@@ -266,11 +276,12 @@ impl Bodies {
     }
 }
 
-fn open(cipher: &LessSafeKey, body: &[u8], plain: &mut Vec<u8>) -> Option<()> {
+fn open(cipher: &LessSafeKey, (body, at): (&[u8], u64), plain: &mut Vec<u8>) -> Option<()> {
     let sealed = body.strip_prefix(MARKER)?;
     let nonce = Nonce::assume_unique_for_key(array(sealed, 0)?);
     let (sealed, tag) = sealed.get(NONCE_LEN..)?.split_last_chunk::<TAG_BYTES>()?;
     plain.clear();
     plain.resize(sealed.len(), 0);
-    cipher.open_separate_gather(nonce, Aad::empty(), sealed, tag, plain).ok()
+    let place = Aad::from(at.to_le_bytes());
+    cipher.open_separate_gather(nonce, place, sealed, tag, plain).ok()
 }

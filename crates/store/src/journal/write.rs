@@ -178,7 +178,7 @@ impl Writer {
         let mut last = self.last;
         for event in events {
             let start = self.offset + self.buffer.len() as u64;
-            let sealer = self.sealer.as_mut();
+            let sealer = self.sealer.as_mut().map(|sealer| (sealer, start));
             chain = frame::encode(&mut self.buffer, event, &chain, self.seed, sealer)
                 .map_err(|error| JournalError::Event(error.to_string()))?;
             last = Position { segment: self.segment, offset: start, sequence: last.sequence + 1 };
@@ -393,8 +393,9 @@ impl Shared {
         let next = writer.segment + 1;
         let first = writer.last.sequence + 1;
         let Home { disk, folder, .. } = &self.home;
-        let fresh = self.home.create_segment(next, first, writer.chain)?;
+        // First, since a segment that has its name must be gone on in.
         let folder = disk.folder(folder).map_err(failed("open", folder))?;
+        let fresh = self.home.create_segment(next, first, writer.chain)?;
         let closed = std::mem::replace(&mut writer.file, fresh.file);
         if writer.tail != Tail::Distrusted {
             writer.unsynced.push(closed);

@@ -130,7 +130,7 @@ fn p6_a_run_whose_numbers_are_used_up_gives_way_to_another() {
     let (mut sealer, _) = sealer.unwrap();
     let mut nonce = || {
         let mut record = vec![0; 16 + 5];
-        sealer.seal(&mut record, 0).unwrap();
+        sealer.seal(&mut record, 0, 0).unwrap();
         record[4..16].to_vec()
     };
     let first = nonce();
@@ -140,7 +140,7 @@ fn p6_a_run_whose_numbers_are_used_up_gives_way_to_another() {
     sealer.use_up(u32::MAX);
     let mut nonce = || {
         let mut record = vec![0; 16 + 5];
-        sealer.seal(&mut record, 0).unwrap();
+        sealer.seal(&mut record, 0, 0).unwrap();
         record[4..16].to_vec()
     };
     let last = nonce();
@@ -269,11 +269,11 @@ fn derived(header: &[u8]) -> ([u8; 32], [u8; 4]) {
     (of("narrows journal v2, key of segment "), check[..4].try_into().unwrap())
 }
 
-fn opened(key: [u8; 32], body: &[u8]) -> Vec<u8> {
+fn opened(key: [u8; 32], body: &[u8], at: u64) -> Vec<u8> {
     let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &key).unwrap());
     let nonce = Nonce::assume_unique_for_key(body[4..16].try_into().unwrap());
     let mut plain = body[16..].to_vec();
-    let length = key.open_in_place(nonce, Aad::empty(), &mut plain).unwrap().len();
+    let length = key.open_in_place(nonce, Aad::from(at.to_le_bytes()), &mut plain).unwrap().len();
     plain.truncate(length);
     plain
 }
@@ -291,7 +291,7 @@ fn a_sealed_segment_is_what_its_description_says() {
     assert_eq!(bytes[12..16], check);
     let body = &bytes[DATA_START + FRAME_BYTES..];
     assert_eq!(&body[..4], b"nj2:");
-    let plain = opened(key, body);
+    let plain = opened(key, body, DATA_START as u64);
     let json = serde_json::to_vec(&event).unwrap();
     assert_eq!(plain[..4], u32::try_from(json.len()).unwrap().to_le_bytes());
     assert_eq!(plain[4..], [json, event.payload].concat());
@@ -325,8 +325,9 @@ fn rewritten(segment: &[u8], bodies: &[Vec<u8>]) -> Vec<u8> {
     bytes
 }
 
-/// Goal: who may write the disk and has no key can write nothing that is read as an event, not even
-/// a record of another segment, though checksums and chain be right.
+/// Goal: who may write the disk and has no key can put no record into a segment, not even one of
+/// another segment or from another place, and take out none but the last ones, though checksums and
+/// chain be right.
 #[test]
 fn p6_what_was_not_written_with_the_key_of_the_segment_is_no_event() {
     let folder = Kept::new(Form::Sealed);
@@ -347,23 +348,42 @@ fn p6_what_was_not_written_with_the_key_of_the_segment_is_no_event() {
     let own = bodies(&whole);
     assert_eq!(rewritten(&whole, &own), whole);
     let other = bodies(&std::fs::read(segment(&folder, 2)).unwrap()).remove(0);
-    let mut changed = own[0].clone();
+    let mut changed = own[1].clone();
     changed[20] ^= 1;
-    let mut renumbered = own[0].clone();
+    let mut renumbered = own[1].clone();
     renumbered[15] ^= 1;
     let event = serde_json::to_vec(&small(1)).unwrap();
     let length = u32::try_from(event.len()).unwrap().to_le_bytes();
     let clear = [&length[..], &event].concat();
-    let unmarked = [&b"nj1:"[..], &own[0][4..]].concat();
+    let unmarked = [&b"nj1:"[..], &own[1][4..]].concat();
     for forged in [other, changed, renumbered, clear, unmarked, b"nj2:".repeat(10)] {
-        std::fs::write(&path, rewritten(&whole, &[forged, own[1].clone()])).unwrap();
+        std::fs::write(&path, rewritten(&whole, &[own[0].clone(), forged])).unwrap();
         let (journal, _) = open(&folder);
         let read: Vec<_> = journal.read_segment(1).unwrap().collect();
-        let [Err(JournalError::Damaged(damage)), Ok(record)] = read.as_slice() else {
+        let [Ok(record), Err(JournalError::Damaged(damage))] = read.as_slice() else {
             panic!("{read:?}")
         };
-        assert_eq!(damage.offset, DATA_START as u64);
+        assert_eq!(damage.offset, record.stop);
         assert!(damage.what.contains("was not written by a gateway"), "{damage}");
-        assert_eq!((record.event.sequence, record.position.sequence), (2, 2));
+        assert_eq!((record.event.sequence, record.position.sequence), (1, 1));
+    }
+    let [one, two] = own.as_slice() else { panic!("{}", own.len()) };
+    for (moved, good) in [
+        (vec![one, one, two], vec![1]),
+        (vec![one, two, one], vec![1, 2]),
+        (vec![two], vec![]),
+        (vec![two, one], vec![]),
+    ] {
+        let moved: Vec<Vec<u8>> = moved.into_iter().cloned().collect();
+        std::fs::write(&path, rewritten(&whole, &moved)).unwrap();
+        let (journal, _) = open(&folder);
+        let (mut read, mut errors) = (Vec::new(), 0);
+        for record in journal.read_segment(1).unwrap() {
+            match record {
+                Ok(record) => read.push(record.event.sequence),
+                Err(_) => errors += 1,
+            }
+        }
+        assert_eq!((&read, errors), (&good, moved.len() - good.len()), "{read:?}");
     }
 }
