@@ -63,12 +63,12 @@ impl Disk for SystemDisk {
 
     fn room(&self, folder: &Path) -> io::Result<Room> {
         let disk = rustix::fs::statvfs(folder)?;
-        // What a file system keeps for root, root has.
-        let blocks = match rustix::process::geteuid().is_root() {
-            true => disk.f_bfree,
-            false => disk.f_bavail,
-        };
         let bytes = |blocks: u64| blocks.saturating_mul(disk.f_frsize);
-        Ok(Room { free: bytes(blocks), total: bytes(disk.f_blocks) })
+        Ok(match disk.f_blocks {
+            // It has no size, or does not say it: a write that does not fit says so.
+            0 => Room { free: u64::MAX, total: u64::MAX },
+            // Without what is kept for root, whom a user namespace only plays.
+            total => Room { free: bytes(disk.f_bavail), total: bytes(total) },
+        })
     }
 }

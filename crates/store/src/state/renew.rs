@@ -14,8 +14,9 @@ impl State {
     /// The damaged file stays beside it, as `state.sqlite.damaged`.
     ///
     /// # Errors
-    /// What is not the index cannot be read either, or the disk takes no new file. Nothing has
-    /// changed then.
+    /// What is not the index cannot be read either, or the disk takes no new file; the file is as
+    /// it was then. Where it cannot be opened again afterwards, everything that needs it fails
+    /// until the gateway is started again.
     pub(crate) fn renew(&self) -> Result<(), StateError> {
         let mut connections =
             [&self.registry, &self.index, &self.taints, &self.reader].map(|one| one.lock());
@@ -24,8 +25,11 @@ impl State {
         remove(&renewed).map_err(io)?;
         self.copy_registry(&renewed)?;
         // The last to close a database writes what its log holds into it, and takes the log away.
-        for connection in &mut connections {
-            **connection = Connection::open_in_memory().map_err(|source| self.failed(source))?;
+        let nowhere = (0..connections.len()).map(|_| Connection::open_in_memory());
+        let nowhere: Vec<_> =
+            nowhere.collect::<Result<_, _>>().map_err(|source| self.failed(source))?;
+        for (connection, nowhere) in connections.iter_mut().zip(nowhere) {
+            **connection = nowhere;
         }
         let replaced = self.replace(&renewed).map_err(io);
         let opened = Self::connections(&self.path)?;
@@ -62,10 +66,13 @@ impl State {
         let damaged = beside(&self.path, ".damaged");
         remove(&damaged)?;
         fs::hard_link(&self.path, &damaged)?;
-        // A log that is left would be taken for one of the new file.
-        remove(&beside(&self.path, "-wal"))?;
-        remove(&beside(&self.path, "-shm"))?;
         fs::File::open(renewed)?.sync_all()?;
+        // A log that is left, because it could not be written into the file, would be taken for one
+        // of the new file.
+        match fs::rename(beside(&self.path, "-wal"), beside(&damaged, "-wal")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => remove(&beside(&self.path, "-shm"))?,
+        }
         fs::rename(renewed, &self.path)?;
         match self.path.parent() {
             Some(folder) => fs::File::open(folder)?.sync_all(),
