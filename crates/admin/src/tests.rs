@@ -372,6 +372,8 @@ fn p6_a_hold_is_of_one_thing_and_has_a_reason() {
         json!({ "reason": "case 4" }),
         json!({ "session": "s_1", "principal": "ann", "reason": "case 4" }),
         json!({ "session": "s_1", "reason": " " }),
+        json!({ "session": "s_1", "reason": "r".repeat(5000) }),
+        json!({ "session": "ann", "reason": "case 4" }),
         json!({ "from": "2026-11-28T00:00:00Z", "reason": "case 4" }),
         time("2026-11-29T00:00:00Z", "2026-11-29T00:00:00Z"),
         time("yesterday", "2026-11-29T00:00:00Z"),

@@ -104,7 +104,7 @@ pub enum HoldError {
         what: String,
     },
     /// There are too many.
-    #[error("there are more than {HOLDS_MAX} holds in {0}")]
+    #[error("there are as many holds in {0} as there may be, {HOLDS_MAX}")]
     TooMany(String),
     /// There is none of that name.
     #[error("there is no hold {0}")]
@@ -175,9 +175,18 @@ impl Hold {
         Ok(hold)
     }
 
-    fn text(&self) -> bytes::Bytes {
+    /// What is stored of it, which every gateway can read again.
+    fn checked_text(&self, path: &str) -> Result<bytes::Bytes, HoldError> {
         // Texts only: it always has a form.
-        serde_json::to_vec(self).unwrap_or_default().into()
+        let text = serde_json::to_vec(self).unwrap_or_default();
+        Self::read(path, &text)?;
+        // Who ends it, and why, has to have room as well.
+        let most = if self.is_in_force() { HOLD_BYTES_MAX / 2 } else { HOLD_BYTES_MAX };
+        if text.len() as u64 > most {
+            let what = format!("it would have {} bytes, more than {most}", text.len());
+            return Err(HoldError::Form { path: path.to_owned(), what });
+        }
+        Ok(text.into())
     }
 }
 
@@ -256,11 +265,20 @@ pub fn in_force(bucket: &Bucket) -> Result<Vec<Hold>, HoldError> {
 }
 
 /// Puts a hold in force: from now on no key of what it holds is erased. [`lock`] locks the files.
+///
+/// # Errors
+///
+/// Also when it could not be read again, or there are [`HOLDS_MAX`] already: whoever cannot read
+/// one of them knows nothing of what is on hold.
 pub fn place(bucket: &Bucket, hold: &Hold) -> Result<(), HoldError> {
     let path = Hold::path(&hold.id);
-    match bucket.put_new(&path, hold.text())? {
+    let text = hold.checked_text(&path)?;
+    if bucket.list(FOLDER)?.len() >= HOLDS_MAX {
+        return Err(HoldError::TooMany(bucket.place().to_owned()));
+    }
+    match bucket.put_new(&path, text.clone())? {
         Put::Made => Ok(()),
-        Put::Exists if bucket.get(&path, HOLD_BYTES_MAX)?.is_some_and(|of| of == hold.text()) => {
+        Put::Exists if bucket.get(&path, HOLD_BYTES_MAX)?.is_some_and(|of| of == text) => {
             // A call that was tried again may have succeeded the first time.
             Ok(())
         }
@@ -283,7 +301,7 @@ pub fn release(bucket: &Bucket, id: &str, released: &Released) -> Result<Hold, H
         if is_new {
             hold.released = Some(released.clone());
         }
-        let text = is_new.then(|| hold.text());
+        let text = is_new.then(|| hold.checked_text(&path)).transpose()?;
         ended = Some(hold);
         Ok::<_, HoldError>(text)
     })?;
@@ -321,16 +339,22 @@ pub fn unlock(bucket: &Arc<Bucket>, hold: &Hold) -> Result<Reached, HoldError> {
     Ok(found.reached())
 }
 
-/// Has a manifest, and the files that it names, be on hold where `holds` reach them.
+/// Has a manifest, and the files that it names, be on hold where `holds` reach them. Where that
+/// cannot be known, of a file that cannot be read, or of all if `holds` is `None`, they are.
 pub fn lock_named(
     bucket: &Arc<Bucket>,
-    holds: &[Hold],
+    holds: Option<&[Hold]>,
     path: &str,
     manifest: &Manifest,
 ) -> Result<(), HoldError> {
     let mut held = Vec::new();
     for file in manifest.segments.iter().flat_map(|of| &of.files) {
-        if is_in_any(bucket, holds, &file.path, file.bytes)? {
+        let is_held = match holds.map(|holds| is_in_any(bucket, holds, &file.path, file.bytes)) {
+            Some(Err(HoldError::Bucket(error))) => return Err(error.into()),
+            Some(Ok(is_held)) => is_held,
+            Some(Err(_)) | None => true,
+        };
+        if is_held {
             held.push(file.path.clone());
         }
     }

@@ -233,6 +233,9 @@ impl Control for Running {
             (None, None) => return Ok(0),
         };
         let _one = self.holding.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // What is refused must not have the journal let go of anything; and once more below, for
+        // what is archived meanwhile.
+        holds::check(archive, erase)?;
         // What was said until now is sealed in the archive first, and no longer on the gateway's
         // disk, where the gateway can open it.
         let stayed = archive.archiver.purge().map_err(|why| {

@@ -18,8 +18,8 @@ fn failed(error: impl std::fmt::Display) -> AuditError {
     AuditError::Unavailable(error.to_string())
 }
 
-/// Puts recordings on hold. The same asked for again is the same hold, and reaches what it did not
-/// reach before.
+/// Puts recordings on hold. The same asked for again, for the same reason, is the same hold, and
+/// reaches what it did not reach before.
 pub fn hold(
     archive: &Archive,
     ask: &HoldRequest,
@@ -35,7 +35,9 @@ pub fn hold(
         _ => return Err(failed("nothing is named that is to be held")),
     };
     let known = holds::in_force(&archive.bucket).map_err(failed)?;
-    let hold = match known.into_iter().find(|hold| hold.what == what) {
+    // Another matter is another hold, or the end of one would end both.
+    let is_same = |hold: &Hold| hold.what == what && hold.reason == ask.reason;
+    let hold = match known.into_iter().find(is_same) {
         Some(hold) => hold,
         None => {
             let id = store::short_id(PREFIX, ID_CHARS).map_err(failed)?;

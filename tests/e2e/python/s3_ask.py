@@ -2,6 +2,8 @@
 
     python s3_ask.py PORT_FILE BUCKET list                  every version of every object, as JSON
     python s3_ask.py PORT_FILE BUCKET lock                  has the bucket lock objects from now on
+    python s3_ask.py PORT_FILE BUCKET put KEY TEXT          writes an object
+    python s3_ask.py PORT_FILE BUCKET remove KEY            hides it
     python s3_ask.py PORT_FILE BUCKET delete KEY VERSION    deletes a version; prints ok or the error
 """
 
@@ -56,6 +58,10 @@ def main():
         client.put_object_lock_configuration(
             Bucket=bucket, ObjectLockConfiguration={"ObjectLockEnabled": "Enabled"}
         )
+    elif what == "put":
+        client.put_object(Bucket=bucket, Key=more[0], Body=more[1].encode())
+    elif what == "remove":
+        client.delete_object(Bucket=bucket, Key=more[0])
     elif what == "delete":
         key, version = more
         try:

@@ -13,7 +13,10 @@ use crate::control::{HoldAnswer, HoldRequest, HoldView, ReleaseRequest};
 use crate::error::{ApiError, ErrorBody};
 use crate::extract::Body;
 use crate::server::Shared;
-use crate::words::parse_time;
+use crate::words::{format_time, parse_time};
+
+/// Bytes of a reason: it is read again by everyone who asks what is on hold.
+const REASON_BYTES_MAX: usize = 4 * 1024;
 
 /// Puts recordings on hold: no key of them is erased, and a store that can lock files keeps them.
 #[utoipa::path(post, path = "/api/v1/audit/hold", tag = "audit", request_body = HoldRequest,
@@ -22,10 +25,16 @@ use crate::words::parse_time;
 pub(crate) async fn hold(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<Caller>,
-    Body(ask): Body<HoldRequest>,
+    Body(mut ask): Body<HoldRequest>,
 ) -> Result<Json<HoldAnswer>, ApiError> {
     let what = match (&ask.session, &ask.principal, &ask.from, &ask.to) {
-        (Some(session), None, None, None) => format!("session {session}"),
+        (Some(session), None, None, None) if session.starts_with("s_") => {
+            format!("session {session}")
+        }
+        (Some(session), None, None, None) => {
+            return Err(ApiError::invalid(format!("{session:?} is not the id of a session"))
+                .help("write s_… as narrows sessions lists it; or did you mean a principal?"));
+        }
         (None, Some(principal), None, None) => format!("principal {principal}"),
         (None, None, Some(from), Some(to)) => {
             let time = |name: &str, text: &str| {
@@ -34,10 +43,15 @@ pub(crate) async fn hold(
                         .help("write it like 2026-11-23T07:00:00Z")
                 })
             };
-            if time("from", from)? >= time("to", to)? {
+            let (begin, end) = (time("from", from)?, time("to", to)?);
+            if begin >= end {
                 return Err(ApiError::invalid(format!("from {from} is not before to {to}")));
             }
-            format!("{from} to {to}")
+            // In one form, however it was written: it is compared with others.
+            let (from, to) = (format_time(begin), format_time(end));
+            let what = format!("{from} to {to}");
+            (ask.from, ask.to) = (Some(from), Some(to));
+            what
         }
         _ => {
             return Err(ApiError::invalid(
@@ -107,8 +121,12 @@ pub(crate) async fn holds(
 }
 
 fn with_reason(reason: &str) -> Result<(), ApiError> {
-    match reason.trim().is_empty() {
-        true => Err(ApiError::invalid("reason is empty").help("say why: it is recorded")),
-        false => Ok(()),
+    if reason.trim().is_empty() {
+        return Err(ApiError::invalid("reason is empty").help("say why: it is recorded"));
     }
+    if reason.len() > REASON_BYTES_MAX {
+        return Err(ApiError::invalid(format!("reason has {} bytes", reason.len()))
+            .help(format!("write at most {REASON_BYTES_MAX}")));
+    }
+    Ok(())
 }
