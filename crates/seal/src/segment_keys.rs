@@ -267,8 +267,9 @@ impl SegmentKeys {
                     let why = "what it wrapped opens as another key".to_owned();
                     return Err(SealError::Misanswered { key_id: fresh.key_id, why });
                 }
-                // It wraps and does not unwrap here, which is what a public key is for.
-                Err(SealError::OnlySeals { .. } | SealError::Refused { .. }) => {}
+                // It wraps and does not unwrap here, which is what a public key is for. A service
+                // that refuses to unwrap may refuse whoever has to read it, too.
+                Err(SealError::OnlySeals { .. }) => {}
                 Err(error) => return Err(error),
             }
             Ok(Ok(((*session).clone(), held.wrapped.clone(), fresh)))
