@@ -36,7 +36,7 @@ const REGION_DEFAULT: &str = "us-east-1";
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 /// How long the address that a request is sent to could be used, if it were: nothing uses it.
 const ADDRESS_FOR: Duration = Duration::from_secs(60);
-/// Former versions of one object that are looked for.
+/// Former versions of one object that are listed at once.
 const VERSIONS_MAX: usize = 100_000;
 
 const MODE: &str = "x-amz-object-lock-mode";
@@ -227,15 +227,21 @@ impl S3 {
     /// knows no versions has none.
     pub async fn forget_former(&self, path: &str) -> Result<usize> {
         let path = self.full(path);
-        let former = self.former(&path).await?;
-        for version in &former {
-            let query = [("versionId", version.as_str())];
-            let answer = self.call(Method::DELETE, &path, &query, None).await?;
-            if !answer.status.is_success() && answer.status != StatusCode::NOT_FOUND {
-                return Err(refusal(&path, &answer));
+        let mut count = 0_usize;
+        loop {
+            let former = self.former(&path).await?;
+            for version in &former {
+                let query = [("versionId", version.as_str())];
+                let answer = self.call(Method::DELETE, &path, &query, None).await?;
+                if !answer.status.is_success() && answer.status != StatusCode::NOT_FOUND {
+                    return Err(refusal(&path, &answer));
+                }
+            }
+            count = count.saturating_add(former.len());
+            if former.len() < VERSIONS_MAX {
+                return Ok(count);
             }
         }
-        Ok(former.len())
     }
 
     async fn former(&self, path: &Path) -> Result<Vec<String>> {
@@ -264,9 +270,12 @@ impl S3 {
             }
             let next = text(&body, "NextKeyMarker").zip(text(&body, "NextVersionIdMarker"));
             let is_cut = text(&body, "IsTruncated").as_deref() == Some("true");
-            match next.filter(|(key, _)| is_cut && key == path.as_ref()) {
-                Some(next) => marker = Some(next),
-                None => break,
+            match next {
+                _ if !is_cut => break,
+                // It says that there are more, and not where.
+                None => return Err(refusal(path, &answer)),
+                Some((key, _)) if key != path.as_ref() => break,
+                next => marker = next,
             }
         }
         Ok(former)

@@ -18,6 +18,9 @@ use crate::manifest::{self, MANIFEST_BYTES_MAX, Manifest, format_time};
 /// How far a clock may have been set back between an event and the manifest that names it.
 const SET_BACK: Duration = Duration::from_secs(60 * 60);
 
+/// Manifests that are read for files that those of their time do not name: two days of them. More
+/// would let one odd file make every question about its hour read the whole archive.
+const SEARCHED_MAX: usize = 2 * 24 * 60;
 const HOUR_NS: u64 = 60 * 60 * 1_000_000_000;
 
 /// The files of a time, and what is wrong with them.
@@ -225,7 +228,8 @@ impl<'a> Chain<'a> {
 
     /// Looks for files that are `here` and were not named in manifests from the newest back: where
     /// a clock was set back by more than [`SET_BACK`], an older one says a later time. Segments are
-    /// named in order, so what is not signed yet costs little more than a list.
+    /// named in order, so what is not signed yet costs little more than a list. A file that none of
+    /// the newest [`SEARCHED_MAX`] names is left out as one that no manifest names.
     fn search(&mut self, here: &BTreeMap<String, u64>) -> Result<(), BucketError> {
         let unnamed = here.keys().filter(|path| !self.named.contains_key(*path));
         let mut unnamed: BTreeMap<&str, u64> =
@@ -233,7 +237,7 @@ impl<'a> Chain<'a> {
         let Some(lowest) = unnamed.values().min().copied() else { return Ok(()) };
         let ever = Span { from: Timestamp(0), to: Timestamp(u64::MAX) };
         let mut all = Self::list(self.bucket, &self.gateway, &ever)?;
-        for at in (0..all.numbered.len()).rev() {
+        for at in (0..all.numbered.len()).rev().take(SEARCHED_MAX) {
             let Some(said) = all.said(at)? else { continue };
             all.read.clear();
             self.segment = self.segment.max(said.segment);
