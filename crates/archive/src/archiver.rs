@@ -35,7 +35,7 @@ use crate::manifest::{
 };
 use crate::merkle::{self, Tree, sha256};
 use crate::schema::SCHEMA_VERSION;
-use crate::sealing::{Sealer, SealingError};
+use crate::sealing::{Sealer, SealingError, Sessions};
 
 use self::beside::{Behind, Until};
 use self::letting_go::UNREAD_MAX;
@@ -199,9 +199,6 @@ pub enum ArchiveError {
         /// What the operating system said.
         source: io::Error,
     },
-    /// Those who serve left nothing for it. Not seen outside.
-    #[error("nothing was left for the archive")]
-    Overtaken,
     /// There are too many threads.
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
@@ -240,8 +237,6 @@ pub struct Rounds {
     held: bool,
     /// See [`ROUND_BYTES`].
     pub(crate) round_bytes: u64,
-    /// Nobody is served any more: there is no one to give way to.
-    hurry: bool,
     behind: Behind,
     /// No round has ended yet: files may be there that an earlier process left.
     first: bool,
@@ -257,13 +252,6 @@ pub struct Rounds {
     read: Option<Read>,
     /// Who is told how far the archive reaches.
     told: Option<Told>,
-}
-
-/// A closed segment of the journal.
-struct Found {
-    segment: u64,
-    salt: String,
-    bytes: u64,
 }
 
 /// What a round did.
@@ -304,7 +292,6 @@ impl Rounds {
             now: Timestamp::default(),
             held: false,
             round_bytes: ROUND_BYTES,
-            hurry: false,
             behind: Behind::default(),
             first: true,
             unsigned: HashSet::new(),
@@ -367,7 +354,10 @@ impl Rounds {
         let rotated = self.journal.rotate().map_err(ArchiveError::from);
         // A journal that cannot begin a segment has closed ones, and only what is archived of them
         // makes room for it.
-        let done = begun.and_then(|()| self.archive(now)).and_then(|done| rotated.and(Ok(done)));
+        let done = begun.and_then(|()| self.archive(now)).and_then(|done| match rotated {
+            Err(error) if !done.more => Err(error),
+            _ => Ok(done),
+        });
         let done = done.and_then(|done| self.hold_newest().map(|()| done));
         // What a failed round wrote may be signed by an answer that was lost.
         self.looked = done.is_ok();
@@ -398,7 +388,7 @@ impl Rounds {
             if described >= MANIFEST_BYTES_MAX / 2 || taken >= self.round_bytes {
                 break;
             }
-            let (entry, known) = self.convert_beside(segment)?;
+            let (entry, known) = self.convert(segment)?;
             described += serde_json::to_vec(&entry).map_or(MANIFEST_BYTES_MAX, |text| text.len());
             taken += known.bytes.unwrap_or_default();
             done.segments += 1;
@@ -423,21 +413,9 @@ impl Rounds {
         Ok(done)
     }
 
-    /// Converts a segment, giving way to those who serve if there are any.
-    fn convert_beside(&mut self, segment: u64) -> Result<(manifest::Segment, Kept), ArchiveError> {
-        // Looked up here: whoever serves waits for the journal's lock, which a thread that gets no
-        // processor must not hold.
-        let found = self.find(segment)?;
-        if self.hurry {
-            return self.convert(&found, Until::NEVER);
-        }
-        let mut behind = self.behind;
-        let converted = behind.beside(|until| self.convert(&found, until));
-        self.behind = behind;
-        converted
-    }
-
-    fn find(&self, segment: u64) -> Result<Found, ArchiveError> {
+    /// Writes the files of a segment, and reads them back. What takes long is done beside those who
+    /// serve; what waits for a store or holds a lock, which others may wait for, is not.
+    fn convert(&mut self, segment: u64) -> Result<(manifest::Segment, Kept), ArchiveError> {
         let salt = match self.journal.segment_salt(segment) {
             Ok(salt) => merkle::hex(&salt),
             // Signed as damage, and those behind it go on.
@@ -445,40 +423,29 @@ impl Rounds {
             Err(error) => return Err(error.into()),
         };
         let bytes = self.journal.segment_bytes(segment)?;
-        Ok(Found { segment, salt, bytes })
-    }
-
-    /// Writes the files of a segment, and reads them back.
-    fn convert(
-        &mut self,
-        found: &Found,
-        until: Until,
-    ) -> Result<(manifest::Segment, Kept), ArchiveError> {
-        let segment = found.segment;
-        let gateway = self.journal.gateway();
+        let journal = Arc::clone(&self.journal);
+        let gateway = journal.gateway();
+        // What was asked for meanwhile is told from the end of the segment by `until`.
+        let read = |until: &Until| -> Result<_, ArchiveError> {
+            let until = until.clone();
+            Ok(journal.read_closed(segment)?.take_while(move |_| !until.is_over()))
+        };
         if let (Some(keys), None) = (&self.seals, self.sealers.get(&segment)) {
-            let records = self.journal.read_closed(segment)?;
-            let sealer = Sealer::fresh((gateway, segment), records, keys)?;
+            let sessions = self.behind.beside(|until| Ok(Sessions::of(read(until)?)?))?;
+            let sealer = Sealer::fresh((gateway, segment), sessions, keys)?;
             self.sealers.insert(segment, sealer);
         }
         let mut sealer = self.sealers.get_mut(&segment);
         if let (Some(sealer), Some(keys)) = (&mut sealer, &self.seals) {
             sealer.store(&self.bucket, keys, self.first)?;
         }
-        let mut is_over = false;
-        let records = self.journal.read_closed(segment)?;
-        let records = records.take_while(|_| {
-            is_over = until.is_over();
-            !is_over
-        });
-        let converted = convert::convert(gateway, segment, records, sealer.as_deref())?;
-        if is_over {
-            return Err(ArchiveError::Overtaken);
-        }
-        self.write(&converted, until)?;
+        let sealer = sealer.as_deref();
+        let converted = self
+            .behind
+            .beside(|until| Ok(convert::convert(gateway, segment, read(until)?, sealer)?))?;
+        self.write(&converted)?;
         let damaged = !converted.entry.damage.is_empty();
-        let (salt, bytes) = (found.salt.clone(), Some(found.bytes));
-        Ok((converted.entry, Kept { segment, salt, bytes, damaged }))
+        Ok((converted.entry, Kept { segment, salt, bytes: Some(bytes), damaged }))
     }
 
     /// How what this round writes is locked.
@@ -487,12 +454,9 @@ impl Rounds {
     }
 
     /// Writes the files of a segment and reads each back.
-    fn write(&mut self, converted: &Converted, until: Until) -> Result<(), ArchiveError> {
+    fn write(&mut self, converted: &Converted) -> Result<(), ArchiveError> {
         let mut leaves = Vec::new();
         for (path, bytes) in &converted.files {
-            if until.is_over() {
-                return Err(ArchiveError::Overtaken);
-            }
             if self.bucket.put_new_locked(path, bytes.clone(), self.lock())? == Put::Exists {
                 self.write_over(path, bytes)?;
             }
@@ -500,13 +464,22 @@ impl Rounds {
             let wrong = |what: String| ArchiveError::ReadBack { path: path.clone(), what };
             let read = self.bucket.get(path, bytes.len() as u64)?;
             let read = read.ok_or_else(|| wrong("it is not there".to_owned()))?;
-            if sha256(&read) != sha256(bytes) {
-                return Err(wrong(format!("{} bytes of {} differ", read.len(), bytes.len())));
-            }
-            let file = ArchiveFile::of_bytes(read).map_err(|error| wrong(error.to_string()))?;
-            let mut canonical = Vec::new();
-            file.each(|row| leaves.push((row.number, row.leaf(&mut canonical))))
+            leaves.extend(self.behind.beside(|until| {
+                if sha256(&read) != sha256(bytes) {
+                    return Err(wrong(format!("{} bytes of {} differ", read.len(), bytes.len())));
+                }
+                let file = ArchiveFile::of_bytes(read.clone());
+                let file = file.map_err(|error| wrong(error.to_string()))?;
+                let (mut leaves, mut canonical) = (Vec::new(), Vec::new());
+                file.each(|row| {
+                    // The rest of what is over is not waited for.
+                    if !until.is_over() {
+                        leaves.push((row.number, row.leaf(&mut canonical)));
+                    }
+                })
                 .map_err(|error| wrong(error.to_string()))?;
+                Ok(leaves)
+            })?);
         }
         leaves.sort_unstable_by_key(|(number, _)| *number);
         let mut tree = Tree::default();

@@ -17,7 +17,7 @@ use model::operation::Parameter;
 use parking_lot::Mutex;
 use seal::{DataKey, Keys, Place, SealError, SegmentKeys};
 use serde::{Deserialize, Serialize};
-use store::{JournalError, Reader};
+use store::{JournalError, Record};
 
 use crate::bucket::{Bucket, BucketError};
 use crate::row::{Row, Text};
@@ -58,7 +58,10 @@ pub enum SealingError {
     #[error("{0}: {1}")]
     Keys(String, SealError),
     /// There are keys for the segment that this gateway did not make.
-    #[error("{0} is there already, with keys of another: does another gateway use the same name?")]
+    #[error(
+        "{0} is there already, with keys of another: does another gateway use the same name? Or, \
+         if keys were just wrapped anew by one that this gateway cannot open: restart it"
+    )]
     Others(String),
     /// The keys read back are not those that were written.
     #[error("{0} reads back otherwise than it was written")]
@@ -77,6 +80,30 @@ pub enum SealingError {
     Compress(std::io::Error),
 }
 
+/// The sessions of a segment, each with its principal, as far as that is known; the gateway's own
+/// events are of the empty one.
+pub struct Sessions(BTreeMap<Text, Option<Text>>);
+
+impl Sessions {
+    /// Reads them.
+    pub fn of(
+        records: impl Iterator<Item = Result<Record, JournalError>>,
+    ) -> Result<Self, JournalError> {
+        let mut sessions: BTreeMap<Text, Option<Text>> = BTreeMap::new();
+        for record in records {
+            let event = match record {
+                Ok(record) => record.event,
+                Err(JournalError::Damaged(_)) => continue,
+                Err(error) => return Err(error),
+            };
+            let session = event.session.map_or_else(|| Text::from(""), |session| session.0);
+            let principal = sessions.entry(session).or_default();
+            *principal = principal.take().or(event.principal);
+        }
+        Ok(Self(sessions))
+    }
+}
+
 /// The keys of one segment, from their making until a manifest names the segment's files.
 ///
 /// They are never taken from the store: a process that finds keys there cannot know that it would
@@ -89,23 +116,13 @@ pub struct Sealer {
 }
 
 impl Sealer {
-    /// Makes keys for the sessions of a segment. [`Sealer::store`] must come before they are used.
+    /// Makes keys for the [`Sessions`] of a segment, which may ask a service. [`Sealer::store`]
+    /// must come before they are used.
     pub fn fresh(
         (gateway, segment): (&str, u64),
-        records: Reader,
+        Sessions(sessions): Sessions,
         keys: &Keys,
     ) -> Result<Self, SealingError> {
-        let mut sessions: BTreeMap<Text, Option<Text>> = BTreeMap::new();
-        for record in records {
-            let event = match record {
-                Ok(record) => record.event,
-                Err(JournalError::Damaged(_)) => continue,
-                Err(error) => return Err(error.into()),
-            };
-            let session = event.session.map_or_else(|| Text::from(""), |session| session.0);
-            let principal = sessions.entry(session).or_default();
-            *principal = principal.take().or(event.principal);
-        }
         let mut made = SegmentKeys::new(gateway, segment);
         let wanted: Vec<(&str, Option<&str>)> =
             sessions.iter().map(|(session, of)| (session.as_ref(), of.as_deref())).collect();

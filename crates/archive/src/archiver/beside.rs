@@ -3,6 +3,8 @@
 //! It gets what they leave of the processors, and nothing else, for [`PATIENCE`]. On a machine that
 //! leaves nothing the archive would stand still, so after that it takes a small share.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use thread_priority::unix::{set_thread_priority_and_policy, thread_native_id};
@@ -26,23 +28,25 @@ enum Share {
     Little,
 }
 
-/// Since when the archive is behind.
-#[derive(Clone, Copy, Debug, Default)]
+/// Since when the archive is behind, and whether somebody waits for it.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Behind {
     since: Option<Instant>,
+    /// Somebody waits for what is done, or nobody is served any more: it gives way to no one.
+    hurry: Arc<AtomicBool>,
 }
 
-/// Until when a part of a round may go on.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Until(Option<Instant>);
+/// Until when something may go on.
+#[derive(Clone, Debug)]
+pub(super) struct Until {
+    end: Option<Instant>,
+    hurry: Arc<AtomicBool>,
+}
 
 impl Until {
-    /// For ever.
-    pub(super) const NEVER: Self = Self(None);
-
-    /// Whether it is over.
-    pub(super) fn is_over(self) -> bool {
-        self.0.is_some_and(|until| Instant::now() >= until)
+    /// Whether it is over: what was made of it by then is thrown away.
+    pub(super) fn is_over(&self) -> bool {
+        self.end.is_some_and(|end| self.hurry.load(Ordering::Relaxed) || Instant::now() >= end)
     }
 }
 
@@ -52,30 +56,41 @@ impl Behind {
         self.since = None;
     }
 
-    /// Does `work` beside those who serve. It is begun again with a larger share where it ends with
-    /// [`ArchiveError::Overtaken`]: a process that may not set priorities cannot take a thread out
-    /// of `SCHED_IDLE` again.
+    /// Set by whoever waits for the archive, from any thread.
+    pub(super) fn hurry(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.hurry)
+    }
+
+    /// Does `work` beside those who serve. What it gave when its time was over is thrown away, and
+    /// it is done again with a larger share: a process that may not set priorities cannot take a
+    /// thread out of `SCHED_IDLE`.
+    ///
+    /// It must hold no lock and wait for nothing: whoever waits for it would wait for what is left
+    /// of the processors.
     pub(super) fn beside<T: Send>(
         &mut self,
-        mut work: impl FnMut(Until) -> Result<T, ArchiveError> + Send,
+        mut work: impl FnMut(&Until) -> Result<T, ArchiveError> + Send,
     ) -> Result<T, ArchiveError> {
-        let until = *self.since.get_or_insert_with(Instant::now) + PATIENCE;
-        if Instant::now() < until {
-            match on_a_thread(Share::LeftOver, || work(Until(Some(until)))) {
-                Err(ArchiveError::Overtaken) => {}
-                done => return done,
+        let end = *self.since.get_or_insert_with(Instant::now) + PATIENCE;
+        let mut until = Until { end: Some(end), hurry: self.hurry() };
+        if !until.is_over() {
+            let done = on_a_thread(Share::LeftOver, || work(&until))?;
+            match done {
+                Ok(done) if !until.is_over() => return Ok(done),
+                Err(error) => return Err(error),
+                Ok(_) => {}
             }
         }
-        on_a_thread(Share::Little, || work(Until::NEVER))
+        until.end = None;
+        match self.hurry.load(Ordering::Relaxed) {
+            true => work(&until),
+            false => on_a_thread(Share::Little, || work(&until))?,
+        }
     }
 }
 
-/// Does it on a thread with so much of a share. Not the rest of a round: it holds locks of the
-/// journal and the index for moments, and whoever waits for those serves.
-fn on_a_thread<T: Send>(
-    share: Share,
-    work: impl FnOnce() -> Result<T, ArchiveError> + Send,
-) -> Result<T, ArchiveError> {
+/// Does it on a thread with so much of a share.
+fn on_a_thread<T: Send>(share: Share, work: impl FnOnce() -> T + Send) -> Result<T, ArchiveError> {
     let give_way = || {
         take(share);
         work()
@@ -83,7 +98,7 @@ fn on_a_thread<T: Send>(
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name("narrows-convert".to_owned());
         let thread = thread.spawn_scoped(scope, give_way).map_err(ArchiveError::Thread)?;
-        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        Ok(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     })
 }
 
@@ -126,25 +141,39 @@ mod tests {
     }
 
     #[test]
-    fn work_that_gets_nothing_is_begun_again_with_a_little() {
+    fn work_that_somebody_waits_for_is_done_again_and_gives_way_to_no_one() {
         let mut behind = Behind::default();
+        let (hurry, before) = (behind.hurry(), shares());
         let mut found = Vec::new();
         let done = behind.beside(|until| {
-            found.push((shares(), until.0.is_some()));
-            if until.0.is_some() { Err(ArchiveError::Overtaken) } else { Ok(()) }
+            found.push((shares(), until.is_over()));
+            hurry.store(true, Ordering::Relaxed);
+            Ok(found.len())
         });
-        done.unwrap();
+        assert_eq!(done.unwrap(), 2, "what was over when it was done is thrown away");
         let [first, second] = found.as_slice() else { panic!("{found:?}") };
-        assert_eq!((first.0.0, first.1), (Some(NormalThreadSchedulePolicy::Idle), true));
-        assert_eq!(*second, ((Some(NormalThreadSchedulePolicy::Other), NICE), false));
+        assert_eq!((first.0.0, first.1), (Some(NormalThreadSchedulePolicy::Idle), false));
+        assert_eq!(*second, (before, false));
     }
 
     #[test]
     fn an_archive_that_is_behind_for_long_takes_a_little() {
-        let mut behind = Behind { since: Instant::now().checked_sub(2 * PATIENCE) };
+        let since = Instant::now().checked_sub(2 * PATIENCE);
+        let mut behind = Behind { since, ..Behind::default() };
         assert_eq!(behind.beside(|_| Ok(shares().1)).unwrap(), NICE);
         behind.caught_up();
         let left_over = behind.beside(|_| Ok(shares().0)).unwrap();
         assert_eq!(left_over, Some(NormalThreadSchedulePolicy::Idle));
+    }
+
+    #[test]
+    fn what_fails_is_not_tried_again() {
+        let mut count = 0;
+        let failed = Behind::default().beside(|_| -> Result<(), _> {
+            count += 1;
+            Err(ArchiveError::Thread(std::io::ErrorKind::Other.into()))
+        });
+        assert!(failed.is_err());
+        assert_eq!(count, 1);
     }
 }

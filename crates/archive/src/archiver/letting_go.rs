@@ -58,7 +58,7 @@ impl Rounds {
 
     /// Deletes segments that are archived and older than they are kept, or than `unread` if someone
     /// still reads them; those of that age that stay all the same. On a disk with little room they
-    /// are not kept for their age.
+    /// are kept for neither: a receiver that is away must not stop the gateway.
     pub(super) fn forget(
         &mut self,
         now: Timestamp,
@@ -78,8 +78,8 @@ impl Rounds {
                 break;
             }
             let age = now.since(self.closed_at(&closed, at, now)?);
-            let is_kept = age < keep && !self.journal.has_little_room()?;
-            if is_kept || age < unread && !self.is_read(segment, Duration::ZERO) {
+            let waits = age < keep || age < unread && !self.is_read(segment, Duration::ZERO);
+            if waits && !self.journal.has_little_room()? {
                 // Older ones first, so that what is here has no holes.
                 break;
             }

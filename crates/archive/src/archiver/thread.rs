@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -40,6 +41,8 @@ struct Shared {
     wake: Condvar,
     /// A purge, or a round that was asked for, has ended.
     purged: Condvar,
+    /// Somebody waits for it, or for its end.
+    hurry: Arc<AtomicBool>,
     clock: fn() -> Timestamp,
 }
 
@@ -53,6 +56,7 @@ impl Archiver {
             asked: Mutex::default(),
             wake: Condvar::new(),
             purged: Condvar::new(),
+            hurry: rounds.behind.hurry(),
             clock,
         });
         let of_thread = Arc::clone(&shared);
@@ -71,6 +75,7 @@ impl Archiver {
     pub fn purge(&self) -> Result<Vec<Stayed>, String> {
         let mut asked = self.shared.asked.lock();
         asked.purges = asked.purges.saturating_add(1);
+        self.shared.hurry.store(true, Ordering::Relaxed);
         let mine = asked.purges;
         self.shared.wake.notify_all();
         while asked.purged < mine {
@@ -89,6 +94,7 @@ impl Archiver {
     pub fn catch_up(&self) -> Result<(), String> {
         let mut asked = self.shared.asked.lock();
         asked.rounds = asked.rounds.saturating_add(1);
+        self.shared.hurry.store(true, Ordering::Relaxed);
         let mine = asked.rounds;
         self.shared.wake.notify_all();
         while asked.rounded < mine {
@@ -116,6 +122,7 @@ impl Archiver {
     /// next start: `false`.
     pub fn stop(&self) -> bool {
         self.shared.asked.lock().stop = true;
+        self.shared.hurry.store(true, Ordering::Relaxed);
         self.shared.wake.notify_all();
         let Some(thread) = self.thread.lock().take() else { return true };
         let begun = Instant::now();
@@ -162,13 +169,13 @@ impl Shared {
         loop {
             let mut asked = self.asked.lock();
             let is_quiet = asked.purged == asked.purges && asked.rounded == asked.rounds;
+            self.hurry.store(asked.stop || !is_quiet, Ordering::Relaxed);
             if !asked.stop && is_quiet {
                 self.wake.wait_for(&mut asked, rounds.options.every);
             }
             let (last, purges, rounds_asked) = (asked.stop, asked.purges, asked.rounds);
             let is_asked = asked.purged < purges;
             drop(asked);
-            rounds.hurry = last;
             if is_asked {
                 let outcome = rounds.purge((self.clock)()).map_err(|error| error.to_string());
                 self.stand(&rounds);
