@@ -174,6 +174,8 @@ impl World {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(Duration::from_secs(20)))
+            // A server that refuses a request without reading it closes the connection.
+            .max_idle_connections(0)
             .build();
         Self { store, fake, address: told.recv().unwrap(), agent: config.into(), folder }
     }

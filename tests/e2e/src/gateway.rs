@@ -22,6 +22,8 @@ use crate::until::until;
 #[derive(Debug)]
 pub struct Gateway {
     child: Option<Child>,
+    /// Writes what it says into its log.
+    logger: Option<std::thread::JoinHandle<()>>,
     dir: TempDir,
     admin: u16,
     postgres: u16,
@@ -132,7 +134,17 @@ impl Gateway {
         let (admin, postgres) = (place::port()?, place::port()?);
         let (http, egress) = (place::port()?, place::port()?);
         let (environment, disks) = (Vec::new(), None);
-        Ok(Self { child: None, dir, admin, postgres, http, egress, environment, disks })
+        Ok(Self {
+            child: None,
+            logger: None,
+            dir,
+            admin,
+            postgres,
+            http,
+            egress,
+            environment,
+            disks,
+        })
     }
 
     /// Writes a whole configuration; the running gateway does not see it before it reloads.
@@ -197,12 +209,12 @@ impl Gateway {
         let child = Child::start(&mut serve)?;
         drop(serve);
         // Written by this process, which the limit above does not concern.
-        std::thread::spawn(move || {
+        self.logger = Some(std::thread::spawn(move || {
             let mut log = log;
             for line in BufReader::new(reader).lines().map_while(Result::ok) {
                 let _ = writeln!(log, "{line}");
             }
-        });
+        }));
         self.child = Some(child);
         Ok(())
     }
@@ -232,7 +244,14 @@ impl Gateway {
     /// # Errors
     /// It was not started.
     pub fn ended(&mut self) -> Result<Option<std::process::ExitStatus>> {
-        self.child.as_mut().context("the gateway does not run")?.ended()
+        let ended = self.child.as_mut().context("the gateway does not run")?.ended()?;
+        if ended.is_some()
+            && let Some(logger) = &self.logger
+        {
+            // What it said last is in the log then.
+            until("the log is written", || Ok(logger.is_finished().then_some(())))?;
+        }
+        Ok(ended)
     }
 
     /// Its process id.

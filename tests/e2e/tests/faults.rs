@@ -93,8 +93,8 @@ fn p5_a_full_disk_under_the_archive_delays_it_and_nothing_else() -> Result<()> {
         assert_runs(&mut wire, &insert("before"))?;
         archived(lab)?;
         for leaves in [0, 4096] {
-            let filler = Filler::fill(&lab.gateway.path("store"), leaves)?;
             let behind = lab.gateway.log().matches("the archive is behind").count();
+            let filler = Filler::fill(&lab.gateway.path("store"), leaves)?;
             assert_runs(&mut wire, &insert("meanwhile"))?;
             until("the log says that the archive is behind", || {
                 let said = lab.gateway.log().matches("the archive is behind").count();
