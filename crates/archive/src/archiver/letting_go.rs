@@ -101,7 +101,11 @@ impl Rounds {
                 stayed.push(Stayed { path, why: Why::Unsettled });
                 continue;
             }
-            self.journal.remove_segment(segment)?;
+            let mut removed = self.journal.remove_segment(segment)?;
+            self.behind.beside(|_| {
+                drop(removed.take());
+                Ok(())
+            })?;
             tracing::debug!(segment, "a segment of the journal is in the archive alone now");
         }
         Ok(stayed)

@@ -121,7 +121,7 @@ fn p5_what_only_the_archive_has_is_whole_or_an_error() {
         let first = events.next().unwrap().unwrap();
         // The journal lets go of its segments while someone reads.
         for segment in shelf.journal.closed_segments().unwrap() {
-            shelf.journal.remove_segment(segment).unwrap();
+            drop(shelf.journal.remove_segment(segment).unwrap());
         }
         let (read, errors): (Vec<_>, Vec<_>) = events.partition(Result::is_ok);
         let read = std::iter::once(first).chain(read.into_iter().map(Result::unwrap));
