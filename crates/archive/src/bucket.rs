@@ -313,7 +313,12 @@ impl Bucket {
                     .with_retry(retry)
                     .with_client_options(client.clone());
                 let builder = match encryption {
-                    Some(encryption) => encryption.set(builder).map_err(failed)?,
+                    Some(encryption) => {
+                        if let Some(why) = encryption.contradicted(&builder) {
+                            return Err(BucketError::Place { place, why });
+                        }
+                        encryption.set(builder).map_err(failed)?
+                    }
                     None => builder,
                 };
                 let built = S3::build(builder, &client, prefix).map_err(failed)?;

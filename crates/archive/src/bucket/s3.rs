@@ -39,6 +39,9 @@ const ADDRESS_FOR: Duration = Duration::from_secs(60);
 /// Former versions of one object that are listed at once.
 const VERSIONS_MAX: usize = 100_000;
 
+/// The library's name of a setting.
+const KMS_KEY: &str = "aws_sse_kms_key_id";
+
 const MODE: &str = "x-amz-object-lock-mode";
 const UNTIL: &str = "x-amz-object-lock-retain-until-date";
 const CHECKSUM: &str = "x-amz-checksum-sha256";
@@ -119,6 +122,18 @@ pub enum StoreEncryption {
 }
 
 impl StoreEncryption {
+    /// What the environment says of it that goes with nothing else, if it does. The library would
+    /// send a key's name with SSE-S3, which S3 refuses.
+    pub(super) fn contradicted(&self, builder: &AmazonS3Builder) -> Option<String> {
+        let key = builder.get_config_value(&KMS_KEY.parse().ok()?)?;
+        (*self == Self::S3).then(|| {
+            format!(
+                "recording.store_encryption is sse-s3, and AWS_SSE_KMS_KEY_ID in the environment \
+                 names the key {key}: unset it, or write store_encryption: {{ aws_kms: {key:?} }}"
+            )
+        })
+    }
+
     /// What the environment says of it is overruled.
     pub(super) fn set(&self, builder: AmazonS3Builder) -> Result<AmazonS3Builder> {
         Ok(match self {
@@ -471,6 +486,17 @@ fn escaped(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn encryption_by_s3_is_not_asked_for_with_a_key_of_kms() {
+        let unset = AmazonS3Builder::new();
+        let set = AmazonS3Builder::new().with_config(KMS_KEY.parse().unwrap(), "arn:aws:kms:k");
+        assert_eq!(StoreEncryption::S3.contradicted(&unset), None);
+        let why = StoreEncryption::S3.contradicted(&set).unwrap();
+        assert!(why.contains("AWS_SSE_KMS_KEY_ID") && why.contains("arn:aws:kms:k"), "{why}");
+        let kms = StoreEncryption::Kms { key: "k".to_owned(), bucket_key: None };
+        assert_eq!(kms.contradicted(&set), None, "it overrules the environment");
+    }
 
     #[test]
     fn p6_a_lock_ends_in_no_second_before_its_time() {
