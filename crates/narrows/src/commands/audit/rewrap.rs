@@ -50,11 +50,14 @@ fn asked(common: &Common) -> anyhow::Result<Rewrapped> {
         let done: Rewrapped = client.post("/api/v1/audit/rewrap", &ask)?;
         let next = done.next.clone();
         add(&mut all, done);
-        match next {
-            // Names of objects only grow, so this ends.
-            Some(next) if Some(&next) > ask.after.as_ref() => ask.after = Some(next),
-            _ => return Ok(all),
-        }
+        let Some(next) = next else { return Ok(all) };
+        // Names of objects only grow, so this ends.
+        anyhow::ensure!(
+            Some(&next) > ask.after.as_ref(),
+            "the gateway goes on at {next:?} after {:?}: what comes behind it was not looked at",
+            ask.after.unwrap_or_default(),
+        );
+        ask.after = Some(next);
     }
 }
 
