@@ -34,7 +34,7 @@ pub use faults::{Disks, Faults, Filler};
 pub use gateway::{Gateway, Ports, Token};
 pub use http::Response;
 pub use lab::{Lab, lab, lab_with};
-pub use place::{example, python, repository};
+pub use place::{example, own, python, repository};
 pub use process::{Child, Output};
 pub use receiver::{Receiver, SECRET, events};
 pub use rsyslog::Rsyslog;

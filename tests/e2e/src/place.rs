@@ -18,7 +18,8 @@ pub(crate) fn workspace() -> Result<PathBuf> {
 }
 
 /// A file of this package.
-pub(crate) fn own(path: &str) -> PathBuf {
+#[must_use]
+pub fn own(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
