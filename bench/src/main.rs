@@ -20,6 +20,7 @@ mod places;
 mod process;
 mod report;
 mod run;
+mod sched;
 mod stats;
 mod tls;
 

@@ -8,8 +8,9 @@ use anyhow::{Context, Result};
 use crate::Plan;
 use crate::client::Client;
 use crate::pgbench::{self, Load};
-use crate::places::{DIRECT, GATEWAY_RESULT_RULE, Place, Places, Site};
+use crate::places::{DIRECT, GATEWAY_RESULT_RULE, JOURNALLED_GATEWAY, Place, Places, Site};
 use crate::process::{Process, Processors};
+use crate::sched::{self, Ungrouped};
 use crate::stats::median;
 
 /// One number that is measured, in the order of the page.
@@ -31,6 +32,7 @@ pub enum Quantity {
     RecordedMany,
     RecordedLarge,
     PacedP99,
+    PacedLoopsP99,
 }
 
 /// A load that leaves the processors room, as a part of what they do at most.
@@ -38,22 +40,26 @@ pub const PACED_PART: f64 = 5.0;
 
 /// Every measurement of every place.
 #[derive(Default)]
-pub struct Results(BTreeMap<(Quantity, &'static str), Vec<f64>>);
+pub struct Results {
+    of: BTreeMap<(Quantity, &'static str), Vec<f64>>,
+    /// The kernel kept its groups for sessions during the paced load.
+    pub grouped: bool,
+}
 
 impl Results {
     fn add(&mut self, quantity: Quantity, place: &Place, value: f64) {
-        self.0.entry((quantity, place.name)).or_default().push(value);
+        self.of.entry((quantity, place.name)).or_default().push(value);
     }
 
     /// The middle of what was measured.
     pub fn median(&self, quantity: Quantity, place: &'static str) -> Option<f64> {
-        median(self.0.get(&(quantity, place))?)
+        median(self.of.get(&(quantity, place))?)
     }
 
     /// Largest deviation from the middle, as a share of it.
     pub fn spread(&self, quantity: Quantity, place: &'static str) -> Option<f64> {
         let middle = self.median(quantity, place)?;
-        let values = self.0.get(&(quantity, place))?;
+        let values = self.of.get(&(quantity, place))?;
         let far = values.iter().map(|value| (value - middle).abs()).fold(0.0, f64::max);
         Some(far / middle)
     }
@@ -182,16 +188,28 @@ pub fn recording(site: &Site, plan: &Plan, results: &mut Results) -> Result<()> 
             said(round, "a large result", place, &format!("{speed:.0} MB/s"));
         }
         load.rate = Some((most / PACED_PART).max(1.0) as u32);
+        // A p99 needs more transactions than a median.
+        load.seconds = plan.seconds * 2;
+        let ungrouped = Ungrouped::begin();
+        results.grouped |= ungrouped.is_refused();
         for place in turns(&places, round) {
             quiet(&places)?;
             // What the archive still converts while the load runs.
             let mut client = Client::connect(place)?;
-            for _ in 0..plan.seconds * 2 {
+            for _ in 0..load.seconds * 2 {
                 client.query("select * from articles")?;
             }
             let run = pgbench::run(site, place, &load)?;
             results.add(Quantity::PacedP99, place, run.p99);
             said(round, "paced", place, &format!("p99 {:.0} us", run.p99));
+            if place.name == JOURNALLED_GATEWAY {
+                quiet(&places)?;
+                let loops = sched::loops(site)?;
+                let run = pgbench::run(site, place, &load)?;
+                drop(loops);
+                results.add(Quantity::PacedLoopsP99, place, run.p99);
+                said(round, "paced, beside loops", place, &format!("p99 {:.0} us", run.p99));
+            }
         }
     }
     Ok(())

@@ -202,6 +202,21 @@ pub fn recording(results: &Results) -> Result<String> {
         let (reached, bound) = reached_and_bound(bound, reached);
         writeln!(text, " {reached} | {bound} |")?;
     }
+    let loops = results.median(Quantity::PacedLoopsP99, JOURNALLED_GATEWAY);
+    let least = results.median(Quantity::PacedP99, JOURNALLED_GATEWAY);
+    let archived = results.median(Quantity::PacedP99, ARCHIVED_GATEWAY);
+    if let (Some(loops), Some(least), Some(archived)) = (loops, least, archived) {
+        writeln!(
+            text,
+            "\nThe least that anything in the background can be, loops in the kernel's idle class \
+             beside the gateway without an archive, brings that p99 to {loops:.0} µs on this \
+             machine: {:.2} of what it is alone. Beside the archive it is {:.2} of that. For the \
+             paced load the kernel's groups for sessions were {}.",
+            loops / least,
+            archived / loops,
+            if results.grouped { "on (switching them off takes root)" } else { "off" },
+        )?;
+    }
     Ok(text)
 }
 
