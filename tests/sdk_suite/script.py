@@ -21,7 +21,7 @@ STRINGS = {
     "command": "echo Grüße",
 }
 REPLY = re.compile(
-    r"(?:[Rr]eply|[Aa]nswer|[Rr]espond)(?: only| with| exactly)*\s+"
+    r"(?:[Rr]eply|[Aa]nswer|[Rr]espond)(?: to [\w' ]+?)?(?: only| with| exactly)*\s+"
     r"(?:exactly |only |with )*'?([A-Z][A-Z0-9]*(?:[_: ][A-Z0-9]+)*(?::\d+)?|\d{3,})\b"
 )
 INCLUDED = re.compile(r"include ([A-Z]+:\d+)")
@@ -118,6 +118,8 @@ def turn(items, instructions, tools, choice, schema, together=False):
 
 def arguments(tool, said):
     schema = tool.get("parameters") or {}
+    # Where several tools are named, what stands behind a name is of that one.
+    said = said[max(0, said.find(tool["name"])) :]
     return json.dumps(value({"type": "object", **schema}, schema, said))
 
 
