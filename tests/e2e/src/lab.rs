@@ -1,6 +1,7 @@
 //! One test's server and gateway.
 
 use anyhow::{Context, Result};
+use serde_json::Value;
 
 use crate::client::Driver;
 use crate::config::Config;
@@ -63,6 +64,19 @@ impl Lab {
     #[must_use]
     pub fn driver_to(&self, token: &Token, resource: &str) -> Driver {
         Driver::new(self.gateway.port(), &token.secret, resource)
+    }
+
+    /// Has an agent of this name ask one thing and leave; the id of its session, which has ended.
+    ///
+    /// # Errors
+    /// It was not let in, or not answered.
+    pub fn asks(&self, name: &str, text: &str) -> Result<String> {
+        let mut wire = self.wire(&self.gateway.agent(name)?)?;
+        wire.query(text)?;
+        drop(wire);
+        self.gateway.events_of(name)?;
+        let told = self.gateway.session_of(name)?;
+        Ok(told.get("id").and_then(Value::as_str).context("an id")?.to_owned())
     }
 
     /// Whether the server ever saw this text, in any statement.

@@ -11,16 +11,6 @@ const KEY: &str = "6b1f0d0ab5e64e13a0c9c2b7f1d25f7d3c8a9e0b4f6d7c5e2a1b3c4d5e6f7
 const STORE: &str = "azure://audit/narrows";
 const ASKED: &str = "SELECT id, email FROM customers WHERE id < 4";
 
-/// A session of this principal, which has ended; its id.
-fn work(lab: &Lab, name: &str) -> Result<String> {
-    let mut wire = lab.wire(&lab.gateway.agent(name)?)?;
-    wire.query(ASKED)?;
-    drop(wire);
-    lab.gateway.events_of(name)?;
-    let told = lab.gateway.session_of(name)?;
-    Ok(told.get("id").and_then(Value::as_str).context("an id")?.to_owned())
-}
-
 /// Those who asked the table, as the archive alone says it.
 fn asked_it(lab: &Lab) -> Result<Vec<String>> {
     let words = ["audit", "who", "--table", "customers", "--store", STORE];
@@ -52,14 +42,14 @@ fn p5_p6_p7_a_store_in_azure_keeps_proves_holds_and_erases() -> Result<()> {
     let gateway = Gateway::start_in(&environment, &config, &server.upstream())?;
     let mut lab = Lab { gateway, server };
 
-    let ann = work(&lab, "ann")?;
+    let ann = lab.asks("ann", ASKED)?;
     // Before the first manifest there is nothing that could be believed.
     until("the archive has what Ann asked", || {
         Ok(asked_it(&lab).ok().filter(|who| who == &["ann"]).map(drop))
     })?;
     lab.gateway.kill()?;
     lab.gateway.launch()?;
-    let bob = work(&lab, "bob")?;
+    let bob = lab.asks("bob", ASKED)?;
     let status = lab.gateway.stop()?;
     ensure!(status.success(), "{status}");
     assert_eq!(asked_it(&lab)?, ["ann", "bob"]);

@@ -17,7 +17,7 @@ use serde_json::Value;
 /// How long a program of Python's may take.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// How long an archive may take that many kills have interrupted.
-const CATCH_UP: Duration = Duration::from_secs(300);
+const CATCH_UP: Duration = Duration::from_secs(1800);
 const EVERY_SECOND: &str = "recording: { archive_every: 1s, keep_journal: 0 }";
 /// A rule that has every reply searched.
 const WATCH: &str =

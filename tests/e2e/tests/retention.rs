@@ -37,17 +37,6 @@ fn config(more: &str) -> Config {
         .with(&format!("recording: {{ store: \"{STORE}\", keep_journal: 0{every}{more} }}"))
 }
 
-/// A session in which something is asked; its id.
-fn session(lab: &Lab, name: &str, text: &str) -> Result<String> {
-    let token = lab.gateway.agent(name)?;
-    let mut wire = lab.wire(&token)?;
-    wire.query(text)?;
-    drop(wire);
-    lab.gateway.events_of(name)?;
-    let told = lab.gateway.session_of(name)?;
-    Ok(told.get("id").and_then(Value::as_str).context("an id")?.to_owned())
-}
-
 fn word<'a>(of: &'a Value, name: &str) -> &'a str {
     of.get(name).and_then(Value::as_str).unwrap_or_default()
 }
@@ -97,8 +86,8 @@ fn refused(said: &Output, words: &str) {
 fn p6_what_is_archived_is_locked_and_keys_are_not() -> Result<()> {
     let bucket = Bucket::lockable("audit-bucket")?;
     let mut lab = lab(&bucket, ", retention: 400d, encryption: { key: {env: AUDIT_KEY} }")?;
-    let ann = session(&lab, "ann", "SELECT 'words of ann'")?;
-    session(&lab, "bob", "SELECT 'words of bob'")?;
+    let ann = lab.asks("ann", "SELECT 'words of ann'")?;
+    lab.asks("bob", "SELECT 'words of bob'")?;
     settle(&mut lab)?;
     let versions = bucket.versions()?;
     assert_locked(&versions, "COMPLIANCE", 400)?;
@@ -151,14 +140,14 @@ fn p6_what_goes_in_parts_is_locked_too() -> Result<()> {
 fn p5_a_bucket_that_cannot_lock_is_named_and_nothing_is_lost() -> Result<()> {
     let bucket = Bucket::start("audit-bucket")?;
     let mut lab = lab(&bucket, ", retention: 400d")?;
-    session(&lab, "ann", "SELECT 'words of ann'")?;
+    lab.asks("ann", "SELECT 'words of ann'")?;
     until("the gateway says that the bucket cannot lock", || {
         Ok(lab.gateway.log().contains("the bucket has no object lock").then_some(()))
     })?;
     assert!(lab.gateway.log().contains("the archive is behind; the journal keeps it"));
     let written = bucket.versions()?;
     assert!(written.is_empty(), "nothing is written that is not locked: {written:?}");
-    session(&lab, "bob", "SELECT 'words of bob'")?;
+    lab.asks("bob", "SELECT 'words of bob'")?;
 
     bucket.ask(&["lock"])?.success()?;
     until("the archive goes on", || {
@@ -182,7 +171,7 @@ fn p6_what_a_crash_left_is_locked_before_it_is_signed() -> Result<()> {
     let bucket = Bucket::lockable("audit-bucket")?;
     bucket.misbehave("unsigned")?;
     let mut lab = lab(&bucket, "")?;
-    session(&lab, "ann", "SELECT 'words of ann'")?;
+    lab.asks("ann", "SELECT 'words of ann'")?;
     until("files are there that nothing names", || {
         let files = bucket.versions()?.iter().filter(|of| below(of, "events")).count();
         Ok((files > 0 && bucket.met("unsigned") > 1).then_some(()))
@@ -218,8 +207,8 @@ fn held(bucket: &Bucket) -> Result<Vec<String>> {
 fn p6_what_is_on_hold_is_locked_and_not_erased_until_it_is_released() -> Result<()> {
     let bucket = Bucket::lockable("audit-bucket")?;
     let mut lab = lab(&bucket, ", encryption: { key: {env: AUDIT_KEY} }")?;
-    let ann = session(&lab, "ann", "SELECT 'words of ann'")?;
-    let bob = session(&lab, "bob", "SELECT 'words of bob'")?;
+    let ann = lab.asks("ann", "SELECT 'words of ann'")?;
+    let bob = lab.asks("bob", "SELECT 'words of bob'")?;
     let hold = lab.gateway.json(&["audit", "hold", &ann, "--reason", "case 4"])?;
     let id = word(&hold, "id").to_owned();
     ensure!(id.starts_with("hd_") && is(&hold, "locks"), "{hold}");
@@ -258,13 +247,13 @@ fn p6_what_is_on_hold_is_locked_and_not_erased_until_it_is_released() -> Result<
     lab.gateway
         .narrows(&["audit", "hold", "--principal", "cleo", "--reason", "case 5"])?
         .success()?;
-    let cleo = session(&lab, "cleo", "SELECT 'words of cleo'")?;
+    let cleo = lab.asks("cleo", "SELECT 'words of cleo'")?;
     until("what Cleo says is held", || {
         let held = held(&bucket)?;
         Ok((count(&held, "events") > count(&first, "events")).then_some(()))
     })?;
     refused(&erase(&lab, &[&cleo])?, "holds principal cleo");
-    let dora = session(&lab, "dora", "SELECT 'words of dora'")?;
+    let dora = lab.asks("dora", "SELECT 'words of dora'")?;
     let time = lab.gateway.json(&["audit", "hold", "--since", "1h", "--reason", "case 6"])?;
     refused(&erase(&lab, &[&dora])?, "case 6");
 
@@ -292,7 +281,7 @@ fn p6_what_is_on_hold_is_locked_and_not_erased_until_it_is_released() -> Result<
 
     // What is no hold stops no archive: it may be one that reaches everything.
     bucket.ask(&["put", "narrows/holds/note.txt", "odd"])?.success()?;
-    let eve = session(&lab, "eve", "SELECT 'words of eve'")?;
+    let eve = lab.asks("eve", "SELECT 'words of eve'")?;
     until("what Eve says is held", || Ok((count(&held(&bucket)?, "events") > 0).then_some(())))?;
     refused(&erase(&lab, &[&eve])?, "holds/note.txt is no hold");
     bucket.ask(&["remove", "narrows/holds/note.txt"])?.success()?;
@@ -320,7 +309,7 @@ fn p6_a_hold_on_a_folder_keeps_keys_from_being_erased() -> Result<()> {
     let config = Config::open().with(sealed);
     let gateway = Gateway::start_in(&[("AUDIT_KEY", KEY)], &config, &server.upstream())?;
     let mut lab = Lab { gateway, server };
-    let ann = session(&lab, "ann", "SELECT 'words of ann'")?;
+    let ann = lab.asks("ann", "SELECT 'words of ann'")?;
     let said = lab.gateway.narrows(&["audit", "hold", &ann, "--reason", "case 4"])?.success()?;
     assert!(said.contains("The store cannot lock its files"), "{said}");
     let erase = |lab: &Lab| lab.gateway.narrows(&["audit", "erase", &ann, "--reason", "asked"]);
@@ -354,7 +343,7 @@ fn the_store_is_told_how_to_encrypt() -> Result<()> {
         let bucket = Bucket::start("audit-bucket")?;
         let more = format!(", store_encryption: {form}, encryption: {{ key: {{env: AUDIT_KEY}} }}");
         let mut lab = lab(&bucket, &more)?;
-        let ann = session(&lab, "ann", "SELECT 'words of ann'")?;
+        let ann = lab.asks("ann", "SELECT 'words of ann'")?;
         lab.gateway.narrows(&["audit", "hold", &ann, "--reason", "case 4"])?.success()?;
         settle(&mut lab)?;
         let versions = bucket.versions()?;
@@ -386,7 +375,7 @@ fn the_policy_of_the_guide_is_enough() -> Result<()> {
         ", retention: 400d, encryption: { key: {env: AUDIT_KEY} }",
         (&credentials.id, &credentials.secret),
     )?;
-    let ann = session(&lab, "ann", "SELECT 'words of ann'")?;
+    let ann = lab.asks("ann", "SELECT 'words of ann'")?;
     lab.gateway.narrows(&["audit", "hold", &ann, "--reason", "case 4"])?.success()?;
     let release = ["audit", "hold", &ann, "--release", "--reason", "over"];
     lab.gateway.narrows(&release)?.success()?;

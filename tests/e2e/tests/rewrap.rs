@@ -17,16 +17,6 @@ fn config(encryption: &str) -> Config {
     Config::open().with(&recording)
 }
 
-/// A session of this principal, which has ended; its id.
-fn work(lab: &Lab, name: &str) -> Result<String> {
-    let mut wire = lab.wire(&lab.gateway.agent(name)?)?;
-    wire.query(ASKED)?;
-    drop(wire);
-    lab.gateway.events_of(name)?;
-    let told = lab.gateway.session_of(name)?;
-    Ok(told.get("id").and_then(Value::as_str).context("an id")?.to_owned())
-}
-
 /// Stops the gateway, so that everything is archived, and starts it with another key.
 fn with_key(lab: &mut Lab, encryption: &str) -> Result<()> {
     let status = lab.gateway.stop()?;
@@ -49,7 +39,7 @@ fn p7_a_key_is_changed_and_the_former_one_is_needed_no_longer() -> Result<()> {
     let first = config("{ key: {env: OLD_KEY} }");
     let gateway = Gateway::start_in(&variables, &first, &server.upstream())?;
     let mut lab = Lab { gateway, server };
-    let (ann, bob) = (work(&lab, "ann")?, work(&lab, "bob")?);
+    let (ann, bob) = (lab.asks("ann", ASKED)?, lab.asks("bob", ASKED)?);
     for (name, key) in [("old.key", OLD), ("new.key", NEW)] {
         fs::write(lab.gateway.dir().join(name), key)?;
     }
