@@ -384,6 +384,11 @@ impl Rounds {
         waiting.retain(|segment| *segment > self.head.segment);
         let (mut done, mut described, mut taken) = (Done::default(), 0, 0);
         let (mut entries, mut kept) = (Vec::new(), Vec::new());
+        let age = match waiting.first() {
+            Some(oldest) => now.since(self.journal.closed_at(*oldest)?),
+            None => Duration::ZERO,
+        };
+        self.behind.waits_for(age.saturating_sub(self.options.every));
         for segment in waiting.iter().copied().take(SEGMENTS_MAX) {
             if described >= MANIFEST_BYTES_MAX / 2 || taken >= self.round_bytes {
                 break;
@@ -398,9 +403,6 @@ impl Rounds {
             entries.push(entry);
         }
         done.more = waiting.len() > kept.len();
-        if !done.more {
-            self.behind.caught_up();
-        }
         self.head.kept.extend(kept);
         let signed = self.sign(entries, now);
         if signed.is_err() {

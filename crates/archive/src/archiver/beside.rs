@@ -51,9 +51,11 @@ impl Until {
 }
 
 impl Behind {
-    /// The archive has everything.
-    pub(super) fn caught_up(&mut self) {
-        self.since = None;
+    /// Something waits for the archive so much longer than it had to. It may have waited for a
+    /// process before this one: a gateway that is killed again and again gets on, too.
+    pub(super) fn waits_for(&mut self, age: Duration) {
+        let now = Instant::now();
+        self.since = Some(now.checked_sub(age).unwrap_or(now));
     }
 
     /// Set by whoever waits for the archive, from any thread.
@@ -158,10 +160,10 @@ mod tests {
 
     #[test]
     fn an_archive_that_is_behind_for_long_takes_a_little() {
-        let since = Instant::now().checked_sub(2 * PATIENCE);
-        let mut behind = Behind { since, ..Behind::default() };
+        let mut behind = Behind::default();
+        behind.waits_for(2 * PATIENCE);
         assert_eq!(behind.beside(|_| Ok(shares().1)).unwrap(), NICE);
-        behind.caught_up();
+        behind.waits_for(Duration::ZERO);
         let left_over = behind.beside(|_| Ok(shares().0)).unwrap();
         assert_eq!(left_over, Some(NormalThreadSchedulePolicy::Idle));
     }
