@@ -28,10 +28,11 @@ enum Share {
     Little,
 }
 
-/// Since when the archive is behind, and whether somebody waits for it.
+/// How long the archive still waits for what is left over, and whether somebody waits for it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Behind {
-    since: Option<Instant>,
+    /// [`PATIENCE`] from the first work on, if nobody said.
+    end: Option<Instant>,
     /// Somebody waits for what is done, or nobody is served any more: it gives way to no one.
     hurry: Arc<AtomicBool>,
 }
@@ -54,8 +55,7 @@ impl Behind {
     /// Something waits for the archive so much longer than it had to. It may have waited for a
     /// process before this one: a gateway that is killed again and again gets on, too.
     pub(super) fn waits_for(&mut self, age: Duration) {
-        let now = Instant::now();
-        self.since = Some(now.checked_sub(age).unwrap_or(now));
+        self.end = Some(Instant::now() + PATIENCE.saturating_sub(age));
     }
 
     /// Set by whoever waits for the archive, from any thread.
@@ -73,14 +73,13 @@ impl Behind {
         &mut self,
         mut work: impl FnMut(&Until) -> Result<T, ArchiveError> + Send,
     ) -> Result<T, ArchiveError> {
-        let end = *self.since.get_or_insert_with(Instant::now) + PATIENCE;
+        let end = *self.end.get_or_insert_with(|| Instant::now() + PATIENCE);
         let mut until = Until { end: Some(end), hurry: self.hurry() };
         if !until.is_over() {
             let done = on_a_thread(Share::LeftOver, || work(&until))?;
-            match done {
-                Ok(done) if !until.is_over() => return Ok(done),
-                Err(error) => return Err(error),
-                Ok(_) => {}
+            // Also what failed may have failed because it was cut short.
+            if !until.is_over() {
+                return done;
             }
         }
         until.end = None;
@@ -161,11 +160,28 @@ mod tests {
     #[test]
     fn an_archive_that_is_behind_for_long_takes_a_little() {
         let mut behind = Behind::default();
-        behind.waits_for(2 * PATIENCE);
+        // Longer than the machine runs: it was started anew meanwhile.
+        behind.waits_for(Duration::MAX);
         assert_eq!(behind.beside(|_| Ok(shares().1)).unwrap(), NICE);
         behind.waits_for(Duration::ZERO);
         let left_over = behind.beside(|_| Ok(shares().0)).unwrap();
         assert_eq!(left_over, Some(NormalThreadSchedulePolicy::Idle));
+    }
+
+    #[test]
+    fn what_fails_because_it_was_cut_short_is_done_again() {
+        let mut behind = Behind::default();
+        let hurry = behind.hurry();
+        let mut count = 0;
+        let done = behind.beside(|_| {
+            count += 1;
+            hurry.store(true, Ordering::Relaxed);
+            match count {
+                1 => Err(ArchiveError::Thread(std::io::ErrorKind::Other.into())),
+                _ => Ok(count),
+            }
+        });
+        assert_eq!(done.unwrap(), 2);
     }
 
     #[test]
