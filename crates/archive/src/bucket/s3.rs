@@ -242,9 +242,13 @@ impl S3 {
     /// knows no versions has none.
     pub async fn forget_former(&self, path: &str) -> Result<usize> {
         let path = self.full(path);
-        let mut count = 0_usize;
+        let (mut count, mut first) = (0_usize, None);
         loop {
             let former = self.former(&path).await?;
+            if first.is_some() && first.as_ref() == former.first() {
+                return Err(odd("it says that versions are deleted, and lists them again"));
+            }
+            first = former.first().cloned();
             for version in &former {
                 let query = [("versionId", version.as_str())];
                 let answer = self.call(Method::DELETE, &path, &query, None).await?;
@@ -287,10 +291,12 @@ impl S3 {
             let is_cut = text(&body, "IsTruncated").as_deref() == Some("true");
             match next {
                 _ if !is_cut => break,
-                // It says that there are more, and not where.
-                None => return Err(refusal(path, &answer)),
+                None => return Err(odd("its list of versions is cut, and does not say where")),
+                Some(next) if marker.as_ref() == Some(&next) => {
+                    return Err(odd("its list of versions does not go on where it was cut"));
+                }
                 Some((key, _)) if key != path.as_ref() => break,
-                next => marker = next,
+                Some(next) => marker = Some(next),
             }
         }
         Ok(former)
@@ -442,6 +448,11 @@ fn refusal(path: &Path, answer: &Answer) -> Refusal {
         StatusCode::FORBIDDEN => Refusal::PermissionDenied { path, source },
         _ => Refusal::Generic { store: STORE, source },
     }
+}
+
+/// An answer that cannot be worked with.
+fn odd(what: &str) -> Refusal {
+    Refusal::Generic { store: STORE, source: what.into() }
 }
 
 fn code(body: &[u8]) -> &str {
