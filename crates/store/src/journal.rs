@@ -405,6 +405,7 @@ impl Journal {
             return Ok(None);
         }
         let path = self.segment_path(segment);
+        // One that cannot be opened frees its room at once.
         let file = std::fs::File::open(&path).ok();
         std::fs::remove_file(&path).map_err(failed("delete", &path))?;
         Ok(file)

@@ -64,16 +64,24 @@ impl State {
 
     fn replace(&self, renewed: &Path) -> io::Result<()> {
         let damaged = beside(&self.path, ".damaged");
+        let (log, damaged_log) = (beside(&self.path, "-wal"), beside(&damaged, "-wal"));
         remove(&damaged)?;
+        remove(&damaged_log)?;
         fs::hard_link(&self.path, &damaged)?;
         fs::File::open(renewed)?.sync_all()?;
         // A log that is left, because it could not be written into the file, would be taken for one
         // of the new file.
-        match fs::rename(beside(&self.path, "-wal"), beside(&damaged, "-wal")) {
+        match fs::rename(&log, &damaged_log) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => remove(&beside(&self.path, "-shm"))?,
+            _ => {}
         }
-        fs::rename(renewed, &self.path)?;
+        let replaced =
+            remove(&beside(&self.path, "-shm")).and_then(|()| fs::rename(renewed, &self.path));
+        if replaced.is_err() {
+            // What it holds would be missing in the file that stays: a token that was revoked, say.
+            let _ = fs::rename(&damaged_log, &log);
+        }
+        replaced?;
         match self.path.parent() {
             Some(folder) => fs::File::open(folder)?.sync_all(),
             None => Ok(()),
