@@ -41,6 +41,8 @@ console.log = async (said) => {
   fs.writeFileSync(`${portFile}.new`, port);
   fs.renameSync(`${portFile}.new`, portFile);
 };
-// It takes a port that is free, keeps everything in memory, and tells nobody.
-process.argv.push('--blobPort', '0', '--inMemoryPersistence', '--disableTelemetry');
+// It takes a port that is free, keeps everything in memory, and tells nobody; nobody reads what it
+// would write about each request, either.
+const words = ['--blobPort', '0', '--inMemoryPersistence', '--disableTelemetry', '--silent'];
+process.argv.push(...words);
 require('azurite/dist/src/blob/main.js');
