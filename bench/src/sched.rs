@@ -34,7 +34,7 @@ impl Ungrouped {
 impl Drop for Ungrouped {
     fn drop(&mut self) {
         if let Some(before) = &self.before {
-            // Said by nobody: the next start of the machine sets it again.
+            // If it fails, the next start of the machine sets it again.
             let _ = fs::write(GROUPS, before);
         }
     }
