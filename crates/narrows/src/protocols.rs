@@ -63,6 +63,15 @@ pub fn host_pattern(text: &str) -> Result<(), &'static str> {
     web::HostPattern::read(text).map(drop)
 }
 
+/// Whether it can be said in `paths` of a model endpoint.
+///
+/// # Errors
+///
+/// It cannot; why, in words.
+pub fn listed_path(text: &str) -> Result<(), &'static str> {
+    web::listed_path(text).map(drop)
+}
+
 /// Functions that conditions may call.
 const FUNCTIONS: [FunctionDecl; 3] = [
     FunctionDecl {

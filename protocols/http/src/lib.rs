@@ -46,6 +46,7 @@ use model::exchange::Part;
 
 use crate::conversation::Exchange;
 pub use crate::explain::{Explained, explain};
+pub use crate::llm::listed as listed_path;
 pub use crate::options::HostPattern;
 
 /// The types of resources that are spoken to in HTTP.

@@ -4,13 +4,17 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::canonical;
+
 /// Paths of model endpoints that are passed on, below an optional `/v1`: those that ask a model,
 /// and those that say which there are. What keeps things at the provider (files, assistants,
-/// fine-tuning, vector stores) is no use of a model, and a way out.
-const PATHS: [&str; 12] = [
+/// fine-tuning, vector stores) is no use of a model, and a way out: a resource has to list it.
+const PATHS: [&str; 14] = [
+    "/audio/speech",
     "/chat/completions",
     "/completions",
     "/embeddings",
+    "/images/generations",
     "/messages",
     "/messages/count_tokens",
     "/models",
@@ -22,15 +26,45 @@ const PATHS: [&str; 12] = [
     "/traces/ingest",
 ];
 
-/// Whether the gateway passes on requests for this path of a model endpoint.
+/// Whether the gateway passes on requests for this path of a model endpoint, whose resource lists
+/// others besides ([`listed`]).
 #[must_use]
-pub fn is_known(path: &str) -> bool {
-    let path = path.strip_prefix("/v1").unwrap_or(path);
+pub fn is_passed(path: &str, others: &[Arc<str>]) -> bool {
+    let path = below_version(path);
     let one = |base: &str| {
         let rest = path.strip_prefix(base).and_then(|rest| rest.strip_prefix('/'));
         rest.is_some_and(|id| !id.is_empty() && !id.contains('/'))
     };
-    PATHS.contains(&path) || one("/models") || one("/responses")
+    let listed = |base: &Arc<str>| {
+        let rest = path.strip_prefix(&**base);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    PATHS.contains(&path) || one("/models") || one("/responses") || others.iter().any(listed)
+}
+
+/// A path that a resource lists besides: it, and all that is below it, is passed on. `/v1` before
+/// it may be left out, here and in requests.
+///
+/// # Errors
+///
+/// It is not a path in its one form, or it is all of them; in words.
+pub fn listed(text: &str) -> Result<Arc<str>, &'static str> {
+    let canonical = canonical::path(text, false).map_err(|malformed| malformed.what)?;
+    if canonical.query.is_some() {
+        return Err("it has a query, which is not part of a path");
+    }
+    if text.contains('*') {
+        return Err("it has a *; all that is below a path passes as it is");
+    }
+    let path = below_version(&canonical.path).trim_end_matches('/');
+    if path.is_empty() {
+        return Err("it is every path; a resource of type: http passes them all");
+    }
+    Ok(path.into())
+}
+
+fn below_version(path: &str) -> &str {
+    path.strip_prefix("/v1").filter(|rest| rest.is_empty() || rest.starts_with('/')).unwrap_or(path)
 }
 
 /// How deep tools and sessions are looked for.
@@ -91,11 +125,27 @@ mod tests {
     #[test]
     fn what_asks_a_model_is_known_and_what_keeps_things_at_the_provider_is_not() {
         for known in ["/v1/responses", "/responses", "/v1/models/gpt-x", "/v1/chat/completions"] {
-            assert!(is_known(known), "{known}");
+            assert!(is_passed(known, &[]), "{known}");
         }
         let refused = ["/v1/files", "/v1/responses/a/b", "/v1/models/", "/v1", "/", "/v1/evals"];
         for refused in refused {
-            assert!(!is_known(refused), "{refused}");
+            assert!(!is_passed(refused, &[]), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_listed_path_passes_with_what_is_below_it_and_nothing_beside_it() {
+        let others = ["/v1/conversations", "/files/"].map(|text| listed(text).expect("a path"));
+        let passed = ["/v1/conversations", "/conversations/c/items", "/v1/files", "/files/f"];
+        for passed in passed {
+            assert!(is_passed(passed, &others), "{passed}");
+        }
+        for refused in ["/v1/conversationsx", "/v1/file", "/v1x/files", "/v1/v1/files", "/v1"] {
+            assert!(!is_passed(refused, &others), "{refused}");
+        }
+        let odd = ["files", "/", "/v1", "/v1/", "/a/../b", "/files/*", "/files?x", "//files", ""];
+        for odd in odd {
+            assert!(listed(odd).is_err(), "{odd}");
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use model::exchange::Scheme;
 
 use crate::canonical::{self, Host};
+use crate::llm;
 
 /// Longest body that is held to be judged (`http.inspect_max`), bytes.
 const INSPECT_BYTES_MAX: u64 = 8 * 1024 * 1024;
@@ -22,6 +23,8 @@ pub struct Options {
     pub inspect_max: u64,
     /// It is a model endpoint: only its known paths pass.
     pub model: bool,
+    /// Paths of a model endpoint that pass besides, as [`llm::listed`] gives them.
+    pub paths: Vec<Arc<str>>,
     /// Hosts to which tunnels are passed on unopened.
     pub passthrough: Vec<HostPattern>,
 }
@@ -120,16 +123,19 @@ impl Options {
             (_, Some(bytes)) => Opaque::AtMost(bytes),
             _ => Opaque::Allow,
         };
-        let listed = table.get("passthrough").and_then(serde_json::Value::as_array);
-        let listed = listed.into_iter().flatten().filter_map(serde_json::Value::as_str);
-        let passthrough = listed.filter_map(|text| HostPattern::read(text).ok()).collect();
+        let texts = |key: &str| {
+            let listed = table.get(key).and_then(serde_json::Value::as_array);
+            listed.into_iter().flatten().filter_map(serde_json::Value::as_str)
+        };
+        let passthrough = texts("passthrough").filter_map(|text| HostPattern::read(text).ok());
         Self {
             upstream,
             normalise: flag("normalise"),
             opaque,
             inspect_max: number("inspect_max").unwrap_or(INSPECT_BYTES_MAX),
             model: flag("model"),
-            passthrough,
+            paths: texts("paths").filter_map(|text| llm::listed(text).ok()).collect(),
+            passthrough: passthrough.collect(),
         }
     }
 

@@ -186,7 +186,7 @@ fn reverse(
 ) -> Result<(Scheme, Host, Path), Malformed> {
     refuse_methods(request)?;
     let path = canonical::path(target, options.normalise)?;
-    if options.model && !llm::is_known(&path.path) {
+    if options.model && !llm::is_passed(&path.path, &options.paths) {
         return Err(Malformed {
             reason: "unknown_path",
             what: "this path of a model endpoint is not one that the gateway passes on",

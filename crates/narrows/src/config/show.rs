@@ -113,6 +113,9 @@ fn write_site(site: &Site, out: &mut String) -> std::fmt::Result {
     if let Some(hosts) = site.options.get("passthrough") {
         writeln!(out, "    passthrough: {hosts}")?;
     }
+    if let Some(paths) = site.options.get("paths") {
+        writeln!(out, "    paths: {paths}")?;
+    }
     writeln!(out, "    tls: {}", tls(site.tls))?;
     if let Some(ca) = &site.ca {
         writeln!(out, "    ca: {}", ca.display())?;

@@ -165,7 +165,7 @@ fn resources_reached_by_http_are_read_whole_and_every_mistake_in_them_is_told() 
     let loaded = loaded(&config(
         "  api: { type: http, url: \"http://10.0.0.7:8080/v2/\", headers: { X-Key: {env: K} },\n\
              \x20        http: { opaque: 10MiB, inspect_max: 1MiB, normalise: true } }\n  \
-           gpt: { type: openai, url: \"https://api.openai.com\" }\n  \
+           gpt: { type: openai, url: \"https://api.openai.com\", paths: [/v1/conversations] }\n  \
            net: { type: egress, hosts: { \"A.test\": \"127.0.0.1:9\" }, networks: [10.0.0.0/8],\n\
              \x20        credentials: { A.test: { Authorization: {env: K} } } }",
     ));
@@ -180,6 +180,7 @@ fn resources_reached_by_http_are_read_whole_and_every_mistake_in_them_is_told() 
         (gpt.options["base"].as_str(), gpt.options["model"].as_bool()),
         (Some(""), Some(true))
     );
+    assert_eq!(gpt.options["paths"], serde_json::json!(["/v1/conversations"]));
     assert_eq!(net.hosts, [("a.test".to_owned(), "127.0.0.1:9".parse().unwrap())]);
     assert_eq!(net.networks, [("10.0.0.0".parse().unwrap(), 8)]);
     let [(host, fields)] = net.credentials.as_slice() else { panic!("one host") };
@@ -192,7 +193,9 @@ fn resources_reached_by_http_are_read_whole_and_every_mistake_in_them_is_told() 
            e: { type: egress, hosts: { x: y }, networks: [10.0.0.0/33], http: { opaque: some },\n\
              \x20      passthrough: [\"a.*\", 10.0.0.1, \"a.test:443\", \"*.ok.test\"],\n\
              \x20      credentials: { \"https://x\": { a: {env: K} }, x: { \"a b\": {env: K}, Host: {env: K} } } }\n  \
-           f: { type: egres }",
+           f: { type: egres }\n  \
+           g: { type: openai, url: \"https://x\", paths: [\"files/*\", /v1, \"/a/../b\"] }\n  \
+           h: { type: http, url: \"https://x\", paths: [/v1/files] }",
     ));
     insta::assert_snapshot!("web_mistakes", found.join("\n"));
 }

@@ -30,6 +30,9 @@ form! {
         "url" => url: At<String>,
         /// Fields set on every request: the credential that clients never see.
         "headers" => headers: Named<At<SecretForm>>,
+        /// Paths of a model endpoint that pass besides those that ask a model, each with all that
+        /// is below it: `/v1/conversations`. Only with `type: openai`; an API has no such limit.
+        "paths" => paths: At<Vec<At<String>>>,
         /// How the connection is protected. Default: verify-full.
         "tls" => tls: At<TlsForm>,
         /// Certificates to trust besides the system's, PEM.
@@ -188,6 +191,9 @@ pub fn http(
     options.insert("authority".to_owned(), authority(&url).into());
     options.insert("base".to_owned(), url.path().trim_end_matches('/').into());
     options.insert("model".to_owned(), (kind == "openai").into());
+    if let Some(paths) = form.paths {
+        options.insert("paths".to_owned(), listed(&what, &kind, paths, report));
+    }
     let tls = match form.tls.map(|tls| tls.value) {
         None | Some(TlsForm::VerifyFull) => UpstreamTls::VerifyFull,
         Some(TlsForm::Require) => UpstreamTls::Require,
@@ -207,6 +213,29 @@ pub fn http(
         recorded: Recorded::of(form.recording, beside.recording),
         options: serde_json::Value::Object(options),
     })
+}
+
+/// The paths of a model endpoint that pass besides.
+fn listed(
+    what: &str,
+    kind: &str,
+    paths: At<Vec<At<String>>>,
+    report: &mut Report,
+) -> serde_json::Value {
+    if kind != "openai" {
+        let message = format!("{what}.paths: a resource of type: {kind} passes every path");
+        report.problem(&paths.at, message, "remove it, or refuse others by a rule on http.path");
+        return serde_json::Value::Null;
+    }
+    let read = paths.value.into_iter().filter_map(|path| {
+        if let Err(why) = protocols::listed_path(&path.value) {
+            let message = format!("{what}.paths: {}: {why}", quoted(&path.value));
+            report.problem(&path.at, message, "write a path like /v1/conversations");
+            return None;
+        }
+        Some(path.value)
+    });
+    read.collect()
 }
 
 /// Completes a way out.

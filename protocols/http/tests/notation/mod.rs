@@ -59,7 +59,8 @@ pub fn scene() -> Scene<Part> {
         other(
             "ai",
             "openai",
-            json!({"authority": "models.test", "scheme": "https", "model": true}),
+            json!({"authority": "models.test", "scheme": "https", "model": true,
+                "paths": ["/v1/conversations"]}),
         ),
     ];
     scene
