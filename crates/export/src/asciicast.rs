@@ -295,7 +295,7 @@ fn reply(body: &EventBody, screen: &mut Screen) {
 
 /// Values beside a text: of a statement by their numbers, of a request by their names.
 fn values(parameters: &[Parameter], step: &str, screen: &mut Screen) {
-    let is_named = matches!(step, "request" | "message" | "tunnel");
+    let is_named = matches!(step, "request" | "part" | "message" | "tunnel");
     for (number, Parameter { kind, value }) in (1_u64..).zip(parameters) {
         let value = value.as_deref().unwrap_or("NULL");
         let mut clipped: String = value.chars().take(VALUE_CHARS).collect();

@@ -54,7 +54,7 @@ fn verdict() -> impl Strategy<Value = Verdict> {
     ]
 }
 
-static STEPS: [&str; 5] = ["request", "message", "tunnel", "query", "execute"];
+static STEPS: [&str; 6] = ["request", "part", "message", "tunnel", "query", "execute"];
 static PROTOCOLS: [&str; 3] = ["http", "postgres", "ssh"];
 
 fn body() -> impl Strategy<Value = EventBody> {

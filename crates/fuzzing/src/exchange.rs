@@ -39,6 +39,9 @@ const RULES: [&[&str]; 4] = [
     &["rule big when `result.bytes > 40` approve ops wait 25", "rule hide mask ssn"],
 ];
 
+/// Bodies that are judged in parts.
+const IN_PARTS: &str = r#"set options_of api {"inspect_max": 7, "stream_inspect": true}"#;
+
 /// One exchange. It ends with its sides; each request is recorded before it is sent, once (P1);
 /// the client's token goes nowhere in a field (P7); there is one answer, in order, and one outcome
 /// of each operation; and how bodies are cut changes none of what is asked of the upstream.
@@ -63,7 +66,8 @@ fn played(data: &[u8], size: usize) -> Vec<u8> {
     let rules = RULES[usize::from(choice(1)) % RULES.len()];
     scene.rules = rules.iter().map(|rule| (*rule).to_owned()).collect();
     let web = Web { watch: Watch::new(false) };
-    let mut play = Play::of(scene, web, "", Cuts::Whole);
+    let settings = if choice(0) & 16 == 0 { "" } else { IN_PARTS };
+    let mut play = Play::of(scene, web, settings, Cuts::Whole);
     let hand = |play: &mut Play<Web, Part>, side: Side, part: Part| {
         if !play.stage.closed {
             play.hand(side, part);

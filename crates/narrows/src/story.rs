@@ -406,7 +406,7 @@ fn values(parameters: &[Parameter], step: &str) -> String {
         .map(|(number, parameter)| {
             let value = clip(&one_line(parameter.value.as_deref().unwrap_or("NULL")), LINE_CHARS);
             match step {
-                "request" | "message" | "tunnel" => {
+                "request" | "part" | "message" | "tunnel" => {
                     format!("{INDENT}{}: {value}\n", parameter.kind)
                 }
                 _ => format!("{INDENT}${number} = {value}\n"),

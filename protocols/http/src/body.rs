@@ -137,17 +137,42 @@ enum Document {
 /// It cannot be decoded, or becomes longer than `bytes_max`.
 pub fn decode(codings: &Codings, body: &[u8], bytes_max: usize) -> Result<Vec<u8>, Unreadable> {
     let mut decoded = Vec::with_capacity(body.len());
-    let mut decoder = Decoder::new(codings);
-    decoder.push(body, &mut |piece| {
-        if decoded.len().saturating_add(piece.len()) > bytes_max {
-            let what = "the body is too long when its encoding is undone";
-            return Err(Unreadable { reason: "too_long", what });
-        }
-        decoded.extend_from_slice(piece);
-        Ok(())
-    })?;
-    decoder.finish()?;
+    let mut opener = Opener::new(codings);
+    opener.push(body, bytes_max, &mut decoded)?;
+    opener.0.finish()?;
     Ok(decoded)
+}
+
+/// Undoes the codings of a body that comes in pieces.
+pub struct Opener(Decoder);
+
+impl Opener {
+    /// Of a body with these codings.
+    #[must_use]
+    pub fn new(codings: &Codings) -> Self {
+        Self(Decoder::new(codings))
+    }
+
+    /// The next piece of the body, as it was sent. What it becomes is added to `out`.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be decoded, or `out` would hold more than `bytes_max`.
+    pub fn push(
+        &mut self,
+        bytes: &[u8],
+        bytes_max: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Unreadable> {
+        self.0.push(bytes, &mut |piece| {
+            if out.len().saturating_add(piece.len()) > bytes_max {
+                let what = "the body is too long when its encoding is undone";
+                return Err(Unreadable { reason: "too_long", what });
+            }
+            out.extend_from_slice(piece);
+            Ok(())
+        })
+    }
 }
 
 impl Filter {

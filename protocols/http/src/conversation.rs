@@ -4,11 +4,12 @@
 //! the verdict, unread where nobody needs it. Where a rule reads the body, a person may be asked,
 //! or it is short, it is held and judged with the rest (R15).
 
+mod body;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use detect::TypeSet;
 use engine::taint::Trail;
 use engine::{
     Conversation, Fault, HashKey, Input, MaskPlan, Outbox, Permit, Reads, Refusal, Searched, Sought,
@@ -17,12 +18,13 @@ use http::{HeaderMap, Method, StatusCode};
 use model::exchange::{Door, Length, Part, Reply, Request, Scheme};
 use model::{Claim, ClientText, Lane, OperationId, Secret, Side, Timestamp};
 
-use crate::body::{Codings, Filter, Kind, Unreadable};
+use self::body::{Held, unreadable_request};
 use crate::canonical::{self, Host};
 use crate::facts::at;
 use crate::follow::Origin;
 use crate::operation::{self, Body, Judging};
 use crate::options::Options;
+use crate::parts::Parts;
 use crate::problem::{self, Manner};
 use crate::reply::{Passing, Unfit};
 use crate::request::{self, Canonical};
@@ -57,6 +59,8 @@ pub struct Exchange {
     call: bool,
     /// Something was said to the client that cannot be taken back.
     answered: bool,
+    /// A part of the body that was being judged when the reply ended: nobody waits for it.
+    stray: Option<OperationId>,
 }
 
 enum State {
@@ -76,8 +80,8 @@ enum State {
     Socket(Box<Socket>),
     /// For a verdict about a tunnel, and for what passes through it unopened.
     Tunnel(Box<Tunnel>),
-    /// For the end of the review of a reply that was passed on in full.
-    Review,
+    /// For the end of the review of the reply to this, which was passed on in full.
+    Review(OperationId),
     Over,
 }
 
@@ -89,17 +93,11 @@ struct Asked {
     target: Box<str>,
 }
 
-/// A request whose body is held.
-struct Held {
-    request: Judged,
-    body: Vec<u8>,
-    trailers: Option<Box<HeaderMap>>,
-    most: u64,
-}
-
 /// A request in its one form.
 struct Judged {
     id: Option<OperationId>,
+    /// How its body is judged after its beginning, if it is.
+    parts: Option<Box<Parts>>,
     canonical: Canonical,
     options: Options,
     prefix: String,
@@ -108,8 +106,11 @@ struct Judged {
 }
 
 impl Judged {
-    /// Some of a body that nobody reads here.
-    fn more(&self, mut part: Part, out: &mut Outbox<Part>) {
+    /// Some of a body that nobody reads here, or that is judged in parts.
+    fn more(&mut self, mut part: Part, judge: (Judging<'_>, &HashKey), out: &mut Outbox<Part>) {
+        if let Some(parts) = &mut self.parts {
+            return parts.more(part, &self.options, judge, out);
+        }
         if let Part::Trailers(fields) = &mut part {
             canonical::strip_hop_by_hop(fields, false);
             request::remove_credentials(fields, &self.options);
@@ -145,23 +146,24 @@ impl Exchange {
             proxy: false,
             call: false,
             answered: false,
+            stray: None,
         }
     }
 
     fn client(&mut self, part: Part, out: &mut Outbox<Part>) -> Result<(), Fault> {
+        let judge = (
+            Judging { reads: &self.reads, trail: self.trail.as_deref(), now: self.now },
+            &*self.key,
+        );
         match (&mut self.state, part) {
             (State::Head, Part::Request(request)) => self.head(*request, out),
             (State::Head, _) => return Err(Fault::client("a body without a head")),
             (_, Part::Request(_)) => return Err(Fault::client("a second head")),
             (State::Proof(_) | State::Options(_), part) => self.early.push(part),
             (State::Body(_), part) => self.body(part, out),
-            (State::Verdict(judged), part) => judged.more(part, out),
-            (State::Reply(replying), part) => replying.request.more(part, out),
+            (State::Verdict(judged), part) => judged.more(part, judge, out),
+            (State::Reply(replying), part) => replying.request.more(part, judge, out),
             (State::Socket(socket), Part::Message(message)) => {
-                let judge = (
-                    Judging { reads: &self.reads, trail: self.trail.as_deref(), now: self.now },
-                    &*self.key,
-                );
                 match socket.hidden(&message, self.masks.as_ref(), &self.key) {
                     Ok(sent) => {
                         let operation = socket.operation(&message, &sent, judge);
@@ -181,7 +183,7 @@ impl Exchange {
                 self.tunnelled(&then, out);
             }
             // The end of the request that asked for the change.
-            (State::Socket(_), _) | (State::Review | State::Over, _) => {}
+            (State::Socket(_), _) | (State::Review(_) | State::Over, _) => {}
         }
         Ok(())
     }
@@ -273,7 +275,8 @@ impl Exchange {
             }
         };
         let sent_to = request.sent_to();
-        let judged = Judged { id: None, canonical, options, prefix, version, sent_to };
+        let (id, parts) = (None, None);
+        let judged = Judged { id, parts, canonical, options, prefix, version, sent_to };
         let length = judged.canonical.body;
         let needed = [at::BODY_BYTES, at::DETECTIONS, at::MODEL, at::TOOLS, at::CARRIES]
             .iter()
@@ -361,78 +364,6 @@ impl Exchange {
         let _ = self.ended(permit, false, Ok(Vec::new()), out);
     }
 
-    fn body(&mut self, part: Part, out: &mut Outbox<Part>) {
-        let State::Body(held) = &mut self.state else { return };
-        match part {
-            Part::Data(bytes) => {
-                held.body.extend_from_slice(&bytes);
-                if held.body.len() as u64 > held.most {
-                    let words = format!(
-                        "the body is longer than {} bytes, the most that is held to be judged",
-                        held.most
-                    );
-                    let refusal =
-                        Refusal::unjudgeable("body_too_large", ClientText::composed(words));
-                    let operation = operation::refused(&held.request.canonical);
-                    self.state = State::Over;
-                    out.refuse(LANE, operation, refusal);
-                }
-            }
-            Part::End => {
-                let State::Body(held) = std::mem::replace(&mut self.state, State::Over) else {
-                    return;
-                };
-                let Held { request, body, trailers, .. } = *held;
-                match self.hidden(&request, &body) {
-                    Ok(None) => self.ask(request, Body::Held(body.into(), trailers), out),
-                    Ok(Some(hidden)) => {
-                        let raw = Some(body.as_slice());
-                        self.ask_about(request, Body::Held(hidden.into(), trailers), raw, out);
-                    }
-                    Err(unreadable) => {
-                        let refusal = unreadable_request(unreadable);
-                        out.refuse(LANE, operation::refused(&request.canonical), refusal);
-                    }
-                }
-            }
-            Part::Trailers(fields) => held.trailers = Some(fields),
-            Part::Last(_)
-            | Part::Request(_)
-            | Part::Reply(_)
-            | Part::Message(_)
-            | Part::Close(..)
-            | Part::Raw(_) => {}
-        }
-    }
-
-    /// A request that ends before its body is complete is recorded all the same.
-    fn abandoned(&mut self, refusal: &Refusal, out: &mut Outbox<Part>) {
-        if !matches!(self.state, State::Body(_)) {
-            return;
-        }
-        if let State::Body(held) = std::mem::replace(&mut self.state, State::Over) {
-            out.refuse(LANE, operation::refused(&held.request.canonical), refusal.clone());
-        }
-    }
-
-    /// What a model is told is masked like what a client is told; `None` where nothing is.
-    fn hidden(&self, request: &Judged, body: &[u8]) -> Result<Option<Vec<u8>>, Unreadable> {
-        let Some(masks) = self.masks.as_ref().filter(|masks| !masks.is_empty()) else {
-            return Ok(None);
-        };
-        if !request.options.model {
-            return Ok(None);
-        }
-        let codings = Codings::parse(request.canonical.codings.iter().map(String::as_str))?;
-        // Whatever it is called: endpoints read JSON.
-        let kind = Kind::Json;
-        let mut hidden = Vec::with_capacity(body.len());
-        let mut filter = Filter::new(kind, codings, masks, &self.key, TypeSet::EMPTY);
-        filter.push(body, &mut hidden)?;
-        filter.finish(&mut hidden)?;
-        Ok(Some(hidden))
-    }
-
     fn ask(&mut self, judged: Judged, body: Body, out: &mut Outbox<Part>) {
         self.ask_about(judged, body, None, out);
     }
@@ -450,7 +381,7 @@ impl Exchange {
             judged.canonical.fields.remove(http::header::CONTENT_ENCODING);
         }
         let mut operation = operation::of(&judged.canonical, &body, raw, self.judging());
-        operation.context = operation::hidden_fields(&judged.canonical, &body, &self.key);
+        operation.context = operation::hidden_fields(&judged.canonical, body.trailers(), &self.key);
         operation.aside = operation::sent_to(judged.sent_to);
         if self.masks.as_ref().is_some_and(|masks| masks.reads_replies()) {
             judged.canonical.ask_for_readable();
@@ -507,11 +438,25 @@ impl Exchange {
             }
             State::Verdict(request) => {
                 let withheld = permit.is_pending();
-                let replying = Replying { permit, withheld, request: *request, passing: None };
+                let mut replying = Replying { permit, withheld, request: *request, passing: None };
+                match replying.request.parts {
+                    Some(_) => self.part_released(&mut replying.request, out),
+                    None => out.resume(Side::Client),
+                }
                 self.state = State::Reply(Box::new(replying));
-                out.resume(Side::Client);
             }
-            other => self.state = other,
+            // A part of its body left.
+            State::Reply(mut replying) => {
+                out.finish(permit);
+                self.part_released(&mut replying.request, out);
+                self.state = State::Reply(replying);
+            }
+            other => {
+                if self.stray == Some(permit.operation()) {
+                    out.finish(permit);
+                }
+                self.state = other;
+            }
         }
     }
 
@@ -653,10 +598,14 @@ impl Exchange {
             self.answered |= !withheld;
             out.reply(&permit, batch);
         }
-        let reviewed = permit.has_reply_rules();
+        if let State::Reply(replying) = &self.state {
+            let parts = replying.request.parts.as_ref();
+            self.stray = parts.and_then(|parts| parts.waits_for());
+        }
+        let reviewed = permit.has_reply_rules().then(|| permit.operation());
         out.finish(permit);
-        if reviewed {
-            self.state = State::Review;
+        if let Some(id) = reviewed {
+            self.state = State::Review(id);
         } else {
             self.over("done", out);
         }
@@ -726,7 +675,11 @@ impl Conversation<Part> for Exchange {
             Input::Unidentified(refusal) => self.refuse(&refusal, None, out),
             Input::Connected(connected) => self.judge(&connected.options, out),
             Input::Released(permit) => self.released(permit, out),
-            Input::Refused(id, refusal) => self.refuse(&refusal, Some(id), out),
+            Input::Refused(id, refusal) => {
+                if !self.part_refused(id, &refusal, out) {
+                    self.refuse(&refusal, Some(id), out);
+                }
+            }
             Input::Withheld(_, refusal) if matches!(self.state, State::Socket(_)) => {
                 self.end_socket(socket::refused(&refusal), refusal.reason(), out);
             }
@@ -751,8 +704,12 @@ impl Conversation<Part> for Exchange {
                     replying.withheld = false;
                 }
             }
-            Input::Passed(_) if matches!(self.state, State::Socket(_)) => {}
-            Input::Passed(_) => self.over("done", out),
+            Input::Passed(id) => {
+                // That of a message, or of a part of the body, is not the end.
+                if matches!(self.state, State::Review(reviewed) if reviewed == id) {
+                    self.over("done", out);
+                }
+            }
             Input::Unreachable(refusal) => match &self.state {
                 State::Reply(replying) => out.stop(&replying.permit, refusal),
                 State::Tunnel(tunnel) if tunnel.permit().is_some() => {
@@ -787,11 +744,6 @@ impl Conversation<Part> for Exchange {
         }
         Ok(())
     }
-}
-
-fn unreadable_request(unreadable: Unreadable) -> Refusal {
-    let words = format!("the request cannot be searched for what is hidden: {}", unreadable.what);
-    Refusal::unjudgeable("unreadable_request", ClientText::composed(words))
 }
 
 /// What a client calls itself, short enough to be kept.

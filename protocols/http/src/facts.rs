@@ -75,8 +75,8 @@ pub static FACTS: &[FactDecl] = &[
 pub struct OfBody {
     /// Its length.
     pub bytes: Option<u64>,
-    /// Types of sensitive values in the request.
-    pub detections: Option<Vec<Arc<str>>>,
+    /// Types of sensitive values in the request, or why they cannot be told.
+    pub detections: Option<Result<Vec<Arc<str>>, &'static str>>,
     /// Model and tools.
     pub model: Option<(Arc<str>, Vec<Arc<str>>)>,
     /// Sources of values that the request repeats, or why they cannot be told.
@@ -112,10 +112,8 @@ pub fn values(request: &Canonical, storage: Option<&Storage>, body: OfBody) -> A
             |bytes| Value::Int(i64::try_from(bytes).unwrap_or(i64::MAX)),
         ),
         match body.detections {
-            Some(found) => Value::TextList(found.into()),
-            None if body.bytes.is_some() => Value::Failed(
-                "the body's encoding cannot be undone, or there is too much to search",
-            ),
+            Some(Ok(found)) => Value::TextList(found.into()),
+            Some(Err(why)) => Value::Failed(why),
             None => unknown.clone(),
         },
         text(&storage.and_then(|storage| storage.bucket.clone())),

@@ -26,6 +26,12 @@ const ENCODING: &str = "grpc-encoding";
 /// Most messages of one body that are compressed and searched all the same.
 const COMPRESSED_MESSAGES_MAX: usize = 10_000;
 
+/// Whether the body is one of messages with a length before each.
+#[must_use]
+pub fn is_framed(fields: &HeaderMap) -> bool {
+    facts::media_type(fields).starts_with(MEDIA_TYPE)
+}
+
 /// What the messages in the body of a call say, each behind its five bytes and with its compression
 /// undone. A body of another type is what it is.
 ///
@@ -37,7 +43,7 @@ pub fn opened<'a>(
     body: Cow<'a, [u8]>,
     bytes_max: usize,
 ) -> Option<Cow<'a, [u8]>> {
-    if !facts::media_type(fields).starts_with(MEDIA_TYPE) {
+    if !is_framed(fields) {
         return Some(body);
     }
     let mut values = fields.get_all(ENCODING).iter();

@@ -30,6 +30,7 @@ pub mod hello;
 mod llm;
 mod operation;
 mod options;
+mod parts;
 mod problem;
 pub mod recall;
 mod reply;

@@ -10,7 +10,7 @@ use detect::{DetectionType, TypeSet};
 use engine::taint::{Search, Trail};
 use engine::{HashKey, Reads};
 use http::{HeaderMap, Method};
-use model::exchange::Request;
+use model::exchange::{Length, Request};
 use model::limit::RECORDED_BODY_BYTES_MAX;
 use model::operation::{Objects, RowBound, Stage};
 use model::{Effect, Operation, Parameter, Timestamp};
@@ -28,8 +28,12 @@ pub const BODY_DIGEST: &str = "body sha-256";
 /// See [`BODY_DIGEST`].
 pub const BODY: &str = "body";
 
+/// The name of what the record has of a part of a body: its digest.
+pub const PART_DIGEST: &str = "part sha-256";
+
 /// Why facts about a body fail.
 const UNREADABLE: &str = "the body's Content-Encoding cannot be undone";
+const TOO_MUCH: &str = "there is too much to search";
 
 /// Longest body that is looked into once its encoding is undone, bytes.
 const DECODED_BYTES_MAX: usize = 32 * 1024 * 1024;
@@ -45,12 +49,24 @@ pub enum Body {
 }
 
 impl Body {
-    fn trailers(&self) -> Option<&HeaderMap> {
+    /// The fields after it.
+    #[must_use]
+    pub fn trailers(&self) -> Option<&HeaderMap> {
         match self {
             Self::Held(_, trailers) => trailers.as_deref(),
             Self::Empty | Self::Unread => None,
         }
     }
+}
+
+/// A part of a body that is judged while it leaves.
+pub struct Slice<'a> {
+    /// How many bytes were before it.
+    pub begins_at: u64,
+    /// As it is sent.
+    pub bytes: &'a [u8],
+    /// The fields after it, if it is the last.
+    pub trailers: Option<&'a HeaderMap>,
 }
 
 /// What a request is judged by.
@@ -76,40 +92,35 @@ pub fn of(request: &Canonical, body: &Body, raw: Option<&[u8]>, judging: Judging
         Body::Unread => None,
     };
     let bytes = raw.or(bytes);
-    let searched = reads.contains(at::DETECTIONS);
     let clear = bytes.and_then(|bytes| readable(request, bytes));
+    // The host may not look at `Content-Encoding`, so the body counts as it is sent, too.
+    let texts = bytes.zip(clear.as_deref()).map(|(bytes, clear)| match bytes == clear {
+        true => vec![bytes],
+        false => vec![bytes, clear],
+    });
+    let texts = texts.as_deref();
     let of_body = OfBody {
         bytes: bytes.map(|bytes| bytes.len() as u64),
         detections: bytes
-            .zip(clear.as_deref())
-            .filter(|_| searched)
-            .and_then(|(bytes, clear)| found(request, bytes, clear, body.trailers())),
+            .filter(|_| reads.contains(at::DETECTIONS))
+            .map(|_| found(request, texts.ok_or(UNREADABLE)?, body.trailers())),
         model: clear
             .as_deref()
             .filter(|_| reads.contains(at::MODEL) || reads.contains(at::TOOLS))
             .and_then(llm::named),
-        carries: bytes.filter(|_| reads.contains(at::CARRIES)).map(|bytes| {
-            let clear = clear.as_deref().ok_or(UNREADABLE)?;
+        carries: bytes.filter(|_| reads.contains(at::CARRIES)).map(|_| {
             let trail = trail.ok_or("it is not known who asks")?;
-            carried(request, bytes, clear, body.trailers(), trail.search(now))
+            carried(request, texts.ok_or(UNREADABLE)?, body.trailers(), trail.search(now))
         }),
     };
     let values = facts::values(request, storage.as_ref(), of_body);
     let text = format!("{} {}", request.method, request.url());
-    let mut parameters: Vec<Parameter> = request::told(&request.fields)
-        .into_iter()
-        .map(|(name, value)| Parameter { kind: name, value: Some(value) })
-        .collect();
+    let mut parameters = head(request);
     if let Body::Held(bytes, trailers) = body {
         // Where parts of it were hidden, its codings are undone already.
         let coded = raw.is_none().then_some(clear.as_deref()).flatten();
         parameters.extend(shown(bytes, coded.unwrap_or(bytes)));
-        let trailers = trailers.as_deref().map(request::told).unwrap_or_default();
-        let after = |(name, value)| Parameter {
-            kind: format!("{name} (after the body)"),
-            value: Some(value),
-        };
-        parameters.extend(trailers.into_iter().map(after));
+        parameters.extend(trailers.as_deref().into_iter().flat_map(after));
     }
     let mut operation = base(request.method.as_str(), &request.host.name, text, parameters);
     operation.facts = values;
@@ -117,11 +128,74 @@ pub fn of(request: &Canonical, body: &Body, raw: Option<&[u8]>, judging: Judging
     operation
 }
 
+fn head(request: &Canonical) -> Vec<Parameter> {
+    let told = request::told(&request.fields).into_iter();
+    told.map(|(name, value)| Parameter { kind: name, value: Some(value) }).collect()
+}
+
+fn after(trailers: &HeaderMap) -> impl Iterator<Item = Parameter> + use<> {
+    request::told(trailers).into_iter().map(|(name, value)| Parameter {
+        kind: format!("{name} (after the body)"),
+        value: Some(value),
+    })
+}
+
+/// The operation of a part of a request's body; of the first, that of the request itself. `texts`
+/// are all forms in which it is searched, with what overlaps: `None`, and the facts about them
+/// fail, where one is not known.
+///
+/// The length of the body is known where the request says it; the model is not.
+#[must_use]
+pub fn of_slice(
+    request: &Canonical,
+    slice: &Slice<'_>,
+    texts: Option<&[&[u8]]>,
+    judging: Judging<'_>,
+) -> Operation {
+    let Judging { reads, trail, now } = judging;
+    let storage = canonical::storage(&request.host, &request.path, &request.fields);
+    let of_body = OfBody {
+        bytes: match request.body {
+            Length::Known(bytes) => Some(bytes),
+            Length::Empty | Length::Unknown => None,
+        },
+        detections: reads
+            .contains(at::DETECTIONS)
+            .then(|| found(request, texts.ok_or(UNREADABLE)?, slice.trailers)),
+        model: None,
+        carries: reads.contains(at::CARRIES).then(|| {
+            let trail = trail.ok_or("it is not known who asks")?;
+            carried(request, texts.ok_or(UNREADABLE)?, slice.trailers, trail.search(now))
+        }),
+    };
+    let is_first = slice.begins_at == 0;
+    // The fields are in the record of the request.
+    let mut parameters = if is_first { head(request) } else { Vec::new() };
+    let named = |kind: &str, value: String| Parameter { kind: kind.to_owned(), value: Some(value) };
+    parameters.extend([
+        named(PART_DIGEST, hex(slice.bytes)),
+        named("part bytes", slice.bytes.len().to_string()),
+        named("part begins at byte", slice.begins_at.to_string()),
+    ]);
+    parameters.extend(slice.trailers.into_iter().flat_map(after));
+    let text = format!("{} {}", request.method, request.url());
+    let mut operation = base(request.method.as_str(), &request.host.name, text, parameters);
+    operation.facts = facts::values(request, storage.as_ref(), of_body);
+    operation.effect = if is_safe(&request.method) { Effect::ReadOnly } else { Effect::MayWrite };
+    if !is_first {
+        operation.kind = PART;
+    }
+    operation
+}
+
+/// The kind of operation that a part of a body is, after the first.
+pub const PART: &str = "part";
+
 /// What binds a yes to credentials that nobody is shown (R11): a keyed hash of the fields that
 /// [`request::told`] hides, empty where there are none.
 #[must_use]
-pub fn hidden_fields(request: &Canonical, body: &Body, key: &HashKey) -> Arc<str> {
-    let all = request.fields.iter().chain(body.trailers().into_iter().flatten());
+pub fn hidden_fields(request: &Canonical, trailers: Option<&HeaderMap>, key: &HashKey) -> Arc<str> {
+    let all = request.fields.iter().chain(trailers.into_iter().flatten());
     let mut text = String::new();
     for (name, value) in all.filter(|(name, value)| request::is_hidden(name, value)) {
         let value = value.as_bytes();
@@ -210,14 +284,12 @@ fn is_safe_name(method: &str) -> bool {
     ["GET", "HEAD", "OPTIONS"].contains(&method)
 }
 
-/// Sensitive values in all that the request carries, its body both as it is sent and as it is read
-/// (`clear`): the host may not look at `Content-Encoding`. `None`: too much to be sure.
+/// Sensitive values in all that the request carries, its body in each of these forms.
 fn found(
     request: &Canonical,
-    body: &[u8],
-    clear: &[u8],
+    texts: &[&[u8]],
     trailers: Option<&HeaderMap>,
-) -> Option<Vec<Arc<str>>> {
+) -> Result<Vec<Arc<str>>, &'static str> {
     let types = TypeSet::from_iter(DetectionType::ALL);
     let mut seen = TypeSet::EMPTY;
     let mut look = |bytes: &[u8]| {
@@ -231,19 +303,20 @@ fn found(
         complete &= look(name.as_str().as_bytes());
         complete &= look(value.as_bytes());
     }
-    complete &= look(body);
-    if clear != body {
-        complete &= look(clear);
+    for text in texts {
+        complete &= look(text);
     }
-    complete.then(|| seen.iter().map(|kind| kind.name().into()).collect())
+    if !complete {
+        return Err(TOO_MUCH);
+    }
+    Ok(seen.iter().map(|kind| kind.name().into()).collect())
 }
 
 /// Sources of values that the request repeats: in each of its parts, behind encodings, and cut over
 /// several of them.
 fn carried(
     request: &Canonical,
-    body: &[u8],
-    clear: &[u8],
+    texts: &[&[u8]],
     trailers: Option<&HeaderMap>,
     mut search: Search<'_>,
 ) -> Result<Vec<Arc<str>>, &'static str> {
@@ -256,27 +329,27 @@ fn carried(
     // What a value is cut over stands side by side: fields of the protocol's own are in no way.
     complete &= look(request.path.path.as_bytes());
     complete &= look(request.path.query.as_deref().unwrap_or_default().as_bytes());
-    complete &= look(clear);
-    if clear != body {
-        complete &= look(body);
+    for text in texts.iter().rev() {
+        complete &= look(text);
     }
     // A text in an encoding may be cut as well.
     let beside = search.beside();
     complete &= find::layers(&beside, &mut |layer| search.look(layer));
     if !complete {
-        return Err("there is too much to search");
+        return Err(TOO_MUCH);
     }
     search.end().ok_or("more followed values were received than are kept")
+}
+
+/// SHA-256 in hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    digest(&SHA256, bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A body as the record and an approver see it: its digest, so that a yes is to this body alone,
 /// and what can be shown of what its reader sees (`clear`).
 #[must_use]
 pub fn shown(body: &[u8], clear: &[u8]) -> Vec<Parameter> {
-    let mut digits = String::with_capacity(64);
-    for byte in digest(&SHA256, body).as_ref() {
-        digits.push_str(&format!("{byte:02x}"));
-    }
     let head = clear.get(..RECORDED_BODY_BYTES_MAX).unwrap_or(clear);
     let text = match std::str::from_utf8(head) {
         Ok(text) => text,
@@ -286,7 +359,7 @@ pub fn shown(body: &[u8], clear: &[u8]) -> Vec<Parameter> {
         }
     };
     let mut shown = vec![
-        Parameter { kind: BODY_DIGEST.to_owned(), value: Some(digits) },
+        Parameter { kind: BODY_DIGEST.to_owned(), value: Some(hex(body)) },
         Parameter { kind: "body bytes".to_owned(), value: Some(body.len().to_string()) },
     ];
     if !text.is_empty() {
@@ -298,7 +371,7 @@ pub fn shown(body: &[u8], clear: &[u8]) -> Vec<Parameter> {
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
-    use model::exchange::{Length, Scheme};
+    use model::exchange::Scheme;
 
     use super::*;
 
@@ -321,7 +394,7 @@ mod tests {
     #[test]
     fn r11_a_yes_is_bound_to_credentials_that_nobody_is_shown() {
         let key = HashKey::new(b"0123456789abcdef0123456789abcdef");
-        let hash = |fields: &[_]| hidden_fields(&request(fields), &Body::Empty, &key);
+        let hash = |fields: &[_]| hidden_fields(&request(fields), None, &key);
         assert_eq!(&*hash(&[("accept", "*/*")]), "", "nothing is hidden");
         let one = hash(&[("x-api-key", "one")]);
         assert_eq!(one, hash(&[("accept", "*/*"), ("x-api-key", "one")]));

@@ -21,6 +21,8 @@ pub struct Options {
     pub opaque: Opaque,
     /// Longest body that is held to be judged, bytes.
     pub inspect_max: u64,
+    /// A longer one is judged in parts while it leaves, where that is possible (R15).
+    pub stream_inspect: bool,
     /// It is a model endpoint: only its known paths pass.
     pub model: bool,
     /// Paths of a model endpoint that pass besides, as [`llm::listed`] gives them.
@@ -133,6 +135,7 @@ impl Options {
             normalise: flag("normalise"),
             opaque,
             inspect_max: number("inspect_max").unwrap_or(INSPECT_BYTES_MAX),
+            stream_inspect: flag("stream_inspect"),
             model: flag("model"),
             paths: texts("paths").filter_map(|text| llm::listed(text).ok()).collect(),
             passthrough: passthrough.collect(),

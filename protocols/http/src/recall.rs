@@ -6,7 +6,6 @@
 //! from these are made by the code that judges requests; whatever else it would have seen is not
 //! known.
 
-use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
 use detect::DetectionType;
 use engine::{MaskPlan, Reads};
@@ -25,7 +24,7 @@ use crate::tunnel as unopened;
 /// A recorded request, message or tunnel.
 #[derive(Clone, Copy, Debug)]
 pub struct Past<'a> {
-    /// The word for its step: `request`, `message`, `tunnel`.
+    /// The word for its step: `request`, `part`, `message`, `tunnel`.
     pub step: &'a str,
     /// Its method and URL; `None` when they are sealed.
     pub text: Option<&'a str>,
@@ -65,8 +64,8 @@ pub fn recall(past: &Past<'_>, options: &serde_json::Value, masks: &MaskPlan) ->
         return tunnel(target, masks).unwrap_or(nothing);
     }
     let Some(mut told) = read(method, target, past.parameters) else { return nothing };
-    if past.step == "message" {
-        // The fields are those of the request that opened the socket, which has them in its record.
+    if ["message", operation::PART].contains(&past.step) {
+        // The fields are those of the request that it follows, which has them in its record.
         told.hidden = Hidden { headers: true, content_type: true, any: true, ..told.hidden };
     }
     let is_rewritten = past.masked && Options::read(options).model;
@@ -174,6 +173,9 @@ fn read(method: &str, url: &str, parameters: &[Parameter]) -> Option<Told> {
 
 impl Told {
     fn body(&self, past: &Past<'_>, is_rewritten: bool) -> Of {
+        if past.parameters.iter().any(|of| of.kind == operation::PART_DIGEST) {
+            return Of::Unknown;
+        }
         let mut of_body = past.parameters.iter().skip_while(|of| of.kind != operation::BODY_DIGEST);
         let Some(hash) = of_body.next() else {
             let empty = past.sent == Some(0)
@@ -189,17 +191,13 @@ impl Told {
         let bytes = text.filter(is_body).and_then(|of| of.value.as_deref()).unwrap_or_default();
         // Fields after it are searched too, and stand behind it.
         let has_more = of_body.next().is_some() || text.is_some_and(|of| !is_body(&of));
-        let is_whole = hash.value.as_deref() == Some(hex(bytes.as_bytes()).as_str());
+        let is_whole = hash.value.as_deref() == Some(operation::hex(bytes.as_bytes()).as_str());
         match (is_whole && !has_more && !self.hidden.coding, length) {
             (true, _) => Of::Known(Body::Held(Bytes::copy_from_slice(bytes.as_bytes()), None)),
             (false, Some(length)) => Of::Length(length),
             (false, None) => Of::Unknown,
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    digest(&SHA256, bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn tunnel(target: &str, masks: &MaskPlan) -> Option<Recalled> {
@@ -321,7 +319,7 @@ mod tests {
     fn what_the_record_lacks_is_not_known() {
         // A body past what is recorded: its digest is not that of the part.
         let mut cut = body("abc");
-        cut[0].1 = hex(b"abcdef");
+        cut[0].1 = operation::hex(b"abcdef");
         cut[1].1 = "6".to_owned();
         let cut: Vec<(&str, &str)> = cut.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
         let cut = recalled("POST https://a.test/", &cut, Some(0));

@@ -72,7 +72,7 @@ impl Socket {
     ) -> Operation {
         let body = Body::Held(message.data.clone(), None);
         let mut operation = operation::of(&self.request, &body, None, judging);
-        operation.context = operation::hidden_fields(&self.request, &body, key);
+        operation.context = operation::hidden_fields(&self.request, None, key);
         operation.kind = "message";
         operation.effect = model::Effect::MayWrite;
         // The fields are those of the request, which has them in the record.

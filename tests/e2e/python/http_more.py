@@ -5,10 +5,14 @@ Each step is run by its name; see `tests/http_clients.rs`.
 
 import array
 import asyncio
+import base64
+import gzip
 import hashlib
 import itertools
 import json
 import os
+import random
+import string
 import subprocess
 import time
 
@@ -38,6 +42,40 @@ def large_uploads():
     sized = {**own, "Content-Length": str(LARGE_BYTES)}
     with httpx.Client(http2=True, timeout=120) as client:
         check(client.post(url, content=large(), headers=sized).json(), {"whole": True})
+
+
+@step
+def long_uploads_in_parts():
+    url, own = reverse("files", "/upload"), token()
+
+    def lines(count):
+        for start in range(count):
+            yield b"".join(b'{"n": %d, "note": "and so on"}\n' % n for n in range(start * 999, start * 999 + 999))
+
+    requests.post(url, data=lines(250), headers=own, timeout=120).raise_for_status()
+    sized = {**own, "Content-Length": str(sum(map(len, lines(250))))}
+    with httpx.Client(http1=False, http2=True, timeout=120) as client:
+        client.post(url, content=lines(250), headers=sized).raise_for_status()
+
+    def stolen(wrap):
+        yield from lines(80)
+        text = wrap(b" and so on" * 99999 + b" 4012 8888 8888 1881 " + b" and so on" * 9999)
+        # Cut in the middle of whatever it is.
+        yield from (text[at : at + 7777] for at in range(0, len(text), 7777))
+        yield from lines(9)
+
+    for wrap in (bytes, bytes.hex, base64.b64encode, base64.encodebytes):
+        data = (piece.encode() if isinstance(piece, str) else piece for piece in stolen(wrap))
+        answer = requests.post(url, data=data, headers=own, timeout=60)
+        check((answer.status_code, answer.json()["reason"]), (403, "blocked"), wrap)
+    # Compressed as a whole, said or not; of words that stay long.
+    drawn = random.Random(7)
+    words = "\n".join(" ".join(drawn.choices(string.ascii_lowercase, k=40)) for _ in range(60_000))
+    whole = gzip.compress(words.encode() + b"\n4012 8888 8888 1881\n" + b"and so on\n" * 999)
+    check(len(whole) > 1 << 20, True)
+    for more in ({}, {"Content-Encoding": "gzip"}):
+        answer = requests.post(url, data=whole, headers={**own, **more}, timeout=60)
+        check((answer.status_code, answer.json()["reason"]), (403, "blocked"), more)
 
 
 @step

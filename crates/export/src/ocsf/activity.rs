@@ -40,7 +40,7 @@ enum Kind {
 fn kind(entry: &Entry) -> Kind {
     let step = entry.asked.as_ref().map(|asked| asked.step.as_str());
     match (entry.protocol(), step) {
-        (Some("http"), _) | (None, Some("request" | "message" | "tunnel")) => Kind::Http,
+        (Some("http"), _) | (None, Some("request" | "part" | "message" | "tunnel")) => Kind::Http,
         (None, None) if entry.status.is_some() => Kind::Http,
         (Some("postgres"), _) | (None, _) => Kind::Statements,
         (Some(_), _) => Kind::Other,

@@ -122,9 +122,9 @@ fn write_site(site: &Site, out: &mut String) -> std::fmt::Result {
     }
     writeln!(out, "    recording: {}", recorded(site.recorded))?;
     let http = site.options.as_object().into_iter().flatten();
-    for (key, value) in
-        http.filter(|(key, _)| ["opaque", "inspect_max", "normalise"].contains(&&***key))
-    {
+    for (key, value) in http.filter(|(key, _)| {
+        ["opaque", "inspect_max", "stream_inspect", "normalise"].contains(&&***key)
+    }) {
         writeln!(out, "    http.{key}: {value}")?;
     }
     Ok(())

@@ -164,7 +164,7 @@ fn resources_reached_by_http_are_read_whole_and_every_mistake_in_them_is_told() 
     };
     let loaded = loaded(&config(
         "  api: { type: http, url: \"http://10.0.0.7:8080/v2/\", headers: { X-Key: {env: K} },\n\
-             \x20        http: { opaque: 10MiB, inspect_max: 1MiB, normalise: true } }\n  \
+             \x20        http: { opaque: 10MiB, inspect_max: 1MiB, stream_inspect: true, normalise: true } }\n  \
            gpt: { type: openai, url: \"https://api.openai.com\", paths: [/v1/conversations] }\n  \
            net: { type: egress, hosts: { \"A.test\": \"127.0.0.1:9\" }, networks: [10.0.0.0/8],\n\
              \x20        credentials: { A.test: { Authorization: {env: K} } } }",
@@ -175,6 +175,7 @@ fn resources_reached_by_http_are_read_whole_and_every_mistake_in_them_is_told() 
     assert_eq!(api.options["scheme"], "http");
     assert_eq!(api.options["opaque"], 10 << 20);
     assert_eq!(api.options["normalise"], true);
+    assert_eq!(api.options["stream_inspect"], true);
     assert_eq!(gpt.options["authority"], "api.openai.com");
     assert_eq!(
         (gpt.options["base"].as_str(), gpt.options["model"].as_bool()),
@@ -195,7 +196,8 @@ fn resources_reached_by_http_are_read_whole_and_every_mistake_in_them_is_told() 
              \x20      credentials: { \"https://x\": { a: {env: K} }, x: { \"a b\": {env: K}, Host: {env: K} } } }\n  \
            f: { type: egres }\n  \
            g: { type: openai, url: \"https://x\", paths: [\"files/*\", /v1, \"/a/../b\"] }\n  \
-           h: { type: http, url: \"https://x\", paths: [/v1/files] }",
+           h: { type: http, url: \"https://x\", paths: [/v1/files] }\n  \
+           i: { type: openai, url: \"https://x\", http: { stream_inspect: true } }",
     ));
     insta::assert_snapshot!("web_mistakes", found.join("\n"));
 }

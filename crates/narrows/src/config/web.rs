@@ -80,6 +80,9 @@ form! {
         "opaque" => opaque: At<OpaqueForm>,
         /// Longest body that is held to be judged. Default: 8MiB.
         "inspect_max" => inspect_max: At<Size>,
+        /// Longer ones are judged in parts while they leave, instead of refused; what left before
+        /// a part that is refused has left. Default: false.
+        "stream_inspect" => stream_inspect: At<bool>,
         /// Paths and hosts that can be written in several ways are rewritten into one instead of
         /// refused. Default: false.
         "normalise" => normalise: At<bool>,
@@ -186,6 +189,12 @@ pub fn http(
     }
     let kind = form.kind.map(|kind| kind.value)?;
     let url = url(&what, &form.url?, report)?;
+    let streams = form.http.as_ref().and_then(|http| http.stream_inspect.as_ref());
+    if let Some(streams) = streams.filter(|streams| streams.value && kind == "openai") {
+        let message =
+            format!("{what}.http.stream_inspect: what a model is told is read as a whole");
+        report.problem(&streams.at, message, "remove it, or raise http.inspect_max");
+    }
     let mut options = reading(form.http);
     options.insert("scheme".to_owned(), url.scheme().into());
     options.insert("authority".to_owned(), authority(&url).into());
@@ -429,6 +438,9 @@ fn reading(form: Option<Reading>) -> serde_json::Map<String, serde_json::Value> 
     };
     if let Some(most) = form.inspect_max {
         options.insert("inspect_max".to_owned(), most.value.0.into());
+    }
+    if form.stream_inspect.is_some_and(|streams| streams.value) {
+        options.insert("stream_inspect".to_owned(), true.into());
     }
     if form.normalise.is_some_and(|normalise| normalise.value) {
         options.insert("normalise".to_owned(), true.into());

@@ -71,6 +71,18 @@ impl Codings {
         Ok(Self(codings))
     }
 
+    /// What content is compressed with, by its first bytes: gzip, zlib and zstd.
+    #[must_use]
+    pub fn of_content(bytes: &[u8]) -> Option<Self> {
+        let coding = match bytes {
+            [0x1f, 0x8b, 8, ..] => Coding::Gzip,
+            [0x78, 0x01 | 0x5e | 0x9c | 0xda, ..] => Coding::Deflate,
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Coding::Zstd,
+            _ => return None,
+        };
+        Some(Self(vec![coding]))
+    }
+
     /// Whether the body is sent as it is.
     #[must_use]
     pub fn is_identity(&self) -> bool {

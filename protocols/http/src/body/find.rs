@@ -5,9 +5,11 @@
 //! proportion to the text; past it the answer says that it is not complete.
 
 mod decode;
+mod seam;
 
 use detect::{DetectionType, Span, TypeSet};
 
+pub use self::seam::Seam;
 use super::hide;
 
 /// Encodings around a value that are undone.

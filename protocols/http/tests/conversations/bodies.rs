@@ -80,6 +80,148 @@ client >> GET /r/api/find?q=4111111111111111 ; token
 client >> next
 client >> GET /r/api/find ; token ; field x-note "4111-1111-1111-1111"
 "#;
+    r15_a_longer_one_is_judged_in_parts: r#"
+set options_of api {"inspect_max": 16, "stream_inspect": true}
+rule no-cards when `"CREDIT_CARD" in http.detections` block "cards stay here"
+client >> POST /r/api/upload ; token ; chunked
+client >> data "0123456789abcdef"
+client >> data "ghij"
+client >> data "the second part, which is long"
+client >> data "tail" ; end
+server >> 204
+client >> next
+client >> POST /r/api/upload ; token ; chunked
+client >> data "0123456789abcdef"
+client >> data "the card is 4111 "
+client >> data "1111 1111 1111 and more"
+client >> data "never read" ; end
+"#;
+    r15_a_part_waits_for_the_record: r#"
+set options_of api {"inspect_max": 16, "stream_inspect": true}
+rule no-cards when `"CREDIT_CARD" in http.detections` block "cards stay here"
+client >> POST /r/api/upload ; token ; chunked
+client >> data "0123456789abcdefg"
+journal >> waits
+client >> data "a part of sixteen"
+client >> data "and another after"
+journal >> catches up
+client >> end
+server >> 204
+journal >> catches up
+"#;
+    r15_the_first_part_is_refused_before_anything_leaves: r#"
+set options_of api {"inspect_max": 16, "stream_inspect": true}
+rule no-cards when `"CREDIT_CARD" in http.detections` block "cards stay here"
+client >> POST /r/api/upload ; token ; chunked
+client >> data "4111 1111 1111 1111"
+client >> data "more" ; end
+"#;
+    r15_a_value_cut_by_an_encoding_of_the_whole_is_found_in_a_part: r#"
+set options_of api {"inspect_max": 16, "stream_inspect": true}
+rule no-cards when `"CREDIT_CARD" in http.detections` block "cards stay here"
+client >> POST /r/api/upload ; token ; chunked
+client >> data "eyJub3RlIjoibm8i"
+client >> data "LCJjYXJkIjoiNDExMSAxMTEx"
+client >> data "IDExMTEgMTExMSJ9" ; end
+"#;
+    r15_a_coding_is_undone_over_all_parts: r#"
+set options_of api {"inspect_max": 16, "stream_inspect": true}
+rule no-cards when `"CREDIT_CARD" in http.detections` block "cards stay here"
+client >> POST /r/api/upload ; token ; field content-encoding "deflate" ; chunked
+client >> data "\xabV\xca\xcb/IU\xb2R\x0a\xc8IM,NUH"
+client >> data "\xceH,JOU(\xc9\x002\x13\x8bR\x14L\x0c\x0d\x0d\x15\x0cQ\x89\xfc4\x88|iqI~nj\x91\x8eBb^\x0aH$\x0fYw>\x90(\x82\x98\x01U\x0f\x15\x81\xea\xd2S\x08\xc9H\xcc\xcbV\xa8\xcc/\xd5\x81\x18\x07\xd2\x9b\x99\x97\xae\x90\x92Z\x90XT\x92\x9b\x9aW\x82\xaa\x13!\xae\xa7T\x0b\x00" ; end
+client >> next
+client >> POST /r/api/upload ; token ; field content-encoding "deflate" ; chunked
+client >> data "\xabV\xca\xcb/IU\xb2R\x0a\xc8IM,NUH"
+client >> data "this is no deflate at all, and nobody can tell" ; end
+client >> next
+client >> POST /r/api/upload ; token ; field content-encoding "compress" ; chunked
+client >> data "of a coding that nobody knows" ; end
+"#;
+    r15_fields_after_a_body_in_parts_are_judged_with_its_last: r#"
+set options_of api {"inspect_max": 16, "stream_inspect": true}
+rule no-cards when `"CREDIT_CARD" in http.detections` block "cards stay here"
+client >> POST /r/api/upload ; token ; chunked
+client >> data "0123456789abcdefg"
+client >> trailer x-note "4111 1111 1111 1111" ; end
+client >> next
+client >> POST /r/api/upload ; token ; chunked
+client >> data "0123456789abcdefg"
+client >> data "h" ; trailer x-note "nrw_token" ; trailer x-two "fine" ; end
+server >> 204
+"#;
+    p2_a_length_that_is_not_declared_is_not_known_in_parts: r#"
+set options_of api {"inspect_max": 16, "stream_inspect": true}
+rule small when `http.body_bytes > 20` block "too much"
+client >> POST /r/api/upload ; token ; chunked
+client >> data "0123456789abcdefg" ; end
+client >> next
+client >> POST /r/api/upload ; token ; length 19
+client >> data "0123456789abcdefghi" ; end
+server >> 204
+client >> next
+client >> POST /r/api/upload ; token ; length 21
+client >> data "0123456789abcdefghijk" ; end
+"#;
+    r11_what_a_person_is_asked_about_is_never_judged_in_parts: r#"
+set options_of api {"inspect_max": 16, "stream_inspect": true}
+rule ask when `http.path == "/pay"` approve ops wait 25
+client >> POST /r/api/pay ; token ; chunked
+client >> data "0123456789abcdefg" ; end
+"#;
+    r15_a_call_is_never_judged_in_parts: r#"
+set options_of api {"inspect_max": 16, "stream_inspect": true}
+rule no-cards when `"CREDIT_CARD" in http.detections` block "cards stay here"
+client >> POST /r/api/svc/M ; token ; field content-type "application/grpc" ; chunked
+client >> data "\x00\x00\x00\x00\x20and so on for more bytes" ; end
+"#;
+    an_answer_before_all_parts_left: r#"
+set options_of api {"inspect_max": 16, "stream_inspect": true}
+rule no-cards when `"CREDIT_CARD" in http.detections` block "cards stay here"
+client >> POST /r/api/upload ; token ; chunked
+client >> data "0123456789abcdefg"
+server >> 413 ; body "too much"
+client >> data "a part that nobody waits for any more" ; end
+client >> next
+client >> POST /r/api/upload ; token ; chunked
+client >> data "0123456789abcdefg"
+journal >> waits
+client >> data "the card is 4111 1111 1111 1111"
+server >> 413 ; body "too much"
+journal >> catches up
+journal >> catches up
+journal >> catches up
+"#;
+    p2_a_part_is_refused_while_its_reply_is_withheld: r#"
+set options_of api {"inspect_max": 16, "stream_inspect": true}
+rule no-cards when `"CREDIT_CARD" in http.detections` block "cards stay here"
+rule no-names when `"EMAIL" in result.detections` block "no addresses"
+client >> GET /r/api/upload ; token ; chunked
+client >> data "0123456789abcdefg"
+server >> 200 ; field content-type "text/plain" ; chunked
+server >> data "half"
+client >> data "the card is 4111 1111 1111 1111, as they say"
+"#;
+    p2_a_part_is_not_waited_for_when_the_reply_is_refused: r#"
+set options_of api {"inspect_max": 16, "stream_inspect": true}
+rule no-cards when `"CREDIT_CARD" in http.detections` block "cards stay here"
+rule no-names when `"EMAIL" in result.detections` block "no addresses"
+client >> GET /r/api/upload ; token ; chunked
+client >> data "0123456789abcdefg"
+journal >> waits
+client >> data "the card is 4111 1111 1111 1111, as they say"
+server >> 200 ; field content-type "text/plain" ; body "an@example.com"
+journal >> catches up
+journal >> catches up
+"#;
+    a_body_in_parts_that_breaks_off: r#"
+set options_of api {"inspect_max": 16, "stream_inspect": true}
+rule no-cards when `"CREDIT_CARD" in http.detections` block "cards stay here"
+client >> POST /r/api/upload ; token ; chunked
+client >> data "0123456789abcdefg"
+client >> data "half"
+client >> close
+"#;
     an_answer_before_the_body_is_complete: r#"
 client >> POST /r/api/upload ; token ; chunked
 client >> data "first"

@@ -51,7 +51,8 @@ fn check(name: &str, script: &str) {
         same(&format!("{cuts:?}"), &mut play(script, cuts));
     }
     if !script.contains("journal >>") {
-        let slow = script.replace('\n', "\njournal >> catches up\n");
+        // Parts of a body follow each other, each when the one before it is recorded.
+        let slow = script.replace('\n', &format!("\n{}", "journal >> catches up\n".repeat(4)));
         let (rules, lines) = parts(&slow);
         let slow = format!("{rules}\njournal >> waits\n{lines}");
         same("a slow journal", &mut play(&slow, Cuts::Whole));

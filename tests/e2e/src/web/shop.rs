@@ -129,6 +129,11 @@ listen:
   egress: 127.0.0.1:{egress}
 {listener}resources:
 {resource}  api: {{ type: http, url: "https://localhost:{port}", ca: {{file: "{dir}/ca.pem"}} }}
+  files:
+    type: http
+    url: "https://localhost:{port}"
+    ca: {{file: "{dir}/ca.pem"}}
+    http: {{ inspect_max: 1MiB, stream_inspect: true }}
   model:
     type: openai
     url: "https://localhost:{port}"
@@ -146,7 +151,7 @@ listen:
 lists:
   partners: [listed.test, api.openai.com]
 access:
-  - {{ groups: [agents, cautious, loaders], resources: [api, model, internet{name}] }}
+  - {{ groups: [agents, cautious, loaders], resources: [api, files, model, internet{name}] }}
 rules:{rules}"#
     )
 }

@@ -140,13 +140,7 @@ fn utf16(bytes: &[u8]) -> Option<Vec<u8>> {
 
 /// gzip, zlib and zstd, by their first bytes.
 fn compressed(bytes: &[u8], below: &mut Below) {
-    let coding = match bytes {
-        [0x1f, 0x8b, 8, ..] => "gzip",
-        [0x78, 0x01 | 0x5e | 0x9c | 0xda, ..] => "deflate",
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => "zstd",
-        _ => return,
-    };
-    let Ok(codings) = Codings::parse(std::iter::once(coding)) else { return };
+    let Some(codings) = Codings::of_content(bytes) else { return };
     let room = below.room;
     let mut text = Vec::new();
     let full = Unreadable { reason: "bomb", what: "" };
@@ -161,11 +155,15 @@ fn compressed(bytes: &[u8], below: &mut Below) {
     below.add(text);
 }
 
+/// Whether a run of base64, base32 or hexadecimal digits may hold this byte.
+pub(super) fn is_run(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"+/-_".contains(&byte)
+}
+
 /// Runs of base64, base32 and hexadecimal digits. What reads as text is added as one.
 fn runs(bytes: &[u8], below: &mut Below) {
-    let is_run = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/-_".contains(byte);
     let mut text = Vec::new();
-    for run in bytes.split(|byte| !is_run(byte)) {
+    for run in bytes.split(|byte| !is_run(*byte)) {
         if run.len() < RUN_BYTES_MIN {
             continue;
         }
@@ -194,11 +192,7 @@ fn run_as_a_whole(run: &[u8], text: &mut Vec<u8>, below: &mut Below) -> bool {
 
 /// Keeps what reads as text, or as something that can be decoded further.
 fn keep(decoded: &[u8], text: &mut Vec<u8>, below: &mut Below) -> bool {
-    let packed = matches!(
-        decoded,
-        [0x1f, 0x8b, 8, ..] | [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x78, 0x01 | 0x5e | 0x9c | 0xda, ..]
-    );
-    if packed || utf16(decoded).is_some() {
+    if Codings::of_content(decoded).is_some() || utf16(decoded).is_some() {
         below.add(decoded.to_vec());
         return true;
     }
@@ -264,8 +258,7 @@ fn unbroken(bytes: &[u8]) -> Option<Vec<u8>> {
     for line in bytes.split(|byte| *byte == b'\n') {
         let line = line.trim_ascii();
         out.extend_from_slice(line);
-        let is_run = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/-_=".contains(byte);
-        let tail = line.iter().rev().take_while(|byte| is_run(byte)).count();
+        let tail = line.iter().rev().take_while(|byte| is_run(**byte) || **byte == b'=').count();
         if tail >= BROKEN_LINE_BYTES_MIN {
             joins = true;
         } else {
