@@ -7,6 +7,9 @@
 mod decode;
 mod seam;
 
+use std::collections::{HashSet, VecDeque};
+
+use aws_lc_rs::digest::{SHA256, digest};
 use detect::{DetectionType, Span, TypeSet};
 
 pub use self::seam::Seam;
@@ -15,12 +18,9 @@ use super::hide;
 /// Encodings around a value that are undone.
 const DEPTH_MAX: u8 = 3;
 /// Decoded bytes for each byte of the text. Prose with a sign of each encoding of whole texts
-/// (percent signs, escapes, entities) takes seven, with JSON inside of JSON eleven.
+/// (percent signs, escapes, entities) takes seven, bytes that are no text (pictures, archives) up to
+/// nine, with JSON inside of JSON eleven.
 const RATIO_MAX: usize = 12;
-/// Bytes of a text for which that holds.
-const GENEROUS_BYTES: usize = 1024 * 1024;
-/// Decoded bytes for each byte beyond them: what is decoded is in memory at once.
-const RATIO_LONG_MAX: usize = 4;
 /// Decoded bytes beyond those.
 const FREE_BYTES: usize = 64 * 1024;
 /// Decoded texts.
@@ -60,32 +60,22 @@ pub fn search(bytes: &[u8], types: TypeSet) -> Found {
 pub fn layers(bytes: &[u8], visit: &mut dyn FnMut(&[u8])) -> bool {
     visit(bytes);
     let room = room(bytes.len());
-    let mut below = Below { room, complete: true, texts: Vec::new(), depth: 1 };
+    let mut below = Below::new(room);
     decode::each(bytes, &mut below);
-    let mut at = 0;
-    while let Some((depth, text)) = below.texts.get_mut(at) {
-        let (depth, text) = (*depth, std::mem::take(text));
+    // Each is let go when what is below it is known: all of them would be too much at once.
+    while let Some((depth, text)) = below.texts.pop_front() {
         visit(&text);
         if depth < DEPTH_MAX {
             below.depth = depth + 1;
             decode::each(&text, &mut below);
         }
-        if let Some((_, place)) = below.texts.get_mut(at) {
-            *place = text;
-        }
-        at += 1;
     }
     below.complete
 }
 
 /// How many bytes may be decoded of a text of so many.
 fn room(bytes: usize) -> usize {
-    let generous = bytes.min(GENEROUS_BYTES);
-    let long = bytes.saturating_sub(generous);
-    generous
-        .saturating_mul(RATIO_MAX)
-        .saturating_add(long.saturating_mul(RATIO_LONG_MAX))
-        .saturating_add(FREE_BYTES)
+    bytes.saturating_mul(RATIO_MAX).saturating_add(FREE_BYTES)
 }
 
 /// Decoded texts, and what may still be decoded.
@@ -93,16 +83,28 @@ struct Below {
     /// Bytes that may still be decoded.
     room: usize,
     complete: bool,
-    /// Each once, with its depth: the same text comes of several orders of decoding.
-    texts: Vec<(u8, Vec<u8>)>,
+    /// Those that were not shown yet, with their depth.
+    texts: VecDeque<(u8, Vec<u8>)>,
+    /// Digests of all there were: the same text comes of several orders of decoding.
+    known: HashSet<[u8; 32]>,
     /// Of what is decoded now.
     depth: u8,
 }
 
 impl Below {
+    fn new(room: usize) -> Self {
+        let (texts, known) = (VecDeque::new(), HashSet::new());
+        Self { room, complete: true, texts, known, depth: 1 }
+    }
+
     /// Keeps a decoded text, as far as there is room.
     fn add(&mut self, mut text: Vec<u8>) {
-        if text.is_empty() || self.texts.iter().any(|(_, known)| *known == text) {
+        if text.is_empty() {
+            return;
+        }
+        let mut name = [0; 32];
+        name.copy_from_slice(digest(&SHA256, &text).as_ref());
+        if self.known.contains(&name) {
             return;
         }
         if text.len() > self.room {
@@ -110,11 +112,12 @@ impl Below {
             self.complete = false;
         }
         self.room -= text.len();
-        if self.texts.len() == LAYERS_MAX || text.is_empty() {
+        if self.known.len() == LAYERS_MAX || text.is_empty() {
             self.complete = false;
             return;
         }
-        self.texts.push((self.depth, text));
+        self.known.insert(name);
+        self.texts.push_back((self.depth, text));
     }
 }
 
