@@ -83,6 +83,29 @@ pub struct OfBody {
     pub carries: Option<Result<Vec<Arc<str>>, &'static str>>,
 }
 
+impl OfBody {
+    /// With what was found in another piece of it. What is not known of one is not known of both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        type Found = Option<Result<Vec<Arc<str>>, &'static str>>;
+        let both = |one: Found, other: Found| match (one, other) {
+            (Some(Ok(mut found)), Some(Ok(more))) => {
+                found.extend(more);
+                found.sort_unstable();
+                found.dedup();
+                Some(Ok(found))
+            }
+            (Some(Err(why)), _) | (_, Some(Err(why))) => Some(Err(why)),
+            (found, None) | (None, found) => found,
+        };
+        Self {
+            detections: both(self.detections, other.detections),
+            carries: both(self.carries, other.carries),
+            ..self
+        }
+    }
+}
+
 /// The values, in the order of [`FACTS`].
 pub fn values(request: &Canonical, storage: Option<&Storage>, body: OfBody) -> Arc<[Value]> {
     let unknown = Value::Failed("the body was not read");

@@ -140,34 +140,40 @@ fn after(trailers: &HeaderMap) -> impl Iterator<Item = Parameter> + use<> {
     })
 }
 
-/// The operation of a part of a request's body; of the first, that of the request itself. `texts`
-/// are all forms in which it is searched, with what overlaps: `None`, and the facts about them
-/// fail, where one is not known.
+/// What is found in a piece of a body, in all forms in which it is searched: `None`, and the facts
+/// about them fail, where one is not known.
+#[must_use]
+pub fn look(
+    request: &Canonical,
+    texts: Option<&[&[u8]]>,
+    trailers: Option<&HeaderMap>,
+    judging: Judging<'_>,
+) -> OfBody {
+    let Judging { reads, trail, now } = judging;
+    OfBody {
+        detections: reads
+            .contains(at::DETECTIONS)
+            .then(|| found(request, texts.ok_or(UNREADABLE)?, trailers)),
+        carries: reads.contains(at::CARRIES).then(|| {
+            let trail = trail.ok_or("it is not known who asks")?;
+            carried(request, texts.ok_or(UNREADABLE)?, trailers, trail.search(now))
+        }),
+        ..OfBody::default()
+    }
+}
+
+/// The operation of a part of a request's body, in which this was found; of the first, that of the
+/// request itself.
 ///
 /// The length of the body is known where the request says it; the model is not.
 #[must_use]
-pub fn of_slice(
-    request: &Canonical,
-    slice: &Slice<'_>,
-    texts: Option<&[&[u8]]>,
-    judging: Judging<'_>,
-) -> Operation {
-    let Judging { reads, trail, now } = judging;
+pub fn of_slice(request: &Canonical, slice: &Slice<'_>, looked: OfBody) -> Operation {
     let storage = canonical::storage(&request.host, &request.path, &request.fields);
-    let of_body = OfBody {
-        bytes: match request.body {
-            Length::Known(bytes) => Some(bytes),
-            Length::Empty | Length::Unknown => None,
-        },
-        detections: reads
-            .contains(at::DETECTIONS)
-            .then(|| found(request, texts.ok_or(UNREADABLE)?, slice.trailers)),
-        model: None,
-        carries: reads.contains(at::CARRIES).then(|| {
-            let trail = trail.ok_or("it is not known who asks")?;
-            carried(request, texts.ok_or(UNREADABLE)?, slice.trailers, trail.search(now))
-        }),
+    let bytes = match request.body {
+        Length::Known(bytes) => Some(bytes),
+        Length::Empty | Length::Unknown => None,
     };
+    let of_body = OfBody { bytes, ..looked };
     let is_first = slice.begins_at == 0;
     // The fields are in the record of the request.
     let mut parameters = if is_first { head(request) } else { Vec::new() };

@@ -14,6 +14,7 @@ use model::{Lane, Operation, OperationId, Side};
 use crate::body::find::Seam;
 use crate::body::{Codings, Opener};
 use crate::canonical;
+use crate::facts::OfBody;
 use crate::grpc;
 use crate::operation::{self, Judging, Slice};
 use crate::options::Options;
@@ -24,7 +25,7 @@ const PART_BYTES: u64 = 256 * 1024;
 /// Of parts after the first. Nothing answers them, so they do not wait for the reply to the
 /// request, which may be kept until the upstream has all of them.
 const LANE: Lane = Lane(1);
-/// Bytes that a part may become when an encoding of it is undone.
+/// Bytes that a piece may become when an encoding of it is undone.
 const DECODED_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Encodings around a whole body that are undone, those that are not declared among them.
 const LAYERS_MAX: usize = 4;
@@ -223,14 +224,37 @@ impl Layers {
         (begins_at, bytes, trailers): (u64, &[u8], Option<&HeaderMap>),
         (judging, key): (Judging<'_>, &HashKey),
     ) -> Operation {
-        self.add(bytes);
+        let mut looked = OfBody::default();
+        // The first is as long as anything that is held, and is searched piece by piece like the
+        // others: what is decoded of it is not in memory at once.
+        let mut pieces = bytes.chunks(count(PART_BYTES)).peekable();
+        loop {
+            let piece = pieces.next().unwrap_or_default();
+            let after = trailers.filter(|_| pieces.peek().is_none());
+            looked = looked.and(self.look(request, piece, after, judging));
+            if pieces.peek().is_none() {
+                break;
+            }
+        }
+        let slice = Slice { begins_at, bytes, trailers };
+        let mut operation = operation::of_slice(request, &slice, looked);
+        operation.context = operation::hidden_fields(request, trailers, key);
+        operation
+    }
+
+    fn look(
+        &mut self,
+        request: &Canonical,
+        piece: &[u8],
+        trailers: Option<&HeaderMap>,
+        judging: Judging<'_>,
+    ) -> OfBody {
+        self.add(piece);
         let texts = self.each.iter().map(|layer| layer.as_ref().map(|layer| layer.seam.text()));
         let texts: Option<Vec<&[u8]>> = texts.collect();
-        let slice = Slice { begins_at, bytes, trailers };
-        let mut operation = operation::of_slice(request, &slice, texts.as_deref(), judging);
-        operation.context = operation::hidden_fields(request, trailers, key);
+        let looked = operation::look(request, texts.as_deref(), trailers, judging);
         self.each.iter_mut().flatten().for_each(|layer| layer.seam.cut());
-        operation
+        looked
     }
 
     fn add(&mut self, bytes: &[u8]) {
