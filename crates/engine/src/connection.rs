@@ -64,6 +64,8 @@ pub struct Connection<U: Unit> {
     /// Sent and not ended, oldest first.
     open: VecDeque<Open>,
     gates: BTreeMap<OperationId, Gate>,
+    /// Rules that alerted of the newest operation any did, parts of it included.
+    alerted: (OperationId, Vec<Arc<str>>),
     client_queue: VecDeque<Entry<U>>,
     upstream_queue: VecDeque<(Ticket, U)>,
     /// Where answers to a withheld reply belong in `client_queue`.
@@ -188,6 +190,7 @@ impl<U: Unit> Connection<U> {
             lanes: BTreeMap::new(),
             open: VecDeque::new(),
             gates: BTreeMap::new(),
+            alerted: (OperationId(0), Vec::new()),
             client_queue: VecDeque::new(),
             upstream_queue: VecDeque::new(),
             insert_at: None,

@@ -68,6 +68,10 @@ pub enum Stage {
     /// A further step of an operation that passed the gate: revocation, `block` and `limit` are
     /// checked again; approvals already given hold.
     Repeat,
+    /// A part of an operation that passed the gate, judged while the operation is sent: everything
+    /// applies, what was alerted of the operation is not alerted again, and it counts as no
+    /// operation of its own.
+    Part,
 }
 
 /// One thing a client asks an upstream to do; the unit that policy decides.
@@ -77,7 +81,7 @@ pub struct Operation {
     pub kind: &'static str,
     /// Where in the operation's life this is.
     pub stage: Stage,
-    /// The operation that passed the gate for this one, for [`Stage::Repeat`].
+    /// The operation that passed the gate for this one, for [`Stage::Repeat`] and [`Stage::Part`].
     pub under: Option<OperationId>,
     /// The exact text judged; what an approver sees.
     pub text: Arc<str>,

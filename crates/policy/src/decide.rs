@@ -404,7 +404,7 @@ impl Judged {
             }
             Action::Alert(template) => {
                 // A repeat runs under the gate's decision, which has alerted.
-                if request.stage == Stage::Gate {
+                if request.stage != Stage::Repeat {
                     let words = scoped.message(template, view);
                     self.alerts.push((Arc::clone(&rule.name), words));
                 }
@@ -429,6 +429,10 @@ impl Judged {
         if enforced && rule.phase == model::Phase::Request {
             // Nothing it reads can become known later, so waiting would never end.
             self.refusals.error(rule, frame);
+            return;
+        }
+        // The reply is to the operation, and judged there.
+        if request.stage == Stage::Part {
             return;
         }
         let stops = enforced && !matches!(rule.action, Action::Alert(_));

@@ -41,7 +41,7 @@ impl<U: Unit> Connection<U> {
         self.event(EventBody::Operation {
             operation: id,
             step: operation.kind.to_owned(),
-            under: operation.under.filter(|_| operation.stage == Stage::Repeat),
+            under: operation.under.filter(|_| operation.stage != Stage::Gate),
             text: Arc::clone(&operation.text),
             parameters: operation.parameters.iter().chain(&operation.aside).cloned().collect(),
             objects: Arc::clone(&operation.objects),

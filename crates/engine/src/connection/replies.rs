@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use model::event::{RuleMatch, Verdict};
+use model::operation::Stage;
 use model::{ClientText, OperationId, Side};
 use policy::{HeldReply as HeldByRule, Outcome, Progress, Refusal};
 
@@ -289,7 +290,8 @@ impl<U: Unit> Connection<U> {
                 shared.rows.fetch_add(rows, Ordering::Relaxed);
                 shared.bytes.fetch_add(bytes, Ordering::Relaxed);
             }
-            let usage = policy::Usage { operations: 1, rows, bytes };
+            let operations = u64::from(open.operation.stage != Stage::Part);
+            let usage = policy::Usage { operations, rows, bytes };
             self.settings.ledger.add(&who.facts.subject, &who.facts.resource, usage, self.now);
         }
     }

@@ -69,9 +69,10 @@ impl<U: Unit> Connection<U> {
                 Refusal::unjudgeable("unidentified", words),
             );
         };
-        who.facts.operations = who.facts.operations.saturating_add(1);
+        let counts = u64::from(operation.stage != Stage::Part);
+        who.facts.operations = who.facts.operations.saturating_add(counts);
         if let Some(shared) = &self.shared {
-            shared.operations.fetch_add(1, Ordering::Relaxed);
+            shared.operations.fetch_add(counts, Ordering::Relaxed);
             who.facts.catch_up(shared);
         }
         let gate = operation.under.and_then(|under| self.gates.get(&under));
@@ -94,8 +95,15 @@ impl<U: Unit> Connection<U> {
             facts: &facts,
             satisfied: &satisfied,
         });
+        let whole = operation.under.filter(|_| operation.stage == Stage::Part).unwrap_or(id);
         for (rule, message) in decided.alerts {
-            self.alert(id, rule, message);
+            if self.alerted.0 != whole {
+                self.alerted = (whole, Vec::new());
+            }
+            if !self.alerted.1.contains(&rule) {
+                self.alerted.1.push(Arc::clone(&rule));
+                self.alert(id, rule, message);
+            }
         }
         match decided.decision {
             Decision::Allow(permit) => {

@@ -54,6 +54,8 @@ use crate::timers::{Alarm, Timers};
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(300);
 /// Bytes of a body that are searched where connections are served; more is searched aside.
 const SEARCHED_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of a part, where a long body is judged in parts.
+const PART_BYTES: usize = 256 * 1024;
 /// How long a client may pause in a body that waits for it.
 const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long the other side may take to accept what is left for it when the exchange ends.
@@ -146,6 +148,8 @@ pub(super) struct Exchange {
     prior: bool,
     /// The request was let go: what comes of its body does not wait.
     sent: bool,
+    /// Bodies longer than this are judged in parts here, while they are passed on.
+    in_parts: Option<usize>,
     /// The reply has no body whatever its head says (RFC 9110 section 6.4.1).
     head_only: bool,
     stopped: bool,
@@ -264,6 +268,7 @@ impl Exchange {
             upstream_paused: false,
             prior,
             sent: false,
+            in_parts: None,
             head_only: false,
             stopped: false,
             closing: false,
@@ -308,6 +313,14 @@ impl Exchange {
                 // What was held is searched now, which can take seconds.
                 Happening::Data(Side::Client, Part::End)
                     if !self.sent && self.held.own() > SEARCHED_BYTES_MAX =>
+                {
+                    aside(|| self.engine.handle(clock::now(), happening))
+                }
+                // The same of a body that is judged in parts: more came, or a part was recorded.
+                Happening::Data(Side::Client, _) | Happening::Recorded(_)
+                    if self.in_parts.is_some_and(|most| {
+                        self.held.own() > if self.sent { PART_BYTES.min(most) } else { most }
+                    }) =>
                 {
                     aside(|| self.engine.handle(clock::now(), happening))
                 }
@@ -450,9 +463,10 @@ impl Exchange {
         self.work.push_back(happening);
     }
 
-    /// Whether so much more of the request may be kept, where it is kept at all.
+    /// Whether so much more of the request may be kept, where it is kept at all. A body that is
+    /// judged in parts is kept until its part is let go.
     fn may_wait(&mut self, bytes: usize) -> bool {
-        self.sent || self.held.take(bytes)
+        self.sent && self.in_parts.is_none() || self.held.take(bytes)
     }
 
     fn source(&mut self, side: Side) -> &mut Option<Incoming> {

@@ -28,6 +28,13 @@ impl Share {
         self.own
     }
 
+    /// So much of it left.
+    pub fn give(&mut self, bytes: usize) {
+        let bytes = bytes.min(self.own);
+        self.own -= bytes;
+        self.all.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
     /// Nothing waits any more.
     pub fn give_back(&mut self) {
         self.all.fetch_sub(std::mem::take(&mut self.own), Ordering::Relaxed);
@@ -53,6 +60,11 @@ mod tests {
         assert!(!other.take(1), "one past the bound");
         drop(other);
         assert_eq!(all.load(Ordering::Relaxed), 6);
+        one.give(4);
+        assert!(share().take(8), "two are left");
+        one.give(100);
+        assert_eq!(all.load(Ordering::Relaxed), 0, "no more than it has");
+        assert!(one.take(6));
         one.give_back();
         assert!(one.take(10));
         drop(one);

@@ -101,6 +101,11 @@ impl Exchange {
     pub(super) fn connect(&mut self) {
         let Some(stay) = &self.stay else { return };
         let plan = &stay.site.plan;
+        let in_parts = plan.options.get("stream_inspect").is_some_and(|set| set == true);
+        self.in_parts = in_parts.then(|| {
+            let most = plan.options.get("inspect_max").and_then(serde_json::Value::as_u64);
+            most.and_then(|most| usize::try_from(most).ok()).unwrap_or(INSPECT_BYTES_MAX)
+        });
         self.work.push_back(Happening::Connected(Connected {
             credential: Arc::new(Credential {
                 user: String::new(),
@@ -113,6 +118,9 @@ impl Exchange {
         }));
     }
 }
+
+/// Longest body that is held to be judged where the resource does not say, bytes.
+const INSPECT_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// A site is not surveyed.
 struct NoSnapshots;

@@ -27,7 +27,10 @@ impl Exchange {
         match part {
             Part::Request(request) if request.method == Method::CONNECT => self.dial(&request),
             Part::Request(request) => self.call(*request),
-            Part::Data(bytes) => self.to_upstream.push_back(Passed::Data(bytes)),
+            Part::Data(bytes) => {
+                self.held.give(bytes.len());
+                self.to_upstream.push_back(Passed::Data(bytes));
+            }
             Part::Last(bytes) => {
                 self.to_upstream.extend([Passed::Data(bytes), Passed::End]);
             }
@@ -66,7 +69,9 @@ impl Exchange {
         let own = self.own_fields.clone();
         self.sent = true;
         self.timers.clear(Alarm::Identify);
-        self.held.give_back();
+        if self.in_parts.is_none() {
+            self.held.give_back();
+        }
         let spoken = match (request.fields.contains_key(UPGRADE), request.scheme) {
             (true, _) => Spoken::One,
             (false, Scheme::Http) if self.prior => Spoken::Two,
