@@ -12,7 +12,8 @@
 //! the decision and the rules; `_narrows` has the same for programs.
 //!
 //! Not exchanges, so not here: messages of a WebSocket (those of the upstream follow the head of
-//! its 101), and replies whose request is not among the events. `log.comment` counts both.
+//! its 101), parts of a long body that were judged one by one, and replies whose request is not
+//! among the events. `log.comment` counts them.
 
 use std::io::Write;
 
@@ -39,6 +40,7 @@ pub(crate) struct Har {
     begun: bool,
     entries: u64,
     messages: u64,
+    parts: u64,
     unasked: u64,
 }
 
@@ -54,8 +56,9 @@ impl Form for Har {
         let entries = self.join.rest();
         entries.iter().try_for_each(|entry| self.entry(entry, out))?;
         let comment = format!(
-            "left out: {} messages of WebSockets, {} replies without their requests",
-            self.messages, self.unasked
+            "left out: {} messages of WebSockets, {} parts of long bodies, {} replies without \
+             their requests",
+            self.messages, self.parts, self.unasked
         );
         out.write_all(b"\n],\"comment\":")?;
         json::write(out, &comment)?;
@@ -66,7 +69,7 @@ impl Form for Har {
 impl Har {
     pub fn new(version: String) -> Self {
         let join = Join::new(Payloads::Kept);
-        Self { version, join, begun: false, entries: 0, messages: 0, unasked: 0 }
+        Self { version, join, begun: false, entries: 0, messages: 0, parts: 0, unasked: 0 }
     }
 
     fn begin(&mut self, out: &mut dyn Write) -> Result<(), ExportError> {
@@ -95,6 +98,10 @@ impl Har {
             "request" | "tunnel" => {}
             "message" => {
                 self.messages = self.messages.saturating_add(1);
+                return Ok(());
+            }
+            "part" => {
+                self.parts = self.parts.saturating_add(1);
                 return Ok(());
             }
             _ => return Ok(()),

@@ -250,7 +250,7 @@ pub fn recall(
         return Recalled {
             values: told.values,
             may_fail: true,
-            stage: Some(Stage::Gate),
+            stage: Some(told.stage),
             effect: Some(told.effect),
             rows: Some(RowBound::NoRows),
             columns: None,

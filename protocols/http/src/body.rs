@@ -139,7 +139,7 @@ pub fn decode(codings: &Codings, body: &[u8], bytes_max: usize) -> Result<Vec<u8
     let mut decoded = Vec::with_capacity(body.len());
     let mut opener = Opener::new(codings);
     opener.push(body, bytes_max, &mut decoded)?;
-    opener.0.finish()?;
+    opener.finish()?;
     Ok(decoded)
 }
 
@@ -172,6 +172,15 @@ impl Opener {
             out.extend_from_slice(piece);
             Ok(())
         })
+    }
+
+    /// The end of the body.
+    ///
+    /// # Errors
+    ///
+    /// A coding has not ended.
+    pub fn finish(&mut self) -> Result<(), Unreadable> {
+        self.0.finish()
     }
 }
 

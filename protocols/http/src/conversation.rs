@@ -61,6 +61,8 @@ pub struct Exchange {
     answered: bool,
     /// A part of the body that was being judged when the reply ended: nobody waits for it.
     stray: Option<OperationId>,
+    /// The part of the body that was refused, and why.
+    part: Option<(OperationId, Refusal)>,
 }
 
 enum State {
@@ -147,6 +149,7 @@ impl Exchange {
             call: false,
             answered: false,
             stray: None,
+            part: None,
         }
     }
 
@@ -440,15 +443,16 @@ impl Exchange {
                 let withheld = permit.is_pending();
                 let mut replying = Replying { permit, withheld, request: *request, passing: None };
                 match replying.request.parts {
-                    Some(_) => self.part_released(&mut replying.request, out),
+                    Some(_) => self.part_released(&mut replying, out),
                     None => out.resume(Side::Client),
                 }
                 self.state = State::Reply(Box::new(replying));
+                self.rules_changed(out);
             }
             // A part of its body left.
             State::Reply(mut replying) => {
                 out.finish(permit);
-                self.part_released(&mut replying.request, out);
+                self.part_released(&mut replying, out);
                 self.state = State::Reply(replying);
             }
             other => {
@@ -671,6 +675,7 @@ impl Conversation<Part> for Exchange {
                 let words = socket::again("narrows: the rules changed; connect again");
                 self.end_socket(words, "rules_changed", out);
                 self.end_tunnel("rules_changed", out);
+                self.rules_changed(out);
             }
             Input::Unidentified(refusal) => self.refuse(&refusal, None, out),
             Input::Connected(connected) => self.judge(&connected.options, out),
@@ -696,6 +701,7 @@ impl Conversation<Part> for Exchange {
                     }
                     _ => {}
                 }
+                let (id, refusal) = self.part.take().unwrap_or((id, refusal));
                 self.refuse(&refusal, Some(id), out);
             }
             Input::LetGo(_) => {

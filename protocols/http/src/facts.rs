@@ -70,15 +70,18 @@ pub static FACTS: &[FactDecl] = &[
     ),
 ];
 
+/// A model, and tools.
+pub type Named = (Arc<str>, Vec<Arc<str>>);
+
 /// What the body says; of a request whose body no rule reads, nothing.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct OfBody {
     /// Its length.
     pub bytes: Option<u64>,
     /// Types of sensitive values in the request, or why they cannot be told.
     pub detections: Option<Result<Vec<Arc<str>>, &'static str>>,
-    /// Model and tools.
-    pub model: Option<(Arc<str>, Vec<Arc<str>>)>,
+    /// Model and tools, or why they cannot be told.
+    pub model: Option<Result<Named, &'static str>>,
     /// Sources of values that the request repeats, or why they cannot be told.
     pub carries: Option<Result<Vec<Arc<str>>, &'static str>>,
 }
@@ -114,11 +117,8 @@ pub fn values(request: &Canonical, storage: Option<&Storage>, body: OfBody) -> A
     let pairs = query.into_iter().map(|(name, value)| (Arc::from(name), value));
     let upgrade = request.fields.get(http::header::UPGRADE).and_then(|value| value.to_str().ok());
     let (model, tools) = match body.model {
-        Some((model, tools)) => (Value::Text(model), Value::TextList(tools.into())),
-        None if body.bytes.is_some() => {
-            let unread = Value::Failed("the body is not a JSON object that can be read");
-            (unread.clone(), unread)
-        }
+        Some(Ok((model, tools))) => (Value::Text(model), Value::TextList(tools.into())),
+        Some(Err(why)) => (Value::Failed(why), Value::Failed(why)),
         None => (unknown.clone(), unknown.clone()),
     };
     Arc::from([

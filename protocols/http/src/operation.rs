@@ -15,7 +15,7 @@ use model::limit::RECORDED_BODY_BYTES_MAX;
 use model::operation::{Objects, RowBound, Stage};
 use model::{Effect, Operation, Parameter, Timestamp};
 
-use crate::body::{Codings, decode, find};
+use crate::body::{Codings, Unreadable, decode, find};
 use crate::canonical::{self, Host};
 use crate::facts::{self, OfBody, at};
 use crate::grpc;
@@ -31,9 +31,13 @@ pub const BODY: &str = "body";
 /// The name of what the record has of a part of a body: its digest.
 pub const PART_DIGEST: &str = "part sha-256";
 
-/// Why facts about a body fail.
-const UNREADABLE: &str = "the body's Content-Encoding cannot be undone";
+/// Why facts about a body fail: what its encoding hides is not known.
+pub const UNREADABLE: &str = "the body's Content-Encoding cannot be undone";
+/// Why facts about a body fail: it cannot be searched to its end.
 const TOO_MUCH: &str = "there is too much to search";
+const NO_OBJECT: &str = "the body is not a JSON object that can be read";
+/// Why a model is not known.
+const IN_PARTS: &str = "the body is judged in parts";
 
 /// Longest body that is looked into once its encoding is undone, bytes.
 const DECODED_BYTES_MAX: usize = 32 * 1024 * 1024;
@@ -84,7 +88,7 @@ pub struct Judging<'a> {
 /// rules see that, the record and approvers what is sent.
 #[must_use]
 pub fn of(request: &Canonical, body: &Body, raw: Option<&[u8]>, judging: Judging<'_>) -> Operation {
-    let Judging { reads, trail, now } = judging;
+    let reads = judging.reads;
     let storage = canonical::storage(&request.host, &request.path, &request.fields);
     let bytes: Option<&[u8]> = match body {
         Body::Empty => Some(&[]),
@@ -92,33 +96,32 @@ pub fn of(request: &Canonical, body: &Body, raw: Option<&[u8]>, judging: Judging
         Body::Unread => None,
     };
     let bytes = raw.or(bytes);
-    let clear = bytes.and_then(|bytes| readable(request, bytes));
+    let clear = bytes.map(|bytes| readable(request, bytes));
+    let clear = clear.as_ref().map(|clear| clear.as_deref().map_err(|why| *why));
     // The host may not look at `Content-Encoding`, so the body counts as it is sent, too.
-    let texts = bytes.zip(clear.as_deref()).map(|(bytes, clear)| match bytes == clear {
-        true => vec![bytes],
-        false => vec![bytes, clear],
+    let texts = bytes.zip(clear).map(|(bytes, clear)| {
+        Ok(match clear? {
+            clear if clear == bytes => vec![find::Text::from(bytes)],
+            clear => vec![find::Text { bytes, is_opened: true }, clear.into()],
+        })
     });
-    let texts = texts.as_deref();
+    let looked = texts.as_ref().map(|texts| {
+        let texts = texts.as_deref().map_err(|why| *why);
+        look(request, texts, body.trailers(), judging)
+    });
     let of_body = OfBody {
         bytes: bytes.map(|bytes| bytes.len() as u64),
-        detections: bytes
-            .filter(|_| reads.contains(at::DETECTIONS))
-            .map(|_| found(request, texts.ok_or(UNREADABLE)?, body.trailers())),
         model: clear
-            .as_deref()
             .filter(|_| reads.contains(at::MODEL) || reads.contains(at::TOOLS))
-            .and_then(llm::named),
-        carries: bytes.filter(|_| reads.contains(at::CARRIES)).map(|_| {
-            let trail = trail.ok_or("it is not known who asks")?;
-            carried(request, texts.ok_or(UNREADABLE)?, body.trailers(), trail.search(now))
-        }),
+            .map(|clear| llm::named(clear?).ok_or(NO_OBJECT)),
+        ..looked.unwrap_or_default()
     };
     let values = facts::values(request, storage.as_ref(), of_body);
     let text = format!("{} {}", request.method, request.url());
     let mut parameters = head(request);
     if let Body::Held(bytes, trailers) = body {
         // Where parts of it were hidden, its codings are undone already.
-        let coded = raw.is_none().then_some(clear.as_deref()).flatten();
+        let coded = raw.is_none().then_some(clear).flatten().and_then(Result::ok);
         parameters.extend(shown(bytes, coded.unwrap_or(bytes)));
         parameters.extend(trailers.as_deref().into_iter().flat_map(after));
     }
@@ -140,40 +143,42 @@ fn after(trailers: &HeaderMap) -> impl Iterator<Item = Parameter> + use<> {
     })
 }
 
-/// What is found in a piece of a body, in all forms in which it is searched: `None`, and the facts
-/// about them fail, where one is not known.
+/// What is found in a piece of a body, in all forms in which it is searched; where one cannot be
+/// known, for this reason, the facts about them fail.
 #[must_use]
 pub fn look(
     request: &Canonical,
-    texts: Option<&[&[u8]]>,
+    texts: Result<&[find::Text<'_>], &'static str>,
     trailers: Option<&HeaderMap>,
     judging: Judging<'_>,
 ) -> OfBody {
     let Judging { reads, trail, now } = judging;
     OfBody {
-        detections: reads
-            .contains(at::DETECTIONS)
-            .then(|| found(request, texts.ok_or(UNREADABLE)?, trailers)),
+        detections: reads.contains(at::DETECTIONS).then(|| found(request, texts?, trailers)),
         carries: reads.contains(at::CARRIES).then(|| {
             let trail = trail.ok_or("it is not known who asks")?;
-            carried(request, texts.ok_or(UNREADABLE)?, trailers, trail.search(now))
+            carried(request, texts?, trailers, trail.search(now))
         }),
         ..OfBody::default()
     }
 }
 
 /// The operation of a part of a request's body, in which this was found; of the first, that of the
-/// request itself.
+/// request itself, with the beginning of what its reader sees (`shown`).
 ///
 /// The length of the body is known where the request says it; the model is not.
 #[must_use]
-pub fn of_slice(request: &Canonical, slice: &Slice<'_>, looked: OfBody) -> Operation {
+pub fn of_slice(
+    request: &Canonical,
+    slice: &Slice<'_>,
+    (looked, shown): (OfBody, &[u8]),
+) -> Operation {
     let storage = canonical::storage(&request.host, &request.path, &request.fields);
     let bytes = match request.body {
         Length::Known(bytes) => Some(bytes),
         Length::Empty | Length::Unknown => None,
     };
-    let of_body = OfBody { bytes, ..looked };
+    let of_body = OfBody { bytes, model: Some(Err(IN_PARTS)), ..looked };
     let is_first = slice.begins_at == 0;
     // The fields are in the record of the request.
     let mut parameters = if is_first { head(request) } else { Vec::new() };
@@ -183,6 +188,9 @@ pub fn of_slice(request: &Canonical, slice: &Slice<'_>, looked: OfBody) -> Opera
         named("part bytes", slice.bytes.len().to_string()),
         named("part begins at byte", slice.begins_at.to_string()),
     ]);
+    if let Some(text) = head_of(shown).filter(|_| is_first) {
+        parameters.push(named(BODY, text.to_owned()));
+    }
     parameters.extend(slice.trailers.into_iter().flat_map(after));
     let text = format!("{} {}", request.method, request.url());
     let mut operation = base(request.method.as_str(), &request.host.name, text, parameters);
@@ -190,6 +198,7 @@ pub fn of_slice(request: &Canonical, slice: &Slice<'_>, looked: OfBody) -> Opera
     operation.effect = if is_safe(&request.method) { Effect::ReadOnly } else { Effect::MayWrite };
     if !is_first {
         operation.kind = PART;
+        operation.stage = Stage::Part;
     }
     operation
 }
@@ -246,16 +255,27 @@ pub fn unopened(host: &Host, port: u16) -> Operation {
     operation
 }
 
-/// A body as its reader sees it, messages of a call included. `None`, and the facts about it fail,
-/// where its encoding is not known or broken.
-fn readable<'a>(request: &Canonical, body: &'a [u8]) -> Option<Cow<'a, [u8]>> {
+/// A body as its reader sees it, messages of a call included. The facts about it fail, for this
+/// reason, where its encoding is not known or broken.
+fn readable<'a>(request: &Canonical, body: &'a [u8]) -> Result<Cow<'a, [u8]>, &'static str> {
     let written = request.codings.iter().map(String::as_str);
-    let codings = Codings::parse(written).ok()?;
+    let codings = Codings::parse(written).map_err(Unreadable::why)?;
     let decoded = match codings.is_identity() {
         true => Cow::Borrowed(body),
-        false => Cow::Owned(decode(&codings, body, DECODED_BYTES_MAX).ok()?),
+        false => Cow::Owned(decode(&codings, body, DECODED_BYTES_MAX).map_err(Unreadable::why)?),
     };
-    grpc::opened(&request.fields, decoded, DECODED_BYTES_MAX)
+    grpc::opened(&request.fields, decoded, DECODED_BYTES_MAX).ok_or(UNREADABLE)
+}
+
+impl Unreadable {
+    /// Why facts about a body fail that cannot be decoded.
+    #[must_use]
+    pub fn why(self) -> &'static str {
+        match self.reason {
+            "bomb" | "too_long" => TOO_MUCH,
+            _ => UNREADABLE,
+        }
+    }
 }
 
 fn base(method: &str, host: &str, text: String, parameters: Vec<Parameter>) -> Operation {
@@ -293,24 +313,24 @@ fn is_safe_name(method: &str) -> bool {
 /// Sensitive values in all that the request carries, its body in each of these forms.
 fn found(
     request: &Canonical,
-    texts: &[&[u8]],
+    texts: &[find::Text<'_>],
     trailers: Option<&HeaderMap>,
 ) -> Result<Vec<Arc<str>>, &'static str> {
     let types = TypeSet::from_iter(DetectionType::ALL);
     let mut seen = TypeSet::EMPTY;
-    let mut look = |bytes: &[u8]| {
-        let found = find::search(bytes, types);
+    let mut look = |text: find::Text<'_>| {
+        let found = find::search(text, types);
         seen = seen.union(found.types);
         found.complete
     };
-    let mut complete = look(request.path.target().as_bytes());
-    complete &= look(request.host.name.as_bytes());
+    let mut complete = look(request.path.target().as_bytes().into());
+    complete &= look(request.host.name.as_bytes().into());
     for (name, value) in request.fields.iter().chain(trailers.into_iter().flatten()) {
-        complete &= look(name.as_str().as_bytes());
-        complete &= look(value.as_bytes());
+        complete &= look(name.as_str().as_bytes().into());
+        complete &= look(value.as_bytes().into());
     }
     for text in texts {
-        complete &= look(text);
+        complete &= look(*text);
     }
     if !complete {
         return Err(TOO_MUCH);
@@ -322,25 +342,26 @@ fn found(
 /// several of them.
 fn carried(
     request: &Canonical,
-    texts: &[&[u8]],
+    texts: &[find::Text<'_>],
     trailers: Option<&HeaderMap>,
     mut search: Search<'_>,
 ) -> Result<Vec<Arc<str>>, &'static str> {
-    let mut look = |bytes: &[u8]| find::layers(bytes, &mut |layer| search.look_beside(layer));
-    let mut complete = look(request.host.name.as_bytes());
+    let mut look =
+        |text: find::Text<'_>| find::layers(text, &mut |layer| search.look_beside(layer));
+    let mut complete = look(request.host.name.as_bytes().into());
     for (name, value) in request.fields.iter().chain(trailers.into_iter().flatten()) {
-        complete &= look(name.as_str().as_bytes());
-        complete &= look(value.as_bytes());
+        complete &= look(name.as_str().as_bytes().into());
+        complete &= look(value.as_bytes().into());
     }
     // What a value is cut over stands side by side: fields of the protocol's own are in no way.
-    complete &= look(request.path.path.as_bytes());
-    complete &= look(request.path.query.as_deref().unwrap_or_default().as_bytes());
+    complete &= look(request.path.path.as_bytes().into());
+    complete &= look(request.path.query.as_deref().unwrap_or_default().as_bytes().into());
     for text in texts.iter().rev() {
-        complete &= look(text);
+        complete &= look(*text);
     }
     // A text in an encoding may be cut as well.
     let beside = search.beside();
-    complete &= find::layers(&beside, &mut |layer| search.look(layer));
+    complete &= find::layers(&*beside, &mut |layer| search.look(layer));
     if !complete {
         return Err(TOO_MUCH);
     }
@@ -356,6 +377,18 @@ pub fn hex(bytes: &[u8]) -> String {
 /// and what can be shown of what its reader sees (`clear`).
 #[must_use]
 pub fn shown(body: &[u8], clear: &[u8]) -> Vec<Parameter> {
+    let mut shown = vec![
+        Parameter { kind: BODY_DIGEST.to_owned(), value: Some(hex(body)) },
+        Parameter { kind: "body bytes".to_owned(), value: Some(body.len().to_string()) },
+    ];
+    if let Some(text) = head_of(clear) {
+        shown.push(Parameter { kind: BODY.to_owned(), value: Some(text.to_owned()) });
+    }
+    shown
+}
+
+/// The beginning of a body, as far as it is recorded and text.
+fn head_of(clear: &[u8]) -> Option<&str> {
     let head = clear.get(..RECORDED_BODY_BYTES_MAX).unwrap_or(clear);
     let text = match std::str::from_utf8(head) {
         Ok(text) => text,
@@ -364,14 +397,7 @@ pub fn shown(body: &[u8], clear: &[u8]) -> Vec<Parameter> {
             std::str::from_utf8(valid).unwrap_or_default()
         }
     };
-    let mut shown = vec![
-        Parameter { kind: BODY_DIGEST.to_owned(), value: Some(hex(body)) },
-        Parameter { kind: "body bytes".to_owned(), value: Some(body.len().to_string()) },
-    ];
-    if !text.is_empty() {
-        shown.push(Parameter { kind: BODY.to_owned(), value: Some(text.to_owned()) });
-    }
-    shown
+    Some(text).filter(|text| !text.is_empty())
 }
 
 #[cfg(test)]

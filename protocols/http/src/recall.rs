@@ -12,6 +12,7 @@ use engine::{MaskPlan, Reads};
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, COOKIE, PROXY_AUTHORIZATION};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use model::exchange::{HIDDEN, Length, Scheme};
+use model::operation::Stage;
 use model::{Effect, Parameter, Timestamp, Value};
 
 use crate::canonical;
@@ -44,6 +45,8 @@ pub struct Recalled {
     pub values: Vec<Option<Value>>,
     /// What is proved about its effect.
     pub effect: Effect,
+    /// Where in the life of an operation it was.
+    pub stage: Stage,
     /// It is refused under masks, by this word.
     pub exposed: Option<&'static str>,
 }
@@ -55,8 +58,9 @@ const OF_HOST: [&str; 4] = ["http.method", "http.scheme", "http.host", "http.por
 /// options.
 #[must_use]
 pub fn recall(past: &Past<'_>, options: &serde_json::Value, masks: &MaskPlan) -> Recalled {
-    let nothing =
-        Recalled { values: vec![None; FACTS.len()], effect: Effect::MayWrite, exposed: None };
+    let stage = if past.step == operation::PART { Stage::Part } else { Stage::Gate };
+    let (values, effect) = (vec![None; FACTS.len()], Effect::MayWrite);
+    let nothing = Recalled { values, effect, stage, exposed: None };
     let Some((method, target)) = past.text.and_then(|text| text.split_once(' ')) else {
         return nothing;
     };
@@ -94,7 +98,7 @@ pub fn recall(past: &Past<'_>, options: &serde_json::Value, masks: &MaskPlan) ->
     };
     let values = (0..).zip(judged.facts.iter()).map(value).collect();
     let effect = if past.step == "message" { Effect::MayWrite } else { judged.effect };
-    Recalled { values, effect, exposed: None }
+    Recalled { values, effect, stage, exposed: None }
 }
 
 /// A request as far as it is recorded.
@@ -209,7 +213,7 @@ fn tunnel(target: &str, masks: &MaskPlan) -> Option<Recalled> {
     let operation = operation::unopened(&host, port);
     let values = operation.facts.iter().cloned().map(Some).collect();
     let exposed = masks.reads_replies().then(|| unopened::masked().reason());
-    Some(Recalled { values, effect: operation.effect, exposed })
+    Some(Recalled { values, effect: operation.effect, stage: Stage::Gate, exposed })
 }
 
 #[cfg(test)]

@@ -222,8 +222,8 @@ fn p2_p8_long_bodies_are_judged_in_parts_in_bounded_memory() -> Result<()> {
         let before = shop.gateway.memory_peak()?;
         told(agent.python("http_more.py", &["long_uploads_in_parts"])?, 1)?;
         let grown = shop.gateway.memory_peak()?.saturating_sub(before);
-        // A part is decoded in every way that fits it, which takes several times its length.
-        ensure!(grown < 3 * GROWTH_MAX, "the gateway grew by {} MiB", grown >> 20);
+        // A part is decoded in every way that fits it, on a thread of its own.
+        ensure!(grown < 4 * GROWTH_MAX, "the gateway grew by {} MiB", grown >> 20);
         let seen = shop.listed.seen();
         let uploads: Vec<_> = seen.iter().filter(|seen| seen.path() == "/upload").collect();
         let complete = uploads.iter().filter(|seen| seen.complete && seen.body.len() > 8 << 20);
@@ -381,7 +381,7 @@ fn p8_replies_that_nobody_reads_wait_at_their_origin() -> Result<()> {
         told(agent.python("http_more.py", &["replies_that_nobody_reads"])?, 1)?;
         let grown = shop.gateway.memory_peak()?.saturating_sub(before);
         // Twenty at a time, each with its connection's or stream's windows on both sides.
-        ensure!(grown < 3 * GROWTH_MAX, "the gateway grew by {} MiB", grown >> 20);
+        ensure!(grown < 4 * GROWTH_MAX, "the gateway grew by {} MiB", grown >> 20);
         Ok(())
     })
 }

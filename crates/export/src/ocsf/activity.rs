@@ -217,8 +217,10 @@ fn statement(entry: &Entry, scene: &Scene<'_>) -> Value {
 }
 
 fn method(asked: &Asked) -> Activity<'_> {
-    if asked.step == "message" {
-        return Activity::other("Message");
+    match &*asked.step {
+        "message" => return Activity::other("Message"),
+        "part" => return Activity::other("Part"),
+        _ => {}
     }
     match Target::read(&asked.text).method {
         "CONNECT" => Activity(1, "Connect"),

@@ -429,6 +429,10 @@ impl<'a> Gateway<'a> {
         let key = row.session.clone().zip(row.operation);
         let Some(key) = key else { return };
         let Some(asking) = self.operations.get_mut(&key) else { return };
+        // A part of its body was refused, which is told where the part is.
+        if row.reason.as_deref() == Some("part_refused") {
+            return;
+        }
         let then = &mut asking.then;
         then.rules.extend(row.rules.iter().cloned());
         then.rows = row.rows.unwrap_or(0).max(then.rows);

@@ -197,7 +197,8 @@ fn resources_reached_by_http_are_read_whole_and_every_mistake_in_them_is_told() 
            f: { type: egres }\n  \
            g: { type: openai, url: \"https://x\", paths: [\"files/*\", /v1, \"/a/../b\"] }\n  \
            h: { type: http, url: \"https://x\", paths: [/v1/files] }\n  \
-           i: { type: openai, url: \"https://x\", http: { stream_inspect: true } }",
+           i: { type: openai, url: \"https://x\", http: { stream_inspect: true } }\n  \
+           j: { type: http, url: \"https://x\", http: { stream_inspect: true, inspect_max: 64KiB } }",
     ));
     insta::assert_snapshot!("web_mistakes", found.join("\n"));
 }

@@ -195,7 +195,7 @@ pub fn http(
             format!("{what}.http.stream_inspect: what a model is told is read as a whole");
         report.problem(&streams.at, message, "remove it, or raise http.inspect_max");
     }
-    let mut options = reading(form.http);
+    let mut options = reading(form.http, report);
     options.insert("scheme".to_owned(), url.scheme().into());
     options.insert("authority".to_owned(), authority(&url).into());
     options.insert("base".to_owned(), url.path().trim_end_matches('/').into());
@@ -287,7 +287,7 @@ pub fn egress(
             }
         }
     }
-    let mut options = reading(form.http);
+    let mut options = reading(form.http, report);
     let passthrough = form.passthrough.filter(|listed| !listed.value.is_empty()).map(|listed| {
         let patterns =
             listed.value.into_iter().filter_map(|pattern| passed_on(&what, pattern, report));
@@ -428,7 +428,13 @@ fn set(
     fields.collect()
 }
 
-fn reading(form: Option<Reading>) -> serde_json::Map<String, serde_json::Value> {
+/// Bytes of a long body that are judged at once.
+const STREAMED_BYTES_MIN: u64 = 256 * 1024;
+
+fn reading(
+    form: Option<Reading>,
+    report: &mut Report,
+) -> serde_json::Map<String, serde_json::Value> {
     let mut options = serde_json::Map::new();
     let Some(form) = form else { return options };
     match form.opaque.map(|opaque| opaque.value) {
@@ -436,10 +442,15 @@ fn reading(form: Option<Reading>) -> serde_json::Map<String, serde_json::Value> 
         Some(OpaqueForm::AtMost(bytes)) => options.insert("opaque".to_owned(), bytes.into()),
         Some(OpaqueForm::Allow) | None => None,
     };
-    if let Some(most) = form.inspect_max {
+    if let Some(most) = &form.inspect_max {
         options.insert("inspect_max".to_owned(), most.value.0.into());
     }
-    if form.stream_inspect.is_some_and(|streams| streams.value) {
+    if let Some(streams) = form.stream_inspect.filter(|streams| streams.value) {
+        if form.inspect_max.as_ref().is_some_and(|most| most.value.0 < STREAMED_BYTES_MIN) {
+            let message = "http.stream_inspect: http.inspect_max is less than 256KiB, which are \
+                           judged at once";
+            report.problem(&streams.at, message.to_owned(), "write at least inspect_max: 256KiB");
+        }
         options.insert("stream_inspect".to_owned(), true.into());
     }
     if form.normalise.is_some_and(|normalise| normalise.value) {

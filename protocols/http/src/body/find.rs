@@ -12,14 +12,14 @@ use std::collections::{HashSet, VecDeque};
 use aws_lc_rs::digest::{SHA256, digest};
 use detect::{DetectionType, Span, TypeSet};
 
-pub use self::seam::Seam;
+pub use self::seam::{Seam, before};
 use super::hide;
 
 /// Encodings around a value that are undone.
 const DEPTH_MAX: u8 = 3;
 /// Decoded bytes for each byte of the text. Prose with a sign of each encoding of whole texts
-/// (percent signs, escapes, entities) takes seven, bytes that are no text (pictures, archives) up to
-/// nine, with JSON inside of JSON eleven.
+/// (percent signs, escapes, entities) takes seven, bytes that are no text (pictures, archives) up
+/// to nine, with JSON inside of JSON eleven.
 const RATIO_MAX: usize = 12;
 /// Decoded bytes beyond those.
 const FREE_BYTES: usize = 64 * 1024;
@@ -35,16 +35,31 @@ pub struct Found {
     pub complete: bool,
 }
 
+/// A text that is searched.
+#[derive(Clone, Copy, Debug)]
+pub struct Text<'a> {
+    /// It.
+    pub bytes: &'a [u8],
+    /// What it is if it is compressed is searched beside it.
+    pub is_opened: bool,
+}
+
+impl<'a, T: AsRef<[u8]> + ?Sized> From<&'a T> for Text<'a> {
+    fn from(bytes: &'a T) -> Self {
+        Self { bytes: bytes.as_ref(), is_opened: false }
+    }
+}
+
 /// Finds values of these types in a text, as it is and decoded.
 #[must_use]
-pub fn search(bytes: &[u8], types: TypeSet) -> Found {
+pub fn search<'a>(text: impl Into<Text<'a>>, types: TypeSet) -> Found {
     if types.is_empty() {
         return Found { types, complete: true };
     }
     let scanner = hide::scanner(types);
     let mut spans: Vec<Span> = Vec::new();
     let mut found: Vec<DetectionType> = Vec::new();
-    let complete = layers(bytes, &mut |layer| {
+    let complete = layers(text, &mut |layer| {
         if scanner.may_contain(layer) {
             scanner.scan(layer, &mut spans);
             found.extend(spans.iter().map(|span| span.kind));
@@ -57,17 +72,20 @@ pub fn search(bytes: &[u8], types: TypeSet) -> Found {
 
 /// Shows the text and every layer below its encodings, outermost first; says whether that was all
 /// of them.
-pub fn layers(bytes: &[u8], visit: &mut dyn FnMut(&[u8])) -> bool {
+pub fn layers<'a>(text: impl Into<Text<'a>>, visit: &mut dyn FnMut(&[u8])) -> bool {
+    let Text { bytes, is_opened } = text.into();
     visit(bytes);
     let room = room(bytes.len());
     let mut below = Below::new(room);
-    decode::each(bytes, &mut below);
+    decode::each(bytes, !is_opened, &mut below);
     // Each is let go when what is below it is known: all of them would be too much at once.
     while let Some((depth, text)) = below.texts.pop_front() {
         visit(&text);
         if depth < DEPTH_MAX {
             below.depth = depth + 1;
-            decode::each(&text, &mut below);
+            // Its bytes with some of them decoded are the same thing, broken.
+            let is_same = is_opened && text.get(..3) == bytes.get(..3);
+            decode::each(&text, !is_same, &mut below);
         }
     }
     below.complete

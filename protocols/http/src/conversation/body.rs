@@ -131,14 +131,17 @@ impl Exchange {
         Ok(Some(hidden))
     }
 
-    pub(super) fn part_released(&self, request: &mut Judged, out: &mut Outbox<Part>) {
+    /// The request, or a part of its body, was let go.
+    pub(super) fn part_released(&self, replying: &mut Replying, out: &mut Outbox<Part>) {
         let judge = (self.judging(), &*self.key);
-        if let Some(parts) = &mut request.parts {
-            parts.released(&request.options, judge, out);
+        let Judged { parts, options, .. } = &mut replying.request;
+        if let Some(parts) = parts {
+            parts.released(options, judge, out);
         }
     }
 
     /// A part of the body is refused: the rest of the request does not leave, nor does its reply.
+    /// False where this is no part.
     pub(super) fn part_refused(
         &mut self,
         id: OperationId,
@@ -149,9 +152,26 @@ impl Exchange {
         let Replying { permit, request, .. } = &mut **replying;
         let is_its = request.parts.as_ref().is_some_and(|parts| parts.waits_for() == Some(id));
         if is_its {
-            out.stop(permit, refusal.clone());
+            let words = ClientText::clone(refusal.message());
+            out.stop(permit, Refusal::unjudgeable("part_refused", words));
+            self.part = Some((id, refusal.clone()));
         }
         is_its
+    }
+
+    /// Rules changed while a body is judged in parts. Whoever is asked from now on has to be asked
+    /// about all of it (R11).
+    pub(super) fn rules_changed(&mut self, out: &mut Outbox<Part>) {
+        let State::Reply(replying) = &mut self.state else { return };
+        let goes_on = replying.request.parts.as_ref().is_some_and(|parts| !parts.are_over());
+        if goes_on && self.reads.asks() {
+            let words = "the rules changed while the body was on its way, and a person may be \
+                         asked about it now; send it again";
+            out.stop(
+                &replying.permit,
+                Refusal::unjudgeable("rules_changed", ClientText::fixed(words)),
+            );
+        }
     }
 }
 

@@ -222,6 +222,42 @@ client >> data "0123456789abcdefg"
 client >> data "half"
 client >> close
 "#;
+    p2_a_coding_that_does_not_end_is_refused_with_the_last_part: r#"
+set options_of api {"inspect_max": 16, "stream_inspect": true}
+rule no-cards when `"US_SSN" in http.detections` block "numbers stay here"
+client >> POST /r/api/upload ; token ; field content-encoding "deflate" ; chunked
+client >> data "x\x9c+\xc9HU\xc8+\xcdMJ-R\xc8,V0144"
+client >> data "T0D!t\x14J2R+\x15\x8a\x13" ; end
+"#;
+    r15_what_was_found_in_one_part_counts_in_the_next: r#"
+set options_of api {"inspect_max": 16, "stream_inspect": true}
+rule no-pairs when `"CREDIT_CARD" in http.detections && "US_SSN" in http.detections` block "not both"
+rule tell when `"CREDIT_CARD" in http.detections` alert "a card leaves"
+client >> POST /r/api/upload ; token ; chunked
+client >> data "4111111111111111\x0aand so on and on\x0aand so on and on\x0a"
+client >> data "ssn: 536-22-8726\x0aand so on\x0a" ; end
+"#;
+    a_request_in_parts_is_one_operation: r#"
+set options_of api {"inspect_max": 16, "stream_inspect": true}
+rule pace limit operations 2
+rule no-cards when `"CREDIT_CARD" in http.detections` block "cards stay here"
+client >> POST /r/api/upload ; token ; chunked
+client >> data "and so on and on\x0aand so on and on\x0a" ; end
+server >> 204
+client >> next
+client >> GET /r/api/items ; token
+server >> 204
+client >> next
+client >> GET /r/api/items ; token
+"#;
+    r11_a_reload_that_asks_a_person_ends_a_request_in_parts: r#"
+set options_of api {"inspect_max": 16, "stream_inspect": true}
+rule no-cards when `"CREDIT_CARD" in http.detections` block "cards stay here"
+client >> POST /r/api/upload ; token ; chunked
+client >> data "and so on and on\x0aand so on and on\x0aand so on"
+gateway >> reload rule ask when `http.path == "/upload"` approve ops wait 25
+client >> data "and so on and on\x0a" ; end
+"#;
     an_answer_before_the_body_is_complete: r#"
 client >> POST /r/api/upload ; token ; chunked
 client >> data "first"

@@ -15,6 +15,8 @@ const RUN_BYTES_MIN: usize = 12;
 const BROKEN_LINE_BYTES_MIN: usize = 40;
 /// Share of a decoded run, in percent, that must read as text.
 const READABLE_PERCENT: usize = 70;
+/// Shortest text that is taken out of a run of which less does, bytes.
+const READABLE_BYTES_MIN: usize = 11;
 
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
@@ -23,8 +25,8 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// Adds every text that `bytes` may stand for.
-pub(super) fn each(bytes: &[u8], below: &mut Below) {
+/// Adds every text that `bytes` may stand for; `opens` what is compressed, too.
+pub(super) fn each(bytes: &[u8], opens: bool, below: &mut Below) {
     if has(bytes, b'%') || has(bytes, b'+') {
         add_changed(bytes, percent(bytes), below);
     }
@@ -37,7 +39,9 @@ pub(super) fn each(bytes: &[u8], below: &mut Below) {
     if let Some(text) = utf16(bytes) {
         below.add(text);
     }
-    compressed(bytes, below);
+    if opens {
+        compressed(bytes, below);
+    }
     runs(bytes, below);
     if let Some(joined) = unbroken(bytes) {
         runs(&joined, below);
@@ -156,7 +160,7 @@ fn compressed(bytes: &[u8], below: &mut Below) {
 }
 
 /// Whether a run of base64, base32 or hexadecimal digits may hold this byte.
-pub(super) fn is_run(byte: u8) -> bool {
+fn is_run(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"+/-_".contains(&byte)
 }
 
@@ -182,9 +186,11 @@ fn runs(bytes: &[u8], below: &mut Below) {
 /// Decodes one run; whether anything came of it.
 fn run_as_a_whole(run: &[u8], text: &mut Vec<u8>, below: &mut Below) -> bool {
     let shift = |from: usize| run.get(from..).unwrap_or_default();
-    let ways = [from_hex(run), from_hex(shift(1)), from_base32(run)];
+    let hex = (0..2).filter_map(|n| from_hex(shift(n)));
+    let base32 = (0..8).filter_map(|n| from_base32(shift(n)));
+    let base64 = (0..4).filter_map(|n| from_base64(shift(n)));
     let mut any = false;
-    for decoded in ways.into_iter().flatten().chain((0..4).filter_map(|n| from_base64(shift(n)))) {
+    for decoded in hex.chain(base32).chain(base64) {
         any |= keep(&decoded, text, below);
     }
     any
@@ -200,14 +206,23 @@ fn keep(decoded: &[u8], text: &mut Vec<u8>, below: &mut Below) -> bool {
     let readable = decoded.iter().filter(reads).count();
     let shows = |c: char| !c.is_control() || matches!(c, '\n' | '\r' | '\t');
     let is_text = std::str::from_utf8(decoded).is_ok_and(|text| text.chars().all(shows));
-    if !is_text && readable * 100 < decoded.len() * READABLE_PERCENT {
-        return false;
+    if is_text || readable * 100 >= decoded.len() * READABLE_PERCENT {
+        return add_line(decoded, text, below);
     }
-    if text.len() + decoded.len() > below.room {
+    for stretch in decoded.split(|byte| !reads(&byte)) {
+        if stretch.len() >= READABLE_BYTES_MIN {
+            add_line(stretch, text, below);
+        }
+    }
+    false
+}
+
+fn add_line(line: &[u8], text: &mut Vec<u8>, below: &mut Below) -> bool {
+    if text.len() + line.len() > below.room {
         below.complete = false;
         return false;
     }
-    text.extend_from_slice(decoded);
+    text.extend_from_slice(line);
     text.push(b'\n');
     true
 }

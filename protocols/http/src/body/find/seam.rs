@@ -1,19 +1,15 @@
 //! Text that is searched in pieces.
 
-use super::decode::is_run;
-
 /// Bytes before a piece that are searched with it again, so that a value which is cut in two is
 /// found.
 const OVERLAP_BYTES: usize = 64 * 1024;
-/// Letters that are decoded together at most (base32).
-const GROUP: usize = 8;
+/// How far before its place a cut may be, to be between two values, bytes.
+const SLACK_BYTES: usize = 128;
 
 /// A piece of a text, behind the end of what was searched before it.
 #[derive(Default)]
 pub struct Seam {
     text: Vec<u8>,
-    /// Letters and digits since the last byte that is none, before the text, modulo [`GROUP`].
-    run: usize,
 }
 
 impl Seam {
@@ -28,36 +24,28 @@ impl Seam {
         &self.text
     }
 
-    /// All of it was searched: keeps its end. That begins where a decoder of base64, base32 or
-    /// hexadecimal digits would be between two groups, so that it reads the same as if it had begun
-    /// at the beginning of the run.
+    /// All of it was searched: keeps its end. A decoder finds its way into a run that began before
+    /// by trying each place in a group of letters.
     pub fn cut(&mut self) {
-        let mut start = self.text.len().saturating_sub(OVERLAP_BYTES);
-        if start == 0 {
-            return;
+        let start = self.text.len().saturating_sub(OVERLAP_BYTES);
+        if start > 0 {
+            let start = before(&self.text, start);
+            // Not drained: what was decoded may have been long.
+            self.text = self.text.split_off(start);
         }
-        let mut run = self.run;
-        let mut count = |byte: &u8| {
-            run = match byte {
-                // Runs may be broken into lines.
-                b'\r' | b'\n' => run,
-                byte if is_run(*byte) => (run + 1) % GROUP,
-                _ => 0,
-            };
-            run
-        };
-        let before = self.text.get(..start).unwrap_or_default();
-        let mut at = before.iter().map(&mut count).last().unwrap_or_default();
-        while at != 0
-            && let Some(byte) = self.text.get(start)
-        {
-            at = count(byte);
-            start += 1;
-        }
-        self.run = at;
-        // Not drained: what was decoded may have been long.
-        self.text = self.text.split_off(start);
     }
+}
+
+/// Where to cut a text at this place or a little before it, so that no number is cut: what is left
+/// of one may look like another.
+#[must_use]
+pub fn before(text: &[u8], place: usize) -> usize {
+    let from = place.saturating_sub(SLACK_BYTES);
+    let near = text.get(from..place).unwrap_or_default();
+    let last = |ends: fn(&u8) -> bool| near.iter().rposition(ends).map(|at| from + at + 1);
+    // Numbers may be written in groups.
+    let ends = |byte: &u8| !byte.is_ascii_alphanumeric() && !b" -._/+=%\\".contains(byte);
+    last(ends).or_else(|| last(|byte| !byte.is_ascii_alphanumeric())).unwrap_or(place)
 }
 
 #[cfg(test)]
@@ -78,39 +66,87 @@ mod tests {
             seam.add(piece);
             found = found.union(search(seam.text(), types).types);
             seam.cut();
-            assert!(seam.text().len() <= OVERLAP_BYTES);
+            assert!(seam.text().len() <= OVERLAP_BYTES + SLACK_BYTES);
         }
         found
     }
 
+    fn has_card(pieces: &[&[u8]]) -> bool {
+        found(pieces).contains(DetectionType::CreditCard)
+    }
+
     #[test]
     fn a_value_is_found_wherever_its_text_is_cut() {
-        let (before, after) = ("x ".repeat(50_000), " y".repeat(40_000));
-        let text = format!("{before}4111 1111 1111 1111{after}");
-        for cut in before.len() - 3..before.len() + 24 {
+        let (front, after) = ("x ".repeat(50_000), " y".repeat(40_000));
+        let text = format!("{front}4111 1111 1111 1111{after}");
+        for cut in front.len() - 3..front.len() + 24 {
             let (first, second) = text.as_bytes().split_at(cut);
-            assert!(found(&[first, second]).contains(DetectionType::CreditCard), "{cut}");
+            assert!(has_card(&[first, second]), "{cut}");
         }
     }
 
     #[test]
-    fn a_value_is_found_in_an_encoding_that_began_in_a_piece_long_before() {
-        let clear =
-            format!("{} 4111 1111 1111 1111 {}", "ab ".repeat(100_000), "cd ".repeat(9_999));
-        let hex: String = clear.bytes().map(|byte| format!("{byte:02x}")).collect();
-        let base32 = base32(clear.as_bytes());
-        let base64 = STANDARD.encode(&clear);
-        let broken: Vec<&str> =
-            base64.as_bytes().chunks(76).map(|line| str::from_utf8(line).expect("text")).collect();
-        let broken = broken.join("\r\n");
-        for (name, encoded) in
-            [("hex", &hex), ("base32", &base32), ("base64", &base64), ("broken", &broken)]
-        {
-            for shift in 0..9 {
+    fn a_value_is_found_in_encodings_that_began_in_a_piece_long_before() {
+        let words = ("ab ".repeat(60_000), "cd ".repeat(9_999));
+        let clear = format!("{} 4111 1111 1111 1111 {}", words.0, words.1).into_bytes();
+        let hex = |clear: &[u8]| clear.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let broken = |clear: &[u8]| {
+            let text = STANDARD.encode(clear);
+            let lines: Vec<&str> = text.as_bytes().chunks(76).flat_map(str::from_utf8).collect();
+            lines.join("\r\n")
+        };
+        let quoted = |text: String| format!("{{\"file\":\"{text}\"}}").into_bytes();
+        let texts = [
+            hex(&clear),
+            base32(&clear),
+            STANDARD.encode(&clear),
+            broken(&clear),
+            format!("file-{}", base32(&clear)),
+            hex(&quoted(base32(&clear))),
+            STANDARD.encode(quoted(base32(&clear))),
+            STANDARD.encode(quoted(STANDARD.encode(&clear))),
+        ];
+        for (way, encoded) in texts.iter().enumerate() {
+            for shift in [0, 1, 5] {
                 let text = format!("{}{encoded}", " ".repeat(shift));
                 let pieces: Vec<&[u8]> = text.as_bytes().chunks(100_003).collect();
-                assert!(found(&pieces).contains(DetectionType::CreditCard), "{name} {shift}");
+                assert!(has_card(&pieces), "{way} {shift}");
             }
         }
+    }
+
+    #[test]
+    fn a_value_is_found_between_bytes_that_are_no_text() {
+        let noise: Vec<u8> =
+            (0..200_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 23) as u8).collect();
+        let clear = [
+            b"and so on ".repeat(30_000),
+            noise.clone(),
+            b"\x014111 1111 1111 1111\x02".to_vec(),
+            noise,
+        ]
+        .concat();
+        let text = STANDARD.encode(clear);
+        let pieces: Vec<&[u8]> = text.as_bytes().chunks(100_003).collect();
+        assert!(has_card(&pieces) && has_card(&[text.as_bytes()]));
+    }
+
+    #[test]
+    fn what_is_left_of_a_number_is_not_taken_for_another() {
+        for shift in 0..25 {
+            let lines: Vec<String> =
+                (0..2_700).map(|n| format!("{n:08}4111111111111111\n")).collect();
+            let text = format!("{}{}", lines.concat(), " ".repeat(shift));
+            assert!(!has_card(&[text.as_bytes(), b"and so on"]), "{shift}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_not_cut() {
+        let text = b"a, 4111-1111-1111-1111-4111\nb 4111 1111";
+        assert_eq!(before(text, 20), 2, "in a number of groups");
+        assert_eq!(before(text, 31), 28, "after a line");
+        assert_eq!(before(b"4111111111111111", 9), 9, "there is no better place");
+        assert_eq!(before(b"411 411 411", 9), 8, "at least between groups");
     }
 }
