@@ -126,6 +126,8 @@ resources:
     url: "https://localhost:$1"
     headers: { Authorization: {env: WORLD_AUTH} }
     ca: {file: $world/ca.pem}
+    # What the provider keeps passes only where it is listed.
+    paths: [/v1/conversations, /v1/files, /v1/vector_stores]
   internet:
     type: egress
     ca: {file: $world/ca.pem}
