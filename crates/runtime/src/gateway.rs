@@ -4,9 +4,11 @@ use std::any::Any;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -163,6 +165,8 @@ pub struct Gateway {
     pub(crate) exchanges: Sessions,
     /// Bytes of requests that wait for a verdict.
     pub(crate) held_bodies: Arc<AtomicUsize>,
+    /// Turns for searching long bodies: one for each processor.
+    pub(crate) searches: Semaphore,
     pub(crate) hash_key: Arc<HashKey>,
     pub(crate) hold_total: Arc<AtomicUsize>,
     pub(crate) counters: Arc<Counters>,
@@ -209,6 +213,7 @@ impl Gateway {
             mint: parts.authority.map(|authority| Arc::new(Mint::new(authority))),
             exchanges: Sessions::default(),
             held_bodies: Arc::default(),
+            searches: Semaphore::new(available_parallelism().map_or(1, NonZero::get)),
             hash_key: parts.hash_key,
             hold_total: Arc::default(),
             counters: Arc::default(),

@@ -24,6 +24,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use model::exchange::{Length, Part, Reply, Request};
+use model::limit::BODY_PART_BYTES;
 use model::{ClientText, OperationId, Principal, SessionId, Side};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
@@ -54,8 +55,6 @@ use crate::timers::{Alarm, Timers};
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(300);
 /// Bytes of a body that are searched where connections are served; more is searched aside.
 const SEARCHED_BYTES_MAX: usize = 64 * 1024;
-/// Bytes of a part, where a long body is judged in parts.
-const PART_BYTES: usize = 256 * 1024;
 /// How long a client may pause in a body that waits for it.
 const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long the other side may take to accept what is left for it when the exchange ends.
@@ -309,26 +308,32 @@ impl Exchange {
 
     async fn work_off(&mut self) {
         while let Some(happening) = self.work.pop_front() {
-            let acts = match &happening {
-                // What was held is searched now, which can take seconds.
-                Happening::Data(Side::Client, Part::End)
-                    if !self.sent && self.held.own() > SEARCHED_BYTES_MAX =>
-                {
-                    aside(|| self.engine.handle(clock::now(), happening))
-                }
-                // The same of a body that is judged in parts: more came, or a part was recorded.
-                Happening::Data(Side::Client, _) | Happening::Recorded(_)
-                    if self.in_parts.is_some_and(|most| {
-                        self.held.own() > if self.sent { PART_BYTES.min(most) } else { most }
-                    }) =>
-                {
-                    aside(|| self.engine.handle(clock::now(), happening))
-                }
-                _ => self.engine.handle(clock::now(), happening),
+            let acts = if self.searches(&happening) {
+                // A search takes several times the memory of what is searched: no more of them at
+                // once than there are processors.
+                let _turn = self.gateway.searches.acquire().await;
+                aside(|| self.engine.handle(clock::now(), happening))
+            } else {
+                self.engine.handle(clock::now(), happening)
             };
             for act in acts {
                 self.perform(act).await;
             }
+        }
+    }
+
+    /// Whether much of a body is searched because of this, which can take seconds.
+    fn searches(&self, happening: &Happening<Part>) -> bool {
+        let own = self.held.own();
+        match happening {
+            Happening::Data(Side::Client, Part::End) if !self.sent && own > SEARCHED_BYTES_MAX => {
+                true
+            }
+            // Of one that is judged in parts when more came, or a part was recorded.
+            Happening::Data(Side::Client, _) | Happening::Recorded(_) => self
+                .in_parts
+                .is_some_and(|most| own > if self.sent { BODY_PART_BYTES.min(most) } else { most }),
+            _ => false,
         }
     }
 

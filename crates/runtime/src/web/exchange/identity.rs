@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use engine::{Connected, Happening, Refusal, Snapshots};
+use model::limit::INSPECTED_BODY_BYTES_MAX;
 use model::{Claim, ClientText, Credential, Principal, UpstreamTls};
 
 use super::{Exchange, Face, Stay};
@@ -104,7 +105,7 @@ impl Exchange {
         let in_parts = plan.options.get("stream_inspect").is_some_and(|set| set == true);
         self.in_parts = in_parts.then(|| {
             let most = plan.options.get("inspect_max").and_then(serde_json::Value::as_u64);
-            most.and_then(|most| usize::try_from(most).ok()).unwrap_or(INSPECT_BYTES_MAX)
+            most.and_then(|most| usize::try_from(most).ok()).unwrap_or(INSPECTED_BODY_BYTES_MAX)
         });
         self.work.push_back(Happening::Connected(Connected {
             credential: Arc::new(Credential {
@@ -118,9 +119,6 @@ impl Exchange {
         }));
     }
 }
-
-/// Longest body that is held to be judged where the resource does not say, bytes.
-const INSPECT_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// A site is not surveyed.
 struct NoSnapshots;
