@@ -44,6 +44,11 @@ pub const PAYLOAD_HEAD_BYTES: usize = 64 * 1024;
 pub const RECORDED_TEXT_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes of a request's body that an approver and the record see; it is cut there.
 pub const RECORDED_BODY_BYTES_MAX: usize = 16 * 1024;
+/// Longest request body that is held to be judged; the default of `http.inspect_max`, bytes.
+pub const INSPECTED_BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Bytes of a body that are judged at once where a longer one is judged in parts
+/// (`http.stream_inspect`): what an exchange keeps of it while it is passed on.
+pub const BODY_PART_BYTES: usize = 256 * 1024;
 /// Sessions of the whole gateway; the default of `sessions_max`.
 pub const SESSIONS_MAX: usize = 20_000;
 /// How long a silent upstream may keep a cancelled operation before the connection is given up.

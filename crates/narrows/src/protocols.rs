@@ -63,6 +63,9 @@ pub fn host_pattern(text: &str) -> Result<(), &'static str> {
     web::HostPattern::read(text).map(drop)
 }
 
+/// Why a request is stopped, in its record, where the record of a part of its body says more.
+pub use web::PART_REFUSED;
+
 /// Whether it can be said in `paths` of a model endpoint.
 ///
 /// # Errors

@@ -431,10 +431,6 @@ impl Judged {
             self.refusals.error(rule, frame);
             return;
         }
-        // The reply is to the operation, and judged there.
-        if request.stage == Stage::Part {
-            return;
-        }
         let stops = enforced && !matches!(rule.action, Action::Alert(_));
         if stops && !scoped.honoured {
             self.unsupported(rule);

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use model::{ClientText, OperationId};
 
-use crate::decide::Scope;
+use crate::decide::{Scope, ScopedRule};
 use crate::keep::PayloadPolicy;
 use crate::mask::MaskPlan;
+use crate::rule::Action;
 use crate::spec::Grant;
 
 /// The fixed words for why an operation was refused.
@@ -103,6 +104,41 @@ impl Permit {
     #[must_use]
     pub fn has_reply_rules(&self) -> bool {
         !self.pending.is_empty()
+    }
+
+    /// The same for a part of what passed under `whole`, whose reply is judged there alone.
+    ///
+    /// # Errors
+    ///
+    /// The rule that concerns the reply because of this part, and is not among those that the whole
+    /// passed under: it hides, follows or keeps back some of the reply, or may stop it.
+    pub fn within(mut self, whole: &Self) -> Result<Self, Arc<str>> {
+        let of_masks = |permit: &Self| -> Vec<Arc<str>> {
+            let followed = permit.masks.followed().into_iter().flat_map(|plan| plan.rules());
+            permit.masks.rules().chain(followed).map(Arc::clone).collect()
+        };
+        let that_stop = |permit: &Self| -> Vec<Arc<str>> {
+            let stops = permit.pending.iter().filter(|pending| pending.stops);
+            let rules = stops.filter_map(|pending| permit.scope.0.rules.get(pending.rule));
+            rules.map(|scoped| Arc::clone(&scoped.rule.name)).collect()
+        };
+        for rules in [of_masks, that_stop] as [fn(&Self) -> Vec<Arc<str>>; 2] {
+            let known = rules(whole);
+            if let Some(new) = rules(&self).into_iter().find(|rule| !known.contains(rule)) {
+                return Err(new);
+            }
+        }
+        let keeps_less = match (self.payload, whole.payload) {
+            (Some(part), Some(whole)) => part < whole,
+            (part, whole) => part.is_some() && whole.is_none(),
+        };
+        if keeps_less {
+            let records = |scoped: &&ScopedRule| matches!(scoped.rule.action, Action::Record(_));
+            let rule = self.scope.0.rules.iter().find(records);
+            return Err(rule.map_or_else(|| "record".into(), |of| Arc::clone(&of.rule.name)));
+        }
+        self.pending.clear();
+        Ok(self)
     }
 
     /// Takes an approver's yes to a held reply; those rules no longer stop it.

@@ -18,6 +18,7 @@ use http::{HeaderMap, Method, StatusCode};
 use model::exchange::{Door, Length, Part, Reply, Request, Scheme};
 use model::{Claim, ClientText, Lane, OperationId, Secret, Side, Timestamp};
 
+pub use self::body::PART_REFUSED;
 use self::body::{Held, unreadable_request};
 use crate::canonical::{self, Host};
 use crate::facts::at;
@@ -441,19 +442,19 @@ impl Exchange {
             }
             State::Verdict(request) => {
                 let withheld = permit.is_pending();
-                let mut replying = Replying { permit, withheld, request: *request, passing: None };
-                match replying.request.parts {
-                    Some(_) => self.part_released(&mut replying, out),
-                    None => out.resume(Side::Client),
-                }
+                let in_parts = request.parts.is_some();
+                let replying = Replying { permit, withheld, request: *request, passing: None };
                 self.state = State::Reply(Box::new(replying));
-                self.rules_changed(out);
+                match in_parts {
+                    true => self.next_part(out),
+                    false => out.resume(Side::Client),
+                }
             }
             // A part of its body left.
-            State::Reply(mut replying) => {
+            State::Reply(replying) => {
                 out.finish(permit);
-                self.part_released(&mut replying, out);
                 self.state = State::Reply(replying);
+                self.next_part(out);
             }
             other => {
                 if self.stray == Some(permit.operation()) {

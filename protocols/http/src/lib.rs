@@ -46,6 +46,7 @@ use model::FactDecl;
 use model::exchange::Part;
 
 use crate::conversation::Exchange;
+pub use crate::conversation::PART_REFUSED;
 pub use crate::explain::{Explained, explain};
 pub use crate::llm::listed as listed_path;
 pub use crate::options::HostPattern;

@@ -3,12 +3,10 @@
 use std::sync::Arc;
 
 use model::exchange::Scheme;
+use model::limit::INSPECTED_BODY_BYTES_MAX;
 
 use crate::canonical::{self, Host};
 use crate::llm;
-
-/// Longest body that is held to be judged (`http.inspect_max`), bytes.
-const INSPECT_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
 /// A resource's settings, as this protocol reads them.
 #[derive(Clone, Debug)]
@@ -134,7 +132,7 @@ impl Options {
             upstream,
             normalise: flag("normalise"),
             opaque,
-            inspect_max: number("inspect_max").unwrap_or(INSPECT_BYTES_MAX),
+            inspect_max: number("inspect_max").unwrap_or(INSPECTED_BODY_BYTES_MAX as u64),
             stream_inspect: flag("stream_inspect"),
             model: flag("model"),
             paths: texts("paths").filter_map(|text| llm::listed(text).ok()).collect(),

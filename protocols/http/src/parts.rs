@@ -9,9 +9,10 @@ use bytes::Bytes;
 use engine::{HashKey, Outbox};
 use http::HeaderMap;
 use model::exchange::Part;
+use model::limit::{BODY_PART_BYTES, RECORDED_BODY_BYTES_MAX};
 use model::{Lane, Operation, OperationId, Side};
 
-use crate::body::find::{Seam, Text, before};
+use crate::body::find::{Seam, Text, boundary};
 use crate::body::{Codings, Opener, Unreadable};
 use crate::canonical;
 use crate::facts::OfBody;
@@ -20,8 +21,6 @@ use crate::operation::{self, Judging, Slice};
 use crate::options::Options;
 use crate::request::{self, Canonical};
 
-/// Of a body after its first part, bytes: what an exchange keeps of it while it is passed on.
-const PART_BYTES: u64 = 256 * 1024;
 /// Of parts after the first. Nothing answers them, so they do not wait for the reply to the
 /// request, which may be kept until the upstream has all of them.
 const LANE: Lane = Lane(1);
@@ -32,14 +31,21 @@ const UNDECLARED_MAX: usize = 3;
 /// Bytes that say whether content is compressed.
 const CONTENT_BYTES: usize = 4;
 
-/// Whether a body that turns out too long to be held can be judged in parts.
+/// Why a body that turns out too long to be held cannot be judged in parts, if it cannot.
 ///
-/// Calls of gRPC cannot: where a message begins is known only from the one before it. Neither can
-/// what a person may be asked about, who says yes to all of it (R11), nor what a model is told,
-/// which is read as one document.
-pub fn are_possible(request: &Canonical, options: &Options, judging: Judging<'_>) -> bool {
-    let is_whole = options.model || judging.reads.asks() || grpc::is_framed(&request.fields);
-    options.stream_inspect && !is_whole
+/// Calls of gRPC: where a message begins is known only from the one before it. What a person may be
+/// asked about, who says yes to all of it (R11). What a model is told, which is one document.
+pub fn impossible(
+    request: &Canonical,
+    options: &Options,
+    judging: Judging<'_>,
+) -> Option<&'static str> {
+    match () {
+        () if !options.stream_inspect || options.model => Some(""),
+        () if judging.reads.asks() => Some("; a person may be asked about it, and must see all"),
+        () if grpc::is_framed(&request.fields) => Some("; a call of gRPC is judged as a whole"),
+        () => None,
+    }
 }
 
 /// The parts of a body, one after the other.
@@ -71,7 +77,7 @@ pub fn begin(
     out: &mut Outbox<Part>,
 ) -> Parts {
     // However the body came: the same parts of the same body.
-    let end = before(&bytes, count(options.inspect_max).min(bytes.len())).max(1);
+    let end = boundary(&bytes, count(options.inspect_max).min(bytes.len())).max(1);
     let gathered = bytes.split_off(end.min(bytes.len()));
     let mut layers = Layers::new(&request);
     let mut operation = layers.judge(&request, (0, &bytes, None), (judging, key));
@@ -145,7 +151,7 @@ impl Parts {
     }
 
     fn go_on(&mut self, options: &Options, judge: (Judging<'_>, &HashKey), out: &mut Outbox<Part>) {
-        let most = count(PART_BYTES.min(options.inspect_max));
+        let most = count(options.inspect_max).min(BODY_PART_BYTES);
         let is_last = self.gathered.len() <= most;
         if self.is_over {
             return;
@@ -155,7 +161,7 @@ impl Parts {
             return out.resume(Side::Client);
         }
         self.is_over = is_last;
-        let end = if is_last { self.gathered.len() } else { before(&self.gathered, most).max(1) };
+        let end = if is_last { self.gathered.len() } else { boundary(&self.gathered, most).max(1) };
         let rest = self.gathered.split_off(end);
         let bytes = std::mem::replace(&mut self.gathered, rest);
         let trailers = self.trailers.take_if(|_| is_last);
@@ -263,8 +269,8 @@ impl Layers {
         let mut rest = bytes;
         let mut shown = Vec::new();
         loop {
-            let most = count(PART_BYTES);
-            let end = if rest.len() > most { before(rest, most) } else { rest.len() };
+            let most = BODY_PART_BYTES;
+            let end = if rest.len() > most { boundary(rest, most) } else { rest.len() };
             let (piece, after) = rest.split_at_checked(end).unwrap_or((rest, &[]));
             rest = after;
             self.add(piece);
@@ -274,7 +280,8 @@ impl Layers {
             if begins_at == 0 && shown.is_empty() {
                 // As its reader sees it.
                 let clear = self.each.iter().rfind(|layer| layer.is_declared);
-                shown = clear.map(|layer| layer.seam.text().to_vec()).unwrap_or_default();
+                let text = clear.map(|layer| layer.seam.text()).unwrap_or_default();
+                shown = text.get(..RECORDED_BODY_BYTES_MAX).unwrap_or(text).to_vec();
             }
             let looked = self.look(request, trailers.filter(|_| rest.is_empty()), judging);
             self.found = std::mem::take(&mut self.found).and(looked);

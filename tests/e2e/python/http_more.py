@@ -44,18 +44,25 @@ def large_uploads():
         check(client.post(url, content=large(), headers=sized).json(), {"whole": True})
 
 
+def lines(count):
+    for start in range(count):
+        yield b"".join(b'{"n": %d, "note": "and so on"}\n' % n for n in range(start * 999, start * 999 + 999))
+
+
 @step
 def long_uploads_in_parts():
     url, own = reverse("files", "/upload"), token()
-
-    def lines(count):
-        for start in range(count):
-            yield b"".join(b'{"n": %d, "note": "and so on"}\n' % n for n in range(start * 999, start * 999 + 999))
-
-    requests.post(url, data=lines(250), headers=own, timeout=120).raise_for_status()
+    # More than the gateway may grow.
+    prose = (b"and so on and on, " * 5000 for _ in range(1800))
+    requests.post(url, data=prose, headers=own, timeout=120).raise_for_status()
     sized = {**own, "Content-Length": str(sum(map(len, lines(250))))}
     with httpx.Client(http1=False, http2=True, timeout=120) as client:
         client.post(url, content=lines(250), headers=sized).raise_for_status()
+
+
+@step
+def stolen_uploads_in_parts():
+    url, own = reverse("files", "/upload"), token()
 
     def stolen(wrap):
         yield from lines(80)

@@ -41,7 +41,9 @@ impl<U: Unit> Connection<U> {
         self.event(EventBody::Operation {
             operation: id,
             step: operation.kind.to_owned(),
-            under: operation.under.filter(|_| operation.stage != Stage::Gate),
+            under: operation
+                .under
+                .filter(|_| matches!(operation.stage, Stage::Repeat | Stage::Part)),
             text: Arc::clone(&operation.text),
             parameters: operation.parameters.iter().chain(&operation.aside).cloned().collect(),
             objects: Arc::clone(&operation.objects),

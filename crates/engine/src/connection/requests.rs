@@ -107,11 +107,17 @@ impl<U: Unit> Connection<U> {
         }
         match decided.decision {
             Decision::Allow(permit) => {
-                if let Some(refusal) = self.guessed(id, operation, &permit) {
-                    let matches = decided.matches;
-                    self.record_operation(id, operation, Verdict::Block, matches, Some(&refusal));
-                    return Waiting::RecordToRefuse(self.ticket(), refusal);
-                }
+                let passed = self.within(operation, permit).and_then(|permit| {
+                    self.guessed(id, operation, &permit).map_or(Ok(permit), Err)
+                });
+                let permit = match passed {
+                    Ok(permit) => permit,
+                    Err(refusal) => {
+                        let rules = decided.matches;
+                        self.record_operation(id, operation, Verdict::Block, rules, Some(&refusal));
+                        return Waiting::RecordToRefuse(self.ticket(), refusal);
+                    }
+                };
                 let masked = decided.matches.iter().any(|m| !m.observed && &*m.action == "mask");
                 let verdict = if masked { Verdict::Mask } else { Verdict::Allow };
                 self.record_operation(id, operation, verdict, decided.matches, None);
@@ -127,6 +133,21 @@ impl<U: Unit> Connection<U> {
                 Waiting::RecordToRefuse(self.ticket(), refusal)
             }
         }
+    }
+
+    /// What a part passes under. Rules about the reply were settled when the whole was let go: one
+    /// that concerns the reply only because of this part comes too late (P2).
+    fn within(&self, operation: &Operation, permit: Permit) -> Result<Permit, Refusal> {
+        let whole = operation.under.filter(|_| operation.stage == Stage::Part);
+        let whole = whole.and_then(|id| self.open.iter().find(|open| open.id == id));
+        let Some(whole) = whole else { return Ok(permit) };
+        permit.within(&whole.permit).map_err(|rule| {
+            let words = format!(
+                "rule \"{rule}\" concerns the reply because of this part of the body, and the \
+                 reply was settled with the first one"
+            );
+            Refusal::unjudgeable("reply_settled", ClientText::composed(words))
+        })
     }
 
     /// Counts what masked fields are compared with. Past the budget of a field it is refused and

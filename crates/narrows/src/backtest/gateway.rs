@@ -430,7 +430,7 @@ impl<'a> Gateway<'a> {
         let Some(key) = key else { return };
         let Some(asking) = self.operations.get_mut(&key) else { return };
         // A part of its body was refused, which is told where the part is.
-        if row.reason.as_deref() == Some("part_refused") {
+        if row.reason.as_deref() == Some(protocols::PART_REFUSED) {
             return;
         }
         let then = &mut asking.then;

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use model::limit::BODY_PART_BYTES;
 use model::{Resource, UpstreamTls};
 use policy::{ActionSpec, Location, RuleSpec};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -195,7 +196,7 @@ pub fn http(
             format!("{what}.http.stream_inspect: what a model is told is read as a whole");
         report.problem(&streams.at, message, "remove it, or raise http.inspect_max");
     }
-    let mut options = reading(form.http, report);
+    let mut options = reading(&what, form.http, report);
     options.insert("scheme".to_owned(), url.scheme().into());
     options.insert("authority".to_owned(), authority(&url).into());
     options.insert("base".to_owned(), url.path().trim_end_matches('/').into());
@@ -287,7 +288,7 @@ pub fn egress(
             }
         }
     }
-    let mut options = reading(form.http, report);
+    let mut options = reading(&what, form.http, report);
     let passthrough = form.passthrough.filter(|listed| !listed.value.is_empty()).map(|listed| {
         let patterns =
             listed.value.into_iter().filter_map(|pattern| passed_on(&what, pattern, report));
@@ -428,10 +429,8 @@ fn set(
     fields.collect()
 }
 
-/// Bytes of a long body that are judged at once.
-const STREAMED_BYTES_MIN: u64 = 256 * 1024;
-
 fn reading(
+    what: &str,
     form: Option<Reading>,
     report: &mut Report,
 ) -> serde_json::Map<String, serde_json::Value> {
@@ -446,10 +445,12 @@ fn reading(
         options.insert("inspect_max".to_owned(), most.value.0.into());
     }
     if let Some(streams) = form.stream_inspect.filter(|streams| streams.value) {
-        if form.inspect_max.as_ref().is_some_and(|most| most.value.0 < STREAMED_BYTES_MIN) {
-            let message = "http.stream_inspect: http.inspect_max is less than 256KiB, which are \
-                           judged at once";
-            report.problem(&streams.at, message.to_owned(), "write at least inspect_max: 256KiB");
+        if form.inspect_max.as_ref().is_some_and(|most| most.value.0 < BODY_PART_BYTES as u64) {
+            let message = format!(
+                "{what}.http.stream_inspect: http.inspect_max is less than 256KiB, which are \
+                 judged at once"
+            );
+            report.problem(&streams.at, message, "write at least inspect_max: 256KiB");
         }
         options.insert("stream_inspect".to_owned(), true.into());
     }

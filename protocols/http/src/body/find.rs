@@ -12,7 +12,7 @@ use std::collections::{HashSet, VecDeque};
 use aws_lc_rs::digest::{SHA256, digest};
 use detect::{DetectionType, Span, TypeSet};
 
-pub use self::seam::{Seam, before};
+pub use self::seam::{Seam, boundary};
 use super::hide;
 
 /// Encodings around a value that are undone.
@@ -38,9 +38,9 @@ pub struct Found {
 /// A text that is searched.
 #[derive(Clone, Copy, Debug)]
 pub struct Text<'a> {
-    /// It.
+    /// As it is.
     pub bytes: &'a [u8],
-    /// What it is if it is compressed is searched beside it.
+    /// If it is compressed, what it becomes is another text that is searched.
     pub is_opened: bool,
 }
 

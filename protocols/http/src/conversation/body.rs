@@ -19,6 +19,9 @@ pub(super) struct Held {
     pub most: u64,
 }
 
+/// Why a request is stopped, in its record: a part of its body was refused, whose record says why.
+pub const PART_REFUSED: &str = "part_refused";
+
 impl Exchange {
     pub(super) fn body(&mut self, part: Part, out: &mut Outbox<Part>) {
         let State::Body(held) = &mut self.state else { return };
@@ -26,12 +29,16 @@ impl Exchange {
             Part::Data(bytes) => {
                 held.body.extend_from_slice(&bytes);
                 if held.body.len() as u64 > held.most {
-                    if self.in_parts(out) {
-                        return;
-                    }
-                    let State::Body(held) = &mut self.state else { return };
+                    let request = &held.request;
+                    let judging =
+                        Judging { reads: &self.reads, trail: self.trail.as_deref(), now: self.now };
+                    let Some(why) =
+                        parts::impossible(&request.canonical, &request.options, judging)
+                    else {
+                        return self.in_parts(out);
+                    };
                     let words = format!(
-                        "the body is longer than {} bytes, the most that is held to be judged",
+                        "the body is longer than {} bytes, the most that is held to be judged{why}",
                         held.most
                     );
                     let refusal =
@@ -68,21 +75,10 @@ impl Exchange {
         }
     }
 
-    /// The body is longer than what is held: it is judged in parts from here on, if it can be.
-    pub(super) fn in_parts(&mut self, out: &mut Outbox<Part>) -> bool {
-        let judging = Judging { reads: &self.reads, trail: self.trail.as_deref(), now: self.now };
-        let request = match std::mem::replace(&mut self.state, State::Over) {
-            State::Body(held)
-                if parts::are_possible(&held.request.canonical, &held.request.options, judging) =>
-            {
-                held
-            }
-            other => {
-                self.state = other;
-                return false;
-            }
-        };
-        let Held { request: mut judged, body, .. } = *request;
+    /// The body is longer than what is held, and is judged in parts from here on.
+    fn in_parts(&mut self, out: &mut Outbox<Part>) {
+        let State::Body(held) = std::mem::replace(&mut self.state, State::Over) else { return };
+        let Held { request: mut judged, body, .. } = *held;
         let as_asked = judged.canonical.clone();
         if self.masks.as_ref().is_some_and(|masks| masks.reads_replies()) {
             judged.canonical.ask_for_readable();
@@ -90,13 +86,12 @@ impl Exchange {
         let door = if self.proxy { Door::Forward } else { Door::Reverse };
         let head = Part::Request(Box::new(judged.canonical.part(door, judged.version)));
         let aside = operation::sent_to(judged.sent_to);
-        let judge = (judging, &*self.key);
+        let judge = (self.judging(), &*self.key);
         let about = (as_asked, &judged.options);
         let parts = parts::begin(about, body, (LANE, head, aside), judge, out);
         judged.id = Some(parts.of_request());
         judged.parts = Some(Box::new(parts));
         self.state = State::Verdict(Box::new(judged));
-        true
     }
 
     /// A request that ends before its body is complete is recorded all the same.
@@ -131,12 +126,16 @@ impl Exchange {
         Ok(Some(hidden))
     }
 
-    /// The request, or a part of its body, was let go.
-    pub(super) fn part_released(&self, replying: &mut Replying, out: &mut Outbox<Part>) {
-        let judge = (self.judging(), &*self.key);
+    /// A request whose body is judged in parts, or one of the parts, was let go.
+    pub(super) fn next_part(&mut self, out: &mut Outbox<Part>) {
+        if self.rules_changed(out) {
+            return;
+        }
+        let judging = Judging { reads: &self.reads, trail: self.trail.as_deref(), now: self.now };
+        let State::Reply(replying) = &mut self.state else { return };
         let Judged { parts, options, .. } = &mut replying.request;
         if let Some(parts) = parts {
-            parts.released(options, judge, out);
+            parts.released(options, (judging, &self.key), out);
         }
     }
 
@@ -153,25 +152,25 @@ impl Exchange {
         let is_its = request.parts.as_ref().is_some_and(|parts| parts.waits_for() == Some(id));
         if is_its {
             let words = ClientText::clone(refusal.message());
-            out.stop(permit, Refusal::unjudgeable("part_refused", words));
+            out.stop(permit, Refusal::unjudgeable(PART_REFUSED, words));
             self.part = Some((id, refusal.clone()));
         }
         is_its
     }
 
-    /// Rules changed while a body is judged in parts. Whoever is asked from now on has to be asked
-    /// about all of it (R11).
-    pub(super) fn rules_changed(&mut self, out: &mut Outbox<Part>) {
-        let State::Reply(replying) = &mut self.state else { return };
+    /// Whether rules changed, while a body is judged in parts, so that a person may be asked: about
+    /// all of it, so that the request ends (R11).
+    pub(super) fn rules_changed(&mut self, out: &mut Outbox<Part>) -> bool {
+        let State::Reply(replying) = &mut self.state else { return false };
         let goes_on = replying.request.parts.as_ref().is_some_and(|parts| !parts.are_over());
-        if goes_on && self.reads.asks() {
+        let asks = goes_on && self.reads.asks();
+        if asks {
             let words = "the rules changed while the body was on its way, and a person may be \
                          asked about it now; send it again";
-            out.stop(
-                &replying.permit,
-                Refusal::unjudgeable("rules_changed", ClientText::fixed(words)),
-            );
+            let refusal = Refusal::unjudgeable("rules_changed", ClientText::fixed(words));
+            out.stop(&replying.permit, refusal);
         }
+        asks
     }
 }
 

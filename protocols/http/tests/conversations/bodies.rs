@@ -258,6 +258,42 @@ client >> data "and so on and on\x0aand so on and on\x0aand so on"
 gateway >> reload rule ask when `http.path == "/upload"` approve ops wait 25
 client >> data "and so on and on\x0a" ; end
 "#;
+    p2_a_rule_about_body_and_reply_refuses_the_part_in_which_it_may_apply: r#"
+set options_of api {"inspect_max": 16, "stream_inspect": true}
+rule both when `"CREDIT_CARD" in http.detections && result.bytes > 0` block "cards stay here"
+client >> POST /r/api/upload ; token ; chunked
+client >> data "and so on and on\x0a4111111111111111\x0aand so on and on\x0a" ; end
+"#;
+    p3_a_mask_that_a_part_calls_for_comes_too_late_for_the_reply: r#"
+set options_of api {"inspect_max": 16, "stream_inspect": true}
+rule hide when `"CREDIT_CARD" in http.detections` mask ssn
+client >> POST /r/api/upload ; token ; chunked
+client >> data "4111111111111111\x0aand so on and on\x0a" ; end
+server >> 200 ; field content-type "application/json" ; body "{\"ssn\":\"536-22-8726\"}"
+client >> next
+client >> POST /r/api/upload ; token ; chunked
+client >> data "and so on and on\x0a4111111111111111\x0aand so on and on\x0a" ; end
+"#;
+    p2_a_part_that_wants_less_of_the_reply_kept_comes_too_late: r#"
+set options_of api {"inspect_max": 16, "stream_inspect": true}
+rule unkept when `"CREDIT_CARD" in http.detections` record none
+client >> POST /r/api/upload ; token ; chunked
+client >> data "and so on and on\x0a4111111111111111\x0aand so on and on\x0a" ; end
+"#;
+    a_rule_about_the_reply_is_asked_once_of_a_request_in_parts: r#"
+set options_of api {"inspect_max": 16, "stream_inspect": true}
+rule no-cards when `"CREDIT_CARD" in http.detections` block "cards stay here"
+rule empty when `result.bytes < 1` alert "nothing came"
+client >> POST /r/api/upload ; token ; chunked
+client >> data "and so on and on\x0aand so on and on\x0a" ; end
+server >> 200 ; body "ok"
+"#;
+    r15_in_parts_as_a_proxy_too: r#"
+set options {"inspect_max": 16, "stream_inspect": true}
+rule no-cards when `"CREDIT_CARD" in http.detections` block "cards stay here"
+client >> POST https://example.test/upload ; token ; chunked
+client >> data "and so on and on\x0a4111111111111111\x0aand so on and on\x0a" ; end
+"#;
     an_answer_before_the_body_is_complete: r#"
 client >> POST /r/api/upload ; token ; chunked
 client >> data "first"

@@ -29,17 +29,17 @@ impl Seam {
     pub fn cut(&mut self) {
         let start = self.text.len().saturating_sub(OVERLAP_BYTES);
         if start > 0 {
-            let start = before(&self.text, start);
+            let start = boundary(&self.text, start);
             // Not drained: what was decoded may have been long.
             self.text = self.text.split_off(start);
         }
     }
 }
 
-/// Where to cut a text at this place or a little before it, so that no number is cut: what is left
-/// of one may look like another.
+/// Where to cut a text, as an offset in bytes: at this place or a little before it, so that no
+/// number is cut. What is left of one may look like another.
 #[must_use]
-pub fn before(text: &[u8], place: usize) -> usize {
+pub fn boundary(text: &[u8], place: usize) -> usize {
     let from = place.saturating_sub(SLACK_BYTES);
     let near = text.get(from..place).unwrap_or_default();
     let last = |ends: fn(&u8) -> bool| near.iter().rposition(ends).map(|at| from + at + 1);
@@ -144,9 +144,9 @@ mod tests {
     #[test]
     fn numbers_are_not_cut() {
         let text = b"a, 4111-1111-1111-1111-4111\nb 4111 1111";
-        assert_eq!(before(text, 20), 2, "in a number of groups");
-        assert_eq!(before(text, 31), 28, "after a line");
-        assert_eq!(before(b"4111111111111111", 9), 9, "there is no better place");
-        assert_eq!(before(b"411 411 411", 9), 8, "at least between groups");
+        assert_eq!(boundary(text, 20), 2, "in a number of groups");
+        assert_eq!(boundary(text, 31), 28, "after a line");
+        assert_eq!(boundary(b"4111111111111111", 9), 9, "there is no better place");
+        assert_eq!(boundary(b"411 411 411", 9), 8, "at least between groups");
     }
 }
