@@ -40,6 +40,10 @@ pub(crate) struct Open {
     /// The upstream does not run it.
     pub skipped: bool,
     recorded: Recorded,
+    /// More of it is judged while what came before is on its way.
+    pub in_parts: bool,
+    /// How much of the reply is recorded at least, because of a later part.
+    pub wanted: PayloadPolicy,
 }
 
 /// What stands between a reply and the client.
@@ -106,12 +110,19 @@ impl Open {
             state,
             skipped: false,
             recorded: Recorded::default(),
+            in_parts: false,
+            wanted: PayloadPolicy::None,
         }
     }
 
     /// True while a rule may still stop the reply or a person is asked.
     pub fn is_unsettled(&self) -> bool {
         matches!(self.state, ReplyState::Withheld | ReplyState::Held(_))
+    }
+
+    /// Whether it counts: some of it got where it should.
+    pub fn counts(&self) -> bool {
+        !matches!(self.state, ReplyState::Stopped) || self.left != (0, 0) || self.in_parts
     }
 
     /// Rows and bytes that the client gets.
@@ -125,7 +136,8 @@ impl Open {
     /// Counts one part. `payload` is how much of replies the resource has recorded: a rule may have
     /// said otherwise of this one.
     pub fn count<U: Unit>(&mut self, batch: &mut Batch<U>, payload: PayloadPolicy) {
-        let payload = self.permit.payload().unwrap_or(payload);
+        // A part that a rule wants more of the reply kept for finds some of it still to come.
+        let payload = self.permit.payload().unwrap_or(payload).max(self.wanted);
         let bytes = batch.unit.size() as u64;
         self.rows = self.rows.saturating_add(batch.rows);
         self.bytes = self.bytes.saturating_add(bytes);

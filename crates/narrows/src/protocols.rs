@@ -64,7 +64,7 @@ pub fn host_pattern(text: &str) -> Result<(), &'static str> {
 }
 
 /// Why a request is stopped, in its record, where the record of a part of its body says more.
-pub use web::PART_REFUSED;
+pub use web::{PART, PART_REFUSED};
 
 /// Whether it can be said in `paths` of a model endpoint.
 ///

@@ -240,6 +240,10 @@ impl Scope {
         self.0.facts.iter().map(|(fact, _)| *fact)
     }
 
+    pub(crate) fn fact(&self, slot: u16) -> Option<FactId> {
+        self.0.facts.get(usize::from(slot)).map(|(fact, _)| *fact)
+    }
+
     /// Whether a rule in scope reads this fact and can stop an operation or its reply by it: it is
     /// neither observed nor an alert.
     #[must_use]
@@ -251,9 +255,7 @@ impl Scope {
                     false
                 }
             };
-            let mut read =
-                scoped.slots.iter().filter_map(|slot| self.0.facts.get(usize::from(*slot)));
-            stops && read.any(|(read, _)| *read == fact)
+            stops && scoped.slots.iter().any(|slot| self.fact(*slot) == Some(fact))
         })
     }
 

@@ -9,7 +9,7 @@ use model::{ClientText, OperationId};
 use crate::decide::{Scope, ScopedRule};
 use crate::keep::PayloadPolicy;
 use crate::mask::MaskPlan;
-use crate::rule::Action;
+use crate::schema::FactId;
 use crate::spec::Grant;
 
 /// The fixed words for why an operation was refused.
@@ -63,6 +63,15 @@ pub(crate) struct Pending {
     pub alerted: AtomicBool,
 }
 
+/// What a part of an operation would change of a reply that was settled before.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Late {
+    /// This rule hides, follows or may stop some of it.
+    Rule(Arc<str>),
+    /// Less of it would be recorded.
+    RecordsLess,
+}
+
 impl Permit {
     pub(crate) fn new(
         operation: OperationId,
@@ -108,37 +117,48 @@ impl Permit {
 
     /// The same for a part of what passed under `whole`, whose reply is judged there alone.
     ///
+    /// `same` says whether a fact has the value that it had for the whole, `payload` how much the
+    /// resource has recorded of replies where no rule says so.
+    ///
     /// # Errors
     ///
-    /// The rule that concerns the reply because of this part, and is not among those that the whole
-    /// passed under: it hides, follows or keeps back some of the reply, or may stop it.
-    pub fn within(mut self, whole: &Self) -> Result<Self, Arc<str>> {
-        let of_masks = |permit: &Self| -> Vec<Arc<str>> {
+    /// What the reply, which was settled with the whole, would have to be because of this part.
+    pub fn within(
+        mut self,
+        whole: &Self,
+        same: impl Fn(FactId) -> bool,
+        payload: PayloadPolicy,
+    ) -> Result<Self, Late> {
+        let masking = |permit: &Self| -> Vec<Arc<str>> {
             let followed = permit.masks.followed().into_iter().flat_map(|plan| plan.rules());
             permit.masks.rules().chain(followed).map(Arc::clone).collect()
         };
-        let that_stop = |permit: &Self| -> Vec<Arc<str>> {
-            let stops = permit.pending.iter().filter(|pending| pending.stops);
-            let rules = stops.filter_map(|pending| permit.scope.0.rules.get(pending.rule));
-            rules.map(|scoped| Arc::clone(&scoped.rule.name)).collect()
-        };
-        for rules in [of_masks, that_stop] as [fn(&Self) -> Vec<Arc<str>>; 2] {
-            let known = rules(whole);
-            if let Some(new) = rules(&self).into_iter().find(|rule| !known.contains(rule)) {
-                return Err(new);
-            }
+        let known = masking(whole);
+        if let Some(rule) = masking(&self).into_iter().find(|rule| !known.contains(rule)) {
+            return Err(Late::Rule(rule));
         }
-        let keeps_less = match (self.payload, whole.payload) {
-            (Some(part), Some(whole)) => part < whole,
-            (part, whole) => part.is_some() && whole.is_none(),
-        };
-        if keeps_less {
-            let records = |scoped: &&ScopedRule| matches!(scoped.rule.action, Action::Record(_));
-            let rule = self.scope.0.rules.iter().find(records);
-            return Err(rule.map_or_else(|| "record".into(), |of| Arc::clone(&of.rule.name)));
+        // Those that the whole passed under are asked about its reply, with the facts of the whole.
+        let asked = whole.stopping().map(|scoped| &*scoped.rule.name).collect::<Vec<_>>();
+        let late = self.stopping().find(|scoped| {
+            let slots = scoped.rule.facts.iter().zip(&*scoped.slots);
+            let deciding = slots.filter(|(fact, _)| fact.decides).map(|(_, slot)| *slot);
+            let mut facts = deciding.filter_map(|slot| self.scope.fact(slot));
+            !asked.contains(&&*scoped.rule.name) || !facts.all(&same)
+        });
+        if let Some(scoped) = late {
+            return Err(Late::Rule(Arc::clone(&scoped.rule.name)));
+        }
+        if self.payload.unwrap_or(payload) < whole.payload.unwrap_or(payload) {
+            return Err(Late::RecordsLess);
         }
         self.pending.clear();
         Ok(self)
+    }
+
+    /// The rules that may stop the reply.
+    fn stopping(&self) -> impl Iterator<Item = &ScopedRule> {
+        let stops = self.pending.iter().filter(|pending| pending.stops);
+        stops.filter_map(|pending| self.scope.0.rules.get(pending.rule))
     }
 
     /// Takes an approver's yes to a held reply; those rules no longer stop it.

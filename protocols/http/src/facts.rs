@@ -87,7 +87,8 @@ pub struct OfBody {
 }
 
 impl OfBody {
-    /// With what was found in another piece of it. What is not known of one is not known of both.
+    /// With what was found in another piece of it. What could not be told of one cannot be told of
+    /// both; what no rule asked about was not looked for.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         type Found = Option<Result<Vec<Arc<str>>, &'static str>>;

@@ -49,6 +49,7 @@ use crate::conversation::Exchange;
 pub use crate::conversation::PART_REFUSED;
 pub use crate::explain::{Explained, explain};
 pub use crate::llm::listed as listed_path;
+pub use crate::operation::PART;
 pub use crate::options::HostPattern;
 
 /// The types of resources that are spoken to in HTTP.

@@ -56,7 +56,7 @@ impl<U: Unit> Connection<U> {
                 self.acts.push(Act::Unhold(open.id));
                 open.state = ReplyState::Stopped;
             }
-            if !matches!(open.state, ReplyState::Stopped) || open.left != (0, 0) {
+            if open.counts() {
                 self.account(&open);
             }
             let outcome = if stopped { "withheld" } else { "cut" };

@@ -261,7 +261,7 @@ impl<U: Unit> Connection<U> {
         } else {
             "done"
         };
-        if !stopped || open.left != (0, 0) {
+        if open.counts() {
             self.account(&open);
         }
         let (body, payload) = open.end(outcome, self.now);

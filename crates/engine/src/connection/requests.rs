@@ -8,7 +8,7 @@ use model::event::Verdict;
 use model::limit::{PENDING_BYTES_MAX, PENDING_OPERATIONS_MAX};
 use model::operation::Stage;
 use model::{ClientText, Lane, Operation, OperationId, Side};
-use policy::{Decision, Permit, Refusal, Request};
+use policy::{Decision, FactId, Late, Permit, Refusal, Request};
 
 use super::{Brake, Connection, Pending, Waiting};
 use crate::contract::{Input, Unit};
@@ -96,6 +96,10 @@ impl<U: Unit> Connection<U> {
             satisfied: &satisfied,
         });
         let whole = operation.under.filter(|_| operation.stage == Stage::Part).unwrap_or(id);
+        // Whatever becomes of a part, what came before it left.
+        if let Some(open) = self.open.iter_mut().find(|open| open.id == whole) {
+            open.in_parts = true;
+        }
         for (rule, message) in decided.alerts {
             if self.alerted.0 != whole {
                 self.alerted = (whole, Vec::new());
@@ -137,17 +141,33 @@ impl<U: Unit> Connection<U> {
 
     /// What a part passes under. Rules about the reply were settled when the whole was let go: one
     /// that concerns the reply only because of this part comes too late (P2).
-    fn within(&self, operation: &Operation, permit: Permit) -> Result<Permit, Refusal> {
-        let whole = operation.under.filter(|_| operation.stage == Stage::Part);
-        let whole = whole.and_then(|id| self.open.iter().find(|open| open.id == id));
-        let Some(whole) = whole else { return Ok(permit) };
-        permit.within(&whole.permit).map_err(|rule| {
-            let words = format!(
-                "rule \"{rule}\" concerns the reply because of this part of the body, and the \
-                 reply was settled with the first one"
-            );
-            Refusal::unjudgeable("reply_settled", ClientText::composed(words))
-        })
+    fn within(&mut self, operation: &Operation, permit: Permit) -> Result<Permit, Refusal> {
+        if operation.stage != Stage::Part {
+            return Ok(permit);
+        }
+        let settled = |words| Refusal::unjudgeable("reply_settled", words);
+        let whole = self.open.iter_mut().find(|open| Some(open.id) == operation.under);
+        let Some(whole) = whole else {
+            return Err(settled(ClientText::fixed("what this is a part of is over")));
+        };
+        let same = |fact: FactId| {
+            let of = |operation: &Operation| operation.facts.get(usize::from(fact.index)).cloned();
+            fact.block != self.settings.block || of(operation) == of(&whole.operation)
+        };
+        let permit = permit.within(&whole.permit, same, self.payload).map_err(|late| {
+            settled(match late {
+                Late::Rule(rule) => ClientText::composed(format!(
+                    "rule \"{rule}\" concerns the reply, and the reply was settled with the first \
+                     part of the body"
+                )),
+                Late::RecordsLess => ClientText::fixed(
+                    "less of the reply would have to be recorded, and that was settled with the \
+                     first part of the body",
+                ),
+            })
+        })?;
+        whole.wanted = permit.payload().map_or(whole.wanted, |more| whole.wanted.max(more));
+        Ok(permit)
     }
 
     /// Counts what masked fields are compared with. Past the budget of a field it is refused and

@@ -228,7 +228,8 @@ impl<'a> Gateway<'a> {
             }
             return;
         };
-        if then.judged {
+        let is_part = row.step.as_deref() == Some(protocols::PART);
+        if then.judged && !is_part {
             told.session.used.add(ONE);
         }
         let scope = self.rules.scope(&told.session.principal, place);
@@ -555,11 +556,9 @@ impl<'a> Gateway<'a> {
     /// Counts what the operation used, as far as it would still have run.
     fn count(&mut self, asking: &Asking, reply: Option<&Row>) {
         let would_run = asking.judged.fates().iter().any(|fate| *fate != Fate::Refused);
-        let ran = reply.map(|row| Usage {
-            operations: 1,
-            rows: row.rows.unwrap_or(0),
-            bytes: row.bytes.unwrap_or(0),
-        });
+        let operations = u64::from(asking.asked.stage != Stage::Part);
+        let used = |row: &Row| (row.rows.unwrap_or(0), row.bytes.unwrap_or(0));
+        let ran = reply.map(used).map(|(rows, bytes)| Usage { operations, rows, bytes });
         let ran = ran.filter(|used| {
             let withheld = reply.and_then(|row| row.outcome.as_deref()) == Some("withheld");
             !withheld || (used.rows, used.bytes) != (0, 0)
@@ -569,7 +568,7 @@ impl<'a> Gateway<'a> {
             (Some(used), true) => Bounds { recorded: used, most: used },
             // It did not run then, and would now.
             (None, true) if was_stopped => {
-                let recorded = Usage { operations: 1, rows: 0, bytes: 0 };
+                let recorded = Usage { operations, rows: 0, bytes: 0 };
                 let most = Usage { rows: u64::MAX, bytes: u64::MAX, ..recorded };
                 Bounds { recorded, most }
             }

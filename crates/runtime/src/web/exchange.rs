@@ -55,6 +55,8 @@ use crate::timers::{Alarm, Timers};
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(300);
 /// Bytes of a body that are searched where connections are served; more is searched aside.
 const SEARCHED_BYTES_MAX: usize = 64 * 1024;
+/// The same of a body with a content coding: what it holds can be hundreds of times as long.
+const CODED_BYTES_MAX: usize = 1024;
 /// How long a client may pause in a body that waits for it.
 const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long the other side may take to accept what is left for it when the exchange ends.
@@ -147,6 +149,8 @@ pub(super) struct Exchange {
     prior: bool,
     /// The request was let go: what comes of its body does not wait.
     sent: bool,
+    /// The body has a content coding.
+    coded: bool,
     /// Bodies longer than this are judged in parts here, while they are passed on.
     in_parts: Option<usize>,
     /// The reply has no body whatever its head says (RFC 9110 section 6.4.1).
@@ -226,6 +230,7 @@ impl Exchange {
         let holds = Holds::new(Arc::clone(&mailbox), approvals, Arc::clone(&gateway.counters));
         let empty = arrived.head.body == Length::Empty;
         let prior = knows(&arrived.head);
+        let coded = arrived.head.fields.contains_key(http::header::CONTENT_ENCODING);
         let sends = !arrived.head.fields.contains_key(http::header::EXPECT);
         let mut work =
             VecDeque::from([Happening::Data(Side::Client, Part::Request(Box::new(arrived.head)))]);
@@ -267,6 +272,7 @@ impl Exchange {
             upstream_paused: false,
             prior,
             sent: false,
+            coded,
             in_parts: None,
             head_only: false,
             stopped: false,
@@ -326,8 +332,8 @@ impl Exchange {
     fn searches(&self, happening: &Happening<Part>) -> bool {
         let own = self.held.own();
         match happening {
-            Happening::Data(Side::Client, Part::End) if !self.sent && own > SEARCHED_BYTES_MAX => {
-                true
+            Happening::Data(Side::Client, Part::End) if !self.sent || self.in_parts.is_some() => {
+                own > if self.coded { CODED_BYTES_MAX } else { SEARCHED_BYTES_MAX }
             }
             // Of one that is judged in parts when more came, or a part was recorded.
             Happening::Data(Side::Client, _) | Happening::Recorded(_) => self

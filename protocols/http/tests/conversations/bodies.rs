@@ -275,10 +275,43 @@ client >> POST /r/api/upload ; token ; chunked
 client >> data "and so on and on\x0a4111111111111111\x0aand so on and on\x0a" ; end
 "#;
     p2_a_part_that_wants_less_of_the_reply_kept_comes_too_late: r#"
+set payload full
 set options_of api {"inspect_max": 16, "stream_inspect": true}
 rule unkept when `"CREDIT_CARD" in http.detections` record none
 client >> POST /r/api/upload ; token ; chunked
 client >> data "and so on and on\x0a4111111111111111\x0aand so on and on\x0a" ; end
+"#;
+    p2_a_part_without_the_rule_that_kept_more_comes_too_late: r#"
+set payload none
+set options_of api {"inspect_max": 16, "stream_inspect": true}
+rule kept when `!("CREDIT_CARD" in http.detections)` record full
+client >> POST /r/api/upload ; token ; chunked
+client >> data "and so on and on\x0a4111111111111111\x0aand so on and on\x0a" ; end
+"#;
+    a_part_that_wants_more_of_the_reply_kept_has_it_kept: r#"
+set payload none
+set options_of api {"inspect_max": 16, "stream_inspect": true}
+rule kept when `"CREDIT_CARD" in http.detections` record full
+client >> POST /r/api/upload ; token ; chunked
+client >> data "and so on and on\x0a4111111111111111" ; end
+server >> 200 ; body "ok"
+"#;
+    p2_a_rule_about_the_reply_that_a_part_changes_refuses_it: r#"
+set options_of api {"inspect_max": 16, "stream_inspect": true}
+rule no-cards when `"CREDIT_CARD" in http.detections && result.bytes > 0 || result.bytes > 1000` block "cards: {http.detections}"
+client >> GET /r/api/upload ; token ; chunked
+client >> data "and so on and on\x0aand so on and on\x0a"
+client >> data "4111111111111111\x0aand so on and on\x0a" ; end
+"#;
+    a_limit_counts_a_request_of_which_a_part_was_refused: r#"
+set options_of api {"inspect_max": 16, "stream_inspect": true}
+rule pace limit operations 1
+rule no-cards when `"CREDIT_CARD" in http.detections` block "cards stay here"
+client >> POST /r/api/upload ; token ; chunked
+client >> data "and so on and on\x0a4111111111111111\x0aand so on and on\x0a" ; end
+client >> next
+client >> POST /r/api/upload ; token ; chunked
+client >> data "and so on and on\x0a" ; end
 "#;
     a_rule_about_the_reply_is_asked_once_of_a_request_in_parts: r#"
 set options_of api {"inspect_max": 16, "stream_inspect": true}
