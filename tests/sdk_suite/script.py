@@ -50,7 +50,7 @@ def value(schema, root, said, name="", depth=0):
     if isinstance(kind, list):
         kind = next((one for one in kind if one != "null"), "null")
     found = (
-        re.search(rf"\b{re.escape(name)}[ =]*(?:'([^']*)'|(\d+|[A-Z]{{4,}}))", said)
+        re.search(rf"\b{re.escape(name)}[ =]*(?:'([^']*)'|(\d+|[A-Z][A-Z_]{{3,}}))", said)
         if name
         else None
     )
@@ -64,6 +64,9 @@ def value(schema, root, said, name="", depth=0):
         case "array":
             if depth > 6:
                 return []
+            listed = name and re.search(rf"\b{re.escape(name)}[ =]*(\[[\d, ]+\])", said)
+            if listed:
+                return json.loads(listed[1])
             one = value(schema.get("items", {}), root, said, name, depth + 1)
             return [one] * max(1, schema.get("minItems", 1))
         case "integer" | "number":
