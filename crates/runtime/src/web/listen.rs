@@ -10,7 +10,8 @@ use std::task::Context;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Response, StatusCode, Uri};
+use http::header::{CONNECTION, HeaderValue};
+use http::{Method, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::upgrade::{OnUpgrade, Upgraded};
@@ -231,6 +232,7 @@ impl Client {
             && request.headers().contains_key(http::header::UPGRADE))
         .then(|| hyper::upgrade::on(&mut request));
         let (head, body) = request.into_parts();
+        let wants_tunnel = head.method == Method::CONNECT && head.version < Version::HTTP_2;
         let socket = upgrade.clone().or(socket).map(Bare::Upgrade);
         let tunnel = upgrade.is_some().then(|| (head.uri.clone(), head.headers.clone()));
         let arrived = Arrived {
@@ -243,7 +245,12 @@ impl Client {
             private: self.private,
             seat: Arc::clone(&self.seat),
         };
-        let response = self.ask(arrived).await?;
+        let mut response = self.ask(arrived).await?;
+        if wants_tunnel && response.status() != StatusCode::OK {
+            // What follows may have been meant for the tunnel and is no request to the gateway
+            // (RFC 9931).
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         if let (Some(upgrade), Some((target, fields))) = (upgrade, tunnel)
             && response.status() == StatusCode::OK
             && response.extensions().get::<Unopened>().is_none()

@@ -37,6 +37,7 @@ pub struct RawHttp {
     tls: Option<(Option<String>, Trust)>,
     patience: Duration,
     http2: bool,
+    eager: bool,
 }
 
 /// What came back.
@@ -129,7 +130,7 @@ impl RawHttp {
     /// To this address.
     #[must_use]
     pub const fn to(address: SocketAddr) -> Self {
-        Self { address, tunnel: None, tls: None, patience: PATIENCE, http2: false }
+        Self { address, tunnel: None, tls: None, patience: PATIENCE, http2: false, eager: false }
     }
 
     /// Through a tunnel that the address is asked for, as whoever has this token.
@@ -158,6 +159,13 @@ impl RawHttp {
         self
     }
 
+    /// Begins TLS in the tunnel before that is granted, in the same write.
+    #[must_use]
+    pub const fn eager(mut self) -> Self {
+        self.eager = true;
+        self
+    }
+
     /// Waits this long for each answer.
     #[must_use]
     pub const fn patience(mut self, patience: Duration) -> Self {
@@ -182,18 +190,34 @@ impl RawHttp {
         let mut stream = TcpStream::connect(self.address).context("connect")?;
         stream.set_nodelay(true)?;
         stream.set_write_timeout(Some(self.patience))?;
+        let tls = self.tls.as_ref().map(|(name, trust)| hello(name.as_deref(), trust, b"http/1.1"));
+        let mut session = match tls.transpose()? {
+            Some((config, name)) => Some(ClientConnection::new(Arc::new(config), name)?),
+            None => None,
+        };
         if let Some(head) = &self.tunnel {
-            stream.write_all(head.as_bytes())?;
-            let reply = self.read(&mut stream, |bytes| answers(bytes, false).1 > 0)?;
-            if !(200..300).contains(&reply.status()) {
+            let mut first = head.clone().into_bytes();
+            if let Some(session) = session.as_mut().filter(|_| self.eager) {
+                session.write_tls(&mut first)?;
+            }
+            stream.write_all(&first)?;
+            let reply = self.read(&mut stream, |bytes| answers(bytes, true).1 > 0)?;
+            let end = reply.bytes.windows(4).position(|four| four == b"\r\n\r\n");
+            if !(200..300).contains(&answers(&reply.bytes, true).0) {
                 return Ok(reply);
             }
+            // What the other side already said inside of the tunnel.
+            let mut inside = reply.bytes.get(end.unwrap_or_default() + 4..).unwrap_or_default();
+            if let Some(session) = &mut session {
+                while !inside.is_empty() {
+                    session.read_tls(&mut inside)?;
+                    session.process_new_packets()?;
+                }
+            }
         }
-        let Some((name, trust)) = &self.tls else {
+        let Some(session) = session else {
             return self.converse(&mut stream, stages);
         };
-        let (config, name) = hello(name.as_deref(), trust, b"http/1.1")?;
-        let session = ClientConnection::new(Arc::new(config), name)?;
         stream.set_read_timeout(Some(self.patience))?;
         let mut stream = StreamOwned::new(session, stream);
         while stream.conn.is_handshaking() {
