@@ -120,6 +120,12 @@ impl Open {
         matches!(self.state, ReplyState::Withheld | ReplyState::Held(_))
     }
 
+    /// How much of it is recorded, where the resource says `payload` and no rule says otherwise. A
+    /// later part that wants more kept finds some of the reply still to come.
+    pub fn kept(&self, payload: PayloadPolicy) -> PayloadPolicy {
+        self.permit.payload().unwrap_or(payload).max(self.wanted)
+    }
+
     /// Whether it counts: some of it got where it should.
     pub fn counts(&self) -> bool {
         !matches!(self.state, ReplyState::Stopped) || self.left != (0, 0) || self.in_parts
@@ -136,8 +142,7 @@ impl Open {
     /// Counts one part. `payload` is how much of replies the resource has recorded: a rule may have
     /// said otherwise of this one.
     pub fn count<U: Unit>(&mut self, batch: &mut Batch<U>, payload: PayloadPolicy) {
-        // A part that a rule wants more of the reply kept for finds some of it still to come.
-        let payload = self.permit.payload().unwrap_or(payload).max(self.wanted);
+        let payload = self.kept(payload);
         let bytes = batch.unit.size() as u64;
         self.rows = self.rows.saturating_add(batch.rows);
         self.bytes = self.bytes.saturating_add(bytes);

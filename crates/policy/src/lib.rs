@@ -41,7 +41,7 @@ pub use doubt::Doubt;
 pub use explain::{Explained, Explanation, RuleState};
 pub use keep::PayloadPolicy;
 pub use mask::{MaskKind, MaskPlan, Predicates};
-pub use permit::{Held, HeldReply, Late, Need, Needs, Permit, Refusal, reason};
+pub use permit::{Held, HeldReply, Need, Needs, Permit, Refusal, reason};
 pub use policy::PolicySet;
 pub use schema::{BlockId, Fact, FactId, Facts, FunctionDecl, Per, Schema, Test, Usage};
 pub use spec::{

@@ -63,15 +63,6 @@ pub(crate) struct Pending {
     pub alerted: AtomicBool,
 }
 
-/// What a part of an operation would change of a reply that was settled before.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Late {
-    /// This rule hides, follows or may stop some of it.
-    Rule(Arc<str>),
-    /// Less of it would be recorded.
-    RecordsLess,
-}
-
 impl Permit {
     pub(crate) fn new(
         operation: OperationId,
@@ -117,25 +108,20 @@ impl Permit {
 
     /// The same for a part of what passed under `whole`, whose reply is judged there alone.
     ///
-    /// `same` says whether a fact has the value that it had for the whole, `payload` how much the
-    /// resource has recorded of replies where no rule says so.
+    /// `same` says whether a fact has the value that it had for the whole.
     ///
     /// # Errors
     ///
-    /// What the reply, which was settled with the whole, would have to be because of this part.
-    pub fn within(
-        mut self,
-        whole: &Self,
-        same: impl Fn(FactId) -> bool,
-        payload: PayloadPolicy,
-    ) -> Result<Self, Late> {
+    /// A rule that hides, follows or may stop some of the reply, which was settled with the whole,
+    /// because of this part.
+    pub fn within(mut self, whole: &Self, same: impl Fn(FactId) -> bool) -> Result<Self, Arc<str>> {
         let masking = |permit: &Self| -> Vec<Arc<str>> {
             let followed = permit.masks.followed().into_iter().flat_map(|plan| plan.rules());
             permit.masks.rules().chain(followed).map(Arc::clone).collect()
         };
         let known = masking(whole);
         if let Some(rule) = masking(&self).into_iter().find(|rule| !known.contains(rule)) {
-            return Err(Late::Rule(rule));
+            return Err(rule);
         }
         // Those that the whole passed under are asked about its reply, with the facts of the whole.
         let asked = whole.stopping().map(|scoped| &*scoped.rule.name).collect::<Vec<_>>();
@@ -146,10 +132,7 @@ impl Permit {
             !asked.contains(&&*scoped.rule.name) || !facts.all(&same)
         });
         if let Some(scoped) = late {
-            return Err(Late::Rule(Arc::clone(&scoped.rule.name)));
-        }
-        if self.payload.unwrap_or(payload) < whole.payload.unwrap_or(payload) {
-            return Err(Late::RecordsLess);
+            return Err(Arc::clone(&scoped.rule.name));
         }
         self.pending.clear();
         Ok(self)

@@ -8,7 +8,7 @@ use model::event::Verdict;
 use model::limit::{PENDING_BYTES_MAX, PENDING_OPERATIONS_MAX};
 use model::operation::Stage;
 use model::{ClientText, Lane, Operation, OperationId, Side};
-use policy::{Decision, FactId, Late, Permit, Refusal, Request};
+use policy::{Decision, FactId, Permit, Refusal, Request};
 
 use super::{Brake, Connection, Pending, Waiting};
 use crate::contract::{Input, Unit};
@@ -154,19 +154,20 @@ impl<U: Unit> Connection<U> {
             let of = |operation: &Operation| operation.facts.get(usize::from(fact.index)).cloned();
             fact.block != self.settings.block || of(operation) == of(&whole.operation)
         };
-        let permit = permit.within(&whole.permit, same, self.payload).map_err(|late| {
-            settled(match late {
-                Late::Rule(rule) => ClientText::composed(format!(
-                    "rule \"{rule}\" concerns the reply, and the reply was settled with the first \
-                     part of the body"
-                )),
-                Late::RecordsLess => ClientText::fixed(
-                    "less of the reply would have to be recorded, and that was settled with the \
-                     first part of the body",
-                ),
-            })
+        let permit = permit.within(&whole.permit, same).map_err(|rule| {
+            settled(ClientText::composed(format!(
+                "rule \"{rule}\" concerns the reply, and the reply was settled with the first part \
+                 of the body"
+            )))
         })?;
-        whole.wanted = permit.payload().map_or(whole.wanted, |more| whole.wanted.max(more));
+        let kept = permit.payload().unwrap_or(self.payload);
+        if kept < whole.kept(self.payload) {
+            return Err(settled(ClientText::fixed(
+                "less of the reply would have to be recorded, and that was settled with what came \
+                 of the body before",
+            )));
+        }
+        whole.wanted = kept;
         Ok(permit)
     }
 

@@ -296,6 +296,15 @@ client >> POST /r/api/upload ; token ; chunked
 client >> data "and so on and on\x0a4111111111111111" ; end
 server >> 200 ; body "ok"
 "#;
+    p2_a_part_that_wants_less_than_the_one_before_comes_too_late: r#"
+set payload none
+set options_of api {"inspect_max": 16, "stream_inspect": true}
+rule kept when `"EMAIL" in http.detections` record full
+rule unkept when `"CREDIT_CARD" in http.detections` record none
+client >> POST /r/api/upload ; token ; chunked
+client >> data "and so on and on\x0aada@example.com\x0a"
+client >> data "4111111111111111\x0a" ; end
+"#;
     p2_a_rule_about_the_reply_that_a_part_changes_refuses_it: r#"
 set options_of api {"inspect_max": 16, "stream_inspect": true}
 rule no-cards when `"CREDIT_CARD" in http.detections && result.bytes > 0 || result.bytes > 1000` block "cards: {http.detections}"
