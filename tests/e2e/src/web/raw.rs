@@ -159,7 +159,8 @@ impl RawHttp {
         self
     }
 
-    /// Begins TLS in the tunnel before that is granted, in the same write.
+    /// Begins TLS in the tunnel before that is granted, in the same write. Where it is refused, all
+    /// that comes until the connection is closed is the answer.
     #[must_use]
     pub const fn eager(mut self) -> Self {
         self.eager = true;
@@ -201,11 +202,17 @@ impl RawHttp {
                 session.write_tls(&mut first)?;
             }
             stream.write_all(&first)?;
-            let reply = self.read(&mut stream, |bytes| answers(bytes, true).1 > 0)?;
-            let end = reply.bytes.windows(4).position(|four| four == b"\r\n\r\n");
-            if !(200..300).contains(&answers(&reply.bytes, true).0) {
+            let granted = |bytes: &[u8]| (200..300).contains(&answers(bytes, true).0);
+            let enough = |bytes: &[u8]| granted(bytes) || answers(bytes, false).1 > 0;
+            let mut reply = self.read(&mut stream, enough)?;
+            if !granted(&reply.bytes) {
+                if self.eager {
+                    // What it makes of the rest that it has.
+                    reply.bytes.extend(self.read(&mut stream, |_| false)?.bytes);
+                }
                 return Ok(reply);
             }
+            let end = reply.bytes.windows(4).position(|four| four == b"\r\n\r\n");
             // What the other side already said inside of the tunnel.
             let mut inside = reply.bytes.get(end.unwrap_or_default() + 4..).unwrap_or_default();
             if let Some(session) = &mut session {
@@ -273,7 +280,8 @@ impl RawHttp {
 }
 
 /// What proves to a proxy who asks.
-pub(crate) fn credentials(token: &str) -> String {
+#[must_use]
+pub fn credentials(token: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("narrows:{token}")))
 }
 
