@@ -64,6 +64,8 @@ struct Then {
     judged: bool,
     /// It, or its reply, was refused, and by no rule.
     is_apart: bool,
+    /// Some of its body had left when the rest was refused.
+    left_in_part: bool,
     /// Why it was refused, in a word.
     reason: Option<Text>,
     /// Rows seen when it was stopped.
@@ -228,8 +230,7 @@ impl<'a> Gateway<'a> {
             }
             return;
         };
-        let is_part = row.step.as_deref() == Some(protocols::PART);
-        if then.judged && !is_part {
+        if then.judged && row.step.as_deref() != Some(protocols::PART) {
             told.session.used.add(ONE);
         }
         let scope = self.rules.scope(&told.session.principal, place);
@@ -430,11 +431,12 @@ impl<'a> Gateway<'a> {
         let key = row.session.clone().zip(row.operation);
         let Some(key) = key else { return };
         let Some(asking) = self.operations.get_mut(&key) else { return };
+        let then = &mut asking.then;
         // A part of its body was refused, which is told where the part is.
         if row.reason.as_deref() == Some(protocols::PART_REFUSED) {
+            then.left_in_part = true;
             return;
         }
-        let then = &mut asking.then;
         then.rules.extend(row.rules.iter().cloned());
         then.rows = row.rows.unwrap_or(0).max(then.rows);
         let at_request = then.rows == 0 && then.waits && row.rules.is_empty();
@@ -561,7 +563,7 @@ impl<'a> Gateway<'a> {
         let ran = reply.map(used).map(|(rows, bytes)| Usage { operations, rows, bytes });
         let ran = ran.filter(|used| {
             let withheld = reply.and_then(|row| row.outcome.as_deref()) == Some("withheld");
-            !withheld || (used.rows, used.bytes) != (0, 0)
+            !withheld || asking.then.left_in_part || (used.rows, used.bytes) != (0, 0)
         });
         let was_stopped = asking.then.fate == Fate::Refused;
         let done = match (ran, would_run) {
@@ -615,7 +617,7 @@ impl<'a> Gateway<'a> {
                 Some(Open { rule, facts, fate: branch.fate, masks: false })
             }));
             let fates = asking.judged.fates();
-            let now = fates.iter().map(|fate| word(*fate, asking.judged.is_masked)).collect();
+            let now = fates.iter().map(|fate| fate.word(asking.judged.is_masked)).collect();
             self.report.cannot_say(unclear(asking, now, open));
             return;
         };
@@ -626,7 +628,7 @@ impl<'a> Gateway<'a> {
                 Heading::Released => asking.then.stoppers(),
                 _ => asking.judged.rules(fate),
             };
-            let now = word(fate, asking.judged.is_masked);
+            let now = fate.word(asking.judged.is_masked);
             told.push(change(*heading, now, rules, Vec::new()));
         }
         let Changes { hidden, mut shown, weaker, open } = changes;
@@ -675,6 +677,7 @@ impl Then {
             rules: row.rules.clone(),
             judged,
             is_apart: !judged,
+            left_in_part: false,
             reason: row.reason.clone(),
             rows: 0,
         }
@@ -721,16 +724,6 @@ fn is_by_rules(row: &Row) -> bool {
 
 fn unclear(asking: &Asking, now: Vec<&'static str>, open: Vec<Open>) -> Unclear {
     Unclear { of: operation(asking), now, open }
-}
-
-/// The word for what would come of an operation.
-fn word(fate: Fate, is_masked: bool) -> &'static str {
-    match (fate, is_masked) {
-        (Fate::Refused, _) => "block",
-        (Fate::Held, _) => "hold",
-        (Fate::Passes, true) => "mask",
-        (Fate::Passes, false) => "allow",
-    }
 }
 
 fn operation(asking: &Asking) -> Operation {

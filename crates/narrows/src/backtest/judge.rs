@@ -21,6 +21,18 @@ pub enum Fate {
     Refused,
 }
 
+impl Fate {
+    /// The word for it.
+    pub fn word(self, is_masked: bool) -> &'static str {
+        match (self, is_masked) {
+            (Self::Refused, _) => "block",
+            (Self::Held, _) => "hold",
+            (Self::Passes, true) => "mask",
+            (Self::Passes, false) => "allow",
+        }
+    }
+}
+
 /// A rule of which nobody can say whether it matches, and what would follow if it did.
 #[derive(Clone, Debug)]
 pub struct Open {

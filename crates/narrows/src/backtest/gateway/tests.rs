@@ -419,3 +419,57 @@ fn a_field_is_hidden_by_its_last_key_or_by_all_that_lead_to_it() {
     let told = told("phone");
     assert_eq!(parts(&told.released), ["people.home.ssn"], "{told:?}");
 }
+
+/// A request in parts, the last of which is refused where `cut` says so, and one after it.
+fn in_parts(cut: bool) -> Vec<Row> {
+    let asked = |number: u64, step: &str, decision: &str| {
+        let under = (step == "part").then_some(1);
+        let reason = (decision == "block").then_some("blocked");
+        let body = json!({
+            "kind": "operation", "operation": number, "step": step, "verbs": ["post"],
+            "text": "POST http://127.0.0.1:4/upload", "decision": decision, "under": under,
+            "reason": reason,
+        });
+        event(FROM.0, "s_1", body)
+    };
+    let ended = |number: u64, outcome: &str| {
+        let body = json!({
+            "kind": "reply", "operation": number, "outcome": outcome, "rows": 0, "bytes": 0,
+            "duration_ns": 1, "columns": [],
+        });
+        event(FROM.0, "s_1", body)
+    };
+    let mut rows = vec![
+        started(FROM.0, "s_1"),
+        asked(1, "request", "allow"),
+        asked(2, "part", "allow"),
+        ended(2, "done"),
+        asked(3, "part", if cut { "block" } else { "allow" }),
+    ];
+    if cut {
+        let ruled = json!({
+            "kind": "ruling", "operation": 1, "decision": "block", "rules": [], "rows": 0,
+            "reason": protocols::PART_REFUSED,
+        });
+        rows.extend([event(FROM.0, "s_1", ruled), ended(1, "withheld")]);
+    } else {
+        rows.extend([ended(3, "done"), ended(1, "done")]);
+    }
+    rows.extend([asked(4, "request", "allow"), ended(4, "done")]);
+    let of_api = |mut row: Row| {
+        row.resource = Some("api".into());
+        row
+    };
+    rows.into_iter().map(of_api).collect()
+}
+
+#[test]
+fn a_request_in_parts_counts_once_for_a_limit() {
+    let limit = |most: u64| format!("  - {{ name: pace, limit: {{ operations: {most} }} }}\n");
+    for cut in [false, true] {
+        let told = report(&rules(&limit(2)), in_parts(cut));
+        assert_eq!((told.newly_blocked.operations, told.changed), (0, 0), "{cut} {told:?}");
+        let told = report(&rules(&limit(1)), in_parts(cut));
+        assert_eq!(told.newly_blocked.operations, 1, "{cut} {told:?}");
+    }
+}
