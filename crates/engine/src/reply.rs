@@ -40,7 +40,7 @@ pub(crate) struct Open {
     /// The upstream does not run it.
     pub skipped: bool,
     recorded: Recorded,
-    /// More of it is judged while what came before is on its way.
+    /// Parts of it are judged on their own while what came before them is on its way.
     pub in_parts: bool,
     /// How much of the reply is recorded at least, because of a later part.
     pub wanted: PayloadPolicy,
@@ -126,7 +126,7 @@ impl Open {
         self.permit.payload().unwrap_or(payload).max(self.wanted)
     }
 
-    /// Whether it counts: some of it got where it should.
+    /// Whether limits count it: some of the request or of the reply got where it should.
     pub fn counts(&self) -> bool {
         !matches!(self.state, ReplyState::Stopped) || self.left != (0, 0) || self.in_parts
     }

@@ -240,6 +240,7 @@ impl Scope {
         self.0.facts.iter().map(|(fact, _)| *fact)
     }
 
+    /// What a slot of its rules holds; `None` for what the protocol lacks.
     pub(crate) fn fact(&self, slot: u16) -> Option<FactId> {
         self.0.facts.get(usize::from(slot)).map(|(fact, _)| *fact)
     }

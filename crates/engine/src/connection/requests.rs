@@ -95,11 +95,12 @@ impl<U: Unit> Connection<U> {
             facts: &facts,
             satisfied: &satisfied,
         });
-        let whole = operation.under.filter(|_| operation.stage == Stage::Part).unwrap_or(id);
+        let part_of = operation.under.filter(|_| operation.stage == Stage::Part);
         // Whatever becomes of a part, what came before it left.
-        if let Some(open) = self.open.iter_mut().find(|open| open.id == whole) {
-            open.in_parts = true;
+        if let Some(whole) = part_of.and_then(|of| self.open.iter_mut().find(|it| it.id == of)) {
+            whole.in_parts = true;
         }
+        let whole = part_of.unwrap_or(id);
         for (rule, message) in decided.alerts {
             if self.alerted.0 != whole {
                 self.alerted = (whole, Vec::new());
@@ -148,11 +149,12 @@ impl<U: Unit> Connection<U> {
         let settled = |words| Refusal::unjudgeable("reply_settled", words);
         let whole = self.open.iter_mut().find(|open| Some(open.id) == operation.under);
         let Some(whole) = whole else {
-            return Err(settled(ClientText::fixed("what this is a part of is over")));
+            return Err(settled(ClientText::fixed("the request that this is a part of is over")));
         };
+        let before = &whole.operation.facts;
         let same = |fact: FactId| {
-            let of = |operation: &Operation| operation.facts.get(usize::from(fact.index)).cloned();
-            fact.block != self.settings.block || of(operation) == of(&whole.operation)
+            let index = usize::from(fact.index);
+            fact.block != self.settings.block || operation.facts.get(index) == before.get(index)
         };
         let permit = permit.within(&whole.permit, same).map_err(|rule| {
             settled(ClientText::composed(format!(
@@ -163,8 +165,8 @@ impl<U: Unit> Connection<U> {
         let kept = permit.payload().unwrap_or(self.payload);
         if kept < whole.kept(self.payload) {
             return Err(settled(ClientText::fixed(
-                "less of the reply would have to be recorded, and that was settled with what came \
-                 of the body before",
+                "with this part of the body less of the reply would be recorded than was settled \
+                 with the parts before it",
             )));
         }
         whole.wanted = kept;
