@@ -49,6 +49,30 @@ const CHECKS: &[&[u8]] = &[
     b"ri_ReportViolation",
 ];
 
+/// Words of the server that hold nothing but themselves, so that they tell no more than their code,
+/// and that drivers look for.
+const CONSTANTS: &[(&[u8], &[u8])] = &[
+    (b"0A000", b"cached plan must not change result type"),
+    (b"21000", b"ON CONFLICT DO UPDATE command cannot affect row a second time"),
+    (b"21000", b"more than one row returned by a subquery used as an expression"),
+    (b"22003", b"bigint out of range"),
+    (b"22003", b"integer out of range"),
+    (b"22003", b"numeric field overflow"),
+    (b"22003", b"smallint out of range"),
+    (b"22003", b"value out of range: overflow"),
+    (b"22003", b"value out of range: underflow"),
+    (b"22008", b"date out of range"),
+    (b"22008", b"interval out of range"),
+    (b"22008", b"timestamp out of range"),
+    (b"22011", b"negative substring length not allowed"),
+    (b"22012", b"division by zero"),
+    (b"2201E", b"cannot take logarithm of a negative number"),
+    (b"2201E", b"cannot take logarithm of zero"),
+    (b"2201F", b"cannot take square root of a negative number"),
+    (b"2201W", b"LIMIT must not be negative"),
+    (b"2201X", b"OFFSET must not be negative"),
+];
+
 /// The fields of a report that something is kept of.
 #[derive(Default)]
 struct Report<'a> {
@@ -123,6 +147,40 @@ impl<'a> Report<'a> {
             && (self.position().is_some() || !NAMES_FROM_VALUES.contains(&code))
     }
 
+    /// The message alone tells nothing that is not kept anyway: it is a constant, or made of names.
+    fn keeps_message(&self) -> bool {
+        let message = self.field(b'M').unwrap_or_default();
+        CONSTANTS.contains(&(self.code(), message))
+            || (self.keeps_names() && self.violations().any(|words| words.as_bytes() == message))
+    }
+
+    /// What the server says when a constraint of these names is violated.
+    fn violations(&self) -> impl Iterator<Item = String> {
+        let name = |kind| self.field(kind).and_then(|name| str::from_utf8(name).ok());
+        let [constraint, table, column] = [b'n', b't', b'c'].map(name);
+        let of_constraint = constraint.map(|name| {
+            [
+                format!("duplicate key value violates unique constraint \"{name}\""),
+                format!("conflicting key value violates exclusion constraint \"{name}\""),
+            ]
+        });
+        let of_both = constraint.zip(table).map(|(name, table)| {
+            [
+                format!("new row for relation \"{table}\" violates check constraint \"{name}\""),
+                format!(
+                    "insert or update on table \"{table}\" violates foreign key constraint \"{name}\""
+                ),
+            ]
+        });
+        let of_column = column.zip(table).map(|(column, table)| {
+            [format!(
+                "null value in column \"{column}\" of relation \"{table}\" violates not-null constraint"
+            )]
+        });
+        let pairs = of_constraint.into_iter().chain(of_both).flatten();
+        pairs.chain(of_column.into_iter().flatten())
+    }
+
     /// The names of constraint, schema, table, column and type are those of the server's own check,
     /// not what a function's body put there.
     fn keeps_names(&self) -> bool {
@@ -136,8 +194,9 @@ impl<'a> Report<'a> {
 /// data type (unless a function's body raised the report, which can write anything there). The
 /// message and the hint are kept for classes of SQLSTATE that carry identifiers and syntax; within
 /// those, not for reports from within a function, and not for codes that casts raise about values
-/// (`42P01` of `::regclass`) unless the report points into the statement. Everything else goes. A
-/// body that is no report becomes a general one.
+/// (`42P01` of `::regclass`) unless the report points into the statement. The message is also kept
+/// where it is one of a few constants, or says no more than which constraint is violated. Everything
+/// else goes. A body that is no report becomes a general one.
 #[must_use]
 pub fn scrub_report(body: &[u8]) -> Bytes {
     let report = Report::read(body).unwrap_or_default();
@@ -145,6 +204,8 @@ pub fn scrub_report(body: &[u8]) -> Bytes {
     if report.keeps_words() {
         put(&mut out, b'M', Some(report.field(b'M').unwrap_or_default()));
         put(&mut out, b'H', report.field(b'H'));
+    } else if report.keeps_message() {
+        put(&mut out, b'M', report.field(b'M'));
     } else if report.is_error() {
         let words = format!("{}{WITHHELD}", condition(report.code()));
         put(&mut out, b'M', Some(words.as_bytes()));

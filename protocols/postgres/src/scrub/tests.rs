@@ -145,6 +145,48 @@ fn names_of_objects_stay_for_drivers() {
 }
 
 #[test]
+fn constants_that_drivers_look_for_stay() {
+    let replanned = "cached plan must not change result type";
+    for (code, words) in [("0A000", replanned), ("22012", "division by zero")] {
+        assert_eq!(message(&error(code, words, &[])), words);
+        // Also from within a function: it could say as much by the code alone.
+        assert_eq!(message(&error(code, words, &[(b'W', "f() line 3"), (b'D', SECRET)])), words);
+        let longer = format!("{words} {SECRET}");
+        assert!(message(&error(code, &longer, &[])).ends_with(WITHHELD));
+        assert!(message(&error("P0001", words, &[])).ends_with(WITHHELD), "another code");
+    }
+}
+
+#[test]
+fn p3_words_that_name_a_violated_constraint_stay_where_its_names_do() {
+    let names = [(b't', "customers"), (b'c', "email"), (b'n', "one_email")];
+    for (code, words) in [
+        ("23505", "duplicate key value violates unique constraint \"one_email\""),
+        ("23P01", "conflicting key value violates exclusion constraint \"one_email\""),
+        ("23514", "new row for relation \"customers\" violates check constraint \"one_email\""),
+        (
+            "23503",
+            "insert or update on table \"customers\" violates foreign key constraint \"one_email\"",
+        ),
+        (
+            "23502",
+            "null value in column \"email\" of relation \"customers\" violates not-null constraint",
+        ),
+    ] {
+        let mut fields = names.to_vec();
+        fields.extend([(b'D', SECRET), (b'H', SECRET)]);
+        let kept = error(code, words, &fields);
+        assert_eq!(message(&kept), words);
+        assert!(kept.iter().all(|(_, text)| !text.contains(SECRET)));
+        // Any other name than the one in the field, and words of a function's body, go.
+        let other = words.replace("one_email", SECRET).replace("\"email\"", SECRET);
+        assert!(message(&error(code, &other, &fields)).ends_with(WITHHELD));
+        fields.extend([(b'W', "f() line 3"), (b'R', "exec_stmt_raise")]);
+        assert!(message(&error(code, words, &fields)).ends_with(WITHHELD));
+    }
+}
+
+#[test]
 fn p3_the_words_of_notices_are_withheld() {
     for code in ["00000", "01000", "P0001", "22000"] {
         for severity in ["NOTICE", "WARNING", "INFO", "DEBUG", "LOG"] {
