@@ -282,7 +282,7 @@ impl Held {
     /// Takes the no, or that nobody answered; `reason` is a word of [`reason`].
     #[must_use]
     pub fn refuse(self, reason: &'static str, message: ClientText) -> Refusal {
-        Refusal { reason, message, rules: names(&self.needs) }
+        Refusal { reason, code: None, message, rules: names(&self.needs) }
     }
 }
 
@@ -316,7 +316,7 @@ impl HeldReply {
     /// Takes the no, or that nobody answered; `reason` is a word of [`reason`].
     #[must_use]
     pub fn refuse(self, reason: &'static str, message: ClientText) -> Refusal {
-        Refusal { reason, message, rules: names(&self.needs) }
+        Refusal { reason, code: None, message, rules: names(&self.needs) }
     }
 }
 
@@ -328,20 +328,33 @@ fn names(needs: &Needs) -> Vec<Arc<str>> {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Refusal {
     reason: &'static str,
+    code: Option<&'static str>,
     message: ClientText,
     rules: Vec<Arc<str>>,
 }
 
 impl Refusal {
     pub(crate) fn new(reason: &'static str, message: ClientText, rules: Vec<Arc<str>>) -> Self {
-        Self { reason, message, rules }
+        Self { reason, code: None, message, rules }
     }
 
     /// A refusal that no rule asked for: the operation could not be parsed, traced, recorded, or
     /// its client may not be here. `reason` is a fixed word that the caller's guide lists.
     #[must_use]
     pub fn unjudgeable(reason: &'static str, message: ClientText) -> Self {
-        Self { reason, message, rules: Vec::new() }
+        Self { reason, code: None, message, rules: Vec::new() }
+    }
+
+    /// The same with the protocol's own code, where its reason alone does not tell it.
+    #[must_use]
+    pub fn with_code(self, code: Option<&'static str>) -> Self {
+        Self { code, ..self }
+    }
+
+    /// The protocol's own code, where the reason alone does not tell it.
+    #[must_use]
+    pub fn code(&self) -> Option<&'static str> {
+        self.code
     }
 
     /// What the client is told.

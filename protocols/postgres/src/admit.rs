@@ -127,7 +127,7 @@ impl Hidden<'_> {
             sql::exposure(statement, &|id| self.masked.contains_key(&id), &predicates).map_err(
                 |untraceable| {
                     let words = ClientText::composed(untraceable.message);
-                    Refusal::unjudgeable(untraceable.reason, words)
+                    Refusal::unjudgeable(untraceable.reason, words).with_code(untraceable.sqlstate)
                 },
             )?;
         }

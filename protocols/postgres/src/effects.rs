@@ -80,7 +80,7 @@ impl Ready {
         self.status = status;
         if status == b'I' {
             self.forget_portals(|portal| portal.hold, out);
-            let renamed = self.uncommitted.is_unknown();
+            let renamed = self.uncommitted.is_unknown() || self.uncommitted.has_dropped();
             if self.uncommitted.end() {
                 self.unread |= renamed;
                 self.refresh(out);

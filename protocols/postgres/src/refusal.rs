@@ -38,7 +38,7 @@ pub fn error(refusal: &Refusal, severity: Severity, position: Option<usize>) -> 
     };
     Report {
         severity,
-        code: sqlstate(reason),
+        code: refusal.code().unwrap_or_else(|| sqlstate(reason)),
         message: refusal.message().as_str(),
         detail,
         hint: None,

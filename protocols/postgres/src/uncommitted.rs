@@ -1,11 +1,13 @@
 //! Definitions that a session changed in the transaction that is open now (R7). No snapshot of the
 //! gateway's own connection has them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use engine::MaskPlan;
 use sql::catalog::Relation;
-use sql::{Catalog, Statement, own};
+use sql::own::{self, Names};
+use sql::{Catalog, Statement};
 
 /// What is not committed.
 #[derive(Default)]
@@ -14,14 +16,16 @@ pub(crate) struct Uncommitted {
     unknown: bool,
     /// Tables of its own, each followed from the text that made it.
     tables: Vec<Arc<Relation>>,
-    /// The snapshot with them.
-    with_tables: Option<Arc<Catalog>>,
+    /// Stored tables that it dropped, by `pg_class.oid`.
+    dropped: BTreeSet<u32>,
+    /// The snapshot with both.
+    changed: Option<Arc<Catalog>>,
 }
 
 impl Uncommitted {
     /// Nothing was changed.
     pub fn is_empty(&self) -> bool {
-        !self.unknown && self.tables.is_empty()
+        !self.unknown && self.tables.is_empty() && self.dropped.is_empty()
     }
 
     /// Names may mean something else than the snapshot says.
@@ -29,14 +33,24 @@ impl Uncommitted {
         self.unknown
     }
 
+    /// Names may mean another relation of their name, which [`Uncommitted::catalog`] takes in.
+    pub fn has_dropped(&self) -> bool {
+        !self.dropped.is_empty()
+    }
+
     /// A statement that defines something is complete.
     pub fn changed_by(&mut self, statement: &Statement, snapshot: Option<&Catalog>) {
-        let keeps_names = snapshot.is_some_and(|catalog| own::keeps_names(statement, catalog));
-        if !keeps_names || self.tables.len() >= own::TABLES_MAX {
+        let names = snapshot.map_or(Names::Unknown, |catalog| own::names_after(statement, catalog));
+        let followed = self.tables.len().max(self.dropped.len());
+        if names == Names::Unknown || followed >= own::TABLES_MAX {
             self.unknown = true;
             return;
         }
-        self.with_tables = None;
+        self.changed = None;
+        if names == Names::AnyOfTheName {
+            let stored = |oid: &&u32| **oid < own::FIRST_OID;
+            self.dropped.extend(statement.facts.objects.iter().filter(stored));
+        }
         let dropped = |table: &Arc<Relation>| {
             let name = format!("{}.{}", table.schema, table.name);
             &*statement.facts.verb == "drop" && statement.facts.writes.iter().any(|w| **w == *name)
@@ -51,18 +65,21 @@ impl Uncommitted {
         !ended.is_empty()
     }
 
-    /// The snapshot with tables of its own; `None` when there are none.
+    /// The snapshot with tables of its own, and with what it dropped marked; `None` when there is
+    /// neither.
     pub fn catalog(&mut self, snapshot: &Catalog) -> Option<Arc<Catalog>> {
-        if self.tables.is_empty() {
+        if self.tables.is_empty() && self.dropped.is_empty() {
             return None;
         }
-        if let Some(known) = self.with_tables.as_ref().filter(|c| c.version == snapshot.version) {
+        if let Some(known) = self.changed.as_ref().filter(|c| c.version == snapshot.version) {
             return Some(Arc::clone(known));
         }
+        let mut catalog = snapshot.clone();
+        catalog.mark_dropped(self.dropped.iter().copied());
         // Somebody else made something of that name since.
-        self.unknown |= self.tables.iter().any(|table| snapshot.has_type_named(&table.name));
-        let catalog = Arc::new(snapshot.with_own(self.tables.iter().map(|table| &**table)));
-        self.with_tables = Some(Arc::clone(&catalog));
+        self.unknown |= self.tables.iter().any(|table| !catalog.is_free(&table.name));
+        let catalog = Arc::new(catalog.with_own(self.tables.iter().map(|table| &**table)));
+        self.changed = Some(Arc::clone(&catalog));
         Some(catalog)
     }
 

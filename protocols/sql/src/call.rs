@@ -8,7 +8,7 @@ use crate::cast;
 use crate::catalog::{Catalog, FIRST_NORMAL_OID, Function, SearchPath};
 use crate::known;
 use crate::scope::Scope;
-use crate::statement::Place;
+use crate::statement::{Missing, Place};
 use crate::tree::{self, N, boxed, inner};
 use crate::value::{Table, Typed, Val};
 use crate::view;
@@ -191,8 +191,10 @@ impl<'c> Walk<'c> {
                 (Val { client, ..all.derived() }, None)
             }
             Class::Opaque { reason } => {
-                if reason != "opaque_function" {
-                    self.rec.opaque(reason, name);
+                match reason {
+                    "opaque_function" => {}
+                    "unknown_object" => self.rec.missing(Missing::Function, name),
+                    _ => self.rec.opaque(reason, name),
                 }
                 (Val { unknown: true, client: false, ..all.derived() }, None)
             }

@@ -3,7 +3,7 @@
 //! Plain data, read by somebody else on a connection of their own. A snapshot never changes; a new
 //! version is a new value.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
@@ -329,6 +329,8 @@ pub struct Catalog {
     lineage: Vec<OnceLock<Arc<Lineage>>>,
     /// How many of the relations, the last, are not of the snapshot.
     own_tables: usize,
+    /// Relations of the snapshot that a session dropped and has not committed.
+    dropped: BTreeSet<u32>,
 }
 
 impl From<CatalogData> for Catalog {
@@ -385,7 +387,7 @@ impl Catalog {
     }
 
     /// The same with tables that a session made itself ([`crate::own`]), each under an identity of
-    /// its own. Those whose names the snapshot has by now are left out.
+    /// its own. Those whose names are not [free](Self::is_free) by now are left out.
     #[must_use]
     pub fn with_own<'a>(&self, tables: impl IntoIterator<Item = &'a Relation>) -> Self {
         let mut catalog = self.clone();
@@ -395,6 +397,23 @@ impl Catalog {
         catalog
     }
 
+    /// Marks relations as dropped by a session that has not committed. They stay to be found, because
+    /// the session can take it back; their names are [free](Self::is_free), and may mean others now.
+    pub fn mark_dropped(&mut self, relations: impl IntoIterator<Item = u32>) {
+        self.dropped.extend(relations);
+    }
+
+    /// Whether [a session dropped](Self::mark_dropped) any.
+    #[must_use]
+    pub fn has_dropped(&self) -> bool {
+        !self.dropped.is_empty()
+    }
+
+    /// Whether [a session dropped](Self::mark_dropped) this one.
+    pub(crate) fn is_dropped(&self, relation: u32) -> bool {
+        self.dropped.contains(&relation)
+    }
+
     /// Adds one; returns whether it could.
     pub(crate) fn add_own(&mut self, table: &Relation) -> bool {
         let first = crate::own::FIRST_OID;
@@ -402,7 +421,7 @@ impl Catalog {
         if own == 0 && self.data.relations.iter().any(|relation| relation.oid >= first) {
             return false;
         }
-        if self.has_type_named(&table.name) || own >= crate::own::TABLES_MAX {
+        if !self.is_free(&table.name) || own >= crate::own::TABLES_MAX {
             return false;
         }
         let oid = u32::try_from(own).map_or(first, |own| first.saturating_add(own));
@@ -542,6 +561,16 @@ impl Catalog {
     #[must_use]
     pub fn has_type_named(&self, name: &str) -> bool {
         self.type_names.contains(name) || self.by_name.contains_key(name)
+    }
+
+    /// Whether a session can take this name for a table of its own, and what the name means stays
+    /// known: no type has it, and no relation but temporary and dropped ones. Temporary ones of other
+    /// sessions cannot be named here; what else has it is looked at beside the new one, whichever is
+    /// meant.
+    #[must_use]
+    pub fn is_free(&self, name: &str) -> bool {
+        let taken = |relation: &Relation| !relation.temp && !self.is_dropped(relation.oid);
+        !self.type_names.contains(name) && !self.named(name).any(taken)
     }
 
     /// Functions behind casts to types of this name.

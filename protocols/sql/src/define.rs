@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use pg_query::protobuf::{
     AlterTableCmd, AlterTableStmt, AlterTableType, ColumnDef, ConstrType, Constraint, CreateStmt,
-    CreateTableAsStmt, DropStmt, IndexStmt, Node, ObjectType, PartitionBoundSpec, RangeVar,
-    RenameStmt, VacuumStmt, ViewStmt,
+    CreateTableAsStmt, DropBehavior, DropStmt, IndexStmt, Node, ObjectType, PartitionBoundSpec,
+    RangeVar, RenameStmt, VacuumStmt, ViewStmt,
 };
 
 use crate::catalog::{Relation, SearchPath};
@@ -100,7 +100,7 @@ fn installs(walk: &mut Walk<'_>, command: &str) {
 pub(crate) fn created(walk: &mut Walk<'_>, var: &RangeVar) {
     let (schema, name) = tree::range_name(var);
     let temporary = var.relpersistence == "t" || schema == Some("pg_temp");
-    let schema: Option<Arc<str>> = match (schema, walk.context.path) {
+    let schema: Option<Arc<str>> = match (schema, walk.context.creates) {
         _ if temporary => Some("pg_temp".into()),
         (Some(schema), _) => Some(schema.into()),
         (None, SearchPath::Known(path)) => path.first().cloned(),
@@ -164,7 +164,8 @@ fn create_table(walk: &mut Walk<'_>, create: &CreateStmt) -> Made {
             _ => {}
         }
     }
-    ddl(walk, "create", "create table")
+    let exists = if create.if_not_exists { " if not exists" } else { "" };
+    ddl(walk, "create", &format!("create table{exists}"))
 }
 
 /// An expression of a definition of `name`, which runs now or later and whose result stays where no
@@ -432,7 +433,8 @@ fn drop_statement(walk: &mut Walk<'_>, drop: &DropStmt) -> Made {
         // Dropping what is not there tells nothing.
         walk.rec.opaque = quiet;
     }
-    ddl(walk, "drop", &format!("drop {what}"))
+    let cascades = DropBehavior::try_from(drop.behavior) == Ok(DropBehavior::DropCascade);
+    ddl(walk, "drop", &format!("drop {what}{}", if cascades { " cascade" } else { "" }))
 }
 
 fn vacuum_statement(walk: &mut Walk<'_>, vacuum: &VacuumStmt) -> Made {

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::catalog::{Catalog, ColumnId, Relation, RelationKind, SearchPath};
 use crate::stack;
-use crate::statement::{Opaque, Operand, Place, Statement, StatementKind, Use};
+use crate::statement::{Missing, Opaque, Operand, Place, Statement, StatementKind, Use};
 use crate::view;
 use crate::walk::{Context, Walk};
 
@@ -48,6 +48,8 @@ pub const REASONS: &[(&str, &str)] = &[
 /// A statement was not proved harmless.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Untraceable {
+    /// The SQLSTATE that the server would say, where it would say one.
+    pub sqlstate: Option<&'static str>,
     /// A word from [`REASONS`].
     pub reason: &'static str,
     /// Names what it is about and what to do instead; made of names in the text and in the catalog.
@@ -71,7 +73,7 @@ pub fn exposure(
         if masked(used.column)
             && let Some(reason) = refused_use(used, masked, predicates)
         {
-            return Err(Untraceable { reason, message: message(used, reason) });
+            return Err(Untraceable { sqlstate: None, reason, message: message(used, reason) });
         }
     }
     if let Some(guess) = statement.guesses.iter().find(|guess| {
@@ -82,6 +84,7 @@ pub fn exposure(
         let name = statement.uses.iter().find(|used| used.column == guess.column);
         let name = name.map_or("a masked column", |used| &used.name);
         return Err(Untraceable {
+            sqlstate: None,
             reason: "predicate",
             message: format!(
                 "{name} is masked and may be compared only with values that are in the statement \
@@ -93,6 +96,7 @@ pub fn exposure(
     if let Some(column) = columns.chain(&statement.outputs.every).find(|column| column.unknown) {
         let name = column.name.as_deref().unwrap_or("a result column");
         return Err(Untraceable {
+            sqlstate: None,
             reason: "unknown_object",
             message: format!(
                 "what {name} is made of cannot be told; name the columns of known tables"
@@ -184,7 +188,8 @@ fn untraceable(opaque: &Opaque) -> Untraceable {
         ),
         _ => format!("{object} cannot be traced for someone from whom columns are masked"),
     };
-    Untraceable { reason: opaque.reason, message }
+    let sqlstate = opaque.missing.map(Missing::sqlstate);
+    Untraceable { sqlstate, reason: opaque.reason, message }
 }
 
 fn message(used: &Use, reason: &str) -> String {
@@ -276,7 +281,8 @@ struct Edge {
 
 fn derivations(catalog: &Catalog) -> Vec<Edge> {
     let path = SearchPath::Known(Vec::new());
-    let context = Context { catalog, path: &path, used: 0, nesting: 0, within: None };
+    let context =
+        Context { catalog, path: &path, creates: &path, used: 0, nesting: 0, within: None };
     let mut edges = Vec::new();
     for relation in catalog.relations() {
         for parent in relation.parents.iter().filter_map(|oid| catalog.relation(*oid)) {

@@ -56,6 +56,6 @@ pub use parse::{Options, Unparsable, analyse, merged};
 pub use sample::sample;
 pub use shape::shape_of;
 pub use statement::{
-    CopyDetails, CopyTarget, Facts, Guess, Opaque, Operand, OutputColumn, Outputs, Place, Runs,
-    Statement, StatementKind, Statements, TransactionKind, Use,
+    CopyDetails, CopyTarget, Facts, Guess, Missing, Opaque, Operand, OutputColumn, Outputs, Place,
+    Runs, Statement, StatementKind, Statements, TransactionKind, Use,
 };

@@ -2,7 +2,7 @@
 //!
 //! Only what is certain from the text is taken: plain columns of types that ship with PostgreSQL,
 //! keys, constants as defaults, or a query's stored columns; and only under a name that nothing in
-//! the snapshot has in any schema. If the statement fails, or is rolled back, the name means
+//! the snapshot has in any schema, but for temporary and dropped ones: those are looked at beside it. If the statement fails, or is rolled back, the name means
 //! nothing to the server, and nothing else can be meant by it.
 
 use std::sync::Arc;
@@ -30,28 +30,74 @@ pub fn is_own(column: ColumnId) -> bool {
     column.relation >= FIRST_OID
 }
 
-/// Whether every name of a table means after `statement` what it meant before, but for tables of
-/// the session's own.
+/// What the names of relations mean after a statement, but for tables of the session's own.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Names {
+    /// What they meant before.
+    Same,
+    /// One of the relations of their name, in whatever schema: what stood before others is dropped.
+    AnyOfTheName,
+    /// That cannot be told.
+    Unknown,
+}
+
+/// What names mean after `statement`.
 #[must_use]
-pub fn keeps_names(statement: &Statement, catalog: &Catalog) -> bool {
+pub fn names_after(statement: &Statement, catalog: &Catalog) -> Names {
     let facts = &statement.facts;
-    if facts.changes_search_path || statement.kind.runs().is_some() {
-        return false;
+    let StatementKind::Ddl { command } = &statement.kind else {
+        let silent = !facts.ddl && !facts.changes_search_path && statement.kind.runs().is_none();
+        return same_if(silent);
+    };
+    if facts.changes_search_path {
+        return Names::Unknown;
     }
-    let StatementKind::Ddl { command } = &statement.kind else { return !facts.ddl };
     let is_own = |oid: &u32| *oid >= FIRST_OID;
     match &**command {
-        "create table" | "create table as" => statement.creates.is_some(),
-        "create index" => !facts.objects.is_empty() && facts.objects.iter().all(is_own),
-        "drop table" => {
-            let is_absent = |name: &Arc<str>| {
-                let bare = name.rsplit('.').next().unwrap_or_default();
-                catalog.named(bare).all(|relation| is_own(&relation.oid))
-            };
-            facts.objects.iter().all(is_own) && facts.unresolved.iter().all(is_absent)
-        }
-        _ => false,
+        "create table" | "create table as" => same_if(statement.creates.is_some()),
+        "create table if not exists" => same_if(
+            !facts.writes.is_empty() && facts.writes.iter().all(|name| is_there(name, catalog)),
+        ),
+        "create index" => same_if(!facts.objects.is_empty() && facts.objects.iter().all(is_own)),
+        "drop table" => after_drop(statement, catalog),
+        _ => Names::Unknown,
     }
+}
+
+fn same_if(certain: bool) -> Names {
+    if certain { Names::Same } else { Names::Unknown }
+}
+
+/// A stored relation of this name, schema and all, is there, so that IF NOT EXISTS does nothing.
+fn is_there(written: &str, catalog: &Catalog) -> bool {
+    written.rsplit_once('.').is_some_and(|(schema, name)| {
+        let mut found = catalog.named(name).filter(|relation| &*relation.schema == schema);
+        found.any(|relation| {
+            !relation.temp && relation.oid < FIRST_OID && !catalog.is_dropped(relation.oid)
+        })
+    })
+}
+
+/// Without CASCADE, which is another command. What a temporary table hides is looked at beside it
+/// anyway; a stored one can hide what has its name, or that of a sequence it owns, in another schema.
+fn after_drop(statement: &Statement, catalog: &Catalog) -> Names {
+    let facts = &statement.facts;
+    let is_absent = |name: &Arc<str>| {
+        let bare = name.rsplit('.').next().unwrap_or_default();
+        catalog.named(bare).all(|relation| relation.oid >= FIRST_OID)
+    };
+    if !facts.unresolved.iter().all(is_absent) {
+        return Names::Unknown;
+    }
+    let mut names = Names::Same;
+    for oid in facts.objects.iter().filter(|oid| **oid < FIRST_OID) {
+        match catalog.relation(*oid) {
+            Some(relation) if relation.temp => {}
+            Some(relation) if relation.kind == RelationKind::Table => names = Names::AnyOfTheName,
+            _ => return Names::Unknown,
+        }
+    }
+    names
 }
 
 /// The table that `node` makes, when it is certain what it is.
@@ -62,9 +108,9 @@ pub(crate) fn table(context: Context<'_>, node: &Node, budget: &mut u64) -> Opti
         N::CreateTableAsStmt(create) => create.into.as_ref()?.rel.as_ref()?,
         _ => return None,
     };
-    let (schema, name) = place(var, context.path)?;
+    let (schema, name) = place(var, context.creates)?;
     // Names that begin so are PostgreSQL's; those that are taken could mean either.
-    if name.starts_with("pg_") || catalog.has_type_named(&name) {
+    if name.starts_with("pg_") || !catalog.is_free(&name) {
         return None;
     }
     let columns = match inner(node)? {

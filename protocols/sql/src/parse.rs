@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::catalog::{Catalog, SearchPath};
-use crate::own;
+use crate::own::{self, Names};
 use crate::record;
 use crate::stack;
 use crate::statement::{Statement, Statements};
@@ -119,13 +119,15 @@ pub fn analyse(
 ) -> Result<Statements, Unparsable> {
     stack::with_tree(text, options.standard_conforming_strings, 0, |tree, used| {
         let mut with_own: Option<Catalog> = None;
-        let mut path = options.search_path;
+        let mut creates = options.search_path;
+        let mut path = if catalog.has_dropped() { &SearchPath::Unknown } else { creates };
         let mut list = Vec::with_capacity(tree.stmts.len());
         let mut budget = Walk::BUDGET;
         for (index, raw) in tree.stmts.iter().enumerate() {
             let context = Context {
                 catalog: with_own.as_ref().unwrap_or(catalog),
                 path,
+                creates,
                 used,
                 nesting: 0,
                 within: None,
@@ -137,8 +139,17 @@ pub fn analyse(
             let mut statement = utility::statement(context, node, &mut budget);
             statement.range = range(text, raw.stmt_location, raw.stmt_len);
             statement.creates = own::table(context, node, &mut budget).map(Arc::new);
-            if !own::keeps_names(&statement, context.catalog) {
-                path = &SearchPath::Unknown;
+            match own::names_after(&statement, context.catalog) {
+                Names::Same => {}
+                Names::AnyOfTheName => {
+                    path = &SearchPath::Unknown;
+                    let with = with_own.get_or_insert_with(|| catalog.clone());
+                    with.mark_dropped(statement.facts.objects.iter().copied());
+                }
+                Names::Unknown => {
+                    path = &SearchPath::Unknown;
+                    creates = &SearchPath::Unknown;
+                }
             }
             if let Some(table) = &statement.creates
                 && index + 1 < tree.stmts.len()

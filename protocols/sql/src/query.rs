@@ -167,14 +167,19 @@ impl<'c> Walk<'c> {
             }
             let Some(N::List(row)) = inner(row) else { continue };
             let mut this = self.expanded(&row.items, &scope);
-            for (index, col) in this.cols.iter_mut().enumerate() {
-                col.name = Some(format!("column{}", index + 1).into());
-            }
             table = Some(match table {
-                None => this,
+                None => {
+                    for (index, col) in this.cols.iter_mut().enumerate() {
+                        col.name = Some(format!("column{}", index + 1).into());
+                    }
+                    this
+                }
                 Some(all) => {
                     for (above, below) in all.cols.iter().zip(&this.cols) {
-                        self.unified(&[above.val.clone(), below.val.clone()], &place);
+                        // Only what is stored can fail when it becomes another type.
+                        if !(above.val.deps.is_empty() && below.val.deps.is_empty()) {
+                            self.unified(&[above.val.clone(), below.val.clone()], &place);
+                        }
                     }
                     all.union(&this)
                 }

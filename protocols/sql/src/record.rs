@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::catalog::{Catalog, ColumnId};
-use crate::statement::{Facts, Guess, Opaque, Operand, Place, Statement, TransactionKind, Use};
+use crate::statement::{
+    Facts, Guess, Missing, Opaque, Operand, Place, Statement, TransactionKind, Use,
+};
 
 /// Sets `read_only` and friends from what was seen.
 #[derive(Debug, Default)]
@@ -85,7 +87,14 @@ impl Recorder {
 
     pub(crate) fn opaque(&mut self, reason: &'static str, object: &str) {
         if self.quiet == 0 {
-            self.opaque.insert(Opaque { reason, object: object.into() });
+            self.opaque.insert(Opaque { reason, object: object.into(), missing: None });
+        }
+    }
+
+    pub(crate) fn missing(&mut self, kind: Missing, object: &str) {
+        if self.quiet == 0 {
+            let reason = "unknown_object";
+            self.opaque.insert(Opaque { reason, object: object.into(), missing: Some(kind) });
         }
     }
 

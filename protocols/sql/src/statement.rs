@@ -370,6 +370,31 @@ pub struct Opaque {
     pub reason: &'static str,
     /// What it is about, as the statement names it.
     pub object: Arc<str>,
+    /// What the catalog does not have, of `unknown_object`, where that is certain.
+    pub missing: Option<Missing>,
+}
+
+/// A kind of name that the catalog does not have.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Missing {
+    /// No relation has it.
+    Relation,
+    /// No relation that is read has a column of it.
+    Column,
+    /// No function has it.
+    Function,
+}
+
+impl Missing {
+    /// What PostgreSQL says for it (appendix A).
+    #[must_use]
+    pub fn sqlstate(self) -> &'static str {
+        match self {
+            Self::Relation => "42P01",
+            Self::Column => "42703",
+            Self::Function => "42883",
+        }
+    }
 }
 
 /// A value that a stored column is compared with.

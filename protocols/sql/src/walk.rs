@@ -11,7 +11,7 @@ use crate::record::Recorder;
 use crate::scope::{
     Columns, Ctes, Found, Item, Meaning, Scope, Source, col, column_id, find_cte, live, stored_val,
 };
-use crate::statement::Place;
+use crate::statement::{Missing, Place};
 use crate::tree::{self, N, inner};
 use crate::value::{Deps, Table, Typed, Val};
 use crate::view;
@@ -21,6 +21,8 @@ use crate::view;
 pub(crate) struct Context<'c> {
     pub catalog: &'c Catalog,
     pub path: &'c SearchPath,
+    /// Where what is made without a schema goes. `path` does not say so after a DROP.
+    pub creates: &'c SearchPath,
     /// Tokens open on this stack.
     pub used: usize,
     /// Views and function bodies around.
@@ -250,7 +252,7 @@ impl<'c> Walk<'c> {
         }
         if self.rec.quiet == 0 {
             self.rec.unresolved.insert(Arc::clone(&written));
-            self.rec.opaque("unknown_object", &written);
+            self.rec.missing(Missing::Relation, &written);
         }
         Table::any(Val::unknown())
     }
@@ -515,7 +517,7 @@ impl<'c> Walk<'c> {
     fn no_such_column(&mut self, name: &str) -> Val {
         if self.rec.quiet == 0 {
             self.rec.unresolved.insert(name.into());
-            self.rec.opaque("unknown_object", name);
+            self.rec.missing(Missing::Column, name);
         }
         Val::unknown()
     }

@@ -665,3 +665,18 @@ fn p9_a_body_of_the_standard_form_names_what_an_empty_search_path_names() {
     let found = analyse("select strpos('abc', 'c')", &options, &catalog).unwrap();
     assert_eq!(found.list[0].opaque, []);
 }
+
+#[test]
+fn what_is_missing_is_said_by_the_servers_code() {
+    for (text, code) in [
+        ("SELECT 1 FROM gone", Some("42P01")),
+        ("SELECT gone FROM customers", Some("42703")),
+        ("SELECT gone(id) FROM customers", Some("42883")),
+        ("CREATE TABLE t AS EXECUTE p", None),
+    ] {
+        let found = parsed(text);
+        let refused = exposure(&found.list[0], &|_| true, &|_| Predicates::Refuse).err();
+        let Some(refused) = refused else { panic!("{text} is refused") };
+        assert_eq!((refused.reason, refused.sqlstate), ("unknown_object", code), "{text}");
+    }
+}

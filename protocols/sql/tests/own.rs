@@ -2,7 +2,9 @@
 
 #![expect(clippy::panic, reason = "a test that cannot go on must say so")]
 
-use sql::{Catalog, Options, SearchPath, Statements, analyse, sample};
+use sql::{
+    Catalog, CatalogData, Options, Relation, RelationKind, SearchPath, Statements, analyse, sample,
+};
 
 fn analysed(text: &str, catalog: &Catalog) -> Statements {
     let path = SearchPath::of(&["public"]);
@@ -134,4 +136,83 @@ fn r7_what_is_not_there_can_be_dropped_and_made() {
     let statements = analysed(text, &sample());
     let last = statements.list.last().map(|last| last.facts.unresolved.len());
     assert_eq!(last, Some(0), "it is followed");
+}
+
+/// The sample with temporary tables of other sessions: `scratch` alone, `notes` before a stored one.
+fn with_temporary() -> Catalog {
+    let mut data = CatalogData::from(sample());
+    for (oid, name) in [(70_001, "scratch"), (70_002, "notes")] {
+        let columns = [("a", 25), ("b", 25)];
+        let mut table = Relation::new(oid, RelationKind::Table, "pg_temp_3", name, &columns);
+        table.temp = true;
+        data.relations.push(table);
+    }
+    Catalog::new(data)
+}
+
+#[test]
+fn r7_a_name_of_another_sessions_temporary_table_can_be_taken() {
+    let catalog = with_temporary();
+    for (text, last) in [
+        ("CREATE TEMP TABLE scratch (a int); SELECT a FROM scratch", "SELECT a FROM scratch"),
+        ("CREATE TABLE scratch (a int); SELECT a FROM scratch", "a stored one"),
+        ("DROP TABLE scratch; CREATE TEMP TABLE scratch (a int); SELECT a FROM scratch", "dropped"),
+    ] {
+        let statements = analysed(text, &catalog);
+        assert!(statements.list.iter().any(|one| one.creates.is_some()), "{last} is followed");
+        let Some(read) = statements.list.last() else { panic!("statements") };
+        assert!(read.facts.unresolved.is_empty() && read.opaque.is_empty(), "{last}");
+        // Whichever of them is meant, its column is looked at.
+        let columns: Vec<_> = read.outputs.columns.iter().flatten().collect();
+        let [column] = columns.as_slice() else { panic!("one column: {columns:?}") };
+        let relations: Vec<u32> = column.deps.iter().map(|id| id.relation).collect();
+        assert_eq!(relations, [70_001, sql::own::FIRST_OID], "{last}");
+    }
+    let taken = analysed("CREATE TEMP TABLE notes (a int)", &catalog);
+    assert!(taken.list.iter().all(|one| one.creates.is_none()), "a stored one has the name");
+}
+
+#[test]
+fn p3_r7_a_name_after_a_drop_is_any_of_that_name() {
+    let catalog = sample();
+    let text = "DROP TABLE app.customers; CREATE TABLE app.customers (note text, n int); \
+                SELECT note FROM app.customers; SELECT * FROM customers; SELECT ssn FROM customers";
+    let statements = analysed(text, &catalog);
+    let deps = |index: usize| {
+        let columns = statements.list.get(index).and_then(|one| one.outputs.columns.clone());
+        let every =
+            statements.list.get(index).into_iter().flat_map(|one| one.outputs.every.clone());
+        let all = columns.into_iter().flatten().chain(every);
+        let mut relations: Vec<u32> = all
+            .flat_map(|column| column.deps.iter().map(|id| id.relation).collect::<Vec<_>>())
+            .collect();
+        relations.sort_unstable();
+        relations.dedup();
+        relations
+    };
+    assert!(statements.list.iter().all(|one| one.opaque.is_empty()));
+    assert_eq!(deps(2), [sql::own::FIRST_OID]);
+    // The one in public may be meant, so its columns are among those that are shown.
+    assert!(deps(3).contains(&20_001) && deps(3).contains(&20_004), "{:?}", deps(3));
+    assert_eq!(deps(4), [20_001]);
+    for (before, after) in [
+        ("DROP TABLE notes", "AnyOfTheName"),
+        ("DROP TABLE IF EXISTS nosuch", "Same"),
+        ("DROP TABLE notes CASCADE", "Unknown"),
+        ("DROP TABLE events", "Unknown"),
+        ("DROP VIEW people", "Unknown"),
+        ("CREATE TABLE IF NOT EXISTS notes (id int)", "Same"),
+        ("CREATE TABLE IF NOT EXISTS app.notes (id int)", "Unknown"),
+        ("CREATE TABLE IF NOT EXISTS fresh (id int)", "Unknown"),
+        ("DROP TABLE notes; CREATE TABLE IF NOT EXISTS notes (id int)", "Unknown"),
+    ] {
+        let statements = analysed(before, &catalog);
+        let mut now = catalog.clone();
+        let mut names = None;
+        for one in &statements.list {
+            names = Some(sql::own::names_after(one, &now));
+            now.mark_dropped(one.facts.objects.iter().copied());
+        }
+        assert_eq!(names.map(|names| format!("{names:?}")).as_deref(), Some(after), "{before}");
+    }
 }

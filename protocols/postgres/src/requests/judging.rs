@@ -119,7 +119,9 @@ impl Ready {
         if strings != now.standard_conforming_strings {
             now = Arc::new(Environment { standard_conforming_strings: strings, ..(*now).clone() });
         }
-        if version == Some(prepared.judged.catalog_version) && *then == now {
+        // A table that stood before another of its name may be dropped.
+        let is_certain = !self.uncommitted.has_dropped();
+        if is_certain && version == Some(prepared.judged.catalog_version) && *then == now {
             return Ok(prepared);
         }
         let judged = self.judge_in(&prepared.judged.text, &now)?;

@@ -28,6 +28,48 @@ client >> Q "begin" ; Q "create table fresh (id int, ssn text)"
 server >> C "BEGIN" ; Z T ; C "CREATE TABLE" ; Z T
 client >> Q "select id from fresh"
 "#;
+    r7_p3_what_a_drop_uncovers_is_masked: r#"
+rule hide mask ssn
+login
+client >> Q "set search_path = app, public"
+server >> C "SET" ; Z I
+client >> P "d" "select id, label from customers" ; P "e" "table customers" ; S
+server >> 1 ; 1 ; Z I
+client >> Q "begin" ; Q "drop table app.customers"
+server >> C "BEGIN" ; Z T ; C "DROP TABLE" ; Z T
+client >> Q "select ssn from customers where id = 1"
+server >> T ssn:customers.ssn ; D "123-45-6789" ; C "SELECT 1" ; Z T
+client >> Q "select id from customers where ssn like '1%'"
+server >> E 42601 "syntax error" ; Z E
+client >> Q "rollback" ; Q "begin" ; Q "drop table app.customers"
+server >> C "ROLLBACK" ; Z I ; C "BEGIN" ; Z T ; C "DROP TABLE" ; Z T
+client >> B "" "e" ; D P "" ; E "" ; S
+server >> 2 ; T id:customers.id ssn:customers.ssn ; D "1" "123-45-6789" ; C "SELECT 1" ; Z T
+"#;
+    r7_a_table_is_dropped_and_made_anew: r#"
+rule hide mask ssn
+login
+client >> Q "begin" ; Q "drop table notes" ; Q "create table notes (body text, n int)"
+server >> C "BEGIN" ; Z T ; C "DROP TABLE" ; Z T ; C "CREATE TABLE" ; Z T
+client >> Q "insert into notes select name, id from customers"
+server >> C "INSERT 0 1" ; Z T
+client >> Q "select body, n from notes"
+server >> T body:99001.1 n:99001.2 ; D "Ann" "1" ; C "SELECT 1" ; Z T
+client >> Q "insert into notes select ssn, id from customers"
+server >> E 42601 "syntax error" ; Z E
+client >> Q "rollback" ; Q "begin" ; Q "drop table notes cascade" ; Q "select id from customers"
+server >> C "ROLLBACK" ; Z I ; C "BEGIN" ; Z T ; C "DROP TABLE" ; Z T
+"#;
+    r7_a_table_that_is_there_is_not_made_again: r#"
+rule hide mask ssn
+login
+client >> Q "begin" ; Q "create table if not exists public.notes (id int)"
+server >> C "BEGIN" ; Z T ; N 42P07 "relation \"notes\" already exists, skipping" ; C "CREATE TABLE" ; Z T
+client >> Q "select body from notes"
+server >> T body:notes.body ; D "one" ; C "SELECT 1" ; Z T
+client >> Q "create table if not exists fresh (id int)" ; Q "select body from notes"
+server >> C "CREATE TABLE" ; Z T
+"#;
     r7_what_was_dropped_may_have_hidden_another_of_its_name: r#"
 rule never when `sql.writes.exists(t, t == "public.customers")` block "not these"
 login
