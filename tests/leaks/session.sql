@@ -261,3 +261,43 @@ SELECT count(email), max(id) FROM secrets
 SELECT name FROM secrets WHERE email IS NULL
 SELECT ssn_of(1) IS NULL, (SELECT email FROM secrets WHERE id = 1)
 -- end
+-- Names of schemas with blanks and quotes in them, and relations that others hide.
+-- script
+CREATE TEMP TABLE v_bang (id int, bang text)
+SET search_path TO "pg_temp ", public, pg_temp
+SELECT bang || '' FROM v_bang ORDER BY id
+-- end
+-- script
+CREATE SCHEMA kept
+CREATE TABLE kept.v_bang (id int, bang text)
+SET search_path = 'kept ', public
+SELECT bang || '' FROM v_bang
+-- end
+-- script
+CREATE SCHEMA kept
+CREATE TABLE kept.v_bang (id int, bang text)
+SET search_path = '"kept"', public
+SELECT bang || '' FROM v_bang
+-- end
+-- script
+CREATE SCHEMA kept
+CREATE TABLE kept.v_bang (id int, bang text)
+SET search_path = 'kept, x', public
+SELECT bang || '' FROM v_bang
+-- end
+-- script
+CREATE SCHEMA kept
+SET search_path = kept, public
+PREPARE p AS SELECT bang || '' FROM v_bang
+EXECUTE p
+CREATE TABLE kept.v_bang (id int, bang text)
+EXECUTE p
+-- end
+-- script
+CREATE SCHEMA kept
+CREATE TABLE kept.v_bang (id int, bang text)
+CREATE VIEW kept.ps AS SELECT * FROM pg_settings
+SET search_path = kept, public
+UPDATE kept.ps SET setting = 'public' WHERE name = 'search_path'
+SELECT bang || '' FROM v_bang
+-- end

@@ -470,6 +470,33 @@ impl Catalog {
         }
     }
 
+    /// Relations that `name` may mean besides what [`Catalog::find`] says: those of the name further
+    /// along a known path. The server passes over a schema that the role may not use, plans anew only
+    /// when what a plan uses has changed, and another session may drop what comes first before the
+    /// statement runs.
+    #[must_use]
+    pub fn hidden(&self, schema: Option<&str>, name: &str, path: &SearchPath) -> Vec<&Relation> {
+        let (None, SearchPath::Known(schemas)) = (schema, path) else { return Vec::new() };
+        let mut named = self.named(name).peekable();
+        if named.peek().is_none() {
+            return Vec::new();
+        }
+        let found: Vec<u32> = self.first_in_path(name, schemas).iter().map(|r| r.oid).collect();
+        if self.relation_is_builtin(&found) {
+            return Vec::new();
+        }
+        let is_meant = |relation: &&Relation| {
+            let along = relation.temp || schemas.contains(&relation.schema);
+            along && !found.contains(&relation.oid)
+        };
+        named.filter(is_meant).collect()
+    }
+
+    /// Nothing stands before PostgreSQL's own, or takes them away.
+    fn relation_is_builtin(&self, found: &[u32]) -> bool {
+        found.iter().any(|oid| self.relation(*oid).is_some_and(Relation::builtin))
+    }
+
     fn first_in_path(&self, name: &str, schemas: &[Arc<str>]) -> Vec<&Relation> {
         if !self.by_name.contains_key(name) {
             return Vec::new();

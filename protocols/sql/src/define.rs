@@ -548,9 +548,14 @@ fn rest(walk: &mut Walk<'_>, node: &Node) -> Made {
         N::AlterEnumStmt(_) | N::AlterTypeStmt(_) => ddl(walk, "alter", "alter type"),
         N::CreatedbStmt(_) => ddl(walk, "create", "create database"),
         N::DropdbStmt(_) => ddl(walk, "drop", "drop database"),
-        N::AlterDatabaseStmt(_)
-        | N::AlterDatabaseSetStmt(_)
-        | N::AlterDatabaseRefreshCollStmt(_) => ddl(walk, "alter", "alter database"),
+        N::AlterDatabaseSetStmt(_) => {
+            // The next session would begin with another search_path than is known.
+            installs(walk, "ALTER DATABASE … SET");
+            ddl(walk, "alter", "alter database")
+        }
+        N::AlterDatabaseStmt(_) | N::AlterDatabaseRefreshCollStmt(_) => {
+            ddl(walk, "alter", "alter database")
+        }
         N::CreateTableSpaceStmt(_) => ddl(walk, "create", "create tablespace"),
         N::DropTableSpaceStmt(_) => ddl(walk, "drop", "drop tablespace"),
         N::AlterTableSpaceOptionsStmt(_) | N::AlterTableMoveAllStmt(_) => {

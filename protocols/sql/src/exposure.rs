@@ -134,6 +134,7 @@ pub fn is_clear(
     matches!(statement.kind, StatementKind::Select)
         && facts.read_only
         && facts.unresolved.is_empty()
+        && !facts.shadows
         && statement.opaque.is_empty()
         && facts.objects.iter().all(clear)
 }

@@ -26,6 +26,7 @@ mod expression;
 mod from;
 mod fuzzing;
 mod known;
+mod letters;
 mod modify;
 pub mod own;
 mod parse;
@@ -52,6 +53,7 @@ pub use exposure::{
     Predicates, REASONS, Untraceable, exposure, is_clear, masked_columns, masked_kinds, refused_use,
 };
 pub use fuzzing::fuzz;
+pub use letters::has_names_beyond_ascii;
 pub use parse::{Options, Unparsable, analyse, merged};
 pub use sample::sample;
 pub use shape::shape_of;

@@ -12,6 +12,7 @@ use crate::scope::{Columns, Ctes, Item, Scope, Source, column_id};
 use crate::statement::{Operand, Place};
 use crate::tree::{self, N, boxed, inner};
 use crate::value::{Deps, Table, Val};
+use crate::view;
 use crate::walk::{Blame, Mode, Walk};
 
 impl<'c> Walk<'c> {
@@ -304,6 +305,22 @@ impl<'c> Walk<'c> {
         self.changed_beside(&written);
     }
 
+    /// Writing to `pg_settings`, or to a view over it, is how else SET can be said, of any setting.
+    fn settings_written(&mut self, var: &RangeVar) {
+        let (schema, name) = tree::range_name(var);
+        let context = self.context;
+        let is_over_it = |relation: &'c Relation| {
+            let lineage = view::lineage(context, relation);
+            lineage.is_some_and(|lineage| lineage.reads.iter().any(|read| is_settings(read)))
+        };
+        let found = context.catalog.find(schema, name, context.path);
+        if is_settings(name) || found.into_iter().any(is_over_it) {
+            self.rec.set("?", None);
+            self.rec.changes_search_path = true;
+            self.rec.role_change = true;
+        }
+    }
+
     pub(crate) fn update(
         &mut self,
         update: &UpdateStmt,
@@ -314,11 +331,7 @@ impl<'c> Walk<'c> {
         let ctes = self.with(update.with_clause.as_ref(), parent, ctes);
         let Some(var) = &update.relation else { return Table::any(Val::unknown()) };
         let item = self.changed(var, update.returning_clause.as_ref());
-        if var.relname == "pg_settings" {
-            // Writing to this view is how else SET can be said.
-            self.rec.changes_search_path = true;
-            self.rec.role_change = true;
-        }
+        self.settings_written(var);
         let source = Source::of(item.clone());
         let source = self.sources_beside(source, &update.from_clause, parent, &ctes);
         let scope = Scope { source: &source, parent, ctes: &ctes };
@@ -475,4 +488,8 @@ fn is_excluded(value: &Node, name: &str) -> bool {
     let Some(N::ColumnRef(column)) = inner(value) else { return false };
     matches!(column.fields.as_slice(), [table, field]
         if tree::string(table) == Some("excluded") && tree::string(field) == Some(name))
+}
+
+fn is_settings(name: &str) -> bool {
+    name.rsplit('.').next() == Some("pg_settings")
 }

@@ -28,6 +28,8 @@ pub(crate) struct Recorder {
     pub other_backends: BTreeSet<Arc<str>>,
     pub ddl: bool,
     pub changes_search_path: bool,
+    /// A name may mean another relation than the one that is recorded.
+    pub shadows: bool,
     pub sets: Vec<(Arc<str>, Option<Arc<str>>)>,
     pub transactions: Vec<TransactionKind>,
     pub objects: BTreeSet<u32>,
@@ -128,6 +130,7 @@ impl Recorder {
         self.other_backends.extend(body.other_backends);
         self.ddl |= body.ddl;
         self.changes_search_path |= body.changes_search_path;
+        self.shadows |= body.shadows;
         self.sets.extend(body.sets);
         self.objects.extend(body.objects);
         self.unresolved.extend(body.unresolved);
@@ -165,6 +168,7 @@ impl Recorder {
             other_backends: self.other_backends.into_iter().collect(),
             ddl: self.ddl,
             changes_search_path: self.changes_search_path,
+            shadows: self.shadows,
             sets: self.sets,
             transactions: self.transactions,
             objects: self.objects.into_iter().collect(),
@@ -190,6 +194,7 @@ impl Recorder {
             self.sets.extend(facts.sets.iter().cloned());
             self.role_change |= facts.role_change;
             self.changes_search_path |= facts.changes_search_path;
+            self.shadows |= facts.shadows;
             self.ddl |= facts.ddl;
         }
         self.reads.extend(facts.reads.iter().cloned());

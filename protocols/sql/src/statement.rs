@@ -156,6 +156,8 @@ pub enum StatementKind {
         name: Arc<str>,
         /// The value as text, several joined by `, `; `None` for DEFAULT.
         value: Option<Arc<str>>,
+        /// The same, each for itself; `None` where they are not all constants.
+        values: Option<Vec<Arc<str>>>,
         /// Only until the end of the transaction.
         local: bool,
     },
@@ -295,6 +297,8 @@ pub struct Facts {
     pub ddl: bool,
     /// It changes, or may change, `search_path`.
     pub changes_search_path: bool,
+    /// A name may mean a relation further along `search_path` than the one that is told of.
+    pub shadows: bool,
     /// Settings changed: name in lower case, value when it is a constant in the text.
     pub sets: Vec<(Arc<str>, Option<Arc<str>>)>,
     /// Steps of transactions, in order.

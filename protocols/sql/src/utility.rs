@@ -348,7 +348,8 @@ fn set_statement(walk: &mut Walk<'_>, set: &VariableSetStmt) -> Made {
             } else {
                 walk.rec.set(&name, value.clone());
             }
-            let kind = StatementKind::Set { name, value, local: set.is_local };
+            let values = (values.len() == set.args.len()).then_some(values);
+            let kind = StatementKind::Set { name, value, values, local: set.is_local };
             Made::silent(kind, "set")
         }
     }

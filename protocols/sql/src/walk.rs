@@ -152,10 +152,12 @@ impl<'c> Walk<'c> {
         for relation in &found {
             self.note(relation, mode);
         }
-        let columns = match found.as_slice() {
-            [] => Columns::Table(Rc::new(self.absent(schema, name, mode))),
-            [relation] => Columns::Stored(relation),
-            several => Columns::Table(Rc::new(self.any_of(several))),
+        let hidden = self.context.catalog.hidden(schema, name, self.context.path);
+        self.rec.shadows |= !hidden.is_empty();
+        let columns = match (found.as_slice(), hidden.as_slice()) {
+            ([], _) => Columns::Table(Rc::new(self.absent(schema, name, mode))),
+            ([relation], []) => Columns::Stored(relation),
+            (found, hidden) => Columns::Table(Rc::new(self.any_of(&[found, hidden].concat()))),
         };
         let shown = var.alias.as_ref().map_or(name, |alias| alias.aliasname.as_str());
         let mut item = self.item(Some(shown.into()), columns);
@@ -273,7 +275,14 @@ impl<'c> Walk<'c> {
                 }
             }
         }
-        table.rest = Some(whole);
+        let alike = several.iter().all(|relation| {
+            let names = live(relation).map(|column| Some(&*column.name));
+            names.eq(table.cols.iter().map(|col| col.name.as_deref()))
+        });
+        // Columns of one name and order are known by place as well.
+        if !alike {
+            table.rest = Some(whole);
+        }
         table
     }
 
