@@ -1,5 +1,7 @@
 //! What may not run whoever asks, and what may not run for a principal with masks.
 
+use std::sync::Arc;
+
 use engine::{MaskPlan, Predicates, Refusal};
 use model::ClientText;
 use sql::{Catalog, ColumnId, Runs, Statement, StatementKind, TransactionKind};
@@ -39,6 +41,7 @@ impl Ready {
             masked: &masked,
             catalog,
             settings: &self.settings,
+            encoding_is_told: self.settings_are_told(),
             is_known: &is_known,
         };
         hidden.admit(&judged.statements.list)
@@ -99,6 +102,8 @@ pub(crate) struct Hidden<'a> {
     pub masked: &'a MaskedColumns,
     pub catalog: &'a Catalog,
     pub settings: &'a Settings,
+    /// The server has said which `client_encoding` is in force.
+    pub encoding_is_told: bool,
     /// The session declared or prepared it, and what it is is known.
     pub is_known: &'a dyn Fn(&Runs) -> bool,
 }
@@ -153,7 +158,7 @@ impl Hidden<'_> {
             .map(|(_, value)| &**value);
         let converted = match asked {
             Some(name) => self.settings.converts_to(name),
-            None => self.settings.converts(),
+            None => self.settings.converts() || !self.encoding_is_told,
         };
         if !converted && !all.iter().any(may_set_encoding) {
             return Ok(());
@@ -226,9 +231,18 @@ fn has_many_values(type_oid: u32) -> bool {
 
 /// Whether a statement may change `client_encoding`.
 pub(crate) fn may_set_encoding(statement: &Statement) -> bool {
-    let sets = |(name, _): &(std::sync::Arc<str>, Option<std::sync::Arc<str>>)| {
+    sets_any_of(statement, &["client_encoding"])
+}
+
+/// Whether a statement may change a setting that the meaning of a text's bytes depends on.
+pub(crate) fn may_set(statement: &Statement) -> bool {
+    sets_any_of(statement, &["client_encoding", "standard_conforming_strings"])
+}
+
+fn sets_any_of(statement: &Statement, settings: &[&str]) -> bool {
+    let sets = |(name, _): &(Arc<str>, Option<Arc<str>>)| {
         // The name is a parameter or computed: it may be any.
-        &**name == "client_encoding" || name.starts_with(['$', '?'])
+        settings.contains(&&**name) || name.starts_with(['$', '?'])
     };
     statement.facts.sets.iter().any(sets)
         || matches!(

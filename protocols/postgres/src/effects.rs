@@ -26,8 +26,9 @@ impl Ready {
             let catalog = snapshot.as_ref().map(|snapshot| &*snapshot.catalog);
             self.uncommitted.changed_by(statement, catalog);
         }
+        self.turn_is_plain &= statement.facts.transactions.is_empty();
         if statement.facts.changes_search_path {
-            self.search_path_changed(judged, statement);
+            self.path_after = self.path_set(judged, statement);
         }
         let prepared = || {
             Arc::new(Prepared {
@@ -69,14 +70,23 @@ impl Ready {
             StatementKind::Discard { what: "all" } => {
                 self.statements.retain(|_| false);
                 self.forget_portals(|_| false, out);
-                self.settings.search_path = Some(self.settings.default_search_path.clone());
             }
             _ => {}
         }
     }
 
-    /// The server is ready, in this transaction status.
-    pub fn at_status(&mut self, status: u8, out: &mut Outbox<Bytes>) {
+    /// The server closed a statement or a portal.
+    pub fn name_closed(&mut self, kind: u8, name: &[u8], out: &mut Outbox<Bytes>) {
+        if kind == b'S' {
+            self.statements.remove(name);
+        } else if let Some(portal) = self.portals.remove(name) {
+            out.forget(portal.gate);
+        }
+    }
+
+    /// The server is ready, in this transaction status, and so many answers have come by now.
+    pub fn at_status(&mut self, status: u8, answered: u64, out: &mut Outbox<Bytes>) {
+        self.is_told(status, answered);
         self.status = status;
         if status == b'I' {
             self.forget_portals(|portal| portal.hold, out);
@@ -97,41 +107,42 @@ impl Ready {
         }
     }
 
-    /// Follows a plain SET outside a transaction; anything else leaves the path unknown.
-    fn search_path_changed(&mut self, judged: &Judged, statement: &Statement) {
-        let alone = judged.statements.list.len() == 1 && self.status == b'I';
-        self.settings.search_path = match &statement.kind {
-            StatementKind::Set { name, value, local: false }
-                if alone && &**name == "search_path" =>
+    /// The `search_path` after a plain SET outside a transaction; `None` for anything else. What
+    /// fails before the server is ready, and a ROLLBACK, can still undo it.
+    fn path_set(&self, judged: &Judged, statement: &Statement) -> Option<Vec<Arc<str>>> {
+        let alone = judged.statements.list.len() == 1 && self.status == b'I' && self.turn_is_plain;
+        if !alone || statement.facts.role_change {
+            return None;
+        }
+        match &statement.kind {
+            StatementKind::Set { name, value, values, local: false }
+                if &**name == "search_path" =>
             {
                 match value {
-                    Some(value) => followed(value, &self.settings.role),
-                    None => Some(self.settings.default_search_path.clone()),
+                    Some(_) => followed(values.as_deref()?, &self.settings.role),
+                    None => self.settings.default_search_path.clone(),
                 }
             }
-            StatementKind::Reset { .. } | StatementKind::Discard { .. } if alone => {
-                Some(self.settings.default_search_path.clone())
+            StatementKind::Reset { .. } | StatementKind::Discard { .. } => {
+                self.settings.default_search_path.clone()
             }
             _ => None,
-        };
+        }
     }
 }
 
-/// The schemas of a search path written out; `None` when it is not plain names.
-fn followed(value: &str, role: &Arc<str>) -> Option<Vec<Arc<str>>> {
-    value
-        .split(',')
-        .map(|name| match name.trim().trim_matches('"') {
-            "$user" => Some(Arc::clone(role)),
-            plain
-                if !plain.is_empty()
-                    && plain
-                        .chars()
-                        .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_') =>
-            {
-                Some(plain.into())
-            }
-            _ => None,
-        })
-        .collect()
+/// Longest name that is not cut, bytes (PostgreSQL's `NAMEDATALEN`, less one).
+const NAME_BYTES_MAX: usize = 63;
+
+/// The schemas of a search path written out; `None` when it is not plain names. Each is a name as it
+/// is: blanks and quotes in it belong to the name.
+fn followed(schemas: &[Arc<str>], role: &Arc<str>) -> Option<Vec<Arc<str>>> {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    let schema = |name: &Arc<str>| match &**name {
+        "$user" => Some(Arc::clone(role)),
+        "" => None,
+        plain if plain.len() <= NAME_BYTES_MAX && plain.chars().all(is_plain) => Some(plain.into()),
+        _ => None,
+    };
+    schemas.iter().map(schema).collect()
 }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use engine::Permit;
-use sql::StatementKind;
+use sql::{Facts, StatementKind, TransactionKind};
 
+use crate::admit::may_set;
 use crate::copy::CopyMask;
 use crate::follow::{Follow, FollowCopy};
 use crate::judge::Judged;
@@ -50,6 +51,39 @@ impl What {
         rows.judged.statements.facts.ddl
     }
 
+    /// It changes, or may change, what names of relations mean.
+    pub fn changes_path(&self) -> bool {
+        self.facts().any(|facts| facts.changes_search_path || facts.role_change)
+    }
+
+    /// It may change a setting that the server reports and texts depend on.
+    pub fn may_set(&self) -> bool {
+        self.judged().any(|judged| judged.statements.list.iter().any(may_set))
+    }
+
+    /// It may undo or end what a transaction has set.
+    pub fn ends_transaction(&self) -> bool {
+        use TransactionKind::{Begin, Release, Savepoint};
+        let keeps = |kind: &TransactionKind| matches!(kind, Begin | Release(_) | Savepoint(_));
+        self.facts().any(|facts| !facts.transactions.iter().all(keeps))
+    }
+
+    /// What runs with it, also by FETCH or EXECUTE.
+    fn judged(&self) -> impl Iterator<Item = &Judged> {
+        let rows = match self {
+            Self::Rows(rows) => Some(rows),
+            _ => None,
+        };
+        rows.into_iter().flat_map(|rows| {
+            let source = rows.source.as_ref().map(|source| &*source.judged);
+            source.into_iter().chain([&*rows.judged])
+        })
+    }
+
+    fn facts(&self) -> impl Iterator<Item = &Facts> {
+        self.judged().map(|judged| &judged.statements.facts)
+    }
+
     /// It may give, change or drop names of statements and portals by SQL.
     pub fn concerns_names(&self) -> bool {
         let Self::Rows(rows) = self else { return false };
@@ -77,7 +111,11 @@ pub(crate) enum What {
     Bind {
         name: Vec<u8>,
     },
-    Close,
+    /// Of a statement (`S`) or a portal (`P`). A server that skips to the next Sync closes nothing.
+    Close {
+        kind: u8,
+        name: Vec<u8>,
+    },
     DescribePortal,
     /// `own`: asked by the gateway, the client does not see it.
     DescribeStatement {

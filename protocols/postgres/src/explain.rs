@@ -81,8 +81,14 @@ pub fn explain(
         sql::masked_kinds(catalog, |schema, table, column| plan.field(schema, table, column), made);
     let list = &judged.statements.list;
     let settings = Settings::fresh(snapshot, Some(snapshot.search_path.clone()));
-    let hidden =
-        Hidden { masks: plan, masked: &masked, catalog, settings: &settings, is_known: &|_| false };
+    let hidden = Hidden {
+        masks: plan,
+        masked: &masked,
+        catalog,
+        settings: &settings,
+        encoding_is_told: true,
+        is_known: &|_| false,
+    };
     let mut refused = admit_for_everyone(&ResourceOptions::read(options), &judged).err();
     if refused.is_none() && !masked.is_empty() {
         refused = hidden.admit(list).err();

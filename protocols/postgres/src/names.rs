@@ -60,6 +60,14 @@ pub(crate) struct Names<T> {
     most: usize,
 }
 
+/// Longest name that the server tells from others, bytes: it keeps names in tables with keys of
+/// `NAMEDATALEN`, and cuts longer ones (PostgreSQL, `string_hash`).
+const NAME_BYTES_MAX: usize = 63;
+
+fn key(name: &[u8]) -> &[u8] {
+    name.get(..NAME_BYTES_MAX).unwrap_or(name)
+}
+
 impl<T> Names<T> {
     fn new(most: usize) -> Self {
         Self { known: HashMap::new(), asked: Vec::new(), most }
@@ -67,6 +75,7 @@ impl<T> Names<T> {
 
     /// What `name` means to the next message: what was asked for last, else what is known.
     pub fn find(&self, name: &[u8]) -> Option<&Arc<T>> {
+        let name = key(name);
         let asked = self.asked.iter().rev().find(|(asked, ..)| asked == name);
         asked.map(|(_, value, _)| value).or_else(|| self.known.get(name))
     }
@@ -74,6 +83,7 @@ impl<T> Names<T> {
     /// What was asked for first under this name, and is not confirmed yet: what the server answers
     /// next about the name.
     pub fn awaited(&self, name: &[u8]) -> Option<&Arc<T>> {
+        let name = key(name);
         self.asked.iter().find(|(asked, ..)| asked == name).map(|(_, value, _)| value)
     }
 
@@ -84,17 +94,20 @@ impl<T> Names<T> {
 
     /// Asks for a name, when so many answers have been awaited.
     pub fn ask(&mut self, name: &[u8], value: Arc<T>, answers: u64) {
+        let name = key(name);
         self.asked.push((name.to_vec(), value, answers));
     }
 
     /// The name was asked for before the server was to start afresh at `boundary`, and whether it
     /// got it is not known: if not, the name means what it meant before.
     pub fn is_unsettled(&self, name: &[u8], boundary: u64) -> bool {
+        let name = key(name);
         self.asked.iter().any(|(asked, _, answers)| *answers < boundary && asked == name)
     }
 
     /// The same statement, judged anew.
     pub fn renew(&mut self, name: &[u8], value: &Arc<T>) {
+        let name = key(name);
         let asked = self.asked.iter_mut().rev().find(|(asked, ..)| asked == name);
         if let Some(known) = asked.map(|(_, value, _)| value).or(self.known.get_mut(name)) {
             *known = Arc::clone(value);
@@ -103,6 +116,7 @@ impl<T> Names<T> {
 
     /// The server confirmed the oldest one asked for under this name. Returns what it replaces.
     pub fn confirm(&mut self, name: &[u8]) -> Option<Arc<T>> {
+        let name = key(name);
         let at = self.asked.iter().position(|(asked, ..)| asked == name)?;
         let (name, value, _) = self.asked.remove(at);
         self.known.insert(name, value)
@@ -110,12 +124,14 @@ impl<T> Names<T> {
 
     /// The oldest one asked for under this name will not come to be.
     pub fn unasked(&mut self, name: &[u8]) -> Option<Arc<T>> {
+        let name = key(name);
         let at = self.asked.iter().position(|(asked, ..)| asked == name)?;
         Some(self.asked.remove(at).1)
     }
 
     /// The name is gone.
     pub fn remove(&mut self, name: &[u8]) -> Option<Arc<T>> {
+        let name = key(name);
         self.known.remove(name)
     }
 
@@ -134,6 +150,7 @@ impl<T> Names<T> {
 
     /// Puts in a name that is known already.
     pub fn insert(&mut self, name: &[u8], value: Arc<T>) -> Option<Arc<T>> {
+        let name = key(name);
         if self.known.len() >= self.most && !self.known.contains_key(name) {
             return Some(value);
         }

@@ -22,7 +22,7 @@ use crate::message::{Frame, Inbox, Report, Severity};
 use crate::names::{Names, Portal, Prepared, Source, portals, statements};
 use crate::refusal;
 use crate::replies::Inflow;
-use crate::startup::Start;
+use crate::startup::{Start, option_settings};
 use crate::survey::Snapshot;
 use crate::uncommitted::Uncommitted;
 
@@ -74,6 +74,19 @@ pub(crate) struct Ready {
     naming: u64,
     /// How many these were, with it, when something was last sent that changes definitions.
     defining: u64,
+    /// How many these were, with it, when something was last sent that may change `search_path`.
+    pathing: u64,
+    /// How many these were, with it, when something was last sent that may change a setting which
+    /// the server reports.
+    setting: u64,
+    /// How many answers had come when the server was last ready for a query.
+    told_up_to: u64,
+    /// A setting that the server reports may have been changed in this session.
+    has_set: bool,
+    /// Nothing failed and no transaction began or ended since the server was last ready.
+    pub turn_is_plain: bool,
+    /// What `search_path` is once the server is ready, if nothing undoes it until then.
+    pub path_after: Option<Vec<Arc<str>>>,
     /// Readings of the catalog that were asked for and are not done.
     pub readings: u32,
     /// Definitions were changed that no reading has yet.
@@ -181,7 +194,8 @@ pub(crate) struct Settings {
     pub server_encoding: String,
     /// `None`: changed in a way that was not followed.
     pub search_path: Option<Vec<Arc<str>>>,
-    pub default_search_path: Vec<Arc<str>>,
+    /// What it is after RESET; `None` when the client began with another than the role has.
+    pub default_search_path: Option<Vec<Arc<str>>>,
     pub role: Arc<str>,
 }
 
@@ -224,13 +238,14 @@ impl ResourceOptions {
 
 impl Ready {
     pub fn new(opened: Opened) -> Self {
-        let search_path = if opened.start.parameters.iter().any(|(name, value)| {
-            name.eq_ignore_ascii_case("search_path") || value.contains("search_path")
-        }) {
-            None
-        } else {
-            Some(opened.snapshot.search_path.clone())
-        };
+        let begins_elsewhere = opened.start.parameters.iter().any(|(name, value)| {
+            let sets = |name: &str| name.eq_ignore_ascii_case("search_path");
+            let options = name.eq_ignore_ascii_case("options").then(|| option_settings(value));
+            sets(name)
+                || options
+                    .is_some_and(|all| all.is_none_or(|all| all.iter().any(|(name, _)| sets(name))))
+        });
+        let search_path = (!begins_elsewhere).then(|| opened.snapshot.search_path.clone());
         let mut ready = Self {
             cache: opened.cache,
             setup: opened.setup,
@@ -262,6 +277,12 @@ impl Ready {
             boundary: 0,
             naming: 0,
             defining: 0,
+            pathing: 0,
+            setting: 0,
+            told_up_to: 0,
+            has_set: false,
+            turn_is_plain: true,
+            path_after: None,
             readings: 0,
             unread: false,
             inflow: Inflow::default(),
@@ -498,6 +519,16 @@ impl Ready {
         if expected.what.defines() {
             self.defining = self.awaited;
         }
+        if expected.what.changes_path() {
+            self.pathing = self.awaited;
+            self.settings.search_path = None;
+            self.path_after = None;
+        }
+        let sets = expected.what.may_set();
+        self.has_set |= sets;
+        if sets || (self.has_set && expected.what.ends_transaction()) {
+            self.setting = self.awaited;
+        }
         self.expected.push_back(expected);
     }
 
@@ -529,6 +560,23 @@ impl Ready {
             self.flush(out);
         }
         settled
+    }
+
+    /// The server is ready: everything that was awaited up to `answered` has been answered.
+    pub fn is_told(&mut self, status: u8, answered: u64) {
+        self.told_up_to = answered;
+        let path = self.path_after.take();
+        let is_kept = status == b'I' && self.turn_is_plain && self.pathing <= answered;
+        if let Some(path) = path.filter(|_| is_kept) {
+            self.settings.search_path = Some(path);
+        }
+        self.turn_is_plain = true;
+    }
+
+    /// Whether the server has said what the settings are that it reports. It does before it is ready
+    /// for a query, not when a statement within a pipeline has changed one (PostgreSQL 14 and later).
+    pub fn settings_are_told(&self) -> bool {
+        self.setting <= self.told_up_to
     }
 
     /// Has the catalog read anew.
@@ -585,8 +633,8 @@ impl Settings {
             encoding: Encoding::Utf8,
             client_encoding: "UTF8".to_owned(),
             server_encoding: "UTF8".to_owned(),
+            default_search_path: search_path.clone(),
             search_path,
-            default_search_path: snapshot.search_path.clone(),
             role: Arc::clone(&snapshot.role),
         }
     }
@@ -602,6 +650,21 @@ impl Settings {
             "server_encoding" => value.clone_into(&mut self.server_encoding),
             _ => {}
         }
+    }
+
+    /// The text, when every name in it reads here as it reads in the server. Where its characters are
+    /// only known to be other ones than ASCII, names must not have any: the server cuts long names by
+    /// the bytes it has for them, and tells names apart by their characters.
+    pub fn names_are_read(&self, text: String) -> Result<String, Refusal> {
+        let is_exact = self.server_encoding == "UTF8"
+            && matches!(&*self.client_encoding, "UTF8" | "UNICODE" | "LATIN1" | "SQL_ASCII");
+        let strings = self.standard_conforming_strings;
+        if text.is_ascii() || is_exact || !sql::has_names_beyond_ascii(&text, strings) {
+            return Ok(text);
+        }
+        let words = "names beyond ASCII are judged only in client_encoding UTF8 or LATIN1, of a \
+                     database in UTF8; SET client_encoding TO 'UTF8'";
+        Err(Refusal::unjudgeable("encoding", ClientText::fixed(words)))
     }
 
     /// Values are converted to something that may not have all their characters.
@@ -625,8 +688,9 @@ impl Encoding {
     /// By PostgreSQL's name for it (PostgreSQL 17, table 23.3).
     fn of(name: &str) -> Self {
         match name {
-            "UTF8" | "UNICODE" => Self::Utf8,
-            "SQL_ASCII" | "KOI8R" | "KOI8U" => Self::SingleByte,
+            // Under SQL_ASCII bytes are taken as they are, and most databases are UTF8.
+            "UTF8" | "UNICODE" | "SQL_ASCII" => Self::Utf8,
+            "KOI8R" | "KOI8U" => Self::SingleByte,
             other
                 if other.starts_with("LATIN")
                     || other.starts_with("ISO_8859")

@@ -276,8 +276,14 @@ fn exposed(judged: &Judged, snapshot: &Snapshot, masks: &MaskPlan) -> Exposed {
         return Exposed::No;
     }
     let settings = Settings::fresh(snapshot, Some(snapshot.search_path.clone()));
-    let hidden =
-        Hidden { masks, masked: &masked, catalog, settings: &settings, is_known: &|_| true };
+    let hidden = Hidden {
+        masks,
+        masked: &masked,
+        catalog,
+        settings: &settings,
+        encoding_is_told: true,
+        is_known: &|_| true,
+    };
     match hidden.admit(&judged.statements.list) {
         Ok(()) => Exposed::No,
         Err(refusal) => Exposed::Yes(refusal.reason()),

@@ -13,7 +13,7 @@ pub fn sqlstate(reason: &str) -> &'static str {
         "encoding" => "22021",
         "cancelled" => "57014",
         "not_recorded" | "not_followed" => "58030",
-        "unsupported" => "0A000",
+        "unsupported" | "unsettled" => "0A000",
         "unknown_statement" => "26000",
         "unknown_portal" => "34000",
         "unknown_token" | "expired_token" | "revoked_token" | "clear_text" => "28P01",

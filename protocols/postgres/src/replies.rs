@@ -139,6 +139,7 @@ impl Ready {
         out: &mut Outbox<Bytes>,
     ) -> Result<(), Fault> {
         let frame = base.slice(start..end);
+        self.turn_is_plain &= tag != b'E';
         match tag {
             b'A' | b'N' | b'S' => return self.unasked(tag, &frame, going, out),
             // It shuts down, or a time limit for idle sessions has passed.
@@ -190,7 +191,13 @@ impl Ready {
                 going.pass(base, start, end);
                 self.pop(going, out);
             }
-            (What::Close, b'3') | (What::DescribePortal, b'T' | b'n') => {
+            (What::Close { kind, name }, b'3') => {
+                let (kind, name) = (*kind, std::mem::take(name));
+                self.name_closed(kind, &name, out);
+                going.pass(base, start, end);
+                self.pop(going, out);
+            }
+            (What::DescribePortal, b'T' | b'n') => {
                 going.pass(base, start, end);
                 self.pop(going, out);
             }

@@ -85,7 +85,7 @@ impl Ready {
                 let what = if tag == b'D' {
                     self.describes(kind, &name)
                 } else {
-                    self.closes(kind, name, out)
+                    What::Close { kind, name }
                 };
                 self.control(frame.bytes, out);
                 self.expect(Expected::control(what));
@@ -112,15 +112,6 @@ impl Ready {
         } else {
             What::DescribePortal
         }
-    }
-
-    fn closes(&mut self, kind: u8, name: Vec<u8>, out: &mut Outbox<Bytes>) -> What {
-        if kind == b'S' {
-            self.statements.remove(&name);
-        } else if let Some(portal) = self.portals.remove(&name) {
-            out.forget(portal.gate);
-        }
-        What::Close
     }
 
     pub fn sync(&mut self, bytes: Bytes, out: &mut Outbox<Bytes>) {

@@ -23,6 +23,10 @@ impl Ready {
         let is_portal = rows.portal.is_some();
         rows.statement = rows.statement.saturating_add(1);
         rows.treatment = Treatment::Undescribed;
+        if !is_portal {
+            // The next statement of the text may be another COPY.
+            (rows.takes_data, rows.syncs_before_end) = (false, None);
+        }
         if tag == b'C' {
             self.took_effect(&judged, index, gate, out);
         }
@@ -74,7 +78,8 @@ impl Ready {
         } else {
             going.pass(base, start, end);
         }
-        self.at_status(status, out);
+        let behind = self.expected.len().saturating_sub(1) as u64;
+        self.at_status(status, self.awaited.saturating_sub(behind), out);
         if let Some(expected) = self.expected.pop_front() {
             self.ended(expected, Some(status), going, out);
         }

@@ -82,7 +82,12 @@ impl Ready {
                 }
                 self.drop_answer(out);
             }
-            (What::DescribePortal, b'T' | b'n') | (What::Close, b'3') => self.drop_answer(out),
+            (What::Close { kind, name }, b'3') => {
+                let (kind, name) = (*kind, std::mem::take(name));
+                self.name_closed(kind, &name, out);
+                self.drop_answer(out);
+            }
+            (What::DescribePortal, b'T' | b'n') => self.drop_answer(out),
             (_, b'Z') => self.withheld_ready(&frame, out)?,
             (_, b'E') if simple => {
                 if let Some(withholding) = &mut self.withholding {
@@ -163,7 +168,8 @@ impl Ready {
         let Some(withholding) = self.withholding.take() else { return Ok(()) };
         let ended = self.expected.pop_front().filter(|expected| expected.ends);
         let permit = ended.and_then(|expected| expected.permit);
-        self.at_status(status, out);
+        let answered = self.awaited.saturating_sub(self.expected.len() as u64);
+        self.at_status(status, answered, out);
         if status == b'T' && !withholding.failed {
             if !self.expected.is_empty() {
                 // Later statements are on their way already, so the client cannot be told the truth

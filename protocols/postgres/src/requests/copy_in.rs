@@ -39,16 +39,13 @@ impl Ready {
         }
     }
 
-    /// The server takes data for the statement first in line. In the extended protocol a client
-    /// sends Sync right behind Execute and another one after the data; the server ignores the first
-    /// (PostgreSQL 17, `CopyGetData`) and answers the second.
+    /// The server takes data for the statement first in line, and ignores every Sync until the data
+    /// ends (PostgreSQL 17, `CopyGetData`). In the extended protocol a client sends one right behind
+    /// Execute and another one after the data.
     pub(crate) fn takes_data(&mut self) {
         let Some(Expected { what: What::Rows(rows), .. }) = self.expected.front_mut() else {
             return;
         };
-        if rows.portal.is_none() {
-            return;
-        }
         rows.takes_data = true;
         let mut ignored = rows.syncs_before_end.unwrap_or(usize::MAX);
         let mut ends = false;

@@ -21,14 +21,23 @@ impl Ready {
         if !self.definitions_are_settled(out) {
             return false;
         }
-        let plain = text.is_ascii()
-            && memchr::memchr(b'\\', text).is_none()
-            && (self.masks.is_empty() || !self.encoding_is_awaited());
+        let plain = is_plain(text) && (self.masks.is_empty() || !self.encoding_is_awaited());
         if plain || self.expected.is_empty() {
             return true;
         }
         self.flush(out);
         false
+    }
+
+    /// Refuses a text that means one thing or another by a setting, when everything is answered and
+    /// the server has not said what that is by now: it does at the end of the pipeline.
+    fn check_told(&self, text: &[u8]) -> Result<(), Refusal> {
+        if is_plain(text) || self.settings_are_told() {
+            return Ok(());
+        }
+        let words = "this pipeline may have changed standard_conforming_strings or client_encoding, \
+                     on which the meaning of this statement depends; send Sync before it";
+        Err(Refusal::unjudgeable("unsettled", ClientText::fixed(words)))
     }
 
     /// Whether something under way may change `client_encoding`.
@@ -42,15 +51,18 @@ impl Ready {
     }
 
     pub(super) fn decode(&self, text: &[u8]) -> Result<String, Refusal> {
-        if text.is_ascii() || self.settings.encoding == Encoding::Utf8 {
-            return String::from_utf8(text.to_vec()).map_err(|error| {
+        self.check_told(text)?;
+        let settings = &self.settings;
+        if text.is_ascii() || settings.encoding == Encoding::Utf8 {
+            let text = String::from_utf8(text.to_vec()).map_err(|error| {
                 let at = error.utf8_error().valid_up_to();
                 let words = format!("the statement is not valid UTF-8 at byte {at}");
                 Refusal::unjudgeable("encoding", ClientText::composed(words))
-            });
+            })?;
+            return settings.names_are_read(text);
         }
-        if self.settings.encoding == Encoding::SingleByte {
-            return Ok(text.iter().map(|byte| char::from(*byte)).collect());
+        if settings.encoding == Encoding::SingleByte {
+            return settings.names_are_read(text.iter().map(|byte| char::from(*byte)).collect());
         }
         let words = "statements beyond ASCII are judged only in client_encoding UTF8 or a \
                      single-byte encoding; SET client_encoding TO 'UTF8'";
@@ -181,6 +193,11 @@ impl Ready {
         let judged = Arc::new(judged.with(&parts));
         Ok(Some(Source { judged, index: None, gate: None }))
     }
+}
+
+/// It means the same under every setting.
+fn is_plain(text: &[u8]) -> bool {
+    text.is_ascii() && memchr::memchr(b'\\', text).is_none()
 }
 
 /// Why a text may not run, and where in it, characters from 1.

@@ -20,9 +20,6 @@ impl Ready {
     pub fn sent(&mut self, plan: Plan, permit: &Arc<Permit>) {
         match plan {
             Plan::Simple(judged, source) => {
-                if judged.statements.facts.changes_search_path {
-                    self.settings.search_path = None;
-                }
                 let rows = RowsReply::simple(judged, source);
                 self.expect(Expected {
                     what: What::Rows(Box::new(rows)),
@@ -56,9 +53,6 @@ impl Ready {
                 }
                 Step::DescribePortal => What::DescribePortal,
                 Step::Execute { prepared, source, formats } => {
-                    if prepared.judged.statements.facts.changes_search_path {
-                        self.settings.search_path = None;
-                    }
                     What::Rows(Box::new(RowsReply::portal(prepared, source, formats)))
                 }
                 Step::Sync => {

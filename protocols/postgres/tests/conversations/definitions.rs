@@ -33,32 +33,47 @@ rule hide mask ssn
 login
 client >> Q "set search_path = app, public"
 server >> C "SET" ; Z I
-client >> P "d" "select id, label from customers" ; P "e" "table customers" ; S
-server >> 1 ; 1 ; Z I
-client >> Q "begin" ; Q "drop table app.customers"
-server >> C "BEGIN" ; Z T ; C "DROP TABLE" ; Z T
+client >> P "e" "table customers" ; S
+server >> 1 ; t ; T id:20004.1 label:20004.2 ; Z I
+client >> Q "begin"
+server >> C "BEGIN" ; Z T
+client >> Q "drop table app.customers"
+server >> C "DROP TABLE" ; Z T
 client >> Q "select ssn from customers where id = 1"
 server >> T ssn:customers.ssn ; D "123-45-6789" ; C "SELECT 1" ; Z T
 client >> Q "select id from customers where ssn like '1%'"
 server >> E 42601 "syntax error" ; Z E
-client >> Q "rollback" ; Q "begin" ; Q "drop table app.customers"
-server >> C "ROLLBACK" ; Z I ; C "BEGIN" ; Z T ; C "DROP TABLE" ; Z T
+client >> Q "rollback"
+server >> C "ROLLBACK" ; Z I
+client >> Q "begin"
+server >> C "BEGIN" ; Z T
+client >> Q "drop table app.customers"
+server >> C "DROP TABLE" ; Z T
 client >> B "" "e" ; D P "" ; E "" ; S
 server >> 2 ; T id:customers.id ssn:customers.ssn ; D "1" "123-45-6789" ; C "SELECT 1" ; Z T
 "#;
     r7_a_table_is_dropped_and_made_anew: r#"
 rule hide mask ssn
 login
-client >> Q "begin" ; Q "drop table notes" ; Q "create table notes (body text, n int)"
-server >> C "BEGIN" ; Z T ; C "DROP TABLE" ; Z T ; C "CREATE TABLE" ; Z T
+client >> Q "begin"
+server >> C "BEGIN" ; Z T
+client >> Q "drop table notes"
+server >> C "DROP TABLE" ; Z T
+client >> Q "create table notes (body text, n int)"
+server >> C "CREATE TABLE" ; Z T
 client >> Q "insert into notes select name, id from customers"
 server >> C "INSERT 0 1" ; Z T
 client >> Q "select body, n from notes"
 server >> T body:99001.1 n:99001.2 ; D "Ann" "1" ; C "SELECT 1" ; Z T
 client >> Q "insert into notes select ssn, id from customers"
 server >> E 42601 "syntax error" ; Z E
-client >> Q "rollback" ; Q "begin" ; Q "drop table notes cascade" ; Q "select id from customers"
-server >> C "ROLLBACK" ; Z I ; C "BEGIN" ; Z T ; C "DROP TABLE" ; Z T
+client >> Q "rollback"
+server >> C "ROLLBACK" ; Z I
+client >> Q "begin"
+server >> C "BEGIN" ; Z T
+client >> Q "drop table notes cascade"
+server >> C "DROP TABLE" ; Z T
+client >> Q "select id from customers"
 "#;
     r7_a_table_that_is_there_is_not_made_again: r#"
 rule hide mask ssn

@@ -34,6 +34,7 @@ mod delegation;
 mod detections;
 mod kept;
 mod login;
+mod pipelines;
 
 // ---- simple queries -----------------------------------------------------------------------------
 

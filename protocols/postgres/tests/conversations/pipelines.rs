@@ -1,0 +1,83 @@
+//! P3: what a pipeline changes is believed only once the server has said that it lasts.
+
+use super::check;
+
+conversations! {
+    p3_a_search_path_that_an_error_undoes_is_not_believed: r#"
+rule hide mask ssn
+login
+client >> P "" "set search_path = app" ; B "" "" ; E "" ; P "" "select 1/0" ; B "" "" ; E "" ; S
+server >> 1 ; t ; n ; 2 ; C "SET" ; 1 ; t ; T x:int4 ; 2 ; E 22012 "division by zero" ; Z I
+client >> Q "select ssn from customers"
+server >> T ssn:customers.ssn ; D "123-45-6789" ; C "SELECT 1" ; Z I
+"#;
+    p3_a_search_path_that_a_rollback_undoes_is_not_believed: r#"
+rule hide mask ssn
+login
+client >> P "" "begin" ; B "" "" ; E "" ; P "" "set search_path = app" ; B "" "" ; E "" ; P "" "rollback" ; B "" "" ; E "" ; S
+server >> 1 ; t ; n ; 2 ; C "BEGIN" ; 1 ; t ; n ; 2 ; C "SET" ; 1 ; t ; n ; 2 ; C "ROLLBACK" ; Z I
+client >> Q "select ssn from customers"
+server >> T ssn:customers.ssn ; D "123-45-6789" ; C "SELECT 1" ; Z I
+"#;
+    p3_quotes_and_blanks_belong_to_the_names_of_schemas: r#"
+rule hide mask ssn
+login
+client >> Q "set search_path = 'app ', public"
+server >> C "SET" ; Z I
+client >> Q "select ssn from customers"
+server >> T ssn:customers.ssn ; D "123-45-6789" ; C "SELECT 1" ; Z I
+"#;
+    a_search_path_that_lasts_is_followed: r#"
+rule hide mask ssn
+login
+client >> P "" "set search_path = app" ; B "" "" ; E "" ; S
+server >> 1 ; t ; n ; 2 ; C "SET" ; Z I
+client >> Q "select label from customers"
+server >> T label:20004.2 ; D "x" ; C "SELECT 1" ; Z I
+"#;
+    p2_p3_strings_are_not_read_while_it_is_not_known_how: r#"
+rule hide mask ssn
+login
+client >> P "" "set standard_conforming_strings = off" ; B "" "" ; E "" ; P "" "select '\\'||body from notes" ; B "" "" ; E "" ; S
+server >> 1 ; t ; n ; 2 ; C "SET"
+server >> E 42601 "syntax error" ; Z I
+client >> Q "select '\\'||body from notes"
+server >> T x:text ; D "one" ; C "SELECT 1" ; Z I
+"#;
+    p3_characters_are_not_converted_while_it_is_not_known_to_what: r#"
+rule hide mask ssn
+login
+client >> P "" "set client_encoding = 'LATIN1'" ; B "" "" ; E "" ; P "" "select ssn from customers" ; B "" "" ; E "" ; S
+server >> 1 ; t ; n ; 2 ; C "SET"
+server >> E 42601 "syntax error" ; Z I
+"#;
+    p3_names_are_told_apart_by_sixty_three_bytes: r#"
+rule hide mask ssn
+login
+client >> P "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnX" "select name from customers" ; S
+server >> 1 ; t ; T name:customers.name ; Z I
+client >> C S "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn" ; P "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn" "select ssn from customers" ; S
+server >> 3 ; 1 ; t ; T ssn:customers.ssn ; Z I
+client >> B "" "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnX" ; E "" ; S
+server >> 2 ; D "123-45-6789" ; C "SELECT 1" ; Z I
+"#;
+    a_close_that_the_server_skips_closes_nothing: r#"
+rule hide mask ssn
+login
+client >> P "x" "select name from customers" ; S
+server >> 1 ; t ; T name:customers.name ; Z I
+client >> P "" "select 1/0" ; B "" "" ; E "" ; C S "x" ; S
+server >> 1 ; t ; T x:int4 ; 2 ; E 22012 "division by zero" ; Z I
+client >> B "" "x" ; E "" ; S
+server >> 2 ; D "Ann" ; C "SELECT 1" ; Z I
+"#;
+    a_sync_among_copied_data_is_ignored: r#"
+login
+client >> Q "copy notes from stdin"
+server >> G 2
+client >> d "1\tone\n" ; S ; c
+server >> C "COPY 1" ; Z I
+client >> Q "select 1"
+server >> T x:int4 ; D "1" ; C "SELECT 1" ; Z I
+"#;
+}
