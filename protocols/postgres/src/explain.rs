@@ -238,6 +238,7 @@ fn explained_use(used: &Use, hidden: &Hidden<'_>) -> (String, String, String) {
         Place::Moved(to) => format!("copied ({to})"),
         Place::Predicate(clause) => format!("in {clause}"),
         Place::Redefined(command) => format!("redefined by {command}"),
+        Place::Ambiguous(name) => format!("{name} may mean its table"),
     };
     (used.name.to_string(), place, outcome)
 }

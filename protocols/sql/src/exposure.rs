@@ -162,6 +162,7 @@ pub fn refused_use(
         Place::FromFunction(_) => Some("from_function"),
         Place::Moved(_) => Some("moved"),
         Place::Redefined(_) => Some("redefined"),
+        Place::Ambiguous(_) => Some("unknown_object"),
     }
 }
 
@@ -215,6 +216,10 @@ fn message(used: &Use, reason: &str) -> String {
         Place::Moved(to) => {
             format!("{name} is masked and may not be copied ({to}); leave the column out")
         }
+        Place::Ambiguous(written) => format!(
+            "{written} may mean the table of {name}, which is masked, as well as another; write it \
+             with its schema"
+        ),
         Place::Redefined(command) => {
             format!("{command} concerns {name}, which is masked; ask an administrator to do it")
         }

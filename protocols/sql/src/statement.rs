@@ -365,6 +365,8 @@ pub enum Place {
     Predicate(&'static str),
     /// Its definition, or that of its table, is changed. The text names the command.
     Redefined(Arc<str>),
+    /// It may be written, under a name that means several relations. The text is the name.
+    Ambiguous(Arc<str>),
 }
 
 /// Something that cannot be looked into.

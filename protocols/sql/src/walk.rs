@@ -154,9 +154,14 @@ impl<'c> Walk<'c> {
         }
         let hidden = self.context.catalog.hidden(schema, name, self.context.path);
         self.rec.shadows |= !hidden.is_empty();
+        if mode == Mode::Write {
+            self.written_beside(name, found.iter().skip(1).chain(&hidden));
+        }
         let columns = match (found.as_slice(), hidden.as_slice()) {
             ([], _) => Columns::Table(Rc::new(self.absent(schema, name, mode))),
             ([relation], []) => Columns::Stored(relation),
+            // What is compared when it is written must be told by the column.
+            ([relation], _) if mode == Mode::Write => Columns::Stored(relation),
             (found, hidden) => Columns::Table(Rc::new(self.any_of(&[found, hidden].concat()))),
         };
         let shown = var.alias.as_ref().map_or(name, |alias| alias.aliasname.as_str());
@@ -169,6 +174,19 @@ impl<'c> Walk<'c> {
             };
         }
         self.aliased(item, var)
+    }
+
+    /// What is written may be compared with what another relation of the name has.
+    fn written_beside<'r>(&mut self, name: &str, others: impl Iterator<Item = &'r &'c Relation>)
+    where
+        'c: 'r,
+    {
+        let place = Place::Ambiguous(name.into());
+        for relation in others {
+            for column in live(relation) {
+                self.rec.used(column_id(relation, column), place.clone());
+            }
+        }
     }
 
     fn aliased(&mut self, item: Item<'c>, var: &RangeVar) -> Item<'c> {

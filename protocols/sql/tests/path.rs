@@ -81,3 +81,51 @@ fn p3_a_view_over_pg_settings_sets_like_it() {
     let facts = judged("UPDATE notes SET body = 'x'", &["public"], &catalog).facts;
     assert!(!facts.changes_search_path && facts.sets.is_empty());
 }
+
+#[test]
+fn p2_rules_see_the_columns_of_a_relation_that_hides_another() {
+    let catalog = sample();
+    for text in [
+        "SELECT * FROM customers",
+        "SELECT customers FROM customers",
+        "SELECT c.* FROM customers c",
+        "SELECT label FROM customers WHERE id = 1",
+        "UPDATE customers SET label = 'x' WHERE id = 1",
+        "INSERT INTO customers (id, label) VALUES (1, 'x')",
+        "INSERT INTO customers VALUES (1, 'x')",
+        "TABLE customers",
+    ] {
+        let alone = judged(text, &["app"], &catalog).facts;
+        let hiding = judged(text, &["app", "public"], &catalog).facts;
+        for column in &alone.columns {
+            assert!(hiding.columns.contains(column), "{text}: {column} of {:?}", hiding.columns);
+        }
+        assert_eq!(alone.tables, hiding.tables, "{text}");
+        assert_eq!(alone.unfiltered, hiding.unfiltered, "{text}");
+    }
+}
+
+/// A duplicate key in the one that is written would answer a guess at what it has.
+#[test]
+fn p3_what_is_written_under_a_name_of_several_names_its_schema() {
+    let catalog = sample();
+    let masked = |id: sql::ColumnId| id.relation == 20_001 && id.attnum == 4;
+    for text in [
+        "INSERT INTO customers (id) VALUES (1)",
+        "UPDATE customers SET id = 1 WHERE id = 2",
+        "DELETE FROM customers WHERE id = 2",
+        "MERGE INTO customers c USING public.notes n ON c.id = n.id WHEN MATCHED THEN DELETE",
+    ] {
+        let refused = |path: &[&str]| {
+            let written = judged(text, path, &catalog);
+            sql::exposure(&written, &masked, &|_| sql::Predicates::Equality)
+                .err()
+                .map(|untraceable| untraceable.reason)
+        };
+        assert_eq!(refused(&["app", "public"]), Some("unknown_object"), "{text}");
+        // The other one has nothing masked.
+        assert_eq!(refused(&["public", "app"]), None, "{text}");
+        assert_eq!(refused(&["public"]), None, "{text}");
+        assert_eq!(refused(&["app"]), None, "{text}");
+    }
+}
