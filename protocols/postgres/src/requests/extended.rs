@@ -140,6 +140,7 @@ impl Ready {
             Ok(bound) => bound,
             Err(fault) => return Err(self.violation(fault, out)),
         };
+        let parsed_now = parsed.is_some();
         let known = parsed.or_else(|| self.statements.find(bound.statement).cloned());
         let Some(prepared) = known else {
             let name = String::from_utf8_lossy(bound.statement);
@@ -160,6 +161,11 @@ impl Ready {
             }
         };
         let judged = Arc::clone(&prepared.judged);
+        if !parsed_now && self.lacks_fields(bound.statement, &prepared) {
+            group.units.push(describe_statement(bound.statement));
+            let prepared = Arc::clone(&prepared);
+            group.steps.push(Step::DescribeStatement { prepared, own: true });
+        }
         let parameters = bound.parameters(&prepared.parameter_types);
         group.units.push(frame.bytes.clone());
         let portal = bound.portal.to_vec();
@@ -190,6 +196,13 @@ impl Ready {
             out.keep(undecided.id);
         }
         Ok(true)
+    }
+
+    /// What it returns is not known and has not been asked: it was made by SQL PREPARE.
+    fn lacks_fields(&self, name: &[u8], prepared: &Prepared) -> bool {
+        (self.masks.reads_replies() || self.sought.is_any())
+            && prepared.fields.get().is_none()
+            && self.statements.awaited(name).is_none()
     }
 
     fn take_describe(&mut self, group: &mut Group, name: &[u8], prepared: &Arc<Prepared>) {

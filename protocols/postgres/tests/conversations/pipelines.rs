@@ -61,6 +61,14 @@ server >> 3 ; 1 ; t ; T ssn:customers.ssn ; Z I
 client >> B "" "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnX" ; E "" ; S
 server >> 2 ; D "123-45-6789" ; C "SELECT 1" ; Z I
 "#;
+    p3_a_statement_of_sql_prepare_is_described_when_it_is_bound: r#"
+rule hide mask ssn
+login
+client >> Q "prepare x as select name, ssn from customers"
+server >> C "PREPARE" ; Z I
+client >> B "" "x" ; E "" ; S
+server >> t ; T name:customers.name ssn:customers.ssn ; 2 ; D "Ann" "123-45-6789" ; C "SELECT 1" ; Z I
+"#;
     a_close_that_the_server_skips_closes_nothing: r#"
 rule hide mask ssn
 login
