@@ -79,7 +79,7 @@ client >> P "s" "select body from notes" ; S
 server >> 1 ; Z I
 gateway >> reload rule stays when `"CREDIT_CARD" in result.detections` block "cards stay here"
 client >> B "" "s" ; E "" ; S
-server >> 2 ; D "4111111111111111" ; C "SELECT 1" ; Z I
+server >> t ; T body:notes.body ; 2 ; D "4111111111111111" ; C "SELECT 1" ; Z I
 client >> Q "copy (select id + 0 from notes) to stdout (format binary)"
 server >> H 1 ; d "PGCOPY\n\xff\x0d\n\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x08\x00\x0e\x9b\x08\xa5\x68\xf1\xc7\xff\xff" ; c ; C "COPY 1" ; Z I
 server >> S client_encoding SJIS
@@ -94,7 +94,7 @@ client >> P "s" "select body from notes" ; S
 server >> 1 ; Z I
 gateway >> reload rule tell when `"CREDIT_CARD" in result.detections` alert "a card came back" ;; rule stays when `"CREDIT_CARD" in result.detections` observe block "cards stay here"
 client >> B "" "s" ; E "" ; S
-server >> 2 ; D "4111111111111111" ; C "SELECT 1" ; Z I
+server >> t ; T body:notes.body ; 2 ; D "4111111111111111" ; C "SELECT 1" ; Z I
 server >> S client_encoding SJIS
 client >> Q "copy notes (body) to stdout"
 server >> H 1 ; d "4111111111111111\n" ; c ; C "COPY 1" ; Z I

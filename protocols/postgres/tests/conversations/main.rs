@@ -267,7 +267,7 @@ client >> P "p" "select name from customers" ; S
 server >> 1 ; t ; T name:customers.name ; Z I
 client >> Q "deallocate p; prepare p as select ssn from customers" ; B "" "p" ; E "" ; S
 server >> C "DEALLOCATE" ; C "PREPARE" ; Z I
-server >> 2 ; D "123-45-6789" ; C "SELECT 1" ; Z I
+server >> t ; T ssn:customers.ssn ; 2 ; D "123-45-6789" ; C "SELECT 1" ; Z I
 "#;
     r9_execute_beside_others_is_judged_with_what_it_runs: r#"
 rule ask when `sql.verbs.exists(v, v == "delete")` approve dba wait 60
