@@ -125,13 +125,12 @@ impl<'c> Walk<'c> {
     ) -> Option<Val> {
         let ([arg], None) = (call.args.as_slice(), schema) else { return None };
         let Some(N::ColumnRef(column)) = inner(arg) else { return None };
-        let owner = tree::strings(&column.fields);
-        let [owner] = owner.as_slice() else { return None };
         let catalog = self.context.catalog;
         if catalog.ships_function(name) || catalog.functions(name).next().is_some() {
             return None;
         }
-        scope.item(None, owner).0.filter(|item| item.has(name))?;
+        // A column goes before a row: what has its fields then is a value like any other.
+        self.row_named(arg, scope).filter(|item| item.has(name))?;
         let field =
             Node { node: Some(N::String(pg_query::protobuf::String { sval: name.into() })) };
         let fields = [column.fields.as_slice(), &[field]].concat();
