@@ -10,7 +10,7 @@ use crate::known;
 use crate::scope::Scope;
 use crate::statement::{Missing, Place};
 use crate::tree::{self, N, boxed, inner};
-use crate::value::{Table, Typed, Val};
+use crate::value::{Name, Table, Typed, Val};
 use crate::view;
 use crate::walk::{Blame, Params, Walk};
 
@@ -420,7 +420,7 @@ fn columns_of_function(catalog: &Catalog, function: &Function, mut body: Table) 
     }
     if function.returns_scalar() {
         let val = body.whole();
-        return Table { cols: vec![crate::scope::col(None, val)], rest: None };
+        return Table { cols: vec![crate::scope::col(Name::Any, val)], rest: None };
     }
     let mut names = function.out_columns().map(<[_]>::to_vec).unwrap_or_default();
     if function.out_names.is_empty()
@@ -434,6 +434,6 @@ fn columns_of_function(catalog: &Catalog, function: &Function, mut body: Table) 
         return body;
     }
     let whole = body.whole();
-    let cols = names.iter().map(|name| crate::scope::col(Some(Arc::clone(name)), whole.clone()));
+    let cols = names.iter().map(|name| crate::scope::col(Arc::clone(name), whole.clone()));
     Table { cols: cols.collect(), rest: names.is_empty().then_some(whole) }
 }

@@ -26,6 +26,7 @@ mod expression;
 mod from;
 mod fuzzing;
 mod known;
+mod label;
 mod modify;
 pub mod own;
 mod parse;
