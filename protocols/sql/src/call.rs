@@ -422,7 +422,7 @@ fn columns_of_function(catalog: &Catalog, function: &Function, mut body: Table) 
         let val = body.whole();
         return Table { cols: vec![crate::scope::col(Name::Any, val)], rest: None };
     }
-    let mut names = function.out_columns().map(<[_]>::to_vec).unwrap_or_default();
+    let mut names = function.out_columns().unwrap_or_default();
     if function.out_names.is_empty()
         && let Some(relation) = catalog.relation(function.return_relation)
     {
