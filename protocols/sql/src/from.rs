@@ -139,7 +139,7 @@ impl<'c> Walk<'c> {
         match &join.alias {
             None => source,
             Some(alias) => {
-                let mut table = self.unread(|walk| walk.star(&source));
+                let mut table = self.unread(|walk| walk.star(&source)).beside();
                 table.rename(&tree::names(&alias.colnames));
                 let name = Some(alias.aliasname.as_str().into());
                 Source::of(self.table_item(name, table))
@@ -387,7 +387,7 @@ impl<'c> Walk<'c> {
             && certain(only)
         {
             if let Some(names) = only.out_columns() {
-                return named(&mut names.iter().cloned());
+                return named(&mut names.into_iter());
             }
             if only.returns_scalar() {
                 return Table { cols: vec![col(Name::Any, val)], rest: None };

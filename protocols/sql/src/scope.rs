@@ -56,9 +56,7 @@ impl<'c> Item<'c> {
     pub(crate) fn has(&self, name: &str) -> bool {
         match &self.columns {
             Columns::Stored(relation) => relation.column(name).is_some(),
-            Columns::Table(table) => {
-                table.cols.iter().any(|col| col.name != Name::Any && col.name.matches(name))
-            }
+            Columns::Table(table) => table.cols.iter().any(|col| col.name.is_somewhere(name)),
         }
     }
 
@@ -273,7 +271,7 @@ impl<'s, 'c> Scope<'s, 'c> {
         }
         for item in source.open.iter().filter_map(|index| source.items.get(*index)) {
             if let Columns::Table(table) = &item.columns
-                && let Some(rest) = &table.rest
+                && let Some(rest) = table.rest_for(name)
             {
                 meanings.push(Meaning::Column(item, Found::Computed(Cow::Borrowed(rest))));
             }

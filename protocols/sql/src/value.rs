@@ -120,6 +120,8 @@ pub(crate) enum Name {
     Is(Arc<str>),
     /// One of these, by the version of the server.
     OneOf(&'static [&'static str]),
+    /// This, if the column is there at all. All other names in its table are known.
+    Perhaps(Arc<str>),
 }
 
 impl Name {
@@ -134,19 +136,20 @@ impl Name {
             Self::Any => true,
             Self::Is(_) => false,
             Self::OneOf(names) => names.contains(&name),
+            Self::Perhaps(perhaps) => &**perhaps == name,
         }
     }
 
-    /// Certainly or perhaps this.
-    pub(crate) fn matches(&self, name: &str) -> bool {
-        self.is(name) || self.may_be(name)
+    /// Certainly this, on some version of the server at least.
+    pub(crate) fn is_somewhere(&self, name: &str) -> bool {
+        self.is(name) || matches!(self, Self::OneOf(names) if names.contains(&name))
     }
 
     /// The name, where it is certain.
     pub(crate) fn certain(&self) -> Option<&Arc<str>> {
         match self {
             Self::Is(name) => Some(name),
-            Self::Any | Self::OneOf(_) => None,
+            Self::Any | Self::OneOf(_) | Self::Perhaps(_) => None,
         }
     }
 
@@ -154,7 +157,7 @@ impl Name {
     pub(crate) fn shown(&self) -> Option<Arc<str>> {
         match self {
             Self::Any => None,
-            Self::Is(name) => Some(Arc::clone(name)),
+            Self::Is(name) | Self::Perhaps(name) => Some(Arc::clone(name)),
             Self::OneOf(names) => names.last().map(|name| Arc::from(*name)),
         }
     }
@@ -223,7 +226,13 @@ impl Table {
     /// Columns that may be called `name`, though not certainly.
     pub(crate) fn possible(&self, name: &str) -> impl Iterator<Item = &Val> {
         let unsure = self.cols.iter().filter(move |col| col.name.may_be(name));
-        unsure.map(|col| &col.val).chain(&self.rest)
+        unsure.map(|col| &col.val).chain(self.rest_for(name))
+    }
+
+    /// What columns that nobody knows can be under a name.
+    pub(crate) fn rest_for(&self, name: &str) -> Option<&Val> {
+        let perhaps = |col: &Col| matches!(&col.name, Name::Perhaps(found) if &**found == name);
+        self.rest.as_ref().filter(|_| !self.cols.iter().any(perhaps))
     }
 
     /// The column called `name`: a certain one, or all that it can be. Were one of these another of
@@ -243,6 +252,16 @@ impl Table {
     /// The columns that `*` stands for.
     pub(crate) fn listed(mut self) -> Self {
         self.cols.retain(|col| !col.unlisted);
+        self.beside()
+    }
+
+    /// Columns as they are in a table with others: one that is perhaps not there can be another.
+    pub(crate) fn beside(mut self) -> Self {
+        for col in &mut self.cols {
+            if matches!(col.name, Name::Perhaps(_)) {
+                col.name = Name::Any;
+            }
+        }
         self
     }
 

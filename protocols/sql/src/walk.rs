@@ -295,6 +295,14 @@ impl<'c> Walk<'c> {
                 }
             }
         }
+        for col in &mut table.cols {
+            if let Some(name) = col.name.certain().cloned()
+                && !several.iter().all(|relation| relation.column(&name).is_some())
+            {
+                // Where it is another relation, the name means something further out.
+                col.name = Name::Perhaps(name);
+            }
+        }
         table.rest = Some(whole);
         table
     }
@@ -463,6 +471,15 @@ impl<'c> Walk<'c> {
         }
     }
 
+    /// Whether a row can be put into something of this name: a function, or a type in a cast.
+    fn is_applied(&self, name: &str) -> bool {
+        let catalog = self.context.catalog;
+        catalog.ships_function(name)
+            || catalog.functions(name).next().is_some()
+            || crate::known::type_without_function(name)
+            || catalog.has_type_named(name)
+    }
+
     /// `(value).name` is `name(value)` where the value has no such field, and that is a cast where
     /// there is no such function and a type is called so.
     pub(crate) fn attribute(&mut self, name: &str, of: &Val, blame: &Blame) -> Val {
@@ -507,7 +524,9 @@ impl<'c> Walk<'c> {
             }
             // It may not have the column after all: then a function can be called with its row.
             let mut of = val;
-            of.absorb(&self.columns_of(found).whole());
+            if self.is_applied(name) {
+                of.absorb(&self.columns_of(found).whole());
+            }
             return self.attribute(name, &of, &Blame::Expression);
         }
         if known::system_column(name) {

@@ -11,16 +11,19 @@ use sql::{
     masked_columns, sample,
 };
 
-fn parsed(text: &str, catalog: &Catalog) -> Statements {
-    let path = SearchPath::of(&["public"]);
-    let options = Options { standard_conforming_strings: true, search_path: &path, role: "app" };
+fn parsed(path: &SearchPath, text: &str, catalog: &Catalog) -> Statements {
+    let options = Options { standard_conforming_strings: true, search_path: path, role: "app" };
     analyse(text, &options, catalog).unwrap_or_else(|error| panic!("{text}: {error:?}"))
 }
 
 /// Whether the first output column is masked; the reason where the statement is refused.
 fn met(text: &str, catalog: &Catalog) -> Result<bool, &'static str> {
+    met_under(&SearchPath::of(&["public"]), text, catalog)
+}
+
+fn met_under(path: &SearchPath, text: &str, catalog: &Catalog) -> Result<bool, &'static str> {
     let masks = masked_columns(catalog, |_, _, column| matches!(column, "ssn" | "credit_card"));
-    let found = parsed(text, catalog);
+    let found = parsed(path, text, catalog);
     for statement in &found.list {
         exposure(statement, &|id| masks.contains(&id), &|_| Predicates::Refuse)
             .map_err(|untraceable| untraceable.reason)?;
@@ -147,7 +150,7 @@ fn p3_labels_are_those_of_postgresql() {
     ]);
     let catalog = sample();
     let text = "select extract(year from now()), true, (select id from notes), upper('x'), 1::int8";
-    let found = parsed(text, &catalog);
+    let found = parsed(&SearchPath::of(&["public"]), text, &catalog);
     let columns = found.list[0].outputs.columns.as_ref().unwrap();
     let names: Vec<_> = columns.iter().map(|column| column.name.as_deref()).collect();
     let expected = ["extract", "?column?", "id", "upper", "int8"].map(Some);
@@ -272,10 +275,43 @@ fn p3_columns_of_search_and_cycle_are_left_out_of_a_star_further_in() {
         clear(&[text]);
     }
     let catalog = sample();
-    let found = parsed(&format!("{CYCLED} select * from r, customers"), &catalog);
+    let found = parsed(
+        &SearchPath::of(&["public"]),
+        &format!("{CYCLED} select * from r, customers"),
+        &catalog,
+    );
     let columns = found.list[0].outputs.columns.as_ref().unwrap();
     let names: Vec<_> = columns.iter().filter_map(|column| column.name.as_deref()).collect();
     assert_eq!(names.get(..4).unwrap(), ["n", "c", "p", "id"]);
+}
+
+#[test]
+fn p3_a_relation_that_may_be_another_may_lack_the_column() {
+    // There is another table of the name, which has `label` and no `ssn`.
+    let catalog = sample();
+    let met = |text: &str| met_under(&SearchPath::Unknown, text, &catalog);
+    let text = "select (select label || '' from customers limit 1) \
+                from (select ssn as label from public.customers where id = 1) t";
+    assert_eq!(met(text), Ok(true));
+    let text = "select (select name || '' from customers limit 1) \
+                from (select ssn as name from public.customers where id = 1) t";
+    assert_eq!(met(text), Ok(true));
+    assert_eq!(met("select label from customers"), Ok(false));
+    assert_eq!(met("select c.label from customers c"), Ok(false));
+    assert_eq!(met("select id from customers"), Ok(false));
+    assert_eq!(met("select to_json from (select * from customers) c"), Ok(true));
+    assert_ne!(met("select label from (customers join notes using (id)) c"), Err("predicate"));
+}
+
+#[test]
+fn p3_out_arguments_without_a_name_are_called_by_their_place() {
+    let mut data = CatalogData::from(sample());
+    let body = "select ssn, name from public.customers";
+    data.functions.push(Function::new(32_001, "two_of", "sql", Some(body)).returning(&["", "b"]));
+    let catalog = Catalog::new(data);
+    let text = "select (select column1 || '' from two_of() limit 1) from (select 'x' as column1) t";
+    assert_eq!(met(text, &catalog), Ok(true));
+    assert_eq!(met("select b from two_of()", &catalog), Ok(false));
 }
 
 #[test]
