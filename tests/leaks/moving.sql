@@ -290,3 +290,4 @@ CREATE TABLE kept (a text CHECK (ssn_of(1) > '5')); INSERT INTO kept VALUES ('x'
 CREATE TABLE kept AS SELECT id, name FROM secrets; UPDATE kept SET name = ssn FROM secrets WHERE secrets.id = kept.id; SELECT * FROM kept
 CREATE TABLE kept AS SELECT id, ssn FROM secrets; SELECT * FROM kept
 CREATE TABLE kept (a int); DROP TABLE kept; ALTER TABLE secrets RENAME TO kept; SELECT ssn FROM kept
+INSERT INTO inbox SELECT 101, column3 FROM (VALUES ((ROW('x', 1)::pair).*, (SELECT ssn FROM secrets WHERE id = 1))) q RETURNING body || ''

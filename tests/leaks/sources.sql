@@ -183,3 +183,38 @@ SELECT (id).ssn_of FROM notes ORDER BY id
 SELECT (n.id).ssn_of FROM notes n ORDER BY n.id
 SELECT u.ssn_of FROM abs(1) AS u
 SELECT (CASE WHEN true THEN 1 END).ssn_of || ''
+-- An unnamed value is called as PostgreSQL calls it: a subquery like its first column.
+SELECT y FROM (SELECT (SELECT u.* FROM (SELECT ssn AS y FROM secrets WHERE id = 1) u), (SELECT y.* FROM (SELECT 'c' AS z) y)) q
+SELECT (SELECT int4 || '' FROM (SELECT (SELECT 1 + 1)::int4) q) FROM (SELECT ssn AS int4 FROM secrets WHERE id = 1) t
+SELECT (SELECT "case" || '' FROM (SELECT CASE WHEN true THEN 1 ELSE (SELECT 1 + 1) END) q) FROM (SELECT ssn AS "case" FROM secrets WHERE id = 1) t
+SELECT (SELECT "?column?" || '' FROM (SELECT xmlelement(name a)) q) FROM (SELECT ssn AS "?column?" FROM secrets WHERE id = 1) t
+SELECT (SELECT "?column?" || '' FROM (SELECT xmlforest('a' AS b)) q) FROM (SELECT ssn AS "?column?" FROM secrets WHERE id = 1) t
+SELECT (SELECT "xml" || '' FROM (SELECT xmlparse(content 'a')::xml) q) FROM (SELECT ssn AS "xml" FROM secrets WHERE id = 1) t
+SELECT (SELECT date_part || '' FROM (SELECT EXTRACT(year FROM now())) q) FROM (SELECT ssn AS date_part FROM secrets WHERE id = 1) t
+SELECT (SELECT bool || '' FROM (SELECT true) q) FROM (SELECT ssn AS bool FROM secrets WHERE id = 1) t
+SELECT (SELECT v || '' FROM (SELECT (SELECT t.* FROM (SELECT (ROW(ssn)::box_of_text).* FROM secrets WHERE id = 1) t)) q) FROM (SELECT 'a' AS v) o
+SELECT name FROM (SELECT (SELECT u.* FROM (SELECT s.ssn AS y) u), s.name FROM secrets s) q ORDER BY y
+SELECT DISTINCT ON (y) name FROM (SELECT (SELECT u.* FROM (SELECT s.ssn AS y) u), s.name FROM secrets s) q
+SELECT (SELECT u.* FROM (SELECT s.ssn AS y) u), name FROM secrets s ORDER BY y
+SELECT system_user || '' FROM (SELECT ssn AS system_user FROM secrets WHERE id = 1) t
+WITH "system_user" AS (SELECT ssn || '' FROM secrets) SELECT * FROM system_user
+-- In FROM too what is no call has the name that it would have as a column.
+SELECT function || '' FROM CAST('a' AS text), (SELECT ssn AS function FROM secrets WHERE id = 1) t
+SELECT function || '' FROM NULLIF('a', 'b'), (SELECT ssn AS function FROM secrets WHERE id = 1) t
+SELECT function || '' FROM xmlserialize(content '<a/>' AS text), (SELECT ssn AS function FROM secrets WHERE id = 1) t
+SELECT (SELECT function || '' FROM ROWS FROM (CAST('a' AS text), CAST('b' AS text)) x) FROM (SELECT ssn AS function FROM secrets WHERE id = 1) t
+SELECT (SELECT function.z || '' FROM CAST('a' AS text) LIMIT 1) FROM (SELECT ssn AS z FROM secrets WHERE id = 1) function
+SELECT v.v || '' FROM CAST((SELECT t.* FROM (SELECT (ROW(ssn)::box_of_text).* FROM secrets WHERE id = 1) t) AS text)
+-- Behind the fields of a row no place is certain.
+SELECT column3 || '' FROM (VALUES ((ROW('x', 1)::pair).*, (SELECT ssn FROM secrets WHERE id = 1))) q
+SELECT y || '' FROM (SELECT (ROW('x', 1)::pair).*, (SELECT u.* FROM (SELECT ssn AS y FROM secrets WHERE id = 1) u)) q
+SELECT q.to_json FROM (SELECT ssn, (ROW('x', 1)::pair).* FROM secrets) q
+-- What SEARCH and CYCLE add is in `*` at the level of the WITH only.
+WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 1) SEARCH BREADTH FIRST BY n SET o SELECT c3 || '' FROM (SELECT r.*, t.* FROM r, (SELECT id, ssn FROM secrets WHERE id = 1) t) s(c1, c2, c3)
+WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 1) SEARCH BREADTH FIRST BY n SET o SELECT c3 || '' FROM (SELECT * FROM (r CROSS JOIN (SELECT id, ssn FROM secrets WHERE id = 1) t) j) s(c1, c2, c3)
+WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 1) CYCLE n SET c USING p SELECT (SELECT p || '' FROM (SELECT * FROM r) z) FROM (SELECT ssn AS p FROM secrets WHERE id = 1) t
+WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 1) CYCLE n SET c USING p, s AS (TABLE r) SELECT (SELECT p || '' FROM s) FROM (SELECT ssn AS p FROM secrets WHERE id = 1) t
+WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 1) CYCLE n SET c USING p SELECT c2 || '' FROM (SELECT * FROM r JOIN (SELECT false AS c, ssn FROM secrets) f USING (c)) z(c1, c2) ORDER BY 1
+-- A column goes before a row in functional notation.
+SELECT ssn(s) FROM (SELECT 'h' AS ssn) s, (SELECT x AS s FROM secrets x WHERE id = 1) z
+SELECT (SELECT ssn(s) FROM (SELECT 'h' AS ssn) s) FROM (SELECT x AS s FROM secrets x WHERE id = 1) z

@@ -10,7 +10,7 @@ use crate::known;
 use crate::scope::Scope;
 use crate::statement::{Missing, Place};
 use crate::tree::{self, N, boxed, inner};
-use crate::value::{Table, Typed, Val};
+use crate::value::{Name, Table, Typed, Val};
 use crate::view;
 use crate::walk::{Blame, Params, Walk};
 
@@ -125,13 +125,12 @@ impl<'c> Walk<'c> {
     ) -> Option<Val> {
         let ([arg], None) = (call.args.as_slice(), schema) else { return None };
         let Some(N::ColumnRef(column)) = inner(arg) else { return None };
-        let owner = tree::strings(&column.fields);
-        let [owner] = owner.as_slice() else { return None };
         let catalog = self.context.catalog;
         if catalog.ships_function(name) || catalog.functions(name).next().is_some() {
             return None;
         }
-        scope.item(None, owner).0.filter(|item| item.has(name))?;
+        // A column goes before a row: what has its fields then is a value like any other.
+        self.row_named(arg, scope).filter(|item| item.has(name))?;
         let field =
             Node { node: Some(N::String(pg_query::protobuf::String { sval: name.into() })) };
         let fields = [column.fields.as_slice(), &[field]].concat();
@@ -421,9 +420,9 @@ fn columns_of_function(catalog: &Catalog, function: &Function, mut body: Table) 
     }
     if function.returns_scalar() {
         let val = body.whole();
-        return Table { cols: vec![crate::scope::col(None, val)], rest: None };
+        return Table { cols: vec![crate::scope::col(Name::Any, val)], rest: None };
     }
-    let mut names = function.out_columns().map(<[_]>::to_vec).unwrap_or_default();
+    let mut names = function.out_columns().unwrap_or_default();
     if function.out_names.is_empty()
         && let Some(relation) = catalog.relation(function.return_relation)
     {
@@ -435,6 +434,6 @@ fn columns_of_function(catalog: &Catalog, function: &Function, mut body: Table) 
         return body;
     }
     let whole = body.whole();
-    let cols = names.iter().map(|name| crate::scope::col(Some(Arc::clone(name)), whole.clone()));
+    let cols = names.iter().map(|name| crate::scope::col(Arc::clone(name), whole.clone()));
     Table { cols: cols.collect(), rest: names.is_empty().then_some(whole) }
 }

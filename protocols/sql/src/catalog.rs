@@ -187,16 +187,25 @@ pub struct Function {
 impl Function {
     /// It returns one value of a type that has no columns, as far as the type's number tells.
     pub(crate) fn returns_scalar(&self) -> bool {
-        self.out_names.is_empty() && is_scalar(self.return_type)
+        let unnamed = match self.out_names.as_slice() {
+            [] => true,
+            [only] => only.is_empty(),
+            _ => false,
+        };
+        unnamed && is_scalar(self.return_type)
     }
 
     /// Names of its OUT and TABLE columns, where those are its columns in FROM: a single one that
-    /// is a row has its fields for columns.
-    pub(crate) fn out_columns(&self) -> Option<&[Arc<str>]> {
+    /// is a row has its fields for columns. Of several, one without a name is called by its place.
+    pub(crate) fn out_columns(&self) -> Option<Vec<Arc<str>>> {
+        let named = |(place, name): (usize, &Arc<str>)| match &**name {
+            "" => format!("column{place}").into(),
+            _ => Arc::clone(name),
+        };
         match self.out_names.as_slice() {
             [] => None,
-            [_] if !is_scalar(self.return_type) => None,
-            names => Some(names),
+            [only] if only.is_empty() || !is_scalar(self.return_type) => None,
+            names => Some((1..).zip(names).map(named).collect()),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use pg_query::protobuf::{
     AExpr, AExprKind, BoolExprType, FuncCall, JsonAggConstructor, JsonFormatType, JsonOutput,
-    JsonValueExpr, Node, SqlValueFunction, SqlValueFunctionOp, SubLink, SubLinkType, TypeCast,
+    JsonValueExpr, Node, SubLink, SubLinkType, TypeCast,
 };
 
 use crate::call::Reach;
@@ -257,6 +257,11 @@ impl<'c> Walk<'c> {
     fn sublink(&mut self, link: &SubLink, scope: &Scope<'_, 'c>, blame: &Blame) -> Val {
         let Some(query) = boxed(&link.subselect) else { return Val::unknown() };
         let table = self.query(query, Some(scope), scope.ctes);
+        if tree::sublink_type(link) == SubLinkType::ExprSublink {
+            let first = table.cols.first().filter(|_| table.rest.is_none());
+            let name = first.map(|first| first.name.clone()).unwrap_or_default();
+            self.sublinks.insert(link.location, name);
+        }
         match tree::sublink_type(link) {
             SubLinkType::ExistsSublink => Val::none(),
             kind @ (SubLinkType::ExprSublink | SubLinkType::ArraySublink) => {
@@ -648,6 +653,11 @@ impl<'c> Walk<'c> {
 
     fn call_value(&mut self, call: &FuncCall, scope: &Scope<'_, 'c>, blame: &Blame) -> Val {
         let name = call.funcname.last().and_then(tree::string).unwrap_or("function");
+        if let Some(name) = tree::late_keyword(call)
+            && !scope.bare(name).0.is_empty()
+        {
+            return self.bare(name, scope).derived();
+        }
         self.call(call, scope, blame, &blame.place(name)).0
     }
 }
@@ -708,23 +718,4 @@ fn is_one_value(node: &Node) -> bool {
         }
         _ => false,
     }
-}
-
-/// The label of `CURRENT_DATE` and its kin.
-pub(crate) fn sql_value_name(function: &SqlValueFunction) -> Option<&'static str> {
-    use SqlValueFunctionOp as Op;
-    Some(match Op::try_from(function.op).ok()? {
-        Op::SvfopCurrentDate => "current_date",
-        Op::SvfopCurrentTime | Op::SvfopCurrentTimeN => "current_time",
-        Op::SvfopCurrentTimestamp | Op::SvfopCurrentTimestampN => "current_timestamp",
-        Op::SvfopLocaltime | Op::SvfopLocaltimeN => "localtime",
-        Op::SvfopLocaltimestamp | Op::SvfopLocaltimestampN => "localtimestamp",
-        Op::SvfopCurrentRole => "current_role",
-        Op::SvfopCurrentUser => "current_user",
-        Op::SvfopUser => "user",
-        Op::SvfopSessionUser => "session_user",
-        Op::SvfopCurrentCatalog => "current_catalog",
-        Op::SvfopCurrentSchema => "current_schema",
-        Op::SqlvalueFunctionOpUndefined => return None,
-    })
 }

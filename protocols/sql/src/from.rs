@@ -12,7 +12,7 @@ use crate::query::forget_client;
 use crate::scope::{Columns, Ctes, Item, Scope, Source, Star, col};
 use crate::statement::Place;
 use crate::tree::{self, N, boxed, inner};
-use crate::value::{Col, Table, Val};
+use crate::value::{Col, Name, Table, Val};
 use crate::walk::{Blame, Walk};
 
 impl<'c> Walk<'c> {
@@ -108,6 +108,7 @@ impl<'c> Walk<'c> {
         } else {
             self.source_of(right, beside, parent, ctes)
         };
+        let unsure = join.is_natural && (has_unsure(&left) || has_unsure(&right));
         let shared: Vec<Arc<str>> = if join.is_natural {
             self.shared_names(&left, &right)
         } else {
@@ -128,6 +129,9 @@ impl<'c> Walk<'c> {
                 }
             }
         }
+        if unsure {
+            source = self.blurred(source);
+        }
         if let Some(condition) = boxed(&join.quals) {
             let scope = Scope { source: &source, parent, ctes };
             self.predicate(condition, &scope, "JOIN");
@@ -135,7 +139,7 @@ impl<'c> Walk<'c> {
         match &join.alias {
             None => source,
             Some(alias) => {
-                let mut table = self.unread(|walk| walk.star(&source));
+                let mut table = self.unread(|walk| walk.star(&source)).beside();
                 table.rename(&tree::names(&alias.colnames));
                 let name = Some(alias.aliasname.as_str().into());
                 Source::of(self.table_item(name, table))
@@ -148,8 +152,7 @@ impl<'c> Walk<'c> {
         if self.budget == 0 {
             return Vec::new();
         }
-        let open = !left.open.is_empty() || !right.open.is_empty();
-        if open {
+        if has_unsure(left) || has_unsure(right) {
             // Which columns are compared cannot be told: all of them may be.
             for side in [left, right] {
                 let deps = self.star(side).whole().deps;
@@ -161,6 +164,20 @@ impl<'c> Walk<'c> {
         names.filter(|name| on_right(name)).map(Arc::from).collect()
     }
 
+    /// Columns of which nobody knows which of them are merged: each name can mean all.
+    fn blurred(&mut self, mut source: Source<'c>) -> Source<'c> {
+        let whole = self.star(&source).whole().derived();
+        let names = source.star.iter().filter_map(|star| source.star_name(*star));
+        let named = |name: &str| Col { unlisted: true, ..col(name, whole.clone()) };
+        let cols: Vec<Col> = names.map(named).collect();
+        let at = source.items.len();
+        source.star = (0..cols.len()).map(|column| Star { item: at, column }).collect();
+        source.open = vec![at];
+        let item = self.table_item(None, Table { cols, rest: Some(whole) });
+        source.items.push(item);
+        source
+    }
+
     /// USING and NATURAL: columns of the same name on both sides become one, first in `*`.
     fn merge_columns(
         &mut self,
@@ -170,6 +187,7 @@ impl<'c> Walk<'c> {
     ) -> Source<'c> {
         let mut merged = Table::default();
         let mut hidden: Vec<usize> = Vec::new();
+        let mut unsure = false;
         for name in names {
             self.spend(source.star.len() as u64);
             let place = |from: &[Star], shift: usize| {
@@ -181,13 +199,14 @@ impl<'c> Walk<'c> {
             let mut vals = Vec::new();
             for side in sides.into_iter().flatten() {
                 hidden.push(side);
-                if let Some(val) = source.star.get(side).and_then(|s| self.star_val(&source, *s)) {
-                    vals.push(val);
-                }
+                let Some(star) = source.star.get(side).copied() else { continue };
+                vals.extend(self.star_val(&source, star));
+                unsure |= source.is_unlisted(star);
             }
             if vals.len() < 2 {
                 // One side has columns that cannot be told.
                 vals.push(self.star(&source).whole().derived());
+                unsure = true;
             }
             let mut all = vals.first().cloned().unwrap_or_default();
             if let [left, right] = vals.as_slice() {
@@ -196,15 +215,23 @@ impl<'c> Walk<'c> {
             for val in vals.get(1..).unwrap_or_default() {
                 all.absorb(val);
             }
-            merged.cols.push(col(Some(Arc::clone(name)), all));
+            merged.cols.push(col(Arc::clone(name), all));
         }
         let mut index = 0;
         source.star.retain(|_| {
             index += 1;
             !hidden.contains(&(index - 1))
         });
-        let item = self.table_item(None, merged);
         let at = source.items.len();
+        if unsure {
+            // Whether they stand in `*`, and how many others do, cannot be told.
+            for col in &mut merged.cols {
+                col.unlisted = true;
+            }
+            merged.rest = Some(merged.whole());
+            source.open.push(at);
+        }
+        let item = self.table_item(None, merged);
         let count = match &item.columns {
             Columns::Table(table) => table.cols.len(),
             Columns::Stored(_) => 0,
@@ -242,20 +269,34 @@ impl<'c> Walk<'c> {
                 _ => &[],
             };
             let (name, more) = self.function_source(call, columns, scope);
-            let shown = alias.filter(|_| single).map(|alias| alias.aliasname.as_str().into());
-            first_name.get_or_insert(Arc::clone(&name));
-            let more = name_scalar(more, &shown.unwrap_or(name));
+            first_name.get_or_insert_with(|| name.clone());
+            let more = match alias.filter(|_| single) {
+                Some(alias) => name_scalar(more, &Name::from(alias.aliasname.as_str())),
+                None => name_scalar(more, &name),
+            };
             table.cols.extend(more.cols);
             if let Some(rest) = more.rest {
                 table.rest.get_or_insert_default().absorb(&rest);
             }
         }
         if range.ordinality {
-            table.cols.push(col(Some("ordinality".into()), Val::none()));
+            table.cols.push(col("ordinality", Val::none()));
         }
         table.rename(&tree::alias_columns(alias));
-        let name = alias.map(|alias| alias.aliasname.as_str().into()).or(first_name);
+        let name = match alias {
+            Some(alias) => Some(alias.aliasname.as_str().into()),
+            None => self.certain(&first_name.unwrap_or_default()),
+        };
         self.table_item(name, table)
+    }
+
+    /// The name of an item, by which others could be meant if it has another.
+    fn certain(&mut self, name: &Name) -> Option<Arc<str>> {
+        if name.certain().is_none() {
+            self.rec
+                .opaque("unknown_statement", "an item of FROM that is called nobody knows what");
+        }
+        name.certain().cloned()
     }
 
     /// A function in FROM: its name and its columns. One column without a name is a scalar.
@@ -264,28 +305,13 @@ impl<'c> Walk<'c> {
         node: &Node,
         columns: &[Node],
         scope: &Scope<'_, 'c>,
-    ) -> (Arc<str>, Table) {
+    ) -> (Name, Table) {
         let Some(N::FuncCall(call)) = inner(node) else {
-            let name: Arc<str> = match inner(node) {
-                Some(N::SqlvalueFunction(f)) => crate::expression::sql_value_name(f),
-                Some(N::CoalesceExpr(_)) => Some("coalesce"),
-                _ => None,
-            }
-            .unwrap_or("function")
-            .into();
-            let blame = Blame::FromFunction(Arc::clone(&name));
-            let val = self.eval(node, scope, &blame);
-            self.blame_place(&val.deps, &Place::FromFunction(Arc::clone(&name)));
-            let names = column_names(columns);
-            let table = if !names.is_empty() {
-                each(names, &val)
-            } else if self.is_scalar(node, scope) {
-                Table { cols: vec![col(None, val)], rest: None }
-            } else {
-                Table::any(val)
-            };
-            return (name, table);
+            return self.expression_source(node, columns, scope);
         };
+        if tree::late_keyword(call).is_some() {
+            self.rec.opaque("unknown_statement", "SYSTEM_USER in FROM");
+        }
         let parts = tree::strings(&call.funcname);
         let (schema, bare) = tree::qualified(&parts);
         let name: Arc<str> = bare.into();
@@ -297,7 +323,7 @@ impl<'c> Walk<'c> {
             each(names, &val)
         } else if let Some(unnested) = self.unnested(call, scope) {
             match unnested {
-                1 => Table { cols: vec![col(None, val)], rest: None },
+                1 => Table { cols: vec![col(Name::Any, val)], rest: None },
                 several => each(vec!["unnest".into(); several], &val),
             }
         } else {
@@ -306,13 +332,42 @@ impl<'c> Walk<'c> {
                 None => self.shape(schema, bare, val),
             }
         };
-        (name, table)
+        (self.label(node).unwrap_or_default(), table)
+    }
+
+    /// What is written like a function in FROM and is none: CAST, NULLIF, COALESCE, CURRENT_DATE.
+    fn expression_source(
+        &mut self,
+        node: &Node,
+        columns: &[Node],
+        scope: &Scope<'_, 'c>,
+    ) -> (Name, Table) {
+        let shown: Arc<str> = "function".into();
+        let blame = Blame::FromFunction(Arc::clone(&shown));
+        let val = self.eval(node, scope, &blame);
+        self.blame_place(&val.deps, &Place::FromFunction(shown));
+        let names = column_names(columns);
+        let table = if !names.is_empty() {
+            each(names, &val)
+        } else if self.is_scalar(node, scope) && !self.calls(node) {
+            Table { cols: vec![col(Name::Any, val)], rest: None }
+        } else {
+            Table::any(val)
+        };
+        (self.label(node).unwrap_or_else(|| "?column?".into()), table)
+    }
+
+    /// Whether this is a cast that calls a function: its column is called like what that returns.
+    fn calls(&self, node: &Node) -> bool {
+        let Some(N::TypeCast(cast)) = inner(node) else { return false };
+        let last = cast.type_name.as_ref().and_then(|name| name.names.last());
+        !self.context.catalog.casts(last.and_then(tree::string).unwrap_or_default()).is_empty()
     }
 
     /// The columns of a shipped or opaque function, each of which is `val`.
     fn shape(&mut self, schema: Option<&str>, name: &str, val: Val) -> Table {
         let named = |names: &mut dyn Iterator<Item = Arc<str>>| Table {
-            cols: names.map(|name| col(Some(name), val.clone())).collect(),
+            cols: names.map(|name| col(name, val.clone())).collect(),
             rest: None,
         };
         let declared: Vec<_> = self
@@ -332,14 +387,14 @@ impl<'c> Walk<'c> {
             && certain(only)
         {
             if let Some(names) = only.out_columns() {
-                return named(&mut names.iter().cloned());
+                return named(&mut names.into_iter());
             }
             if only.returns_scalar() {
-                return Table { cols: vec![col(None, val)], rest: None };
+                return Table { cols: vec![col(Name::Any, val)], rest: None };
             }
         }
         if known::scalar_set(name) && declared.iter().all(|function| function.builtin) {
-            return Table { cols: vec![col(None, val)], rest: None };
+            return Table { cols: vec![col(Name::Any, val)], rest: None };
         }
         Table::any(val)
     }
@@ -361,7 +416,7 @@ impl<'c> Walk<'c> {
                         all.absorb(&self.eval(node, scope, &blame));
                     }
                 }
-                cols.push(col(Some(column.colname.as_str().into()), Val::none()));
+                cols.push(col(column.colname.as_str(), Val::none()));
             }
         }
         self.made_table(name, all, cols, function.alias.as_ref())
@@ -401,9 +456,14 @@ impl<'c> Walk<'c> {
     }
 }
 
+/// Whether a name can mean a column without anybody knowing.
+fn has_unsure(source: &Source<'_>) -> bool {
+    !source.open.is_empty() || source.star.iter().any(|star| source.star_name(*star).is_none())
+}
+
 /// Columns of these names, each of which is `val`.
 fn each(names: Vec<Arc<str>>, val: &Val) -> Table {
-    let cols = names.into_iter().map(|name| col(Some(name), val.clone())).collect();
+    let cols = names.into_iter().map(|name| col(name, val.clone())).collect();
     Table { cols, rest: None }
 }
 
@@ -412,7 +472,7 @@ fn json_columns(nodes: &[Node], cols: &mut Vec<Col>) {
         if let Some(N::JsonTableColumn(column)) = inner(node) {
             let column: &JsonTableColumn = column;
             if column.columns.is_empty() {
-                cols.push(col(Some(column.name.as_str().into()), Val::none()));
+                cols.push(col(column.name.as_str(), Val::none()));
             }
             json_columns(&column.columns, cols);
         }
@@ -420,12 +480,12 @@ fn json_columns(nodes: &[Node], cols: &mut Vec<Col>) {
 }
 
 /// A single column without a name is called like the function, or its alias.
-fn name_scalar(mut table: Table, name: &Arc<str>) -> Table {
+fn name_scalar(mut table: Table, name: &Name) -> Table {
     if let [only] = table.cols.as_mut_slice()
         && table.rest.is_none()
-        && only.name.is_none()
+        && only.name == Name::Any
     {
-        only.name = Some(Arc::clone(name));
+        only.name = name.clone();
     }
     table
 }

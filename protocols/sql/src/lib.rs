@@ -26,6 +26,7 @@ mod expression;
 mod from;
 mod fuzzing;
 mod known;
+mod label;
 mod letters;
 mod modify;
 pub mod own;

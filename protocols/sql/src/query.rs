@@ -1,14 +1,13 @@
 //! SELECT, VALUES, set operations and WITH.
 
 use std::rc::Rc;
-use std::sync::Arc;
 
 use pg_query::protobuf::{CommonTableExpr, Node, SelectStmt, SetOperation, WindowDef, WithClause};
 
 use crate::scope::{Cte, Ctes, Scope, Source, col};
 use crate::statement::Place;
 use crate::tree::{self, N, boxed, inner};
-use crate::value::{Col, Table, Val};
+use crate::value::{Col, Name, Table, Val};
 use crate::walk::{Blame, Walk};
 
 /// Rounds in which the columns of recursive queries must settle.
@@ -22,7 +21,8 @@ impl<'c> Walk<'c> {
         parent: Option<&Scope<'_, 'c>>,
         ctes: &Ctes,
     ) -> Table {
-        match inner(node) {
+        self.level += 1;
+        let table = match inner(node) {
             Some(N::SelectStmt(select)) => self.select(select, parent, ctes),
             Some(N::InsertStmt(insert)) => self.insert(insert, parent, ctes),
             Some(N::UpdateStmt(update)) => self.update(update, parent, ctes),
@@ -33,7 +33,9 @@ impl<'c> Walk<'c> {
                 self.rec.may_write = true;
                 Table::any(Val::unknown())
             }
-        }
+        };
+        self.level -= 1;
+        table
     }
 
     pub(crate) fn select(
@@ -120,13 +122,14 @@ impl<'c> Walk<'c> {
                 }
                 continue;
             }
-            let name: Option<Arc<str>> = if target.name.is_empty() {
-                Some(tree_label(val))
+            let made = self.eval(val, scope, &Blame::Expression);
+            // After the value: subqueries in it are called like their columns.
+            let name = if target.name.is_empty() {
+                self.label(val).unwrap_or_else(|| "?column?".into())
             } else {
-                Some(target.name.as_str().into())
+                Name::from(target.name.as_str())
             };
-            let val = self.eval(val, scope, &Blame::Expression);
-            table.cols.push(Col { name, val });
+            table.cols.push(col(name, made));
         }
         table
     }
@@ -136,19 +139,21 @@ impl<'c> Walk<'c> {
         if !is_expansion(node) {
             return None;
         }
-        match inner(node)? {
-            N::ColumnRef(column) => Some(self.star_of(&tree::strings(&column.fields), scope)),
+        let table = match inner(node)? {
+            N::ColumnRef(column) => self.star_of(&tree::strings(&column.fields), scope),
             N::AIndirection(indirection) => {
                 let arg = boxed(&indirection.arg)?;
                 if indirection.indirection.len() == 1 {
-                    return Some(self.fields_of(arg, scope));
+                    self.fields_of(arg, scope)
+                } else {
+                    let val = self.eval(node, scope, &Blame::Expression).derived();
+                    self.field_selected(&val, &Blame::Expression);
+                    Table::any(val)
                 }
-                let val = self.eval(node, scope, &Blame::Expression).derived();
-                self.field_selected(&val, &Blame::Expression);
-                Some(Table::any(val))
             }
-            _ => None,
-        }
+            _ => return None,
+        };
+        Some(table.listed())
     }
 
     fn values(
@@ -166,14 +171,9 @@ impl<'c> Walk<'c> {
                 return Table::any(Val::unknown());
             }
             let Some(N::List(row)) = inner(row) else { continue };
-            let mut this = self.expanded(&row.items, &scope);
+            let this = self.expanded(&row.items, &scope);
             table = Some(match table {
-                None => {
-                    for (index, col) in this.cols.iter_mut().enumerate() {
-                        col.name = Some(format!("column{}", index + 1).into());
-                    }
-                    this
-                }
+                None => numbered(this),
                 Some(all) => {
                     for (above, below) in all.cols.iter().zip(&this.cols) {
                         // Only what is stored can fail when it becomes another type.
@@ -201,7 +201,7 @@ impl<'c> Walk<'c> {
                 }
                 None => {
                     let val = self.eval(value, scope, &Blame::Expression);
-                    table.cols.push(col(None, val));
+                    table.cols.push(col(Name::Any, val));
                 }
             }
         }
@@ -216,7 +216,12 @@ impl<'c> Walk<'c> {
         ctes: &Ctes,
     ) -> Table {
         let arm = |walk: &mut Self, arm: &Option<Box<SelectStmt>>| match arm {
-            Some(arm) => walk.select(arm, parent, ctes),
+            Some(arm) => {
+                walk.level += 1;
+                let table = walk.select(arm, parent, ctes);
+                walk.level -= 1;
+                table
+            }
             None => Table::any(Val::unknown()),
         };
         let left = arm(self, &select.larg);
@@ -260,7 +265,7 @@ impl<'c> Walk<'c> {
         let mut reach = ctes.clone();
         for cte in list {
             let table = self.cte(cte, parent, &reach);
-            reach = extend(cte, table, reach);
+            reach = extend(cte, table, self.level, reach);
         }
         reach
     }
@@ -278,7 +283,7 @@ impl<'c> Walk<'c> {
         let mut settled = false;
         self.rec.quiet += 1;
         for _ in 0..ROUNDS.max(list.len().min(64) + 2) {
-            let reach = reach(list, &tables, ctes);
+            let reach = reach(list, &tables, self.level, ctes);
             let next: Vec<Table> = list.iter().map(|cte| self.cte(cte, parent, &reach)).collect();
             settled = next == tables;
             tables = next;
@@ -293,7 +298,7 @@ impl<'c> Walk<'c> {
                 *table = Table::any(Val::unknown());
             }
         }
-        let reach = reach(list, &tables, ctes);
+        let reach = reach(list, &tables, self.level, ctes);
         for cte in list {
             self.cte(cte, parent, &reach);
         }
@@ -306,18 +311,17 @@ impl<'c> Walk<'c> {
         table.rename(&tree::names(&cte.aliascolnames));
         forget_client(&mut table);
         if let Some(search) = &cte.search_clause {
-            let name = Some(search.search_seq_column.as_str().into());
             let names = tree::strings(&search.search_col_list);
             let val = self.columns_named(&table, &names);
             self.blame_place(&val.deps, &Place::Predicate("ORDER BY"));
-            table.cols.push(col(name, val));
+            table.cols.push(unlisted(&search.search_seq_column, val));
         }
         if let Some(cycle) = &cte.cycle_clause {
             let names = tree::strings(&cycle.cycle_col_list);
             let val = self.columns_named(&table, &names);
             self.blame_place(&val.deps, &Place::Predicate("WHERE"));
             for name in [&cycle.cycle_mark_column, &cycle.cycle_path_column] {
-                table.cols.push(col(Some(name.as_str().into()), val.clone()));
+                table.cols.push(unlisted(name, val.clone()));
             }
         }
         table
@@ -327,7 +331,7 @@ impl<'c> Walk<'c> {
         let mut all = Val::none();
         for name in names {
             match table.named(name) {
-                Some(val) => all.absorb(val),
+                Some(val) => all.absorb(&val),
                 None => all.absorb(&Val::unknown()),
             }
         }
@@ -369,25 +373,27 @@ impl<'c> Walk<'c> {
                     self.group_item(item, table, scope);
                 }
             }
-            Some(N::ColumnRef(column)) if column.fields.len() == 1 => {
-                // A bare name is a column of this query's FROM first, an output column otherwise,
-                // and only then something further out.
-                let name = tree::strings(&column.fields).first().copied().unwrap_or("");
-                let (meanings, cost) = scope.bare(name);
-                self.spend(cost);
-                if scope.column(name).is_none()
-                    && let Some(val) = table.named(name)
-                {
-                    let deps = val.deps.clone();
-                    self.blame_place(&deps, &Place::Predicate("GROUP BY"));
-                    if meanings.is_empty() {
-                        return;
-                    }
-                }
-                self.decides(node, scope, "GROUP BY");
-            }
-            _ => self.by_position(node, table, scope, "GROUP BY"),
+            _ => match tree::bare_name(node) {
+                Some(name) => self.group_by_name(node, name, table, scope),
+                None => self.by_position(node, table, scope, "GROUP BY"),
+            },
         }
+    }
+
+    /// A bare name is a column of this query's FROM first, an output column otherwise, and only then
+    /// something further out.
+    fn group_by_name(&mut self, node: &Node, name: &str, table: &Table, scope: &Scope<'_, 'c>) {
+        let (meanings, cost) = scope.bare(name);
+        self.spend(cost);
+        if scope.column(name).is_none()
+            && let Some(val) = table.named(name)
+        {
+            self.blame_place(&val.deps, &Place::Predicate("GROUP BY"));
+            if meanings.is_empty() {
+                return;
+            }
+        }
+        self.decides(node, scope, "GROUP BY");
     }
 
     /// ORDER BY and DISTINCT ON: a bare name is an output column first.
@@ -398,18 +404,15 @@ impl<'c> Walk<'c> {
         scope: &Scope<'_, 'c>,
         clause: &'static str,
     ) {
-        if let Some(N::ColumnRef(column)) = inner(node)
-            && let [name] = tree::strings(&column.fields).as_slice()
-            && let Some(found) = table.cols.iter().find(|c| c.name.as_deref() == Some(name))
-        {
-            let deps = found.val.deps.clone();
-            self.blame_place(&deps, &Place::Predicate(clause));
-            return;
-        }
-        if let Some(rest) = &table.rest {
-            // It may have a column of the name.
-            let deps = rest.deps.clone();
-            self.blame_place(&deps, &Place::Predicate(clause));
+        if let Some(name) = tree::bare_name(node) {
+            if let Some(found) = table.certain(name) {
+                self.blame_place(&found.deps, &Place::Predicate(clause));
+                return;
+            }
+            // It may be one of these.
+            for val in table.possible(name) {
+                self.blame_place(&val.deps, &Place::Predicate(clause));
+            }
         }
         self.by_position(node, table, scope, clause);
     }
@@ -458,13 +461,32 @@ impl<'c> Walk<'c> {
     }
 }
 
-fn extend(cte: &CommonTableExpr, table: Table, parent: Ctes) -> Ctes {
-    Some(Rc::new(Cte { name: cte.ctename.as_str().into(), table: Rc::new(table), parent }))
+fn extend(cte: &CommonTableExpr, table: Table, level: u32, parent: Ctes) -> Ctes {
+    Some(Rc::new(Cte { name: cte.ctename.as_str().into(), table: Rc::new(table), level, parent }))
 }
 
-fn reach(list: &[&CommonTableExpr], tables: &[Table], ctes: &Ctes) -> Ctes {
+fn reach(list: &[&CommonTableExpr], tables: &[Table], level: u32, ctes: &Ctes) -> Ctes {
     let all = list.iter().zip(tables);
-    all.fold(ctes.clone(), |reach, (cte, table)| extend(cte, table.clone(), reach))
+    all.fold(ctes.clone(), |reach, (cte, table)| extend(cte, table.clone(), level, reach))
+}
+
+/// A column that SEARCH or CYCLE adds.
+fn unlisted(name: &str, val: Val) -> Col {
+    Col { unlisted: true, ..col(name, val) }
+}
+
+/// Columns of VALUES, by their place. Where a row has fields nobody can count, the places of those
+/// behind them are not known: each can be any.
+fn numbered(mut row: Table) -> Table {
+    let whole = row.rest.is_some().then(|| row.whole());
+    for (index, col) in row.cols.iter_mut().enumerate() {
+        col.name = Name::Is(format!("column{}", index + 1).into());
+        if let Some(whole) = &whole {
+            col.val.clone_from(whole);
+        }
+    }
+    row.rest = whole;
+    row
 }
 
 /// Whether this is `*`, `t.*` or `(expression).*`.
@@ -481,93 +503,5 @@ pub(crate) fn is_expansion(node: &Node) -> bool {
 pub(crate) fn forget_client(table: &mut Table) {
     for col in &mut table.cols {
         col.val.client = false;
-    }
-}
-
-/// The label PostgreSQL gives an unnamed output column (`FigureColname`).
-fn tree_label(node: &Node) -> Arc<str> {
-    label(node, 0).0.map_or_else(|| "?column?".into(), Arc::from)
-}
-
-/// A label, and how sure it is: a cast keeps the label of what it casts if that is a name.
-fn label(node: &Node, depth: u32) -> (Option<&str>, u8) {
-    if depth > 64 {
-        return (None, 0);
-    }
-    match inner(node) {
-        Some(N::ColumnRef(column)) => (column.fields.iter().rev().find_map(tree::string), 2),
-        Some(N::AIndirection(indirection)) => {
-            match indirection.indirection.iter().rev().find_map(tree::string) {
-                Some(name) => (Some(name), 2),
-                None => boxed(&indirection.arg).map_or((None, 0), |arg| label(arg, depth + 1)),
-            }
-        }
-        Some(N::FuncCall(call)) => (call.funcname.last().and_then(tree::string), 2),
-        Some(N::AExpr(expr)) if expr.kind == pg_query::protobuf::AExprKind::AexprNullif as i32 => {
-            (Some("nullif"), 2)
-        }
-        Some(N::TypeCast(cast)) => {
-            let of = boxed(&cast.arg).map_or((None, 0), |arg| label(arg, depth + 1));
-            if of.1 > 1 {
-                return of;
-            }
-            let name = cast.type_name.as_ref().and_then(|n| n.names.last().and_then(tree::string));
-            (name, 1)
-        }
-        Some(N::CollateClause(collate)) => {
-            boxed(&collate.arg).map_or((None, 0), |arg| label(arg, depth + 1))
-        }
-        Some(N::GroupingFunc(_)) => (Some("grouping"), 2),
-        Some(N::MergeSupportFunc(_)) => (Some("merge_action"), 2),
-        Some(N::SubLink(link)) => sublink_label(link, depth),
-        Some(N::CaseExpr(case)) => {
-            let of = boxed(&case.defresult).map_or((None, 0), |arg| label(arg, depth + 1));
-            if of.1 > 1 { of } else { (Some("case"), 1) }
-        }
-        Some(N::AArrayExpr(_)) => (Some("array"), 2),
-        Some(N::RowExpr(_)) => (Some("row"), 2),
-        Some(N::CoalesceExpr(_)) => (Some("coalesce"), 2),
-        Some(N::MinMaxExpr(expr)) => {
-            let greatest = expr.op == pg_query::protobuf::MinMaxOp::IsGreatest as i32;
-            (Some(if greatest { "greatest" } else { "least" }), 2)
-        }
-        Some(N::SqlvalueFunction(function)) => (crate::expression::sql_value_name(function), 2),
-        Some(N::JsonObjectConstructor(_)) => (Some("json_object"), 2),
-        Some(N::JsonArrayConstructor(_) | N::JsonArrayQueryConstructor(_)) => {
-            (Some("json_array"), 2)
-        }
-        Some(N::JsonObjectAgg(_)) => (Some("json_objectagg"), 2),
-        Some(N::JsonArrayAgg(_)) => (Some("json_arrayagg"), 2),
-        Some(N::JsonScalarExpr(_)) => (Some("json_scalar"), 2),
-        Some(N::JsonParseExpr(_)) => (Some("json"), 2),
-        Some(N::JsonSerializeExpr(_)) => (Some("json_serialize"), 2),
-        Some(N::XmlSerialize(_)) => (Some("xmlserialize"), 2),
-        _ => (None, 0),
-    }
-}
-
-fn sublink_label(link: &pg_query::protobuf::SubLink, depth: u32) -> (Option<&str>, u8) {
-    use pg_query::protobuf::SubLinkType;
-    match tree::sublink_type(link) {
-        SubLinkType::ExistsSublink => (Some("exists"), 2),
-        SubLinkType::ArraySublink => (Some("array"), 2),
-        SubLinkType::ExprSublink => {
-            let Some(N::SelectStmt(select)) = boxed(&link.subselect).and_then(inner) else {
-                return (None, 0);
-            };
-            let mut select: &SelectStmt = select;
-            while let Some(left) = &select.larg {
-                select = left;
-            }
-            match select.target_list.first().and_then(inner) {
-                Some(N::ResTarget(target)) if !target.name.is_empty() => (Some(&target.name), 2),
-                Some(N::ResTarget(target)) => {
-                    boxed(&target.val).map_or((None, 0), |val| label(val, depth + 1))
-                }
-                _ if !select.values_lists.is_empty() => (Some("column1"), 2),
-                _ => (None, 0),
-            }
-        }
-        _ => (None, 0),
     }
 }

@@ -1,10 +1,11 @@
 //! Names in reach of an expression: FROM items, their columns, and the queries around.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::catalog::{ColumnId, Relation, StoredColumn};
-use crate::value::{Col, Deps, Table, Val};
+use crate::value::{Col, Deps, Name, Table, Val};
 
 /// One FROM item, or one arm of a join.
 #[derive(Clone, Debug)]
@@ -34,7 +35,7 @@ pub(crate) enum Found<'s, 'c> {
     /// Of a relation in the snapshot.
     Stored(&'c Relation, &'c StoredColumn),
     /// Of something computed.
-    Computed(&'s Val),
+    Computed(Cow<'s, Val>),
     /// A system column of a relation.
     System,
 }
@@ -50,11 +51,12 @@ impl<'c> Item<'c> {
         }
     }
 
-    /// Has a column of exactly this name, not merely one that could have it.
+    /// Has a column of exactly this name, on some version of the server at least, not merely one that
+    /// could have it.
     pub(crate) fn has(&self, name: &str) -> bool {
         match &self.columns {
             Columns::Stored(relation) => relation.column(name).is_some(),
-            Columns::Table(table) => table.cols.iter().any(|col| col.name.as_deref() == Some(name)),
+            Columns::Table(table) => table.cols.iter().any(|col| col.name.is_somewhere(name)),
         }
     }
 
@@ -126,11 +128,23 @@ impl<'c> Source<'c> {
         self.open.extend(other.open.iter().map(|index| index + shift));
     }
 
-    /// The name of the column at `star`.
+    /// Whether `*` leaves out the column at `star`.
+    pub(crate) fn is_unlisted(&self, star: Star) -> bool {
+        match self.items.get(star.item).map(|item| &item.columns) {
+            Some(Columns::Table(table)) => {
+                table.cols.get(star.column).is_some_and(|col| col.unlisted)
+            }
+            _ => false,
+        }
+    }
+
+    /// The certain name of the column at `star`.
     pub(crate) fn star_name(&self, star: Star) -> Option<&str> {
         match &self.items.get(star.item)?.columns {
             Columns::Stored(relation) => star.stored_name(relation),
-            Columns::Table(table) => table.cols.get(star.column)?.name.as_deref(),
+            Columns::Table(table) => {
+                table.cols.get(star.column)?.name.certain().map(|name| &**name)
+            }
         }
     }
 }
@@ -148,17 +162,19 @@ pub(crate) type Ctes = Option<Rc<Cte>>;
 pub(crate) struct Cte {
     pub name: Arc<str>,
     pub table: Rc<Table>,
+    /// How far in the query is that the WITH belongs to.
+    pub level: u32,
     pub parent: Ctes,
 }
 
 /// Finds a WITH query by name; also how many steps it took.
-pub(crate) fn find_cte<'e>(ctes: &'e Ctes, name: &str) -> (Option<&'e Rc<Table>>, u64) {
+pub(crate) fn find_cte<'e>(ctes: &'e Ctes, name: &str) -> (Option<&'e Cte>, u64) {
     let mut cost = 0;
     let mut next = ctes;
     while let Some(cte) = next {
         cost += 1;
         if &*cte.name == name {
-            return (Some(&cte.table), cost);
+            return (Some(&**cte), cost);
         }
         next = &cte.parent;
     }
@@ -214,7 +230,7 @@ impl<'s, 'c> Scope<'s, 'c> {
             let item = source.items.get(star.item)?;
             let matches = match &item.columns {
                 Columns::Table(table) => {
-                    table.cols.get(star.column).is_some_and(|c| c.name.as_deref() == Some(name))
+                    table.cols.get(star.column).is_some_and(|col| col.name.is(name))
                 }
                 Columns::Stored(relation) => {
                     star.stored_name(relation).is_some_and(|found| found == name)
@@ -226,7 +242,9 @@ impl<'s, 'c> Scope<'s, 'c> {
                         let relation: &'c Relation = relation;
                         Found::Stored(relation, relation.column(name)?)
                     }
-                    Columns::Table(table) => Found::Computed(&table.cols.get(star.column)?.val),
+                    Columns::Table(table) => {
+                        Found::Computed(Cow::Borrowed(&table.cols.get(star.column)?.val))
+                    }
                 };
                 return Some(Meaning::Column(item, found));
             }
@@ -243,9 +261,21 @@ impl<'s, 'c> Scope<'s, 'c> {
         {
             meanings.push(Meaning::Column(item, Found::System));
         }
-        let open = source.open.iter().filter_map(|index| source.items.get(*index));
-        let found = open.filter_map(|item| Some(Meaning::Column(item, item.find(name)?)));
-        meanings.extend(found);
+        for star in &source.star {
+            if let Some(item) = source.items.get(star.item)
+                && let Columns::Table(table) = &item.columns
+                && let Some(col) = table.cols.get(star.column).filter(|c| c.name.may_be(name))
+            {
+                meanings.push(Meaning::Column(item, Found::Computed(Cow::Borrowed(&col.val))));
+            }
+        }
+        for item in source.open.iter().filter_map(|index| source.items.get(*index)) {
+            if let Columns::Table(table) = &item.columns
+                && let Some(rest) = table.rest_for(name)
+            {
+                meanings.push(Meaning::Column(item, Found::Computed(Cow::Borrowed(rest))));
+            }
+        }
     }
 
     /// The item that a qualified reference names, here or in a query around.
@@ -282,6 +312,6 @@ pub(crate) fn stored_val(id: ColumnId) -> Val {
 }
 
 /// A computed column.
-pub(crate) fn col(name: Option<Arc<str>>, val: Val) -> Col {
-    Col { name, val }
+pub(crate) fn col(name: impl Into<Name>, val: Val) -> Col {
+    Col { name: name.into(), val, unlisted: false }
 }

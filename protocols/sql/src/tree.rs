@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use pg_query::protobuf::{self, AConst, Alias, Node, RangeVar, TypeName, a_const};
+use pg_query::protobuf::{
+    self, AConst, Alias, CoercionForm, FuncCall, Node, RangeVar, TypeName, a_const,
+};
 
 pub(crate) use pg_query::NodeEnum as N;
 
@@ -14,6 +16,25 @@ pub(crate) fn inner(node: &Node) -> Option<&N> {
 /// What an optional, boxed node holds.
 pub(crate) fn boxed(node: &Option<Box<Node>>) -> Option<&Node> {
     node.as_deref()
+}
+
+/// A name without qualification, as ORDER BY and GROUP BY may have it.
+pub(crate) fn bare_name(node: &Node) -> Option<&str> {
+    match inner(node)? {
+        N::ColumnRef(column) => match column.fields.as_slice() {
+            [only] => string(only),
+            _ => None,
+        },
+        N::FuncCall(call) => late_keyword(call),
+        _ => None,
+    }
+}
+
+/// SYSTEM_USER, which is a name like any other before version 16.
+pub(crate) fn late_keyword(call: &FuncCall) -> Option<&'static str> {
+    let by_syntax = call.funcformat == CoercionForm::CoerceSqlSyntax as i32;
+    let name = strings(&call.funcname);
+    (by_syntax && name.as_slice() == ["pg_catalog", "system_user"]).then_some("system_user")
 }
 
 /// The text of a String node.

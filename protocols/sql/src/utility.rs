@@ -16,7 +16,7 @@ use crate::statement::{
     TransactionKind,
 };
 use crate::tree::{self, N, boxed, inner};
-use crate::value::{Table, Val};
+use crate::value::{Name, Table, Val};
 use crate::walk::{Blame, Context, Mode, Walk};
 
 /// What is made of a statement before its parts are put together.
@@ -172,7 +172,7 @@ pub(crate) fn outputs(table: &Table) -> Outputs {
     };
     match &table.rest {
         None => Outputs {
-            columns: Some(table.cols.iter().map(|c| column(c.name.clone(), &c.val)).collect()),
+            columns: Some(table.cols.iter().map(|c| column(c.name.shown(), &c.val)).collect()),
             every: None,
         },
         Some(_) => Outputs { columns: None, every: Some(column(None, &table.whole().derived())) },
@@ -239,7 +239,7 @@ fn copied<'c>(walk: &mut Walk<'c>, copy: &CopyStmt, item: &crate::scope::Item<'c
         table = walk.columns_of(item);
         if let Columns::Stored(relation) = &item.columns {
             let stored = |col: &crate::value::Col| {
-                let column = col.name.as_deref().and_then(|name| relation.column(name));
+                let column = col.name.certain().and_then(|name| relation.column(name));
                 column.is_none_or(|column| column.generated.is_none())
             };
             table.cols.retain(stored);
@@ -247,7 +247,7 @@ fn copied<'c>(walk: &mut Walk<'c>, copy: &CopyStmt, item: &crate::scope::Item<'c
     }
     for node in &copy.attlist {
         let val = walk.column_ref(std::slice::from_ref(node), &scope);
-        let name = tree::string(node).map(Arc::from);
+        let name = tree::string(node).map(Name::from).unwrap_or_default();
         table.cols.push(crate::scope::col(name, val));
     }
     if copy.is_from {

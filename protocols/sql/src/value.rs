@@ -1,5 +1,6 @@
 //! What is known of a value: the stored columns it can depend on.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::catalog::ColumnId;
@@ -109,11 +110,78 @@ impl Val {
     }
 }
 
-/// A column of a row source, with its name where the text or the catalog tells it.
+/// What a column is called.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Name {
+    /// Nobody can tell, so anything.
+    #[default]
+    Any,
+    /// This.
+    Is(Arc<str>),
+    /// One of these, by the version of the server.
+    OneOf(&'static [&'static str]),
+    /// This, if the column is there at all. All other names in its table are known.
+    Perhaps(Arc<str>),
+}
+
+impl Name {
+    /// Certainly this.
+    pub(crate) fn is(&self, name: &str) -> bool {
+        matches!(self, Self::Is(certain) if &**certain == name)
+    }
+
+    /// Perhaps this, but not certainly.
+    pub(crate) fn may_be(&self, name: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Is(_) => false,
+            Self::OneOf(names) => names.contains(&name),
+            Self::Perhaps(perhaps) => &**perhaps == name,
+        }
+    }
+
+    /// Certainly this, on some version of the server at least.
+    pub(crate) fn is_somewhere(&self, name: &str) -> bool {
+        self.is(name) || matches!(self, Self::OneOf(names) if names.contains(&name))
+    }
+
+    /// The name, where it is certain.
+    pub(crate) fn certain(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Is(name) => Some(name),
+            Self::Any | Self::OneOf(_) | Self::Perhaps(_) => None,
+        }
+    }
+
+    /// The name to show: the one that newer servers give.
+    pub(crate) fn shown(&self) -> Option<Arc<str>> {
+        match self {
+            Self::Any => None,
+            Self::Is(name) | Self::Perhaps(name) => Some(Arc::clone(name)),
+            Self::OneOf(names) => names.last().map(|name| Arc::from(*name)),
+        }
+    }
+}
+
+impl From<Arc<str>> for Name {
+    fn from(name: Arc<str>) -> Self {
+        Self::Is(name)
+    }
+}
+
+impl From<&str> for Name {
+    fn from(name: &str) -> Self {
+        Self::Is(name.into())
+    }
+}
+
+/// A column of a row source.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Col {
-    pub name: Option<Arc<str>>,
+    pub name: Name,
     pub val: Val,
+    /// It has to be named: `*` leaves it out.
+    pub unlisted: bool,
 }
 
 /// The columns of a row source.
@@ -150,10 +218,51 @@ impl Table {
         self.cols.get(index).map(|col| col.val.clone())
     }
 
-    /// The column called `name`.
-    pub(crate) fn named(&self, name: &str) -> Option<&Val> {
-        let found = self.cols.iter().find(|col| col.name.as_deref() == Some(name));
-        found.map(|col| &col.val).or(self.rest.as_ref())
+    /// The column that is certainly called `name`.
+    pub(crate) fn certain(&self, name: &str) -> Option<&Val> {
+        self.cols.iter().find(|col| col.name.is(name)).map(|col| &col.val)
+    }
+
+    /// Columns that may be called `name`, though not certainly.
+    pub(crate) fn possible(&self, name: &str) -> impl Iterator<Item = &Val> {
+        let unsure = self.cols.iter().filter(move |col| col.name.may_be(name));
+        unsure.map(|col| &col.val).chain(self.rest_for(name))
+    }
+
+    /// What columns that nobody knows can be under a name.
+    pub(crate) fn rest_for(&self, name: &str) -> Option<&Val> {
+        let perhaps = |col: &Col| matches!(&col.name, Name::Perhaps(found) if &**found == name);
+        self.rest.as_ref().filter(|_| !self.cols.iter().any(perhaps))
+    }
+
+    /// The column called `name`: a certain one, or all that it can be. Were one of these another of
+    /// the name, PostgreSQL would take the reference for ambiguous.
+    pub(crate) fn named(&self, name: &str) -> Option<Cow<'_, Val>> {
+        if let Some(val) = self.certain(name) {
+            return Some(Cow::Borrowed(val));
+        }
+        let mut possible = self.possible(name);
+        let mut all = Cow::Borrowed(possible.next()?);
+        for val in possible {
+            all.to_mut().absorb(val);
+        }
+        Some(all)
+    }
+
+    /// The columns that `*` stands for.
+    pub(crate) fn listed(mut self) -> Self {
+        self.cols.retain(|col| !col.unlisted);
+        self.beside()
+    }
+
+    /// Columns as they are in a table with others: one that is perhaps not there can be another.
+    pub(crate) fn beside(mut self) -> Self {
+        for col in &mut self.cols {
+            if matches!(col.name, Name::Perhaps(_)) {
+                col.name = Name::Any;
+            }
+        }
+        self
     }
 
     /// Applies a column alias list: the first columns get these names.
@@ -163,15 +272,19 @@ impl Table {
         }
         if self.rest.is_some() {
             let whole = self.whole();
-            self.cols = names
-                .iter()
-                .map(|name| Col { name: Some(Arc::clone(name)), val: whole.clone() })
-                .collect();
+            // Which of them `*` leaves out cannot be told then: the rest is for all of them.
+            let unlisted = self.cols.iter().any(|col| col.unlisted);
+            let named = |name: &Arc<str>| Col {
+                name: Name::Is(Arc::clone(name)),
+                val: whole.clone(),
+                unlisted,
+            };
+            self.cols = names.iter().map(named).collect();
             self.rest = Some(whole);
             return;
         }
         for (col, name) in self.cols.iter_mut().zip(names) {
-            col.name = Some(Arc::clone(name));
+            col.name = Name::Is(Arc::clone(name));
         }
     }
 

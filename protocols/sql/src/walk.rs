@@ -1,5 +1,6 @@
 //! The walk through a statement's tree: shared state, and names of relations and columns.
 
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -9,11 +10,12 @@ use crate::catalog::{Catalog, ColumnId, Relation, RelationKind, SearchPath, Stor
 use crate::known;
 use crate::record::Recorder;
 use crate::scope::{
-    Columns, Ctes, Found, Item, Meaning, Scope, Source, col, column_id, find_cte, live, stored_val,
+    Columns, Cte, Ctes, Found, Item, Meaning, Scope, Source, col, column_id, find_cte, live,
+    stored_val,
 };
 use crate::statement::{Missing, Place};
 use crate::tree::{self, N, inner};
-use crate::value::{Deps, Table, Typed, Val};
+use crate::value::{Deps, Name, Table, Typed, Val};
 use crate::view;
 
 /// What a walk is given.
@@ -92,6 +94,10 @@ pub(crate) struct Walk<'c> {
     /// The item that UPDATE, DELETE or MERGE changes, while its condition is walked.
     pub target: Option<u32>,
     pub target_touched: bool,
+    /// What unnamed values that are subqueries are called, by where they stand in the text.
+    pub sublinks: HashMap<i32, Name>,
+    /// Queries around the place that is walked.
+    pub level: u32,
     items: u32,
 }
 
@@ -111,6 +117,8 @@ impl<'c> Walk<'c> {
             budget,
             target: None,
             target_touched: false,
+            sublinks: HashMap::new(),
+            level: 0,
             items: 0,
         }
     }
@@ -136,13 +144,28 @@ impl<'c> Walk<'c> {
         if schema.is_none() {
             let (found, cost) = find_cte(ctes, name);
             self.spend(cost);
-            if let Some(table) = found.cloned() {
+            if let Some(cte) = found {
+                let table = self.seen(cte);
                 let shown = var.alias.as_ref().map_or(name, |alias| &alias.aliasname);
                 let item = self.item(Some(shown.into()), Columns::Table(table));
                 return self.aliased(item, var);
             }
         }
         self.relation(var, Mode::Read)
+    }
+
+    /// The columns of a WITH query. Those that SEARCH and CYCLE add are left out of `*` in queries
+    /// further in than the one that the WITH belongs to (`addRangeTableEntryForCTE`).
+    fn seen(&mut self, cte: &Cte) -> Rc<Table> {
+        if self.level > cte.level || !cte.table.cols.iter().any(|col| col.unlisted) {
+            return Rc::clone(&cte.table);
+        }
+        self.spend(cte.table.cols.len() as u64 * Self::COLUMN);
+        let mut table = (*cte.table).clone();
+        for col in &mut table.cols {
+            col.unlisted = false;
+        }
+        Rc::new(table)
     }
 
     /// A relation that a statement reads or changes, as an item.
@@ -285,22 +308,30 @@ impl<'c> Walk<'c> {
             for column in live(relation) {
                 let val = self.unread(|walk| walk.stored(relation, column)).derived();
                 whole.absorb(&val);
-                let same =
-                    |col: &&mut crate::value::Col| col.name.as_deref() == Some(&*column.name);
+                let same = |col: &&mut crate::value::Col| col.name.is(&column.name);
                 match table.cols.iter_mut().find(same) {
                     Some(col) => col.val.absorb(&val),
-                    None => table.cols.push(col(Some(Arc::clone(&column.name)), val)),
+                    None => table.cols.push(col(Arc::clone(&column.name), val)),
                 }
             }
         }
         let alike = several.iter().all(|relation| {
-            let names = live(relation).map(|column| Some(&*column.name));
-            names.eq(table.cols.iter().map(|col| col.name.as_deref()))
+            let names = live(relation).map(|column| Some(&column.name));
+            names.eq(table.cols.iter().map(|col| col.name.certain()))
         });
         // Columns of one name and order are known by place as well.
-        if !alike {
-            table.rest = Some(whole);
+        if alike {
+            return table;
         }
+        for col in &mut table.cols {
+            if let Some(name) = col.name.certain().cloned()
+                && !several.iter().all(|relation| relation.column(&name).is_some())
+            {
+                // Where it is another relation, the name means something further out.
+                col.name = Name::Perhaps(name);
+            }
+        }
+        table.rest = Some(whole);
         table
     }
 
@@ -347,7 +378,7 @@ impl<'c> Walk<'c> {
             }
             Found::Computed(val) => {
                 self.touch(val);
-                (*val).clone()
+                val.clone().into_owned()
             }
             Found::System => Val::none(),
         }
@@ -366,7 +397,7 @@ impl<'c> Walk<'c> {
         }
     }
 
-    /// All columns of an item, in order, recorded as read.
+    /// All columns of an item, in order, those too that `*` leaves out, recorded as read.
     pub(crate) fn columns_of(&mut self, item: &Item<'c>) -> Table {
         if self.target == Some(item.id) {
             self.target_touched = true;
@@ -377,7 +408,7 @@ impl<'c> Walk<'c> {
                 self.spend(relation.columns.len() as u64 * Self::COLUMN);
                 let cols = live(relation).map(|column| {
                     let val = self.take(item.id, &Found::Stored(relation, column));
-                    col(Some(Arc::clone(&column.name)), val)
+                    col(Arc::clone(&column.name), val)
                 });
                 Table { cols: cols.collect(), rest: None }
             }
@@ -389,7 +420,7 @@ impl<'c> Walk<'c> {
         }
     }
 
-    /// The columns that `*` stands for.
+    /// The columns of FROM that need no item's name, those too that `*` leaves out.
     pub(crate) fn star(&mut self, source: &Source<'c>) -> Table {
         let mut table = Table::default();
         for star in &source.star {
@@ -405,7 +436,7 @@ impl<'c> Walk<'c> {
                     let relation: &'c Relation = relation;
                     let Some(column) = relation.columns.get(star.column) else { continue };
                     let val = self.take(item.id, &Found::Stored(relation, column));
-                    col(Some(Arc::clone(&column.name)), val)
+                    col(Arc::clone(&column.name), val)
                 }
                 Columns::Table(table) => match table.cols.get(star.column) {
                     Some(col) => {
@@ -442,7 +473,7 @@ impl<'c> Walk<'c> {
         }
     }
 
-    fn bare(&mut self, name: &str, scope: &Scope<'_, 'c>) -> Val {
+    pub(crate) fn bare(&mut self, name: &str, scope: &Scope<'_, 'c>) -> Val {
         let (meanings, cost) = scope.bare(name);
         self.spend(cost);
         let mut vals = Vec::new();
@@ -466,6 +497,15 @@ impl<'c> Walk<'c> {
                 None => self.no_such_column(name),
             },
         }
+    }
+
+    /// Whether a row can be put into something of this name: a function, or a type in a cast.
+    fn is_applied(&self, name: &str) -> bool {
+        let catalog = self.context.catalog;
+        catalog.ships_function(name)
+            || catalog.functions(name).next().is_some()
+            || crate::known::type_without_function(name)
+            || catalog.has_type_named(name)
     }
 
     /// `(value).name` is `name(value)` where the value has no such field, and that is a cast where
@@ -507,9 +547,15 @@ impl<'c> Walk<'c> {
         if let Some(column) = found.find(name) {
             self.write_down(found, &column, name);
             let val = self.take(found.id, &column);
-            // It may not have the column after all.
-            let certain = found.has(name);
-            return if certain { val } else { self.attribute(name, &val, &Blame::Expression) };
+            if found.has(name) {
+                return val;
+            }
+            // It may not have the column after all: then a function can be called with its row.
+            let mut of = val;
+            if self.is_applied(name) {
+                of.absorb(&self.columns_of(found).whole());
+            }
+            return self.attribute(name, &of, &Blame::Expression);
         }
         if known::system_column(name) {
             return self.take(found.id, &Found::System);
@@ -549,7 +595,7 @@ impl<'c> Walk<'c> {
         Val::unknown()
     }
 
-    /// The columns of `*` or `item.*`.
+    /// The columns of `*` or `item.*`, those too that are left out of it.
     pub(crate) fn star_of(&mut self, names: &[&str], scope: &Scope<'_, 'c>) -> Table {
         let (schema, name) = match names {
             [] => return self.star(scope.source),
