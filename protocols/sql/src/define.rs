@@ -189,7 +189,9 @@ fn checked(walk: &mut Walk<'_>, expr: &Node, name: &str, clause: &'static str) {
 fn partition_bound(walk: &mut Walk<'_>, bound: &PartitionBoundSpec, name: &str) {
     for node in bound.listdatums.iter().chain(&bound.lowerdatums).chain(&bound.upperdatums) {
         // MINVALUE and MAXVALUE look like columns.
-        if !matches!(inner(node), Some(N::ColumnRef(_) | N::PartitionRangeDatum(_))) {
+        if matches!(inner(node), Some(N::ColumnRef(_) | N::PartitionRangeDatum(_))) {
+            walk.pass(node);
+        } else {
             kept(walk, node, name, "FOR VALUES");
         }
     }

@@ -20,6 +20,7 @@ impl<'c> Walk<'c> {
         if !self.spend(0) {
             return Val::unknown();
         }
+        self.pass(node);
         match inner(node) {
             Some(N::ColumnRef(column)) => self.column_ref(&column.fields, scope),
             Some(N::AConst(_)) => Val::literal(),
@@ -79,7 +80,12 @@ impl<'c> Walk<'c> {
             Some(N::AIndirection(_) | N::CollateClause(_) | N::NamedArgExpr(_)) => {
                 self.wrapped(node, scope, blame)
             }
-            Some(N::GroupingFunc(_) | N::MergeSupportFunc(_)) => Val::none(),
+            Some(N::GroupingFunc(grouping)) => {
+                // They stand in GROUP BY, and are not worked out again.
+                self.eval_all(&grouping.args, scope, blame);
+                Val::none()
+            }
+            Some(N::MergeSupportFunc(_)) => Val::none(),
             Some(N::SqlvalueFunction(_)) => Val::client(),
             Some(N::CurrentOfExpr(_)) => {
                 self.target_touched = true;
@@ -114,6 +120,7 @@ impl<'c> Walk<'c> {
                     && let Some(N::ColumnRef(column)) = inner(arg)
                 {
                     // `(t).f` is `t.f`.
+                    self.pass(arg);
                     let field = [column.fields.as_slice(), indirection.indirection.as_slice()];
                     return self.column_ref(&field.concat(), scope);
                 }
@@ -294,6 +301,7 @@ impl<'c> Walk<'c> {
                 }
             }
             Some(N::SubLink(link)) => {
+                self.pass(source);
                 let Some(query) = boxed(&link.subselect) else { return Val::unknown() };
                 let table = self.query(query, Some(scope), scope.ctes);
                 let mut val = table.at(place).unwrap_or_else(|| table.whole());
@@ -471,8 +479,8 @@ impl<'c> Walk<'c> {
                     self.predicate(arg, scope, clause);
                 }
             }
-            Some(N::AExpr(expr)) if self.comparison(expr, scope, clause) => {}
-            Some(N::SubLink(link)) if self.membership(link, scope, clause) => {}
+            Some(N::AExpr(expr)) if self.comparison(expr, scope, clause) => self.pass(node),
+            Some(N::SubLink(link)) if self.membership(link, scope, clause) => self.pass(node),
             _ => {
                 self.decides(node, scope, clause);
             }

@@ -19,6 +19,7 @@
 mod call;
 mod cast;
 pub mod catalog;
+mod complete;
 mod define;
 mod depth;
 pub mod exposure;

@@ -136,6 +136,7 @@ impl<'c> Walk<'c> {
         if !is_expansion(node) {
             return None;
         }
+        self.pass(node);
         match inner(node)? {
             N::ColumnRef(column) => Some(self.star_of(&tree::strings(&column.fields), scope)),
             N::AIndirection(indirection) => {
@@ -314,8 +315,13 @@ impl<'c> Walk<'c> {
         }
         if let Some(cycle) = &cte.cycle_clause {
             let names = tree::strings(&cycle.cycle_col_list);
-            let val = self.columns_named(&table, &names);
+            let mut val = self.columns_named(&table, &names);
             self.blame_place(&val.deps, &Place::Predicate("WHERE"));
+            let source = Source::default();
+            let scope = Scope { source: &source, parent, ctes };
+            for mark in [&cycle.cycle_mark_value, &cycle.cycle_mark_default] {
+                val.absorb(&self.eval_opt(mark, &scope, &Blame::Expression));
+            }
             for name in [&cycle.cycle_mark_column, &cycle.cycle_path_column] {
                 table.cols.push(col(Some(name.as_str().into()), val.clone()));
             }
@@ -370,6 +376,7 @@ impl<'c> Walk<'c> {
                 }
             }
             Some(N::ColumnRef(column)) if column.fields.len() == 1 => {
+                self.pass(node);
                 // A bare name is a column of this query's FROM first, an output column otherwise,
                 // and only then something further out.
                 let name = tree::strings(&column.fields).first().copied().unwrap_or("");
@@ -404,6 +411,7 @@ impl<'c> Walk<'c> {
         {
             let deps = found.val.deps.clone();
             self.blame_place(&deps, &Place::Predicate(clause));
+            self.pass(node);
             return;
         }
         if let Some(rest) = &table.rest {

@@ -77,7 +77,8 @@ fn trace(context: Context<'_>, relation: &Relation) -> Option<Lineage> {
             return None;
         }
         crate::query::forget_client(&mut table);
-        let opaque = walk.rec.opaque.iter().any(|found| found.reason == "unknown_statement");
+        let opaque = !walk.passed.all_of(&tree.stmts)
+            || walk.rec.opaque.iter().any(|found| found.reason == "unknown_statement");
         let copies =
             |found: &&Opaque| matches!(found.reason, "statistics" | "large_object" | "raw_storage");
         Some(Lineage {
@@ -105,7 +106,10 @@ pub(crate) fn defaults(context: Context<'_>, text: &str, budget: u64) -> Option<
         let context = Context { used, nesting: context.nesting + 1, ..context };
         let mut walk = Walk::new(context, budget);
         let table = walk.query(tree.stmts.first()?.stmt.as_deref()?, None, &None);
-        let plain = walk.rec.opaque.is_empty() && !walk.rec.may_write && walk.budget > 0;
+        let plain = walk.rec.opaque.is_empty()
+            && !walk.rec.may_write
+            && walk.budget > 0
+            && walk.passed.all_of(&tree.stmts);
         plain.then_some(table)
     })
     .ok()
@@ -158,7 +162,7 @@ pub(crate) fn body(
                 _ => return None,
             };
         }
-        if walk.budget == 0 {
+        if walk.budget == 0 || !walk.passed.all_of(&tree.stmts) {
             return None;
         }
         Some(Body { table, budget: walk.budget, rec: walk.rec })
