@@ -1,12 +1,13 @@
 //! Expressions: what a value depends on, and what looks into it on the way.
 
 use pg_query::protobuf::{
-    AExpr, AExprKind, BoolExprType, FuncCall, JsonAggConstructor, JsonFormatType, JsonOutput,
-    JsonValueExpr, Node, SqlValueFunction, SqlValueFunctionOp, SubLink, SubLinkType, TypeCast,
+    AExpr, AExprKind, BoolExprType, BoolTestType, FuncCall, JsonAggConstructor, JsonFormatType,
+    JsonOutput, JsonValueExpr, Node, SortBy, SqlValueFunction, SqlValueFunctionOp, SubLink,
+    SubLinkType, TypeCast, TypeName,
 };
 
 use crate::call::Reach;
-use crate::catalog::FIRST_NORMAL_OID;
+use crate::catalog::{FIRST_NORMAL_OID, SearchPath};
 use crate::query::is_expansion;
 use crate::scope::Scope;
 use crate::statement::{Operand, Place};
@@ -202,18 +203,26 @@ impl<'c> Walk<'c> {
         match to {
             // Every value has a text form, so this cannot fail, if it is what it is called: types
             // of others, temporary ones before all, can have the name.
-            Some(to @ ("text" | "varchar")) if !catalog.has_type_named(to) => return val.derived(),
+            Some(to @ ("text" | "varchar")) if !self.may_be_own(name, to) => {
+                let mut val = val.derived();
+                self.converted_from(boxed(&cast.arg), name, &mut val);
+                return val;
+            }
             _ => {}
         }
         let mut val = self.blamed(val, blame, "cast");
-        let last = name.and_then(|name| name.names.last()).and_then(tree::string);
-        for oid in catalog.casts(last.unwrap_or_default()) {
-            self.runs(*oid, &mut val, "a cast");
-        }
+        self.converted_from(boxed(&cast.arg), name, &mut val);
         if let Some(to) = to.filter(|to| !catalog.has_type_named(to)) {
             val.typed = crate::cast::named(to);
         }
         val
+    }
+
+    /// Whether a type that is called like one of PostgreSQL's can be another.
+    fn may_be_own(&self, name: Option<&TypeName>, to: &str) -> bool {
+        let is_qualified = name.is_some_and(|name| name.names.len() > 1);
+        let is_followed = matches!(self.context.path, SearchPath::Known(_));
+        !is_qualified && (!is_followed || self.context.catalog.has_type_named(to))
     }
 
     fn operation(&mut self, expr: &AExpr, scope: &Scope<'_, 'c>, blame: &Blame) -> Val {
@@ -246,7 +255,7 @@ impl<'c> Walk<'c> {
     }
 
     /// A function that a cast or operator calls with `val`; its result joins what `val` depends on.
-    fn runs(&mut self, function: u32, val: &mut Val, what: &str) {
+    pub(crate) fn runs(&mut self, function: u32, val: &mut Val, what: &str) {
         let Some(function) = self.context.catalog.function(function) else {
             // Those that ship with PostgreSQL and are immutable are left out of a snapshot.
             if function >= FIRST_NORMAL_OID && self.rec.quiet == 0 {
@@ -326,7 +335,9 @@ impl<'c> Walk<'c> {
             }
             Some(N::XmlSerialize(xml)) => {
                 let val = self.eval_opt(&xml.expr, scope, blame);
-                self.blamed(val, blame, "XMLSERIALIZE")
+                let mut val = self.blamed(val, blame, "XMLSERIALIZE");
+                self.converted(xml.type_name.as_ref(), &mut val);
+                val
             }
             Some(N::JsonObjectConstructor(json)) => {
                 let val = self.eval_all(&json.exprs, scope, blame);
@@ -392,17 +403,21 @@ impl<'c> Walk<'c> {
     /// RETURNING of a constructor: another type than JSON or text is a cast.
     fn json_returned(&mut self, output: Option<&JsonOutput>, val: Val, blame: &Blame) -> Val {
         let to = output.and_then(|output| output.type_name.as_ref());
-        match to.map(tree::plain_type) {
+        let mut val = match to.map(tree::plain_type) {
             None | Some(Some("json" | "text")) => val.derived(),
             Some(Some("jsonb")) if !self.may_not_be_jsonb(&val.deps) => val.derived(),
             _ => self.blamed(val, blame, "RETURNING"),
-        }
+        };
+        self.converted(to, &mut val);
+        val
     }
 
     fn json_function(&mut self, node: &Node, scope: &Scope<'_, 'c>, blame: &Blame) -> Val {
         let mut val = Val::client();
         match inner(node) {
             Some(N::JsonFuncExpr(json)) => {
+                let to = json.output.as_ref().and_then(|output| output.type_name.as_ref());
+                self.converted(to, &mut val);
                 if let Some(item) = &json.context_item {
                     val.absorb(&self.eval_opt(&item.raw_expr, scope, blame));
                 }
@@ -418,6 +433,8 @@ impl<'c> Walk<'c> {
                 }
             }
             Some(N::JsonSerializeExpr(json)) => {
+                let to = json.output.as_ref().and_then(|output| output.type_name.as_ref());
+                self.converted(to, &mut val);
                 if let Some(value) = &json.expr {
                     val.absorb(&self.eval_opt(&value.raw_expr, scope, blame));
                 }
