@@ -74,6 +74,7 @@ impl<'c> Walk<'c> {
             self.window(over, scope);
         }
         if call.agg_distinct {
+            self.told_apart("DISTINCT");
             for arg in &args {
                 self.blame_place(&arg.deps, &Place::Predicate("DISTINCT"));
             }

@@ -66,7 +66,8 @@ impl<'c> Walk<'c> {
             }
             Some(N::CoalesceExpr(expr)) => self.together(&expr.args, scope, blame, "COALESCE"),
             Some(N::MinMaxExpr(expr)) => {
-                let val = self.eval_all(&expr.args, scope, blame);
+                let mut val = self.eval_all(&expr.args, scope, blame);
+                self.custom_order(&mut val);
                 self.blamed(val, blame, "GREATEST/LEAST")
             }
             Some(N::RowExpr(row)) => self.row(&row.args, scope, blame),
@@ -232,6 +233,9 @@ impl<'c> Walk<'c> {
         val.absorb(&self.eval_opt(&expr.rexpr, scope, blame));
         self.custom_operator(name, &mut val);
         let kind = AExprKind::try_from(expr.kind).unwrap_or_default();
+        if is_between(kind) {
+            self.custom_order(&mut val);
+        }
         if name == "||" && kind == AExprKind::AexprOp && !self.is_built(&val.deps) {
             return val.derived();
         }
@@ -252,6 +256,30 @@ impl<'c> Walk<'c> {
         for oid in self.context.catalog.operators(name) {
             self.runs(*oid, val, &format!("operator {name}"));
         }
+    }
+
+    /// The operators by which values are put in order or told apart.
+    fn custom_order(&mut self, val: &mut Val) {
+        for name in ["<", "<=", "=", ">=", ">"] {
+            self.custom_operator(name, val);
+        }
+    }
+
+    /// A list is put in order, by the operator named in USING too.
+    pub(crate) fn ordered(&mut self, sort: &SortBy, clause: &'static str) {
+        let mut made = Val::none();
+        self.custom_order(&mut made);
+        if let Some(name) = sort.use_op.last().and_then(tree::string) {
+            self.custom_operator(name, &mut made);
+        }
+        self.blame_place(&made.deps, &Place::Predicate(clause));
+    }
+
+    /// Rows are told apart by values.
+    pub(crate) fn told_apart(&mut self, clause: &'static str) {
+        let mut made = Val::none();
+        self.custom_order(&mut made);
+        self.blame_place(&made.deps, &Place::Predicate(clause));
     }
 
     /// A function that a cast or operator calls with `val`; its result joins what `val` depends on.
@@ -283,9 +311,15 @@ impl<'c> Walk<'c> {
                 }
                 val
             }
-            _ => {
+            kind => {
                 let mut val = self.eval_opt(&link.testexpr, scope, blame);
                 val.absorb(&table.whole());
+                // IN names none.
+                let operator = link.oper_name.last().and_then(tree::string).unwrap_or("=");
+                self.custom_operator(operator, &mut val);
+                if kind == SubLinkType::RowcompareSublink {
+                    self.custom_order(&mut val);
+                }
                 val.client = false;
                 self.blamed(val, blame, "IN (subquery)")
             }
@@ -649,6 +683,9 @@ impl<'c> Walk<'c> {
         let (Some(test), Some(query)) = (boxed(&link.testexpr), boxed(&link.subselect)) else {
             return false;
         };
+        let mut made = Val::none();
+        self.custom_operator("=", &mut made);
+        self.blame_place(&made.deps, &Place::Predicate(clause));
         let blame = Blame::Predicate(clause);
         let tests: Vec<Val> = match inner(test) {
             Some(N::RowExpr(row)) => {
@@ -674,6 +711,30 @@ impl<'c> Walk<'c> {
     fn call_value(&mut self, call: &FuncCall, scope: &Scope<'_, 'c>, blame: &Blame) -> Val {
         let name = call.funcname.last().and_then(tree::string).unwrap_or("function");
         self.call(call, scope, blame, &blame.place(name)).0
+    }
+}
+
+fn is_between(kind: AExprKind) -> bool {
+    matches!(
+        kind,
+        AExprKind::AexprBetween
+            | AExprKind::AexprNotBetween
+            | AExprKind::AexprBetweenSym
+            | AExprKind::AexprNotBetweenSym
+    )
+}
+
+/// What `IS [NOT] DISTINCT FROM NULL` tests, which PostgreSQL makes a test for NULL of.
+fn tested_for_null(expr: &AExpr) -> Option<&Node> {
+    use AExprKind::{AexprDistinct, AexprNotDistinct};
+    if !matches!(AExprKind::try_from(expr.kind), Ok(AexprDistinct | AexprNotDistinct)) {
+        return None;
+    }
+    let is_null = |node: &Node| matches!(inner(node), Some(N::AConst(null)) if null.isnull);
+    match (boxed(&expr.lexpr)?, boxed(&expr.rexpr)?) {
+        (tested, null) if is_null(null) => Some(tested),
+        (null, tested) if is_null(null) => Some(tested),
+        _ => None,
     }
 }
 

@@ -90,7 +90,11 @@ impl<'c> Walk<'c> {
                 self.window(window, &scope);
             }
         }
+        if !select.group_clause.is_empty() {
+            self.told_apart("GROUP BY");
+        }
         if !select.distinct_clause.is_empty() {
+            self.told_apart("DISTINCT");
             let on: Vec<&Node> =
                 select.distinct_clause.iter().filter(|n| inner(n).is_some()).collect();
             if on.is_empty() {
@@ -229,6 +233,7 @@ impl<'c> Walk<'c> {
         };
         if !(select.all && operation == SetOperation::SetopUnion) {
             let place = Place::Predicate(word);
+            self.told_apart(word);
             self.blame_place(&left.whole().deps, &place);
             self.blame_place(&right.whole().deps, &place);
         }
@@ -346,6 +351,7 @@ impl<'c> Walk<'c> {
                 && let Some(by) = boxed(&sort.node)
             {
                 self.by_output(by, table, scope, "ORDER BY");
+                self.ordered(sort, "ORDER BY");
             }
         }
     }
@@ -358,6 +364,7 @@ impl<'c> Walk<'c> {
                 && let Some(by) = boxed(&sort.node)
             {
                 all.absorb(&self.decides(by, scope, "ORDER BY"));
+                self.ordered(sort, "ORDER BY");
             }
         }
         all
@@ -456,6 +463,7 @@ impl<'c> Walk<'c> {
     pub(crate) fn window(&mut self, window: &WindowDef, scope: &Scope<'_, 'c>) {
         for node in &window.partition_clause {
             self.decides(node, scope, "PARTITION BY");
+            self.told_apart("PARTITION BY");
         }
         self.sort_inside(&window.order_clause, scope);
         for offset in [&window.start_offset, &window.end_offset] {
