@@ -38,15 +38,13 @@ impl<'c> Walk<'c> {
                 let val = self.eval_all(&expr.args, scope, blame);
                 self.blamed(val, blame, word)
             }
-            Some(N::NullTest(test)) => {
-                let val = self.eval_opt(&test.arg, scope, blame);
-                if self.has_fields(&val.deps) {
-                    // True of a row whose fields are all NULL.
-                    self.blame(&val.deps, blame, "IS NULL");
-                }
-                Val::none()
-            }
+            Some(N::NullTest(test)) => self.null_test(boxed(&test.arg), scope, blame),
             Some(N::BooleanTest(test)) => {
+                use BoolTestType::{IsNotUnknown, IsUnknown};
+                if matches!(BoolTestType::try_from(test.booltesttype), Ok(IsUnknown | IsNotUnknown))
+                {
+                    return self.null_test(boxed(&test.arg), scope, blame);
+                }
                 let val = self.eval_opt(&test.arg, scope, blame);
                 self.blamed(val, blame, "IS TRUE")
             }
@@ -96,6 +94,15 @@ impl<'c> Walk<'c> {
             Some(N::MultiAssignRef(assign)) => self.assigned(assign, scope, blame),
             _ => self.structured(node, scope, blame),
         }
+    }
+
+    /// Whether a value is NULL: no secret, but of a row whose fields are.
+    fn null_test(&mut self, of: Option<&Node>, scope: &Scope<'_, 'c>, blame: &Blame) -> Val {
+        let val = of.map_or_else(Val::client, |node| self.eval(node, scope, blame));
+        if self.has_fields(&val.deps) {
+            self.blame(&val.deps, blame, "IS NULL");
+        }
+        Val::none()
     }
 
     fn param(&self, number: i32) -> Val {
@@ -229,6 +236,9 @@ impl<'c> Walk<'c> {
     fn operation(&mut self, expr: &AExpr, scope: &Scope<'_, 'c>, blame: &Blame) -> Val {
         let parts = tree::strings(&expr.name);
         let name = parts.last().copied().unwrap_or("operator");
+        if let Some(tested) = tested_for_null(expr) {
+            return self.null_test(Some(tested), scope, blame);
+        }
         let mut val = self.eval_opt(&expr.lexpr, scope, blame);
         val.absorb(&self.eval_opt(&expr.rexpr, scope, blame));
         self.custom_operator(name, &mut val);
@@ -549,7 +559,7 @@ impl<'c> Walk<'c> {
                 | AExprKind::AexprOpAny
                 | AExprKind::AexprNotDistinct
         );
-        if !comparable || parts.as_slice() != ["="] {
+        if !comparable || parts.as_slice() != ["="] || tested_for_null(expr).is_some() {
             return false;
         }
         let (Some(left), Some(right)) = (boxed(&expr.lexpr), boxed(&expr.rexpr)) else {
