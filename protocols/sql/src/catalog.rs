@@ -324,6 +324,8 @@ pub struct Catalog {
     types_by_name: HashMap<Arc<str>, Vec<u32>>,
     casts: HashMap<Arc<str>, Vec<u32>>,
     ties: HashMap<ColumnId, Vec<(ColumnId, TieKind)>>,
+    /// Columns on either side of a tie.
+    tied: HashSet<ColumnId>,
     /// Columns with foreign keys, by the relation that they reference.
     referencing: HashMap<u32, Vec<Tie>>,
     /// What each relation's definition says, found out when first needed.
@@ -378,6 +380,7 @@ impl Catalog {
         }
         for tie in &data.ties {
             catalog.ties.entry(tie.from).or_default().push((tie.to, tie.by));
+            catalog.tied.extend([tie.from, tie.to]);
             if tie.by == TieKind::Reference {
                 catalog.referencing.entry(tie.to.relation).or_default().push(*tie);
             }
@@ -599,6 +602,11 @@ impl Catalog {
     #[must_use]
     pub fn ties(&self, column: ColumnId) -> &[(ColumnId, TieKind)] {
         self.ties.get(&column).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether `column` takes part in a constraint with another, on either side.
+    pub(crate) fn is_tied(&self, column: ColumnId) -> bool {
+        self.tied.contains(&column)
     }
 
     /// Foreign keys to columns of `relation`.
