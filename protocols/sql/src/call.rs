@@ -6,6 +6,7 @@ use pg_query::protobuf::{FuncCall, Node};
 
 use crate::cast;
 use crate::catalog::{Catalog, FIRST_NORMAL_OID, Function, SearchPath};
+use crate::complete::Form;
 use crate::known;
 use crate::scope::Scope;
 use crate::statement::{Missing, Place};
@@ -50,6 +51,7 @@ impl<'c> Walk<'c> {
         blame: &Blame,
         place: &Place,
     ) -> (Val, Option<Table>) {
+        self.pass_form(Form::Call, call.location);
         let parts = tree::strings(&call.funcname);
         let (schema, name) = tree::qualified(&parts);
         if let Some(val) = self.functional_notation(schema, name, call, scope) {
@@ -72,6 +74,7 @@ impl<'c> Walk<'c> {
             self.window(over, scope);
         }
         if call.agg_distinct {
+            self.told_apart("DISTINCT");
             for arg in &args {
                 self.blame_place(&arg.deps, &Place::Predicate("DISTINCT"));
             }
@@ -134,6 +137,7 @@ impl<'c> Walk<'c> {
         let field =
             Node { node: Some(N::String(pg_query::protobuf::String { sval: name.into() })) };
         let fields = [column.fields.as_slice(), &[field]].concat();
+        self.pass(arg);
         Some(self.column_ref(&fields, scope))
     }
 

@@ -328,10 +328,13 @@ pub struct Catalog {
     operators_by_name: HashMap<Arc<str>, Vec<u32>>,
     children: HashMap<u32, Vec<u32>>,
     builtin_functions: HashSet<Arc<str>>,
-    types: HashMap<u32, TypeKind>,
-    type_names: HashSet<Arc<str>>,
+    /// Places of types.
+    types: HashMap<u32, usize>,
+    types_by_name: HashMap<Arc<str>, Vec<u32>>,
     casts: HashMap<Arc<str>, Vec<u32>>,
     ties: HashMap<ColumnId, Vec<(ColumnId, TieKind)>>,
+    /// Columns on either side of a tie.
+    tied: HashSet<ColumnId>,
     /// Columns with foreign keys, by the relation that they reference.
     referencing: HashMap<u32, Vec<Tie>>,
     /// What each relation's definition says, found out when first needed.
@@ -377,15 +380,16 @@ impl Catalog {
         catalog.functions_by_oid =
             data.functions.iter().enumerate().map(|(at, f)| (f.oid, at)).collect();
         catalog.lineage = data.relations.iter().map(|_| OnceLock::new()).collect();
-        for made in &data.types {
-            catalog.types.insert(made.oid, made.kind);
-            catalog.type_names.insert(Arc::clone(&made.name));
+        for (index, made) in data.types.iter().enumerate() {
+            catalog.types.insert(made.oid, index);
+            catalog.types_by_name.entry(Arc::clone(&made.name)).or_default().push(made.oid);
         }
         for cast in &data.casts {
             catalog.casts.entry(Arc::clone(&cast.to)).or_default().push(cast.function);
         }
         for tie in &data.ties {
             catalog.ties.entry(tie.from).or_default().push((tie.to, tie.by));
+            catalog.tied.extend([tie.from, tie.to]);
             if tie.by == TieKind::Reference {
                 catalog.referencing.entry(tie.to.relation).or_default().push(*tie);
             }
@@ -590,13 +594,23 @@ impl Catalog {
     /// A type that does not ship with PostgreSQL; `None` for a row type too.
     #[must_use]
     pub fn type_kind(&self, oid: u32) -> Option<TypeKind> {
-        self.types.get(&oid).copied()
+        self.type_of(oid).map(|found| found.kind)
+    }
+
+    /// The same, with its name.
+    pub(crate) fn type_of(&self, oid: u32) -> Option<&Type> {
+        self.types.get(&oid).and_then(|index| self.data.types.get(*index))
+    }
+
+    /// Types of this name that do not ship with PostgreSQL, row types left out.
+    pub(crate) fn types_named(&self, name: &str) -> &[u32] {
+        self.types_by_name.get(name).map_or(&[], Vec::as_slice)
     }
 
     /// Whether anybody made a type of this name. Every relation has a row type of its name.
     #[must_use]
     pub fn has_type_named(&self, name: &str) -> bool {
-        self.type_names.contains(name) || self.by_name.contains_key(name)
+        self.types_by_name.contains_key(name) || self.by_name.contains_key(name)
     }
 
     /// Whether a session can take this name for a table of its own, and what the name means stays
@@ -606,7 +620,7 @@ impl Catalog {
     #[must_use]
     pub fn is_free(&self, name: &str) -> bool {
         let taken = |relation: &Relation| !relation.temp && !self.is_dropped(relation.oid);
-        !self.type_names.contains(name) && !self.named(name).any(taken)
+        !self.types_by_name.contains_key(name) && !self.named(name).any(taken)
     }
 
     /// Functions behind casts to types of this name.
@@ -615,10 +629,20 @@ impl Catalog {
         self.casts.get(to).map_or(&[], Vec::as_slice)
     }
 
+    /// All casts that call functions.
+    pub(crate) fn all_casts(&self) -> impl Iterator<Item = &Cast> {
+        self.data.casts.iter()
+    }
+
     /// What takes part when `column` is written.
     #[must_use]
     pub fn ties(&self, column: ColumnId) -> &[(ColumnId, TieKind)] {
         self.ties.get(&column).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether `column` takes part in a constraint with another, on either side.
+    pub(crate) fn is_tied(&self, column: ColumnId) -> bool {
+        self.tied.contains(&column)
     }
 
     /// Foreign keys to columns of `relation`.

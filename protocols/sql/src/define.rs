@@ -189,7 +189,9 @@ fn checked(walk: &mut Walk<'_>, expr: &Node, name: &str, clause: &'static str) {
 fn partition_bound(walk: &mut Walk<'_>, bound: &PartitionBoundSpec, name: &str) {
     for node in bound.listdatums.iter().chain(&bound.lowerdatums).chain(&bound.upperdatums) {
         // MINVALUE and MAXVALUE look like columns.
-        if !matches!(inner(node), Some(N::ColumnRef(_) | N::PartitionRangeDatum(_))) {
+        if matches!(inner(node), Some(N::ColumnRef(_) | N::PartitionRangeDatum(_))) {
+            walk.pass(node);
+        } else {
             kept(walk, node, name, "FOR VALUES");
         }
     }
@@ -199,7 +201,23 @@ fn column_defined(walk: &mut Walk<'_>, column: &ColumnDef, name: &str) {
     if let Some(default) = boxed(&column.raw_default) {
         kept(walk, default, name, "DEFAULT");
     }
+    if holds_a_value(column) {
+        value_converted(walk, column, "DEFAULT");
+    }
     constraints(walk, &column.constraints, name);
+}
+
+/// A value is converted to the type of a column and stays there.
+fn value_converted(walk: &mut Walk<'_>, column: &ColumnDef, clause: &str) {
+    let mut made = Val::none();
+    walk.converted(column.type_name.as_ref(), &mut made);
+    walk.blame_place(&made.deps, &Place::Moved(clause.into()));
+}
+
+/// Whether a definition has an expression whose value is converted to the column's type.
+fn holds_a_value(column: &ColumnDef) -> bool {
+    let holds = |node: &Node| matches!(inner(node), Some(N::Constraint(c)) if c.raw_expr.is_some());
+    column.raw_default.is_some() || column.constraints.iter().any(holds)
 }
 
 /// A foreign key answers whether values are there, as often as it is asked. Other constraints hold
@@ -321,7 +339,14 @@ fn alter_table(walk: &mut Walk<'_>, alter: &AlterTableStmt) -> Made {
         let Some(N::AlterTableCmd(command)) = inner(node) else { continue };
         let Some(def) = boxed(&command.def) else { continue };
         match inner(def) {
-            Some(N::ColumnDef(column)) => column_defined(walk, column, name),
+            Some(N::ColumnDef(column)) => {
+                column_defined(walk, column, name);
+                if AlterTableType::try_from(command.subtype)
+                    == Ok(AlterTableType::AtAlterColumnType)
+                {
+                    value_converted(walk, column, "ALTER TABLE");
+                }
+            }
             Some(N::Constraint(_)) => constraints(walk, std::slice::from_ref(def), name),
             Some(N::PartitionCmd(part)) => {
                 if let Some(var) = &part.name {

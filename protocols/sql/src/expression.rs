@@ -1,12 +1,12 @@
 //! Expressions: what a value depends on, and what looks into it on the way.
 
 use pg_query::protobuf::{
-    AExpr, AExprKind, BoolExprType, FuncCall, JsonAggConstructor, JsonFormatType, JsonOutput,
-    JsonValueExpr, Node, SubLink, SubLinkType, TypeCast,
+    AExpr, AExprKind, BoolExprType, BoolTestType, FuncCall, JsonAggConstructor, JsonFormatType,
+    JsonOutput, JsonValueExpr, Node, SortBy, SubLink, SubLinkType, TypeCast, TypeName,
 };
 
 use crate::call::Reach;
-use crate::catalog::FIRST_NORMAL_OID;
+use crate::catalog::{FIRST_NORMAL_OID, SearchPath};
 use crate::query::is_expansion;
 use crate::scope::Scope;
 use crate::statement::{Operand, Place};
@@ -20,6 +20,7 @@ impl<'c> Walk<'c> {
         if !self.spend(0) {
             return Val::unknown();
         }
+        self.pass(node);
         match inner(node) {
             Some(N::ColumnRef(column)) => self.column_ref(&column.fields, scope),
             Some(N::AConst(_)) => Val::literal(),
@@ -36,15 +37,13 @@ impl<'c> Walk<'c> {
                 let val = self.eval_all(&expr.args, scope, blame);
                 self.blamed(val, blame, word)
             }
-            Some(N::NullTest(test)) => {
-                let val = self.eval_opt(&test.arg, scope, blame);
-                if self.has_fields(&val.deps) {
-                    // True of a row whose fields are all NULL.
-                    self.blame(&val.deps, blame, "IS NULL");
-                }
-                Val::none()
-            }
+            Some(N::NullTest(test)) => self.null_test(boxed(&test.arg), scope, blame),
             Some(N::BooleanTest(test)) => {
+                use BoolTestType::{IsNotUnknown, IsUnknown};
+                if matches!(BoolTestType::try_from(test.booltesttype), Ok(IsUnknown | IsNotUnknown))
+                {
+                    return self.null_test(boxed(&test.arg), scope, blame);
+                }
                 let val = self.eval_opt(&test.arg, scope, blame);
                 self.blamed(val, blame, "IS TRUE")
             }
@@ -64,7 +63,8 @@ impl<'c> Walk<'c> {
             }
             Some(N::CoalesceExpr(expr)) => self.together(&expr.args, scope, blame, "COALESCE"),
             Some(N::MinMaxExpr(expr)) => {
-                let val = self.eval_all(&expr.args, scope, blame);
+                let mut val = self.eval_all(&expr.args, scope, blame);
+                self.custom_order(&mut val);
                 self.blamed(val, blame, "GREATEST/LEAST")
             }
             Some(N::RowExpr(row)) => self.row(&row.args, scope, blame),
@@ -79,7 +79,12 @@ impl<'c> Walk<'c> {
             Some(N::AIndirection(_) | N::CollateClause(_) | N::NamedArgExpr(_)) => {
                 self.wrapped(node, scope, blame)
             }
-            Some(N::GroupingFunc(_) | N::MergeSupportFunc(_)) => Val::none(),
+            Some(N::GroupingFunc(grouping)) => {
+                // They stand in GROUP BY, and are not worked out again.
+                self.eval_all(&grouping.args, scope, blame);
+                Val::none()
+            }
+            Some(N::MergeSupportFunc(_)) => Val::none(),
             Some(N::SqlvalueFunction(_)) => Val::client(),
             Some(N::CurrentOfExpr(_)) => {
                 self.target_touched = true;
@@ -88,6 +93,15 @@ impl<'c> Walk<'c> {
             Some(N::MultiAssignRef(assign)) => self.assigned(assign, scope, blame),
             _ => self.structured(node, scope, blame),
         }
+    }
+
+    /// Whether a value is NULL: no secret, but of a row whose fields are.
+    fn null_test(&mut self, of: Option<&Node>, scope: &Scope<'_, 'c>, blame: &Blame) -> Val {
+        let val = of.map_or_else(Val::client, |node| self.eval(node, scope, blame));
+        if self.has_fields(&val.deps) {
+            self.blame(&val.deps, blame, "IS NULL");
+        }
+        Val::none()
     }
 
     fn param(&self, number: i32) -> Val {
@@ -114,6 +128,7 @@ impl<'c> Walk<'c> {
                     && let Some(N::ColumnRef(column)) = inner(arg)
                 {
                     // `(t).f` is `t.f`.
+                    self.pass(arg);
                     let field = [column.fields.as_slice(), indirection.indirection.as_slice()];
                     return self.column_ref(&field.concat(), scope);
                 }
@@ -195,27 +210,41 @@ impl<'c> Walk<'c> {
         match to {
             // Every value has a text form, so this cannot fail, if it is what it is called: types
             // of others, temporary ones before all, can have the name.
-            Some(to @ ("text" | "varchar")) if !catalog.has_type_named(to) => return val.derived(),
+            Some(to @ ("text" | "varchar")) if !self.may_be_own(name, to) => {
+                let mut val = val.derived();
+                self.converted_from(boxed(&cast.arg), name, &mut val);
+                return val;
+            }
             _ => {}
         }
         let mut val = self.blamed(val, blame, "cast");
-        let last = name.and_then(|name| name.names.last()).and_then(tree::string);
-        for oid in catalog.casts(last.unwrap_or_default()) {
-            self.runs(*oid, &mut val, "a cast");
-        }
+        self.converted_from(boxed(&cast.arg), name, &mut val);
         if let Some(to) = to.filter(|to| !catalog.has_type_named(to)) {
             val.typed = crate::cast::named(to);
         }
         val
     }
 
+    /// Whether a type that is called like one of PostgreSQL's can be another.
+    fn may_be_own(&self, name: Option<&TypeName>, to: &str) -> bool {
+        let is_qualified = name.is_some_and(|name| name.names.len() > 1);
+        let is_followed = matches!(self.context.path, SearchPath::Known(_));
+        !is_qualified && (!is_followed || self.context.catalog.has_type_named(to))
+    }
+
     fn operation(&mut self, expr: &AExpr, scope: &Scope<'_, 'c>, blame: &Blame) -> Val {
         let parts = tree::strings(&expr.name);
         let name = parts.last().copied().unwrap_or("operator");
+        if let Some(tested) = tested_for_null(expr) {
+            return self.null_test(Some(tested), scope, blame);
+        }
         let mut val = self.eval_opt(&expr.lexpr, scope, blame);
         val.absorb(&self.eval_opt(&expr.rexpr, scope, blame));
         self.custom_operator(name, &mut val);
         let kind = AExprKind::try_from(expr.kind).unwrap_or_default();
+        if is_between(kind) {
+            self.custom_order(&mut val);
+        }
         if name == "||" && kind == AExprKind::AexprOp && !self.is_built(&val.deps) {
             return val.derived();
         }
@@ -238,8 +267,32 @@ impl<'c> Walk<'c> {
         }
     }
 
+    /// The operators by which values are put in order or told apart.
+    fn custom_order(&mut self, val: &mut Val) {
+        for name in ["<", "<=", "=", ">=", ">"] {
+            self.custom_operator(name, val);
+        }
+    }
+
+    /// A list is put in order, by the operator named in USING too.
+    pub(crate) fn ordered(&mut self, sort: &SortBy, clause: &'static str) {
+        let mut made = Val::none();
+        self.custom_order(&mut made);
+        if let Some(name) = sort.use_op.last().and_then(tree::string) {
+            self.custom_operator(name, &mut made);
+        }
+        self.blame_place(&made.deps, &Place::Predicate(clause));
+    }
+
+    /// Rows are told apart by values.
+    pub(crate) fn told_apart(&mut self, clause: &'static str) {
+        let mut made = Val::none();
+        self.custom_order(&mut made);
+        self.blame_place(&made.deps, &Place::Predicate(clause));
+    }
+
     /// A function that a cast or operator calls with `val`; its result joins what `val` depends on.
-    fn runs(&mut self, function: u32, val: &mut Val, what: &str) {
+    pub(crate) fn runs(&mut self, function: u32, val: &mut Val, what: &str) {
         let Some(function) = self.context.catalog.function(function) else {
             // Those that ship with PostgreSQL and are immutable are left out of a snapshot.
             if function >= FIRST_NORMAL_OID && self.rec.quiet == 0 {
@@ -272,9 +325,15 @@ impl<'c> Walk<'c> {
                 }
                 val
             }
-            _ => {
+            kind => {
                 let mut val = self.eval_opt(&link.testexpr, scope, blame);
                 val.absorb(&table.whole());
+                // IN names none.
+                let operator = link.oper_name.last().and_then(tree::string).unwrap_or("=");
+                self.custom_operator(operator, &mut val);
+                if kind == SubLinkType::RowcompareSublink {
+                    self.custom_order(&mut val);
+                }
                 val.client = false;
                 self.blamed(val, blame, "IN (subquery)")
             }
@@ -299,6 +358,7 @@ impl<'c> Walk<'c> {
                 }
             }
             Some(N::SubLink(link)) => {
+                self.pass(source);
                 let Some(query) = boxed(&link.subselect) else { return Val::unknown() };
                 let table = self.query(query, Some(scope), scope.ctes);
                 let mut val = table.at(place).unwrap_or_else(|| table.whole());
@@ -323,7 +383,9 @@ impl<'c> Walk<'c> {
             }
             Some(N::XmlSerialize(xml)) => {
                 let val = self.eval_opt(&xml.expr, scope, blame);
-                self.blamed(val, blame, "XMLSERIALIZE")
+                let mut val = self.blamed(val, blame, "XMLSERIALIZE");
+                self.converted(xml.type_name.as_ref(), &mut val);
+                val
             }
             Some(N::JsonObjectConstructor(json)) => {
                 let val = self.eval_all(&json.exprs, scope, blame);
@@ -389,17 +451,21 @@ impl<'c> Walk<'c> {
     /// RETURNING of a constructor: another type than JSON or text is a cast.
     fn json_returned(&mut self, output: Option<&JsonOutput>, val: Val, blame: &Blame) -> Val {
         let to = output.and_then(|output| output.type_name.as_ref());
-        match to.map(tree::plain_type) {
+        let mut val = match to.map(tree::plain_type) {
             None | Some(Some("json" | "text")) => val.derived(),
             Some(Some("jsonb")) if !self.may_not_be_jsonb(&val.deps) => val.derived(),
             _ => self.blamed(val, blame, "RETURNING"),
-        }
+        };
+        self.converted(to, &mut val);
+        val
     }
 
     fn json_function(&mut self, node: &Node, scope: &Scope<'_, 'c>, blame: &Blame) -> Val {
         let mut val = Val::client();
         match inner(node) {
             Some(N::JsonFuncExpr(json)) => {
+                let to = json.output.as_ref().and_then(|output| output.type_name.as_ref());
+                self.converted(to, &mut val);
                 if let Some(item) = &json.context_item {
                     val.absorb(&self.eval_opt(&item.raw_expr, scope, blame));
                 }
@@ -415,6 +481,8 @@ impl<'c> Walk<'c> {
                 }
             }
             Some(N::JsonSerializeExpr(json)) => {
+                let to = json.output.as_ref().and_then(|output| output.type_name.as_ref());
+                self.converted(to, &mut val);
                 if let Some(value) = &json.expr {
                     val.absorb(&self.eval_opt(&value.raw_expr, scope, blame));
                 }
@@ -476,8 +544,8 @@ impl<'c> Walk<'c> {
                     self.predicate(arg, scope, clause);
                 }
             }
-            Some(N::AExpr(expr)) if self.comparison(expr, scope, clause) => {}
-            Some(N::SubLink(link)) if self.membership(link, scope, clause) => {}
+            Some(N::AExpr(expr)) if self.comparison(expr, scope, clause) => self.pass(node),
+            Some(N::SubLink(link)) if self.membership(link, scope, clause) => self.pass(node),
             _ => {
                 self.decides(node, scope, clause);
             }
@@ -495,7 +563,7 @@ impl<'c> Walk<'c> {
                 | AExprKind::AexprOpAny
                 | AExprKind::AexprNotDistinct
         );
-        if !comparable || parts.as_slice() != ["="] {
+        if !comparable || parts.as_slice() != ["="] || tested_for_null(expr).is_some() {
             return false;
         }
         let (Some(left), Some(right)) = (boxed(&expr.lexpr), boxed(&expr.rexpr)) else {
@@ -629,6 +697,9 @@ impl<'c> Walk<'c> {
         let (Some(test), Some(query)) = (boxed(&link.testexpr), boxed(&link.subselect)) else {
             return false;
         };
+        let mut made = Val::none();
+        self.custom_operator("=", &mut made);
+        self.blame_place(&made.deps, &Place::Predicate(clause));
         let blame = Blame::Predicate(clause);
         let tests: Vec<Val> = match inner(test) {
             Some(N::RowExpr(row)) => {
@@ -659,6 +730,30 @@ impl<'c> Walk<'c> {
             return self.bare(name, scope).derived();
         }
         self.call(call, scope, blame, &blame.place(name)).0
+    }
+}
+
+fn is_between(kind: AExprKind) -> bool {
+    matches!(
+        kind,
+        AExprKind::AexprBetween
+            | AExprKind::AexprNotBetween
+            | AExprKind::AexprBetweenSym
+            | AExprKind::AexprNotBetweenSym
+    )
+}
+
+/// What `IS [NOT] DISTINCT FROM NULL` tests, which PostgreSQL makes a test for NULL of.
+fn tested_for_null(expr: &AExpr) -> Option<&Node> {
+    use AExprKind::{AexprDistinct, AexprNotDistinct};
+    if !matches!(AExprKind::try_from(expr.kind), Ok(AexprDistinct | AexprNotDistinct)) {
+        return None;
+    }
+    let is_null = |node: &Node| matches!(inner(node), Some(N::AConst(null)) if null.isnull);
+    match (boxed(&expr.lexpr)?, boxed(&expr.rexpr)?) {
+        (tested, null) if is_null(null) => Some(tested),
+        (null, tested) if is_null(null) => Some(tested),
+        _ => None,
     }
 }
 

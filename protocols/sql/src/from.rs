@@ -409,6 +409,11 @@ impl<'c> Walk<'c> {
                 all.absorb(&self.eval(node, scope, &blame));
             }
         }
+        for node in &function.namespaces {
+            if let Some(N::ResTarget(target)) = inner(node) {
+                all.absorb(&self.eval_opt(&target.val, scope, &blame));
+            }
+        }
         for column in &function.columns {
             if let Some(N::RangeTableFuncCol(column)) = inner(column) {
                 for node in [&column.colexpr, &column.coldefexpr] {
@@ -433,7 +438,13 @@ impl<'c> Walk<'c> {
             all.absorb(&self.eval(node, scope, &blame));
         }
         let mut cols = Vec::new();
-        json_columns(&table.columns, &mut cols);
+        let mut inside: Vec<&Node> =
+            table.pathspec.iter().filter_map(|p| boxed(&p.string)).collect();
+        inside.extend(table.on_error.iter().filter_map(|behaviour| boxed(&behaviour.expr)));
+        json_columns(&table.columns, &mut cols, &mut inside);
+        for node in inside {
+            all.absorb(&self.eval(node, scope, &blame));
+        }
         self.made_table(name, all, cols, table.alias.as_ref())
     }
 
@@ -467,14 +478,18 @@ fn each(names: Vec<Arc<str>>, val: &Val) -> Table {
     Table { cols, rest: None }
 }
 
-fn json_columns(nodes: &[Node], cols: &mut Vec<Col>) {
+/// The columns of JSON_TABLE, and the expressions that stand in them.
+fn json_columns<'n>(nodes: &'n [Node], cols: &mut Vec<Col>, inside: &mut Vec<&'n Node>) {
     for node in nodes {
         if let Some(N::JsonTableColumn(column)) = inner(node) {
             let column: &JsonTableColumn = column;
             if column.columns.is_empty() {
                 cols.push(col(column.name.as_str(), Val::none()));
             }
-            json_columns(&column.columns, cols);
+            inside.extend(column.pathspec.iter().filter_map(|path| boxed(&path.string)));
+            let behaviours = [&column.on_empty, &column.on_error].into_iter().flatten();
+            inside.extend(behaviours.filter_map(|behaviour| boxed(&behaviour.expr)));
+            json_columns(&column.columns, cols, inside);
         }
     }
 }

@@ -19,6 +19,8 @@
 mod call;
 mod cast;
 pub mod catalog;
+mod complete;
+mod conversion;
 mod define;
 mod depth;
 pub mod exposure;

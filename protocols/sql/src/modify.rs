@@ -8,6 +8,7 @@ use pg_query::protobuf::{
 };
 
 use crate::catalog::{ColumnId, Relation, TieKind};
+use crate::query::is_expansion;
 use crate::scope::{Columns, Ctes, Item, Scope, Source, column_id};
 use crate::statement::{Operand, Place};
 use crate::tree::{self, N, boxed, inner};
@@ -26,7 +27,9 @@ impl<'c> Walk<'c> {
         let ctes = self.with(insert.with_clause.as_ref(), parent, ctes);
         let Some(var) = &insert.relation else { return Table::any(Val::unknown()) };
         let item = self.changed(var, insert.returning_clause.as_ref());
-        let targets = self.insert_targets(&item, &insert.cols);
+        let nothing = Source::default();
+        let scope = Scope { source: &nothing, parent, ctes: &ctes };
+        let targets = self.insert_targets(&item, &insert.cols, &scope);
         if let Some(query) = boxed(&insert.select_stmt) {
             let listed = match inner(query) {
                 Some(N::SelectStmt(select)) => (!select.values_lists.is_empty()).then_some(select),
@@ -39,7 +42,7 @@ impl<'c> Walk<'c> {
                 }
                 None => self.query(query, parent, &ctes),
             };
-            self.stored_into(&targets, &table, var, listed.is_some());
+            self.stored_into(&item, &targets, &table, listed.is_some());
         }
         if let Some(conflict) = &insert.on_conflict_clause {
             self.on_conflict(conflict, &item, parent, &ctes);
@@ -69,7 +72,12 @@ impl<'c> Walk<'c> {
     }
 
     /// The columns an INSERT fills, in order; `None` for one that cannot be told.
-    fn insert_targets(&mut self, item: &Item<'c>, cols: &[Node]) -> Vec<Option<ColumnId>> {
+    fn insert_targets(
+        &mut self,
+        item: &Item<'c>,
+        cols: &[Node],
+        scope: &Scope<'_, 'c>,
+    ) -> Vec<Target> {
         if cols.is_empty() {
             return match &item.columns {
                 Columns::Stored(relation) => {
@@ -79,7 +87,7 @@ impl<'c> Walk<'c> {
                     for id in &ids {
                         self.rec.column(*id);
                     }
-                    ids.into_iter().map(Some).collect()
+                    ids.into_iter().map(|id| Target { column: Some(id), is_part: false }).collect()
                 }
                 Columns::Table(_) => Vec::new(),
             };
@@ -87,16 +95,30 @@ impl<'c> Walk<'c> {
         let mut targets = Vec::with_capacity(cols.len());
         for node in cols {
             if let Some(N::ResTarget(target)) = inner(node) {
-                targets.push(self.target_column(item, &target.name));
+                let column = self.target_column(item, &target.name);
+                targets.push(Target { column, is_part: !target.indirection.is_empty() });
+                self.part_named(&target.indirection, scope);
             }
         }
         targets
     }
 
+    /// The subscripts by which a part of a column is named.
+    fn part_named(&mut self, parts: &[Node], scope: &Scope<'_, 'c>) {
+        for part in parts {
+            if let Some(N::AIndices(indices)) = inner(part) {
+                for index in [&indices.lidx, &indices.uidx] {
+                    let val = self.eval_opt(index, scope, &Blame::Expression);
+                    self.blame(&val.deps, &Blame::Expression, "subscript");
+                }
+            }
+        }
+    }
+
     /// Values written to unique columns are guesses at the values already there (R5).
-    fn written_values(&mut self, targets: &[Option<ColumnId>], select: &SelectStmt) {
+    fn written_values(&mut self, targets: &[Target], select: &SelectStmt) {
         for (place, target) in targets.iter().enumerate() {
-            let Some(id) = target.filter(|id| self.is_unique(*id)) else { continue };
+            let Some(id) = target.column.filter(|id| self.is_unique(*id)) else { continue };
             for row in &select.values_lists {
                 if let Some(N::List(row)) = inner(row)
                     && let Some(value) = row.items.get(place)
@@ -108,19 +130,56 @@ impl<'c> Walk<'c> {
         }
     }
 
-    /// Whether a value written there is compared with those that are: by a key of its own, of the
-    /// column under a view, or of a column generated from it.
+    /// Whether a value written there is compared with those that are: by a key of its own, or of a
+    /// column made from it.
     pub(crate) fn is_unique(&mut self, id: ColumnId) -> bool {
         let catalog = self.context.catalog;
-        self.under(id).iter().any(|id| {
-            catalog.column(*id).is_some_and(|(relation, column)| {
-                column.unique
-                    || relation
-                        .columns
-                        .iter()
-                        .any(|other| other.unique && other.generated.is_some())
-            })
+        self.everywhere(id).iter().any(|id| {
+            let unique = |id| catalog.column(id).is_some_and(|(_, column)| column.unique);
+            unique(*id) || self.made_from(*id).iter().any(|made| unique(made.column))
         })
+    }
+
+    /// Whether what is written there takes part in a comparison or in an expression that can fail.
+    fn is_tied(&mut self, id: ColumnId) -> bool {
+        let catalog = self.context.catalog;
+        self.is_unique(id)
+            || self.everywhere(id).iter().any(|id| {
+                catalog.is_tied(*id)
+                    || self
+                        .made_from(*id)
+                        .iter()
+                        .any(|made| catalog.is_tied(made.column) || made.looked_into.contains(*id))
+            })
+    }
+
+    /// Generated columns whose expressions read a column.
+    fn made_from(&self, id: ColumnId) -> Vec<view::Generated> {
+        let Some((relation, _)) = self.context.catalog.column(id) else { return Vec::new() };
+        let made = view::generated(self.context, relation);
+        made.into_iter().filter(|made| made.reads.contains(id)).collect()
+    }
+
+    /// A column, what is under it, and the same column of tables that inherit it: rows of those are
+    /// changed too, and have keys of their own.
+    fn everywhere(&mut self, id: ColumnId) -> Vec<ColumnId> {
+        let catalog = self.context.catalog;
+        let mut all = self.under(id);
+        let mut next = 0;
+        while let Some(id) = all.get(next).copied() {
+            next += 1;
+            let Some((relation, column)) = catalog.column(id) else { continue };
+            for child in catalog.children(relation.oid) {
+                self.spend(0);
+                let Some(child) = catalog.relation(*child) else { continue };
+                let Some(same) = child.column(&column.name) else { continue };
+                let same = column_id(child, same);
+                if !all.contains(&same) {
+                    all.push(same);
+                }
+            }
+        }
+        all
     }
 
     /// A column, and what is under it when its relation is a view.
@@ -140,27 +199,57 @@ impl<'c> Walk<'c> {
                     self.guessed(&crate::scope::stored_val(*other), value);
                 }
             }
+            for made in self.made_from(id) {
+                if self.is_unique(made.column) {
+                    self.guessed(&crate::scope::stored_val(made.column), value);
+                }
+            }
         }
     }
 
-    /// Columns are changed: rows are compared by what keys and checks hold beside them.
-    fn changed_beside(&mut self, written: &[ColumnId]) {
-        let written: Vec<ColumnId> = written.iter().flat_map(|id| self.under(*id)).collect();
+    /// What is written is compared by the keys, checks and references of its column, and the error
+    /// says how that went.
+    fn compared(&mut self, written: &[Written]) {
+        for Written { column, val } in written {
+            if !val.deps.is_empty() && self.is_tied(*column) {
+                self.blame_place(&val.deps, &Place::Predicate("a constraint"));
+            }
+        }
+    }
+
+    /// Columns of stored rows are changed: these are compared by what keys and checks hold beside
+    /// them, and by what is made of them and others.
+    fn changed_beside(&mut self, written: &[Written]) {
+        let written: Vec<ColumnId> =
+            written.iter().flat_map(|written| self.everywhere(written.column)).collect();
         for id in &written {
-            for (other, by) in self.context.catalog.ties(*id) {
-                if written.contains(other) {
-                    continue;
-                }
-                match by {
-                    TieKind::Key => {
-                        self.rec.used(*other, Place::Equality);
-                        self.rec.guess(*other, Operand::Computed);
-                    }
-                    TieKind::Check => self.rec.used(*other, Place::Predicate("CHECK")),
-                    TieKind::Reference => {}
+            self.beside(*id, &written);
+            for made in self.made_from(*id) {
+                self.beside(made.column, &written);
+                let is_tied =
+                    self.is_unique(made.column) || self.context.catalog.is_tied(made.column);
+                let looked = if is_tied { &made.reads } else { &made.looked_into };
+                for other in looked.iter().filter(|other| !written.contains(other)) {
+                    self.rec.used(other, Place::Predicate("GENERATED"));
                 }
             }
             self.no_longer_referenced(id.relation, Some(id.attnum));
+        }
+    }
+
+    fn beside(&mut self, id: ColumnId, written: &[ColumnId]) {
+        for (other, by) in self.context.catalog.ties(id) {
+            if written.contains(other) {
+                continue;
+            }
+            match by {
+                TieKind::Key => {
+                    self.rec.used(*other, Place::Equality);
+                    self.rec.guess(*other, Operand::Computed);
+                }
+                TieKind::Check => self.rec.used(*other, Place::Predicate("CHECK")),
+                TieKind::Reference => {}
+            }
         }
     }
 
@@ -190,37 +279,51 @@ impl<'c> Walk<'c> {
     }
 
     /// Query results go into a table.
-    fn stored_into(
-        &mut self,
-        targets: &[Option<ColumnId>],
-        table: &Table,
-        var: &RangeVar,
-        listed: bool,
-    ) {
-        let place = Place::Moved(format!("INSERT INTO {}", var.relname).into());
+    fn stored_into(&mut self, item: &Item<'c>, targets: &[Target], table: &Table, listed: bool) {
+        let name = item.name.as_deref().unwrap_or_default();
+        let place = Place::Moved(format!("INSERT INTO {name}").into());
         if table.rest.is_some() {
-            self.blame_place(&table.whole().deps, &place);
-            for id in targets.iter().flatten() {
-                if self.is_unique(*id) {
-                    self.guessed_in(*id, None);
+            let whole = table.whole();
+            self.blame_place(&whole.deps, &place);
+            for id in targets.iter().filter_map(|target| target.column) {
+                self.converted_into(id, &whole.clone().derived(), &place);
+                if self.is_unique(id) {
+                    self.guessed_in(id, None);
                 }
             }
             return;
         }
+        let mut written = Vec::new();
         for (index, col) in table.cols.iter().enumerate() {
-            let target = targets.get(index).copied().flatten();
+            let target = targets.get(index).copied().unwrap_or_default();
             self.moved(&col.val, target, &place);
-            if let Some(id) = target.filter(|id| self.is_unique(*id))
-                && !(listed && col.val.client)
-            {
+            let Some(id) = target.column else { continue };
+            if self.is_unique(id) && !(listed && col.val.client) {
                 self.guessed_in(id, None);
+            }
+            written.push(Written { column: id, val: col.val.clone() });
+        }
+        self.filled(item, &mut written);
+        self.compared(&written);
+    }
+
+    /// Columns that an INSERT leaves to defaults that read something stored.
+    fn filled(&mut self, item: &Item<'c>, written: &mut Vec<Written>) {
+        let Columns::Stored(relation) = &item.columns else { return };
+        for column in crate::scope::live(relation).filter(|column| column.default.is_some()) {
+            let id = column_id(relation, column);
+            if !written.iter().any(|written| written.column == id) {
+                written.push(Written { column: id, val: crate::scope::stored_val(id) });
             }
         }
     }
 
     /// A value is stored. A column may be copied onto itself: its mask goes with it.
-    fn moved(&mut self, val: &Val, target: Option<ColumnId>, place: &Place) {
-        if val.direct.is_some() && val.direct == target {
+    fn moved(&mut self, val: &Val, target: Target, place: &Place) {
+        if let Some(column) = target.column {
+            self.converted_into(column, val, place);
+        }
+        if val.direct.is_some() && val.direct == target.column && !target.is_part {
             return;
         }
         self.blame_place(&val.deps, place);
@@ -263,7 +366,7 @@ impl<'c> Walk<'c> {
         excluded.qualified_only = true;
         source.push(excluded);
         let scope = Scope { source: &source, parent, ctes };
-        self.assignments(&conflict.target_list, item, &scope, "ON CONFLICT DO UPDATE");
+        self.assignments(&conflict.target_list, item, &scope, CONFLICT);
         if let Some(condition) = boxed(&conflict.where_clause) {
             self.predicate(condition, &scope, "WHERE");
         }
@@ -281,27 +384,38 @@ impl<'c> Walk<'c> {
         for node in list {
             let Some(N::ResTarget(target)) = inner(node) else { continue };
             let id = self.target_column(item, &target.name);
-            written.extend(id);
-            for part in &target.indirection {
-                if let Some(N::AIndices(indices)) = inner(part) {
-                    for index in [&indices.lidx, &indices.uidx] {
-                        let val = self.eval_opt(index, scope, &Blame::Expression);
-                        self.blame(&val.deps, &Blame::Expression, "subscript");
-                    }
+            let part = !target.indirection.is_empty();
+            if let Some(id) = id.filter(|_| part) {
+                // What the rest of the value is decides whether that can be done.
+                for id in self.under(id) {
+                    self.blame(&Deps::one(id), &Blame::Expression, "a part of it in SET");
                 }
             }
+            self.part_named(&target.indirection, scope);
             let Some(value) = boxed(&target.val) else { continue };
             let val = self.eval(value, scope, &Blame::Expression);
             let place = Place::Moved(format!("{statement} SET {}", target.name).into());
-            self.moved(&val, id, &place);
-            if let Some(id) = id.filter(|id| self.is_unique(*id))
+            self.moved(&val, Target { column: id, is_part: part }, &place);
+            let Some(id) = id else { continue };
+            let value = assigned_value(value);
+            if !part && val.direct == Some(id) && is_of_same_row(value, item, scope) {
+                continue;
+            }
+            // What the same statement would have inserted there was counted and judged with it.
+            let is_excluded = statement == CONFLICT
+                && item.name.as_deref() != Some("excluded")
+                && is_excluded(value, &target.name);
+            if self.is_unique(id)
                 && !matches!(inner(value), Some(N::SetToDefault(_)))
-                && !is_excluded(value, &target.name)
+                && !is_excluded
                 && val.direct != Some(id)
             {
                 self.guessed_in(id, Some(value));
             }
+            let val = if is_excluded { Val::none() } else { val };
+            written.push(Written { column: id, val });
         }
+        self.compared(&written);
         self.changed_beside(&written);
     }
 
@@ -417,16 +531,7 @@ impl<'c> Walk<'c> {
         match CmdType::try_from(when.command_type).unwrap_or_default() {
             CmdType::CmdInsert => {
                 self.rec.verb("insert");
-                let targets = self.insert_targets(item, &when.target_list);
-                let place = Place::Moved("MERGE INSERT".into());
-                for (index, value) in when.values.iter().enumerate() {
-                    let val = self.eval(value, scope, &Blame::Expression);
-                    let target = targets.get(index).copied().flatten();
-                    self.moved(&val, target, &place);
-                    if let Some(id) = target.filter(|id| self.is_unique(*id)) {
-                        self.guessed_in(id, Some(value));
-                    }
-                }
+                self.merge_insert(when, item, scope);
                 false
             }
             CmdType::CmdUpdate => {
@@ -441,6 +546,24 @@ impl<'c> Walk<'c> {
             }
             _ => false,
         }
+    }
+
+    fn merge_insert(&mut self, when: &MergeWhenClause, item: &Item<'c>, scope: &Scope<'_, 'c>) {
+        let targets = self.insert_targets(item, &when.target_list, scope);
+        let place = Place::Moved("MERGE INSERT".into());
+        let mut written = Vec::new();
+        for (index, value) in when.values.iter().enumerate() {
+            let val = self.eval(value, scope, &Blame::Expression);
+            let target = targets.get(index).copied().unwrap_or_default();
+            self.moved(&val, target, &place);
+            let Some(id) = target.column else { continue };
+            if self.is_unique(id) {
+                self.guessed_in(id, Some(value));
+            }
+            written.push(Written { column: id, val });
+        }
+        self.filled(item, &mut written);
+        self.compared(&written);
     }
 
     /// RETURNING sees the changed relation, before and after, and what stood beside it.
@@ -480,6 +603,50 @@ impl<'c> Walk<'c> {
             let id = column_id(relation, column);
             self.blame_place(&Deps::one(id), &place);
         }
+    }
+}
+
+/// `ON CONFLICT DO UPDATE`, in which `excluded` is the row that would have been inserted.
+const CONFLICT: &str = "ON CONFLICT DO UPDATE";
+
+/// Where an INSERT puts a value.
+#[derive(Clone, Copy, Debug, Default)]
+struct Target {
+    /// `None` for one that cannot be told.
+    column: Option<ColumnId>,
+    /// Only a part of the column.
+    is_part: bool,
+}
+
+/// A column that is written, and what with.
+#[derive(Debug)]
+struct Written {
+    column: ColumnId,
+    val: Val,
+}
+
+/// The value that `(a, b) = (x, y)` gives one column, where that can be told; any other as it is.
+fn assigned_value(value: &Node) -> &Node {
+    let Some(N::MultiAssignRef(assign)) = inner(value) else { return value };
+    let Some(N::RowExpr(row)) = boxed(&assign.source).and_then(inner) else { return value };
+    if row.args.iter().any(is_expansion) {
+        return value;
+    }
+    let place = usize::try_from(assign.colno).unwrap_or(0).checked_sub(1);
+    place.and_then(|place| row.args.get(place)).unwrap_or(value)
+}
+
+/// Whether a bare column is one of the row that is changed, not of what stands beside it.
+fn is_of_same_row(value: &Node, item: &Item<'_>, scope: &Scope<'_, '_>) -> bool {
+    let Some(N::ColumnRef(column)) = inner(value) else { return false };
+    let items = &scope.source.items;
+    match tree::strings(&column.fields).as_slice() {
+        [_] => items.iter().filter(|other| !other.qualified_only).count() == 1,
+        [table, _] => {
+            let mut named = items.iter().filter(|other| other.name.as_deref() == Some(table));
+            named.next().is_some_and(|found| found.id == item.id) && named.next().is_none()
+        }
+        _ => false,
     }
 }
 

@@ -92,7 +92,11 @@ impl<'c> Walk<'c> {
                 self.window(window, &scope);
             }
         }
+        if !select.group_clause.is_empty() {
+            self.told_apart("GROUP BY");
+        }
         if !select.distinct_clause.is_empty() {
+            self.told_apart("DISTINCT");
             let on: Vec<&Node> =
                 select.distinct_clause.iter().filter(|n| inner(n).is_some()).collect();
             if on.is_empty() {
@@ -139,6 +143,7 @@ impl<'c> Walk<'c> {
         if !is_expansion(node) {
             return None;
         }
+        self.pass(node);
         let table = match inner(node)? {
             N::ColumnRef(column) => self.star_of(&tree::strings(&column.fields), scope),
             N::AIndirection(indirection) => {
@@ -233,6 +238,7 @@ impl<'c> Walk<'c> {
         };
         if !(select.all && operation == SetOperation::SetopUnion) {
             let place = Place::Predicate(word);
+            self.told_apart(word);
             self.blame_place(&left.whole().deps, &place);
             self.blame_place(&right.whole().deps, &place);
         }
@@ -318,8 +324,13 @@ impl<'c> Walk<'c> {
         }
         if let Some(cycle) = &cte.cycle_clause {
             let names = tree::strings(&cycle.cycle_col_list);
-            let val = self.columns_named(&table, &names);
+            let mut val = self.columns_named(&table, &names);
             self.blame_place(&val.deps, &Place::Predicate("WHERE"));
+            let source = Source::default();
+            let scope = Scope { source: &source, parent, ctes };
+            for mark in [&cycle.cycle_mark_value, &cycle.cycle_mark_default] {
+                val.absorb(&self.eval_opt(mark, &scope, &Blame::Expression));
+            }
             for name in [&cycle.cycle_mark_column, &cycle.cycle_path_column] {
                 table.cols.push(unlisted(name, val.clone()));
             }
@@ -344,6 +355,7 @@ impl<'c> Walk<'c> {
                 && let Some(by) = boxed(&sort.node)
             {
                 self.by_output(by, table, scope, "ORDER BY");
+                self.ordered(sort, "ORDER BY");
             }
         }
     }
@@ -356,6 +368,7 @@ impl<'c> Walk<'c> {
                 && let Some(by) = boxed(&sort.node)
             {
                 all.absorb(&self.decides(by, scope, "ORDER BY"));
+                self.ordered(sort, "ORDER BY");
             }
         }
         all
@@ -383,6 +396,7 @@ impl<'c> Walk<'c> {
     /// A bare name is a column of this query's FROM first, an output column otherwise, and only then
     /// something further out.
     fn group_by_name(&mut self, node: &Node, name: &str, table: &Table, scope: &Scope<'_, 'c>) {
+        self.pass(node);
         let (meanings, cost) = scope.bare(name);
         self.spend(cost);
         if scope.column(name).is_none()
@@ -406,6 +420,7 @@ impl<'c> Walk<'c> {
     ) {
         if let Some(name) = tree::bare_name(node) {
             if let Some(found) = table.certain(name) {
+                self.pass(node);
                 self.blame_place(&found.deps, &Place::Predicate(clause));
                 return;
             }
@@ -451,6 +466,7 @@ impl<'c> Walk<'c> {
     pub(crate) fn window(&mut self, window: &WindowDef, scope: &Scope<'_, 'c>) {
         for node in &window.partition_clause {
             self.decides(node, scope, "PARTITION BY");
+            self.told_apart("PARTITION BY");
         }
         self.sort_inside(&window.order_clause, scope);
         for offset in [&window.start_offset, &window.end_offset] {

@@ -39,6 +39,11 @@ pub(crate) fn statement(context: Context<'_>, node: &Node, budget: &mut u64) -> 
     let mut walk = Walk::new(context, *budget);
     let made = dispatch(&mut walk, node);
     *budget = walk.budget;
+    if walk.rec.opaque.is_empty() && walk.budget > 0 && !is_passed(&walk, node) {
+        walk.rec.opaque("unknown_statement", "an expression in an unknown place");
+        walk.rec.may_write = true;
+        walk.rec.dynamic = true;
+    }
     let verb = Arc::clone(&made.verb);
     let mut recorder = walk.rec;
     let plain = matches!(
@@ -64,6 +69,22 @@ pub(crate) fn statement(context: Context<'_>, node: &Node, budget: &mut u64) -> 
         columns,
         creates: None,
         range: 0..0,
+    }
+}
+
+/// Whether the walk came past every expression. Statements within others are asked by themselves;
+/// settings have words for values.
+fn is_passed(walk: &Walk<'_>, node: &Node) -> bool {
+    match inner(node) {
+        Some(
+            N::ExplainStmt(_)
+            | N::DeclareCursorStmt(_)
+            | N::PrepareStmt(_)
+            | N::CreateSchemaStmt(_)
+            | N::VariableSetStmt(_),
+        ) => true,
+        Some(N::CopyStmt(copy)) if copy.query.is_some() => true,
+        _ => walk.passed.all_of(node),
     }
 }
 

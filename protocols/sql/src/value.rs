@@ -30,6 +30,10 @@ impl Deps {
         }
     }
 
+    pub(crate) fn contains(&self, id: ColumnId) -> bool {
+        self.0.binary_search(&id).is_ok()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

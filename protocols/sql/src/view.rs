@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::catalog::{Function, Relation, RelationKind, SearchPath};
+use crate::catalog::{ColumnId, Function, Relation, RelationKind, SearchPath};
 use crate::record::Recorder;
+use crate::scope::column_id;
 use crate::stack;
 use crate::statement::Opaque;
 use crate::tree::{N, inner};
-use crate::value::{Table, Val};
+use crate::value::{Deps, Table, Val};
 use crate::walk::{Context, Params, Walk, Within};
 
 /// What a view's definition says: the columns under its own, and what reading it does.
@@ -77,7 +78,8 @@ fn trace(context: Context<'_>, relation: &Relation) -> Option<Lineage> {
             return None;
         }
         crate::query::forget_client(&mut table);
-        let opaque = walk.rec.opaque.iter().any(|found| found.reason == "unknown_statement");
+        let opaque = !walk.passed.all_of(&tree.stmts)
+            || walk.rec.opaque.iter().any(|found| found.reason == "unknown_statement");
         let copies =
             |found: &&Opaque| matches!(found.reason, "statistics" | "large_object" | "raw_storage");
         Some(Lineage {
@@ -105,8 +107,70 @@ pub(crate) fn defaults(context: Context<'_>, text: &str, budget: u64) -> Option<
         let context = Context { used, nesting: context.nesting + 1, ..context };
         let mut walk = Walk::new(context, budget);
         let table = walk.query(tree.stmts.first()?.stmt.as_deref()?, None, &None);
-        let plain = walk.rec.opaque.is_empty() && !walk.rec.may_write && walk.budget > 0;
+        let plain = walk.rec.opaque.is_empty()
+            && !walk.rec.may_write
+            && walk.budget > 0
+            && walk.passed.all_of(&tree.stmts);
         plain.then_some(table)
+    })
+    .ok()
+    .flatten()
+}
+
+/// A generated column.
+pub(crate) struct Generated {
+    pub column: ColumnId,
+    /// Columns that its expression reads.
+    pub reads: Deps,
+    /// Of those, the ones on whose values the expression can fail.
+    pub looked_into: Deps,
+}
+
+/// The generated columns of a relation. An expression that cannot be told reads all columns.
+pub(crate) fn generated(context: Context<'_>, relation: &Relation) -> Vec<Generated> {
+    let mut found = Vec::new();
+    for column in crate::scope::live(relation) {
+        let Some(expression) = &column.generated else { continue };
+        let column = column_id(relation, column);
+        let (reads, looked_into) = expression_reads(context, relation, expression)
+            .unwrap_or_else(|| (all_of(relation), all_of(relation)));
+        found.push(Generated { column, reads, looked_into });
+    }
+    found
+}
+
+fn all_of(relation: &Relation) -> Deps {
+    let mut all = Deps::default();
+    for column in crate::scope::live(relation) {
+        all.insert(column_id(relation, column));
+    }
+    all
+}
+
+/// The columns that an expression over a row of `relation` reads, and those it looks into.
+fn expression_reads(
+    context: Context<'_>,
+    relation: &Relation,
+    expression: &str,
+) -> Option<(Deps, Deps)> {
+    if context.nesting >= Walk::NESTING {
+        return None;
+    }
+    let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+    let (schema, name) = (quoted(&relation.schema), quoted(&relation.name));
+    let text = format!("SELECT {expression} FROM {schema}.{name}");
+    stack::with_tree(&text, true, context.used, |tree, used| {
+        let context = Context { used, nesting: context.nesting + 1, ..context };
+        let mut walk = Walk::new(context, Walk::BUDGET);
+        let val = walk.query(tree.stmts.first()?.stmt.as_deref()?, None, &None).whole();
+        let mut looked_into = Deps::default();
+        for (id, _) in &walk.rec.uses {
+            looked_into.insert(*id);
+        }
+        let mut reads = val.deps;
+        reads.absorb(&looked_into);
+        let is_told = !val.unknown && walk.budget > 0 && walk.passed.all_of(&tree.stmts);
+        is_told.then_some((reads, looked_into))
     })
     .ok()
     .flatten()
@@ -158,7 +222,7 @@ pub(crate) fn body(
                 _ => return None,
             };
         }
-        if walk.budget == 0 {
+        if walk.budget == 0 || !walk.passed.all_of(&tree.stmts) {
             return None;
         }
         Some(Body { table, budget: walk.budget, rec: walk.rec })

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use pg_query::protobuf::{Node, RangeVar};
 
 use crate::catalog::{Catalog, ColumnId, Relation, RelationKind, SearchPath, StoredColumn};
+use crate::complete::{Form, Passed};
 use crate::known;
 use crate::record::Recorder;
 use crate::scope::{
@@ -98,6 +99,8 @@ pub(crate) struct Walk<'c> {
     pub sublinks: HashMap<i32, Name>,
     /// Queries around the place that is walked.
     pub level: u32,
+    /// Expressions that were walked and recorded.
+    pub passed: Passed,
     items: u32,
 }
 
@@ -119,6 +122,7 @@ impl<'c> Walk<'c> {
             target_touched: false,
             sublinks: HashMap::new(),
             level: 0,
+            passed: Passed::default(),
             items: 0,
         }
     }
@@ -127,6 +131,28 @@ impl<'c> Walk<'c> {
     pub(crate) fn spend(&mut self, steps: u64) -> bool {
         self.budget = self.budget.saturating_sub(steps + 1);
         self.budget > 0
+    }
+
+    /// The walk comes past an expression: see [`mod@crate::complete`]. Calls say so themselves.
+    pub(crate) fn pass(&mut self, node: &Node) {
+        match inner(node) {
+            Some(N::AExpr(expr)) => self.pass_form(Form::Operation, expr.location),
+            Some(N::ColumnRef(column)) => self.pass_form(Form::Column, column.location),
+            Some(N::SubLink(link)) => self.pass_form(Form::Subquery, link.location),
+            Some(N::TypeCast(cast)) => self.pass_form(Form::Cast, cast.location),
+            // What is taken for a name is no call that says so itself.
+            Some(N::FuncCall(call)) if tree::late_keyword(call).is_some() => {
+                self.pass_form(Form::Call, call.location);
+            }
+            _ => {}
+        }
+    }
+
+    /// The same, by where it is in the text.
+    pub(crate) fn pass_form(&mut self, form: Form, location: i32) {
+        if self.rec.quiet == 0 {
+            self.passed.insert(form, location);
+        }
     }
 
     pub(crate) fn item(&mut self, name: Option<Arc<str>>, columns: Columns<'c>) -> Item<'c> {
@@ -613,6 +639,7 @@ impl<'c> Walk<'c> {
     /// The fields of `(value).*`; those of an item's row are its columns.
     pub(crate) fn fields_of(&mut self, value: &Node, scope: &Scope<'_, 'c>) -> Table {
         if let Some(item) = self.row_named(value, scope) {
+            self.pass(value);
             return self.columns_of(item);
         }
         let val = self.eval(value, scope, &Blame::Expression).derived();

@@ -306,3 +306,327 @@ fn p3_statistics_are_found_under_views_and_widths_in_plans() {
         assert_eq!(deps, hidden, "{text}");
     }
 }
+
+const HOLDS: u32 = 21_010;
+const BOX: u32 = 21_011;
+const WRAPPED: u32 = 21_012;
+/// `pg_type.oid` of the row type of `ssn_box`: row types are in no list of types.
+const BOX_TYPE: u32 = 21_950;
+
+/// The same with types that hold a `ssn_box`, to which a cast reads `staff.ssn`; a table with a
+/// column of it; and a generated column `plain` of `staff`, made of its `ssn`, with a key.
+fn catalog_of_types() -> Catalog {
+    let mut data = CatalogData::from(catalog());
+    data.relations.extend([
+        Relation::new(BOX, RelationKind::Composite, "public", "ssn_box", &[("v", 25)]),
+        Relation::new(WRAPPED, RelationKind::Composite, "public", "wrapped", &[("b", BOX_TYPE)]),
+        Relation::new(
+            HOLDS,
+            RelationKind::Table,
+            "public",
+            "holds",
+            &[("id", 23), ("b", BOX_TYPE), ("a", 1009)],
+        ),
+    ]);
+    data.types.push(Type { oid: 21_902, name: "boxed".into(), kind: TypeKind::Domain(BOX_TYPE) });
+    data.types.push(Type { oid: 21_903, name: "small".into(), kind: TypeKind::Domain(23) });
+    data.operators.push(Operator { name: "@!~".into(), function: 31_000 });
+    for relation in data.relations.iter_mut().filter(|relation| relation.oid == STAFF) {
+        let plain = Relation::new(1, RelationKind::Table, "x", "x", &[("plain", 25)]);
+        let plain = plain.keyed(&["plain"]).columns.into_iter().next();
+        relation.columns.extend(plain.map(|mut plain| {
+            plain.attnum = 14;
+            plain.generated = Some("replace(ssn, '-'::text, ''::text)".into());
+            plain
+        }));
+    }
+    Catalog::new(data)
+}
+
+/// The reason of the refusal, or how many output columns are masked.
+fn met(text: &str, catalog: &Catalog, allows: Predicates) -> Result<usize, &'static str> {
+    if let Some(reason) = refused(text, catalog, allows) {
+        return Err(reason);
+    }
+    let masks = masked(catalog);
+    let found = parsed(text, catalog);
+    let outputs = found.list.last().map(|last| last.outputs.clone()).unwrap_or_default();
+    let columns = outputs.columns.iter().flatten().chain(&outputs.every);
+    Ok(columns.filter(|c| c.deps.iter().any(|id| masks.contains(id))).count())
+}
+
+fn each_met(attempts: &[(&str, Result<usize, &'static str>)]) {
+    let catalog = catalog_of_types();
+    for (text, meets) in attempts {
+        assert_eq!(met(text, &catalog, Predicates::Refuse), *meets, "{text}");
+    }
+}
+
+#[test]
+fn p3_every_place_that_holds_an_expression_is_walked() {
+    each_met(&[
+        (
+            "select 1 from xmltable(xmlnamespaces((select ssn::int::text from staff where id = 1) as x), \
+             '/a' passing (xml('<a/>')) columns v text path '.') x",
+            Err("expression"),
+        ),
+        (
+            "select x.v from xmltable(xmlnamespaces('u' as x), '/a' passing (xml('<a/>')) \
+             columns v text path '.' default 'x') x",
+            Ok(0),
+        ),
+        (
+            "select x.a from json_table(jsonb '{}', '$' columns (a text path '$.a' \
+             default (select ssn from staff where id = 1) on empty)) x",
+            Err("from_function"),
+        ),
+        ("select x.a from json_table(jsonb '{}', '$' columns (a text path '$.a')) x", Ok(0)),
+        ("select dept, grouping(dept) from staff group by rollup (dept)", Ok(0)),
+        (
+            "with recursive r (n) as (select 1 union all select n + 1 from r) \
+             cycle n set c to ssn_box '1' default ssn_box '2' using p select count(*) from r",
+            Ok(0),
+        ),
+        (
+            "with recursive r (n) as (select 1 union all select n + 1 from r) \
+             cycle n set c to ssn_box '1' default ssn_box '2' using p select c from r",
+            Ok(1),
+        ),
+        (
+            "insert into holds (id, a[(select salary from staff)]) values (1, 'x')",
+            Err("expression"),
+        ),
+        ("select name from staff s where (s).dept = 'x' and dept(s) = 'y' order by name", Ok(0)),
+        ("select count(*) as n, dept as d from staff s group by d order by n", Ok(0)),
+        ("select 1::numeric(10, 2), '1'::varchar(5)", Ok(0)),
+        ("select s.*, (n).* from depts s, notes n", Ok(0)),
+    ]);
+}
+
+#[test]
+fn p3_casts_are_found_inside_types() {
+    each_met(&[
+        ("select array[1]::_ssn_box", Ok(1)),
+        ("select array[1]::ssn_box[]", Ok(1)),
+        ("select row(1)::wrapped", Ok(1)),
+        ("select array[row(1)]::wrapped[]", Ok(1)),
+        ("select 1::boxed", Ok(1)),
+        ("select row(1)::made_since", Ok(1)),
+        ("select row(1)::public.made_since", Ok(1)),
+        (
+            "select id from notes where (row(id)::wrapped) is not null and row(id)::wrapped = row(1)",
+            Err("predicate"),
+        ),
+        ("select 1::int, '{1}'::int[], array[1]::_int4, '1'::jsonb, now()::date, 1::small", Ok(0)),
+        ("select 'x'::mood, name::mood from staff", Ok(0)),
+        ("insert into holds (id, b) values (1, 2)", Err("moved")),
+        ("insert into holds (id, b) select 1, 2", Err("moved")),
+        ("insert into holds (id, a) values (1, '{x}')", Ok(0)),
+        ("update holds set b = 2 where id = 1", Err("moved")),
+        ("create table t (b ssn_box default 1)", Err("moved")),
+        ("create table t (b ssn_box)", Ok(0)),
+        ("alter table notes alter body type wrapped", Err("moved")),
+        ("create type kept as (b ssn_box); select row(1)::kept", Ok(1)),
+    ]);
+}
+
+#[test]
+fn p3_subscripts_of_targets_are_walked() {
+    each_met(&[
+        (
+            "insert into holds (id, a[(select salary from staff where id = 1)]) values (1, 'x') \
+             returning a",
+            Err("expression"),
+        ),
+        ("insert into holds (id, a[2]) values (1, 'x') returning a", Ok(0)),
+        (
+            "merge into holds h using staff s on h.id = s.id when not matched then \
+             insert (id, a[s.salary]) values (s.id, 'x')",
+            Err("expression"),
+        ),
+        (
+            "update holds set a[(select salary from staff where id = 1)] = 'x' where id = 1",
+            Err("expression"),
+        ),
+        ("update holds set a[2:3] = '{x}' where id = 1", Ok(0)),
+    ]);
+}
+
+#[test]
+fn p3_a_part_of_a_masked_value_is_not_assigned() {
+    each_met(&[
+        ("update staff set tags[1][1] = 'x' where id = 2", Err("expression")),
+        ("update staff set profile['n'] = '1' where id = 1", Err("expression")),
+        (
+            "insert into staff (id) values (1) on conflict (id) do update set tags[1] = 'x'",
+            Err("expression"),
+        ),
+        (
+            "merge into staff s using notes n on s.id = n.id when matched then update \
+             set tags[1] = 'x'",
+            Err("expression"),
+        ),
+        ("insert into staff (id, tags[1]) values (5, 'x')", Ok(0)),
+        ("insert into staff (id, tags[1]) select 9, tags from staff where id = 1", Err("moved")),
+    ]);
+    let mut data = CatalogData::from(catalog());
+    data.casts.clear();
+    let text = "update staff set home.street = 'x' where id = 1";
+    assert_eq!(refused(text, &Catalog::new(data), Predicates::Refuse), Some("expression"));
+}
+
+#[test]
+fn r5_a_masked_value_that_is_copied_is_not_compared() {
+    each_met(&[
+        ("update staff set salary = salary, cap = 50 where id = 1", Err("predicate")),
+        ("update staff s set salary = s.salary, cap = 50 where id = 1", Err("predicate")),
+        ("update staff set dept = 'ops', ssn = ssn where id = 4", Err("predicate")),
+        ("update staff set (dept, ssn) = row('ops', ssn) where id = 4", Err("predicate")),
+        (
+            "update staff set (dept, ssn) = (select 'ops', ssn from staff where id = 3) where id = 4",
+            Err("predicate"),
+        ),
+        (
+            "update staff t set ssn = s.ssn, dept = 'law' from staff s where s.id = 3 and t.id = 6",
+            Err("predicate"),
+        ),
+        (
+            "update staff t set ssn = s.ssn from staff s where s.id = 3 and t.id = 9",
+            Err("predicate"),
+        ),
+        (
+            "update staff_view t set ssn = s.ssn from staff_view s where s.id = 3 and t.id = 9",
+            Err("predicate"),
+        ),
+        (
+            "insert into staff (id, salary, cap) select 9, salary, 50 from staff where id = 1",
+            Err("predicate"),
+        ),
+        ("insert into staff_view (id, ssn) select 9, ssn from staff_view", Err("predicate")),
+        (
+            "insert into staff (id) values (1) on conflict (id) do update \
+             set salary = staff.salary, cap = 5",
+            Err("predicate"),
+        ),
+        (
+            "insert into staff (id, salary) select 1, salary from staff on conflict (id) \
+             do update set salary = excluded.salary",
+            Err("predicate"),
+        ),
+        (
+            "merge into staff t using staff s on t.id = s.id + 1 when matched then \
+             update set ssn = s.ssn",
+            Err("predicate"),
+        ),
+        (
+            "merge into staff t using staff s on t.id = s.id + 1 when not matched then \
+             insert (id, ssn) values (9, s.ssn)",
+            Err("predicate"),
+        ),
+        (
+            "with u as (update staff set salary = salary, cap = 5 returning id) \
+             select count(*) from u",
+            Err("predicate"),
+        ),
+        ("update staff set ssn = ssn, name = 'x' where id = 3", Ok(0)),
+        ("update staff set salary = 5, cap = 6 where id = 1", Ok(0)),
+        ("insert into staff (id, salary, cap) values (1, 2, 3)", Ok(0)),
+        ("insert into staff (id, salary, cap) select 1, id, 3 from notes", Ok(0)),
+        ("update staff t set card = s.card from staff s where s.id = t.id", Ok(0)),
+        (
+            "insert into staff (id, cap, salary) values (1, 5, 6) on conflict (id) \
+             do update set cap = excluded.cap, salary = excluded.salary",
+            Ok(0),
+        ),
+        (
+            "insert into staff (id, cap, salary) values (1, 5, 6) on conflict (id) \
+             do update set (cap, salary) = (excluded.cap, excluded.salary)",
+            Ok(0),
+        ),
+    ]);
+}
+
+#[test]
+fn r5_excluded_is_special_only_in_on_conflict() {
+    let catalog = catalog_of_types();
+    for (text, reason) in [
+        (
+            "update staff set ssn = excluded.ssn from (values ('77')) excluded (ssn) where id = 5",
+            Some("predicate"),
+        ),
+        (
+            "merge into staff t using (values ('77')) excluded (ssn) on t.id = 5 \
+             when matched then update set ssn = excluded.ssn",
+            Some("predicate"),
+        ),
+        (
+            "insert into staff (id, ssn) values (1, '77') on conflict (id) \
+             do update set ssn = excluded.ssn",
+            None,
+        ),
+    ] {
+        assert_eq!(refused(text, &catalog, Predicates::Equality), reason, "{text}");
+    }
+}
+
+#[test]
+fn p3_operators_of_subqueries_and_of_order_call_functions() {
+    each_met(&[
+        ("select 1 operator(public.@!~) any (select '1%')", Err("expression")),
+        ("select 1 operator(public.@!~) all (select '1%')", Err("expression")),
+        ("select (1, 2) operator(public.@!~) (select 1, 2)", Err("expression")),
+        ("select id from notes where body @!~ any (select 'x')", Err("predicate")),
+        ("select id from notes where not body @!~ all (select 'x')", Err("predicate")),
+        ("select id from notes order by id using @!~", Err("predicate")),
+        ("select array_agg(id order by id using @!~) from notes", Err("predicate")),
+        ("select id from notes where id in (select 1) order by id using <", Ok(0)),
+    ]);
+    let mut data = CatalogData::from(catalog_of_types());
+    data.operators.push(Operator { name: "<".into(), function: 31_000 });
+    let catalog = Catalog::new(data);
+    for text in [
+        "select id from notes where id between 1 and 2",
+        "select distinct id from notes",
+        "select greatest(id, 1) from notes where id = 1 group by id",
+        "select 1 union select 2",
+        "select count(*) over (partition by id) from notes",
+    ] {
+        assert!(refused(text, &catalog, Predicates::Refuse).is_some(), "{text}");
+    }
+}
+
+#[test]
+fn r5_only_what_a_generated_key_reads_is_unique() {
+    each_met(&[
+        ("insert into staff (id, name, tags) values (5, 'x', '{a}')", Ok(0)),
+        ("update staff set salary = 5 where id = 1", Ok(0)),
+        ("update staff set ssn = '77' where id = 1", Err("predicate")),
+        ("insert into staff (id, name, tags) select 5, name, '{}' from staff", Ok(0)),
+        ("insert into staff (id, tags) select 5, tags from staff where id = 1", Ok(0)),
+    ]);
+    let mut data = CatalogData::from(catalog_of_types());
+    for column in data.relations.iter_mut().flat_map(|relation| &mut relation.columns) {
+        if &*column.name == "plain" {
+            column.generated = Some("row(".into());
+        }
+    }
+    let catalog = Catalog::new(data);
+    let text = "insert into staff (id, tags) values (5, '{a}')";
+    assert_eq!(refused(text, &catalog, Predicates::Refuse), Some("predicate"));
+}
+
+#[test]
+fn p3_tests_for_null_by_any_name_are_allowed() {
+    each_met(&[
+        ("select id from staff where ssn is not distinct from null", Ok(0)),
+        ("select id from staff where null is distinct from ssn", Ok(0)),
+        ("select ssn is distinct from null, ssn is not distinct from null from staff", Ok(0)),
+        ("select id from staff where (salary > 0) is unknown", Err("predicate")),
+        ("select salary is unknown, salary is not unknown from staff", Ok(0)),
+        ("select id from staff where salary is not unknown", Ok(0)),
+        ("select id from staff where ssn is distinct from '1'", Err("predicate")),
+        ("select id from staff where ssn is distinct from null::text", Err("predicate")),
+        ("select home is distinct from null from staff", Err("expression")),
+        ("select salary is true from staff", Err("expression")),
+    ]);
+}
