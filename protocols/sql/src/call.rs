@@ -50,6 +50,9 @@ impl<'c> Walk<'c> {
         blame: &Blame,
         place: &Place,
     ) -> (Val, Option<Table>) {
+        if !self.spend(0) {
+            return (Val::unknown(), None);
+        }
         let parts = tree::strings(&call.funcname);
         let (schema, name) = tree::qualified(&parts);
         if let Some(val) = self.functional_notation(schema, name, call, scope) {
@@ -321,7 +324,7 @@ impl<'c> Walk<'c> {
             values = vec![all; wanted];
         } else if args.len() < wanted
             && let Some(defaults) = &function.defaults
-            && let Some(table) = view::defaults(self.context, defaults, self.budget)
+            && let Some(table) = view::defaults(self.context, defaults, &mut self.budget)
             && table.rest.is_none()
         {
             let missing = wanted - args.len();
@@ -341,13 +344,15 @@ impl<'c> Walk<'c> {
         let mut rows: Option<Table> = None;
         for function in functions {
             let params = self.params_of(function, args);
-            let Some(body) = view::body(self.context, function, params, self.budget) else {
+            if !self.spend(0) {
+                return (Val::unknown(), None);
+            }
+            let Some(body) = view::body(self.context, function, params, &mut self.budget) else {
                 if self.rec.quiet == 0 {
                     self.rec.opaque("opaque_function", &function.name);
                 }
                 return (Val::unknown(), None);
             };
-            self.budget = body.budget;
             if self.rec.quiet == 0 {
                 self.rec.absorb(body.rec);
             }

@@ -319,7 +319,7 @@ fn defaults(context: Context<'_>, relation: &Relation, edges: &mut Vec<Edge>) {
         // The functions' bodies look names up by the path of whoever inserts.
         let context = Context { path: &SearchPath::Unknown, ..context };
         let to = ColumnId { relation: relation.oid, attnum: column.attnum };
-        if let Some(table) = view::defaults(context, expression, Walk::BUDGET) {
+        if let Some(table) = view::defaults(context, expression, &mut { Walk::BUDGET }) {
             let deps = table.whole().deps;
             edges.extend(deps.iter().map(|from| Edge { from, to, computed: true }));
         }

@@ -52,7 +52,7 @@ pub use exposure::{
     Predicates, REASONS, Untraceable, exposure, is_clear, masked_columns, masked_kinds, refused_use,
 };
 pub use fuzzing::fuzz;
-pub use parse::{Options, Unparsable, analyse, merged};
+pub use parse::{Options, Unparsable, analyse, merged, steps};
 pub use sample::sample;
 pub use shape::shape_of;
 pub use statement::{

@@ -1,18 +1,21 @@
 //! SELECT, VALUES, set operations and WITH.
 
+use std::collections::HashMap;
+use std::mem::take;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use pg_query::protobuf::{CommonTableExpr, Node, SelectStmt, SetOperation, WindowDef, WithClause};
 
+use crate::record::Recorder;
 use crate::scope::{Cte, Ctes, Scope, Source, col};
 use crate::statement::Place;
 use crate::tree::{self, N, boxed, inner};
 use crate::value::{Col, Table, Val};
 use crate::walk::{Blame, Walk};
 
-/// Rounds in which the columns of recursive queries must settle.
-const ROUNDS: usize = 8;
+/// Rounds in which the columns of recursive queries, and of those within them, must settle.
+const ROUNDS: usize = 66;
 
 impl<'c> Walk<'c> {
     /// A query of any kind that returns rows: SELECT or a statement with RETURNING.
@@ -22,6 +25,15 @@ impl<'c> Walk<'c> {
         parent: Option<&Scope<'_, 'c>>,
         ctes: &Ctes,
     ) -> Table {
+        if !self.spend(0) {
+            return Table::any(Val::unknown());
+        }
+        let table = self.query_of(node, parent, ctes);
+        self.spend(table.weight());
+        table
+    }
+
+    fn query_of(&mut self, node: &Node, parent: Option<&Scope<'_, 'c>>, ctes: &Ctes) -> Table {
         match inner(node) {
             Some(N::SelectStmt(select)) => self.select(select, parent, ctes),
             Some(N::InsertStmt(insert)) => self.insert(insert, parent, ctes),
@@ -42,6 +54,9 @@ impl<'c> Walk<'c> {
         parent: Option<&Scope<'_, 'c>>,
         ctes: &Ctes,
     ) -> Table {
+        if !self.spend(0) {
+            return Table::any(Val::unknown());
+        }
         self.rec.verb("select");
         let ctes = self.with(select.with_clause.as_ref(), parent, ctes);
         if !select.locking_clause.is_empty() {
@@ -255,47 +270,92 @@ impl<'c> Walk<'c> {
             })
             .collect();
         if clause.recursive {
-            return self.with_recursive(&list, parent, ctes);
+            let key = std::ptr::from_ref(clause).addr();
+            return match self.rounds {
+                None => self.with_recursive(key, &list, parent, ctes),
+                // The query around is walked in rounds, this one in each of them.
+                Some(_) => self.round(key, &list, parent, ctes),
+            };
         }
         let mut reach = ctes.clone();
         for cte in list {
             let table = self.cte(cte, parent, &reach);
-            reach = extend(cte, table, reach);
+            reach = Some(Cte::walked(&cte.ctename, table, reach));
         }
         reach
     }
 
-    /// Each query may name any of them, itself too: walked in silence until the columns of all
-    /// settle, then once more to record. What starts from "depends on nothing" and only grows
-    /// settles at the least fixpoint.
+    /// Each query may name any of them, itself too. All are walked in rounds, those of any WITH
+    /// RECURSIVE within them too, until no query was told other columns of another than that one
+    /// has: what starts from "depends on nothing" and only grows settles at the least fixpoint,
+    /// and one fixpoint of everything is the same as fixpoints within one another. What the last
+    /// round records is what counts.
     fn with_recursive(
         &mut self,
+        key: usize,
         list: &[&CommonTableExpr],
         parent: Option<&Scope<'_, 'c>>,
         ctes: &Ctes,
     ) -> Ctes {
-        let mut tables: Vec<Table> = list.iter().map(|_| Table::any(Val::none())).collect();
+        let quiet = self.rec.quiet;
+        let around = std::mem::take(&mut self.rec);
+        self.rounds = Some(Rounds::default());
+        let mut reach = ctes.clone();
         let mut settled = false;
-        self.rec.quiet += 1;
-        for _ in 0..ROUNDS.max(list.len().min(64) + 2) {
-            let reach = reach(list, &tables, ctes);
-            let next: Vec<Table> = list.iter().map(|cte| self.cte(cte, parent, &reach)).collect();
-            settled = next == tables;
-            tables = next;
+        for _ in 0..ROUNDS {
+            let literals_matter = self.rec.literals_matter;
+            self.rec = Recorder { quiet, literals_matter, ..Recorder::default() };
+            reach = self.round(key, list, parent, ctes);
+            let changed = self.rounds.as_mut().is_none_or(|rounds| take(&mut rounds.changed));
+            settled = !changed && self.budget > 0;
             if settled || self.budget == 0 {
                 break;
             }
         }
-        self.rec.quiet -= 1;
-        if !settled {
-            for (table, cte) in tables.iter_mut().zip(list) {
-                self.rec.opaque("unknown_object", &cte.ctename);
-                *table = Table::any(Val::unknown());
-            }
+        self.rounds = None;
+        let last = std::mem::replace(&mut self.rec, around);
+        self.rec.literals_matter |= last.literals_matter;
+        self.rec.absorb(last);
+        if settled {
+            return reach;
         }
-        let reach = reach(list, &tables, ctes);
+        let mut reach = ctes.clone();
         for cte in list {
-            self.cte(cte, parent, &reach);
+            self.rec.opaque("unknown_object", &cte.ctename);
+            reach = Some(Cte::walked(&cte.ctename, Table::any(Val::unknown()), reach));
+        }
+        reach
+    }
+
+    /// Walks the queries of one WITH RECURSIVE once. A query that another one names before it is
+    /// walked has the columns that the round before found.
+    fn round(
+        &mut self,
+        key: usize,
+        list: &[&CommonTableExpr],
+        parent: Option<&Scope<'_, 'c>>,
+        ctes: &Ctes,
+    ) -> Ctes {
+        let known = self.rounds.as_ref().and_then(|rounds| rounds.known.get(&key));
+        let mut before = known.cloned().unwrap_or_default().into_iter();
+        let mut reach = ctes.clone();
+        let mut pending = Vec::with_capacity(list.len());
+        for cte in list {
+            let table = before.next().unwrap_or_else(|| Rc::new(Table::any(Val::none())));
+            let this = Cte::pending(&cte.ctename, table, reach.take());
+            pending.push(Rc::clone(&this));
+            reach = Some(this);
+        }
+        let mut tables = Vec::with_capacity(list.len());
+        let mut changed = false;
+        for (cte, this) in list.iter().zip(&pending) {
+            let table = Rc::new(self.cte(cte, parent, &reach));
+            changed |= this.settle(&table);
+            tables.push(table);
+        }
+        if let Some(rounds) = &mut self.rounds {
+            rounds.changed |= changed;
+            rounds.known.insert(key, tables);
         }
         reach
     }
@@ -458,13 +518,13 @@ impl<'c> Walk<'c> {
     }
 }
 
-fn extend(cte: &CommonTableExpr, table: Table, parent: Ctes) -> Ctes {
-    Some(Rc::new(Cte { name: cte.ctename.as_str().into(), table: Rc::new(table), parent }))
-}
-
-fn reach(list: &[&CommonTableExpr], tables: &[Table], ctes: &Ctes) -> Ctes {
-    let all = list.iter().zip(tables);
-    all.fold(ctes.clone(), |reach, (cte, table)| extend(cte, table.clone(), reach))
+/// Rounds in which a WITH RECURSIVE, and those within it, are walked.
+#[derive(Debug, Default)]
+pub(crate) struct Rounds {
+    /// Columns that the last walk found, by the place of the clause in memory.
+    known: HashMap<usize, Vec<Rc<Table>>>,
+    /// Some were used in this round that are others now.
+    changed: bool,
 }
 
 /// Whether this is `*`, `t.*` or `(expression).*`.

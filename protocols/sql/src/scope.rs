@@ -1,5 +1,6 @@
 //! Names in reach of an expression: FROM items, their columns, and the queries around.
 
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -95,6 +96,11 @@ impl<'c> Source<'c> {
         source
     }
 
+    /// How much there is to copy.
+    pub(crate) fn size(&self) -> usize {
+        self.items.len() + self.star.len() + self.open.len()
+    }
+
     /// Appends an item, all of its columns visible unless they need its name.
     pub(crate) fn push(&mut self, item: Item<'c>) {
         let index = self.items.len();
@@ -147,18 +153,55 @@ pub(crate) type Ctes = Option<Rc<Cte>>;
 #[derive(Debug)]
 pub(crate) struct Cte {
     pub name: Arc<str>,
-    pub table: Rc<Table>,
+    /// Its columns, as far as they are known: those of the round before while it is `pending`.
+    pub table: RefCell<Rc<Table>>,
+    /// It has not been walked in this round of a WITH RECURSIVE.
+    pub pending: Cell<bool>,
+    /// It was named while it was pending.
+    pub read_early: Cell<bool>,
     pub parent: Ctes,
 }
 
+impl Cte {
+    /// A WITH query that is walked.
+    pub(crate) fn walked(name: &str, table: Table, parent: Ctes) -> Rc<Self> {
+        Rc::new(Self { pending: Cell::new(false), ..Self::new(name, Rc::new(table), parent) })
+    }
+
+    /// One that is going to be; `table` is what is known until then.
+    pub(crate) fn pending(name: &str, table: Rc<Table>, parent: Ctes) -> Rc<Self> {
+        Rc::new(Self::new(name, table, parent))
+    }
+
+    fn new(name: &str, table: Rc<Table>, parent: Ctes) -> Self {
+        Self {
+            name: name.into(),
+            table: RefCell::new(table),
+            pending: Cell::new(true),
+            read_early: Cell::new(false),
+            parent,
+        }
+    }
+
+    /// Its columns are found; whether anybody was told others before.
+    pub(crate) fn settle(&self, table: &Rc<Table>) -> bool {
+        let before = self.table.replace(Rc::clone(table));
+        self.pending.set(false);
+        self.read_early.take() && before != *table
+    }
+}
+
 /// Finds a WITH query by name; also how many steps it took.
-pub(crate) fn find_cte<'e>(ctes: &'e Ctes, name: &str) -> (Option<&'e Rc<Table>>, u64) {
+pub(crate) fn find_cte(ctes: &Ctes, name: &str) -> (Option<Rc<Table>>, u64) {
     let mut cost = 0;
     let mut next = ctes;
     while let Some(cte) = next {
         cost += 1;
         if &*cte.name == name {
-            return (Some(&cte.table), cost);
+            if cte.pending.get() {
+                cte.read_early.set(true);
+            }
+            return (Some(Rc::clone(&cte.table.borrow())), cost);
         }
         next = &cte.parent;
     }

@@ -1,5 +1,6 @@
 //! The walk through a statement's tree: shared state, and names of relations and columns.
 
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use pg_query::protobuf::{Node, RangeVar};
 
 use crate::catalog::{Catalog, ColumnId, Relation, RelationKind, SearchPath, StoredColumn};
 use crate::known;
+use crate::query::Rounds;
 use crate::record::Recorder;
 use crate::scope::{
     Columns, Ctes, Found, Item, Meaning, Scope, Source, col, column_id, find_cte, live, stored_val,
@@ -92,6 +94,10 @@ pub(crate) struct Walk<'c> {
     /// The item that UPDATE, DELETE or MERGE changes, while its condition is walked.
     pub target: Option<u32>,
     pub target_touched: bool,
+    /// While queries of a WITH RECURSIVE are walked.
+    pub rounds: Option<Rounds>,
+    /// What `ARRAY(SELECT …)` is an array of, by the place of the subquery in memory.
+    pub arrays: HashMap<usize, Typed>,
     items: u32,
 }
 
@@ -100,6 +106,8 @@ impl<'c> Walk<'c> {
     pub(crate) const BUDGET: u64 = 20_000_000;
     /// Steps that making a column takes.
     const COLUMN: u64 = 32;
+    /// Steps that recording a use of a column takes.
+    const USE: u64 = 8;
     /// Views and function bodies within one another.
     pub(crate) const NESTING: u32 = 32;
 
@@ -111,6 +119,8 @@ impl<'c> Walk<'c> {
             budget,
             target: None,
             target_touched: false,
+            rounds: None,
+            arrays: HashMap::new(),
             items: 0,
         }
     }
@@ -136,7 +146,7 @@ impl<'c> Walk<'c> {
         if schema.is_none() {
             let (found, cost) = find_cte(ctes, name);
             self.spend(cost);
-            if let Some(table) = found.cloned() {
+            if let Some(table) = found {
                 let shown = var.alias.as_ref().map_or(name, |alias| &alias.aliasname);
                 let item = self.item(Some(shown.into()), Columns::Table(table));
                 return self.aliased(item, var);
@@ -313,6 +323,7 @@ impl<'c> Walk<'c> {
         match found {
             Found::Stored(relation, column) => {
                 let val = self.stored(relation, column);
+                self.spend(val.deps.len());
                 for id in val.deps.iter() {
                     self.rec.column(id);
                 }
@@ -328,6 +339,7 @@ impl<'c> Walk<'c> {
 
     /// Records the columns under a computed one.
     fn touch(&mut self, val: &Val) {
+        self.spend(val.deps.len());
         if self.rec.quiet > 0 {
             return;
         }
@@ -341,6 +353,9 @@ impl<'c> Walk<'c> {
 
     /// All columns of an item, in order, recorded as read.
     pub(crate) fn columns_of(&mut self, item: &Item<'c>) -> Table {
+        if !self.spend(0) {
+            return Table::any(Val::unknown());
+        }
         if self.target == Some(item.id) {
             self.target_touched = true;
         }
@@ -355,7 +370,7 @@ impl<'c> Walk<'c> {
                 Table { cols: cols.collect(), rest: None }
             }
             Columns::Table(table) => {
-                self.spend(table.cols.len() as u64 * Self::COLUMN);
+                self.spend(table.cols.len() as u64 * Self::COLUMN + table.weight());
                 self.touch(&table.whole());
                 (**table).clone()
             }
@@ -392,6 +407,7 @@ impl<'c> Walk<'c> {
         }
         for open in &source.open {
             if let Some(Item { columns: Columns::Table(from), .. }) = source.items.get(*open) {
+                self.spend(from.weight());
                 let whole = from.whole();
                 self.touch(&whole);
                 table.rest.get_or_insert_default().absorb(&whole);
@@ -575,7 +591,9 @@ impl<'c> Walk<'c> {
     /// The same, for a place already made.
     pub(crate) fn blame_place(&mut self, deps: &Deps, place: &Place) {
         for id in deps.iter() {
-            self.spend(0);
+            if !self.spend(Self::USE) {
+                return;
+            }
             self.rec.used(id, place.clone());
         }
     }
