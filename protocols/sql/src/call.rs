@@ -134,7 +134,8 @@ impl<'c> Walk<'c> {
         if catalog.ships_function(name) || catalog.functions(name).next().is_some() {
             return None;
         }
-        scope.item(None, owner).0.filter(|item| item.has(name))?;
+        let is_system = known::system_column(name);
+        scope.item(None, owner).0.filter(|item| is_system || item.has(name))?;
         let field =
             Node { node: Some(N::String(pg_query::protobuf::String { sval: name.into() })) };
         let fields = [column.fields.as_slice(), &[field]].concat();

@@ -7,6 +7,7 @@ use pg_query::protobuf::{
 
 use crate::call::Reach;
 use crate::catalog::FIRST_NORMAL_OID;
+use crate::known;
 use crate::query::is_expansion;
 use crate::scope::Scope;
 use crate::statement::{Operand, Place};
@@ -116,7 +117,7 @@ impl<'c> Walk<'c> {
                 if let [field] = tree::strings(&indirection.indirection).as_slice()
                     && indirection.indirection.len() == 1
                     && let Some(item) = self.row_named(arg, scope)
-                    && item.find(field).is_some()
+                    && (item.find(field).is_some() || known::system_column(field))
                     && let Some(N::ColumnRef(column)) = inner(arg)
                 {
                     // `(t).f` is `t.f`.

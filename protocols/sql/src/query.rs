@@ -5,7 +5,9 @@ use std::mem::take;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use pg_query::protobuf::{CommonTableExpr, Node, SelectStmt, SetOperation, WindowDef, WithClause};
+use pg_query::protobuf::{
+    CommonTableExpr, LockWaitPolicy, Node, SelectStmt, SetOperation, WindowDef, WithClause,
+};
 
 use crate::record::Recorder;
 use crate::scope::{Cte, Ctes, Scope, Source, col};
@@ -57,6 +59,19 @@ impl<'c> Walk<'c> {
         if !self.spend(0) {
             return Table::any(Val::unknown());
         }
+        let skips = self.skips_locked;
+        self.skips_locked |= select.locking_clause.iter().any(skips_locked);
+        let table = self.select_of(select, parent, ctes);
+        self.skips_locked = skips;
+        table
+    }
+
+    fn select_of(
+        &mut self,
+        select: &SelectStmt,
+        parent: Option<&Scope<'_, 'c>>,
+        ctes: &Ctes,
+    ) -> Table {
         self.rec.verb("select");
         let ctes = self.with(select.with_clause.as_ref(), parent, ctes);
         if !select.locking_clause.is_empty() {
@@ -516,6 +531,12 @@ impl<'c> Walk<'c> {
             }
         }
     }
+}
+
+/// Whether a locking clause has SKIP LOCKED or NOWAIT.
+fn skips_locked(clause: &Node) -> bool {
+    let Some(N::LockingClause(clause)) = inner(clause) else { return false };
+    LockWaitPolicy::try_from(clause.wait_policy) != Ok(LockWaitPolicy::LockWaitBlock)
 }
 
 /// Rounds in which a WITH RECURSIVE, and those within it, are walked.

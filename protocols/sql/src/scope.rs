@@ -17,6 +17,8 @@ pub(crate) struct Item<'c> {
     /// The schema a qualified reference may name; none once there is an alias.
     pub schema: Option<Arc<str>>,
     pub columns: Columns<'c>,
+    /// The relation, or those that may be meant, where `columns` does not say so.
+    pub of: Option<Rc<[&'c Relation]>>,
     /// References need the item's name (`old`, `new`, an alias of USING).
     pub qualified_only: bool,
 }
@@ -36,7 +38,7 @@ pub(crate) enum Found<'s, 'c> {
     Stored(&'c Relation, &'c StoredColumn),
     /// Of something computed.
     Computed(&'s Val),
-    /// A system column of a relation.
+    /// A system column of an item.
     System,
 }
 
@@ -59,8 +61,17 @@ impl<'c> Item<'c> {
         }
     }
 
+    /// The relation, or those that may be meant.
+    pub(crate) fn relations(&self) -> Vec<&'c Relation> {
+        match (&self.of, &self.columns) {
+            (Some(several), _) => several.to_vec(),
+            (None, Columns::Stored(relation)) => vec![relation],
+            (None, Columns::Table(_)) => Vec::new(),
+        }
+    }
+
     fn stored(&self) -> bool {
-        matches!(self.columns, Columns::Stored(_))
+        self.of.is_some() || matches!(self.columns, Columns::Stored(_))
     }
 }
 
@@ -281,10 +292,9 @@ impl<'s, 'c> Scope<'s, 'c> {
     /// columns of some items are not known.
     fn possible(&self, name: &str, meanings: &mut Vec<Meaning<'s, 'c>>) {
         let source = self.source;
-        if known_system(name)
-            && let Some(item) = source.items.iter().find(|item| item.stored())
-        {
-            meanings.push(Meaning::Column(item, Found::System));
+        if known_system(name) {
+            let stored = source.items.iter().filter(|item| item.stored());
+            meanings.extend(stored.map(|item| Meaning::Column(item, Found::System)));
         }
         let open = source.open.iter().filter_map(|index| source.items.get(*index));
         let found = open.filter_map(|item| Some(Meaning::Column(item, item.find(name)?)));

@@ -15,7 +15,7 @@ use crate::walk::{Context, Params, Walk, Within};
 pub(crate) struct Lineage {
     pub table: Table,
     pub reads: Vec<Arc<str>>,
-    objects: Vec<u32>,
+    pub objects: Vec<u32>,
     other_backends: Vec<Arc<str>>,
     server_access: Vec<&'static str>,
     /// It reads what holds copies of other tables' values.

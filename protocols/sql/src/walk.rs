@@ -1,6 +1,6 @@
 //! The walk through a statement's tree: shared state, and names of relations and columns.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -94,6 +94,8 @@ pub(crate) struct Walk<'c> {
     /// The item that UPDATE, DELETE or MERGE changes, while its condition is walked.
     pub target: Option<u32>,
     pub target_touched: bool,
+    /// Rows that are locked are left out, or fail the query (SKIP LOCKED, NOWAIT).
+    pub skips_locked: bool,
     /// While queries of a WITH RECURSIVE are walked.
     pub rounds: Option<Rounds>,
     /// What `ARRAY(SELECT …)` is an array of, by the place of the subquery in memory.
@@ -119,6 +121,7 @@ impl<'c> Walk<'c> {
             budget,
             target: None,
             target_touched: false,
+            skips_locked: false,
             rounds: None,
             arrays: HashMap::new(),
             items: 0,
@@ -133,7 +136,7 @@ impl<'c> Walk<'c> {
 
     pub(crate) fn item(&mut self, name: Option<Arc<str>>, columns: Columns<'c>) -> Item<'c> {
         self.items += 1;
-        Item { id: self.items, name, schema: None, columns, qualified_only: false }
+        Item { id: self.items, name, schema: None, columns, of: None, qualified_only: false }
     }
 
     pub(crate) fn table_item(&mut self, name: Option<Arc<str>>, table: Table) -> Item<'c> {
@@ -161,6 +164,10 @@ impl<'c> Walk<'c> {
         let found = self.context.catalog.find(schema, name, self.context.path);
         for relation in &found {
             self.note(relation, mode);
+            if self.skips_locked && mode == Mode::Read {
+                let locks = self.locks_of(relation);
+                self.blame_place(&locks, &Place::Predicate("FOR UPDATE"));
+            }
         }
         let columns = match found.as_slice() {
             [] => Columns::Table(Rc::new(self.absent(schema, name, mode))),
@@ -169,6 +176,7 @@ impl<'c> Walk<'c> {
         };
         let shown = var.alias.as_ref().map_or(name, |alias| alias.aliasname.as_str());
         let mut item = self.item(Some(shown.into()), columns);
+        item.of = (!found.is_empty()).then(|| found.as_slice().into());
         if var.alias.is_none() {
             item.schema = match (schema, found.as_slice()) {
                 (Some(schema), _) => Some(schema.into()),
@@ -337,6 +345,61 @@ impl<'c> Walk<'c> {
         }
     }
 
+    /// `xmax` tells which rows the check of a foreign key has locked, and so which are referenced.
+    fn row_locks(&mut self, item: &Item<'c>, name: &str, val: &mut Val) {
+        if name != "xmax" {
+            return;
+        }
+        let mut locks = Val::none();
+        for relation in item.relations() {
+            locks.deps.absorb(&self.locks_of(relation));
+        }
+        if !locks.deps.is_empty() {
+            self.touch(&locks);
+            val.absorb(&locks);
+        }
+    }
+
+    /// The columns whose values decide which rows of a relation, or of those under a view, foreign
+    /// keys have locked: those that reference it, what inherits from it, or what it inherits from.
+    fn locks_of(&mut self, relation: &'c Relation) -> Deps {
+        let catalog = self.context.catalog;
+        let mut all = vec![relation.oid];
+        if let Some(lineage) = view::lineage(self.context, relation) {
+            all.extend(&lineage.objects);
+        }
+        let mut around: BTreeSet<u32> = BTreeSet::new();
+        for oid in &all {
+            around.extend(self.above(*oid));
+        }
+        let mut deps = Deps::default();
+        for tie in catalog.references() {
+            if !self.spend(1) {
+                break;
+            }
+            let above = self.above(tie.to.relation);
+            if around.contains(&tie.to.relation) || all.iter().any(|oid| above.contains(oid)) {
+                deps.insert(tie.from);
+            }
+        }
+        deps
+    }
+
+    /// A relation and all that it inherits from.
+    fn above(&mut self, oid: u32) -> BTreeSet<u32> {
+        let mut above = BTreeSet::new();
+        let mut pending = vec![oid];
+        while let Some(oid) = pending.pop() {
+            self.spend(1);
+            if above.insert(oid)
+                && let Some(relation) = self.context.catalog.relation(oid)
+            {
+                pending.extend(&relation.parents);
+            }
+        }
+        above
+    }
+
     /// Records the columns under a computed one.
     fn touch(&mut self, val: &Val) {
         self.spend(val.deps.len());
@@ -439,7 +502,9 @@ impl<'c> Walk<'c> {
             vals.push(match meaning {
                 Meaning::Column(item, found) => {
                     self.write_down(item, &found, name);
-                    self.take(item.id, &found)
+                    let mut val = self.take(item.id, &found);
+                    self.row_locks(item, name, &mut val);
+                    val
                 }
                 Meaning::Row(item) => self.columns_of(item).whole().derived(),
             });
@@ -495,13 +560,16 @@ impl<'c> Walk<'c> {
         };
         if let Some(column) = found.find(name) {
             self.write_down(found, &column, name);
-            let val = self.take(found.id, &column);
+            let mut val = self.take(found.id, &column);
+            self.row_locks(found, name, &mut val);
             // It may not have the column after all.
             let certain = found.has(name);
             return if certain { val } else { self.attribute(name, &val, &Blame::Expression) };
         }
         if known::system_column(name) {
-            return self.take(found.id, &Found::System);
+            let mut val = self.take(found.id, &Found::System);
+            self.row_locks(found, name, &mut val);
+            return val;
         }
         // Attribute notation: `t.f` is `f(t)` where there is no such column.
         let whole = self.columns_of(found).whole().derived();

@@ -306,3 +306,56 @@ fn p3_statistics_are_found_under_views_and_widths_in_plans() {
         assert_eq!(deps, hidden, "{text}");
     }
 }
+
+/// `held` is a table that a masked column of `holders` references.
+fn with_references() -> Catalog {
+    let mut data = CatalogData::from(catalog());
+    data.relations.extend([
+        Relation::new(21_010, RelationKind::Table, "public", "held", &[("id", 23), ("owner", 25)]),
+        Relation::new(21_011, RelationKind::View, "public", "held_view", &[("x", 28), ("id", 23)])
+            .defined("SELECT held.xmax AS x, held.id FROM public.held"),
+        Relation::new(21_012, RelationKind::Table, "public", "held_eu", &[("id", 23)])
+            .under(&[21_010]),
+    ]);
+    data.ties.push(Tie { from: column(STAFF, 12), to: column(21_010, 1), by: TieKind::Reference });
+    Catalog::new(data)
+}
+
+#[test]
+fn p3_what_foreign_keys_lock_is_known_by_them() {
+    let catalog = with_references();
+    for (text, reason) in [
+        ("select id from held where xmax::text <> '0'", Some("predicate")),
+        ("select h.xmax = '0' from held h", Some("expression")),
+        ("select (h).xmax = '0' from held h", Some("expression")),
+        ("select xmax(h) = '0' from held h", Some("expression")),
+        ("select h.xmax = '0' from held h(a, b)", Some("expression")),
+        ("select xmax = '0' from nowhere n, held", Some("unknown_object")),
+        ("select xmax = '0' from staff_view, held", Some("expression")),
+        ("select x = '0' from held_view", Some("expression")),
+        ("select xmax = '0' from held_eu", Some("expression")),
+        ("select id from held where xmin::text <> '0'", None),
+        ("select count(*) from held h", None),
+        ("select h, id from held h where ctid = '(0,1)'", None),
+        ("select xmax = '0' from notes", None),
+        ("select id from held for update skip locked", Some("predicate")),
+        ("select id from held for key share nowait", Some("predicate")),
+        ("select id from held_view for no key update nowait", Some("predicate")),
+        ("select id from (select * from held) h for share skip locked", Some("predicate")),
+        ("select id from held for update", None),
+        ("select id from notes for update skip locked", None),
+    ] {
+        assert_eq!(refused(text, &catalog, Predicates::Refuse), reason, "{text}");
+    }
+    let masks = masked(&catalog);
+    for (text, hidden) in [
+        ("select xmax from held", true),
+        ("select x from held_view", true),
+        ("select h, owner, xmin from held h", false),
+    ] {
+        let found = parsed(text, &catalog);
+        let columns = found.list[0].outputs.columns.iter().flatten();
+        let deps = columns.flat_map(|column| &column.deps).any(|id| masks.contains(id));
+        assert_eq!(deps, hidden, "{text}");
+    }
+}
