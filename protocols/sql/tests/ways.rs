@@ -116,6 +116,9 @@ fn p3_what_can_fail_on_the_shape_of_a_value_is_refused() {
         ("select to_jsonb(raw) from staff", Some("expression")),
         ("select to_json(raw), to_jsonb(ssn), to_jsonb(profile) from staff", None),
         ("select jsonb_agg(raw) from staff", Some("expression")),
+        ("select to_jsonb(home) from staff", Some("expression")),
+        ("select json_array(home returning jsonb) from staff", Some("expression")),
+        ("select to_jsonb(tags), to_jsonb(card), to_jsonb(grade) from staff", None),
         ("select json_build_object(variadic tags) from staff", Some("expression")),
         ("select (home).street from staff", Some("expression")),
         ("select home is null from staff", Some("expression")),
@@ -357,5 +360,30 @@ fn p3_what_foreign_keys_lock_is_known_by_them() {
         let columns = found.list[0].outputs.columns.iter().flatten();
         let deps = columns.flat_map(|column| &column.deps).any(|id| masks.contains(id));
         assert_eq!(deps, hidden, "{text}");
+    }
+}
+
+#[test]
+fn p3_json_within_other_types_may_not_be_jsonb() {
+    let mut data = CatalogData::from(catalog());
+    data.types.extend([
+        Type { oid: 21_960, name: "jsons".into(), kind: TypeKind::Domain(199) },
+        Type { oid: 21_961, name: "texts".into(), kind: TypeKind::Domain(1009) },
+        Type { oid: 21_962, name: "_home".into(), kind: TypeKind::Array },
+    ]);
+    let columns =
+        [("a", 199), ("b", 21_960), ("c", 21_961), ("d", 21_962), ("e", 2249), ("f", 3802)];
+    data.relations.push(Relation::new(21_020, RelationKind::Table, "public", "kept", &columns));
+    let catalog = Catalog::new(data);
+    let masks = masked_columns(&catalog, |_, table, _| table == "kept");
+    for (column, fails) in
+        [("a", true), ("b", true), ("c", false), ("d", true), ("e", true), ("f", false)]
+    {
+        for function in ["to_jsonb", "jsonb_agg", "jsonb_build_array"] {
+            let found = parsed(&format!("select {function}({column}) from kept"), &catalog);
+            let refuse = |_| Predicates::Refuse;
+            let refused = exposure(&found.list[0], &|id| masks.contains(&id), &refuse).is_err();
+            assert_eq!(refused, fails, "{function}({column})");
+        }
     }
 }
