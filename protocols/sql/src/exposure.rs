@@ -40,7 +40,7 @@ pub const REASONS: &[(&str, &str)] = &[
     ("redefined", "it changes the definition of a masked column or of its table"),
     ("replication", "it reads the stream of all changes"),
     ("server_file", "it reads or writes files or programs of the server"),
-    ("statistics", "it reads statistics, which are samples of stored values"),
+    ("statistics", "it reads statistics, which are samples of stored values or tell their lengths"),
     ("unknown_object", "it names something the catalog snapshot does not have"),
     ("unknown_statement", "it is of a kind this gateway does not know"),
 ];
@@ -181,7 +181,9 @@ fn untraceable(opaque: &Opaque) -> Untraceable {
         "opaque_view" => format!(
             "what the view column {object} is made of cannot be traced; query its tables directly"
         ),
-        "statistics" => format!("{object} holds samples of stored values, masked ones too"),
+        "statistics" => format!(
+            "{object} holds samples of stored values, or tells how long they are, masked ones too"
+        ),
         "unknown_object" => format!(
             "{object} is not in the catalog as this gateway knows it; commit its definition first, \
              or check its name"

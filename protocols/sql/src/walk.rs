@@ -386,7 +386,7 @@ impl<'c> Walk<'c> {
     }
 
     /// A relation and all that it inherits from.
-    fn above(&mut self, oid: u32) -> BTreeSet<u32> {
+    pub(crate) fn above(&mut self, oid: u32) -> BTreeSet<u32> {
         let mut above = BTreeSet::new();
         let mut pending = vec![oid];
         while let Some(oid) = pending.pop() {

@@ -387,3 +387,37 @@ fn p3_json_within_other_types_may_not_be_jsonb() {
         }
     }
 }
+
+#[test]
+fn p3_how_much_is_written_tells_how_long_values_are() {
+    let catalog = catalog();
+    let masks = masked(&catalog);
+    for (text, hidden) in [
+        ("explain (analyze, wal, costs off) update staff set name = name || 'y'", true),
+        ("explain (analyze, costs off) update staff set name = 'y'", true),
+        ("explain (analyze, costs off) delete from staff where id = 1", true),
+        ("explain (analyze, buffers, costs off) select id from staff", true),
+        ("explain (buffers, costs off) select id from staff_view", true),
+        ("explain (analyze, costs off, buffers off) select id from staff", false),
+        ("explain (costs off) update staff set name = 'y'", false),
+        ("explain (analyze, wal, buffers) update notes set body = 'y'", false),
+    ] {
+        let found = parsed(text, &catalog);
+        let columns = found.list[0].outputs.columns.iter().flatten();
+        let deps = columns.flat_map(|column| &column.deps).any(|id| masks.contains(id));
+        assert_eq!(deps, hidden, "{text}");
+    }
+    each(&[
+        ("select pg_current_wal_lsn()", Some("statistics")),
+        ("select pg_current_wal_insert_lsn() - '0/0'", Some("statistics")),
+        ("select * from pg_stat_get_wal()", Some("statistics")),
+        ("select pg_stat_get_xact_tuples_hot_updated(21000)", Some("statistics")),
+        ("select wal_bytes from pg_stat_wal", Some("statistics")),
+        ("select * from pg_stat_xact_user_tables", Some("statistics")),
+        ("select * from pg_catalog.pg_statio_user_tables", Some("statistics")),
+        ("select redo_lsn from pg_control_checkpoint()", Some("statistics")),
+        ("select relname, n_live_tup from pg_stat_user_tables", None),
+        ("select pg_size_pretty(pg_total_relation_size('notes'))", None),
+        ("select pg_database_size('app')", None),
+    ]);
+}
