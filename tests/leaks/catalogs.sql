@@ -69,3 +69,12 @@ SELECT pg_typeof(ssn), ssn FROM secrets WHERE id = 1
 SELECT column_name, ssn_of(1) FROM information_schema.columns WHERE table_name = 'depts' ORDER BY 1
 -- direct-same: the table is not partitioned by hash
 SELECT satisfies_hash_partition('events'::regclass, 2, 0, salary) FROM secrets WHERE id = 1
+-- How much was written, by anybody.
+-- script
+UPDATE secrets SET name = name || 'y'
+SELECT pg_current_wal_lsn()
+SELECT pg_current_wal_insert_lsn()
+SELECT wal_bytes FROM pg_stat_wal
+SELECT n_tup_hot_upd FROM pg_stat_xact_user_tables WHERE relname = 'secrets'
+SELECT heap_blks_hit > 0 FROM pg_statio_user_tables WHERE relname = 'secrets'
+-- end

@@ -46,3 +46,7 @@ SET client_min_messages = 'log'
 SET debug_print_plan = on
 SELECT ssn FROM secrets WHERE id = 1
 -- end
+-- How much is written or gone through.
+EXPLAIN (ANALYZE, WAL, COSTS OFF, TIMING OFF, SUMMARY OFF) UPDATE secrets SET name = name || 'y'
+-- direct-same: one page in both
+EXPLAIN (ANALYZE, BUFFERS, COSTS OFF, TIMING OFF, SUMMARY OFF) SELECT id FROM secrets

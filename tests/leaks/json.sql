@@ -75,3 +75,8 @@ SELECT schema_to_xml('public', true, true, '')
 SELECT database_to_xml(true, true, '')
 SELECT * FROM xpath_table('id', '(''<a>'' || ssn || ''</a>'')', 'secrets', '/a', 'true') AS t(id int, v text)
 SELECT query_to_xml(format('SELECT %I FROM secrets ORDER BY id', 's' || 'sn'), true, true, '')
+-- What is no jsonb, within other types.
+-- direct-same: every pair is jsonb
+SELECT to_jsonb(home) IS NULL FROM secrets
+SELECT to_jsonb(ARRAY[raw]) IS NULL FROM secrets
+SELECT to_jsonb(ARRAY[raw, raw]) IS NULL FROM secrets

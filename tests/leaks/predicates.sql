@@ -149,3 +149,8 @@ INSERT INTO secrets (id, name, ssn) VALUES (99, 'x', '7-7')
 WITH u AS (UPDATE secrets SET cap = 100 WHERE id = 3 RETURNING id) SELECT count(*) FROM u
 WITH d AS (DELETE FROM accounts WHERE id = 5 RETURNING id) SELECT count(*) FROM d
 UPDATE accounts SET id = 105 WHERE id = 5
+-- Rows that the check of a masked foreign key has locked.
+SELECT id FROM accounts WHERE xmax::text <> '0'
+SELECT id, xmax FROM accounts
+SELECT (a).xmax::text = '0' FROM accounts a
+SELECT b.xmax::text = '0' FROM accounts b (x, y)

@@ -52,6 +52,9 @@ impl<'c> Walk<'c> {
         place: &Place,
     ) -> (Val, Option<Table>) {
         self.pass_form(Form::Call, call.location);
+        if !self.spend(0) {
+            return (Val::unknown(), None);
+        }
         let parts = tree::strings(&call.funcname);
         let (schema, name) = tree::qualified(&parts);
         if let Some(val) = self.functional_notation(schema, name, call, scope) {
@@ -133,7 +136,8 @@ impl<'c> Walk<'c> {
             return None;
         }
         // A column goes before a row: what has its fields then is a value like any other.
-        self.row_named(arg, scope).filter(|item| item.has(name))?;
+        let is_system = known::system_column(name);
+        self.row_named(arg, scope).filter(|item| is_system || item.has(name))?;
         let field =
             Node { node: Some(N::String(pg_query::protobuf::String { sval: name.into() })) };
         let fields = [column.fields.as_slice(), &[field]].concat();
@@ -324,7 +328,7 @@ impl<'c> Walk<'c> {
             values = vec![all; wanted];
         } else if args.len() < wanted
             && let Some(defaults) = &function.defaults
-            && let Some(table) = view::defaults(self.context, defaults, self.budget)
+            && let Some(table) = view::defaults(self.context, defaults, &mut self.budget)
             && table.rest.is_none()
         {
             let missing = wanted - args.len();
@@ -344,13 +348,15 @@ impl<'c> Walk<'c> {
         let mut rows: Option<Table> = None;
         for function in functions {
             let params = self.params_of(function, args);
-            let Some(body) = view::body(self.context, function, params, self.budget) else {
+            if !self.spend(0) {
+                return (Val::unknown(), None);
+            }
+            let Some(body) = view::body(self.context, function, params, &mut self.budget) else {
                 if self.rec.quiet == 0 {
                     self.rec.opaque("opaque_function", &function.name);
                 }
                 return (Val::unknown(), None);
             };
-            self.budget = body.budget;
             if self.rec.quiet == 0 {
                 self.rec.absorb(body.rec);
             }

@@ -57,6 +57,19 @@ fn build(catalog: &Catalog, oid: u32, depth: u32) -> Build {
     }
 }
 
+/// Whether there can be `json` in a value of a type: text that need not be `jsonb`. What fields and
+/// elements of other people's types are is not known.
+fn may_hold_json(catalog: &Catalog, oid: u32, depth: u32) -> bool {
+    /// `pg_type.oid` of `json`, `json[]`, `record` and `record[]`.
+    const HOLD_JSON: [u32; 4] = [114, 199, 2249, RECORDS];
+    match catalog.type_kind(oid) {
+        _ if oid < FIRST_NORMAL_OID => HOLD_JSON.contains(&oid),
+        Some(TypeKind::Domain(base)) if depth < 8 => may_hold_json(catalog, base, depth + 1),
+        Some(TypeKind::Plain) => false,
+        _ => true,
+    }
+}
+
 /// Whether PostgreSQL casts a value of this type by itself to another where it can fail: `int8` to
 /// `oid`, `numeric` to `real`, dates to timestamps. Source: `pg_cast.dat`, `castcontext` `i`.
 fn narrows(catalog: &Catalog, oid: u32, depth: u32) -> bool {
@@ -100,7 +113,11 @@ impl Walk<'_> {
 
     /// Whether making `jsonb` of such a value can fail.
     pub(crate) fn may_not_be_jsonb(&self, deps: &Deps) -> bool {
-        self.any_build(deps, &[Build::Json])
+        let catalog = self.context.catalog;
+        deps.iter().any(|id| {
+            let column = catalog.column(id);
+            column.is_none_or(|(_, column)| may_hold_json(catalog, column.type_oid, 0))
+        })
     }
 
     /// Whether such a value can have fields.

@@ -40,7 +40,7 @@ pub const REASONS: &[(&str, &str)] = &[
     ("redefined", "it changes the definition of a masked column or of its table"),
     ("replication", "it reads the stream of all changes"),
     ("server_file", "it reads or writes files or programs of the server"),
-    ("statistics", "it reads statistics, which are samples of stored values"),
+    ("statistics", "it reads statistics, which are samples of stored values or tell their lengths"),
     ("unknown_object", "it names something the catalog snapshot does not have"),
     ("unknown_statement", "it is of a kind this gateway does not know"),
 ];
@@ -183,7 +183,9 @@ fn untraceable(opaque: &Opaque) -> Untraceable {
         "opaque_view" => format!(
             "what the view column {object} is made of cannot be traced; query its tables directly"
         ),
-        "statistics" => format!("{object} holds samples of stored values, masked ones too"),
+        "statistics" => format!(
+            "{object} holds samples of stored values, or tells how long they are, masked ones too"
+        ),
         "unknown_object" => format!(
             "{object} is not in the catalog as this gateway knows it; commit its definition first, \
              or check its name"
@@ -325,7 +327,7 @@ fn defaults(context: Context<'_>, relation: &Relation, edges: &mut Vec<Edge>) {
         // The functions' bodies look names up by the path of whoever inserts.
         let context = Context { path: &SearchPath::Unknown, ..context };
         let to = ColumnId { relation: relation.oid, attnum: column.attnum };
-        if let Some(table) = view::defaults(context, expression, Walk::BUDGET) {
+        if let Some(table) = view::defaults(context, expression, &mut { Walk::BUDGET }) {
             let deps = table.whole().deps;
             edges.extend(deps.iter().map(|from| Edge { from, to, computed: true }));
         }

@@ -7,6 +7,7 @@ use pg_query::protobuf::{
 
 use crate::call::Reach;
 use crate::catalog::{FIRST_NORMAL_OID, SearchPath};
+use crate::known;
 use crate::query::is_expansion;
 use crate::scope::Scope;
 use crate::statement::{Operand, Place};
@@ -21,6 +22,12 @@ impl<'c> Walk<'c> {
             return Val::unknown();
         }
         self.pass(node);
+        let val = self.value_of(node, scope, blame);
+        self.spend(val.deps.len());
+        val
+    }
+
+    fn value_of(&mut self, node: &Node, scope: &Scope<'_, 'c>, blame: &Blame) -> Val {
         match inner(node) {
             Some(N::ColumnRef(column)) => self.column_ref(&column.fields, scope),
             Some(N::AConst(_)) => Val::literal(),
@@ -124,7 +131,7 @@ impl<'c> Walk<'c> {
                 if let [field] = tree::strings(&indirection.indirection).as_slice()
                     && indirection.indirection.len() == 1
                     && let Some(item) = self.row_named(arg, scope)
-                    && item.find(field).is_some()
+                    && (item.find(field).is_some() || known::system_column(field))
                     && let Some(N::ColumnRef(column)) = inner(arg)
                 {
                     // `(t).f` is `t.f`.
@@ -263,6 +270,9 @@ impl<'c> Walk<'c> {
     /// Operators that do not ship with PostgreSQL are calls of functions.
     fn custom_operator(&mut self, name: &str, val: &mut Val) {
         for oid in self.context.catalog.operators(name) {
+            if !self.spend(0) {
+                return;
+            }
             self.runs(*oid, val, &format!("operator {name}"));
         }
     }
@@ -318,7 +328,11 @@ impl<'c> Walk<'c> {
         match tree::sublink_type(link) {
             SubLinkType::ExistsSublink => Val::none(),
             kind @ (SubLinkType::ExprSublink | SubLinkType::ArraySublink) => {
-                let mut val = table.at(0).unwrap_or_else(|| table.whole()).derived();
+                let val = table.at(0).unwrap_or_else(|| table.whole());
+                if kind == SubLinkType::ArraySublink {
+                    self.arrays.insert(std::ptr::from_ref(link).addr(), val.typed);
+                }
+                let mut val = val.derived();
                 val.client = false;
                 if kind == SubLinkType::ArraySublink && self.has_dimensions(&val.deps) {
                     self.blame(&val.deps, blame, "ARRAY");
@@ -573,17 +587,24 @@ impl<'c> Walk<'c> {
         self.custom_operator("=", &mut made);
         self.blame_place(&made.deps, &Place::Predicate(clause));
         match (inner(left), inner(right)) {
-            (Some(N::RowExpr(left)), Some(N::RowExpr(right))) if kind != AExprKind::AexprOpAny => {
-                self.rows_equal(&left.args, &right.args, scope, clause);
+            (Some(N::RowExpr(row)), Some(N::RowExpr(right))) if kind != AExprKind::AexprOpAny => {
+                let left = self.fields(&row.args, scope, clause);
+                self.rows_equal(&left, &right.args, scope, clause);
             }
             (Some(N::RowExpr(row)), Some(N::List(list))) => {
+                let left = self.fields(&row.args, scope, clause);
                 for other in &list.items {
+                    if !self.spend(left.len() as u64) {
+                        break;
+                    }
                     match inner(other) {
                         Some(N::RowExpr(other)) => {
-                            self.rows_equal(&row.args, &other.args, scope, clause);
+                            self.rows_equal(&left, &other.args, scope, clause);
                         }
                         _ => {
-                            self.decides(left, scope, clause);
+                            for (_, val) in &left {
+                                self.blame_place(&val.deps, &Place::Predicate(clause));
+                            }
                             self.decides(other, scope, clause);
                         }
                     }
@@ -607,19 +628,32 @@ impl<'c> Walk<'c> {
         true
     }
 
+    /// The values of a row, each beside what it is written as.
+    fn fields<'n>(
+        &mut self,
+        row: &'n [Node],
+        scope: &Scope<'_, 'c>,
+        clause: &'static str,
+    ) -> Vec<(&'n Node, Val)> {
+        let blame = Blame::Predicate(clause);
+        row.iter().map(|node| (node, self.eval(node, scope, &blame))).collect()
+    }
+
     fn rows_equal(
         &mut self,
-        left: &[Node],
+        left: &[(&Node, Val)],
         right: &[Node],
         scope: &Scope<'_, 'c>,
         clause: &'static str,
     ) {
-        for pair in left.iter().zip(right) {
-            self.pair_equal(pair.0, pair.1, scope, clause);
+        let right = self.fields(right, scope, clause);
+        for ((left, a), (right, b)) in left.iter().zip(&right) {
+            self.equal(a, b, Some((left, right)), clause);
         }
         let common = left.len().min(right.len());
-        for rest in [left, right].into_iter().filter_map(|side| side.get(common..)).flatten() {
-            self.decides(rest, scope, clause);
+        let rest = [left, right.as_slice()].into_iter().filter_map(|side| side.get(common..));
+        for (_, val) in rest.flatten() {
+            self.blame_place(&val.deps, &Place::Predicate(clause));
         }
     }
 

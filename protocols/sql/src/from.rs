@@ -38,6 +38,7 @@ impl<'c> Walk<'c> {
                 break;
             }
             let more = self.source_of(node, &source, parent, ctes);
+            self.spend(more.size() as u64);
             source.append(more);
         }
         source
@@ -52,6 +53,9 @@ impl<'c> Walk<'c> {
         ctes: &Ctes,
     ) -> Source<'c> {
         let lateral = Scope { source: beside, parent, ctes };
+        if !self.spend(0) {
+            return Source::default();
+        }
         match inner(node) {
             Some(N::RangeVar(var)) => Source::of(self.range_var(var, ctes)),
             Some(N::RangeSubselect(sub)) => {
@@ -102,7 +106,7 @@ impl<'c> Walk<'c> {
         let left = self.source_of(left, beside, parent, ctes);
         let right = if looks_left(right) {
             let mut both = beside.clone();
-            self.spend((beside.star.len() + left.star.len()) as u64);
+            self.spend((beside.size() + left.size()) as u64);
             both.append(left.clone());
             self.source_of(right, &both, parent, ctes)
         } else {

@@ -148,11 +148,41 @@ pub(crate) fn opaque(name: &str) -> Option<&'static str> {
         | "ts_stat" => "dynamic_query",
         "loread" | "lowrite" => "large_object",
         "pg_mcv_list_items" => "statistics",
+        _ if tells_sizes(name) => "statistics",
         _ if name.starts_with("lo_") => "large_object",
         _ if name.starts_with("pg_logical_slot_") => "replication",
         _ if server_access(name).is_some() => "server_file",
         _ => return None,
     })
+}
+
+/// Whether a shipped function tells how much was written, by anybody or by this session: how long
+/// rows are with what is masked in them. Sizes of whole relations, in pages, and counts of rows are
+/// left: clients show them with every table.
+fn tells_sizes(name: &str) -> bool {
+    const COUNTS_OF_ROWS: &[&str] = &[
+        "pg_stat_get_dead_tuples",
+        "pg_stat_get_live_tuples",
+        "pg_stat_get_ins_since_vacuum",
+        "pg_stat_get_mod_since_analyze",
+    ];
+    let of_statistics = name.starts_with("pg_stat_get_")
+        && !name.starts_with("pg_stat_get_backend_")
+        && !shows_backends(name)
+        && !COUNTS_OF_ROWS.contains(&name);
+    of_statistics
+        || name.starts_with("pg_last_wal_")
+        || name.starts_with("pg_control_")
+        || matches!(
+            name,
+            "pg_create_restore_point"
+                | "pg_current_wal_flush_lsn"
+                | "pg_current_wal_insert_lsn"
+                | "pg_current_wal_lsn"
+                | "pg_get_replication_slots"
+                | "pg_logical_emit_message"
+                | "pg_switch_wal"
+        )
 }
 
 /// Whether a shipped function runs SQL text given to it, or any query chosen at run time.
@@ -247,7 +277,7 @@ pub(crate) fn backend_relation(name: &str) -> bool {
     ) || name.starts_with("pg_stat_progress_")
 }
 
-/// Relations of PostgreSQL that hold copies of stored values.
+/// Relations of PostgreSQL that hold copies of stored values, or tell how much was written.
 pub(crate) fn opaque_relation(schema: &str, name: &str) -> Option<&'static str> {
     Some(match name {
         "pg_statistic"
@@ -255,6 +285,14 @@ pub(crate) fn opaque_relation(schema: &str, name: &str) -> Option<&'static str> 
         | "pg_stats_ext"
         | "pg_stats_ext_exprs"
         | "pg_statistic_ext_data" => "statistics",
+        "pg_stat_archiver"
+        | "pg_stat_bgwriter"
+        | "pg_stat_checkpointer"
+        | "pg_stat_database"
+        | "pg_stat_io"
+        | "pg_stat_slru"
+        | "pg_stat_wal" => "statistics",
+        _ if name.starts_with("pg_stat_xact_") || name.starts_with("pg_statio_") => "statistics",
         "pg_largeobject" => "large_object",
         "pg_stat_activity" | "pg_stat_statements" | "pg_prepared_statements" | "pg_cursors" => {
             return None;

@@ -57,7 +57,7 @@ pub use exposure::{
 };
 pub use fuzzing::fuzz;
 pub use letters::has_names_beyond_ascii;
-pub use parse::{Options, Unparsable, analyse, merged};
+pub use parse::{Options, Unparsable, analyse, merged, steps};
 pub use sample::sample;
 pub use shape::shape_of;
 pub use statement::{

@@ -117,12 +117,34 @@ pub fn analyse(
     options: &Options<'_>,
     catalog: &Catalog,
 ) -> Result<Statements, Unparsable> {
+    spending(text, options, catalog, &mut { Walk::BUDGET })
+}
+
+/// How many steps it takes to take a text apart, for tests; all there are when it is refused as
+/// too complex.
+///
+/// # Errors
+/// [`Unparsable`], as for [`analyse`].
+#[doc(hidden)]
+pub fn steps(text: &str, options: &Options<'_>, catalog: &Catalog) -> Result<u64, Unparsable> {
+    let mut budget = Walk::BUDGET;
+    match spending(text, options, catalog, &mut budget) {
+        Err(error) if error.reason != "too_complex" => Err(error),
+        _ => Ok(Walk::BUDGET - budget),
+    }
+}
+
+fn spending(
+    text: &str,
+    options: &Options<'_>,
+    catalog: &Catalog,
+    budget: &mut u64,
+) -> Result<Statements, Unparsable> {
     stack::with_tree(text, options.standard_conforming_strings, 0, |tree, used| {
         let mut with_own: Option<Catalog> = None;
         let mut creates = options.search_path;
         let mut path = if catalog.has_dropped() { &SearchPath::Unknown } else { creates };
         let mut list = Vec::with_capacity(tree.stmts.len());
-        let mut budget = Walk::BUDGET;
         for (index, raw) in tree.stmts.iter().enumerate() {
             let context = Context {
                 catalog: with_own.as_ref().unwrap_or(catalog),
@@ -136,9 +158,9 @@ pub fn analyse(
             if inner(node).is_none() {
                 return Err(Unparsable::internal("the parser returned an empty statement"));
             }
-            let mut statement = utility::statement(context, node, &mut budget);
+            let mut statement = utility::statement(context, node, budget);
             statement.range = range(text, raw.stmt_location, raw.stmt_len);
-            statement.creates = own::table(context, node, &mut budget).map(Arc::new);
+            statement.creates = own::table(context, node, budget).map(Arc::new);
             match own::names_after(&statement, context.catalog) {
                 Names::Same => {}
                 Names::AnyOfTheName => {
@@ -160,7 +182,7 @@ pub fn analyse(
                 with_own = Some(with);
             }
             list.push(statement);
-            if budget == 0 {
+            if *budget == 0 {
                 return Err(Unparsable::too_complex(
                     "the statement names too many columns and tables to be looked through",
                 ));

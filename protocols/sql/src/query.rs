@@ -1,17 +1,22 @@
 //! SELECT, VALUES, set operations and WITH.
 
+use std::collections::HashMap;
+use std::mem::take;
 use std::rc::Rc;
 
-use pg_query::protobuf::{CommonTableExpr, Node, SelectStmt, SetOperation, WindowDef, WithClause};
+use pg_query::protobuf::{
+    CommonTableExpr, LockWaitPolicy, Node, SelectStmt, SetOperation, WindowDef, WithClause,
+};
 
+use crate::record::Recorder;
 use crate::scope::{Cte, Ctes, Scope, Source, col};
 use crate::statement::Place;
 use crate::tree::{self, N, boxed, inner};
 use crate::value::{Col, Name, Table, Val};
 use crate::walk::{Blame, Walk};
 
-/// Rounds in which the columns of recursive queries must settle.
-const ROUNDS: usize = 8;
+/// Rounds in which the columns of recursive queries, and of those within them, must settle.
+const ROUNDS: usize = 66;
 
 impl<'c> Walk<'c> {
     /// A query of any kind that returns rows: SELECT or a statement with RETURNING.
@@ -21,8 +26,18 @@ impl<'c> Walk<'c> {
         parent: Option<&Scope<'_, 'c>>,
         ctes: &Ctes,
     ) -> Table {
+        if !self.spend(0) {
+            return Table::any(Val::unknown());
+        }
         self.level += 1;
-        let table = match inner(node) {
+        let table = self.query_of(node, parent, ctes);
+        self.level -= 1;
+        self.spend(table.weight());
+        table
+    }
+
+    fn query_of(&mut self, node: &Node, parent: Option<&Scope<'_, 'c>>, ctes: &Ctes) -> Table {
+        match inner(node) {
             Some(N::SelectStmt(select)) => self.select(select, parent, ctes),
             Some(N::InsertStmt(insert)) => self.insert(insert, parent, ctes),
             Some(N::UpdateStmt(update)) => self.update(update, parent, ctes),
@@ -33,12 +48,26 @@ impl<'c> Walk<'c> {
                 self.rec.may_write = true;
                 Table::any(Val::unknown())
             }
-        };
-        self.level -= 1;
-        table
+        }
     }
 
     pub(crate) fn select(
+        &mut self,
+        select: &SelectStmt,
+        parent: Option<&Scope<'_, 'c>>,
+        ctes: &Ctes,
+    ) -> Table {
+        if !self.spend(0) {
+            return Table::any(Val::unknown());
+        }
+        let skips = self.skips_locked;
+        self.skips_locked |= select.locking_clause.iter().any(skips_locked);
+        let table = self.select_of(select, parent, ctes);
+        self.skips_locked = skips;
+        table
+    }
+
+    fn select_of(
         &mut self,
         select: &SelectStmt,
         parent: Option<&Scope<'_, 'c>>,
@@ -266,47 +295,92 @@ impl<'c> Walk<'c> {
             })
             .collect();
         if clause.recursive {
-            return self.with_recursive(&list, parent, ctes);
+            let key = std::ptr::from_ref(clause).addr();
+            return match self.rounds {
+                None => self.with_recursive(key, &list, parent, ctes),
+                // The query around is walked in rounds, this one in each of them.
+                Some(_) => self.round(key, &list, parent, ctes),
+            };
         }
         let mut reach = ctes.clone();
         for cte in list {
             let table = self.cte(cte, parent, &reach);
-            reach = extend(cte, table, self.level, reach);
+            reach = Some(Cte::walked(&cte.ctename, table, self.level, reach));
         }
         reach
     }
 
-    /// Each query may name any of them, itself too: walked in silence until the columns of all
-    /// settle, then once more to record. What starts from "depends on nothing" and only grows
-    /// settles at the least fixpoint.
+    /// Each query may name any of them, itself too. All are walked in rounds, those of any WITH
+    /// RECURSIVE within them too, until no query was told other columns of another than that one
+    /// has: what starts from "depends on nothing" and only grows settles at the least fixpoint,
+    /// and one fixpoint of everything is the same as fixpoints within one another. What the last
+    /// round records is what counts.
     fn with_recursive(
         &mut self,
+        key: usize,
         list: &[&CommonTableExpr],
         parent: Option<&Scope<'_, 'c>>,
         ctes: &Ctes,
     ) -> Ctes {
-        let mut tables: Vec<Table> = list.iter().map(|_| Table::any(Val::none())).collect();
+        let quiet = self.rec.quiet;
+        let around = std::mem::take(&mut self.rec);
+        self.rounds = Some(Rounds::default());
+        let mut reach = ctes.clone();
         let mut settled = false;
-        self.rec.quiet += 1;
-        for _ in 0..ROUNDS.max(list.len().min(64) + 2) {
-            let reach = reach(list, &tables, self.level, ctes);
-            let next: Vec<Table> = list.iter().map(|cte| self.cte(cte, parent, &reach)).collect();
-            settled = next == tables;
-            tables = next;
+        for _ in 0..ROUNDS {
+            let literals_matter = self.rec.literals_matter;
+            self.rec = Recorder { quiet, literals_matter, ..Recorder::default() };
+            reach = self.round(key, list, parent, ctes);
+            let changed = self.rounds.as_mut().is_none_or(|rounds| take(&mut rounds.changed));
+            settled = !changed && self.budget > 0;
             if settled || self.budget == 0 {
                 break;
             }
         }
-        self.rec.quiet -= 1;
-        if !settled {
-            for (table, cte) in tables.iter_mut().zip(list) {
-                self.rec.opaque("unknown_object", &cte.ctename);
-                *table = Table::any(Val::unknown());
-            }
+        self.rounds = None;
+        let last = std::mem::replace(&mut self.rec, around);
+        self.rec.literals_matter |= last.literals_matter;
+        self.rec.absorb(last);
+        if settled {
+            return reach;
         }
-        let reach = reach(list, &tables, self.level, ctes);
+        let mut reach = ctes.clone();
         for cte in list {
-            self.cte(cte, parent, &reach);
+            self.rec.opaque("unknown_object", &cte.ctename);
+            reach = Some(Cte::walked(&cte.ctename, Table::any(Val::unknown()), self.level, reach));
+        }
+        reach
+    }
+
+    /// Walks the queries of one WITH RECURSIVE once. A query that another one names before it is
+    /// walked has the columns that the round before found.
+    fn round(
+        &mut self,
+        key: usize,
+        list: &[&CommonTableExpr],
+        parent: Option<&Scope<'_, 'c>>,
+        ctes: &Ctes,
+    ) -> Ctes {
+        let known = self.rounds.as_ref().and_then(|rounds| rounds.known.get(&key));
+        let mut before = known.cloned().unwrap_or_default().into_iter();
+        let mut reach = ctes.clone();
+        let mut pending = Vec::with_capacity(list.len());
+        for cte in list {
+            let table = before.next().unwrap_or_else(|| Rc::new(Table::any(Val::none())));
+            let this = Cte::pending(&cte.ctename, table, self.level, reach.take());
+            pending.push(Rc::clone(&this));
+            reach = Some(this);
+        }
+        let mut tables = Vec::with_capacity(list.len());
+        let mut changed = false;
+        for (cte, this) in list.iter().zip(&pending) {
+            let table = Rc::new(self.cte(cte, parent, &reach));
+            changed |= this.settle(&table);
+            tables.push(table);
+        }
+        if let Some(rounds) = &mut self.rounds {
+            rounds.changed |= changed;
+            rounds.known.insert(key, tables);
         }
         reach
     }
@@ -477,15 +551,6 @@ impl<'c> Walk<'c> {
     }
 }
 
-fn extend(cte: &CommonTableExpr, table: Table, level: u32, parent: Ctes) -> Ctes {
-    Some(Rc::new(Cte { name: cte.ctename.as_str().into(), table: Rc::new(table), level, parent }))
-}
-
-fn reach(list: &[&CommonTableExpr], tables: &[Table], level: u32, ctes: &Ctes) -> Ctes {
-    let all = list.iter().zip(tables);
-    all.fold(ctes.clone(), |reach, (cte, table)| extend(cte, table.clone(), level, reach))
-}
-
 /// A column that SEARCH or CYCLE adds.
 fn unlisted(name: &str, val: Val) -> Col {
     Col { unlisted: true, ..col(name, val) }
@@ -503,6 +568,21 @@ fn numbered(mut row: Table) -> Table {
     }
     row.rest = whole;
     row
+}
+
+/// Whether a locking clause has SKIP LOCKED or NOWAIT.
+fn skips_locked(clause: &Node) -> bool {
+    let Some(N::LockingClause(clause)) = inner(clause) else { return false };
+    LockWaitPolicy::try_from(clause.wait_policy) != Ok(LockWaitPolicy::LockWaitBlock)
+}
+
+/// Rounds in which a WITH RECURSIVE, and those within it, are walked.
+#[derive(Debug, Default)]
+pub(crate) struct Rounds {
+    /// Columns that the last walk found, by the place of the clause in memory.
+    known: HashMap<usize, Vec<Rc<Table>>>,
+    /// Some were used in this round that are others now.
+    changed: bool,
 }
 
 /// Whether this is `*`, `t.*` or `(expression).*`.

@@ -1,6 +1,7 @@
 //! Names in reach of an expression: FROM items, their columns, and the queries around.
 
 use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -17,6 +18,8 @@ pub(crate) struct Item<'c> {
     /// The schema a qualified reference may name; none once there is an alias.
     pub schema: Option<Arc<str>>,
     pub columns: Columns<'c>,
+    /// The relation, or those that may be meant, where `columns` does not say so.
+    pub of: Option<Rc<[&'c Relation]>>,
     /// References need the item's name (`old`, `new`, an alias of USING).
     pub qualified_only: bool,
 }
@@ -36,7 +39,7 @@ pub(crate) enum Found<'s, 'c> {
     Stored(&'c Relation, &'c StoredColumn),
     /// Of something computed.
     Computed(Cow<'s, Val>),
-    /// A system column of a relation.
+    /// A system column of an item.
     System,
 }
 
@@ -60,8 +63,17 @@ impl<'c> Item<'c> {
         }
     }
 
+    /// The relation, or those that may be meant.
+    pub(crate) fn relations(&self) -> Vec<&'c Relation> {
+        match (&self.of, &self.columns) {
+            (Some(several), _) => several.to_vec(),
+            (None, Columns::Stored(relation)) => vec![relation],
+            (None, Columns::Table(_)) => Vec::new(),
+        }
+    }
+
     fn stored(&self) -> bool {
-        matches!(self.columns, Columns::Stored(_))
+        self.of.is_some() || matches!(self.columns, Columns::Stored(_))
     }
 }
 
@@ -95,6 +107,11 @@ impl<'c> Source<'c> {
         let mut source = Self::default();
         source.push(item);
         source
+    }
+
+    /// How much there is to copy.
+    pub(crate) fn size(&self) -> usize {
+        self.items.len() + self.star.len() + self.open.len()
     }
 
     /// Appends an item, all of its columns visible unless they need its name.
@@ -161,20 +178,59 @@ pub(crate) type Ctes = Option<Rc<Cte>>;
 #[derive(Debug)]
 pub(crate) struct Cte {
     pub name: Arc<str>,
-    pub table: Rc<Table>,
+    /// Its columns, as far as they are known: those of the round before while it is `pending`.
+    pub table: RefCell<Rc<Table>>,
+    /// It has not been walked in this round of a WITH RECURSIVE.
+    pub pending: Cell<bool>,
+    /// It was named while it was pending.
+    pub read_early: Cell<bool>,
     /// How far in the query is that the WITH belongs to.
     pub level: u32,
     pub parent: Ctes,
 }
 
+impl Cte {
+    /// A WITH query that is walked.
+    pub(crate) fn walked(name: &str, table: Table, level: u32, parent: Ctes) -> Rc<Self> {
+        let known = Self::new(name, Rc::new(table), level, parent);
+        Rc::new(Self { pending: Cell::new(false), ..known })
+    }
+
+    /// One that is going to be; `table` is what is known until then.
+    pub(crate) fn pending(name: &str, table: Rc<Table>, level: u32, parent: Ctes) -> Rc<Self> {
+        Rc::new(Self::new(name, table, level, parent))
+    }
+
+    fn new(name: &str, table: Rc<Table>, level: u32, parent: Ctes) -> Self {
+        Self {
+            name: name.into(),
+            table: RefCell::new(table),
+            pending: Cell::new(true),
+            read_early: Cell::new(false),
+            level,
+            parent,
+        }
+    }
+
+    /// Its columns are found; whether anybody was told others before.
+    pub(crate) fn settle(&self, table: &Rc<Table>) -> bool {
+        let before = self.table.replace(Rc::clone(table));
+        self.pending.set(false);
+        self.read_early.take() && before != *table
+    }
+}
+
 /// Finds a WITH query by name; also how many steps it took.
-pub(crate) fn find_cte<'e>(ctes: &'e Ctes, name: &str) -> (Option<&'e Cte>, u64) {
+pub(crate) fn find_cte(ctes: &Ctes, name: &str) -> (Option<(Rc<Table>, u32)>, u64) {
     let mut cost = 0;
     let mut next = ctes;
     while let Some(cte) = next {
         cost += 1;
         if &*cte.name == name {
-            return (Some(&**cte), cost);
+            if cte.pending.get() {
+                cte.read_early.set(true);
+            }
+            return (Some((Rc::clone(&cte.table.borrow()), cte.level)), cost);
         }
         next = &cte.parent;
     }
@@ -256,10 +312,9 @@ impl<'s, 'c> Scope<'s, 'c> {
     /// columns of some items are not known.
     fn possible(&self, name: &str, meanings: &mut Vec<Meaning<'s, 'c>>) {
         let source = self.source;
-        if known_system(name)
-            && let Some(item) = source.items.iter().find(|item| item.stored())
-        {
-            meanings.push(Meaning::Column(item, Found::System));
+        if known_system(name) {
+            let stored = source.items.iter().filter(|item| item.stored());
+            meanings.extend(stored.map(|item| Meaning::Column(item, Found::System)));
         }
         for star in &source.star {
             if let Some(item) = source.items.get(star.item)

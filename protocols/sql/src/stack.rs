@@ -26,6 +26,9 @@ const STACK_BYTES: usize = 128 * 1024 * 1024;
 /// Bytes that one text may make the parser read over again, some tens of milliseconds' worth.
 const REPEATED_READS_MAX: usize = 64 * 1024 * 1024;
 
+/// Tokens that the parser may make a tree of when it counts some of them again and again.
+const COPIED_TOKENS_MAX: usize = 1_000_000;
+
 /// libpg_query points file descriptor 2 at a pipe for the time of a parse. Two parses at once would
 /// leave it there for good, so there is never more than one in the process.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -43,6 +46,10 @@ pub(crate) fn with_tree<R: Send>(
         return Err(Unparsable::too_complex(message));
     }
     let tokens = depth::tokens(text);
+    if depth::may_copy(text) && copies(text, strings_conform) > COPIED_TOKENS_MAX {
+        let message = "the statement assigns to several columns at once too often";
+        return Err(Unparsable::too_complex(message));
+    }
     if used + tokens <= TOKENS_IN_PLACE {
         return parse(text, strings_conform).map(|tree| then(&tree, used + tokens));
     }
@@ -55,6 +62,17 @@ pub(crate) fn with_tree<R: Send>(
         spawned.ok().and_then(|thread| thread.join().ok())
     });
     outcome.unwrap_or_else(|| Err(Unparsable::internal("the statement could not be taken apart")))
+}
+
+/// Tokens, each as often as the parser writes it.
+fn copies(text: &str, strings_conform: bool) -> usize {
+    if !strings_conform && text.contains('\\') {
+        // The scanner takes every session to have conforming strings.
+        return depth::copies_at_most(text);
+    }
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    // What cannot be scanned is not parsed either.
+    pg_query::scan(text).map_or(0, |scanned| depth::copies(&scanned.tokens))
 }
 
 fn parse(text: &str, strings_conform: bool) -> Result<ParseResult, Unparsable> {

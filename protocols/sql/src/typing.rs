@@ -134,9 +134,8 @@ impl<'c> Walk<'c> {
             Some(N::CoalesceExpr(coalesce)) => self.any_of_these(&coalesce.args, scope, levels),
             Some(N::MinMaxExpr(most)) => self.any_of_these(&most.args, scope, levels),
             Some(N::SubLink(link)) if tree::sublink_type(link) == SubLinkType::ArraySublink => {
-                let Some(query) = boxed(&link.subselect) else { return Form::Unsure };
-                let table = self.unread(|walk| walk.query(query, Some(scope), scope.ctes));
-                match table.at(0).map(|val| val.typed) {
+                // It was walked before, as an argument.
+                match self.arrays.get(&std::ptr::from_ref(&**link).addr()).copied() {
                     Some(Typed::Stored(oid)) if is_scalar(oid) && oid != RECORDS => Form::Array,
                     _ => Form::Unsure,
                 }
@@ -163,8 +162,13 @@ impl<'c> Walk<'c> {
     }
 
     /// They have one type, likewise.
-    fn any_of_these(&mut self, nodes: &[Node], scope: &Scope<'_, 'c>, levels: u32) -> Form {
-        let mut forms = nodes.iter().map(|node| self.form(node, scope, levels));
+    fn any_of_these<'n>(
+        &mut self,
+        nodes: impl IntoIterator<Item = &'n Node>,
+        scope: &Scope<'_, 'c>,
+        levels: u32,
+    ) -> Form {
+        let mut forms = nodes.into_iter().map(|node| self.form(node, scope, levels));
         forms.find(|form| matches!(form, Form::Array | Form::Scalar)).unwrap_or(Form::Unsure)
     }
 
@@ -203,9 +207,8 @@ impl<'c> Walk<'c> {
         if !joins && kind != AExprKind::AexprNullif {
             return Form::Unsure;
         }
-        let sides: Vec<Node> =
-            [&expr.lexpr, &expr.rexpr].into_iter().filter_map(boxed).cloned().collect();
-        match self.any_of_these(&sides, scope, levels) {
+        let sides = [&expr.lexpr, &expr.rexpr].into_iter().filter_map(boxed);
+        match self.any_of_these(sides, scope, levels) {
             Form::Array => Form::Array,
             Form::Scalar if !joins => Form::Scalar,
             _ => Form::Unsure,

@@ -7,10 +7,11 @@ use pg_query::protobuf::{
     TransactionStmt, TransactionStmtKind, VariableSetKind, VariableSetStmt,
 };
 
+use crate::catalog::{ColumnId, Relation};
 use crate::define;
 use crate::known;
 use crate::rows;
-use crate::scope::{Columns, Scope, Source};
+use crate::scope::{Columns, Scope, Source, column_id, live};
 use crate::statement::{
     CopyDetails, CopyTarget, OutputColumn, Outputs, Place, Statement, StatementKind,
     TransactionKind,
@@ -304,6 +305,11 @@ fn explain_statement(walk: &mut Walk<'_>, explain: &ExplainStmt) -> Made {
         // How wide rows are, and what sorting them takes, tells how long values are.
         plan.deps.extend(statement.columns.iter().copied());
     }
+    let shows = |option| tree::option_on(&options, option);
+    if shows("wal") || shows("buffers") || (analyze && !statement.facts.writes.is_empty()) {
+        // How much is written or gone through tells how long the rows are, with all that is in them.
+        plan.deps.extend(all_columns(walk, &statement.facts.objects));
+    }
     if statement.facts.functions.iter().any(custom) {
         let columns = statement.outputs.columns.iter().flatten();
         for column in columns.chain(&statement.outputs.every) {
@@ -316,6 +322,26 @@ fn explain_statement(walk: &mut Walk<'_>, explain: &ExplainStmt) -> Made {
         verb: "explain".into(),
         outputs: Outputs { columns: Some(vec![plan]), every: None },
         rows: None,
+    }
+}
+
+/// Every column of these relations and of what inherits from them.
+fn all_columns(walk: &mut Walk<'_>, objects: &[u32]) -> Vec<ColumnId> {
+    let catalog = walk.context.catalog;
+    let mut columns = Vec::new();
+    for relation in catalog.relations() {
+        if objects.contains(&relation.oid) || below(walk, relation, objects) {
+            let live = live(relation).map(|column| column_id(relation, column));
+            columns.extend(live);
+        }
+    }
+    columns
+}
+
+fn below(walk: &mut Walk<'_>, relation: &Relation, objects: &[u32]) -> bool {
+    !relation.parents.is_empty() && {
+        let above = walk.above(relation.oid);
+        objects.iter().any(|oid| above.contains(oid))
     }
 }
 

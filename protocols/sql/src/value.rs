@@ -21,17 +21,25 @@ impl Deps {
     }
 
     pub(crate) fn absorb(&mut self, other: &Self) {
-        if self.0.is_empty() {
-            self.0.clone_from(&other.0);
-        } else {
-            for id in &other.0 {
-                self.insert(*id);
+        match (self.0.as_slice(), other.0.as_slice()) {
+            (_, []) => {}
+            ([], _) => self.0.clone_from(&other.0),
+            (_, [id]) => self.insert(*id),
+            _ => {
+                self.0.extend_from_slice(&other.0);
+                // Two runs in order: this merges them.
+                self.0.sort();
+                self.0.dedup();
             }
         }
     }
 
     pub(crate) fn contains(&self, id: ColumnId) -> bool {
         self.0.binary_search(&id).is_ok()
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        self.0.len() as u64
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -200,6 +208,12 @@ impl Table {
     /// Columns nobody can tell, each of them `val`.
     pub(crate) fn any(val: Val) -> Self {
         Self { cols: Vec::new(), rest: Some(val) }
+    }
+
+    /// How many steps it takes to go through everything in it.
+    pub(crate) fn weight(&self) -> u64 {
+        let cols = self.cols.iter().map(|col| 1 + col.val.deps.len());
+        cols.sum::<u64>() + self.rest.as_ref().map_or(0, |rest| rest.deps.len())
     }
 
     /// All columns as one value: a whole row.

@@ -16,7 +16,7 @@ use crate::walk::{Context, Params, Walk, Within};
 pub(crate) struct Lineage {
     pub table: Table,
     pub reads: Vec<Arc<str>>,
-    objects: Vec<u32>,
+    pub objects: Vec<u32>,
     other_backends: Vec<Arc<str>>,
     server_access: Vec<&'static str>,
     /// It reads what holds copies of other tables' values.
@@ -98,15 +98,17 @@ fn trace(context: Context<'_>, relation: &Relation) -> Option<Lineage> {
 }
 
 /// What defaults, of a function's arguments or of a column, depend on, when that is all they do.
-pub(crate) fn defaults(context: Context<'_>, text: &str, budget: u64) -> Option<Table> {
+pub(crate) fn defaults(context: Context<'_>, text: &str, budget: &mut u64) -> Option<Table> {
     if context.nesting >= Walk::NESTING {
         return None;
     }
     let text = format!("SELECT {text}");
+    let mut share = Share::of(budget, &text)?;
     stack::with_tree(&text, true, context.used, |tree, used| {
         let context = Context { used, nesting: context.nesting + 1, ..context };
-        let mut walk = Walk::new(context, budget);
+        let mut walk = Walk::new(context, share.left);
         let table = walk.query(tree.stmts.first()?.stmt.as_deref()?, None, &None);
+        share.left = walk.budget;
         let plain = walk.rec.opaque.is_empty()
             && !walk.rec.may_write
             && walk.budget > 0
@@ -179,11 +181,38 @@ fn expression_reads(
 /// What parsing one body takes of the budget, beside its length.
 const BODY_COST: u64 = 10_000;
 
+/// The part of a budget that one body may take: most of it, so that a statement can go on when a
+/// body is given up. What is taken is taken, whatever comes of it.
+struct Share<'b> {
+    budget: &'b mut u64,
+    kept: u64,
+    left: u64,
+}
+
+impl<'b> Share<'b> {
+    /// The share for `text`; `None` when that is too little to parse it.
+    fn of(budget: &'b mut u64, text: &str) -> Option<Self> {
+        let kept = *budget / 8;
+        let cost = (text.len() as u64).saturating_add(BODY_COST);
+        let left = (*budget - kept).checked_sub(cost).filter(|left| *left > 0);
+        let Some(left) = left else {
+            *budget = kept;
+            return None;
+        };
+        Some(Self { budget, kept, left })
+    }
+}
+
+impl Drop for Share<'_> {
+    fn drop(&mut self) {
+        *self.budget = self.kept.saturating_add(self.left);
+    }
+}
+
 /// What a function's body in SQL does with some arguments.
 pub(crate) struct Body {
     pub table: Table,
     pub rec: Recorder,
-    pub budget: u64,
 }
 
 /// Walks the body of a function in SQL; `None` when that cannot be done.
@@ -191,7 +220,7 @@ pub(crate) fn body(
     context: Context<'_>,
     function: &Function,
     params: Params,
-    budget: u64,
+    budget: &mut u64,
 ) -> Option<Body> {
     // A function that calls itself has no end to be walked to; one that calls two others that call
     // two others takes as many walks as there are ways.
@@ -204,12 +233,11 @@ pub(crate) fn body(
     // A body of the standard form is printed as a view is: with an empty search path.
     let path = SearchPath::Known(Vec::new());
     let context = if is_standard { Context { path: &path, ..context } } else { context };
-    let cost = (text.len() as u64).saturating_add(BODY_COST);
+    let mut share = Share::of(budget, &text)?;
     stack::with_tree(&text, true, context.used, |tree, used| {
         let context = Context { used, nesting: context.nesting + 1, ..context };
-        let mut walk = Walk::new(context, budget);
+        let mut walk = Walk::new(context, share.left);
         walk.params = Some(params);
-        walk.spend(cost);
         let mut table = Table::default();
         for raw in &tree.stmts {
             let node = raw.stmt.as_deref()?;
@@ -221,11 +249,12 @@ pub(crate) fn body(
                 | N::MergeStmt(_) => walk.query(node, None, &None),
                 _ => return None,
             };
+            share.left = walk.budget;
         }
         if walk.budget == 0 || !walk.passed.all_of(&tree.stmts) {
             return None;
         }
-        Some(Body { table, budget: walk.budget, rec: walk.rec })
+        Some(Body { table, rec: walk.rec })
     })
     .ok()
     .flatten()

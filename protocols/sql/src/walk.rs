@@ -1,6 +1,6 @@
 //! The walk through a statement's tree: shared state, and names of relations and columns.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -9,10 +9,10 @@ use pg_query::protobuf::{Node, RangeVar};
 use crate::catalog::{Catalog, ColumnId, Relation, RelationKind, SearchPath, StoredColumn};
 use crate::complete::{Form, Passed};
 use crate::known;
+use crate::query::Rounds;
 use crate::record::Recorder;
 use crate::scope::{
-    Columns, Cte, Ctes, Found, Item, Meaning, Scope, Source, col, column_id, find_cte, live,
-    stored_val,
+    Columns, Ctes, Found, Item, Meaning, Scope, Source, col, column_id, find_cte, live, stored_val,
 };
 use crate::statement::{Missing, Place};
 use crate::tree::{self, N, inner};
@@ -101,6 +101,12 @@ pub(crate) struct Walk<'c> {
     pub level: u32,
     /// Expressions that were walked and recorded.
     pub passed: Passed,
+    /// Rows that are locked are left out, or fail the query (SKIP LOCKED, NOWAIT).
+    pub skips_locked: bool,
+    /// While queries of a WITH RECURSIVE are walked.
+    pub rounds: Option<Rounds>,
+    /// What `ARRAY(SELECT …)` is an array of, by the place of the subquery in memory.
+    pub arrays: HashMap<usize, Typed>,
     items: u32,
 }
 
@@ -109,6 +115,8 @@ impl<'c> Walk<'c> {
     pub(crate) const BUDGET: u64 = 20_000_000;
     /// Steps that making a column takes.
     const COLUMN: u64 = 32;
+    /// Steps that recording a use of a column takes.
+    const USE: u64 = 8;
     /// Views and function bodies within one another.
     pub(crate) const NESTING: u32 = 32;
 
@@ -123,6 +131,9 @@ impl<'c> Walk<'c> {
             sublinks: HashMap::new(),
             level: 0,
             passed: Passed::default(),
+            skips_locked: false,
+            rounds: None,
+            arrays: HashMap::new(),
             items: 0,
         }
     }
@@ -157,7 +168,7 @@ impl<'c> Walk<'c> {
 
     pub(crate) fn item(&mut self, name: Option<Arc<str>>, columns: Columns<'c>) -> Item<'c> {
         self.items += 1;
-        Item { id: self.items, name, schema: None, columns, qualified_only: false }
+        Item { id: self.items, name, schema: None, columns, of: None, qualified_only: false }
     }
 
     pub(crate) fn table_item(&mut self, name: Option<Arc<str>>, table: Table) -> Item<'c> {
@@ -170,8 +181,8 @@ impl<'c> Walk<'c> {
         if schema.is_none() {
             let (found, cost) = find_cte(ctes, name);
             self.spend(cost);
-            if let Some(cte) = found {
-                let table = self.seen(cte);
+            if let Some((table, level)) = found {
+                let table = self.seen(table, level);
                 let shown = var.alias.as_ref().map_or(name, |alias| &alias.aliasname);
                 let item = self.item(Some(shown.into()), Columns::Table(table));
                 return self.aliased(item, var);
@@ -182,12 +193,12 @@ impl<'c> Walk<'c> {
 
     /// The columns of a WITH query. Those that SEARCH and CYCLE add are left out of `*` in queries
     /// further in than the one that the WITH belongs to (`addRangeTableEntryForCTE`).
-    fn seen(&mut self, cte: &Cte) -> Rc<Table> {
-        if self.level > cte.level || !cte.table.cols.iter().any(|col| col.unlisted) {
-            return Rc::clone(&cte.table);
+    fn seen(&mut self, table: Rc<Table>, level: u32) -> Rc<Table> {
+        if self.level > level || !table.cols.iter().any(|col| col.unlisted) {
+            return table;
         }
-        self.spend(cte.table.cols.len() as u64 * Self::COLUMN);
-        let mut table = (*cte.table).clone();
+        self.spend(table.cols.len() as u64 * Self::COLUMN);
+        let mut table = (*table).clone();
         for col in &mut table.cols {
             col.unlisted = false;
         }
@@ -200,6 +211,10 @@ impl<'c> Walk<'c> {
         let found = self.context.catalog.find(schema, name, self.context.path);
         for relation in &found {
             self.note(relation, mode);
+            if self.skips_locked && mode == Mode::Read {
+                let locks = self.locks_of(relation);
+                self.blame_place(&locks, &Place::Predicate("FOR UPDATE"));
+            }
         }
         let hidden = self.context.catalog.hidden(schema, name, self.context.path);
         self.rec.shadows |= !hidden.is_empty();
@@ -215,6 +230,7 @@ impl<'c> Walk<'c> {
         };
         let shown = var.alias.as_ref().map_or(name, |alias| alias.aliasname.as_str());
         let mut item = self.item(Some(shown.into()), columns);
+        item.of = (!found.is_empty()).then(|| found.as_slice().into());
         if var.alias.is_none() {
             item.schema = match (schema, found.as_slice()) {
                 (Some(schema), _) => Some(schema.into()),
@@ -397,6 +413,7 @@ impl<'c> Walk<'c> {
         match found {
             Found::Stored(relation, column) => {
                 let val = self.stored(relation, column);
+                self.spend(val.deps.len());
                 for id in val.deps.iter() {
                     self.rec.column(id);
                 }
@@ -410,8 +427,64 @@ impl<'c> Walk<'c> {
         }
     }
 
+    /// `xmax` tells which rows the check of a foreign key has locked, and so which are referenced.
+    fn row_locks(&mut self, item: &Item<'c>, name: &str, val: &mut Val) {
+        if name != "xmax" {
+            return;
+        }
+        let mut locks = Val::none();
+        for relation in item.relations() {
+            locks.deps.absorb(&self.locks_of(relation));
+        }
+        if !locks.deps.is_empty() {
+            self.touch(&locks);
+            val.absorb(&locks);
+        }
+    }
+
+    /// The columns whose values decide which rows of a relation, or of those under a view, foreign
+    /// keys have locked: those that reference it, what inherits from it, or what it inherits from.
+    fn locks_of(&mut self, relation: &'c Relation) -> Deps {
+        let catalog = self.context.catalog;
+        let mut all = vec![relation.oid];
+        if let Some(lineage) = view::lineage(self.context, relation) {
+            all.extend(&lineage.objects);
+        }
+        let mut around: BTreeSet<u32> = BTreeSet::new();
+        for oid in &all {
+            around.extend(self.above(*oid));
+        }
+        let mut deps = Deps::default();
+        for tie in catalog.references() {
+            if !self.spend(1) {
+                break;
+            }
+            let above = self.above(tie.to.relation);
+            if around.contains(&tie.to.relation) || all.iter().any(|oid| above.contains(oid)) {
+                deps.insert(tie.from);
+            }
+        }
+        deps
+    }
+
+    /// A relation and all that it inherits from.
+    pub(crate) fn above(&mut self, oid: u32) -> BTreeSet<u32> {
+        let mut above = BTreeSet::new();
+        let mut pending = vec![oid];
+        while let Some(oid) = pending.pop() {
+            self.spend(1);
+            if above.insert(oid)
+                && let Some(relation) = self.context.catalog.relation(oid)
+            {
+                pending.extend(&relation.parents);
+            }
+        }
+        above
+    }
+
     /// Records the columns under a computed one.
     fn touch(&mut self, val: &Val) {
+        self.spend(val.deps.len());
         if self.rec.quiet > 0 {
             return;
         }
@@ -425,6 +498,9 @@ impl<'c> Walk<'c> {
 
     /// All columns of an item, in order, those too that `*` leaves out, recorded as read.
     pub(crate) fn columns_of(&mut self, item: &Item<'c>) -> Table {
+        if !self.spend(0) {
+            return Table::any(Val::unknown());
+        }
         if self.target == Some(item.id) {
             self.target_touched = true;
         }
@@ -439,7 +515,7 @@ impl<'c> Walk<'c> {
                 Table { cols: cols.collect(), rest: None }
             }
             Columns::Table(table) => {
-                self.spend(table.cols.len() as u64 * Self::COLUMN);
+                self.spend(table.cols.len() as u64 * Self::COLUMN + table.weight());
                 self.touch(&table.whole());
                 (**table).clone()
             }
@@ -476,6 +552,7 @@ impl<'c> Walk<'c> {
         }
         for open in &source.open {
             if let Some(Item { columns: Columns::Table(from), .. }) = source.items.get(*open) {
+                self.spend(from.weight());
                 let whole = from.whole();
                 self.touch(&whole);
                 table.rest.get_or_insert_default().absorb(&whole);
@@ -507,7 +584,9 @@ impl<'c> Walk<'c> {
             vals.push(match meaning {
                 Meaning::Column(item, found) => {
                     self.write_down(item, &found, name);
-                    self.take(item.id, &found)
+                    let mut val = self.take(item.id, &found);
+                    self.row_locks(item, name, &mut val);
+                    val
                 }
                 Meaning::Row(item) => self.columns_of(item).whole().derived(),
             });
@@ -572,7 +651,8 @@ impl<'c> Walk<'c> {
         };
         if let Some(column) = found.find(name) {
             self.write_down(found, &column, name);
-            let val = self.take(found.id, &column);
+            let mut val = self.take(found.id, &column);
+            self.row_locks(found, name, &mut val);
             if found.has(name) {
                 return val;
             }
@@ -584,7 +664,9 @@ impl<'c> Walk<'c> {
             return self.attribute(name, &of, &Blame::Expression);
         }
         if known::system_column(name) {
-            return self.take(found.id, &Found::System);
+            let mut val = self.take(found.id, &Found::System);
+            self.row_locks(found, name, &mut val);
+            return val;
         }
         // Attribute notation: `t.f` is `f(t)` where there is no such column.
         let whole = self.columns_of(found).whole().derived();
@@ -675,7 +757,9 @@ impl<'c> Walk<'c> {
     /// The same, for a place already made.
     pub(crate) fn blame_place(&mut self, deps: &Deps, place: &Place) {
         for id in deps.iter() {
-            self.spend(0);
+            if !self.spend(Self::USE) {
+                return;
+            }
             self.rec.used(id, place.clone());
         }
     }

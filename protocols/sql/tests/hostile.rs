@@ -1,6 +1,8 @@
 //! P8: whatever the text, there is an answer: facts or a clear refusal, never a crash. These run on
 //! the two megabytes of stack a test thread has.
 
+#![expect(clippy::panic, reason = "a test that cannot go on must say so")]
+
 use std::fmt::Write as _;
 
 use sql::{Options, SearchPath, Statements, Unparsable, analyse, fuzz, sample};
@@ -310,4 +312,195 @@ fn p8_functions_that_call_each_other_are_given_up_soon() {
     // Two to the power of thirty ways: the budget ends long before.
     let found = analyse("select step_0('x')", &options, &catalog).unwrap();
     assert_eq!(found.list[0].opaque[0].reason, "opaque_function");
+}
+
+/// `depth` times `around`, whose `@` is what it goes around.
+fn nested(around: &str, innermost: &str, depth: usize) -> String {
+    (0..depth).fold(innermost.to_owned(), |text, _| around.replacen('@', &text, 1))
+}
+
+fn steps(text: &str) -> u64 {
+    static CATALOG: std::sync::OnceLock<sql::Catalog> = std::sync::OnceLock::new();
+    let path = SearchPath::of(&["public"]);
+    let options = Options { standard_conforming_strings: true, search_path: &path, role: "app" };
+    let taken = sql::steps(text, &options, CATALOG.get_or_init(with_nested_views));
+    taken.unwrap_or_else(|error| panic!("{text}: {error:?}"))
+}
+
+/// Views that each read the one before twice, `level_0` to `level_39`.
+fn with_nested_views() -> sql::Catalog {
+    let mut data = sql::CatalogData::from(sample());
+    for level in 0..40 {
+        let under = match level {
+            0 => "SELECT notes.id AS a FROM public.notes".to_owned(),
+            _ => {
+                let under = format!("public.level_{}", level - 1);
+                format!(
+                    "WITH RECURSIVE r AS (SELECT x.a FROM {under} x, {under} y) SELECT a FROM r"
+                )
+            }
+        };
+        let name = format!("level_{level}");
+        let columns = [("a", 23)];
+        let view =
+            sql::Relation::new(22_000 + level, sql::RelationKind::View, "public", &name, &columns);
+        data.relations.push(view.defined(&under));
+    }
+    sql::Catalog::new(data)
+}
+
+/// Queries around `@`, and what is around each kind of place that a query can stand in.
+const AROUND: &[&str] = &[
+    "with r as (@) select 1 a",
+    "with r as (@) select r.a from r, r r2",
+    "with recursive r as (@) select 1 a",
+    "with recursive r as (@) select * from r",
+    "with recursive r as (select 1 a union all (@)) select * from r",
+    "with recursive r as (select 1 a from r union all (@)) select r.a from r, r r2",
+    "with recursive r as (select a from s), s as (select a from r union all (@)) select * from s",
+    "with recursive r as (select a from q union (@)), q as (select a from r) select r.a from r",
+    "select (@) a",
+    "select a from (@) q",
+    "select 1 a from notes n, lateral (@) q where q.a = n.id",
+    "select 1 a from notes n join (@) q on true join lateral (select q.*) l on true",
+    "select unnest a from unnest(array(@))",
+    "select 1 a from unnest(array(@) || array(select 1), array[array(select 2)])",
+    "select f.a from rows from (unnest(array(@)), generate_series(1, (select 2))) f(a, b)",
+    "select 1 a from generate_series(1, (@))",
+    "select 1 a from coalesce((@), 1)",
+    "values ((@)), (1)",
+    "select * from (values ((@), 1)) v(a, b)",
+    "select 1 a union all (@)",
+    "(@) intersect select 2 a",
+    "select case (@) when 1 then 2 else 3 end a",
+    "select case when true then (@) end a",
+    "select coalesce(1, (@)) a",
+    "select greatest(1, (@)) a",
+    "select array[(@), 1] a",
+    "select (array(@))[1] a",
+    "select row((@), 1) is null a",
+    "select (row((@), 1)).* a",
+    "select length((@)::text) a",
+    "select concat(1, (@)) a",
+    "select sum(1) filter (where (@) = 1) a",
+    "select array_agg(1 order by (@)) a",
+    "select rank() over (partition by (@) order by 1) a",
+    "select (@) + 1 a",
+    "select a from notes where id = (@)",
+    "select id a from notes where id in (@)",
+    "select id a from notes where (id, 1) in (@)",
+    "select id a from notes where id = any (array(@))",
+    "select id a from notes where ((@), 1) in (row(1, 1), row(2, 2), row(3, 3))",
+    "select id a from notes where ((@), 1) in (row(1, 1), 2, row(3, 3))",
+    "select id a from notes where ((@), 1) = (2, 1)",
+    "select id a from notes where ((@), id) in (select 1, 2)",
+    "select id a from notes where (@) in (1, 2, 3)",
+    "select id a from notes where (@) between 1 and 2",
+    "select id a from notes where exists (@)",
+    "select id a from notes where id > all (@)",
+    "select id a from notes group by (@), id having (@2) = 1",
+    "select distinct on ((@)) 1 a",
+    "select 1 a order by (@)",
+    "select 1 a limit (@)",
+    "select 1 a from notes tablesample system ((@))",
+    "select 1 a from notes window w as (partition by (@))",
+    "select json_object('a': (@)) a",
+    "select xmlelement(name a, (@)) a",
+    "select 1 a from xmltable('/' passing (@) columns x text)",
+    "with i as (insert into notes (id) (@) returning id) select id a from i",
+    "with i as (insert into notes values ((@)) on conflict (id) do update set id = (@2)) select 1 a",
+    "with u as (update notes set id = (@) returning id) select id a from u",
+    "with d as (delete from notes where id = (@) returning id) select id a from d",
+    "with m as (merge into notes n using (@) q on n.id = q.a when matched then delete) select 1 a",
+    "select everyone((@)) a",
+    "select (ssn_of((@)::text)) a",
+];
+
+#[test]
+fn p8_each_nesting_takes_steps_in_proportion_to_its_length() {
+    for around in AROUND {
+        let around = around.replace("(@2)", "(select 1)");
+        let few = steps(&nested(&around, "select 1 a", 5));
+        let many = steps(&nested(&around, "select 1 a", 40));
+        // Of the eightfold depth: what is settled in rounds takes a round more for each level.
+        assert!(many <= few * 64 * 8, "{around}: {few}, {many}");
+    }
+}
+
+#[test]
+fn p8_queries_that_refer_to_none_of_their_list_are_walked_once() {
+    let plain = steps(&nested("with r as (@) select 1 a", "select 1 a", 60));
+    let recursive = steps(&nested("with recursive r as (@) select 1 a", "select 1 a", 60));
+    assert!(recursive <= plain * 2, "{plain}, {recursive}");
+}
+
+#[test]
+fn p8_nested_recursion_settles_at_what_it_depends_on() {
+    let around = "with recursive r as (select a from s), \
+                  s as (select ssn a from customers union all select a from r union all (@)) \
+                  select a from r";
+    for depth in [1, 2, 12, 40] {
+        let found = take(&nested(around, "select name a from customers", depth)).unwrap();
+        assert!(found.list[0].opaque.is_empty(), "{depth}");
+        let outputs = found.list[0].outputs.columns.as_ref().unwrap();
+        assert_eq!(outputs[0].deps.len(), 2, "{depth}");
+    }
+}
+
+#[test]
+fn p8_a_spent_budget_ends_the_walk() {
+    let wide = format!("select {} from customers", vec!["*"; 100_000].join(","));
+    let deep = nested("with recursive r as (@) select * from r", &wide, 60);
+    assert_eq!(take(&deep).unwrap_err().reason, "too_complex");
+}
+
+#[test]
+fn p8_bodies_that_are_given_up_are_paid_for() {
+    let mut data = sql::CatalogData::from(sample());
+    for step in 0..30 {
+        let next = format!("select public.step_{0}($1) || public.step_{0}($1)", step + 1);
+        let mut function =
+            sql::Function::new(41_001 + step, &format!("step_{step}"), "sql", Some(&next));
+        function = function.taking(&["a"]);
+        data.functions.push(function);
+    }
+    let last = sql::Function::new(41_031, "step_30", "sql", Some("select $1")).taking(&["a"]);
+    data.functions.push(last);
+    let catalog = sql::Catalog::new(data);
+    let path = SearchPath::of(&["public"]);
+    let options = Options { standard_conforming_strings: true, search_path: &path, role: "app" };
+    let text = format!("select {}", vec!["step_0('x')"; 2_000].join(","));
+    let error = analyse(&text, &options, &catalog).unwrap_err();
+    assert_eq!(error.reason, "too_complex");
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config::with_cases(128))]
+    #[test]
+    fn p8_any_nesting_takes_few_steps(
+        kinds in proptest::collection::vec(0..AROUND.len(), 1..40),
+        views in proptest::bool::ANY,
+    ) {
+        let innermost = if views { "select a from level_39" } else { "select 1 a" };
+        let mut text = innermost.to_owned();
+        for kind in &kinds {
+            text = AROUND[*kind].replace("(@2)", "(select 1)").replacen('@', &text, 1);
+        }
+        let length = text.len() as u64;
+        let taken = steps(&text);
+        proptest::prop_assert!(taken <= 64 * length * length / 16 + 200_000, "{taken}: {text}");
+    }
+}
+
+#[test]
+fn p8_sources_for_several_columns_are_not_copied_without_end() {
+    for source in ["(@)", "row((@), 1)"] {
+        let around = format!("with u as (update notes set (id, body) = {source}) select 1 a");
+        assert!(take(&nested(&around, "select 1 a, 2", 8)).is_ok());
+        let error = take(&nested(&around, "select 1 a, 2", 40)).unwrap_err();
+        assert_eq!(error.reason, "too_complex");
+    }
+    let columns = vec!["id"; 50_000].join(",");
+    let error = take(&format!("update notes set ({columns}) = row({columns})")).unwrap_err();
+    assert_eq!(error.reason, "too_complex");
 }

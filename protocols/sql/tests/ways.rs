@@ -109,6 +109,9 @@ fn p3_what_can_fail_on_the_shape_of_a_value_is_refused() {
         ("select array(select ssn from staff)", None),
         ("select array[tags, '{x}'] from staff", Some("expression")),
         ("select array[ssn, name] from staff", None),
+        ("select array[[ssn]], array[id] from staff", None),
+        ("select array[tags] from staff", Some("expression")),
+        ("select array[[[[[[tags]]]]]] is null from staff", Some("expression")),
         ("select tags || '{x}' from staff", Some("expression")),
         ("select profile || '1' from staff", Some("expression")),
         ("select ssn || card from staff", None),
@@ -116,6 +119,9 @@ fn p3_what_can_fail_on_the_shape_of_a_value_is_refused() {
         ("select to_jsonb(raw) from staff", Some("expression")),
         ("select to_json(raw), to_jsonb(ssn), to_jsonb(profile) from staff", None),
         ("select jsonb_agg(raw) from staff", Some("expression")),
+        ("select to_jsonb(home) from staff", Some("expression")),
+        ("select json_array(home returning jsonb) from staff", Some("expression")),
+        ("select to_jsonb(tags), to_jsonb(card), to_jsonb(grade) from staff", None),
         ("select json_build_object(variadic tags) from staff", Some("expression")),
         ("select (home).street from staff", Some("expression")),
         ("select home is null from staff", Some("expression")),
@@ -426,6 +432,8 @@ fn p3_casts_are_found_inside_types() {
         ("create table t (b ssn_box default 1)", Err("moved")),
         ("create table t (b ssn_box)", Ok(0)),
         ("alter table notes alter body type wrapped", Err("moved")),
+        ("alter table holds alter b set default 1", Err("moved")),
+        ("alter table holds alter id set default 1", Ok(0)),
         ("create type kept as (b ssn_box); select row(1)::kept", Ok(1)),
     ]);
 }
@@ -628,5 +636,157 @@ fn p3_tests_for_null_by_any_name_are_allowed() {
         ("select id from staff where ssn is distinct from null::text", Err("predicate")),
         ("select home is distinct from null from staff", Err("expression")),
         ("select salary is true from staff", Err("expression")),
+    ]);
+}
+
+/// `held` is a table that a masked column of `holders` references.
+fn with_references() -> Catalog {
+    let mut data = CatalogData::from(catalog());
+    data.relations.extend([
+        Relation::new(21_010, RelationKind::Table, "public", "held", &[("id", 23), ("owner", 25)]),
+        Relation::new(21_011, RelationKind::View, "public", "held_view", &[("x", 28), ("id", 23)])
+            .defined("SELECT held.xmax AS x, held.id FROM public.held"),
+        Relation::new(21_012, RelationKind::Table, "public", "held_eu", &[("id", 23)])
+            .under(&[21_010]),
+    ]);
+    data.ties.push(Tie { from: column(STAFF, 12), to: column(21_010, 1), by: TieKind::Reference });
+    Catalog::new(data)
+}
+
+#[test]
+fn p3_what_foreign_keys_lock_is_known_by_them() {
+    let catalog = with_references();
+    for (text, reason) in [
+        ("select id from held where xmax::text <> '0'", Some("predicate")),
+        ("select h.xmax = '0' from held h", Some("expression")),
+        ("select (h).xmax = '0' from held h", Some("expression")),
+        ("select xmax(h) = '0' from held h", Some("expression")),
+        ("select h.xmax = '0' from held h(a, b)", Some("expression")),
+        ("select xmax = '0' from nowhere n, held", Some("unknown_object")),
+        ("select xmax = '0' from staff_view, held", Some("expression")),
+        ("select x = '0' from held_view", Some("expression")),
+        ("select xmax = '0' from held_eu", Some("expression")),
+        ("select id from held where xmin::text <> '0'", None),
+        ("select count(*) from held h", None),
+        ("select h, id from held h where ctid = '(0,1)'", None),
+        ("select xmax = '0' from notes", None),
+        ("select id from held for update skip locked", Some("predicate")),
+        ("select id from held for key share nowait", Some("predicate")),
+        ("select id from held_view for no key update nowait", Some("predicate")),
+        ("select id from (select * from held) h for share skip locked", Some("predicate")),
+        ("select id from held for update", None),
+        ("select id from notes for update skip locked", None),
+    ] {
+        assert_eq!(refused(text, &catalog, Predicates::Refuse), reason, "{text}");
+    }
+    let masks = masked(&catalog);
+    for (text, hidden) in [
+        ("select xmax from held", true),
+        ("select x from held_view", true),
+        ("select h, owner, xmin from held h", false),
+    ] {
+        let found = parsed(text, &catalog);
+        let columns = found.list[0].outputs.columns.iter().flatten();
+        let deps = columns.flat_map(|column| &column.deps).any(|id| masks.contains(id));
+        assert_eq!(deps, hidden, "{text}");
+    }
+}
+
+#[test]
+fn p3_json_within_other_types_may_not_be_jsonb() {
+    let mut data = CatalogData::from(catalog());
+    data.types.extend([
+        Type { oid: 21_960, name: "jsons".into(), kind: TypeKind::Domain(199) },
+        Type { oid: 21_961, name: "texts".into(), kind: TypeKind::Domain(1009) },
+        Type { oid: 21_962, name: "_home".into(), kind: TypeKind::Array },
+    ]);
+    let columns =
+        [("a", 199), ("b", 21_960), ("c", 21_961), ("d", 21_962), ("e", 2249), ("f", 3802)];
+    data.relations.push(Relation::new(21_020, RelationKind::Table, "public", "kept", &columns));
+    let catalog = Catalog::new(data);
+    let masks = masked_columns(&catalog, |_, table, _| table == "kept");
+    for (column, fails) in
+        [("a", true), ("b", true), ("c", false), ("d", true), ("e", true), ("f", false)]
+    {
+        for function in ["to_jsonb", "jsonb_agg", "jsonb_build_array"] {
+            let found = parsed(&format!("select {function}({column}) from kept"), &catalog);
+            let refuse = |_| Predicates::Refuse;
+            let refused = exposure(&found.list[0], &|id| masks.contains(&id), &refuse).is_err();
+            assert_eq!(refused, fails, "{function}({column})");
+        }
+    }
+}
+
+#[test]
+fn p3_how_much_is_written_tells_how_long_values_are() {
+    let catalog = catalog();
+    let masks = masked(&catalog);
+    for (text, hidden) in [
+        ("explain (analyze, wal, costs off) update staff set name = name || 'y'", true),
+        ("explain (analyze, costs off) update staff set name = 'y'", true),
+        ("explain (analyze, costs off) delete from staff where id = 1", true),
+        ("explain (analyze, buffers, costs off) select id from staff", true),
+        ("explain (buffers, costs off) select id from staff_view", true),
+        ("explain (analyze, costs off, buffers off) select id from staff", false),
+        ("explain (costs off) update staff set name = 'y'", false),
+        ("explain (analyze, wal, buffers) update notes set body = 'y'", false),
+    ] {
+        let found = parsed(text, &catalog);
+        let columns = found.list[0].outputs.columns.iter().flatten();
+        let deps = columns.flat_map(|column| &column.deps).any(|id| masks.contains(id));
+        assert_eq!(deps, hidden, "{text}");
+    }
+    each(&[
+        ("select pg_current_wal_lsn()", Some("statistics")),
+        ("select pg_current_wal_insert_lsn() - '0/0'", Some("statistics")),
+        ("select * from pg_stat_get_wal()", Some("statistics")),
+        ("select pg_stat_get_xact_tuples_hot_updated(21000)", Some("statistics")),
+        ("select wal_bytes from pg_stat_wal", Some("statistics")),
+        ("select * from pg_stat_xact_user_tables", Some("statistics")),
+        ("select * from pg_catalog.pg_statio_user_tables", Some("statistics")),
+        ("select redo_lsn from pg_control_checkpoint()", Some("statistics")),
+        ("select relname, n_live_tup from pg_stat_user_tables", None),
+        ("select pg_size_pretty(pg_total_relation_size('notes'))", None),
+        ("select pg_database_size('app')", None),
+    ]);
+}
+
+#[test]
+fn p3_how_long_a_value_is_cannot_be_told_by_limits() {
+    let doubled = (0..30).fold("select 'x' s".to_owned(), |text, level| {
+        format!("select s || s as s from ({text}) q{level}")
+    });
+    let doubled = format!("select ssn || q.s from staff, ({doubled}) q");
+    each(&[
+        ("select 'SSN ' || ssn, name || ' ' || ssn || '!' from staff", None),
+        ("select ssn || $1, ssn || id::text, ssn || now()::text from staff", None),
+        ("select ssn || upper(left(name, 1)) || count(*) over () from staff", None),
+        ("select ssn || v.x from staff, (values ('a'), ('b')) v(x)", None),
+        ("select ssn || g from staff, generate_series(1, 3) g", None),
+        ("select concat(name, ' ', ssn), concat_ws(', ', ssn, name) from staff", None),
+        ("select string_agg(ssn, ',' order by id), json_agg(ssn) from staff", None),
+        ("select (ssn || repeat('x', 1073741812)) is null from staff", Some("expression")),
+        ("select to_jsonb(ssn || repeat('x', 268435444)) is null from staff", Some("expression")),
+        ("select ssn || (select repeat('x', 9)) from staff", Some("expression")),
+        ("with r as (select lpad('', 9) x) select x || ssn from r, staff", Some("expression")),
+        ("select q.x || ssn from staff, repeat('x', 9) q(x)", Some("expression")),
+        ("select concat(ssn, repeat('x', 9)) is null from staff", Some("expression")),
+        ("select concat_ws(rpad('x', 9), ssn, ssn) is null from staff", Some("expression")),
+        ("select string_agg(ssn, format('%9s', 'x')) is null from staff", Some("expression")),
+        ("select json_build_object('a', ssn, 'b', repeat('x', 9)) from staff", Some("expression")),
+        ("select max(name || repeat('x', 9)) || max(ssn) from staff", Some("expression")),
+        (
+            "select ssn || (select string_agg('x', '') from generate_series(1, 9)) from staff",
+            Some("expression"),
+        ),
+        ("select ssn || double(repeat('x', 9)) from staff", Some("expression")),
+        ("select ssn || ''::bit(9)::text from staff", Some("expression")),
+        (
+            "with recursive r as (select 'x' s union all select s || s from r) select ssn || s from r, staff",
+            Some("expression"),
+        ),
+        (&doubled, Some("expression")),
+        ("select name || repeat('x', 9) from staff", None),
+        ("select repeat('x', 9) from staff where id = 1", None),
     ]);
 }
