@@ -289,8 +289,15 @@ struct Edge {
 
 fn derivations(catalog: &Catalog) -> Vec<Edge> {
     let path = SearchPath::Known(Vec::new());
-    let context =
-        Context { catalog, path: &path, creates: &path, used: 0, nesting: 0, within: None };
+    let context = Context {
+        catalog,
+        path: &path,
+        creates: &path,
+        used: 0,
+        nesting: 0,
+        within: None,
+        late_numbers: false,
+    };
     let mut edges = Vec::new();
     for relation in catalog.relations() {
         for parent in relation.parents.iter().filter_map(|oid| catalog.relation(*oid)) {

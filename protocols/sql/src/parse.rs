@@ -145,6 +145,7 @@ fn spending(
         let mut creates = options.search_path;
         let mut path = if catalog.has_dropped() { &SearchPath::Unknown } else { creates };
         let mut list = Vec::with_capacity(tree.stmts.len());
+        let late_numbers = has_late_numbers(text);
         for (index, raw) in tree.stmts.iter().enumerate() {
             let context = Context {
                 catalog: with_own.as_ref().unwrap_or(catalog),
@@ -153,6 +154,7 @@ fn spending(
                 used,
                 nesting: 0,
                 within: None,
+                late_numbers,
             };
             let Some(node) = raw.stmt.as_deref() else { continue };
             if inner(node).is_none() {
@@ -191,6 +193,17 @@ fn spending(
         let facts = merged(&list);
         Ok(Statements { list, facts })
     })?
+}
+
+/// Whether something in the text looks like `0x1F` or `1_000`: numbers since version 16. Before 15
+/// that was `0 AS x1f` and `1 AS _000`, which gives the column another label.
+fn has_late_numbers(text: &str) -> bool {
+    let in_word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '$');
+    text.split(|c: char| !in_word(c)).any(|word| match word.as_bytes() {
+        [b'0', b'x' | b'X' | b'o' | b'O' | b'b' | b'B', ..] => true,
+        [b'0'..=b'9', rest @ ..] => rest.contains(&b'_'),
+        _ => false,
+    })
 }
 
 /// Facts of several statements as if they were one text's.

@@ -158,13 +158,18 @@ impl<'c> Walk<'c> {
             let made = self.eval(val, scope, &Blame::Expression);
             // After the value: subqueries in it are called like their columns.
             let name = if target.name.is_empty() {
-                self.label(val).unwrap_or_else(|| "?column?".into())
+                self.label(val).unwrap_or_else(|| self.no_label())
             } else {
                 Name::from(target.name.as_str())
             };
             table.cols.push(col(name, made));
         }
         table
+    }
+
+    /// The name of a column that has no label.
+    fn no_label(&self) -> Name {
+        if self.context.late_numbers { Name::Any } else { "?column?".into() }
     }
 
     /// The columns of `*`, `t.*` and `(expression).*`.
@@ -556,17 +561,14 @@ fn unlisted(name: &str, val: Val) -> Col {
     Col { unlisted: true, ..col(name, val) }
 }
 
-/// Columns of VALUES, by their place. Where a row has fields nobody can count, the places of those
-/// behind them are not known: each can be any.
+/// Columns of VALUES, by their place. Where a row has fields nobody can count, no place is certain.
 fn numbered(mut row: Table) -> Table {
-    let whole = row.rest.is_some().then(|| row.whole());
+    if row.rest.is_some() {
+        return Table::any(row.whole());
+    }
     for (index, col) in row.cols.iter_mut().enumerate() {
         col.name = Name::Is(format!("column{}", index + 1).into());
-        if let Some(whole) = &whole {
-            col.val.clone_from(whole);
-        }
     }
-    row.rest = whole;
     row
 }
 

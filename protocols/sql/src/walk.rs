@@ -32,6 +32,8 @@ pub(crate) struct Context<'c> {
     pub nesting: u32,
     /// The functions whose bodies those are, innermost first.
     pub within: Option<&'c Within<'c>>,
+    /// There may be numbers that older servers take for a number with a label.
+    pub late_numbers: bool,
 }
 
 /// A function whose body is walked.

@@ -133,6 +133,14 @@ fn p3_labels_are_those_of_postgresql() {
         // No keyword before version 16.
         "select system_user || '' from (select ssn as system_user from customers) t",
     ]);
+    // Numbers since version 16, `0 AS x1f` and `1 AS _000` before 15.
+    masked(&[
+        "select (select \"?column?\" || '' from (select 0x1f) q) \
+         from (select ssn as \"?column?\" from customers where id = 1) t",
+        "select (select \"?column?\" || '' from (select 7 + 1_000) q) \
+         from (select ssn as \"?column?\" from customers where id = 1) t",
+    ]);
+    hidden(&["select ssn || 0b1 from customers order by b1"]);
     hidden(&[
         "select ssn as system_user from customers order by system_user",
         "select ssn as system_user from customers group by system_user",
