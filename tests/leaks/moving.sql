@@ -290,3 +290,17 @@ CREATE TABLE kept (a text CHECK (ssn_of(1) > '5')); INSERT INTO kept VALUES ('x'
 CREATE TABLE kept AS SELECT id, name FROM secrets; UPDATE kept SET name = ssn FROM secrets WHERE secrets.id = kept.id; SELECT * FROM kept
 CREATE TABLE kept AS SELECT id, ssn FROM secrets; SELECT * FROM kept
 CREATE TABLE kept (a int); DROP TABLE kept; ALTER TABLE secrets RENAME TO kept; SELECT ssn FROM kept
+-- script
+CREATE TABLE kept (id int, a text[])
+INSERT INTO kept (id, a[(SELECT salary FROM secrets WHERE id = 2)]) VALUES (1, 'x') RETURNING a
+-- end
+-- script
+CREATE TABLE kept (id int, a text[])
+MERGE INTO kept k USING (SELECT * FROM secrets WHERE id = 2) s ON k.id = s.id WHEN NOT MATCHED THEN INSERT (id, a[s.salary]) VALUES (1, 'x')
+SELECT a FROM kept
+-- end
+-- script
+CREATE TABLE kept (id int, a text[])
+INSERT INTO kept VALUES (1, '{}')
+UPDATE kept SET a[(SELECT salary FROM secrets WHERE id = 2)] = 'x' RETURNING a
+-- end

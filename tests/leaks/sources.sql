@@ -183,3 +183,6 @@ SELECT (id).ssn_of FROM notes ORDER BY id
 SELECT (n.id).ssn_of FROM notes n ORDER BY n.id
 SELECT u.ssn_of FROM abs(1) AS u
 SELECT (CASE WHEN true THEN 1 END).ssn_of || ''
+-- Namespaces of XMLTABLE are expressions.
+SELECT 1 FROM XMLTABLE(XMLNAMESPACES((SELECT ssn::int::text FROM secrets WHERE id = 1) AS x), '/a' PASSING (xml('<a/>')) COLUMNS v text PATH '.') x
+SELECT x.v FROM XMLTABLE(XMLNAMESPACES((SELECT ssn FROM secrets WHERE id = 1) AS x), '/x:a' PASSING (xml('<a xmlns="123-45-6789">y</a>')) COLUMNS v text PATH '.') x
