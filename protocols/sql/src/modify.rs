@@ -1,5 +1,6 @@
 //! INSERT, UPDATE, DELETE and MERGE.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use pg_query::protobuf::{
@@ -154,10 +155,13 @@ impl<'c> Walk<'c> {
     }
 
     /// Generated columns whose expressions read a column.
-    fn made_from(&self, id: ColumnId) -> Vec<view::Generated> {
+    fn made_from(&mut self, id: ColumnId) -> Vec<Rc<view::Generated>> {
         let Some((relation, _)) = self.context.catalog.column(id) else { return Vec::new() };
-        let made = view::generated(self.context, relation);
-        made.into_iter().filter(|made| made.reads.contains(id)).collect()
+        let context = self.context;
+        let made = self.generated.entry(relation.oid).or_insert_with(|| {
+            view::generated(context, relation).into_iter().map(Rc::new).collect()
+        });
+        made.iter().filter(|made| made.reads.contains(id)).map(Rc::clone).collect()
     }
 
     /// A column, what is under it, and the same column of tables that inherit it: rows of those are

@@ -118,6 +118,7 @@ pub(crate) fn defaults(context: Context<'_>, text: &str, budget: u64) -> Option<
 }
 
 /// A generated column.
+#[derive(Debug)]
 pub(crate) struct Generated {
     pub column: ColumnId,
     /// Columns that its expression reads.

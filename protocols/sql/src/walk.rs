@@ -1,5 +1,6 @@
 //! The walk through a statement's tree: shared state, and names of relations and columns.
 
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -95,6 +96,8 @@ pub(crate) struct Walk<'c> {
     pub target_touched: bool,
     /// Expressions that were walked and recorded.
     pub passed: Passed,
+    /// Generated columns of relations that are written, found out when first needed.
+    pub generated: HashMap<u32, Vec<Rc<view::Generated>>>,
     items: u32,
 }
 
@@ -115,6 +118,7 @@ impl<'c> Walk<'c> {
             target: None,
             target_touched: false,
             passed: Passed::default(),
+            generated: HashMap::new(),
             items: 0,
         }
     }

@@ -426,6 +426,8 @@ fn p3_casts_are_found_inside_types() {
         ("create table t (b ssn_box default 1)", Err("moved")),
         ("create table t (b ssn_box)", Ok(0)),
         ("alter table notes alter body type wrapped", Err("moved")),
+        ("alter table holds alter b set default 1", Err("moved")),
+        ("alter table holds alter id set default 1", Ok(0)),
         ("create type kept as (b ssn_box); select row(1)::kept", Ok(1)),
     ]);
 }
