@@ -43,7 +43,7 @@ impl<'c> Walk<'c> {
                 }
                 None => self.query(query, parent, &ctes),
             };
-            self.stored_into(&item, &targets, &table, listed.is_some());
+            self.stored_into(&item, &var.relname, &targets, &table, listed.is_some());
         }
         if let Some(conflict) = &insert.on_conflict_clause {
             self.on_conflict(conflict, &item, parent, &ctes);
@@ -283,8 +283,14 @@ impl<'c> Walk<'c> {
     }
 
     /// Query results go into a table.
-    fn stored_into(&mut self, item: &Item<'c>, targets: &[Target], table: &Table, listed: bool) {
-        let name = item.name.as_deref().unwrap_or_default();
+    fn stored_into(
+        &mut self,
+        item: &Item<'c>,
+        name: &str,
+        targets: &[Target],
+        table: &Table,
+        listed: bool,
+    ) {
         let place = Place::Moved(format!("INSERT INTO {name}").into());
         if table.rest.is_some() {
             let whole = table.whole();

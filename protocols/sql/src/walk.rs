@@ -23,7 +23,8 @@ use crate::view;
 pub(crate) struct Context<'c> {
     pub catalog: &'c Catalog,
     pub path: &'c SearchPath,
-    /// Where what is made without a schema goes. `path` does not say so after a DROP.
+    /// Where what is made without a schema goes, and where types are found. `path` does not say so
+    /// after a DROP.
     pub creates: &'c SearchPath,
     /// Tokens open on this stack.
     pub used: usize,

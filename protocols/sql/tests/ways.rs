@@ -429,6 +429,9 @@ fn p3_casts_are_found_inside_types() {
         ("alter table holds alter b set default 1", Err("moved")),
         ("alter table holds alter id set default 1", Ok(0)),
         ("create type kept as (b ssn_box); select row(1)::kept", Ok(1)),
+        ("create type pg_temp.text as enum ('1'); select ssn::text from staff", Err("expression")),
+        ("create type pg_temp.text as (b ssn_box); select row(1)::text", Ok(1)),
+        ("drop table depts; select ssn::text from staff", Ok(1)),
     ]);
 }
 
