@@ -291,3 +291,17 @@ CREATE TABLE kept AS SELECT id, name FROM secrets; UPDATE kept SET name = ssn FR
 CREATE TABLE kept AS SELECT id, ssn FROM secrets; SELECT * FROM kept
 CREATE TABLE kept (a int); DROP TABLE kept; ALTER TABLE secrets RENAME TO kept; SELECT ssn FROM kept
 INSERT INTO inbox SELECT 101, column3 FROM (VALUES ((ROW('x', 1)::pair).*, (SELECT ssn FROM secrets WHERE id = 1))) q RETURNING body || ''
+-- script
+CREATE TABLE kept (id int, a text[])
+INSERT INTO kept (id, a[(SELECT salary FROM secrets WHERE id = 2)]) VALUES (1, 'x') RETURNING a
+-- end
+-- script
+CREATE TABLE kept (id int, a text[])
+MERGE INTO kept k USING (SELECT * FROM secrets WHERE id = 2) s ON k.id = s.id WHEN NOT MATCHED THEN INSERT (id, a[s.salary]) VALUES (1, 'x')
+SELECT a FROM kept
+-- end
+-- script
+CREATE TABLE kept (id int, a text[])
+INSERT INTO kept VALUES (1, '{}')
+UPDATE kept SET a[(SELECT salary FROM secrets WHERE id = 2)] = 'x' RETURNING a
+-- end

@@ -184,3 +184,13 @@ SELECT CAST(2 AS public.box_of_text)
 -- The order of a table's rows.
 SELECT string_agg(name, ',' ORDER BY ssn) FROM secrets
 SELECT 'x' || ssn AS id FROM secrets s ORDER BY s.id
+SELECT ARRAY[1]::_box_of_text
+SELECT ARRAY[1, 2]::box_of_text[]
+-- script
+CREATE TYPE kept AS (b box_of_text)
+SELECT ROW(1)::kept
+-- end
+-- script
+CREATE TYPE kept AS (b box_of_text)
+SELECT ARRAY[ROW(1)]::kept[]
+-- end

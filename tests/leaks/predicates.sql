@@ -154,3 +154,33 @@ SELECT id FROM accounts WHERE xmax::text <> '0'
 SELECT id, xmax FROM accounts
 SELECT (a).xmax::text = '0' FROM accounts a
 SELECT b.xmax::text = '0' FROM accounts b (x, y)
+-- A masked column copied onto itself: its keys and checks compare it all the same.
+UPDATE secrets SET salary = salary, cap = 50000 WHERE id = 1
+UPDATE v_writable SET salary = salary, cap = 50000 WHERE id = 1
+UPDATE secrets SET dept = 'ops', email = email WHERE id = 4
+UPDATE secrets SET (dept, email) = ROW('ops', email) WHERE id = 4
+UPDATE secrets SET (dept, email) = (SELECT 'law', email FROM secrets WHERE id = 3) WHERE id = 6
+UPDATE secrets t SET email = s.email, dept = 'law' FROM secrets s WHERE s.id = 3 AND t.id = 6
+INSERT INTO secrets (id, name, salary, cap) SELECT 99, name, salary, 50000 FROM secrets WHERE id = 1
+INSERT INTO v_writable (id, name, salary, cap) SELECT 99, name, salary, 50000 FROM v_writable WHERE id = 1
+INSERT INTO secrets (id, name) VALUES (1, 'x') ON CONFLICT (id) DO UPDATE SET salary = secrets.salary, cap = 50000
+MERGE INTO secrets t USING (SELECT * FROM secrets WHERE id = 3) s ON t.id = 6 WHEN MATCHED THEN UPDATE SET email = s.email, dept = 'law'
+MERGE INTO secrets t USING (SELECT * FROM secrets WHERE id = 1) s ON t.id = 99 WHEN NOT MATCHED THEN INSERT (id, name, salary, cap) VALUES (99, 'x', s.salary, 50000)
+WITH u AS (UPDATE secrets SET salary = salary, cap = 50000 WHERE id = 1 RETURNING id) SELECT count(*) FROM u
+-- script
+INSERT INTO secrets (id, name, dept) VALUES (99, 'x', 'law')
+UPDATE secrets t SET email = s.email FROM secrets s WHERE s.id = 3 AND t.id = 99
+-- end
+-- A name that is special elsewhere.
+UPDATE secrets SET email = excluded.email FROM (VALUES ('cyd@a.example')) excluded(email) WHERE id = 5
+MERGE INTO secrets t USING (VALUES ('cyd@a.example')) excluded(email) ON t.id = 5 WHEN MATCHED THEN UPDATE SET email = excluded.email
+-- A part of a value is assigned: whether that can be done is by the rest of it.
+UPDATE secrets SET tags[1][1] = 'x' WHERE id = 2
+UPDATE secrets SET profile['n'] = '1' WHERE id = 1
+INSERT INTO secrets (id, name) VALUES (2, 'x') ON CONFLICT (id) DO UPDATE SET tags[1][1] = 'x'
+MERGE INTO secrets t USING (VALUES (2)) v(id) ON t.id = v.id WHEN MATCHED THEN UPDATE SET tags[1][1] = 'x'
+-- Operators that an administrator made, where no plain operator stands.
+SELECT 1 OPERATOR(public.@!~) ANY (SELECT '1%')
+SELECT 1 OPERATOR(public.@!~) ALL (SELECT '1%')
+SELECT id FROM notes WHERE 1 @!~ ANY (SELECT '1%') ORDER BY id
+SELECT id FROM notes WHERE NOT 1 @!~ ALL (SELECT '1%') ORDER BY id

@@ -218,3 +218,6 @@ WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 1) CYCL
 -- A column goes before a row in functional notation.
 SELECT ssn(s) FROM (SELECT 'h' AS ssn) s, (SELECT x AS s FROM secrets x WHERE id = 1) z
 SELECT (SELECT ssn(s) FROM (SELECT 'h' AS ssn) s) FROM (SELECT x AS s FROM secrets x WHERE id = 1) z
+-- Namespaces of XMLTABLE are expressions.
+SELECT 1 FROM XMLTABLE(XMLNAMESPACES((SELECT ssn::int::text FROM secrets WHERE id = 1) AS x), '/a' PASSING (xml('<a/>')) COLUMNS v text PATH '.') x
+SELECT x.v FROM XMLTABLE(XMLNAMESPACES((SELECT ssn FROM secrets WHERE id = 1) AS x), '/x:a' PASSING (xml('<a xmlns="123-45-6789">y</a>')) COLUMNS v text PATH '.') x

@@ -241,3 +241,36 @@ impl<'r, 'p> Serializer for &'r mut Reader<'p> {
         Err(Missed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Form, Passed};
+    use crate::stack;
+
+    fn all_of(passed: &Passed, text: &str) -> bool {
+        stack::with_tree(text, true, 0, |tree, _| passed.all_of(&tree.stmts)).unwrap_or(false)
+    }
+
+    #[test]
+    fn every_form_is_missed_wherever_it_is() {
+        let nothing = Passed::default();
+        for text in [
+            "select a",
+            "select f()",
+            "select 1 + 1",
+            "select 1::int",
+            "select (select 1)",
+            "call f()",
+            "select 1 from t where exists (select 1)",
+            "insert into t (a[(select 1)]) values (1)",
+            "create table t (a int check (a > 1))",
+        ] {
+            assert!(!all_of(&nothing, text), "{text}");
+        }
+        assert!(all_of(&nothing, "select 1, 'x', current_date from t"));
+        let mut passed = Passed::default();
+        passed.insert(Form::Cast, 8);
+        assert!(all_of(&passed, "select 1::numeric(a, 2)"), "modifiers of a type are words");
+        assert!(!all_of(&passed, "select  1::numeric(a, 2)"), "it is somewhere else");
+    }
+}

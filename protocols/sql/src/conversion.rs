@@ -135,7 +135,7 @@ impl Walk<'_> {
     pub(crate) fn converted(&mut self, to: Option<&TypeName>, val: &mut Val) {
         let catalog = self.context.catalog;
         if let Some(to) = to.filter(|_| catalog.all_casts().next().is_some()) {
-            for function in to_name(catalog, to, self.context.path) {
+            for function in to_name(catalog, to, self.context.creates) {
                 self.runs(function, val, "a cast");
             }
         }

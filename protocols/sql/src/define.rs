@@ -363,6 +363,7 @@ fn alter_table(walk: &mut Walk<'_>, alter: &AlterTableStmt) -> Made {
             ) =>
             {
                 kept(walk, def, name, "DEFAULT");
+                default_converted(walk, alter, &command.name);
             }
             _ => {}
         }
@@ -377,6 +378,18 @@ fn alter_table(walk: &mut Walk<'_>, alter: &AlterTableStmt) -> Made {
         _ => "alter table",
     };
     ddl(walk, "alter", command)
+}
+
+/// A default is converted to the type of the column it is for.
+fn default_converted(walk: &mut Walk<'_>, alter: &AlterTableStmt, column: &str) {
+    let Some(var) = &alter.relation else { return };
+    let (schema, name) = tree::range_name(var);
+    for relation in walk.context.catalog.find(schema, name, walk.context.path) {
+        if let Some(column) = relation.column(column) {
+            let place = Place::Moved("DEFAULT".into());
+            walk.converted_into(column_id(relation, column), &Val::none(), &place);
+        }
+    }
 }
 
 /// ADD COLUMN that reads nothing of the columns there are.

@@ -8,7 +8,6 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::catalog::{Catalog, ColumnId, Relation, RelationKind, SearchPath};
-use crate::stack;
 use crate::statement::{Missing, Opaque, Operand, Place, Statement, StatementKind, Use};
 use crate::view;
 use crate::walk::{Context, Walk};
@@ -342,31 +341,7 @@ fn defaults(context: Context<'_>, relation: &Relation, edges: &mut Vec<Edge>) {
 }
 
 fn generated(context: Context<'_>, relation: &Relation, edges: &mut Vec<Edge>) {
-    for column in &relation.columns {
-        let Some(expression) = &column.generated else { continue };
-        let to = ColumnId { relation: relation.oid, attnum: column.attnum };
-        let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
-        let text = format!(
-            "SELECT {expression} FROM {}.{}",
-            quoted(&relation.schema),
-            quoted(&relation.name)
-        );
-        let deps = stack::with_tree(&text, true, 0, |tree, used| {
-            let mut walk = Walk::new(Context { used, ..context }, Walk::BUDGET);
-            let node = tree.stmts.first()?.stmt.as_deref()?;
-            let val = walk.query(node, None, &None).whole();
-            (!val.unknown).then_some(val.deps)
-        });
-        let edge = |from| Edge { from, to, computed: true };
-        match deps.ok().flatten() {
-            Some(deps) => edges.extend(deps.iter().map(edge)),
-            // What cannot be told depends on everything beside it.
-            None => edges.extend(
-                relation
-                    .columns
-                    .iter()
-                    .map(|other| edge(ColumnId { relation: relation.oid, attnum: other.attnum })),
-            ),
-        }
+    for view::Generated { column: to, reads, .. } in view::generated(context, relation) {
+        edges.extend(reads.iter().map(|from| Edge { from, to, computed: true }));
     }
 }

@@ -235,7 +235,7 @@ impl<'c> Walk<'c> {
     /// Whether a type that is called like one of PostgreSQL's can be another.
     fn may_be_own(&self, name: Option<&TypeName>, to: &str) -> bool {
         let is_qualified = name.is_some_and(|name| name.names.len() > 1);
-        let is_followed = matches!(self.context.path, SearchPath::Known(_));
+        let is_followed = matches!(self.context.creates, SearchPath::Known(_));
         !is_qualified && (!is_followed || self.context.catalog.has_type_named(to))
     }
 

@@ -425,6 +425,9 @@ impl<'c> Walk<'c> {
                         all.absorb(&self.eval(node, scope, &blame));
                     }
                 }
+                if column.coldefexpr.is_some() {
+                    self.converted(column.type_name.as_ref(), &mut all);
+                }
                 cols.push(col(column.colname.as_str(), Val::none()));
             }
         }
@@ -441,14 +444,26 @@ impl<'c> Walk<'c> {
         for node in &table.passing {
             all.absorb(&self.eval(node, scope, &blame));
         }
-        let mut cols = Vec::new();
         let mut inside: Vec<&Node> =
-            table.pathspec.iter().filter_map(|p| boxed(&p.string)).collect();
+            table.pathspec.iter().filter_map(|path| boxed(&path.string)).collect();
         inside.extend(table.on_error.iter().filter_map(|behaviour| boxed(&behaviour.expr)));
-        json_columns(&table.columns, &mut cols, &mut inside);
+        let mut columns = Vec::new();
+        json_columns(&table.columns, &mut columns);
+        for column in &columns {
+            inside.extend(column.pathspec.iter().filter_map(|path| boxed(&path.string)));
+            let behaviours = [&column.on_empty, &column.on_error].into_iter().flatten();
+            let before = inside.len();
+            inside.extend(behaviours.filter_map(|behaviour| boxed(&behaviour.expr)));
+            if inside.len() > before {
+                self.converted(column.type_name.as_ref(), &mut all);
+            }
+        }
         for node in inside {
             all.absorb(&self.eval(node, scope, &blame));
         }
+        let named = columns.iter().filter(|column| column.columns.is_empty());
+        let cols =
+            named.map(|column| col(column.name.as_str(), Val::none())).collect();
         self.made_table(name, all, cols, table.alias.as_ref())
     }
 
@@ -482,18 +497,12 @@ fn each(names: Vec<Arc<str>>, val: &Val) -> Table {
     Table { cols, rest: None }
 }
 
-/// The columns of JSON_TABLE, and the expressions that stand in them.
-fn json_columns<'n>(nodes: &'n [Node], cols: &mut Vec<Col>, inside: &mut Vec<&'n Node>) {
+/// The columns of JSON_TABLE, those that are tables themselves too.
+fn json_columns<'n>(nodes: &'n [Node], columns: &mut Vec<&'n JsonTableColumn>) {
     for node in nodes {
         if let Some(N::JsonTableColumn(column)) = inner(node) {
-            let column: &JsonTableColumn = column;
-            if column.columns.is_empty() {
-                cols.push(col(column.name.as_str(), Val::none()));
-            }
-            inside.extend(column.pathspec.iter().filter_map(|path| boxed(&path.string)));
-            let behaviours = [&column.on_empty, &column.on_error].into_iter().flatten();
-            inside.extend(behaviours.filter_map(|behaviour| boxed(&behaviour.expr)));
-            json_columns(&column.columns, cols, inside);
+            columns.push(column);
+            json_columns(&column.columns, columns);
         }
     }
 }

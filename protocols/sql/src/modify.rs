@@ -1,5 +1,6 @@
 //! INSERT, UPDATE, DELETE and MERGE.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use pg_query::protobuf::{
@@ -42,7 +43,7 @@ impl<'c> Walk<'c> {
                 }
                 None => self.query(query, parent, &ctes),
             };
-            self.stored_into(&item, &targets, &table, listed.is_some());
+            self.stored_into(&item, &var.relname, &targets, &table, listed.is_some());
         }
         if let Some(conflict) = &insert.on_conflict_clause {
             self.on_conflict(conflict, &item, parent, &ctes);
@@ -154,10 +155,13 @@ impl<'c> Walk<'c> {
     }
 
     /// Generated columns whose expressions read a column.
-    fn made_from(&self, id: ColumnId) -> Vec<view::Generated> {
+    fn made_from(&mut self, id: ColumnId) -> Vec<Rc<view::Generated>> {
         let Some((relation, _)) = self.context.catalog.column(id) else { return Vec::new() };
-        let made = view::generated(self.context, relation);
-        made.into_iter().filter(|made| made.reads.contains(id)).collect()
+        let context = self.context;
+        let made = self.generated.entry(relation.oid).or_insert_with(|| {
+            view::generated(context, relation).into_iter().map(Rc::new).collect()
+        });
+        made.iter().filter(|made| made.reads.contains(id)).map(Rc::clone).collect()
     }
 
     /// A column, what is under it, and the same column of tables that inherit it: rows of those are
@@ -279,8 +283,14 @@ impl<'c> Walk<'c> {
     }
 
     /// Query results go into a table.
-    fn stored_into(&mut self, item: &Item<'c>, targets: &[Target], table: &Table, listed: bool) {
-        let name = item.name.as_deref().unwrap_or_default();
+    fn stored_into(
+        &mut self,
+        item: &Item<'c>,
+        name: &str,
+        targets: &[Target],
+        table: &Table,
+        listed: bool,
+    ) {
         let place = Place::Moved(format!("INSERT INTO {name}").into());
         if table.rest.is_some() {
             let whole = table.whole();

@@ -120,6 +120,7 @@ pub(crate) fn defaults(context: Context<'_>, text: &str, budget: &mut u64) -> Op
 }
 
 /// A generated column.
+#[derive(Debug)]
 pub(crate) struct Generated {
     pub column: ColumnId,
     /// Columns that its expression reads.

@@ -24,7 +24,8 @@ use crate::view;
 pub(crate) struct Context<'c> {
     pub catalog: &'c Catalog,
     pub path: &'c SearchPath,
-    /// Where what is made without a schema goes. `path` does not say so after a DROP.
+    /// Where what is made without a schema goes, and where types are found. `path` does not say so
+    /// after a DROP.
     pub creates: &'c SearchPath,
     /// Tokens open on this stack.
     pub used: usize,
@@ -109,6 +110,8 @@ pub(crate) struct Walk<'c> {
     pub rounds: Option<Rounds>,
     /// What `ARRAY(SELECT …)` is an array of, by the place of the subquery in memory.
     pub arrays: HashMap<usize, Typed>,
+    /// Generated columns of relations that are written, found out when first needed.
+    pub generated: HashMap<u32, Vec<Rc<view::Generated>>>,
     items: u32,
 }
 
@@ -136,6 +139,7 @@ impl<'c> Walk<'c> {
             skips_locked: false,
             rounds: None,
             arrays: HashMap::new(),
+            generated: HashMap::new(),
             items: 0,
         }
     }

@@ -432,9 +432,21 @@ fn p3_casts_are_found_inside_types() {
         ("create table t (b ssn_box default 1)", Err("moved")),
         ("create table t (b ssn_box)", Ok(0)),
         ("alter table notes alter body type wrapped", Err("moved")),
+        (
+            "select x.b from xmltable('/a' passing (xml('<a/>')) columns b ssn_box path '.' default 1) x",
+            Err("from_function"),
+        ),
+        (
+            "select x.b from json_table(jsonb '{}', '$' columns (b ssn_box path '$.b' \
+             default 1 on empty)) x",
+            Err("from_function"),
+        ),
         ("alter table holds alter b set default 1", Err("moved")),
         ("alter table holds alter id set default 1", Ok(0)),
         ("create type kept as (b ssn_box); select row(1)::kept", Ok(1)),
+        ("create type pg_temp.text as enum ('1'); select ssn::text from staff", Err("expression")),
+        ("create type pg_temp.text as (b ssn_box); select row(1)::text", Ok(1)),
+        ("drop table depts; select ssn::text from staff", Ok(1)),
     ]);
 }
 

@@ -89,4 +89,6 @@ CREATE CAST (int4 AS box_of_text) WITH FUNCTION to_box(int);
 CREATE DOMAIN unknown_ssn AS text CHECK (NOT is_known(VALUE));
 CREATE TABLE badges (id int PRIMARY KEY, holder text DEFAULT ssn_of(1));
 CREATE OPERATOR @! (RIGHTARG = int, FUNCTION = ssn_of);
+CREATE FUNCTION ssn_like(int, text) RETURNS bool LANGUAGE sql STABLE AS 'SELECT ssn LIKE $2 FROM secrets WHERE id = $1';
+CREATE OPERATOR @!~ (LEFTARG = int, RIGHTARG = text, FUNCTION = ssn_like);
 RESET ROLE;
