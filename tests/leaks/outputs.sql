@@ -184,3 +184,7 @@ SELECT CAST(2 AS public.box_of_text)
 -- The order of a table's rows.
 SELECT string_agg(name, ',' ORDER BY ssn) FROM secrets
 SELECT 'x' || ssn AS id FROM secrets s ORDER BY s.id
+-- Limits of the server's that a value reaches or not, by its length or shape.
+SELECT ARRAY[[[[[[tags]]]]]] IS NULL FROM secrets WHERE id = 3
+SELECT (ssn || repeat('x', 1073741819 - 11)) IS NULL FROM secrets WHERE id = 1
+SELECT to_jsonb(ssn || repeat('x', 268435444)) IS NULL FROM secrets WHERE id = 1

@@ -77,7 +77,9 @@ impl<'c> Walk<'c> {
             Some(N::RowExpr(row)) => self.row(&row.args, scope, blame),
             Some(N::AArrayExpr(array)) => {
                 let val = self.together(&array.elements, scope, blame, "ARRAY");
-                if array.elements.len() > 1 && self.has_dimensions(&val.deps) {
+                let several = array.elements.len() > 1 && self.has_dimensions(&val.deps);
+                // One is a dimension more, and there is a limit to those.
+                if several || self.is_array(&val.deps) {
                     self.blame(&val.deps, blame, "ARRAY");
                 }
                 val
@@ -206,6 +208,10 @@ impl<'c> Walk<'c> {
             _ => {}
         }
         let mut val = self.blamed(val, blame, "cast");
+        if name.is_some_and(|name| !name.typmods.is_empty()) {
+            // `bit(80000000)`, `char(10000000)`: filled up to the length.
+            val.pieces = Val::LONG;
+        }
         let last = name.and_then(|name| name.names.last()).and_then(tree::string);
         for oid in catalog.casts(last.unwrap_or_default()) {
             self.runs(*oid, &mut val, "a cast");
@@ -220,10 +226,16 @@ impl<'c> Walk<'c> {
         let parts = tree::strings(&expr.name);
         let name = parts.last().copied().unwrap_or("operator");
         let mut val = self.eval_opt(&expr.lexpr, scope, blame);
-        val.absorb(&self.eval_opt(&expr.rexpr, scope, blame));
-        self.custom_operator(name, &mut val);
+        let right = self.eval_opt(&expr.rexpr, scope, blame);
         let kind = AExprKind::try_from(expr.kind).unwrap_or_default();
-        if name == "||" && kind == AExprKind::AexprOp && !self.is_built(&val.deps) {
+        let joins = name == "||" && kind == AExprKind::AexprOp;
+        if joins {
+            val.append(&right);
+        } else {
+            val.absorb(&right);
+        }
+        self.custom_operator(name, &mut val);
+        if joins && !val.is_long() && !self.is_built(&val.deps) {
             return val.derived();
         }
         let shown = match kind {

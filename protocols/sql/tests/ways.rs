@@ -109,6 +109,9 @@ fn p3_what_can_fail_on_the_shape_of_a_value_is_refused() {
         ("select array(select ssn from staff)", None),
         ("select array[tags, '{x}'] from staff", Some("expression")),
         ("select array[ssn, name] from staff", None),
+        ("select array[[ssn]], array[id] from staff", None),
+        ("select array[tags] from staff", Some("expression")),
+        ("select array[[[[[[tags]]]]]] is null from staff", Some("expression")),
         ("select tags || '{x}' from staff", Some("expression")),
         ("select profile || '1' from staff", Some("expression")),
         ("select ssn || card from staff", None),
@@ -419,5 +422,45 @@ fn p3_how_much_is_written_tells_how_long_values_are() {
         ("select relname, n_live_tup from pg_stat_user_tables", None),
         ("select pg_size_pretty(pg_total_relation_size('notes'))", None),
         ("select pg_database_size('app')", None),
+    ]);
+}
+
+#[test]
+fn p3_how_long_a_value_is_cannot_be_told_by_limits() {
+    let doubled = (0..30).fold("select 'x' s".to_owned(), |text, level| {
+        format!("select s || s as s from ({text}) q{level}")
+    });
+    let doubled = format!("select ssn || q.s from staff, ({doubled}) q");
+    each(&[
+        ("select 'SSN ' || ssn, name || ' ' || ssn || '!' from staff", None),
+        ("select ssn || $1, ssn || id::text, ssn || now()::text from staff", None),
+        ("select ssn || upper(left(name, 1)) || count(*) over () from staff", None),
+        ("select ssn || v.x from staff, (values ('a'), ('b')) v(x)", None),
+        ("select ssn || g from staff, generate_series(1, 3) g", None),
+        ("select concat(name, ' ', ssn), concat_ws(', ', ssn, name) from staff", None),
+        ("select string_agg(ssn, ',' order by id), json_agg(ssn) from staff", None),
+        ("select (ssn || repeat('x', 1073741812)) is null from staff", Some("expression")),
+        ("select to_jsonb(ssn || repeat('x', 268435444)) is null from staff", Some("expression")),
+        ("select ssn || (select repeat('x', 9)) from staff", Some("expression")),
+        ("with r as (select lpad('', 9) x) select x || ssn from r, staff", Some("expression")),
+        ("select q.x || ssn from staff, repeat('x', 9) q(x)", Some("expression")),
+        ("select concat(ssn, repeat('x', 9)) is null from staff", Some("expression")),
+        ("select concat_ws(rpad('x', 9), ssn, ssn) is null from staff", Some("expression")),
+        ("select string_agg(ssn, format('%9s', 'x')) is null from staff", Some("expression")),
+        ("select json_build_object('a', ssn, 'b', repeat('x', 9)) from staff", Some("expression")),
+        ("select max(name || repeat('x', 9)) || max(ssn) from staff", Some("expression")),
+        (
+            "select ssn || (select string_agg('x', '') from generate_series(1, 9)) from staff",
+            Some("expression"),
+        ),
+        ("select ssn || double(repeat('x', 9)) from staff", Some("expression")),
+        ("select ssn || ''::bit(9)::text from staff", Some("expression")),
+        (
+            "with recursive r as (select 'x' s union all select s || s from r) select ssn || s from r, staff",
+            Some("expression"),
+        ),
+        (&doubled, Some("expression")),
+        ("select name || repeat('x', 9) from staff", None),
+        ("select repeat('x', 9) from staff where id = 1", None),
     ]);
 }
