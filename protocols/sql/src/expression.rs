@@ -9,7 +9,7 @@ use crate::call::Reach;
 use crate::catalog::FIRST_NORMAL_OID;
 use crate::known;
 use crate::query::is_expansion;
-use crate::scope::Scope;
+use crate::scope::{Columns, Scope};
 use crate::statement::{Operand, Place};
 use crate::tree::{self, N, boxed, inner};
 use crate::value::{Table, Val};
@@ -198,6 +198,9 @@ impl<'c> Walk<'c> {
 
     fn cast(&mut self, cast: &TypeCast, scope: &Scope<'_, 'c>, blame: &Blame) -> Val {
         let val = self.eval_opt(&cast.arg, scope, blame);
+        if self.is_upcast(cast, scope) {
+            return val.derived();
+        }
         let name = cast.type_name.as_ref();
         let to = name.and_then(tree::plain_type);
         let catalog = self.context.catalog;
@@ -220,6 +223,25 @@ impl<'c> Walk<'c> {
             val.typed = crate::cast::named(to);
         }
         val
+    }
+
+    /// Whether this makes a row of a table one of a table it inherits from, which cannot fail.
+    fn is_upcast(&mut self, cast: &TypeCast, scope: &Scope<'_, 'c>) -> bool {
+        let (Some(arg), Some(to)) = (boxed(&cast.arg), &cast.type_name) else { return false };
+        if to.setof || to.pct_type || !to.array_bounds.is_empty() || !to.typmods.is_empty() {
+            return false;
+        }
+        let Some(item) = self.row_named(arg, scope) else { return false };
+        let Columns::Stored(relation) = item.columns else { return false };
+        let parts = tree::strings(&to.names);
+        let (schema, name) = tree::qualified(&parts);
+        let catalog = self.context.catalog;
+        if catalog.has_type_made(name) || !catalog.casts(name).is_empty() {
+            return false;
+        }
+        let found = catalog.find(schema, name, self.context.path);
+        let above = self.above(relation.oid);
+        matches!(found.as_slice(), [only] if above.contains(&only.oid))
     }
 
     fn operation(&mut self, expr: &AExpr, scope: &Scope<'_, 'c>, blame: &Blame) -> Val {

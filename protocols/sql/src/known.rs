@@ -420,16 +420,22 @@ pub(crate) fn scalar_set(name: &str) -> bool {
     )
 }
 
-/// Functions of common extensions that are volatile for a reason other than writing.
+/// Functions of common extensions that are volatile for a reason other than writing, or stable for
+/// one other than reading tables: a threshold that is a setting.
 pub(crate) fn harmless_extension(name: &str) -> bool {
     matches!(
         name,
         "gen_random_bytes"
             | "gen_random_uuid"
             | "gen_salt"
+            | "similarity_op"
+            | "strict_word_similarity_commutator_op"
+            | "strict_word_similarity_op"
             | "uuid_generate_v1"
             | "uuid_generate_v1mc"
             | "uuid_generate_v4"
+            | "word_similarity_commutator_op"
+            | "word_similarity_op"
     )
 }
 
