@@ -194,3 +194,7 @@ SELECT ROW(1)::kept
 CREATE TYPE kept AS (b box_of_text)
 SELECT ARRAY[ROW(1)]::kept[]
 -- end
+-- Limits of the server's that a value reaches or not, by its length or shape.
+SELECT ARRAY[[[[[[tags]]]]]] IS NULL FROM secrets WHERE id = 3
+SELECT (ssn || repeat('x', 1073741819 - 11)) IS NULL FROM secrets WHERE id = 1
+SELECT to_jsonb(ssn || repeat('x', 268435444)) IS NULL FROM secrets WHERE id = 1

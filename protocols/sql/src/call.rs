@@ -102,6 +102,10 @@ impl<'c> Walk<'c> {
         for arg in args {
             all.absorb(arg);
         }
+        if all.is_long() && !known::one_of_its_values(name) {
+            // What is made of it can become too long, by the length of the others.
+            return true;
+        }
         match name {
             // Which row's value comes back, if any, is by the second argument.
             "lag" | "lead" | "nth_value" => {
@@ -175,6 +179,7 @@ impl<'c> Walk<'c> {
         for arg in args {
             all.absorb(arg);
         }
+        all.pieces = pieces_of(name, args);
         let in_from = matches!(place, Place::FromFunction(_));
         let class = self.classify(schema, name, args.len());
         if in_from || looks || !matches!(class, Class::Count | Class::Transparent) {
@@ -396,6 +401,17 @@ impl<'c> Walk<'c> {
             }
         }
     }
+}
+
+/// How long the result of a shipped function can be.
+fn pieces_of(name: &str, args: &[Val]) -> u8 {
+    let pieces = args.iter().map(|arg| arg.pieces);
+    let made = match name {
+        _ if known::joins(name) => pieces.fold(0, |sum: u8, more| sum.saturating_add(more.max(1))),
+        _ if known::keeps_short(name) => pieces.max().unwrap_or(0),
+        _ => Val::LONG,
+    };
+    made.min(Val::LONG)
 }
 
 /// What a function can reach.

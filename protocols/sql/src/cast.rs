@@ -106,6 +106,11 @@ impl Walk<'_> {
         self.any_build(deps, &[Build::Array, Build::Row])
     }
 
+    /// Whether such a value can be an array.
+    pub(crate) fn is_array(&self, deps: &Deps) -> bool {
+        self.any_build(deps, &[Build::Array])
+    }
+
     /// Whether `||` with such a value can fail.
     pub(crate) fn is_built(&self, deps: &Deps) -> bool {
         self.any_build(deps, &[Build::Array, Build::Json, Build::Jsonb, Build::Row])

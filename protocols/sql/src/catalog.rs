@@ -613,6 +613,11 @@ impl Catalog {
         self.types_by_name.contains_key(name) || self.by_name.contains_key(name)
     }
 
+    /// Whether a type of this name is more than the row type of a relation.
+    pub(crate) fn has_type_made(&self, name: &str) -> bool {
+        self.types_by_name.contains_key(name)
+    }
+
     /// Whether a session can take this name for a table of its own, and what the name means stays
     /// known: no type has it, and no relation but temporary and dropped ones. Temporary ones of other
     /// sessions cannot be named here; what else has it is looked at beside the new one, whichever is

@@ -9,7 +9,7 @@ use crate::call::Reach;
 use crate::catalog::{FIRST_NORMAL_OID, SearchPath};
 use crate::known;
 use crate::query::is_expansion;
-use crate::scope::Scope;
+use crate::scope::{Columns, Scope};
 use crate::statement::{Operand, Place};
 use crate::tree::{self, N, boxed, inner};
 use crate::value::{Table, Val};
@@ -77,7 +77,9 @@ impl<'c> Walk<'c> {
             Some(N::RowExpr(row)) => self.row(&row.args, scope, blame),
             Some(N::AArrayExpr(array)) => {
                 let val = self.together(&array.elements, scope, blame, "ARRAY");
-                if array.elements.len() > 1 && self.has_dimensions(&val.deps) {
+                let several = array.elements.len() > 1 && self.has_dimensions(&val.deps);
+                // One is a dimension more, and there is a limit to those.
+                if several || self.is_array(&val.deps) {
                     self.blame(&val.deps, blame, "ARRAY");
                 }
                 val
@@ -211,6 +213,9 @@ impl<'c> Walk<'c> {
 
     fn cast(&mut self, cast: &TypeCast, scope: &Scope<'_, 'c>, blame: &Blame) -> Val {
         let val = self.eval_opt(&cast.arg, scope, blame);
+        if self.is_upcast(cast, scope) {
+            return val.derived();
+        }
         let name = cast.type_name.as_ref();
         let to = name.and_then(tree::plain_type);
         let catalog = self.context.catalog;
@@ -225,6 +230,10 @@ impl<'c> Walk<'c> {
             _ => {}
         }
         let mut val = self.blamed(val, blame, "cast");
+        if name.is_some_and(|name| !name.typmods.is_empty()) {
+            // `bit(80000000)`, `char(10000000)`: filled up to the length.
+            val.pieces = Val::LONG;
+        }
         self.converted_from(boxed(&cast.arg), name, &mut val);
         if let Some(to) = to.filter(|to| !catalog.has_type_named(to)) {
             val.typed = crate::cast::named(to);
@@ -239,6 +248,26 @@ impl<'c> Walk<'c> {
         !is_qualified && (!is_followed || self.context.catalog.has_type_named(to))
     }
 
+    /// Whether this makes a row of a table one of a table it inherits from, which cannot fail.
+    fn is_upcast(&mut self, cast: &TypeCast, scope: &Scope<'_, 'c>) -> bool {
+        let (Some(arg), Some(to)) = (boxed(&cast.arg), &cast.type_name) else { return false };
+        self.pass(arg);
+        if to.setof || to.pct_type || !to.array_bounds.is_empty() || !to.typmods.is_empty() {
+            return false;
+        }
+        let Some(item) = self.row_named(arg, scope) else { return false };
+        let Columns::Stored(relation) = item.columns else { return false };
+        let parts = tree::strings(&to.names);
+        let (schema, name) = tree::qualified(&parts);
+        let catalog = self.context.catalog;
+        if catalog.has_type_made(name) || !catalog.casts(name).is_empty() {
+            return false;
+        }
+        let found = catalog.find(schema, name, self.context.path);
+        let above = self.above(relation.oid);
+        matches!(found.as_slice(), [only] if above.contains(&only.oid))
+    }
+
     fn operation(&mut self, expr: &AExpr, scope: &Scope<'_, 'c>, blame: &Blame) -> Val {
         let parts = tree::strings(&expr.name);
         let name = parts.last().copied().unwrap_or("operator");
@@ -246,13 +275,19 @@ impl<'c> Walk<'c> {
             return self.null_test(Some(tested), scope, blame);
         }
         let mut val = self.eval_opt(&expr.lexpr, scope, blame);
-        val.absorb(&self.eval_opt(&expr.rexpr, scope, blame));
-        self.custom_operator(name, &mut val);
+        let right = self.eval_opt(&expr.rexpr, scope, blame);
         let kind = AExprKind::try_from(expr.kind).unwrap_or_default();
+        let joins = name == "||" && kind == AExprKind::AexprOp;
+        if joins {
+            val.append(&right);
+        } else {
+            val.absorb(&right);
+        }
+        self.custom_operator(name, &mut val);
         if is_between(kind) {
             self.custom_order(&mut val);
         }
-        if name == "||" && kind == AExprKind::AexprOp && !self.is_built(&val.deps) {
+        if joins && !val.is_long() && !self.is_built(&val.deps) {
             return val.derived();
         }
         let shown = match kind {

@@ -462,8 +462,7 @@ impl<'c> Walk<'c> {
             all.absorb(&self.eval(node, scope, &blame));
         }
         let named = columns.iter().filter(|column| column.columns.is_empty());
-        let cols =
-            named.map(|column| col(column.name.as_str(), Val::none())).collect();
+        let cols = named.map(|column| col(column.name.as_str(), Val::none())).collect();
         self.made_table(name, all, cols, table.alias.as_ref())
     }
 

@@ -121,6 +121,86 @@ pub(crate) fn one_of_its_values(name: &str) -> bool {
     )
 }
 
+/// Shipped functions whose result is their arguments, one after the other.
+pub(crate) fn joins(name: &str) -> bool {
+    matches!(name, "concat" | "concat_ws" | "json_build_array" | "json_build_object")
+        || matches!(name, "jsonb_build_array" | "jsonb_build_object")
+}
+
+/// Shipped functions whose result is no longer than some piece of text: one of their arguments, a
+/// part of it, or a number, time or name.
+pub(crate) fn keeps_short(name: &str) -> bool {
+    one_of_its_values(name)
+        || counts(name)
+        || scalar_set(name)
+        || matches!(
+            name,
+            "abs"
+                | "age"
+                | "array_length"
+                | "ascii"
+                | "avg"
+                | "bool_and"
+                | "bool_or"
+                | "btrim"
+                | "cardinality"
+                | "ceil"
+                | "ceiling"
+                | "char_length"
+                | "character_length"
+                | "chr"
+                | "clock_timestamp"
+                | "current_schema"
+                | "current_setting"
+                | "date_part"
+                | "date_trunc"
+                | "dense_rank"
+                | "extract"
+                | "floor"
+                | "gen_random_uuid"
+                | "initcap"
+                | "json_array_elements_text"
+                | "json_extract_path_text"
+                | "jsonb_array_elements_text"
+                | "jsonb_extract_path_text"
+                | "left"
+                | "lower"
+                | "ltrim"
+                | "make_date"
+                | "md5"
+                | "mod"
+                | "nextval"
+                | "octet_length"
+                | "pg_get_userbyid"
+                | "pg_size_pretty"
+                | "position"
+                | "random"
+                | "rank"
+                | "regexp_match"
+                | "regexp_substr"
+                | "reverse"
+                | "right"
+                | "round"
+                | "row_number"
+                | "rtrim"
+                | "sign"
+                | "split_part"
+                | "statement_timestamp"
+                | "strpos"
+                | "substr"
+                | "substring"
+                | "sum"
+                | "timezone"
+                | "to_json"
+                | "to_jsonb"
+                | "transaction_timestamp"
+                | "translate"
+                | "trunc"
+                | "unnest"
+                | "upper"
+        )
+}
+
 /// Functions that tell no more of a value than its type and whether it is NULL.
 pub(crate) fn counts(name: &str) -> bool {
     matches!(name, "count" | "num_nonnulls" | "num_nulls" | "pg_collation_for" | "pg_typeof")
@@ -340,16 +420,22 @@ pub(crate) fn scalar_set(name: &str) -> bool {
     )
 }
 
-/// Functions of common extensions that are volatile for a reason other than writing.
+/// Functions of common extensions that are volatile for a reason other than writing, or stable for
+/// one other than reading tables: a threshold that is a setting.
 pub(crate) fn harmless_extension(name: &str) -> bool {
     matches!(
         name,
         "gen_random_bytes"
             | "gen_random_uuid"
             | "gen_salt"
+            | "similarity_op"
+            | "strict_word_similarity_commutator_op"
+            | "strict_word_similarity_op"
             | "uuid_generate_v1"
             | "uuid_generate_v1mc"
             | "uuid_generate_v4"
+            | "word_similarity_commutator_op"
+            | "word_similarity_op"
     )
 }
 

@@ -76,9 +76,27 @@ pub(crate) struct Val {
     /// It is made of constants and parameters only.
     pub client: bool,
     pub typed: Typed,
+    /// How many values of the client, or stored ones, are put one after the other in it at most;
+    /// [`Val::LONG`] stands for any length.
+    pub pieces: u8,
 }
 
 impl Val {
+    /// So many pieces may reach a limit of the server's: a text has at most 1 GiB.
+    pub(crate) const LONG: u8 = 32;
+
+    /// Its text may be as long as the client likes.
+    pub(crate) fn is_long(&self) -> bool {
+        self.pieces >= Self::LONG
+    }
+
+    /// `other` is put after `self`.
+    pub(crate) fn append(&mut self, other: &Self) {
+        let pieces = self.pieces.max(1).saturating_add(other.pieces.max(1));
+        self.absorb(other);
+        self.pieces = pieces.min(Self::LONG);
+    }
+
     /// Depends on nothing stored, but is not the client's own value either.
     pub(crate) fn none() -> Self {
         Self::default()
@@ -104,6 +122,7 @@ impl Val {
         self.deps.absorb(&other.deps);
         self.unknown |= other.unknown;
         self.client &= other.client;
+        self.pieces = self.pieces.max(other.pieces);
         self.direct = None;
         self.pure = false;
         self.typed = match (self.typed, other.typed) {

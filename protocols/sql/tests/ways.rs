@@ -802,3 +802,35 @@ fn p3_how_long_a_value_is_cannot_be_told_by_limits() {
         ("select repeat('x', 9) from staff where id = 1", None),
     ]);
 }
+
+#[test]
+fn p3_what_cannot_fail_on_a_value_is_not_refused() {
+    let mut data = CatalogData::from(catalog());
+    let mut trigram = Function::new(31_030, "similarity_op", "c", None).taking(&["a", "b"]);
+    trigram.volatility = 's';
+    let mut other = Function::new(31_031, "other_op", "c", None).taking(&["a", "b"]);
+    other.volatility = 's';
+    data.functions.extend([trigram, other]);
+    data.operators.push(Operator { name: "%".into(), function: 31_030 });
+    data.operators.push(Operator { name: "%%%".into(), function: 31_031 });
+    let columns = [("id", 23), ("ssn", 25), ("country", 25)];
+    let child = Relation::new(21_030, RelationKind::Table, "public", "staff_eu", &columns);
+    data.relations.push(child.under(&[STAFF]));
+    let catalog = Catalog::new(data);
+    for (text, reason) in [
+        ("select id from staff where name % 'Ada'", None),
+        ("select id from staff where ssn % 'Ada'", Some("predicate")),
+        ("select id from staff where name %%% 'Ada'", Some("opaque_function")),
+        ("select p::staff from staff_eu p", None),
+        ("select p::public.staff from staff_eu p", None),
+        ("select p::staff_eu from staff p", Some("expression")),
+        ("select p::staff[] from staff_eu p", Some("expression")),
+        ("select (p::staff).ssn::int from staff_eu p", Some("expression")),
+    ] {
+        assert_eq!(refused(text, &catalog, Predicates::Refuse), reason, "{text}");
+    }
+    let masks = masked(&catalog);
+    let found = parsed("select p::staff from staff_eu p", &catalog);
+    let columns = found.list[0].outputs.columns.iter().flatten();
+    assert!(columns.flat_map(|column| &column.deps).any(|id| masks.contains(id)));
+}
