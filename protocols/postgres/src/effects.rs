@@ -134,8 +134,8 @@ impl Ready {
 /// Longest name that is not cut, bytes (PostgreSQL's `NAMEDATALEN`, less one).
 const NAME_BYTES_MAX: usize = 63;
 
-/// The schemas of a search path written out; `None` when it is not plain names. Each is a name as it
-/// is: blanks and quotes in it belong to the name.
+/// The schemas of a search path written out; `None` when it is not plain names. Each is a name as
+/// it is: blanks and quotes in it belong to the name.
 fn followed(schemas: &[Arc<str>], role: &Arc<str>) -> Option<Vec<Arc<str>>> {
     let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     let schema = |name: &Arc<str>| match &**name {

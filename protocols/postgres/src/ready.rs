@@ -573,8 +573,9 @@ impl Ready {
         self.turn_is_plain = true;
     }
 
-    /// Whether the server has said what the settings are that it reports. It does before it is ready
-    /// for a query, not when a statement within a pipeline has changed one (PostgreSQL 14 and later).
+    /// Whether the server has said what the settings are that it reports. It does before it is
+    /// ready for a query, not when a statement within a pipeline has changed one (PostgreSQL 14 and
+    /// later).
     pub fn settings_are_told(&self) -> bool {
         self.setting <= self.told_up_to
     }
@@ -652,9 +653,9 @@ impl Settings {
         }
     }
 
-    /// The text, when every name in it reads here as it reads in the server. Where its characters are
-    /// only known to be other ones than ASCII, names must not have any: the server cuts long names by
-    /// the bytes it has for them, and tells names apart by their characters.
+    /// The text, when every name in it reads here as in the server. Where its characters are
+    /// only known to be other ones than ASCII, names must not have any: the server cuts long names
+    /// by the bytes it has for them, and tells names apart by their characters.
     pub fn names_are_read(&self, text: String) -> Result<String, Refusal> {
         let is_exact = self.server_encoding == "UTF8"
             && matches!(&*self.client_encoding, "UTF8" | "UNICODE" | "LATIN1" | "SQL_ASCII");

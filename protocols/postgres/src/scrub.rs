@@ -168,13 +168,15 @@ impl<'a> Report<'a> {
             [
                 format!("new row for relation \"{table}\" violates check constraint \"{name}\""),
                 format!(
-                    "insert or update on table \"{table}\" violates foreign key constraint \"{name}\""
+                    "insert or update on table \"{table}\" violates foreign key constraint \
+                     \"{name}\""
                 ),
             ]
         });
         let of_column = column.zip(table).map(|(column, table)| {
             [format!(
-                "null value in column \"{column}\" of relation \"{table}\" violates not-null constraint"
+                "null value in column \"{column}\" of relation \"{table}\" violates not-null \
+                 constraint"
             )]
         });
         let pairs = of_constraint.into_iter().chain(of_both).flatten();
@@ -195,8 +197,8 @@ impl<'a> Report<'a> {
 /// message and the hint are kept for classes of SQLSTATE that carry identifiers and syntax; within
 /// those, not for reports from within a function, and not for codes that casts raise about values
 /// (`42P01` of `::regclass`) unless the report points into the statement. The message is also kept
-/// where it is one of a few constants, or says no more than which constraint is violated. Everything
-/// else goes. A body that is no report becomes a general one.
+/// where it is one of a few constants, or says no more than which constraint is violated.
+/// Everything else goes. A body that is no report becomes a general one.
 #[must_use]
 pub fn scrub_report(body: &[u8]) -> Bytes {
     let report = Report::read(body).unwrap_or_default();

@@ -3,7 +3,8 @@
 //! The walk names each kind of node that it goes into, so a place that nobody thought of would be
 //! passed over in silence. After the walk the whole tree is read once more, field by field, without
 //! knowing what any field means, by the serialiser that the parser's types have: an expression that
-//! could do something and that the walk did not come past makes the statement one of an unknown kind.
+//! could do something and that the walk did not come past makes the statement one of an unknown
+//! kind.
 
 use std::collections::HashSet;
 use std::fmt;

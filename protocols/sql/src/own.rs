@@ -2,8 +2,9 @@
 //!
 //! Only what is certain from the text is taken: plain columns of types that ship with PostgreSQL,
 //! keys, constants as defaults, or a query's stored columns; and only under a name that nothing in
-//! the snapshot has in any schema, but for temporary and dropped ones: those are looked at beside it. If the statement fails, or is rolled back, the name means
-//! nothing to the server, and nothing else can be meant by it.
+//! the snapshot has in any schema, but for temporary and dropped ones: those are looked at beside
+//! it. If the statement fails, or is rolled back, the name means nothing to the server, and nothing
+//! else can be meant by it.
 
 use std::sync::Arc;
 
@@ -79,7 +80,8 @@ fn is_there(written: &str, catalog: &Catalog) -> bool {
 }
 
 /// Without CASCADE, which is another command. What a temporary table hides is looked at beside it
-/// anyway; a stored one can hide what has its name, or that of a sequence it owns, in another schema.
+/// anyway; a stored one can hide what has its name, or that of a sequence it owns, in another
+/// schema.
 fn after_drop(statement: &Statement, catalog: &Catalog) -> Names {
     let facts = &statement.facts;
     let is_absent = |name: &Arc<str>| {

@@ -472,8 +472,8 @@ impl<'c> Walk<'c> {
         }
     }
 
-    /// A bare name is a column of this query's FROM first, an output column otherwise, and only then
-    /// something further out.
+    /// A bare name is a column of this query's FROM first, an output column otherwise, and only
+    /// then something further out.
     fn group_by_name(&mut self, node: &Node, name: &str, table: &Table, scope: &Scope<'_, 'c>) {
         self.pass(node);
         let (meanings, cost) = scope.bare(name);

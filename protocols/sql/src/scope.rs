@@ -54,8 +54,8 @@ impl<'c> Item<'c> {
         }
     }
 
-    /// Has a column of exactly this name, on some version of the server at least, not merely one that
-    /// could have it.
+    /// Has a column of exactly this name, on some version of the server at least, not merely one
+    /// that could have it.
     pub(crate) fn has(&self, name: &str) -> bool {
         match &self.columns {
             Columns::Stored(relation) => relation.column(name).is_some(),

@@ -307,7 +307,8 @@ fn explain_statement(walk: &mut Walk<'_>, explain: &ExplainStmt) -> Made {
     }
     let shows = |option| tree::option_on(&options, option);
     if shows("wal") || shows("buffers") || (analyze && !statement.facts.writes.is_empty()) {
-        // How much is written or gone through tells how long the rows are, with all that is in them.
+        // How much is written or gone through tells how long the rows are, with all that is in
+        // them.
         plan.deps.extend(all_columns(walk, &statement.facts.objects));
     }
     if statement.facts.functions.iter().any(custom) {

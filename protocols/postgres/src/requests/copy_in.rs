@@ -40,8 +40,8 @@ impl Ready {
     }
 
     /// The server takes data for the statement first in line, and ignores every Sync until the data
-    /// ends (PostgreSQL 17, `CopyGetData`). In the extended protocol a client sends one right behind
-    /// Execute and another one after the data.
+    /// ends (PostgreSQL 17, `CopyGetData`). In the extended protocol a client sends one right
+    /// behind Execute and another one after the data.
     pub(crate) fn takes_data(&mut self) {
         let Some(Expected { what: What::Rows(rows), .. }) = self.expected.front_mut() else {
             return;

@@ -35,8 +35,9 @@ impl Ready {
         if is_plain(text) || self.settings_are_told() {
             return Ok(());
         }
-        let words = "this pipeline may have changed standard_conforming_strings or client_encoding, \
-                     on which the meaning of this statement depends; send Sync before it";
+        let words = "this pipeline may have changed standard_conforming_strings or \
+                     client_encoding, on which the meaning of this statement depends; send Sync \
+                     before it";
         Err(Refusal::unjudgeable("unsettled", ClientText::fixed(words)))
     }
 
