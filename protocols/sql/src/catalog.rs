@@ -485,9 +485,9 @@ impl Catalog {
     }
 
     /// Relations that `name` may mean besides what [`Catalog::find`] says: those of the name
-    /// further along a known path. The server passes over a schema that the role may not use, plans anew
-    /// only when what a plan uses has changed, and another session may drop what comes first before
-    /// the statement runs.
+    /// further along a known path. The server passes over a schema that the role may not use, plans
+    /// anew only when what a plan uses has changed, and another session may drop what comes first
+    /// before the statement runs.
     #[must_use]
     pub fn hidden(&self, schema: Option<&str>, name: &str, path: &SearchPath) -> Vec<&Relation> {
         let (None, SearchPath::Known(schemas)) = (schema, path) else { return Vec::new() };
@@ -621,8 +621,8 @@ impl Catalog {
 
     /// Whether a session can take this name for a table of its own, and what the name means stays
     /// known: no type has it, and no relation but temporary and dropped ones. Temporary ones of
-    /// other sessions cannot be named here; what else has it is looked at beside the new one, whichever
-    /// is meant.
+    /// other sessions cannot be named here; what else has it is looked at beside the new one,
+    /// whichever is meant.
     #[must_use]
     pub fn is_free(&self, name: &str) -> bool {
         let taken = |relation: &Relation| !relation.temp && !self.is_dropped(relation.oid);
