@@ -20,6 +20,11 @@ client >> start user=agent database=appdb "options=-c narrows.auth=oauth -c work
 client >> sasl "OAUTHBEARER" "n,,\x01auth=Bearer token\x01\x01"
 server >> R ok ; K 7 "4444" ; Z I
 "#;
+    a_parameter_prevails_over_options_wherever_it_stands: r#"
+client >> start user=agent database=appdb client_encoding=UTF8 "options=-c client_encoding=SQL_ASCII -c work_mem=1MB"
+client >> p "token"
+server >> R ok ; S client_encoding UTF8 ; K 7 "4444" ; Z I
+"#;
     login_with_a_bearer_token_that_is_not_there: r#"
 client >> start user=agent database=appdb "options=-c narrows.auth=oauth"
 client >> sasl "OAUTHBEARER" "n,,\x01auth=\x01\x01"
