@@ -16,7 +16,7 @@ cd "$(dirname "$0")/.."
 . scripts/suites.sh
 
 suites=${*:-asyncpg psycopg2 pg8000 sqlalchemy dbdpg node pq pgx}
-place driver_suites 46432
+place driver_suites 21432
 
 asyncpg=0.32.0 psycopg2=2.9.13 pg8000=1.31.6 sqlalchemy=2.1.9 psycopg=3.3.9
 dbdpg=3.18.0-1 # tests of Debian 13's source package, which run with the driver of Debian 12 too

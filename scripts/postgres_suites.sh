@@ -18,7 +18,7 @@ cd "$(dirname "$0")/.."
 . scripts/suites.sh
 
 suites=${*:-regress isolation libpq_pipeline}
-place postgres_suites 56432
+place postgres_suites 26432
 version=$("$programs/postgres" --version | sed -n 's/.*(Debian \(.*\))/\1/p')
 [ -n "$version" ] || die "the installed PostgreSQL is not Debian's: its source package is not known"
 upstream_version=${version%%-*}

@@ -7,7 +7,8 @@ narrows=${NARROWS_BIN:-$PWD/target/release/narrows}
 programs=$(compgen -G '/usr/lib/postgresql/*/bin/initdb' | sort -V | tail -1)
 programs=${programs%/initdb}
 
-# place NAME PORT: where the suites of this script leave what they say, and its first port.
+# place NAME PORT: where the suites of this script leave what they say, and its first port, below those
+# that the kernel gives to connections.
 place() {
   work=$PWD/target/$1
   accepted=$PWD/tests/$1/accepted.txt

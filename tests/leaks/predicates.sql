@@ -184,3 +184,17 @@ SELECT 1 OPERATOR(public.@!~) ANY (SELECT '1%')
 SELECT 1 OPERATOR(public.@!~) ALL (SELECT '1%')
 SELECT id FROM notes WHERE 1 @!~ ANY (SELECT '1%') ORDER BY id
 SELECT id FROM notes WHERE NOT 1 @!~ ALL (SELECT '1%') ORDER BY id
+-- Rows in the order of an index that a masked column is part of.
+-- script
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SELECT id FROM secrets WHERE dept = 'dev'
+-- end
+-- script
+SELECT set_config('enable_seqscan', 'off', false), set_config('enable_bitmapscan', 'off', false)
+SELECT id FROM secrets WHERE dept = 'dev'
+-- end
+-- script
+UPDATE pg_settings SET setting = 'off' WHERE name IN ('enable_seqscan', 'enable_bitmapscan')
+SELECT id FROM secrets WHERE dept = 'dev'
+-- end

@@ -32,6 +32,11 @@ impl Ready {
         {
             return Err(uncommitted());
         }
+        if self.steers_plans {
+            let words = "this session began with a setting that the server plans by, which tells \
+                         the order of masked values; connect without it";
+            return Err(Refusal::unjudgeable("plan_setting", ClientText::fixed(words)));
+        }
         let is_known = |source: &Runs| match source {
             Runs::Cursor(cursor) => self.portals.find(cursor.as_bytes()).is_some(),
             Runs::Prepared(name) => self.statements.find(name.as_bytes()).is_some(),

@@ -436,7 +436,7 @@ fn upstream_parameters(
                     refused_parameter("options", "only -c name=value and --name=value are allowed")
                 })?;
                 let theirs = settings.into_iter().filter(|(name, _)| name != bearer::SETTING);
-                // A parameter of its own prevails, wherever it stands (PostgreSQL, process_settings).
+                // A parameter of its own prevails, wherever it stands (`InitPostgres`).
                 parameters.splice(0..0, theirs);
             }
             _ => parameters.push((name.to_ascii_lowercase(), value.clone())),

@@ -85,6 +85,8 @@ pub(crate) struct Ready {
     has_set: bool,
     /// Nothing failed and no transaction began or ended since the server was last ready.
     pub turn_is_plain: bool,
+    /// The client began with a setting of its own that the server plans by.
+    pub steers_plans: bool,
     /// What `search_path` is once the server is ready, if nothing undoes it until then.
     pub path_after: Option<Vec<Arc<str>>>,
     /// Readings of the catalog that were asked for and are not done.
@@ -238,6 +240,12 @@ impl ResourceOptions {
 
 impl Ready {
     pub fn new(opened: Opened) -> Self {
+        let steers_plans = opened.start.parameters.iter().any(|(name, value)| {
+            let options = if name == "options" { option_settings(value) } else { None };
+            let mut names = options.into_iter().flatten().map(|(name, _)| name);
+            sql::steers_plans(&name.to_ascii_lowercase())
+                || names.any(|name| sql::steers_plans(&name))
+        });
         let begins_elsewhere = opened.start.parameters.iter().any(|(name, value)| {
             let sets = |name: &str| name.eq_ignore_ascii_case("search_path");
             let options = name.eq_ignore_ascii_case("options").then(|| option_settings(value));
@@ -282,6 +290,7 @@ impl Ready {
             told_up_to: 0,
             has_set: false,
             turn_is_plain: true,
+            steers_plans,
             path_after: None,
             readings: 0,
             unread: false,

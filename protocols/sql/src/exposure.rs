@@ -37,6 +37,7 @@ pub const REASONS: &[(&str, &str)] = &[
     ("predicate", "a masked column would decide which rows there are, or in which order"),
     ("raw_storage", "it reads storage that holds other tables' values"),
     ("redefined", "it changes the definition of a masked column or of its table"),
+    ("plan_setting", "it steers which plan the server chooses, and so the order of rows"),
     ("replication", "it reads the stream of all changes"),
     ("server_file", "it reads or writes files or programs of the server"),
     ("statistics", "it reads statistics, which are samples of stored values or tell their lengths"),
@@ -181,6 +182,10 @@ fn untraceable(opaque: &Opaque) -> Untraceable {
         ),
         "opaque_view" => format!(
             "what the view column {object} is made of cannot be traced; query its tables directly"
+        ),
+        "plan_setting" => format!(
+            "{object} decides in which order rows come, and so tells that of masked values; leave \
+             it as it is"
         ),
         "statistics" => format!(
             "{object} holds samples of stored values, or tells how long they are, masked ones too"

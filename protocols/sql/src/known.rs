@@ -543,3 +543,24 @@ pub(crate) fn one_row(name: &str) -> bool {
             | "version"
     )
 }
+
+/// Settings that decide which plan the server chooses (PostgreSQL 17, section 19.7 "Query
+/// Planning"): with an index on a masked column, rows come in the order of its values.
+#[must_use]
+pub fn steers_plans(setting: &str) -> bool {
+    setting.starts_with("enable_")
+        || setting.ends_with("_cost")
+        || setting.starts_with("geqo")
+        || setting.starts_with("min_parallel_")
+        || matches!(
+            setting,
+            "constraint_exclusion"
+                | "cursor_tuple_fraction"
+                | "debug_parallel_query"
+                | "effective_cache_size"
+                | "force_parallel_mode"
+                | "from_collapse_limit"
+                | "join_collapse_limit"
+                | "plan_cache_mode"
+        )
+}

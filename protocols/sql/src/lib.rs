@@ -56,6 +56,7 @@ pub use exposure::{
     Predicates, REASONS, Untraceable, exposure, is_clear, masked_columns, masked_kinds, refused_use,
 };
 pub use fuzzing::fuzz;
+pub use known::steers_plans;
 pub use letters::has_names_beyond_ascii;
 pub use parse::{Options, Unparsable, analyse, merged, steps};
 pub use sample::sample;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::catalog::{Catalog, ColumnId};
+use crate::known;
 use crate::statement::{
     Facts, Guess, Missing, Opaque, Operand, Place, Statement, TransactionKind, Use,
 };
@@ -108,6 +109,11 @@ impl Recorder {
         match name {
             "search_path" => self.changes_search_path = true,
             "role" | "session_authorization" => self.role_change = true,
+            // The name is a parameter or computed: it may be any.
+            _ if name.starts_with(['$', '?']) => {
+                self.opaque("plan_setting", "a setting of any name")
+            }
+            _ if known::steers_plans(name) => self.opaque("plan_setting", name),
             _ => {}
         }
     }
