@@ -50,3 +50,6 @@ SELECT ssn FROM secrets WHERE id = 1
 EXPLAIN (ANALYZE, WAL, COSTS OFF, TIMING OFF, SUMMARY OFF) UPDATE secrets SET name = name || 'y'
 -- direct-same: one page in both
 EXPLAIN (ANALYZE, BUFFERS, COSTS OFF, TIMING OFF, SUMMARY OFF) SELECT id FROM secrets
+EXPLAIN (COSTS OFF, VERBOSE) SELECT count(ssn_constant(1)) FROM notes
+EXPLAIN (COSTS OFF, VERBOSE) SELECT pg_typeof(ssn_constant(1)) FROM notes
+EXPLAIN (COSTS OFF) SELECT id FROM notes WHERE num_nulls(ssn_constant(1), body) = 0

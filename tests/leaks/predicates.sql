@@ -198,3 +198,12 @@ SELECT id FROM secrets WHERE dept = 'dev'
 UPDATE pg_settings SET setting = 'off' WHERE name IN ('enable_seqscan', 'enable_bitmapscan')
 SELECT id FROM secrets WHERE dept = 'dev'
 -- end
+-- A row compared with a subquery of several columns.
+SELECT id, (1, 2500) > (SELECT 1, s.salary) FROM secrets s ORDER BY id
+SELECT (1, '2') < (SELECT id, ssn FROM secrets WHERE id = 1)
+SELECT id FROM secrets s WHERE (1, 2500) > (SELECT 1, s.salary) ORDER BY id
+SELECT name FROM secrets s ORDER BY (1, 2500) > (SELECT 1, s.salary), id
+SELECT (1, '123-45-6789') = (SELECT id, ssn FROM secrets WHERE id = 1)
+SELECT 1 FROM (VALUES (1, '123-45-6789')) v WHERE ROW(v.*) IN (SELECT id, ssn FROM secrets)
+SELECT 1 FROM (VALUES (1, '123-45-6789')) v WHERE ROW(v.*) = ANY (SELECT id, ssn FROM secrets)
+SELECT 1 FROM (VALUES (1, '123-45-6789')) v WHERE ROW(v.*) NOT IN (SELECT id, ssn FROM secrets WHERE id < 6)

@@ -301,3 +301,52 @@ SET search_path = kept, public
 UPDATE kept.ps SET setting = 'public' WHERE name = 'search_path'
 SELECT bang || '' FROM v_bang
 -- end
+-- Tables of one's own that are taken back, or end with their transaction; settings that are kept.
+-- script
+BEGIN
+CREATE TEMP TABLE tt (id int)
+INSERT INTO tt VALUES (1)
+SAVEPOINT s
+DROP TABLE tt
+CREATE TEMP TABLE tt (id int, ssn text)
+ROLLBACK TO s
+SELECT (SELECT ssn FROM tt LIMIT 1) FROM secrets ORDER BY id
+ROLLBACK
+-- end
+-- script
+BEGIN
+CREATE TEMP TABLE tt (id int)
+INSERT INTO tt VALUES (1)
+COMMIT AND CHAIN
+DROP TABLE tt
+CREATE TEMP TABLE tt (id int, ssn text)
+ROLLBACK AND CHAIN
+SELECT (SELECT ssn FROM tt LIMIT 1) || '' FROM secrets ORDER BY id
+ROLLBACK
+-- end
+-- script
+BEGIN
+CREATE TEMP TABLE tt (id int, ssn text)
+PREPARE p AS SELECT (SELECT ssn FROM tt LIMIT 1) FROM secrets ORDER BY id
+DROP TABLE tt
+CREATE TEMP TABLE tt (id int)
+INSERT INTO tt VALUES (1)
+EXECUTE p
+ROLLBACK
+-- end
+-- script
+CREATE SCHEMA kept
+CREATE TABLE kept.v_bang (id int, bang text)
+CREATE VIEW kept.vv AS SELECT set_config('search_path', 'public', false)
+SET search_path = kept
+SELECT * FROM kept.vv
+SELECT bang || '' FROM v_bang
+-- end
+-- script
+CREATE SCHEMA kept
+CREATE TABLE kept.v_bang (id int, bang text)
+CREATE TABLE kept.dd (a text DEFAULT set_config('search_path', 'public', false), id int)
+SET search_path = kept
+INSERT INTO kept.dd (id) VALUES (1)
+SELECT bang || '' FROM v_bang
+-- end

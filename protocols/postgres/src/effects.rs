@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use engine::Outbox;
 use model::OperationId;
-use sql::{Statement, StatementKind};
+use sql::{Statement, StatementKind, TransactionKind};
 
 use crate::judge::Judged;
 use crate::names::{Portal, Prepared};
@@ -27,6 +27,9 @@ impl Ready {
             self.uncommitted.changed_by(statement, catalog);
         }
         self.turn_is_plain &= statement.facts.transactions.is_empty();
+        if statement.facts.transactions.iter().any(takes_back) {
+            self.uncommitted.transaction_ended();
+        }
         if statement.facts.changes_search_path {
             self.path_after = self.path_set(judged, statement);
         }
@@ -90,7 +93,7 @@ impl Ready {
         self.status = status;
         if status == b'I' {
             self.forget_portals(|portal| portal.hold, out);
-            let renamed = self.uncommitted.is_unknown() || self.uncommitted.has_dropped();
+            let renamed = self.uncommitted.renames();
             if self.uncommitted.end() {
                 self.unread |= renamed;
                 self.refresh(out);
@@ -114,18 +117,20 @@ impl Ready {
         if !alone || statement.facts.role_change {
             return None;
         }
+        let default = || self.settings.default_search_path.clone().filter(|_| !self.role_changed);
         match &statement.kind {
             StatementKind::Set { name, value, values, local: false }
                 if &**name == "search_path" =>
             {
                 match value {
-                    Some(_) => followed(values.as_deref()?, &self.settings.role),
-                    None => self.settings.default_search_path.clone(),
+                    Some(_) => {
+                        let role = (!self.role_changed).then_some(&self.settings.role);
+                        followed(values.as_deref()?, role)
+                    }
+                    None => default(),
                 }
             }
-            StatementKind::Reset { .. } | StatementKind::Discard { .. } => {
-                self.settings.default_search_path.clone()
-            }
+            StatementKind::Reset { .. } | StatementKind::Discard { .. } => default(),
             _ => None,
         }
     }
@@ -136,13 +141,19 @@ const NAME_BYTES_MAX: usize = 63;
 
 /// The schemas of a search path written out; `None` when it is not plain names. Each is a name as
 /// it is: blanks and quotes in it belong to the name.
-fn followed(schemas: &[Arc<str>], role: &Arc<str>) -> Option<Vec<Arc<str>>> {
+fn followed(schemas: &[Arc<str>], role: Option<&Arc<str>>) -> Option<Vec<Arc<str>>> {
     let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     let schema = |name: &Arc<str>| match &**name {
-        "$user" => Some(Arc::clone(role)),
+        "$user" => role.cloned(),
         "" => None,
         plain if plain.len() <= NAME_BYTES_MAX && plain.chars().all(is_plain) => Some(plain.into()),
         _ => None,
     };
     schemas.iter().map(schema).collect()
+}
+
+/// Whether definitions of before may be committed or gone after this step.
+fn takes_back(step: &TransactionKind) -> bool {
+    use TransactionKind::{Begin, Release, Savepoint};
+    !matches!(step, Begin | Release(_) | Savepoint(_))
 }

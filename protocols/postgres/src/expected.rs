@@ -56,6 +56,11 @@ impl What {
         self.facts().any(|facts| facts.changes_search_path || facts.role_change)
     }
 
+    /// It changes, or may change, the role.
+    pub fn changes_role(&self) -> bool {
+        self.facts().any(|facts| facts.role_change)
+    }
+
     /// It may change a setting that the server reports and texts depend on.
     pub fn may_set(&self) -> bool {
         self.judged().any(|judged| judged.statements.list.iter().any(may_set))
@@ -153,6 +158,12 @@ pub(crate) struct RowsReply {
     pub copies_in: bool,
     /// The server said that it takes data. Until the data ends it ignores Sync.
     pub takes_data: bool,
+    /// The client has sent data.
+    pub data_began: bool,
+    /// The client has ended its data, once at least.
+    pub data_ended: bool,
+    /// A statement of it failed.
+    pub failed: bool,
     /// How many Sync were sent between the statement and the end of its data.
     pub syncs_before_end: Option<usize>,
 }
@@ -179,6 +190,9 @@ impl RowsReply {
             treatment,
             copies_in,
             takes_data: false,
+            data_began: false,
+            data_ended: false,
+            failed: false,
             syncs_before_end: None,
         }
     }
@@ -193,6 +207,9 @@ impl RowsReply {
             portal: Some((prepared, formats)),
             treatment: Treatment::Undescribed,
             takes_data: false,
+            data_began: false,
+            data_ended: false,
+            failed: false,
             syncs_before_end: None,
         }
     }

@@ -76,6 +76,10 @@ pub(crate) struct Ready {
     defining: u64,
     /// How many these were, with it, when something was last sent that may change `search_path`.
     pathing: u64,
+    /// How many of these are since the server was last ready with all of them answered.
+    path_changes: u32,
+    /// The role, and with it what `"$user"` means, was or may have been changed.
+    pub role_changed: bool,
     /// How many these were, with it, when something was last sent that may change a setting which
     /// the server reports.
     setting: u64,
@@ -286,6 +290,8 @@ impl Ready {
             naming: 0,
             defining: 0,
             pathing: 0,
+            path_changes: 0,
+            role_changed: false,
             setting: 0,
             told_up_to: 0,
             has_set: false,
@@ -530,6 +536,8 @@ impl Ready {
         }
         if expected.what.changes_path() {
             self.pathing = self.awaited;
+            self.path_changes = self.path_changes.saturating_add(1);
+            self.role_changed |= expected.what.changes_role();
             self.settings.search_path = None;
             self.path_after = None;
         }
@@ -575,7 +583,12 @@ impl Ready {
     pub fn is_told(&mut self, status: u8, answered: u64) {
         self.told_up_to = answered;
         let path = self.path_after.take();
-        let is_kept = status == b'I' && self.turn_is_plain && self.pathing <= answered;
+        // Of several, which was last is not always told: a cursor that is held runs at the end.
+        let is_only = self.pathing <= answered && self.path_changes == 1;
+        let is_kept = status == b'I' && self.turn_is_plain && is_only;
+        if self.pathing <= answered {
+            self.path_changes = 0;
+        }
         if let Some(path) = path.filter(|_| is_kept) {
             self.settings.search_path = Some(path);
         }

@@ -172,6 +172,10 @@ impl Ready {
                 self.ready_for_query(base, (start, end), going, out)?
             }
             (What::Rows(rows), b'Z') if rows.portal.is_none() => {
+                // What is answered is told by order alone, so nothing may be out of it.
+                if !rows.failed && rows.statement < rows.judged.statements.list.len() {
+                    return Err(Fault::upstream("ready before its statements are complete"));
+                }
                 self.ready_for_query(base, (start, end), going, out)?;
             }
             (_, b'E') => self.error(&frame, going, out),

@@ -35,6 +35,10 @@ impl Ready {
             self.pop_frame();
             return Ok(true);
         }
+        if self.waits_for_copy(tag) {
+            self.flush(out);
+            return Ok(false);
+        }
         match tag {
             b'Q' => self.simple(out),
             b'P' => self.parse(out),
@@ -63,6 +67,10 @@ impl Ready {
             return Ok(false);
         }
         let Some(Incoming::Frame(frame)) = self.pop_frame() else { return Ok(false) };
+        if matches!(tag, b'S' | b'H' | b'X') && !frame.body().is_empty() {
+            let fault = Fault::client("Flush, Sync or Terminate with something in it");
+            return Err(self.violation(fault, out));
+        }
         match tag {
             b'S' => self.sync(frame.bytes, out),
             b'H' => {
@@ -82,6 +90,10 @@ impl Ready {
                     let fault = Fault::client("Describe or Close of neither statement nor portal");
                     return Err(self.violation(fault, out));
                 };
+                if let Err(refusal) = self.check_name(&name) {
+                    self.refuse_unjudged("parse", "", refusal, false, None, out);
+                    return Ok(true);
+                }
                 let what = if tag == b'D' {
                     self.describes(kind, &name)
                 } else {

@@ -14,6 +14,8 @@ use sql::{Catalog, Statement};
 pub(crate) struct Uncommitted {
     /// Definitions were changed in a way that is not followed.
     unknown: bool,
+    /// Their transaction ended and another has begun, or part of it was taken back.
+    ended: bool,
     /// Tables of its own, each followed from the text that made it.
     tables: Vec<Arc<Relation>>,
     /// Stored tables that it dropped, by `pg_class.oid`.
@@ -30,7 +32,18 @@ impl Uncommitted {
 
     /// Names may mean something else than the snapshot says.
     pub fn is_unknown(&self) -> bool {
-        self.unknown
+        self.unknown || self.ended
+    }
+
+    /// A transaction, or a part of one, is over within a text or a pipeline: what was followed may be
+    /// committed, or taken back.
+    pub fn transaction_ended(&mut self) {
+        self.ended |= !self.is_empty();
+    }
+
+    /// Names of others may mean something else once the transaction is over.
+    pub fn renames(&self) -> bool {
+        self.unknown || self.has_dropped()
     }
 
     /// Names may mean another relation of their name, which [`Uncommitted::catalog`] takes in.
@@ -85,7 +98,7 @@ impl Uncommitted {
 
     /// What is masked for someone with `masks` cannot be told from the snapshot.
     pub fn hides_masks(&self, masks: &MaskPlan) -> bool {
-        self.unknown || self.tables.iter().any(|table| is_masked(table, masks))
+        self.is_unknown() || self.tables.iter().any(|table| is_masked(table, masks))
     }
 }
 

@@ -174,8 +174,17 @@ fn kept(walk: &mut Walk<'_>, expr: &Node, name: &str, clause: &str) {
     let item = walk.table_item(Some(name.into()), Table::any(Val::none()));
     let source = Source::of(item);
     let scope = Scope { source: &source, parent: None, ctes: &None };
+    let sets = walk.rec.sets.len();
     let val = walk.eval(expr, &scope, &Blame::Expression);
     walk.blame_place(&val.deps, &Place::Moved(clause.into()));
+    keeps_settings(walk, sets, clause);
+}
+
+/// What is kept would change settings when something else runs, which says nothing of it.
+fn keeps_settings(walk: &mut Walk<'_>, before: usize, clause: &str) {
+    if walk.rec.sets.len() > before {
+        installs(walk, &format!("{clause} with set_config"));
+    }
 }
 
 /// A condition of a definition of `name`: it decides which rows there may be.
@@ -183,7 +192,9 @@ fn checked(walk: &mut Walk<'_>, expr: &Node, name: &str, clause: &'static str) {
     let item = walk.table_item(Some(name.into()), Table::any(Val::none()));
     let source = Source::of(item);
     let scope = Scope { source: &source, parent: None, ctes: &None };
+    let sets = walk.rec.sets.len();
     walk.decides(expr, &scope, clause);
+    keeps_settings(walk, sets, clause);
 }
 
 fn partition_bound(walk: &mut Walk<'_>, bound: &PartitionBoundSpec, name: &str) {
@@ -289,7 +300,9 @@ fn create_view(walk: &mut Walk<'_>, view: &ViewStmt) -> Made {
         }
     }
     if let Some(query) = boxed(&view.query) {
+        let sets = walk.rec.sets.len();
         let table = walk.query(query, None, &None);
+        keeps_settings(walk, sets, "CREATE VIEW");
         // The query does not run now.
         walk.rec.verbs.retain(|verb| &**verb != "select");
         moved_all(walk, &table, "CREATE VIEW");

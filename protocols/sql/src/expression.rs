@@ -363,7 +363,9 @@ impl<'c> Walk<'c> {
         match tree::sublink_type(link) {
             SubLinkType::ExistsSublink => Val::none(),
             kind @ (SubLinkType::ExprSublink | SubLinkType::ArraySublink) => {
-                let val = table.at(0).unwrap_or_else(|| table.whole());
+                // More than one column stand on the right of a row that is compared.
+                let only = table.at(0).filter(|_| table.cols.len() == 1);
+                let val = only.unwrap_or_else(|| table.whole());
                 if kind == SubLinkType::ArraySublink {
                     self.arrays.insert(std::ptr::from_ref(link).addr(), val.typed);
                 }
@@ -770,7 +772,12 @@ impl<'c> Walk<'c> {
         self.custom_operator("=", &mut made);
         self.blame_place(&made.deps, &Place::Predicate(clause));
         let blame = Blame::Predicate(clause);
+        let mut is_counted = true;
         let tests: Vec<Val> = match inner(test) {
+            Some(N::RowExpr(row)) if row.args.iter().any(is_expansion) => {
+                is_counted = false;
+                self.expanded(&row.args, scope).cols.into_iter().map(|col| col.val).collect()
+            }
             Some(N::RowExpr(row)) => {
                 row.args.iter().map(|arg| self.eval(arg, scope, &blame)).collect()
             }
@@ -781,6 +788,14 @@ impl<'c> Walk<'c> {
         if !listed {
             // A query can make any number of guesses.
             crate::query::forget_client(&mut table);
+        }
+        // What has no counterpart is compared with something that nobody can tell.
+        if !is_counted || table.rest.is_some() || table.cols.len() != tests.len() {
+            self.blame_place(&table.whole().deps, &Place::Predicate(clause));
+            for val in &tests {
+                self.blame_place(&val.deps, &Place::Predicate(clause));
+            }
+            return true;
         }
         for (place, val) in tests.iter().enumerate() {
             match table.at(place) {

@@ -312,6 +312,8 @@ fn explain_statement(walk: &mut Walk<'_>, explain: &ExplainStmt) -> Made {
         plan.deps.extend(all_columns(walk, &statement.facts.objects));
     }
     if statement.facts.functions.iter().any(custom) {
+        // What such a function returns for constants is found out when the plan is made, and shown.
+        plan.deps.extend(statement.columns.iter().copied());
         let columns = statement.outputs.columns.iter().flatten();
         for column in columns.chain(&statement.outputs.every) {
             plan.deps.extend(column.deps.iter().copied());

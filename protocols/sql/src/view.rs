@@ -23,6 +23,8 @@ pub(crate) struct Lineage {
     copies: Vec<Opaque>,
     may_write: bool,
     dynamic: bool,
+    /// It calls `set_config`.
+    sets: bool,
 }
 
 impl Lineage {
@@ -39,6 +41,11 @@ impl Lineage {
         rec.opaque.extend(self.copies.iter().cloned());
         rec.may_write |= self.may_write;
         rec.dynamic |= self.dynamic;
+        if self.sets {
+            rec.set("?", None);
+            rec.changes_search_path = true;
+            rec.role_change = true;
+        }
     }
 }
 
@@ -91,6 +98,7 @@ fn trace(context: Context<'_>, relation: &Relation) -> Option<Lineage> {
             copies: walk.rec.opaque.iter().filter(copies).cloned().collect(),
             may_write: walk.rec.may_write,
             dynamic: walk.rec.dynamic,
+            sets: !walk.rec.sets.is_empty() || walk.rec.changes_search_path,
         })
     })
     .ok()

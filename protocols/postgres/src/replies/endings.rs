@@ -101,10 +101,13 @@ impl Ready {
             Some(report) => message::write(going.own(), b'E', |out| out.extend_from_slice(&report)),
             None => going.pass(frame, 0, frame.len()),
         }
-        let simple = matches!(
-            self.expected.front().map(|expected| &expected.what),
-            Some(What::Rows(rows)) if rows.portal.is_none()
-        );
+        let simple = match self.expected.front_mut().map(|expected| &mut expected.what) {
+            Some(What::Rows(rows)) if rows.portal.is_none() => {
+                rows.failed = true;
+                true
+            }
+            _ => false,
+        };
         if !simple {
             self.skip(going, out);
         }

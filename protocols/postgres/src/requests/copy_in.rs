@@ -13,10 +13,14 @@ impl Ready {
         if matches!(frame.tag, b'c' | b'f') {
             self.data_ends();
         }
-        let copying = self.expected.iter().rev().find_map(|expected| match &expected.what {
-            What::Rows(rows) if rows.copies_in => expected.permit.as_ref(),
-            _ => None,
-        });
+        let copying =
+            self.expected.iter_mut().rev().find_map(|expected| match &mut expected.what {
+                What::Rows(rows) if rows.copies_in => {
+                    rows.data_began = true;
+                    expected.permit.as_ref()
+                }
+                _ => None,
+            });
         // Without one the server would ignore it too: a COPY that failed (PostgreSQL 17, "COPY
         // Operations").
         if let Some(permit) = copying {
@@ -25,12 +29,27 @@ impl Ready {
         }
     }
 
+    /// Whether a message has to wait for the answer to a COPY FROM STDIN. Which of the messages
+    /// behind it the server takes for data, ignores or answers depends on how far it has come.
+    pub(super) fn waits_for_copy(&self, tag: u8) -> bool {
+        self.expected.iter().any(|expected| match &expected.what {
+            What::Rows(rows) if rows.copies_in => match tag {
+                b'd' | b'c' | b'f' | b'H' | b'X' => false,
+                // Behind the data of a Query, of which another statement may take data.
+                b'S' => rows.data_ended && rows.portal.is_none(),
+                _ => true,
+            },
+            _ => false,
+        })
+    }
+
     fn data_ends(&mut self) {
         let mut syncs = 0;
         for expected in self.expected.iter_mut().rev() {
             match &mut expected.what {
                 What::Sync => syncs += 1,
                 What::Rows(rows) if rows.copies_in => {
+                    rows.data_ended = true;
                     rows.syncs_before_end.get_or_insert(syncs);
                     return;
                 }
@@ -62,10 +81,14 @@ impl Ready {
         }
     }
 
-    /// Whether the server ignores a Sync sent now.
+    /// Whether a Sync that comes now is not sent on. In the middle of data the server ignores it;
+    /// when the data has failed before, it answers the one behind.
     pub(crate) fn ignores_sync(&self) -> bool {
-        self.expected.front().is_some_and(|expected| match &expected.what {
-            What::Rows(rows) => rows.takes_data && rows.syncs_before_end.is_none(),
+        self.expected.iter().any(|expected| match &expected.what {
+            What::Rows(rows) => {
+                let is_taken = rows.takes_data && rows.syncs_before_end.is_none();
+                is_taken || (rows.data_began && !rows.data_ended)
+            }
             _ => false,
         })
     }

@@ -38,6 +38,11 @@ impl Ready {
         if !self.quiet_for(text, out) {
             return Ok(false);
         }
+        if let Err(refusal) = self.check_name(name) {
+            self.pop_frame();
+            self.refuse_unjudged("parse", "", refusal, false, None, out);
+            return Ok(true);
+        }
         let judged =
             self.decode(text).map_err(|refusal| (refusal, None, String::new())).and_then(|text| {
                 self.judge(&text).map_err(|(refusal, position)| (refusal, position, text))
@@ -140,6 +145,11 @@ impl Ready {
             Ok(bound) => bound,
             Err(fault) => return Err(self.violation(fault, out)),
         };
+        let named = self.check_name(bound.statement).and_then(|()| self.check_name(bound.portal));
+        if let Err(refusal) = named {
+            self.refuse_unjudged("bind", "", refusal, false, None, out);
+            return Ok(true);
+        }
         let parsed_now = parsed.is_some();
         let known = parsed.or_else(|| self.statements.find(bound.statement).cloned());
         let Some(prepared) = known else {
@@ -248,13 +258,13 @@ impl Ready {
     }
 
     fn take_end(&mut self, group: &mut Group) {
-        if self.front_is(b'S', |_| true)
+        if self.front_is(b'S', <[u8]>::is_empty)
             && let Some(Incoming::Frame(frame)) = self.pop_frame()
         {
             group.sync = Some(frame.bytes.clone());
             group.units.push(frame.bytes);
             group.steps.push(Step::Sync);
-        } else if self.front_is(b'H', |_| true)
+        } else if self.front_is(b'H', <[u8]>::is_empty)
             && let Some(Incoming::Frame(frame)) = self.pop_frame()
         {
             group.units.push(frame.bytes);
@@ -290,6 +300,10 @@ impl Ready {
             return Ok(false);
         }
         self.pop_frame();
+        if let Err(refusal) = self.check_name(name) {
+            self.refuse_unjudged("execute", "", refusal, false, None, out);
+            return Ok(true);
+        }
         let Some(portal) = self.portals.find(name).cloned() else {
             let words = format!("portal \"{}\" does not exist", String::from_utf8_lossy(name));
             let refusal = Refusal::unjudgeable("unknown_portal", ClientText::composed(words));

@@ -51,6 +51,20 @@ impl Ready {
         })
     }
 
+    /// Names of statements and portals are bytes here, and characters to the server.
+    pub(super) fn check_name(&self, name: &[u8]) -> Result<(), Refusal> {
+        let settings = &self.settings;
+        let is_exact = settings.client_encoding == "UTF8"
+            && settings.server_encoding == "UTF8"
+            && self.settings_are_told();
+        if name.is_ascii() || is_exact {
+            return Ok(());
+        }
+        let words = "names of statements and portals beyond ASCII are taken only in client_encoding \
+                     UTF8, of a database in UTF8";
+        Err(Refusal::unjudgeable("encoding", ClientText::fixed(words)))
+    }
+
     pub(super) fn decode(&self, text: &[u8]) -> Result<String, Refusal> {
         self.check_told(text)?;
         let settings = &self.settings;
@@ -132,8 +146,10 @@ impl Ready {
         if strings != now.standard_conforming_strings {
             now = Arc::new(Environment { standard_conforming_strings: strings, ..(*now).clone() });
         }
-        // A table that stood before another of its name may be dropped.
-        let is_certain = !self.uncommitted.has_dropped();
+        // Tables of the session's own are in no version of the catalog.
+        let objects = &prepared.judged.statements.facts.objects;
+        let is_certain =
+            self.uncommitted.is_empty() && !objects.iter().any(|oid| *oid >= sql::own::FIRST_OID);
         if is_certain && version == Some(prepared.judged.catalog_version) && *then == now {
             return Ok(prepared);
         }

@@ -88,4 +88,80 @@ server >> C "COPY 1" ; Z I
 client >> Q "select 1"
 server >> T x:int4 ; D "1" ; C "SELECT 1" ; Z I
 "#;
+    p3_a_reply_is_never_masked_as_another_statements: r#"
+rule hide mask ssn
+login
+client >> Q "copy notes from stdin; copy notes from stdin" ; d "1\tone\n" ; c ; d "2\ttwo\n" ; c ; S ; Q "select ssn from customers" ; Q "select name from customers"
+server >> G 2 ; C "COPY 1" ; G 2 ; C "COPY 1" ; Z I
+server >> Z I ; T ssn:customers.ssn ; D "123-45-6789" ; C "SELECT 1" ; Z I ; T name:customers.name ; D "Ann" ; C "SELECT 1" ; Z I
+"#;
+    p3_a_server_that_is_ready_too_early_is_not_believed: r#"
+rule hide mask ssn
+login
+client >> Q "select name from customers"
+server >> Z I ; T ssn:customers.ssn ; D "123-45-6789" ; C "SELECT 1" ; Z I
+"#;
+    a_flush_with_something_in_it_ends_the_session: r#"
+login
+client >> Q "select 1"
+server >> T x:int4 ; D "1" ; C "SELECT 1" ; Z I
+client >> raw "H\x00\x00\x00\x05x"
+"#;
+    p3_of_two_changes_of_the_path_none_is_believed: r#"
+rule hide mask ssn
+login
+client >> P "" "set search_path = app" ; B "" "" ; E "" ; P "" "select set_config('search_path', 'public', false)" ; B "" "" ; E "" 1 ; S
+server >> 1 ; t ; n ; 2 ; C "SET" ; 1 ; t ; T x:text ; 2 ; D "public" ; s ; Z I
+client >> Q "select ssn from customers"
+server >> T ssn:customers.ssn ; D "123-45-6789" ; C "SELECT 1" ; Z I
+"#;
+    p3_a_name_beyond_ascii_is_taken_only_where_it_is_told_apart: r#"
+login
+server >> S client_encoding LATIN1
+client >> P "\xc3\xa9" "select 1" ; S
+client >> B "" "\xc3\xa9" ; E "" ; S
+"#;
+    p3_tables_of_ones_own_that_are_taken_back_are_not_followed: r#"
+rule hide mask ssn
+login
+client >> Q "begin"
+server >> C "BEGIN" ; Z T
+client >> Q "create temp table tt (id int)"
+server >> C "CREATE TABLE" ; Z T
+client >> Q "savepoint s"
+server >> C "SAVEPOINT" ; Z T
+client >> Q "drop table tt"
+server >> C "DROP TABLE" ; Z T
+client >> Q "create temp table tt (id int, label text)"
+server >> C "CREATE TABLE" ; Z T
+client >> Q "rollback to s"
+server >> C "ROLLBACK" ; Z T
+client >> Q "select (select label from tt) from customers"
+"#;
+    p3_tables_of_ones_own_end_with_their_transaction: r#"
+rule hide mask ssn
+login
+client >> Q "begin"
+server >> C "BEGIN" ; Z T
+client >> Q "create temp table tt (id int)"
+server >> C "CREATE TABLE" ; Z T
+client >> Q "commit and chain"
+server >> C "COMMIT" ; Z T
+client >> Q "select id from tt"
+"#;
+    p3_a_statement_is_judged_anew_when_tables_of_ones_own_change: r#"
+rule hide mask ssn
+login
+client >> Q "begin"
+server >> C "BEGIN" ; Z T
+client >> Q "create temp table tt (id int, label text)"
+server >> C "CREATE TABLE" ; Z T
+client >> P "p" "select (select label from tt) from customers" ; S
+server >> 1 ; t ; T x:text ; Z T
+client >> Q "drop table tt"
+server >> C "DROP TABLE" ; Z T
+client >> Q "create temp table tt (id int)"
+server >> C "CREATE TABLE" ; Z T
+client >> B "" "p" ; E "" ; S
+"#;
 }
