@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use engine::Outbox;
 use model::OperationId;
-use sql::{Statement, StatementKind, TransactionKind};
+use sql::{Statement, StatementKind};
 
 use crate::judge::Judged;
 use crate::names::{Portal, Prepared};
@@ -27,8 +27,8 @@ impl Ready {
             self.uncommitted.changed_by(statement, catalog);
         }
         self.turn_is_plain &= statement.facts.transactions.is_empty();
-        if statement.facts.transactions.iter().any(takes_back) {
-            self.uncommitted.transaction_ended();
+        for step in &statement.facts.transactions {
+            self.uncommitted.stepped(step);
         }
         if statement.facts.changes_search_path {
             self.path_after = self.path_set(judged, statement);
@@ -150,10 +150,4 @@ fn followed(schemas: &[Arc<str>], role: Option<&Arc<str>>) -> Option<Vec<Arc<str
         _ => None,
     };
     schemas.iter().map(schema).collect()
-}
-
-/// Whether definitions of before may be committed or gone after this step.
-fn takes_back(step: &TransactionKind) -> bool {
-    use TransactionKind::{Begin, Release, Savepoint};
-    !matches!(step, Begin | Release(_) | Savepoint(_))
 }

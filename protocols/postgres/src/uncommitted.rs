@@ -7,7 +7,7 @@ use std::sync::Arc;
 use engine::MaskPlan;
 use sql::catalog::Relation;
 use sql::own::{self, Names};
-use sql::{Catalog, Statement};
+use sql::{Catalog, Statement, TransactionKind};
 
 /// What is not committed.
 #[derive(Default)]
@@ -20,6 +20,10 @@ pub(crate) struct Uncommitted {
     tables: Vec<Arc<Relation>>,
     /// Stored tables that it dropped, by `pg_class.oid`.
     dropped: BTreeSet<u32>,
+    /// How often something was changed.
+    changes: u64,
+    /// Savepoints, with that number when they were set.
+    savepoints: Vec<(Arc<str>, u64)>,
     /// The snapshot with both.
     changed: Option<Arc<Catalog>>,
 }
@@ -35,10 +39,27 @@ impl Uncommitted {
         self.unknown || self.ended
     }
 
-    /// A transaction, or a part of one, is over within a text or a pipeline: what was followed may be
-    /// committed, or taken back.
-    pub fn transaction_ended(&mut self) {
-        self.ended |= !self.is_empty();
+    /// A step of a transaction is done. Where one is over within a text or a pipeline, and where
+    /// what was changed since a savepoint is taken back, what was followed may be committed, or
+    /// gone.
+    pub fn stepped(&mut self, step: &TransactionKind) {
+        use TransactionKind::{Begin, Release, RollbackTo, Savepoint};
+        let place = |of: &Self, name| of.savepoints.iter().rposition(|(known, _)| known == name);
+        match step {
+            Begin => {}
+            Savepoint(name) => self.savepoints.push((Arc::clone(name), self.changes)),
+            Release(name) => self.savepoints.truncate(place(self, name).unwrap_or_default()),
+            RollbackTo(name) => {
+                let at = place(self, name);
+                let before = at.and_then(|at| self.savepoints.get(at)).map(|(_, changes)| *changes);
+                self.ended |= before != Some(self.changes) && !self.is_empty();
+                self.savepoints.truncate(at.map_or(0, |at| at.saturating_add(1)));
+            }
+            _ => self.ended |= !self.is_empty(),
+        }
+        if self.savepoints.len() > own::TABLES_MAX {
+            self.savepoints.remove(0);
+        }
     }
 
     /// Names of others may mean something else once the transaction is over.
@@ -53,6 +74,7 @@ impl Uncommitted {
 
     /// A statement that defines something is complete.
     pub fn changed_by(&mut self, statement: &Statement, snapshot: Option<&Catalog>) {
+        self.changes = self.changes.saturating_add(1);
         let names = snapshot.map_or(Names::Unknown, |catalog| own::names_after(statement, catalog));
         let followed = self.tables.len().max(self.dropped.len());
         if names == Names::Unknown || followed >= own::TABLES_MAX {

@@ -60,8 +60,8 @@ impl Ready {
         if name.is_ascii() || is_exact {
             return Ok(());
         }
-        let words = "names of statements and portals beyond ASCII are taken only in client_encoding \
-                     UTF8, of a database in UTF8";
+        let words = "names of statements and portals beyond ASCII are taken only in \
+                     client_encoding UTF8, of a database in UTF8";
         Err(Refusal::unjudgeable("encoding", ClientText::fixed(words)))
     }
 
