@@ -159,7 +159,10 @@ impl Ready {
             self.refuse_unjudged("bind", "", refusal, false, None, out);
             return Ok(true);
         };
-        let prepared = self.current(prepared).and_then(|prepared| {
+        let asked = Arc::clone(&prepared);
+        // What was parsed with this message was judged a moment ago.
+        let current = if parsed_now { Ok(prepared) } else { self.current(prepared) };
+        let prepared = current.and_then(|prepared| {
             let source = self.source(&prepared.judged)?;
             Ok((prepared, source))
         });
@@ -171,7 +174,8 @@ impl Ready {
             }
         };
         let judged = Arc::clone(&prepared.judged);
-        if !parsed_now && self.lacks_fields(bound.statement, &prepared) {
+        let is_anew = !Arc::ptr_eq(&asked, &prepared);
+        if !parsed_now && self.lacks_fields(bound.statement, &prepared, is_anew) {
             group.units.push(describe_statement(bound.statement));
             let prepared = Arc::clone(&prepared);
             group.steps.push(Step::DescribeStatement { prepared, own: true });
@@ -208,11 +212,12 @@ impl Ready {
         Ok(true)
     }
 
-    /// What it returns is not known and has not been asked: it was made by SQL PREPARE.
-    fn lacks_fields(&self, name: &[u8], prepared: &Prepared) -> bool {
+    /// What it returns is not known and has not been asked: it was made by SQL PREPARE, or judged
+    /// anew before that was answered.
+    fn lacks_fields(&self, name: &[u8], prepared: &Prepared, is_anew: bool) -> bool {
         (self.masks.reads_replies() || self.sought.is_any())
             && prepared.fields.get().is_none()
-            && self.statements.awaited(name).is_none()
+            && (is_anew || self.statements.awaited(name).is_none())
     }
 
     fn take_describe(&mut self, group: &mut Group, name: &[u8], prepared: &Arc<Prepared>) {
