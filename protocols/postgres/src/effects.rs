@@ -8,7 +8,7 @@ use model::OperationId;
 use sql::{Statement, StatementKind};
 
 use crate::judge::Judged;
-use crate::names::{Portal, Prepared};
+use crate::names::{NAME_BYTES_MAX, Portal, Prepared};
 use crate::ready::Ready;
 
 impl Ready {
@@ -135,9 +135,6 @@ impl Ready {
         }
     }
 }
-
-/// Longest name that is not cut, bytes (PostgreSQL's `NAMEDATALEN`, less one).
-const NAME_BYTES_MAX: usize = 63;
 
 /// The schemas of a search path written out; `None` when it is not plain names. Each is a name as
 /// it is: blanks and quotes in it belong to the name.

@@ -158,10 +158,12 @@ pub(crate) struct RowsReply {
     pub copies_in: bool,
     /// The server said that it takes data. Until the data ends it ignores Sync.
     pub takes_data: bool,
+    /// How often the server said that it takes data.
+    pub taken: u32,
     /// The client has sent data.
     pub data_began: bool,
-    /// The client has ended its data, once at least.
-    pub data_ended: bool,
+    /// How often the client has ended its data.
+    pub data_ends: u32,
     /// A statement of it failed.
     pub failed: bool,
     /// How many Sync were sent between the statement and the end of its data.
@@ -190,8 +192,9 @@ impl RowsReply {
             treatment,
             copies_in,
             takes_data: false,
+            taken: 0,
             data_began: false,
-            data_ended: false,
+            data_ends: 0,
             failed: false,
             syncs_before_end: None,
         }
@@ -207,8 +210,9 @@ impl RowsReply {
             portal: Some((prepared, formats)),
             treatment: Treatment::Undescribed,
             takes_data: false,
+            taken: 0,
             data_began: false,
-            data_ended: false,
+            data_ends: 0,
             failed: false,
             syncs_before_end: None,
         }

@@ -62,7 +62,7 @@ pub(crate) struct Names<T> {
 
 /// Longest name that the server tells from others, bytes: it keeps names in tables with keys of
 /// `NAMEDATALEN`, and cuts longer ones (PostgreSQL, `string_hash`).
-const NAME_BYTES_MAX: usize = 63;
+pub(crate) const NAME_BYTES_MAX: usize = 63;
 
 fn key(name: &[u8]) -> &[u8] {
     name.get(..NAME_BYTES_MAX).unwrap_or(name)

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use engine::{Fault, Outbox, Refusal};
 use model::{ClientText, Side};
 
+use self::copy_in::Beside;
 use crate::expected::{Expected, What};
 use crate::ready::{Incoming, Ready};
 
@@ -35,9 +36,16 @@ impl Ready {
             self.pop_frame();
             return Ok(true);
         }
-        if self.waits_for_copy(tag) {
-            self.flush(out);
-            return Ok(false);
+        match self.beside_copy(tag) {
+            Beside::Goes => {}
+            Beside::Waits => {
+                self.flush(out);
+                return Ok(false);
+            }
+            Beside::IsWrong => {
+                let fault = Fault::client("data for COPY was expected, or the end of it");
+                return Err(self.violation(fault, out));
+            }
         }
         match tag {
             b'Q' => self.simple(out),

@@ -29,9 +29,9 @@ pub(crate) struct Uncommitted {
 }
 
 impl Uncommitted {
-    /// Nothing was changed.
+    /// Nothing was changed, not even for a while.
     pub fn is_empty(&self) -> bool {
-        !self.unknown && self.tables.is_empty() && self.dropped.is_empty()
+        self.changes == 0 && !self.unknown
     }
 
     /// Names may mean something else than the snapshot says.
@@ -55,7 +55,10 @@ impl Uncommitted {
                 self.ended |= before != Some(self.changes) && !self.is_empty();
                 self.savepoints.truncate(at.map_or(0, |at| at.saturating_add(1)));
             }
-            _ => self.ended |= !self.is_empty(),
+            _ => {
+                self.ended |= !self.is_empty();
+                self.savepoints.clear();
+            }
         }
         if self.savepoints.len() > own::TABLES_MAX {
             self.savepoints.remove(0);

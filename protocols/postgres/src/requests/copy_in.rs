@@ -6,6 +6,17 @@ use engine::Outbox;
 use crate::expected::{Expected, What};
 use crate::ready::{Incoming, Ready};
 
+/// What becomes of a message beside a COPY FROM STDIN.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Beside {
+    /// It goes its way.
+    Goes,
+    /// It waits until the COPY is answered.
+    Waits,
+    /// The server waits for data, and this is none.
+    IsWrong,
+}
+
 impl Ready {
     /// Data for a COPY FROM STDIN belongs to the operation that started it.
     pub(super) fn copy_data(&mut self, out: &mut Outbox<Bytes>) {
@@ -29,18 +40,23 @@ impl Ready {
         }
     }
 
-    /// Whether a message has to wait for the answer to a COPY FROM STDIN. Which of the messages
+    /// What becomes of a message that comes while a COPY FROM STDIN is not answered. Which of those
     /// behind it the server takes for data, ignores or answers depends on how far it has come.
-    pub(super) fn waits_for_copy(&self, tag: u8) -> bool {
-        self.expected.iter().any(|expected| match &expected.what {
-            What::Rows(rows) if rows.copies_in => match tag {
-                b'd' | b'c' | b'f' | b'H' | b'X' => false,
-                // Behind the data of a Query, of which another statement may take data.
-                b'S' => rows.data_ended && rows.portal.is_none(),
-                _ => true,
-            },
-            _ => false,
-        })
+    pub(super) fn beside_copy(&self, tag: u8) -> Beside {
+        let copying = self.expected.iter().find_map(|expected| match &expected.what {
+            What::Rows(rows) if rows.copies_in => Some(rows),
+            _ => None,
+        });
+        let Some(rows) = copying else { return Beside::Goes };
+        let lacks_data = rows.taken > rows.data_ends;
+        match tag {
+            b'd' | b'c' | b'f' | b'H' | b'X' => Beside::Goes,
+            // Behind the data of a Query, of which another statement may take data.
+            b'S' if rows.data_ends > 0 && rows.portal.is_none() && !lacks_data => Beside::Waits,
+            b'S' => Beside::Goes,
+            _ if lacks_data => Beside::IsWrong,
+            _ => Beside::Waits,
+        }
     }
 
     fn data_ends(&mut self) {
@@ -49,7 +65,7 @@ impl Ready {
             match &mut expected.what {
                 What::Sync => syncs += 1,
                 What::Rows(rows) if rows.copies_in => {
-                    rows.data_ended = true;
+                    rows.data_ends = rows.data_ends.saturating_add(1);
                     rows.syncs_before_end.get_or_insert(syncs);
                     return;
                 }
@@ -66,6 +82,7 @@ impl Ready {
             return;
         };
         rows.takes_data = true;
+        rows.taken = rows.taken.saturating_add(1);
         let mut ignored = rows.syncs_before_end.unwrap_or(usize::MAX);
         let mut ends = false;
         self.expected.retain(|expected| {
@@ -87,7 +104,7 @@ impl Ready {
         self.expected.iter().any(|expected| match &expected.what {
             What::Rows(rows) => {
                 let is_taken = rows.takes_data && rows.syncs_before_end.is_none();
-                is_taken || (rows.data_began && !rows.data_ended)
+                is_taken || (rows.data_began && rows.data_ends == 0)
             }
             _ => false,
         })

@@ -164,4 +164,24 @@ client >> Q "create temp table tt (id int)"
 server >> C "CREATE TABLE" ; Z T
 client >> B "" "p" ; E "" ; S
 "#;
+    a_query_where_data_is_expected_ends_the_session: r#"
+login
+client >> Q "copy notes from stdin" ; Q "select 1"
+server >> G 2
+"#;
+    p3_names_of_others_temporary_tables_are_not_taken_for_ones_own: r#"
+rule hide mask ssn
+login
+client >> Q "begin"
+server >> C "BEGIN" ; Z T
+client >> Q "create temp table tt (id int)"
+server >> C "CREATE TABLE" ; Z T
+client >> Q "savepoint s"
+server >> C "SAVEPOINT" ; Z T
+client >> Q "drop table tt"
+server >> C "DROP TABLE" ; Z T
+client >> Q "rollback to s"
+server >> C "ROLLBACK" ; Z T
+client >> Q "select id from tt"
+"#;
 }
