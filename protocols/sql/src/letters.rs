@@ -2,6 +2,8 @@
 
 use pg_query::protobuf::Token;
 
+use crate::stack;
+
 /// Whether a name, or anything else outside strings and comments, has a letter beyond ASCII. True
 /// when that cannot be told.
 #[must_use]
@@ -10,8 +12,8 @@ pub fn has_names_beyond_ascii(text: &str, standard_conforming_strings: bool) -> 
     if !standard_conforming_strings && text.contains('\\') {
         return true;
     }
-    let Ok(scanned) = pg_query::scan(text) else { return true };
-    scanned.tokens.iter().any(|token| {
+    let Some(tokens) = stack::scan(text) else { return true };
+    tokens.iter().any(|token| {
         let is_string = matches!(
             Token::try_from(token.token),
             Ok(Token::Sconst | Token::Usconst | Token::SqlComment | Token::CComment)

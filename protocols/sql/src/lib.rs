@@ -33,6 +33,7 @@ mod letters;
 mod modify;
 pub mod own;
 mod parse;
+mod predicate;
 mod query;
 mod record;
 mod rows;

@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 
 use pg_query::ParserOptions;
-use pg_query::protobuf::ParseResult;
+use pg_query::protobuf::{ParseResult, ScanToken};
 
 use crate::depth;
 use crate::parse::Unparsable;
@@ -70,9 +70,15 @@ fn copies(text: &str, strings_conform: bool) -> usize {
         // The scanner takes every session to have conforming strings.
         return depth::copies_at_most(text);
     }
-    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     // What cannot be scanned is not parsed either.
-    pg_query::scan(text).map_or(0, |scanned| depth::copies(&scanned.tokens))
+    scan(text).map_or(0, |tokens| depth::copies(&tokens))
+}
+
+/// The tokens of a text; `None` when it has something that is none. Strings are read by the
+/// standard. The scanner, too, points file descriptor 2 elsewhere.
+pub(crate) fn scan(text: &str) -> Option<Vec<ScanToken>> {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    pg_query::scan(text).ok().map(|scanned| scanned.tokens)
 }
 
 fn parse(text: &str, strings_conform: bool) -> Result<ParseResult, Unparsable> {

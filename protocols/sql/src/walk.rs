@@ -217,13 +217,16 @@ impl<'c> Walk<'c> {
         let found = self.context.catalog.find(schema, name, self.context.path);
         for relation in &found {
             self.note(relation, mode);
-            if self.skips_locked && mode == Mode::Read {
+        }
+        let hidden = self.context.catalog.hidden(schema, name, self.context.path);
+        self.rec.shadows |= !hidden.is_empty();
+        let meant = [found.as_slice(), hidden.as_slice()].concat();
+        if self.skips_locked && mode == Mode::Read {
+            for relation in &meant {
                 let locks = self.locks_of(relation);
                 self.blame_place(&locks, &Place::Predicate("FOR UPDATE"));
             }
         }
-        let hidden = self.context.catalog.hidden(schema, name, self.context.path);
-        self.rec.shadows |= !hidden.is_empty();
         if mode == Mode::Write {
             self.written_beside(name, found.iter().skip(1).chain(&hidden));
         }
@@ -232,11 +235,11 @@ impl<'c> Walk<'c> {
             ([relation], []) => Columns::Stored(relation),
             // What is compared when it is written must be told by the column.
             ([relation], _) if mode == Mode::Write => Columns::Stored(relation),
-            (found, hidden) => Columns::Table(Rc::new(self.any_of(&[found, hidden].concat()))),
+            _ => Columns::Table(Rc::new(self.any_of(&meant))),
         };
         let shown = var.alias.as_ref().map_or(name, |alias| alias.aliasname.as_str());
         let mut item = self.item(Some(shown.into()), columns);
-        item.of = (!found.is_empty()).then(|| found.as_slice().into());
+        item.of = (!meant.is_empty()).then(|| meant.into());
         if var.alias.is_none() {
             item.schema = match (schema, found.as_slice()) {
                 (Some(schema), _) => Some(schema.into()),
