@@ -23,8 +23,10 @@ pub(crate) struct Lineage {
     copies: Vec<Opaque>,
     may_write: bool,
     dynamic: bool,
-    /// It calls `set_config`.
-    sets: bool,
+    /// Settings that it changes, by `set_config`.
+    sets: Vec<(Arc<str>, Option<Arc<str>>)>,
+    changes_search_path: bool,
+    role_change: bool,
 }
 
 impl Lineage {
@@ -41,11 +43,11 @@ impl Lineage {
         rec.opaque.extend(self.copies.iter().cloned());
         rec.may_write |= self.may_write;
         rec.dynamic |= self.dynamic;
-        if self.sets {
-            rec.set("?", None);
-            rec.changes_search_path = true;
-            rec.role_change = true;
+        for (name, value) in &self.sets {
+            rec.set(name, value.clone());
         }
+        rec.changes_search_path |= self.changes_search_path;
+        rec.role_change |= self.role_change;
     }
 }
 
@@ -98,7 +100,9 @@ fn trace(context: Context<'_>, relation: &Relation) -> Option<Lineage> {
             copies: walk.rec.opaque.iter().filter(copies).cloned().collect(),
             may_write: walk.rec.may_write,
             dynamic: walk.rec.dynamic,
-            sets: !walk.rec.sets.is_empty() || walk.rec.changes_search_path,
+            sets: walk.rec.sets,
+            changes_search_path: walk.rec.changes_search_path,
+            role_change: walk.rec.role_change,
         })
     })
     .ok()

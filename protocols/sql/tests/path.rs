@@ -129,3 +129,27 @@ fn p3_what_is_written_under_a_name_of_several_names_its_schema() {
         assert_eq!(refused(&["app"]), None, "{text}");
     }
 }
+
+#[test]
+fn p3_a_view_carries_the_settings_that_it_changes() {
+    let mut data = CatalogData::from(sample());
+    for (oid, name, call) in [
+        (70_001, "moves", "set_config('search_path'::text, 'public'::text, false)"),
+        (70_002, "marks", "set_config('app.user'::text, 'ada'::text, true)"),
+        (70_003, "computed", "set_config(n.body, 'x'::text, true)"),
+    ] {
+        let text = format!("SELECT {call} AS s FROM public.notes n");
+        let view = Relation::new(oid, RelationKind::View, "public", name, &[("s", 25)]);
+        data.relations.push(view.defined(&text));
+    }
+    let catalog = Catalog::new(data);
+    for (name, path, role, setting) in [
+        ("moves", true, false, "search_path"),
+        ("marks", false, false, "app.user"),
+        ("computed", true, true, "?"),
+    ] {
+        let facts = judged(&format!("SELECT * FROM {name}"), &["public"], &catalog).facts;
+        assert_eq!((facts.changes_search_path, facts.role_change), (path, role), "{name}");
+        assert!(facts.sets.iter().any(|(set, _)| &**set == setting), "{name}: {:?}", facts.sets);
+    }
+}
