@@ -438,7 +438,8 @@ impl<'c> Walk<'c> {
             lineage.is_some_and(|lineage| lineage.reads.iter().any(|read| is_settings(read)))
         };
         let found = context.catalog.find(schema, name, context.path);
-        if is_settings(name) || found.into_iter().any(is_over_it) {
+        let hidden = context.catalog.hidden(schema, name, context.path);
+        if is_settings(name) || found.into_iter().chain(hidden).any(is_over_it) {
             self.rec.set("?", None);
             self.rec.changes_search_path = true;
             self.rec.role_change = true;
