@@ -66,6 +66,10 @@ pub const JOURNAL_ROOM_BYTES: u64 = 128 * 1024 * 1024;
 /// Journalled events whose index entries wait in memory; past it they are read from the journal
 /// again.
 pub const INDEX_NOTES_MAX: usize = 200_000;
+/// Longest answer of an identity provider, bytes.
+pub const PROVIDER_ANSWER_BYTES_MAX: u64 = 1 << 20;
+/// Tokens of identity providers that are remembered as believed; past it they are checked again.
+pub const PROVED_TOKENS_MAX: usize = 4_096;
 /// Tokens in the registry, revoked ones included.
 pub const TOKENS_MAX: usize = 100_000;
 /// Approval requests that may wait for an answer; past it new holds are refused.

@@ -39,5 +39,5 @@ pub use live::{Live, LiveSession, NotAdmitted, Registration, SessionCounters, Se
 pub use state::{State, StateError};
 pub use store::{Opened, Store, StoreError, StoreOptions};
 pub use taints::{KeptTaints, Taints};
-pub use tokens::{NewToken, TokenError, TokenRecord, Tokens, TokensError};
+pub use tokens::{ADMIN_SUBJECT, ISSUER, NewToken, TokenError, TokenRecord, Tokens, TokensError};
 pub use usage::{Ledger, Usage};

@@ -1,6 +1,6 @@
 //! Tokens of our own: minted here, stored only as a keyed hash, revocable at once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,9 +15,9 @@ use crate::id::{self, BASE62_CHARS, NoRandomness};
 use crate::state::{State, StateError, from_sql, to_sql};
 
 /// The issuer of tokens made here.
-pub(crate) const ISSUER: &str = "narrows";
+pub const ISSUER: &str = "narrows";
 /// The subject under which the holder of `data_dir/admin.token` acts. No token may carry it.
-pub(crate) const ADMIN_SUBJECT: &str = "admin.token";
+pub const ADMIN_SUBJECT: &str = "admin.token";
 const PREFIX: &str = "nrw_";
 const NAME_CHARS_MAX: usize = 256;
 const GROUPS_MAX: usize = 256;
@@ -104,6 +104,8 @@ pub struct Tokens {
     state: Arc<State>,
     key: hmac::Key,
     known: RwLock<Known>,
+    /// Tokens of identity providers that are no longer believed.
+    denied: RwLock<HashSet<TokenId>>,
     callbacks: RwLock<Vec<Revoked>>,
 }
 
@@ -120,8 +122,9 @@ impl Tokens {
     /// Loads the registry.
     pub fn open(state: Arc<State>, installation: &InstallationKey) -> Result<Self, StateError> {
         let key = hmac::Key::new(hmac::HMAC_SHA256, installation.derive("token").expose());
-        let known = state.registry(load)?;
-        Ok(Self { state, key, known: RwLock::new(known), callbacks: RwLock::default() })
+        let known = RwLock::new(state.registry(load)?);
+        let denied = RwLock::new(state.registry(load_denied)?);
+        Ok(Self { state, key, known, denied, callbacks: RwLock::default() })
     }
 
     /// Makes a token. The secret is shown once, here, and cannot be had again.
@@ -202,6 +205,30 @@ impl Tokens {
         drop(known);
         self.callbacks.read().iter().for_each(|callback| callback(id));
         Ok(record)
+    }
+
+    /// No longer believes a token of an identity provider, which is known here by its name in
+    /// records alone, and tells all subscribers before it returns. Its issuer is not told.
+    pub fn deny(&self, id: &TokenId, subject: &str, now: Timestamp) -> Result<(), TokensError> {
+        let mut denied = self.denied.write();
+        if denied.len() >= limit::TOKENS_MAX && !denied.contains(id) {
+            return Err(TokensError::Full(limit::TOKENS_MAX));
+        }
+        self.state.registry(|db| {
+            let sql = "INSERT INTO denied_tokens (id, subject, denied_at) VALUES (?1, ?2, ?3)
+                ON CONFLICT (id) DO NOTHING";
+            db.execute(sql, params![&*id.0, subject, to_sql(now.0)]).map(|_| ())
+        })?;
+        denied.insert(id.clone());
+        drop(denied);
+        self.callbacks.read().iter().for_each(|callback| callback(id));
+        Ok(())
+    }
+
+    /// Whether a token of an identity provider was revoked here.
+    #[must_use]
+    pub fn is_denied(&self, id: &TokenId) -> bool {
+        self.denied.read().contains(id)
     }
 
     /// Calls `callback` with the id of every token revoked from now on, so that its live sessions
@@ -325,6 +352,11 @@ fn load(db: &mut Connection) -> rusqlite::Result<Known> {
     Ok(known)
 }
 
+fn load_denied(db: &mut Connection) -> rusqlite::Result<HashSet<TokenId>> {
+    let mut query = db.prepare("SELECT id FROM denied_tokens")?;
+    query.query_map([], |row| row.get(0).map(TokenId))?.collect()
+}
+
 fn record(row: &Row<'_>) -> rusqlite::Result<TokenRecord> {
     let time =
         |column| row.get::<_, Option<i64>>(column).map(|at| at.map(|at| Timestamp(from_sql(at))));
@@ -359,6 +391,23 @@ mod tests {
 
     fn key() -> InstallationKey {
         InstallationKey::from_bytes(&[9; 32]).unwrap()
+    }
+
+    #[test]
+    fn a_token_of_an_identity_provider_stays_denied() {
+        let folder = Folder::new();
+        let (id, other) = (TokenId("jwt_a".into()), TokenId("jwt_b".into()));
+        let told = Arc::new(Mutex::new(Vec::new()));
+        {
+            let tokens = tokens(&folder);
+            let hears = Arc::clone(&told);
+            tokens.subscribe(Box::new(move |id| hears.lock().push(id.clone())));
+            tokens.deny(&id, "robot", at(1)).unwrap();
+            tokens.deny(&id, "robot", at(2)).unwrap();
+            assert!(tokens.is_denied(&id) && !tokens.is_denied(&other));
+        }
+        assert_eq!(*told.lock(), [id.clone(), id.clone()]);
+        assert!(tokens(&folder).is_denied(&id), "after a restart too");
     }
 
     fn tokens(folder: &Folder) -> Tokens {
