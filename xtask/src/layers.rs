@@ -20,8 +20,9 @@ const EDGES: &[(&str, &[&str])] = &[
     ("archive", &["model", "seal", "store"]),
     ("export", &["model"]),
     ("stream", &["model", "store"]),
-    ("runtime", &["model", "detect", "policy", "engine", "store"]),
-    ("admin", &["model", "policy", "store"]),
+    ("identity", &["model", "store"]),
+    ("runtime", &["model", "detect", "policy", "engine", "store", "identity"]),
+    ("admin", &["model", "policy", "store", "identity"]),
     ("sql", &["model"]),
 ];
 /// What every protocol may depend on; `sql` is a pure library that protocols share.

@@ -1,0 +1,112 @@
+//! What is known of an identity provider beforehand.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use jsonwebtoken::Algorithm;
+use model::PrincipalKind;
+use url::Url;
+
+/// The algorithms that a token may be signed with, by name (RFC 7518 section 3.1, RFC 8037). All
+/// are asymmetric: with HMAC whoever can check a token can make one, and `none` is no signature.
+pub const ALGORITHMS: &[(&str, Algorithm)] = &[
+    ("RS256", Algorithm::RS256),
+    ("RS384", Algorithm::RS384),
+    ("RS512", Algorithm::RS512),
+    ("PS256", Algorithm::PS256),
+    ("PS384", Algorithm::PS384),
+    ("PS512", Algorithm::PS512),
+    ("ES256", Algorithm::ES256),
+    ("ES384", Algorithm::ES384),
+    ("EdDSA", Algorithm::EdDSA),
+];
+
+/// The algorithm of that name, if tokens may be signed with it.
+#[must_use]
+pub fn algorithm(name: &str) -> Option<Algorithm> {
+    ALGORITHMS.iter().find(|(known, _)| *known == name).map(|(_, algorithm)| *algorithm)
+}
+
+/// Where the keys of an issuer are.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum KeysFrom {
+    /// Its metadata says so: `ISSUER/.well-known/openid-configuration` (OpenID Connect Discovery
+    /// section 4) or `/.well-known/oauth-authorization-server` (RFC 8414).
+    Discovery,
+    /// A key set at an address (RFC 7517).
+    Url(Url),
+    /// A key set in a file, read again as often as the others are fetched.
+    File(PathBuf),
+}
+
+/// An identity provider whose tokens are believed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct IssuerPlan {
+    /// Its name, compared with `iss` byte for byte. One that begins with `spiffe://` is a trust
+    /// domain: its tokens need no `iss`, and are told by their `sub`.
+    pub issuer: String,
+    /// Whom its tokens have to be meant for: at least one of these is in `aud`.
+    pub audiences: Vec<String>,
+    /// Where its keys are.
+    pub keys: KeysFrom,
+    /// Certificates to trust besides the system's, PEM.
+    pub ca: Option<Vec<u8>>,
+    /// What its tokens may be signed with.
+    pub algorithms: Vec<Algorithm>,
+    /// How far its clock may be from ours.
+    pub clock_skew: Duration,
+    /// The claim that names who asks.
+    pub subject_claim: String,
+    /// What is put before every subject, so that two issuers cannot name the same one.
+    pub subject_prefix: String,
+    /// The claim that lists the groups of who asks.
+    pub groups_claim: String,
+    /// What is put before every group that the token lists.
+    pub groups_prefix: String,
+    /// Groups that whoever does the work has besides.
+    pub groups: Vec<String>,
+    /// What kind of actor its tokens stand for.
+    pub kind: PrincipalKind,
+    /// Claims that have to have these values; `*` at the end of one stands for anything.
+    pub claims: Vec<(String, String)>,
+}
+
+impl IssuerPlan {
+    /// A plan in which everything but these two has its default.
+    #[must_use]
+    pub fn new(issuer: &str, audience: &str) -> Self {
+        Self {
+            issuer: issuer.to_owned(),
+            audiences: vec![audience.to_owned()],
+            keys: KeysFrom::Discovery,
+            ca: None,
+            algorithms: ALGORITHMS.iter().map(|(_, algorithm)| *algorithm).collect(),
+            clock_skew: Duration::from_secs(30),
+            subject_claim: "sub".to_owned(),
+            subject_prefix: String::new(),
+            groups_claim: "groups".to_owned(),
+            groups_prefix: String::new(),
+            groups: Vec::new(),
+            kind: PrincipalKind::Agent,
+            claims: Vec::new(),
+        }
+    }
+
+    /// Whether it is a SPIFFE trust domain.
+    #[must_use]
+    pub fn is_trust_domain(&self) -> bool {
+        self.issuer.starts_with("spiffe://")
+    }
+
+    /// Whether a token that says this of itself has to be of this issuer. Nothing of it is proved.
+    pub(crate) fn is_named(&self, iss: Option<&str>, sub: Option<&str>) -> bool {
+        match iss {
+            Some(iss) => iss == self.issuer,
+            None => {
+                let domain =
+                    sub.and_then(|sub| sub.strip_prefix(self.issuer.trim_end_matches('/')));
+                self.is_trust_domain() && domain.is_some_and(|path| path.starts_with('/'))
+            }
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! A provider of our own making, and everything that a token may be wrong with.
+
+mod attacks;
+mod fetching;
+mod provider;
+mod whom;
