@@ -6,8 +6,9 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
-use model::{Principal, PrincipalKind};
-use store::{Approval, Approver, TokenError};
+use identity::NotProved;
+use model::{Principal, PrincipalKind, Secret};
+use store::{Approval, Approver};
 use subtle::ConstantTimeEq;
 
 use crate::bound::Peer;
@@ -59,7 +60,7 @@ pub(crate) async fn admin(
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    match prove(&shared, &request)? {
+    match prove(&shared, token(&request)?).await? {
         Caller::Admin => {
             request.extensions_mut().insert(Caller::Admin);
             Ok(next.run(request).await)
@@ -78,12 +79,13 @@ pub(crate) async fn approver(
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    let caller = prove(&shared, &request)?;
+    let caller = prove(&shared, token(&request)?).await?;
     request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
 }
 
-fn prove(shared: &Shared, request: &Request) -> Result<Caller, ApiError> {
+/// The token that a request carries, if it may be looked at.
+fn token(request: &Request) -> Result<Secret<String>, ApiError> {
     // R16: this listener has no TLS, so a token that came over the network could have been read.
     let peer = request.extensions().get::<ConnectInfo<Peer>>();
     if !peer.is_some_and(|ConnectInfo(Peer(peer))| peer.ip().to_canonical().is_loopback()) {
@@ -93,14 +95,18 @@ fn prove(shared: &Shared, request: &Request) -> Result<Caller, ApiError> {
         )
         .help("put a TLS proxy on the gateway's machine in front of it"));
     }
-    let token = bearer(request.headers())?;
+    bearer(request.headers()).map(|token| Secret::new(token.to_owned()))
+}
+
+async fn prove(shared: &Shared, token: Secret<String>) -> Result<Caller, ApiError> {
+    let token = token.expose();
     // The comparison takes as long for a wrong token as for a right one of the same length, and the
     // length is no secret.
     if bool::from(token.as_bytes().ct_eq(shared.admin_token.expose().as_bytes())) {
         return Ok(Caller::Admin);
     }
     let unauthorized = |code, message: &str| ApiError::new(StatusCode::UNAUTHORIZED, code, message);
-    match shared.store.tokens.verify(token, shared.control.now()) {
+    match shared.proofs.prove_now(token, true, shared.control.now()).await {
         Ok(principal) if principal.kind == PrincipalKind::Person => {
             Ok(Caller::Person(Arc::new(principal)))
         }
@@ -109,8 +115,16 @@ fn prove(shared: &Shared, request: &Request) -> Result<Caller, ApiError> {
             format!("{} is not a person; only people answer approvals", principal.subject),
         )
         .help("make a token with: narrows token create NAME --kind person")),
-        Err(TokenError::Expired) => Err(unauthorized("expired_token", "the token has expired")),
-        Err(TokenError::Unknown | TokenError::Revoked) => {
+        Err(NotProved::Expired) => Err(unauthorized("expired_token", "the token has expired")),
+        Err(NotProved::Unreachable) => Err(ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "provider_unreachable",
+            "the token cannot be checked now: the keys of the identity provider cannot be fetched",
+        )),
+        Err(why) => {
+            if let NotProved::Foreign(fault) = &why {
+                tracing::warn!("a token was not believed by the admin API: {fault}");
+            }
             Err(unauthorized("unknown_token", "the token is not valid here"))
         }
     }

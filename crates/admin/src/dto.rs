@@ -1,6 +1,6 @@
 //! What goes over the wire, and how it is made from what the store holds.
 
-use model::{PrincipalKind, Timestamp};
+use model::{PrincipalKind, Timestamp, TokenId};
 use serde::{Deserialize, Serialize};
 use store::{Approval, Decisions, GrantScope, SessionSummary, TableUse, TokenRecord};
 use utoipa::ToSchema;
@@ -53,12 +53,12 @@ pub struct TokenView {
     pub subject: String,
     /// The groups of the subject.
     pub groups: Vec<String>,
-    /// Agent, person or service.
-    pub kind: String,
+    /// Agent, person or service; not known of a token of an identity provider.
+    pub kind: Option<String>,
     /// Who made it.
     pub minted_by: Option<String>,
-    /// When it was made.
-    pub created_at: String,
+    /// When it was made; not known of a token of an identity provider.
+    pub created_at: Option<String>,
     /// When it ends, if by itself.
     pub expires_at: Option<String>,
     /// When it was revoked.
@@ -66,6 +66,21 @@ pub struct TokenView {
 }
 
 impl TokenView {
+    /// One of an identity provider, of which only this is known here.
+    pub(crate) fn denied(token: &TokenId, subject: &str, now: Timestamp) -> Self {
+        Self {
+            id: token.0.to_string(),
+            status: "revoked".to_owned(),
+            subject: subject.to_owned(),
+            groups: Vec::new(),
+            kind: None,
+            minted_by: None,
+            created_at: None,
+            expires_at: None,
+            revoked_at: Some(format_time(now)),
+        }
+    }
+
     pub(crate) fn new(token: &TokenRecord, now: Timestamp) -> Self {
         let status = match token {
             TokenRecord { revoked_at: Some(_), .. } => "revoked",
@@ -77,9 +92,9 @@ impl TokenView {
             status: status.to_owned(),
             subject: token.subject.to_string(),
             groups: strings(&token.groups),
-            kind: token.kind.as_str().to_owned(),
+            kind: Some(token.kind.as_str().to_owned()),
             minted_by: token.minted_by.as_deref().map(str::to_owned),
-            created_at: format_time(token.created_at),
+            created_at: Some(format_time(token.created_at)),
             expires_at: token.expires_at.map(format_time),
             revoked_at: token.revoked_at.map(format_time),
         }

@@ -11,6 +11,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{delete, get, post};
+use identity::Proofs;
 use model::limit::AUDIT_QUESTIONS_MAX;
 use model::{Secret, SessionId};
 use store::Store;
@@ -35,6 +36,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 pub struct AdminParts {
     /// The store of the gateway.
     pub store: Arc<Store>,
+    /// Who is believed.
+    pub proofs: Arc<Proofs>,
     /// The running gateway.
     pub control: Arc<dyn Control>,
     /// The admin token; see [`crate::admin_token`].
@@ -50,6 +53,7 @@ pub struct Admin {
 
 pub(crate) struct Shared {
     pub store: Arc<Store>,
+    pub proofs: Arc<Proofs>,
     pub control: Arc<dyn Control>,
     pub admin_token: Secret<String>,
     pub audit: Audit,
@@ -85,11 +89,11 @@ impl Admin {
     /// The API over its parts.
     #[must_use]
     pub fn new(parts: AdminParts) -> Self {
-        let AdminParts { store, control, admin_token, version } = parts;
+        let AdminParts { store, proofs, control, admin_token, version } = parts;
         let audit =
             Audit { journal: Arc::clone(&store.journal), gateway: Arc::clone(&store.gateway) };
         let questions = Arc::new(Semaphore::new(AUDIT_QUESTIONS_MAX));
-        let shared = Shared { store, control, admin_token, audit, version, questions };
+        let shared = Shared { store, proofs, control, admin_token, audit, version, questions };
         Self { shared: Arc::new(shared) }
     }
 

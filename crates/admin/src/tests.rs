@@ -158,6 +158,7 @@ impl World {
         let store = Arc::new(store);
         let parts = AdminParts {
             store: Arc::clone(&store),
+            proofs: identity::Proofs::new(Arc::clone(&store.tokens)),
             control: Arc::<Fake>::clone(&fake),
             admin_token: Secret::new(ADMIN.to_owned()),
             version: "test",

@@ -196,7 +196,7 @@ pub enum TokenCommand {
     List,
     /// Revoke a token and end its live sessions
     Revoke {
-        /// Its public name: tk_…
+        /// Its public name: tk_…, or jwt_… (as sessions show it) for one of an identity provider
         id: String,
     },
 }

@@ -13,9 +13,11 @@ use admin::{
 use arc_swap::ArcSwap;
 use archive::evidence;
 use archive::sealing::{self, Erase};
+use identity::Proofs;
 use model::{Principal, Timestamp, UpstreamTls};
 use policy::PolicySet;
 use runtime::Gateway;
+use store::Live;
 
 use crate::commands::check::view;
 use crate::config::nearest::nearest;
@@ -34,6 +36,8 @@ pub struct Running {
     rulebook: Rulebook,
     ledger: Arc<wire::Ledger>,
     archive: Option<wire::Archive>,
+    proofs: Arc<Proofs>,
+    live: Arc<Live>,
     /// Swapped as one at a reload.
     current: ArcSwap<Current>,
     path: PathBuf,
@@ -58,6 +62,10 @@ pub struct Parts {
     pub policy: Arc<PolicySet>,
     /// The archive, unless there is to be none.
     pub archive: Option<wire::Archive>,
+    /// Who is believed.
+    pub proofs: Arc<Proofs>,
+    /// The sessions that are live.
+    pub live: Arc<Live>,
 }
 
 struct Current {
@@ -68,12 +76,14 @@ struct Current {
 impl Running {
     /// Joins the parts. `handle` runs what the API has to wait for.
     pub fn new(parts: Parts, config: Config, handle: tokio::runtime::Handle) -> Self {
-        let Parts { gateway, rulebook, ledger, policy, archive } = parts;
+        let Parts { gateway, rulebook, ledger, policy, archive, proofs, live } = parts;
         Self {
             gateway,
             rulebook,
             ledger,
             archive,
+            proofs,
+            live,
             path: config.file.clone(),
             listeners: config.listeners.len(),
             versions: AtomicU64::new(config.policy.version),
@@ -89,6 +99,15 @@ impl Running {
             let why = "recording.store is none, so there is no archive";
             AuditError::Unavailable(why.to_owned())
         })
+    }
+
+    /// Ends the sessions of those whose issuer is no longer believed.
+    fn end_disbelieved(&self) {
+        for session in self.live.list() {
+            if !self.proofs.believes(&session.info.principal.issuer) {
+                self.live.kill(&session.info.id, "issuer_removed");
+            }
+        }
     }
 
     fn principal(ask: &ExplainRequest) -> Principal {
@@ -132,9 +151,15 @@ impl Control for Running {
         for warning in &warnings {
             tracing::warn!("{warning}");
         }
+        if let Err(why) = self.proofs.believe(loaded.config.issuers.clone()) {
+            tracing::error!("{why}; the old configuration stays in force");
+            let file = self.path.display().to_string();
+            return Err(vec![ProblemView { file, line: 1, column: 1, message: why, help: None }]);
+        }
         let policy = Arc::new(loaded.policy);
         let (plans, sites) = (wire::plans(&loaded.config), wire::sites(&loaded.config));
         self.gateway.reload(Arc::clone(&policy), plans, sites);
+        self.end_disbelieved();
         let rules = loaded.config.policy.rules.len();
         let resources = loaded.config.upstreams.len() + loaded.config.sites.len();
         tracing::info!(rules, resources, "a new configuration is in force");

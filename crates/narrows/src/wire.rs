@@ -13,6 +13,7 @@ use archive::manifest::{PublicKey, SigningKey};
 use archive::{Archiver, Bucket, Rounds};
 use engine::Guessed;
 use engine::taint::{Taint, Trail};
+use identity::Proofs;
 use model::event::EVENT_VERSION;
 use model::{Event, EventBody, Guess, Secret, Timestamp};
 use policy::{HashKey, PolicySet};
@@ -180,6 +181,7 @@ pub fn gateway(
     rulebook: &Rulebook,
     store: &Store,
     ledger: Arc<Ledger>,
+    proofs: Arc<Proofs>,
 ) -> anyhow::Result<Arc<Gateway>> {
     let server_tls = match &config.tls {
         Some((cert, key)) => runtime::tls::server_config_from(cert, key)?,
@@ -204,7 +206,7 @@ pub fn gateway(
             .transpose()?,
         policy,
         journal: Arc::clone(&store.journal),
-        tokens: Arc::clone(&store.tokens),
+        proofs,
         approvals: Arc::clone(&store.approvals),
         live: Arc::clone(&store.live),
         ledger,

@@ -22,7 +22,8 @@ use bytes::Bytes;
 use engine::{
     Connected, Connection, Happening, Ledger, Limits, Protocol, Refusal, Setup, Ticket, TlsFacts,
 };
-use model::{ClientText, Event, Principal, SessionId, Side, Timestamp};
+use identity::{NotProved, Pending};
+use model::{Claim, ClientText, Event, Principal, SessionId, Side, Timestamp};
 use policy::BlockId;
 use store::{NoRandomness, Registration};
 use tokio::net::TcpStream;
@@ -89,6 +90,8 @@ pub(crate) struct Driver {
     holds: Holds,
     meter: Arc<Meter>,
     stay: Option<Stay>,
+    /// The proof of who the client is that waits for the keys of an issuer.
+    proving: Option<(Claim, Pending)>,
     connecting: Option<Connecting>,
     /// The upstream has not let us in yet.
     logging_in: bool,
@@ -135,6 +138,7 @@ enum Turn {
     /// Everything said before TLS has left.
     Upgrade(Side, TcpStream),
     Upgraded(Side, Result<TlsFacts, Unreachable>),
+    Proved(Box<(Claim, Result<Principal, NotProved>)>),
     Connected(Box<Result<Reached, Unreachable>>),
     Recorded(Ticket, Kept),
     Note(Note),
@@ -201,6 +205,7 @@ impl Driver {
             holds,
             meter,
             stay: None,
+            proving: None,
             connecting: None,
             logging_in: false,
             unreachable: None,
@@ -268,6 +273,10 @@ impl Driver {
                 self.work.push_back(Happening::Closed(Side::Client));
             }
             Turn::Upgraded(Side::Upstream, Err(error)) => self.unreachable(&error),
+            Turn::Proved(proved) => {
+                let (claim, proved) = *proved;
+                self.identified(&claim, proved, clock::now());
+            }
             Turn::Connected(result) => self.connected(*result),
             Turn::Recorded(ticket, kept) => self.recorded(ticket, kept),
             Turn::Note(note) => self.note(note),
@@ -347,6 +356,12 @@ impl Driver {
         }
         if let Poll::Ready(Some(note)) = self.notes.poll_recv(cx) {
             return Poll::Ready(Turn::Note(note));
+        }
+        if let Some((_, pending)) = &mut self.proving
+            && let Poll::Ready(proved) = pending.as_mut().poll(cx)
+            && let Some((claim, _)) = self.proving.take()
+        {
+            return Poll::Ready(Turn::Proved(Box::new((claim, proved))));
         }
         if let Some(connecting) = &mut self.connecting
             && let Poll::Ready(result) = connecting.as_mut().poll(cx)

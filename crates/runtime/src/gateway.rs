@@ -16,19 +16,20 @@ use aws_lc_rs::rand;
 use bytes::Bytes;
 use detect::TypeSet;
 use engine::{HashKey, Ledger, Protocol};
+use identity::Proofs;
 use model::exchange::Part;
 use model::limit;
 use parking_lot::Mutex;
 use policy::{BlockId, PolicySet};
-use store::{ApprovalId, Approvals, Journal, Live, Tokens};
+use store::{ApprovalId, Approvals, Journal, Live};
 use tokio::sync::{Notify as Signal, Semaphore, oneshot, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::alert::{Alert, Notify};
 use crate::clock;
 use crate::counters::{Counters, GatewayState, add};
-use crate::identity::Throttle;
 use crate::mailbox::Mailbox;
+use crate::proof::Throttle;
 use crate::record::Recorder;
 use crate::resource::ResourcePlan;
 use crate::rules::Rules;
@@ -68,7 +69,7 @@ pub struct Parts {
     /// Where events go.
     pub journal: Arc<Journal>,
     /// Proofs of identity.
-    pub tokens: Arc<Tokens>,
+    pub proofs: Arc<Proofs>,
     /// Questions to people.
     pub approvals: Arc<Approvals>,
     /// The registry of live sessions.
@@ -153,7 +154,7 @@ pub struct Gateway {
     pub(crate) protocols: Vec<(&'static dyn Protocol<Bytes>, BlockId)>,
     pub(crate) rules: ArcSwap<Rules>,
     pub(crate) recorder: Arc<Recorder>,
-    pub(crate) tokens: Arc<Tokens>,
+    pub(crate) proofs: Arc<Proofs>,
     pub(crate) approvals: Arc<Approvals>,
     pub(crate) live: Arc<Live>,
     pub(crate) ledger: Arc<dyn Ledger>,
@@ -184,7 +185,7 @@ impl Gateway {
     #[must_use]
     pub fn new(parts: Parts) -> Arc<Self> {
         let live = Arc::clone(&parts.live);
-        parts.tokens.subscribe(Box::new(move |token| {
+        parts.proofs.tokens().subscribe(Box::new(move |token| {
             live.revoke(token, "revoked");
         }));
         let upstreams = upstreams(parts.resources, &parts.protocols, &parts.settings, None);
@@ -202,7 +203,7 @@ impl Gateway {
             name: parts.gateway,
             settings: parts.settings,
             protocols: parts.protocols,
-            tokens: parts.tokens,
+            proofs: parts.proofs,
             approvals: parts.approvals,
             live: parts.live,
             ledger: parts.ledger,

@@ -1,57 +1,52 @@
-//! Who is asking: one file per kind of proof.
+//! What becomes of a client who is not believed.
 //!
-//! A proof turns a claim into a principal, or says why not. Tokens of our own are the only kind so
-//! far. A kind that must ask someone else (an identity provider) will make this async; the
-//! connection's task already waits for other answers in the same way.
+//! Who is believed is the business of the crate `identity`.
 
 mod throttle;
-mod token;
+
+use std::net::SocketAddr;
 
 use engine::Refusal;
-use model::{Claim, ClientText, Principal, Timestamp};
-use store::Tokens;
+use identity::NotProved;
+use model::ClientText;
 
 pub(crate) use throttle::Throttle;
 
-/// Why a claim was not believed. The word is recorded; clients are told the same whatever it is,
-/// except for expiry, so nobody learns from a guess that a token exists or existed (P7).
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum NotProved {
-    Unknown,
-    /// There was none.
-    Missing,
-    Expired,
-    Revoked,
-    /// It came over a channel that others can read (R16).
-    Exposed,
+/// What a client is told that is not believed. It is the same for tokens that never were, that are
+/// wrong, and that were revoked, so nobody learns from a guess that a token exists or existed (P7).
+pub(crate) fn refusal(why: &NotProved) -> Refusal {
+    let (reason, words) = match why {
+        NotProved::Unknown | NotProved::Foreign(_) => ("unknown_token", "the token is not valid"),
+        NotProved::Missing => ("no_token", "no token was given; the gateway needs one"),
+        NotProved::Revoked => ("revoked_token", "the token is not valid"),
+        NotProved::Expired => ("expired_token", "the token has expired"),
+        NotProved::Exposed => (
+            "insecure",
+            "a token is accepted only inside TLS or from the gateway's own machine; this one was \
+             sent in the clear, have it revoked",
+        ),
+        NotProved::Unreachable => (
+            "provider_unreachable",
+            "the gateway cannot check the token now, because it cannot fetch the keys of the \
+             identity provider; try again later",
+        ),
+    };
+    Refusal::unjudgeable(reason, ClientText::fixed(words))
 }
 
-impl NotProved {
-    pub fn refusal(self) -> Refusal {
-        let (reason, words) = match self {
-            Self::Unknown => ("unknown_token", "the token is not valid"),
-            Self::Missing => ("no_token", "no token was given; the gateway needs one"),
-            Self::Revoked => ("revoked_token", "the token is not valid"),
-            Self::Expired => ("expired_token", "the token has expired"),
-            Self::Exposed => (
-                "insecure",
-                "a token is accepted only inside TLS or from the gateway's own machine; this one \
-                 was sent in the clear, have it revoked",
-            ),
-        };
-        Refusal::unjudgeable(reason, ClientText::fixed(words))
+/// Tells the operator what a client is not told.
+pub(crate) fn log(why: &NotProved, peer: SocketAddr) {
+    match why {
+        NotProved::Foreign(fault) => {
+            tracing::warn!(%peer, "a token was not believed: {fault}");
+        }
+        NotProved::Unreachable => {
+            tracing::warn!(%peer, "a token was not believed: the keys of its issuer are not here");
+        }
+        NotProved::Unknown
+        | NotProved::Missing
+        | NotProved::Expired
+        | NotProved::Revoked
+        | NotProved::Exposed => {}
     }
-}
-
-/// Believes a claim or says why not.
-pub(crate) fn prove(
-    tokens: &Tokens,
-    claim: &Claim,
-    client_private: bool,
-    now: Timestamp,
-) -> Result<Principal, NotProved> {
-    if !client_private {
-        return Err(NotProved::Exposed);
-    }
-    token::prove(tokens, claim, now)
 }

@@ -38,7 +38,7 @@ pub(crate) struct ListQuery {
     principal: Option<String>,
     /// Only those that named this table: `schema.table` or `table`.
     table: Option<String>,
-    /// Only those of this run: a token (`tk_…`), the name of a run, or `tk_…/NAME`.
+    /// Only those of this run: a token (`tk_…`, `jwt_…`), the name of a run, or `tk_…/NAME`.
     run: Option<String>,
     /// Only those that are alive.
     #[serde(default)]

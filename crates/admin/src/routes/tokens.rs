@@ -5,8 +5,9 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
-use model::TokenId;
-use store::{NewToken, TokensError};
+use identity::Proofs;
+use model::{Timestamp, TokenId};
+use store::{NewToken, SessionFilter, TokensError};
 
 use super::blocking;
 use crate::audit::Deed;
@@ -84,7 +85,7 @@ pub(crate) async fn list(State(shared): State<Arc<Shared>>) -> Json<Vec<TokenVie
     Json(tokens.iter().map(|token| TokenView::new(token, now)).collect())
 }
 
-/// Revokes a token and ends its live sessions.
+/// Revokes a token and ends its live sessions; one of an identity provider, too (`jwt_…`).
 #[utoipa::path(delete, path = "/api/v1/tokens/{id}", tag = "tokens",
     params(("id" = String, Path, description = "The token's public name")),
     responses((status = 200, body = TokenView), (status = 404, body = ErrorBody)))]
@@ -95,8 +96,11 @@ pub(crate) async fn revoke(
 ) -> Result<Json<TokenView>, ApiError> {
     let view = blocking(move || {
         let now = shared.control.now();
-        let record =
-            shared.store.tokens.revoke(&TokenId(id.as_str().into()), now).map_err(error)?;
+        let token = TokenId(id.as_str().into());
+        if Proofs::is_foreign(&token) {
+            return deny(&shared, &caller, &token, now);
+        }
+        let record = shared.store.tokens.revoke(&token, now).map_err(error)?;
         let detail = Some(format!("of {}", record.subject));
         shared.audit.note(
             Deed { actor: caller.subject(), action: "token.revoke", target: &id, detail },
@@ -105,6 +109,35 @@ pub(crate) async fn revoke(
         Ok(TokenView::new(&record, now))
     });
     Ok(Json(view.await?))
+}
+
+/// Revokes a token of an identity provider, which is known here by its use alone.
+fn deny(
+    shared: &Shared,
+    caller: &Caller,
+    token: &TokenId,
+    now: Timestamp,
+) -> Result<TokenView, ApiError> {
+    let used =
+        SessionFilter { run: Some(token.0.to_string()), limit: Some(1), ..Default::default() };
+    let used = shared.store.index.sessions(&used).map_err(ApiError::internal)?;
+    let live = shared.store.live.list();
+    let live = live.iter().find(|session| session.info.principal.token.as_ref() == Some(token));
+    let subject = match (live, used.first()) {
+        (Some(session), _) => session.info.principal.subject.to_string(),
+        (None, Some(session)) => session.principal.clone(),
+        (None, None) => {
+            return Err(ApiError::not_found(format!("no session used a token {}", token.0))
+                .help("narrows show SESSION tells which token a session used"));
+        }
+    };
+    shared.store.tokens.deny(token, &subject, now).map_err(error)?;
+    let detail = Some(format!("of {subject}, by an identity provider"));
+    shared.audit.note(
+        Deed { actor: caller.subject(), action: "token.revoke", target: &token.0, detail },
+        now,
+    );
+    Ok(TokenView::denied(token, &subject, now))
 }
 
 fn error(error: TokensError) -> ApiError {

@@ -28,13 +28,14 @@ struct Finding {
     words: String,
 }
 
-/// Looks at configuration, data folder, gateway and upstreams; fails if something is broken.
+/// Looks at configuration, data folder, gateway, upstreams and issuers; fails if something is broken.
 pub fn doctor(common: &Common) -> anyhow::Result<()> {
     let mut findings = Vec::new();
     if let Some(config) = look_at_configuration(common, &mut findings) {
         look_at_data_dir(&config, &mut findings);
         look_at_gateway(common, &mut findings);
         look_at_upstreams(&config, &mut findings);
+        look_at_issuers(&config, &mut findings);
     }
     let word = |health| match health {
         Health::Good => ("ok", Tone::Good),
@@ -120,6 +121,19 @@ fn look_at_gateway(common: &Common, findings: &mut Vec<Finding>) {
     match client.get::<serde_json::Value>("/readyz") {
         Ok(_) => say(findings, Health::Good, "gateway", format!("ready at {}", client.base())),
         Err(error) => say(findings, Health::Bad, "gateway", format!("{error:#}")),
+    }
+}
+
+fn look_at_issuers(config: &Config, findings: &mut Vec<Finding>) {
+    for plan in &config.issuers {
+        let what = format!("issuer {}", plan.issuer);
+        match identity::count_keys(plan) {
+            Ok(keys) => {
+                let keys = output::counted(keys as u64, "key");
+                say(findings, Health::Good, &what, format!("{keys} to check its tokens with"));
+            }
+            Err(why) => say(findings, Health::Bad, &what, why),
+        }
     }
 }
 

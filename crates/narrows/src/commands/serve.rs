@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use admin::{Admin, AdminParts, Control as _};
 use anyhow::Context as _;
+use identity::Proofs;
 use model::event::EVENT_VERSION;
 use model::{Event, EventBody};
 use runtime::{Gateway, RedirectPlan, ServeError};
@@ -82,8 +83,16 @@ async fn run(loaded: Loaded, rulebook: Rulebook) -> anyhow::Result<()> {
     let admin_token = admin::admin_token(store.data_dir.path())?;
     let policy = Arc::new(policy);
     let ledger = Arc::new(wire::Ledger::open(&store, &config, runtime::clock::now())?);
-    let gateway =
-        wire::gateway(&config, Arc::clone(&policy), &rulebook, &store, Arc::clone(&ledger))?;
+    let proofs = Proofs::new(Arc::clone(&store.tokens));
+    proofs.believe(config.issuers.clone()).map_err(anyhow::Error::msg)?;
+    let gateway = wire::gateway(
+        &config,
+        Arc::clone(&policy),
+        &rulebook,
+        &store,
+        Arc::clone(&ledger),
+        Arc::clone(&proofs),
+    )?;
     // Every address is taken before anything is served: all or nothing.
     let admin_listener = wire::listen("admin", &config.admin, false).await?;
     let redirects = wire::redirects(&config);
@@ -110,7 +119,15 @@ async fn run(loaded: Loaded, rulebook: Rulebook) -> anyhow::Result<()> {
     let archive = wire::archive(&config, &store, &anchors, &streams).await?;
     let archiver = archive.as_ref().map(|archive| Arc::clone(&archive.archiver));
     let running = Running::new(
-        Parts { gateway: Arc::clone(&gateway), rulebook, ledger, policy, archive },
+        Parts {
+            gateway: Arc::clone(&gateway),
+            rulebook,
+            ledger,
+            policy,
+            archive,
+            proofs: Arc::clone(&proofs),
+            live: Arc::clone(&store.live),
+        },
         config.clone(),
         handle,
     );
@@ -118,6 +135,7 @@ async fn run(loaded: Loaded, rulebook: Rulebook) -> anyhow::Result<()> {
     let (stop_admin, stopped) = watch::channel(false);
     let parts = AdminParts {
         store: Arc::clone(&store),
+        proofs,
         control: Arc::<Running>::clone(&running),
         admin_token,
         version: env!("CARGO_PKG_VERSION"),

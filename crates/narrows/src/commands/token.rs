@@ -73,9 +73,12 @@ fn row(out: Out, token: &admin::TokenView) -> Vec<Cell> {
         Cell::from(&token.id),
         Cell::new(tone_of(&token.status), &token.status),
         Cell::from(&token.subject),
-        Cell::from(&token.kind),
+        Cell::from(token.kind.clone().unwrap_or_default()),
         Cell::from(token.groups.join(", ")),
-        Cell::new(Tone::Faint, out.ago(&token.created_at)),
+        Cell::new(
+            Tone::Faint,
+            token.created_at.as_deref().map_or_else(String::new, |at| out.ago(at)),
+        ),
         Cell::from(ends),
     ]
 }

@@ -12,6 +12,8 @@ pub enum Carries {
     Events,
     /// Credentials or keys too, which may not.
     Secrets,
+    /// Public keys: whoever can change them on the way can speak for their owner.
+    Keys,
 }
 
 /// An address of HTTP without an account in it; `what` is its name in messages.
@@ -31,6 +33,13 @@ pub fn url(written: &At<String>, what: &str, carries: Carries, report: &mut Repo
                 && !is_this_machine(url.host_str().unwrap_or_default()) =>
         {
             "secrets must not cross the network in clear text"
+        }
+        Ok(url)
+            if url.scheme() == "http"
+                && carries == Carries::Keys
+                && !is_this_machine(url.host_str().unwrap_or_default()) =>
+        {
+            "keys that come in clear text could be anybody's"
         }
         Ok(_) => return parsed.ok(),
     };

@@ -6,6 +6,7 @@
 
 mod address;
 pub mod digest;
+pub mod identity;
 pub mod keeping;
 pub mod machine;
 pub mod nearest;

@@ -498,6 +498,18 @@ words! {
 }
 
 words! {
+    /// `identity.oidc[].kind`
+    pub enum KindForm {
+        /// A program that acts on a model's output.
+        "agent" => Agent,
+        /// A human being.
+        "person" => Person,
+        /// A program that does what its code says.
+        "service" => Service,
+    }
+}
+
+words! {
     /// `limit.per`
     pub enum PerForm {
         /// Each principal's own use counts.

@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use identity::{ALGORITHMS, IssuerPlan, KeysFrom};
 use model::UpstreamTls;
 use policy::{ActionSpec, Located, PayloadPolicy, RuleSpec};
 
@@ -49,6 +50,12 @@ fn write(config: &Config, out: &mut String) -> std::fmt::Result {
         }
         None => writeln!(out, "tls: a certificate of the local CA (narrows ca)")?,
     }
+    if !config.issuers.is_empty() {
+        writeln!(out, "identity:\n  oidc:")?;
+    }
+    for issuer in &config.issuers {
+        write_issuer(issuer, out)?;
+    }
     writeln!(out, "resources:")?;
     for upstream in &config.upstreams {
         writeln!(out, "  {}:", upstream.resource.name)?;
@@ -87,6 +94,37 @@ fn write(config: &Config, out: &mut String) -> std::fmt::Result {
         write_rule(rule, out)?;
     }
     write_bounds(config, out)
+}
+
+fn write_issuer(issuer: &IssuerPlan, out: &mut String) -> std::fmt::Result {
+    writeln!(out, "    - issuer: {}", issuer.issuer)?;
+    writeln!(out, "      audience: [{}]", issuer.audiences.join(", "))?;
+    match &issuer.keys {
+        KeysFrom::Discovery => writeln!(out, "      jwks: as its metadata says")?,
+        KeysFrom::Url(url) => writeln!(out, "      jwks: {url}")?,
+        KeysFrom::File(path) => writeln!(out, "      jwks: {}", path.display())?,
+    }
+    let named = |algorithm| ALGORITHMS.iter().find(|(_, one)| one == algorithm);
+    let algorithms = issuer.algorithms.iter().filter_map(named).map(|(name, _)| *name);
+    writeln!(out, "      algorithms: [{}]", algorithms.collect::<Vec<_>>().join(", "))?;
+    writeln!(out, "      clock_skew: {}", time(issuer.clock_skew))?;
+    writeln!(out, "      subject_claim: {}", issuer.subject_claim)?;
+    writeln!(out, "      groups_claim: {}", issuer.groups_claim)?;
+    for (key, prefix) in
+        [("subject_prefix", &issuer.subject_prefix), ("groups_prefix", &issuer.groups_prefix)]
+    {
+        if !prefix.is_empty() {
+            writeln!(out, "      {key}: {prefix}")?;
+        }
+    }
+    if !issuer.groups.is_empty() {
+        writeln!(out, "      groups: [{}]", issuer.groups.join(", "))?;
+    }
+    writeln!(out, "      kind: {}", issuer.kind.as_str())?;
+    for (claim, value) in &issuer.claims {
+        writeln!(out, "      claims.{claim}: {value}")?;
+    }
+    Ok(())
 }
 
 fn write_site(site: &Site, out: &mut String) -> std::fmt::Result {

@@ -65,6 +65,42 @@ fn every_mistake_is_reported_in_one_run_with_its_place_and_the_nearest_word() {
 }
 
 #[test]
+fn mistakes_with_identity_providers_are_told_with_their_place() {
+    let found = problems(include_str!("testdata/identity_mistakes.yaml"));
+    insta::assert_snapshot!("identity_mistakes", found.join("\n"));
+}
+
+#[test]
+fn identity_providers_are_shown_as_they_are_used() {
+    let text = format!(
+        "{SAMPLE}\nidentity:\n  oidc:\n    - {{ issuer: \"https://idp.example\", audience: narrows }}\n    \
+         - issuer: https://token.actions.githubusercontent.com\n      audience: [narrows, ci]\n      \
+         jwks: https://token.actions.githubusercontent.com/.well-known/jwks\n      \
+         algorithms: [RS256]\n      clock_skew: 1m\n      subject_prefix: \"github:\"\n      \
+         groups_prefix: \"github:\"\n      groups: [ci]\n      kind: service\n      \
+         claims: {{ repository: \"acme/*\" }}\n"
+    );
+    let loaded = loaded(&text);
+    assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+    let shown = show::show(&loaded.config);
+    let part = shown.split("identity:").nth(1).unwrap().split("resources:").next().unwrap();
+    insta::assert_snapshot!("identity_shown", part);
+}
+
+#[test]
+fn issuers_that_can_name_the_same_people_are_warned_about() {
+    let text = format!(
+        "{SAMPLE}\nidentity:\n  oidc:\n    - {{ issuer: \"https://a.example\", audience: x }}\n    \
+         - {{ issuer: \"https://b.example\", audience: x }}\n    \
+         - {{ issuer: \"https://a.example\", audience: x }}\n"
+    );
+    let words: Vec<String> = loaded(&text).warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(words.len(), 3, "{words:#?}");
+    assert!(words[0].contains("can name the same subjects and groups"), "{}", words[0]);
+    assert!(words[1].contains("has the same issuer and audience"), "{}", words[1]);
+}
+
+#[test]
 fn the_sample_of_the_design_loads_but_for_what_is_not_built() {
     let found = problems(include_str!("testdata/design.yaml"));
     insta::assert_snapshot!("design", found.join("\n"));
@@ -131,6 +167,7 @@ fn the_schema_knows_every_key_and_no_other() {
             "catalog",
             "data_dir",
             "hold",
+            "identity",
             "keys",
             "listen",
             "lists",

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
+use super::identity::Identity;
 use super::keeping::{RetentionForm, StoreEncryptionForm};
 use super::outgoing::{AnchorAt, StreamTo};
 use super::read::{At, Form, Named, Report, form};
@@ -31,9 +32,8 @@ form! {
         "transparent" => transparent: Transparent,
         /// The gateway's own certificate; without it a local CA issues one.
         "tls" => tls: Tls,
-        /// Identity providers.
-        #[schemars(skip)]
-        "identity" => identity: Unbuilt,
+        /// Who vouches for whom, besides the tokens of `narrows token create`.
+        "identity" => identity: Identity,
         /// The upstreams that can be reached, by name.
         "resources" => resources: Resources,
         /// Named lists of text, `lists.NAME` in conditions.

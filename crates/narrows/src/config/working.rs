@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::identity::IssuerPlan;
 use model::{Resource, UpstreamTls, is_this_machine, limit};
 use policy::{
     AccessSpec, ActionSpec, Applies, ApproveSpec, ClassifySpec, LimitSpec, Located, Location,
     MaskSpec, Per, PolicySpec, RecordSpec, RuleSpec,
 };
 
+use super::identity;
 use super::machine::Machine;
 use super::nearest::nearest;
 use super::read::{At, Report};
@@ -47,6 +49,8 @@ pub struct Config {
     pub transparent: Option<Transparent>,
     /// Certificate and key files; `None`: the local CA.
     pub tls: Option<(PathBuf, PathBuf)>,
+    /// Identity providers that are believed.
+    pub issuers: Vec<IssuerPlan>,
     /// What can be reached.
     pub upstreams: Vec<Upstream>,
     /// What can be reached in HTTP.
@@ -140,6 +144,7 @@ pub fn complete(
         listeners,
         transparent,
         tls: tls(file.tls, base, machine, report),
+        issuers: identity::issuers(file.identity, (base, machine), report),
         policy: PolicySpec {
             version: 0,
             rules,
@@ -196,9 +201,9 @@ fn refuse_unbuilt(file: &text::File, report: &mut Report) {
         };
         report.problem(&state.at, message, "write sqlite");
     }
-    for (name, part) in [("identity", &file.identity), ("approvals", &file.approvals)] {
+    for (name, part) in [("approvals", &file.approvals)] {
         let Some(Unbuilt { keys, at }) = part else { continue };
-        let known = if name == "identity" { "oidc" } else { "notify" };
+        let known = "notify";
         if keys.is_empty() {
             let message = format!("{name}: this build has nothing to set here");
             report.problem(at, message, format!("remove {name}"));
@@ -211,11 +216,7 @@ fn refuse_unbuilt(file: &text::File, report: &mut Report) {
                 }
                 Some(_) => {
                     let message = format!("{name}.{known} is not built yet");
-                    let help = if name == "identity" {
-                        "remove it; clients prove themselves with tokens of `narrows token create`"
-                    } else {
-                        "remove it; `narrows approvals` lists what waits"
-                    };
+                    let help = "remove it; `narrows approvals` lists what waits";
                     report.problem(&key.at, message, help);
                 }
                 None => {

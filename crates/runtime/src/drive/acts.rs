@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use engine::{Act, Connected, Errand, Happening, Refusal};
+use identity::{NotProved, Proof};
 use model::{Claim, ClientText, Event, EventBody, OperationId, Principal, Side, Timestamp};
 use store::{NotAdmitted, SessionInfo};
 use tokio::sync::oneshot;
@@ -13,7 +14,7 @@ use super::{Cancel, Driver, Reached, Stay, is_loopback};
 use crate::alert::Alert;
 use crate::counters::add;
 use crate::errand::{ErrandError, Trip};
-use crate::identity::{self, NotProved};
+use crate::proof;
 use crate::survey::Survey;
 use crate::timers::Alarm;
 use crate::upstream::{Unreachable, Upstream};
@@ -23,7 +24,7 @@ impl Driver {
         match act {
             Act::Record(ticket, events) => self.record(ticket, events),
             Act::Send(side, unit) => self.send(side, unit),
-            Act::Identify(claim) => self.identify(&claim, now),
+            Act::Identify(claim) => self.identify(claim, now),
             Act::Connect => self.connect(now),
             Act::StartTls(side) => self.port(side).want_tls(),
             Act::Hold(request) => {
@@ -101,17 +102,30 @@ impl Driver {
 
     // ---- identity ------------------------------------------------------------------------------
 
-    fn identify(&mut self, claim: &Claim, now: Timestamp) {
+    fn identify(&mut self, claim: Claim, now: Timestamp) {
         let private = self.client.is_tls() || is_loopback(self.peer);
-        match identity::prove(&self.gateway.tokens, claim, private, now) {
-            Ok(principal) => self.proved(claim, Arc::new(principal), now),
-            Err(why) => self.not_proved(why, now),
+        match self.gateway.proofs.prove(claim.secret.expose(), private, now) {
+            Proof::Done(proved) => self.identified(&claim, proved, now),
+            Proof::Later(pending) => self.proving = Some((claim, pending)),
         }
     }
 
-    fn not_proved(&mut self, why: NotProved, now: Timestamp) {
+    pub(super) fn identified(
+        &mut self,
+        claim: &Claim,
+        proved: Result<Principal, NotProved>,
+        now: Timestamp,
+    ) {
+        match proved {
+            Ok(principal) => self.proved(claim, Arc::new(principal), now),
+            Err(why) => self.not_proved(&why, now),
+        }
+    }
+
+    fn not_proved(&mut self, why: &NotProved, now: Timestamp) {
         if self.gateway.throttle.failed(self.peer.ip(), now) {
-            self.disprove(why.refusal());
+            proof::log(why, self.peer);
+            self.disprove(proof::refusal(why));
         } else {
             add(&self.gateway.counters.throttled);
             tracing::debug!(peer = %self.peer, "too many failed proofs; not answered");
@@ -200,7 +214,7 @@ impl Driver {
         let mailbox = Arc::clone(&self.mailbox);
         let stop = Box::new(move |reason| mailbox.stop(reason));
         self.gateway.live.register(info, stop).map_err(|why| match why {
-            NotAdmitted::Revoked => NotProved::Revoked.refusal(),
+            NotAdmitted::Revoked => proof::refusal(&NotProved::Revoked),
             NotAdmitted::TooMany(_) => Refusal::unjudgeable(
                 "too_many_sessions",
                 ClientText::fixed(

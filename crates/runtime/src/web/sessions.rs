@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use engine::{Refusal, SharedSession};
+use identity::NotProved;
 use model::limit::RUNS_MAX;
 use model::{Claim, ClientText, Event, Principal, Timestamp};
 use parking_lot::Mutex;
@@ -16,8 +17,8 @@ use tokio::sync::OnceCell;
 use super::site::Site;
 use crate::clock;
 use crate::gateway::Gateway;
-use crate::identity::NotProved;
 use crate::mailbox::Mailbox;
+use crate::proof;
 use crate::record::Kept;
 use crate::resource::OnFailure;
 
@@ -308,7 +309,7 @@ fn runs_of(live: &HashMap<Key, Arc<Entry>>, like: &Key) -> usize {
 
 fn not_admitted(why: NotAdmitted) -> Refusal {
     match why {
-        NotAdmitted::Revoked => NotProved::Revoked.refusal(),
+        NotAdmitted::Revoked => proof::refusal(&NotProved::Revoked),
         NotAdmitted::TooMany(_) => Refusal::unjudgeable(
             "too_many_sessions",
             ClientText::fixed("the gateway carries as many sessions as it may; try again later"),

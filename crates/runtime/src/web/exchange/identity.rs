@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use engine::{Connected, Happening, Refusal, Snapshots};
+use identity::NotProved;
 use model::limit::INSPECTED_BODY_BYTES_MAX;
 use model::{Claim, ClientText, Credential, Principal, UpstreamTls};
 
 use super::{Exchange, Face, Stay};
 use crate::clock;
 use crate::counters::add;
-use crate::identity::{self, NotProved};
+use crate::proof;
 use crate::timers::Alarm;
 use crate::web::site::Site;
 
@@ -17,17 +18,18 @@ impl Exchange {
     pub(super) async fn identify(&mut self, claim: &Claim) {
         let now = clock::now();
         if claim.secret.expose().is_empty() {
-            return self.not_proved(NotProved::Missing);
+            return self.not_proved(&NotProved::Missing);
         }
-        match identity::prove(&self.gateway.tokens, claim, self.private, now) {
+        match self.gateway.proofs.prove_now(claim.secret.expose(), self.private, now).await {
             Ok(principal) => self.proved(claim, Arc::new(principal)).await,
-            Err(why) => self.not_proved(why),
+            Err(why) => self.not_proved(&why),
         }
     }
 
-    fn not_proved(&mut self, why: NotProved) {
+    fn not_proved(&mut self, why: &NotProved) {
         if self.gateway.throttle.failed(self.peer.ip(), clock::now()) {
-            self.disprove(why.refusal());
+            proof::log(why, self.peer);
+            self.disprove(proof::refusal(why));
         } else {
             add(&self.gateway.counters.throttled);
             tracing::debug!(peer = %self.peer, "too many failed proofs; not answered");

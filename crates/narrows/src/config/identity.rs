@@ -1,0 +1,356 @@
+//! `identity`: the providers whose tokens are believed.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ::identity::{ALGORITHMS, IssuerPlan, KeysFrom, algorithm};
+use model::PrincipalKind;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use url::Url;
+
+use super::address::{self, Carries};
+use super::machine::Machine;
+use super::nearest::nearest;
+use super::read::{At, Form, Named, Report, form, listed};
+use super::scalar::{FileForm, KindForm, SecretForm, Time};
+use super::tree::{Node, Value, quoted};
+use super::working::check_file;
+
+/// Providers that are believed at once.
+const ISSUERS_MAX: usize = 32;
+/// A clock that is further off is wrong.
+const SKEW_MAX: Duration = Duration::from_secs(300);
+/// How a certificate begins.
+const PEM: &[u8] = b"-----BEGIN CERTIFICATE-----";
+/// Longest file of certificates, bytes.
+const CA_BYTES_MAX: u64 = 1 << 20;
+
+form! {
+    /// Who vouches for whom, besides the tokens of `narrows token create`.
+    pub struct Identity {
+        /// Identity providers whose access tokens (JSON Web Tokens) are believed.
+        "oidc" => oidc: Vec<Oidc>,
+    }
+}
+
+form! {
+    /// An identity provider, or a SPIFFE trust domain.
+    pub struct Oidc {
+        /// Its name, exactly as its tokens say it in `iss`: `https://idp.example/realms/acme`. Of a
+        /// trust domain: `spiffe://DOMAIN`.
+        #[schemars(required)]
+        "issuer" => issuer: At<String>,
+        /// Whom its tokens have to be meant for (`aud`): a name, or a list of which one is enough.
+        #[schemars(required)]
+        "audience" => audience: At<Texts>,
+        /// Where its keys are, if its metadata does not say so: an address, or `{file: PATH}`.
+        "jwks" => jwks: At<KeysForm>,
+        /// Certificates to trust besides the system's, PEM.
+        "ca" => ca: At<FileForm>,
+        /// What its tokens may be signed with. Default: RSA, ECDSA and Ed25519.
+        "algorithms" => algorithms: Vec<At<String>>,
+        /// How far its clock may be from this machine's. Default: 30s.
+        "clock_skew" => clock_skew: At<Time>,
+        /// The claim that names who asks. Default: `sub`.
+        "subject_claim" => subject_claim: At<String>,
+        /// Put before every subject, so that two providers cannot name the same one.
+        "subject_prefix" => subject_prefix: At<String>,
+        /// The claim that lists the groups, `realm_access.roles` for one inside another. Default:
+        /// `groups`.
+        "groups_claim" => groups_claim: At<String>,
+        /// Put before every group that a token lists.
+        "groups_prefix" => groups_prefix: At<String>,
+        /// Groups of whoever does the work, besides those that a token lists.
+        "groups" => groups: Vec<At<String>>,
+        /// What its tokens stand for: `agent` (default), `person` or `service`.
+        "kind" => kind: At<KindForm>,
+        /// Claims that a token has to have: `{ repository: "acme/*" }`. A `*` at the end stands for
+        /// anything.
+        "claims" => claims: Named<At<String>>,
+        /// Not built yet.
+        #[schemars(skip)]
+        "client_id" => client_id: At<String>,
+        /// Not built yet.
+        #[schemars(skip)]
+        "client_secret" => client_secret: At<SecretForm>,
+    }
+}
+
+/// A text, or a list of texts.
+#[derive(Clone, Debug)]
+pub struct Texts(pub Vec<String>);
+
+impl Form for Texts {
+    fn read(node: &Node, what: &str, report: &mut Report) -> Option<Self> {
+        match &node.value {
+            Value::List(_) => Vec::read(node, what, report).map(Self),
+            _ => String::read(node, what, report).map(|one| Self(vec![one])),
+        }
+    }
+}
+
+impl JsonSchema for Texts {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Texts".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "anyOf": [
+                { "type": "string" },
+                { "type": "array", "items": { "type": "string" }, "minItems": 1 }
+            ]
+        })
+    }
+}
+
+/// Where keys are.
+#[derive(Clone, Debug)]
+pub enum KeysForm {
+    /// At an address.
+    Url(String),
+    /// In a file.
+    File(PathBuf),
+}
+
+impl Form for KeysForm {
+    fn read(node: &Node, what: &str, report: &mut Report) -> Option<Self> {
+        match &node.value {
+            Value::Table(_) => FileForm::read(node, what, report).map(|file| Self::File(file.0)),
+            _ => String::read(node, what, report).map(Self::Url),
+        }
+    }
+}
+
+impl JsonSchema for KeysForm {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        FileForm::schema_name()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        FileForm::json_schema(generator)
+    }
+}
+
+/// The providers, ready to be believed.
+pub fn issuers(
+    form: Option<Identity>,
+    (base, machine): (&Path, &dyn Machine),
+    report: &mut Report,
+) -> Vec<IssuerPlan> {
+    let all = form.and_then(|form| form.oidc).unwrap_or_default();
+    let mut plans: Vec<IssuerPlan> = Vec::new();
+    for (index, oidc) in all.into_iter().enumerate() {
+        let what = format!("identity.oidc[{index}]");
+        if index == ISSUERS_MAX {
+            let message = format!("{what}: there are more than {ISSUERS_MAX}");
+            report.problem(&oidc.here.at, message, "");
+        }
+        let at = oidc.here.at.clone();
+        let Some(plan) = (Reader { base, machine, report, what: &what }).issuer(oidc) else {
+            continue;
+        };
+        warn_of(&plan, &plans, (&what, &at), report);
+        plans.push(plan);
+    }
+    plans
+}
+
+/// What is no mistake and may still not be meant.
+fn warn_of(
+    plan: &IssuerPlan,
+    before: &[IssuerPlan],
+    (what, at): (&str, &policy::Location),
+    report: &mut Report,
+) {
+    let same = |one: &&IssuerPlan| one.issuer == plan.issuer && one.audiences == plan.audiences;
+    if before.iter().any(|one| same(&one)) {
+        let message = format!("{what}: another one has the same issuer and audience");
+        report.warn(at, message, "for a token that fits both, the one that comes first counts");
+    }
+    let twin = |one: &&IssuerPlan| {
+        one.issuer != plan.issuer
+            && (one.subject_prefix == plan.subject_prefix
+                || one.groups_prefix == plan.groups_prefix)
+    };
+    if before.iter().any(|one| twin(&one)) {
+        let message =
+            format!("{what}: it and another issuer can name the same subjects and groups");
+        let help = "give each its own subject_prefix and groups_prefix, unless both are to be \
+                    trusted with the same names";
+        report.warn(at, message, help);
+    }
+}
+
+struct Reader<'a> {
+    base: &'a Path,
+    machine: &'a dyn Machine,
+    report: &'a mut Report,
+    what: &'a str,
+}
+
+impl Reader<'_> {
+    fn issuer(mut self, form: Oidc) -> Option<IssuerPlan> {
+        let what = self.what;
+        for (key, example) in [("issuer", "https://idp.example"), ("audience", "narrows")] {
+            if !form.here.has(key) {
+                let message = format!("{what} has no {key}");
+                self.report.problem(&form.here.at, message, format!("write {key}: {example}"));
+            }
+        }
+        let login = [
+            ("client_id", form.client_id.as_ref().map(|id| &id.at)),
+            ("client_secret", form.client_secret.as_ref().map(|secret| &secret.at)),
+        ];
+        for (key, at) in login {
+            if let Some(at) = at {
+                let message = format!("{what}.{key}: signing in by browser is not built yet");
+                let help = "remove it; people use tokens of `narrows token create`, or access \
+                            tokens of this provider (kind: person)";
+                self.report.problem(at, message, help);
+            }
+        }
+        let algorithms = form.algorithms.map(|named| self.algorithms(named));
+        let keys = form.jwks.map(|keys| self.keys(keys));
+        let ca = form.ca.map(|ca| self.ca(ca));
+        let skew = form.clock_skew.map(|skew| self.skew(&skew));
+        let groups = form.groups.unwrap_or_default().into_iter().map(|group| group.value);
+        let claims = form.claims.unwrap_or_default().0;
+        let (Some(issuer), Some(audience)) = (form.issuer, form.audience) else { return None };
+        self.name(&issuer, keys.is_some());
+        if audience.value.0.is_empty() {
+            let message = format!("{what}.audience: an empty list, so no token would be believed");
+            self.report.problem(&audience.at, message, "write audience: narrows");
+        }
+        let mut plan = IssuerPlan::new(&issuer.value, "");
+        plan.audiences = audience.value.0;
+        plan.groups = groups.collect();
+        plan.claims = claims.into_iter().map(|(name, value)| (name.value, value.value)).collect();
+        if let Some(keys) = keys {
+            plan.keys = keys?;
+        }
+        if let Some(ca) = ca {
+            plan.ca = Some(ca?);
+        }
+        if let Some(algorithms) = algorithms {
+            plan.algorithms = algorithms;
+        }
+        if let Some(skew) = skew {
+            plan.clock_skew = skew;
+        }
+        let texts = [
+            (form.subject_claim, &mut plan.subject_claim),
+            (form.subject_prefix, &mut plan.subject_prefix),
+            (form.groups_claim, &mut plan.groups_claim),
+            (form.groups_prefix, &mut plan.groups_prefix),
+        ];
+        for (written, into) in texts {
+            if let Some(written) = written {
+                *into = written.value;
+            }
+        }
+        plan.kind = match form.kind.map(|kind| kind.value) {
+            None | Some(KindForm::Agent) => PrincipalKind::Agent,
+            Some(KindForm::Person) => PrincipalKind::Person,
+            Some(KindForm::Service) => PrincipalKind::Service,
+        };
+        Some(plan)
+    }
+
+    /// An issuer is compared byte for byte, and asked where its keys are.
+    fn name(&mut self, issuer: &At<String>, has_keys: bool) {
+        let what = format!("{}.issuer", self.what);
+        if issuer.value.starts_with("spiffe://") {
+            let domain = issuer.value.trim_start_matches("spiffe://");
+            if domain.is_empty() || domain.contains(['/', '?', '#', ':', '@']) {
+                let message = format!("{what}: found {}", quoted(&issuer.value));
+                self.report.problem(&issuer.at, message, "write spiffe://TRUST-DOMAIN");
+            }
+            if !has_keys {
+                let message = format!("{what}: a trust domain does not say where its keys are");
+                let help = "add jwks: the address of its bundle endpoint, or {file: bundle.json}";
+                self.report.problem(&issuer.at, message, help);
+            }
+            return;
+        }
+        if has_keys && Url::parse(&issuer.value).is_err() {
+            // Its name need not be an address (Kubernetes: `kubernetes/serviceaccount`).
+            return;
+        }
+        if let Some(url) = address::url(issuer, &what, Carries::Keys, self.report)
+            && (url.query().is_some() || url.fragment().is_some())
+        {
+            let message = format!("{what}: an address with ? or # in it");
+            self.report.problem(&issuer.at, message, "write it as its tokens say it in iss");
+        }
+    }
+
+    fn keys(&mut self, keys: At<KeysForm>) -> Option<KeysFrom> {
+        let what = format!("{}.jwks", self.what);
+        match keys.value {
+            KeysForm::File(path) => {
+                let path = self.base.join(path);
+                check_file(self.machine, &path, &what, &keys.at, self.report);
+                Some(KeysFrom::File(path))
+            }
+            KeysForm::Url(value) => {
+                let written = At { value, at: keys.at };
+                let url = address::url(&written, &what, Carries::Keys, self.report)?;
+                Some(KeysFrom::Url(url))
+            }
+        }
+    }
+
+    fn ca(&mut self, file: At<FileForm>) -> Option<Vec<u8>> {
+        let path = self.base.join(file.value.0);
+        match self.machine.read(&path, CA_BYTES_MAX) {
+            Ok(pem) if pem.windows(PEM.len()).any(|part| part == PEM) => Some(pem),
+            Ok(_) => {
+                let message =
+                    format!("{}.ca: {} holds no certificate in PEM", self.what, path.display());
+                let help = "the file has a line -----BEGIN CERTIFICATE-----";
+                self.report.problem(&file.at, message, help);
+                None
+            }
+            Err(error) => {
+                let message = format!("{}.ca: cannot read {}: {error}", self.what, path.display());
+                self.report.problem(&file.at, message, "");
+                None
+            }
+        }
+    }
+
+    fn algorithms(&mut self, named: Vec<At<String>>) -> Vec<::identity::Algorithm> {
+        let known: Vec<&str> = ALGORITHMS.iter().map(|(name, _)| *name).collect();
+        let mut read = Vec::new();
+        for name in named {
+            if let Some(algorithm) = algorithm(&name.value) {
+                read.push(algorithm);
+                continue;
+            }
+            let message = format!("{}.algorithms: found {}", self.what, quoted(&name.value));
+            let secret = name.value.eq_ignore_ascii_case("none")
+                || name.value.to_ascii_uppercase().starts_with("HS");
+            let help = match nearest(&name.value, known.iter().copied()) {
+                _ if secret => {
+                    "that is never believed: whoever can check such a token can make one".to_owned()
+                }
+                Some(near) => format!("did you mean \"{near}\"?"),
+                None => format!("it can be: {}", listed(&known)),
+            };
+            self.report.problem(&name.at, message, help);
+        }
+        read
+    }
+
+    fn skew(&mut self, skew: &At<Time>) -> Duration {
+        if skew.value.0 > SKEW_MAX {
+            let message = format!("{}.clock_skew: more than five minutes", self.what);
+            let help = "tokens would be good for so much longer than their provider says; set the \
+                        clocks instead";
+            self.report.problem(&skew.at, message, help);
+        }
+        skew.value.0
+    }
+}
