@@ -244,7 +244,8 @@ fn has_value(found: Option<&Value>, wanted: &str) -> bool {
             Some(begin) => text.starts_with(begin),
             None => text == wanted,
         },
-        Some(value @ (Value::Bool(_) | Value::Number(_))) => value.to_string() == wanted,
+        Some(Value::Bool(value)) => wanted == if *value { "true" } else { "false" },
+        Some(Value::Number(number)) => number.to_string().as_str() == wanted,
         Some(Value::Array(all)) => {
             all.iter().any(|value| !value.is_array() && has_value(Some(value), wanted))
         }

@@ -80,9 +80,11 @@ fn usable(jwk: &Jwk, is_trust_domain: bool) -> Option<Key> {
         Some(PublicKeyUse::Other(word)) => is_trust_domain && word == "jwt-svid",
         Some(_) => false,
     };
-    let may_verify = jwk.common.key_operations.as_ref().is_none_or(|operations| {
-        operations.iter().any(|operation| *operation == KeyOperations::Verify)
-    });
+    let may_verify = jwk
+        .common
+        .key_operations
+        .as_ref()
+        .is_none_or(|operations| operations.contains(&KeyOperations::Verify));
     let only = match jwk.common.key_algorithm {
         None => None,
         // Of an algorithm that cannot be a token's, such as RSA-OAEP, the key is for other things.
