@@ -58,7 +58,7 @@ pub struct Proofs {
 }
 
 /// Tokens of others that were believed, so that an agent with one token and many requests costs
-/// one check of a signature. By SHA-256; emptied when the keys or the issuers change, and when full.
+/// one check of a signature. By SHA-256; emptied when keys or issuers change, and when full.
 #[derive(Default)]
 struct Seen {
     proved: HashMap<[u8; 32], Principal>,

@@ -28,7 +28,7 @@ struct Finding {
     words: String,
 }
 
-/// Looks at configuration, data folder, gateway, upstreams and issuers; fails if something is broken.
+/// Looks at configuration, data folder, gateway, upstreams and issuers; fails if one is broken.
 pub fn doctor(common: &Common) -> anyhow::Result<()> {
     let mut findings = Vec::new();
     if let Some(config) = look_at_configuration(common, &mut findings) {

@@ -148,7 +148,8 @@ pub fn show_run(common: &Common, run: &str, full: bool) -> anyhow::Result<()> {
     let mut sessions: Vec<admin::SessionView> = client.get(&query)?;
     if sessions.is_empty() {
         anyhow::bail!(
-            "no session belongs to the run {run}: name a token (tk_…, see `narrows token list`; jwt_… of an identity provider), \
+            "no session belongs to the run {run}: name a token (tk_…, see \
+             `narrows token list`; jwt_… of an identity provider), \
              what clients sent as Narrows-Run or narrows.run=…, or both with a slash between"
         );
     }
