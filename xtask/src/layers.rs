@@ -20,6 +20,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("archive", &["model", "seal", "store"]),
     ("export", &["model"]),
     ("stream", &["model", "store"]),
+    ("notify", &["model", "store", "stream"]),
     ("runtime", &["model", "detect", "policy", "engine", "store"]),
     ("admin", &["model", "policy", "store"]),
     ("sql", &["model"]),
