@@ -22,6 +22,7 @@ use crate::config::nearest::nearest;
 use crate::config::{self, Config};
 use crate::explain::{self, Question};
 use crate::holds;
+use crate::notices::{self, Notices};
 use crate::protocols::Rulebook;
 use crate::wire;
 
@@ -34,6 +35,7 @@ pub struct Running {
     rulebook: Rulebook,
     ledger: Arc<wire::Ledger>,
     archive: Option<wire::Archive>,
+    notices: Arc<Notices>,
     /// Swapped as one at a reload.
     current: ArcSwap<Current>,
     path: PathBuf,
@@ -58,6 +60,8 @@ pub struct Parts {
     pub policy: Arc<PolicySet>,
     /// The archive, unless there is to be none.
     pub archive: Option<wire::Archive>,
+    /// What tells people of approvals.
+    pub notices: Arc<Notices>,
 }
 
 struct Current {
@@ -68,12 +72,13 @@ struct Current {
 impl Running {
     /// Joins the parts. `handle` runs what the API has to wait for.
     pub fn new(parts: Parts, config: Config, handle: tokio::runtime::Handle) -> Self {
-        let Parts { gateway, rulebook, ledger, policy, archive } = parts;
+        let Parts { gateway, rulebook, ledger, policy, archive, notices } = parts;
         Self {
             gateway,
             rulebook,
             ledger,
             archive,
+            notices,
             path: config.file.clone(),
             listeners: config.listeners.len(),
             versions: AtomicU64::new(config.policy.version),
@@ -124,6 +129,17 @@ impl Control for Running {
                 return Err(unusable.problems.iter().map(view).collect());
             }
         };
+        // Before anything is put in force: a place that cannot be used keeps all of it out.
+        let opened = match self.handle.block_on(notices::open(&loaded.config)) {
+            Ok(opened) => opened,
+            Err((at, error)) => {
+                let message = format!("{error:#}");
+                let problem = policy::Problem { at, message, help: None };
+                tracing::error!("{problem}");
+                tracing::error!("the configuration was not loaded; the old one stays in force");
+                return Err(vec![view(&problem)]);
+            }
+        };
         let old = self.current.load();
         let mut warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
         warnings.extend(wire::needs_restart(&old.config, &loaded.config).into_iter().map(|name| {
@@ -135,6 +151,7 @@ impl Control for Running {
         let policy = Arc::new(loaded.policy);
         let (plans, sites) = (wire::plans(&loaded.config), wire::sites(&loaded.config));
         self.gateway.reload(Arc::clone(&policy), plans, sites);
+        self.notices.replace(opened);
         let rules = loaded.config.policy.rules.len();
         let resources = loaded.config.upstreams.len() + loaded.config.sites.len();
         tracing::info!(rules, resources, "a new configuration is in force");

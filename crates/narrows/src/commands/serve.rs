@@ -21,6 +21,7 @@ use crate::args::Common;
 use crate::client::{admin_url, config_path};
 use crate::config::{self, Config, Loaded};
 use crate::control::{Parts, Running};
+use crate::notices::Notices;
 use crate::protocols::{self, Rulebook};
 use crate::streams;
 use crate::wire;
@@ -109,8 +110,16 @@ async fn run(loaded: Loaded, rulebook: Rulebook) -> anyhow::Result<()> {
     let anchors = Arc::new(Anchors::start(&config, &store.gateway).await?);
     let archive = wire::archive(&config, &store, &anchors, &streams).await?;
     let archiver = archive.as_ref().map(|archive| Arc::clone(&archive.archiver));
+    let notices = Notices::start(&config, &store).await?;
     let running = Running::new(
-        Parts { gateway: Arc::clone(&gateway), rulebook, ledger, policy, archive },
+        Parts {
+            gateway: Arc::clone(&gateway),
+            rulebook,
+            ledger,
+            policy,
+            archive,
+            notices: Arc::clone(&notices),
+        },
         config.clone(),
         handle,
     );
@@ -119,6 +128,7 @@ async fn run(loaded: Loaded, rulebook: Rulebook) -> anyhow::Result<()> {
     let parts = AdminParts {
         store: Arc::clone(&store),
         control: Arc::<Running>::clone(&running),
+        slack: Arc::<Notices>::clone(&notices),
         admin_token,
         version: env!("CARGO_PKG_VERSION"),
     };
@@ -153,6 +163,11 @@ async fn run(loaded: Loaded, rulebook: Rulebook) -> anyhow::Result<()> {
     }
     stop_admin.send_replace(true);
     let _ = tokio::time::timeout(ADMIN_GRACE, admin_task).await;
+    if !matches!(tokio::task::spawn_blocking(move || notices.stop()).await, Ok(true)) {
+        tracing::warn!(
+            "not everybody was told of approvals; the next start tells what still waits"
+        );
+    }
     // Before the archive's last round, which may delete what was not sent yet.
     if !matches!(tokio::task::spawn_blocking(move || streams.stop()).await, Ok(true)) {
         tracing::warn!("a receiver of events is behind; the next start goes on with it");

@@ -12,6 +12,7 @@ use super::scalar::{
     Address, FileForm, GrantForm, IsolationForm, ModeForm, OnFailureForm, Payload, PerForm,
     RedirectForm, SecretForm, ServerFilesForm, Size, Time, TlsForm, TlsNegotiationForm,
 };
+use super::telling::Approvals;
 use super::tree::{Node, Value};
 use super::web::{EgressResource, HttpResource};
 use crate::protocols;
@@ -44,9 +45,8 @@ form! {
         "rules" => rules: Rules,
         /// What is recorded, and how safely.
         "recording" => recording: Recording,
-        /// Notifications about approvals.
-        #[schemars(skip)]
-        "approvals" => approvals: Unbuilt,
+        /// Who is told of approvals.
+        "approvals" => approvals: Approvals,
         /// Replies withheld while a rule can still stop them.
         "hold" => hold: Hold,
         /// The catalog that statements are judged against.

@@ -19,6 +19,7 @@ use super::scalar::{
     Address, IsolationForm, ModeForm, PerForm, RedirectForm, SecretForm, ServerFilesForm, TlsForm,
     TlsNegotiationForm, bad_name, is_name,
 };
+use super::telling::{self, Telling};
 use super::text::{self, Unbuilt};
 use super::tree::quoted;
 use super::web::{self, Beside, Site};
@@ -55,6 +56,8 @@ pub struct Config {
     pub policy: PolicySpec,
     /// What is recorded.
     pub recording: Recording,
+    /// Who is told of approvals.
+    pub notify: Vec<Telling>,
     /// Bytes of one reply that may be withheld.
     pub hold_buffer_bytes: usize,
     /// Bytes withheld by the whole gateway.
@@ -133,6 +136,7 @@ pub fn complete(
     for site in &sites {
         web::warn_of_rules(site, &rules, report);
     }
+    let notify = telling::complete(file.approvals, &rules, (base, machine), report);
     Config {
         file: path.to_owned(),
         data_dir,
@@ -150,6 +154,7 @@ pub fn complete(
         upstreams,
         sites,
         recording,
+        notify,
         hold_buffer_bytes: buffer,
         hold_total_bytes: total,
         catalog_max_age: file
@@ -196,9 +201,8 @@ fn refuse_unbuilt(file: &text::File, report: &mut Report) {
         };
         report.problem(&state.at, message, "write sqlite");
     }
-    for (name, part) in [("identity", &file.identity), ("approvals", &file.approvals)] {
+    for (name, part, known) in [("identity", &file.identity, "oidc")] {
         let Some(Unbuilt { keys, at }) = part else { continue };
-        let known = if name == "identity" { "oidc" } else { "notify" };
         if keys.is_empty() {
             let message = format!("{name}: this build has nothing to set here");
             report.problem(at, message, format!("remove {name}"));
@@ -211,11 +215,8 @@ fn refuse_unbuilt(file: &text::File, report: &mut Report) {
                 }
                 Some(_) => {
                     let message = format!("{name}.{known} is not built yet");
-                    let help = if name == "identity" {
-                        "remove it; clients prove themselves with tokens of `narrows token create`"
-                    } else {
-                        "remove it; `narrows approvals` lists what waits"
-                    };
+                    let help =
+                        "remove it; clients prove themselves with tokens of `narrows token create`";
                     report.problem(&key.at, message, help);
                 }
                 None => {
