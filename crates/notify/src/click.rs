@@ -20,6 +20,8 @@ use url::Url;
 use crate::notice::Notice;
 use crate::slack::{APPROVE, Buttons, DENY, escaped, message};
 
+/// Longest name of a request, bytes.
+const ID_BYTES_MAX: usize = 64;
 /// Where Slack takes what is said about a click.
 const REPLIES_AT: &str = "hooks.slack.com";
 
@@ -195,7 +197,8 @@ impl Clicks {
         }
         let ours = |action: &&Action| [APPROVE, DENY].contains(&&*action.action_id);
         let Some(action) = payload.actions.iter().find(ours) else { return Ok(None) };
-        let approval = action.value.as_deref().ok_or(ClickError::Form)?;
+        let approval = action.value.as_deref().filter(|id| id.len() <= ID_BYTES_MAX);
+        let approval = approval.ok_or(ClickError::Form)?;
         let person = app.users.get(&payload.user.id).map(|(subject, groups)| Principal {
             subject: Arc::clone(subject),
             kind: PrincipalKind::Person,
@@ -216,12 +219,15 @@ impl Clicks {
         }))
     }
 
-    /// A signature is good for as long as its time is within bounds, before and after.
+    /// A signature is good for as long as its time is within bounds, before and after. What is over
+    /// is forgotten when room is wanted: its age keeps it out.
     fn remember(&self, signature: [u8; 32], now: Timestamp) -> Result<(), ClickError> {
         let mut came = self.came.lock();
-        came.retain(|_, until| *until >= now);
         if came.contains_key(&signature) {
             return Err(ClickError::Again);
+        }
+        if came.len() >= CLICKS_MAX {
+            came.retain(|_, until| *until >= now);
         }
         if came.len() >= CLICKS_MAX {
             return Err(ClickError::Full);

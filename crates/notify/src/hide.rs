@@ -170,4 +170,21 @@ mod tests {
             assert_eq!(without_values(text), shown, "{text}");
         }
     }
+
+    /// Every text of five of the letters that mean something to it.
+    #[test]
+    fn no_number_is_shown_that_is_not_part_of_a_name() {
+        const LETTERS: [char; 10] = ['\'', '"', '\\', '$', 'a', '-', '/', '*', '7', '?'];
+        for number in 0..LETTERS.len().pow(5) {
+            let digits = (0..5).map(|place| number / LETTERS.len().pow(place) % LETTERS.len());
+            let text: String = digits.map(|digit| LETTERS[digit]).collect();
+            let shown = without_values(&text);
+            let mut before = ' ';
+            for letter in shown.chars() {
+                let is_part_of_a_name = ['a', '7', '$'].contains(&before);
+                assert!(letter != '7' || is_part_of_a_name, "{text}: {shown}");
+                before = letter;
+            }
+        }
+    }
 }

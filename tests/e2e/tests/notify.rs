@@ -368,10 +368,11 @@ fn places_are_replaced_at_a_reload_and_their_secrets_are_not_shown() -> Result<(
     assert!(!shown.contains("private") && !shown.contains(SECRET), "{shown}");
 
     // A place that cannot be used keeps the old ones in force.
-    let unusable = [hook(&first.url(), ", ca: {file: gateway.log}")];
+    let unusable = [hook(&first.url(), "").replace("HOOK", "NOT_SET")];
     lab.gateway.configure(&config(&unusable), &lab.server.upstream())?;
     let refused = lab.gateway.narrows(&["reload"])?;
-    assert!(refused.success().is_err());
+    let words = format!("{:?}", refused.success().err().context("it is refused")?);
+    assert!(words.contains("approvals.notify[0]") && words.contains("NOT_SET"), "{words}");
     let (_, id) = held(&lab, "another")?;
     assert_eq!(at(&messages(&second, 3)?.remove(2), "/data/id"), id);
     Ok(())

@@ -82,7 +82,7 @@ impl World {
 fn a_click_answers_in_the_name_of_its_user_and_is_recorded() {
     let world = World::new();
     for (verdict, status, action) in
-        [("yes", "approved", "approval.approve"), ("no", "denied", "approval.deny")]
+        [("no", "denied", "approval.deny"), ("yes", "approved", "approval.approve")]
     {
         let id = world.ask_for_approval("reader");
         let answer = world.click("right", &format!("U_dora {id} {verdict}"));
