@@ -260,7 +260,10 @@ impl Reply {
     /// Says what came of the click: to everybody once the request has ended, else to who clicked.
     /// `admin` is the address of the admin API. Waits for the answer.
     pub fn say(&self, outcome: &Outcome<'_>, admin: &str) {
-        let only_them = |text: String| json!({ "response_type": "ephemeral", "replace_original": false, "text": escaped(&text) });
+        let only_them = |text: String| {
+            let text = escaped(&text);
+            json!({ "response_type": "ephemeral", "replace_original": false, "text": text })
+        };
         let body = match outcome {
             Outcome::Counts(approval) => {
                 let notice = Notice::of(approval, self.texts, admin);
@@ -359,8 +362,8 @@ mod tests {
         let body = "token=xyzz0WbapA4vBCDEFasx0q6G&team_id=T1DC2JH3J&team_domain=testteamnow&\
                     channel_id=G8PSS9T3V&channel_name=foobar&user_id=U2CERLKJA&user_name=roadrunner\
                     &command=%2Fwebhook-collect&text=&response_url=https%3A%2F%2Fhooks.slack.com%2F\
-                    commands%2FT1DC2JH3J%2F397700885554%2F96rGlfmibIGlgcZRskXaIFfN&trigger_id=398738\
-                    663015.47445629121.803a0bc887a14d10d2c447fce8b6703c";
+                    commands%2FT1DC2JH3J%2F397700885554%2F96rGlfmibIGlgcZRskXaIFfN&trigger_id=39873\
+                    8663015.47445629121.803a0bc887a14d10d2c447fce8b6703c";
         let given = "v0=a2114d57b48eac39b9ad189dd8316235a7b4a8d21a10bd27519666489c69b503";
         let signed = Signed { timestamp: "1531420618", signature: given, body: body.as_bytes() };
         let key = SigningKey::new(&Secret::new(SECRET.to_owned()));

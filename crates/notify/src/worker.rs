@@ -247,7 +247,8 @@ impl Worker {
             let away = !std::mem::replace(&mut self.away, true);
             if away {
                 let place = &self.shared.name;
-                tracing::warn!(place, why = %error, "people are not told of approvals; it is tried again");
+                let what = "people are not told of approvals; it is tried again";
+                tracing::warn!(place, why = %error, "{what}");
             }
             // Behind the others: it may be this message that the place cannot take.
             self.shared.push(id);
@@ -329,7 +330,9 @@ impl Worker {
     fn remember(&mut self, what: impl FnOnce(&mut Memory) -> io::Result<()>) {
         if let Err(error) = what(&mut self.memory) {
             let place = &self.shared.name;
-            tracing::error!(place, %error, "what people were told is not remembered: after a restart they are told again");
+            let what =
+                "what people were told is not remembered: after a restart they are told again";
+            tracing::error!(place, %error, "{what}");
         }
     }
 }
