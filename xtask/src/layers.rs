@@ -21,6 +21,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("export", &["model"]),
     ("stream", &["model", "store"]),
     ("identity", &["model", "store"]),
+    ("notify", &["model", "store", "stream"]),
     ("runtime", &["model", "detect", "policy", "engine", "store", "identity"]),
     ("admin", &["model", "policy", "store", "identity"]),
     ("sql", &["model"]),

@@ -48,6 +48,11 @@ impl ApiError {
         self
     }
 
+    /// What was found.
+    pub fn message(&self) -> &str {
+        &self.detail.message
+    }
+
     pub fn problems(mut self, problems: Vec<ProblemView>) -> Self {
         self.detail.problems = problems;
         self

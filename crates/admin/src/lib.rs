@@ -9,6 +9,7 @@
 mod audit;
 mod auth;
 mod bound;
+mod clicks;
 mod control;
 mod dto;
 mod error;
@@ -22,6 +23,7 @@ mod tests;
 mod token_file;
 mod words;
 
+pub use clicks::{Slack, SlackClick, SlackOutcome, SlackRefused, SlackSigned};
 pub use control::{
     ArchiveCounters, AuditError, AuditQuestion, Control, Counters, EraseRequest, Erased,
     ExplainAnswer, ExplainError, ExplainRequest, ExplainedColumn, ExplainedDetection,

@@ -3,7 +3,7 @@
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use crate::routes::{approvals, audit, gateway, health, holds, sessions, tokens};
+use crate::routes::{approvals, audit, gateway, health, holds, sessions, slack, tokens};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -14,7 +14,7 @@ use crate::routes::{approvals, audit, gateway, health, holds, sessions, tokens};
         audit::who, audit::fields, audit::pii, audit::search, audit::erase, audit::rewrap,
         audit::reindex,
         holds::hold, holds::release, holds::holds,
-        approvals::list, approvals::show, approvals::approve, approvals::deny,
+        approvals::list, approvals::show, approvals::approve, approvals::deny, slack::actions,
         gateway::resources, gateway::reload, gateway::explain,
         health::healthz, health::readyz, health::metrics, health::openapi,
     ),

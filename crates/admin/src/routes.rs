@@ -6,6 +6,7 @@ pub(crate) mod gateway;
 pub(crate) mod health;
 pub(crate) mod holds;
 pub(crate) mod sessions;
+pub(crate) mod slack;
 pub(crate) mod tokens;
 
 use crate::error::ApiError;

@@ -12,7 +12,7 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{delete, get, post};
 use identity::Proofs;
-use model::limit::AUDIT_QUESTIONS_MAX;
+use model::limit::{AUDIT_QUESTIONS_MAX, CLICK_BYTES_MAX};
 use model::{Secret, SessionId};
 use store::Store;
 use tokio::net::TcpListener;
@@ -21,9 +21,10 @@ use tokio::sync::Semaphore;
 use crate::audit::Audit;
 use crate::auth;
 use crate::bound::{Bounded, Peer};
+use crate::clicks::Slack;
 use crate::control::Control;
 use crate::error::ApiError;
-use crate::routes::{approvals, audit, gateway, health, holds, sessions, tokens};
+use crate::routes::{approvals, audit, gateway, health, holds, sessions, slack, tokens};
 
 /// Longest body of a request, bytes: the longest statement, to explain it, and some room.
 const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
@@ -40,6 +41,8 @@ pub struct AdminParts {
     pub proofs: Arc<Proofs>,
     /// The running gateway.
     pub control: Arc<dyn Control>,
+    /// What believes clicks in Slack.
+    pub slack: Arc<dyn Slack>,
     /// The admin token; see [`crate::admin_token`].
     pub admin_token: Secret<String>,
     /// Version of the build, for metrics.
@@ -55,6 +58,7 @@ pub(crate) struct Shared {
     pub store: Arc<Store>,
     pub proofs: Arc<Proofs>,
     pub control: Arc<dyn Control>,
+    pub slack: Arc<dyn Slack>,
     pub admin_token: Secret<String>,
     pub audit: Audit,
     pub version: &'static str,
@@ -89,11 +93,12 @@ impl Admin {
     /// The API over its parts.
     #[must_use]
     pub fn new(parts: AdminParts) -> Self {
-        let AdminParts { store, proofs, control, admin_token, version } = parts;
+        let AdminParts { store, proofs, control, slack, admin_token, version } = parts;
         let audit =
             Audit { journal: Arc::clone(&store.journal), gateway: Arc::clone(&store.gateway) };
         let questions = Arc::new(Semaphore::new(AUDIT_QUESTIONS_MAX));
-        let shared = Shared { store, proofs, control, admin_token, audit, version, questions };
+        let shared =
+            Shared { store, proofs, control, slack, admin_token, audit, version, questions };
         Self { shared: Arc::new(shared) }
     }
 
@@ -142,6 +147,9 @@ impl Admin {
             .route("/api/v1/approvals/{id}/approve", post(approvals::approve))
             .route("/api/v1/approvals/{id}/deny", post(approvals::deny))
             .route_layer(middleware::from_fn_with_state(Arc::clone(&shared), auth::approver));
+        let of_slack = Router::new()
+            .route("/slack/actions", post(slack::actions))
+            .layer(DefaultBodyLimit::max(CLICK_BYTES_MAX));
         let for_all = Router::new()
             .route("/healthz", get(health::healthz))
             .route("/readyz", get(health::readyz))
@@ -150,6 +158,7 @@ impl Admin {
         for_admin
             .merge(for_approvers)
             .merge(for_all)
+            .merge(of_slack)
             .fallback(unknown)
             .method_not_allowed_fallback(wrong_method)
             .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

@@ -1,6 +1,7 @@
 //! The API over real sockets on loopback, with a real store in a folder of its own.
 
 mod reading;
+mod slack;
 
 use std::io::{Read, Write};
 use std::net::SocketAddr;
@@ -17,6 +18,7 @@ use model::{
 use serde_json::{Value, json};
 use store::{ApprovalRule, GrantScope, NewApproval, Requested, SessionInfo, Store, StoreOptions};
 
+use crate::clicks::{Slack, SlackClick, SlackRefused, SlackSigned};
 use crate::control::*;
 use crate::server::{Admin, AdminParts};
 
@@ -124,6 +126,7 @@ impl Control for Fake {
 struct World {
     store: Arc<Store>,
     fake: Arc<Fake>,
+    slack: Arc<slack::FakeSlack>,
     address: SocketAddr,
     agent: ureq::Agent,
     folder: PathBuf,
@@ -156,10 +159,12 @@ impl World {
         });
         let (store, _) = Store::open(options(&folder), fake.now()).unwrap();
         let store = Arc::new(store);
+        let slack = Arc::new(slack::FakeSlack::new());
         let parts = AdminParts {
             store: Arc::clone(&store),
             proofs: identity::Proofs::new(Arc::clone(&store.tokens)),
             control: Arc::<Fake>::clone(&fake),
+            slack: Arc::<slack::FakeSlack>::clone(&slack),
             admin_token: Secret::new(ADMIN.to_owned()),
             version: "test",
         };
@@ -178,7 +183,7 @@ impl World {
             // A server that refuses a request without reading it closes the connection.
             .max_idle_connections(0)
             .build();
-        Self { store, fake, address: told.recv().unwrap(), agent: config.into(), folder }
+        Self { store, fake, slack, address: told.recv().unwrap(), agent: config.into(), folder }
     }
 
     fn call(&self, method: &str, path: &str, token: Option<&str>, body: Option<Value>) -> Answer {
@@ -322,6 +327,13 @@ fn every_route_under_api_wants_a_token() {
             let call = |token| world.call(&method, &path, token, body.clone());
             if open {
                 assert_eq!(call(None).status, 200, "{path}");
+                continue;
+            }
+            if path == "/slack/actions" {
+                // Slack's signature counts there, and no token.
+                for token in [None, Some(&*person), Some(ADMIN)] {
+                    assert_eq!(call(token).code(), "unproved", "{token:?}");
+                }
                 continue;
             }
             seen += 1;

@@ -152,5 +152,16 @@ pub const SYSLOG_MESSAGE_BYTES_MAX: usize = 8 * 1024;
 pub const STREAM_ANSWER_BYTES_MAX: u64 = 64 * 1024;
 /// Longest pause before a receiver of events is tried again, also if it asks for a longer one.
 pub const STREAM_PAUSE_MAX: Duration = Duration::from_secs(300);
+/// Approval requests that one place is still to be told of; past it they are found again by looking
+/// at what waits.
+pub const NOTICES_MAX: usize = 10_000;
+/// Characters of an operation's text in a message to people.
+pub const NOTICE_TEXT_CHARS_MAX: usize = 2_000;
+/// Longest body of a click in Slack, bytes: it holds the whole message that was clicked in.
+pub const CLICK_BYTES_MAX: usize = 256 * 1024;
+/// How far a click's time may be from ours.
+pub const CLICK_AGE_MAX: Duration = Duration::from_secs(300);
+/// Clicks that are remembered, so that none counts twice; past it none is taken.
+pub const CLICKS_MAX: usize = 10_000;
 /// Questions to the recordings that are answered at once; each may read the whole archive.
 pub const AUDIT_QUESTIONS_MAX: usize = 4;

@@ -24,6 +24,7 @@ use crate::config::nearest::nearest;
 use crate::config::{self, Config};
 use crate::explain::{self, Question};
 use crate::holds;
+use crate::notices::{self, Notices};
 use crate::protocols::Rulebook;
 use crate::wire;
 
@@ -38,6 +39,7 @@ pub struct Running {
     archive: Option<wire::Archive>,
     proofs: Arc<Proofs>,
     live: Arc<Live>,
+    notices: Arc<Notices>,
     /// Swapped as one at a reload.
     current: ArcSwap<Current>,
     path: PathBuf,
@@ -66,6 +68,8 @@ pub struct Parts {
     pub proofs: Arc<Proofs>,
     /// The sessions that are live.
     pub live: Arc<Live>,
+    /// What tells people of approvals.
+    pub notices: Arc<Notices>,
 }
 
 struct Current {
@@ -76,7 +80,7 @@ struct Current {
 impl Running {
     /// Joins the parts. `handle` runs what the API has to wait for.
     pub fn new(parts: Parts, config: Config, handle: tokio::runtime::Handle) -> Self {
-        let Parts { gateway, rulebook, ledger, policy, archive, proofs, live } = parts;
+        let Parts { gateway, rulebook, ledger, policy, archive, proofs, live, notices } = parts;
         Self {
             gateway,
             rulebook,
@@ -84,6 +88,7 @@ impl Running {
             archive,
             proofs,
             live,
+            notices,
             path: config.file.clone(),
             listeners: config.listeners.len(),
             versions: AtomicU64::new(config.policy.version),
@@ -143,6 +148,17 @@ impl Control for Running {
                 return Err(unusable.problems.iter().map(view).collect());
             }
         };
+        // Before anything is put in force: a place that cannot be used keeps all of it out.
+        let opened = match self.handle.block_on(notices::open(&loaded.config)) {
+            Ok(opened) => opened,
+            Err((at, error)) => {
+                let message = format!("{error:#}");
+                let problem = policy::Problem { at, message, help: None };
+                tracing::error!("{problem}");
+                tracing::error!("the configuration was not loaded; the old one stays in force");
+                return Err(vec![view(&problem)]);
+            }
+        };
         let old = self.current.load();
         let mut warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
         warnings.extend(wire::needs_restart(&old.config, &loaded.config).into_iter().map(|name| {
@@ -160,6 +176,7 @@ impl Control for Running {
         let (plans, sites) = (wire::plans(&loaded.config), wire::sites(&loaded.config));
         self.gateway.reload(Arc::clone(&policy), plans, sites);
         self.end_disbelieved();
+        self.notices.replace(opened);
         let rules = loaded.config.policy.rules.len();
         let resources = loaded.config.upstreams.len() + loaded.config.sites.len();
         tracing::info!(rules, resources, "a new configuration is in force");

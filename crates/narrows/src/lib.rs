@@ -11,6 +11,7 @@ mod control;
 mod explain;
 mod holds;
 mod moment;
+mod notices;
 mod output;
 pub mod protocols;
 mod sealing;

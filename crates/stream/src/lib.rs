@@ -29,6 +29,7 @@ pub use follow::{Follower, Mark, Place};
 pub use item::{Item, Severity, Texts};
 pub use memory::Memory;
 pub use otlp::Otlp;
+pub use post::{Post, clipped, place};
 pub use sign::{SecretError, SigningSecret};
 pub use sink::{SendError, Sink, UnusableSink};
 pub use syslog::Syslog;

@@ -18,7 +18,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const WORDS_BYTES_MAX: usize = 200;
 
 /// One address that is posted to.
-pub(crate) struct Post {
+pub struct Post {
     agent: ureq::Agent,
     url: String,
     place: String,
@@ -26,7 +26,8 @@ pub(crate) struct Post {
 }
 
 /// Scheme, host and port: an address without its path, which may be a secret.
-pub(crate) fn place(url: &Url) -> String {
+#[must_use]
+pub fn place(url: &Url) -> String {
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     format!("{}://{}{port}", url.scheme(), url.host_str().unwrap_or_default())
 }
@@ -34,6 +35,10 @@ pub(crate) fn place(url: &Url) -> String {
 impl Post {
     /// Prepares to post to `url`, with these fields in every request. Credentials travel only
     /// inside TLS, or to this machine.
+    ///
+    /// # Errors
+    ///
+    /// When the address or a field cannot be used.
     pub fn new(
         url: &Url,
         trust: &Trust,
@@ -73,11 +78,17 @@ impl Post {
     }
 
     /// Where it goes, without what may be secret.
+    #[must_use]
     pub fn place(&self) -> &str {
         &self.place
     }
 
-    /// Posts once; what the receiver answered, if it took it.
+    /// Posts JSON once, with `more` fields beside those of every request; what the receiver
+    /// answered, if it took it.
+    ///
+    /// # Errors
+    ///
+    /// When the receiver is away or refuses.
     pub fn post(&self, body: &[u8], more: &[(&str, String)]) -> Result<Vec<u8>, SendError> {
         let request = Request::builder().method("POST").uri(&self.url);
         let mut request = request.header("content-type", "application/json");
@@ -118,7 +129,8 @@ impl fmt::Debug for Post {
 }
 
 /// Words of others on one line, shortened.
-pub(crate) fn clipped(text: &str) -> String {
+#[must_use]
+pub fn clipped(text: &str) -> String {
     let text: String =
         text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
     let mut end = text.len().min(WORDS_BYTES_MAX);

@@ -23,7 +23,9 @@ pub enum SendError {
 }
 
 impl SendError {
-    pub(crate) fn away(why: impl Into<String>) -> Self {
+    /// The receiver cannot take anything now, for this reason.
+    #[must_use]
+    pub fn away(why: impl Into<String>) -> Self {
         Self::Away { why: why.into(), pause: None }
     }
 

@@ -2,7 +2,8 @@
 
 receiver.py webhook|otlp PORT FOLDER [SECRET]
 
-Whatever is taken is appended to FOLDER/taken, a line of JSON for each event; what is wrong with a
+Whatever is taken is appended to FOLDER/taken, a line of JSON for each event, and the name that a
+webhook gave it to FOLDER/names; what is wrong with a
 request to FOLDER/wrong, and the request is answered with 400. FOLDER/fault, when it is there, holds
 the status to answer with instead. PORT 0 chooses one; FOLDER/port says which.
 """
@@ -84,6 +85,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             with open(folder / "wrong", "a") as out:
                 out.write(f"{type(error).__name__}: {error}\n")
             return self.answer(400, b"wrong")
+        if mode == "webhook":
+            with open(folder / "names", "a") as out:
+                out.write(self.headers["webhook-id"] + "\n")
         with open(folder / "taken", "a") as out:
             out.write("".join(json.dumps(event) + "\n" for event in events))
         self.answer(200, b"{}" if mode == "otlp" else b"")

@@ -447,6 +447,14 @@ impl Gateway {
         http::ask(self.admin, "GET", path, None, None)
     }
 
+    /// Posts to the admin address as it is, without a token.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub fn post_open(&self, path: &str, fields: &[(&str, &str)], body: &str) -> Result<Response> {
+        http::post(self.admin, path, fields, body)
+    }
+
     /// The pending approvals.
     ///
     /// # Errors

@@ -24,6 +24,15 @@ impl Response {
     }
 }
 
+/// Posts these bytes with these fields, on a connection of its own.
+pub(crate) fn post(port: u16, path: &str, fields: &[(&str, &str)], body: &str) -> Result<Response> {
+    let mut head = format!("POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n");
+    for (name, value) in fields {
+        head += &format!("{name}: {value}\r\n");
+    }
+    exchange(port, &head, body)
+}
+
 /// Asks once, on a connection of its own.
 pub(crate) fn ask(
     port: u16,
@@ -32,8 +41,6 @@ pub(crate) fn ask(
     token: Option<&str>,
     body: Option<&Value>,
 ) -> Result<Response> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).context("connect to the admin API")?;
-    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
     let mut head = format!("{method} {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n");
     if let Some(token) = token {
         head += &format!("authorization: Bearer {token}\r\n");
@@ -42,8 +49,14 @@ pub(crate) fn ask(
     if !body.is_empty() {
         head += "content-type: application/json\r\n";
     }
-    head += &format!("content-length: {}\r\n\r\n{body}", body.len());
-    stream.write_all(head.as_bytes())?;
+    exchange(port, &head, &body)
+}
+
+fn exchange(port: u16, head: &str, body: &str) -> Result<Response> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).context("connect to the admin API")?;
+    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    let whole = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
+    stream.write_all(whole.as_bytes())?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).context("read the admin API's answer")?;
     let (head, text) = answer.split_once("\r\n\r\n").context("an answer without a body")?;

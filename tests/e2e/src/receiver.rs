@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use crate::place::{python, repository};
 use crate::process::Child;
+use crate::rsyslog::certificate;
 use crate::until::until;
 
 /// What webhooks are signed with.
@@ -41,8 +42,27 @@ impl Receiver {
         Self::start("otlp")
     }
 
+    /// Starts one that stands in for Slack.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn slack() -> Result<Self> {
+        Self::start("slack")
+    }
+
+    /// Starts a mail server: inside TLS, or with STARTTLS. Its account is `narrows`.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn mail(tls: bool) -> Result<Self> {
+        Self::start(if tls { "smtps" } else { "smtp" })
+    }
+
     fn start(mode: &'static str) -> Result<Self> {
         let folder = tempfile::tempdir()?;
+        if mode.starts_with("smtp") {
+            certificate(folder.path())?;
+        }
         let mut receiver = Self { mode, folder, port: 0, child: None };
         receiver.up()?;
         Ok(receiver)
@@ -56,8 +76,15 @@ impl Receiver {
         let said = self.path("port");
         let _ = fs::remove_file(&said);
         let mut command = Command::new(python()?);
-        command.arg("-B").arg(repository("tests/e2e/python/receiver.py")?);
-        command.args([self.mode, &self.port.to_string()]).arg(self.folder.path()).arg(SECRET);
+        let port = self.port.to_string();
+        let (script, words): (_, &[&str]) = match self.mode {
+            "slack" => ("slack", &[]),
+            "smtp" => ("smtp", &["starttls"]),
+            "smtps" => ("smtp", &["tls"]),
+            mode => ("receiver", &[mode]),
+        };
+        command.arg("-B").arg(repository(&format!("tests/e2e/python/{script}.py"))?);
+        command.args(words).arg(&port).arg(self.folder.path()).arg(SECRET);
         self.child = Some(Child::start_piped(&mut command)?);
         self.port = until("the receiver is there", || {
             Ok(fs::read_to_string(&said).ok().and_then(|text| text.parse().ok()))
@@ -85,7 +112,23 @@ impl Receiver {
     /// Its address.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        match self.mode {
+            "smtp" | "smtps" => format!("{}://localhost:{}", self.mode, self.port),
+            _ => format!("http://127.0.0.1:{}", self.port),
+        }
+    }
+
+    /// Certificates that it is to be believed with.
+    #[must_use]
+    pub fn ca(&self) -> PathBuf {
+        self.path("ca.pem")
+    }
+
+    /// The names that webhooks gave their messages, in order.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.path("names")).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
     }
 
     fn path(&self, name: &str) -> PathBuf {

@@ -1,6 +1,7 @@
 //! A real syslog server: rsyslog, which writes what it receives into a file.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -34,24 +35,11 @@ impl Rsyslog {
         let folder = tempfile::tempdir()?;
         let mut server = Self { folder, port: port()?, tls, child: None };
         if tls {
-            server.certificate()?;
+            certificate(server.folder.path())?;
         }
         server.configure()?;
         server.up()?;
         Ok(server)
-    }
-
-    fn certificate(&self) -> Result<()> {
-        let mut authority = CertificateParams::new(Vec::new())?;
-        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;
-        let key = KeyPair::generate()?;
-        let own = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()])?
-            .signed_by(&key, &authority)?;
-        let write = |name: &str, text: String| fs::write(self.folder.path().join(name), text);
-        write("ca.pem", authority.pem())?;
-        write("cert.pem", own.pem())?;
-        Ok(write("key.pem", key.serialize_pem())?)
     }
 
     fn configure(&self) -> Result<()> {
@@ -139,4 +127,19 @@ impl Rsyslog {
         };
         self.taken()?.iter().map(event).collect()
     }
+}
+
+/// Writes the certificate of a server on this machine (`cert.pem`, `key.pem`) and that of its
+/// authority (`ca.pem`).
+pub(crate) fn certificate(folder: &Path) -> Result<()> {
+    let mut authority = CertificateParams::new(Vec::new())?;
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;
+    let key = KeyPair::generate()?;
+    let own = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()])?
+        .signed_by(&key, &authority)?;
+    let write = |name: &str, text: String| fs::write(folder.join(name), text);
+    write("ca.pem", authority.pem())?;
+    write("cert.pem", own.pem())?;
+    Ok(write("key.pem", key.serialize_pem())?)
 }

@@ -98,24 +98,8 @@ pub(crate) async fn approve(
         (None, false) => "as the rule says".to_owned(),
     };
     let verdict = Verdict::Approve { duration, session: ask.session, reason: ask.reason };
-    let view = blocking(move || {
-        let approval = find(&shared, &caller, &id)?;
-        let detail = Some(format!("{scope}; {} on {}", asked_by(&approval), approval.resource));
-        let deed =
-            Deed { actor: caller.subject(), action: "approval.approve", target: &id, detail };
-        let now = shared.control.now();
-        shared.audit.demand(deed, now)?;
-        let answered =
-            shared.store.approvals.answer(&approval.id, &caller.approver(), verdict, now);
-        if let Err(error) = answered {
-            let detail = Some(format!("did not count: {error}"));
-            let action = "approval.approve";
-            let deed = Deed { actor: caller.subject(), action, target: &id, detail };
-            shared.audit.note(deed, now);
-            return Err(self::error(error));
-        }
-        Ok(ApprovalView::from(&find(&shared, &caller, &id)?))
-    });
+    let yes = Yes { verdict, scope };
+    let view = blocking(move || Ok(ApprovalView::from(&say_yes(&shared, &caller, &id, yes, "")?)));
     Ok(Json(view.await?))
 }
 
@@ -134,18 +118,73 @@ pub(crate) async fn deny(
         return Err(ApiError::invalid("a no needs a reason")
             .help("the client is told it, so that it knows what to do instead"));
     }
-    let view = blocking(move || {
-        let approval = find(&shared, &caller, &id)?;
-        let now = shared.control.now();
-        let verdict = Verdict::Deny { reason: Some(ask.reason.clone()) };
-        let approver = caller.approver();
-        shared.store.approvals.answer(&approval.id, &approver, verdict, now).map_err(error)?;
-        let detail = Some(format!("{}; {}", ask.reason, asked_by(&approval)));
-        let deed = Deed { actor: caller.subject(), action: "approval.deny", target: &id, detail };
-        shared.audit.note(deed, now);
-        Ok(ApprovalView::from(&find(&shared, &caller, &id)?))
-    });
+    let view =
+        blocking(move || Ok(ApprovalView::from(&say_no(&shared, &caller, &id, ask.reason, "")?)));
     Ok(Json(view.await?))
+}
+
+/// A yes, and words for what it covers.
+pub(crate) struct Yes {
+    verdict: Verdict,
+    scope: String,
+}
+
+impl Yes {
+    /// One that covers what the rule says.
+    pub fn plain() -> Self {
+        let verdict = Verdict::Approve { duration: None, session: false, reason: None };
+        Self { verdict, scope: "as the rule says".to_owned() }
+    }
+}
+
+/// Says yes in the name of `caller`; where the request stands then. `how`, when it is not empty,
+/// tells the record by which way it came.
+pub(crate) fn say_yes(
+    shared: &Shared,
+    caller: &Caller,
+    id: &str,
+    yes: Yes,
+    how: &str,
+) -> Result<Approval, ApiError> {
+    let Yes { verdict, scope } = yes;
+    let approval = find(shared, caller, id)?;
+    let asked = asked_by(&approval);
+    let detail = Some(format!("{scope}; {asked} on {}{}", approval.resource, by_way(how)));
+    let deed = Deed { actor: caller.subject(), action: "approval.approve", target: id, detail };
+    let now = shared.control.now();
+    shared.audit.demand(deed, now)?;
+    let answered = shared.store.approvals.answer(&approval.id, &caller.approver(), verdict, now);
+    if let Err(error) = answered {
+        let detail = Some(format!("did not count: {error}"));
+        let action = "approval.approve";
+        let deed = Deed { actor: caller.subject(), action, target: id, detail };
+        shared.audit.note(deed, now);
+        return Err(self::error(error));
+    }
+    find(shared, caller, id)
+}
+
+/// Says no in the name of `caller`, as [`say_yes`].
+pub(crate) fn say_no(
+    shared: &Shared,
+    caller: &Caller,
+    id: &str,
+    reason: String,
+    how: &str,
+) -> Result<Approval, ApiError> {
+    let approval = find(shared, caller, id)?;
+    let now = shared.control.now();
+    let detail = Some(format!("{reason}; {}{}", asked_by(&approval), by_way(how)));
+    let verdict = Verdict::Deny { reason: Some(reason) };
+    let approver = caller.approver();
+    shared.store.approvals.answer(&approval.id, &approver, verdict, now).map_err(error)?;
+    let deed = Deed { actor: caller.subject(), action: "approval.deny", target: id, detail };
+    shared.audit.note(deed, now);
+    find(shared, caller, id)
+}
+
+fn by_way(how: &str) -> String {
+    if how.is_empty() { String::new() } else { format!("; {how}") }
 }
 
 fn asked_by(approval: &Approval) -> String {

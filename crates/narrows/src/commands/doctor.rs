@@ -9,6 +9,7 @@ use serde_json::json;
 use super::SaidNo;
 use crate::args::Common;
 use crate::client::{Client, config_path};
+use crate::config::telling::{SlackWay, TellingWay};
 use crate::config::{self, Config};
 use crate::output::{self, Cell, Out, Tone};
 use crate::protocols::Rulebook;
@@ -36,6 +37,7 @@ pub fn doctor(common: &Common) -> anyhow::Result<()> {
         look_at_gateway(common, &mut findings);
         look_at_upstreams(&config, &mut findings);
         look_at_issuers(&config, &mut findings);
+        look_at_places(&config, &mut findings);
     }
     let word = |health| match health {
         Health::Good => ("ok", Tone::Good),
@@ -137,15 +139,43 @@ fn look_at_issuers(config: &Config, findings: &mut Vec<Finding>) {
     }
 }
 
+fn dial(host: &str, port: u16) -> std::io::Result<TcpStream> {
+    (host, port).to_socket_addrs().and_then(|mut all| match all.next() {
+        Some(address) => TcpStream::connect_timeout(&address, DIAL_TIMEOUT),
+        None => Err(std::io::Error::other("the name has no address")),
+    })
+}
+
+/// People who are not told are no reason for the gateway not to run.
+fn look_at_places(config: &Config, findings: &mut Vec<Finding>) {
+    for place in &config.notify {
+        let what = format!("notify {}", place.way);
+        let url = |url: &url::Url| {
+            let host = url.host_str()?.trim_start_matches('[').trim_end_matches(']');
+            Some((host.to_owned(), url.port_or_known_default()?))
+        };
+        let address = match &place.way {
+            TellingWay::Webhook(address, _)
+            | TellingWay::Slack(SlackWay::Channel(address, ..), _) => url(address),
+            // The address is a secret, which is not fetched here.
+            TellingWay::Slack(SlackWay::Incoming(_), _) => None,
+            TellingWay::Email(mail) => Some((mail.server.host.clone(), mail.server.port)),
+        };
+        let Some((host, port)) = address else { continue };
+        match dial(&host, port) {
+            Ok(_) => say(findings, Health::Good, &what, format!("{host}:{port} answers")),
+            Err(error) => {
+                let words = format!("{host}:{port} cannot be reached: {error}");
+                say(findings, Health::Careful, &what, words);
+            }
+        }
+    }
+}
+
 fn look_at_upstreams(config: &Config, findings: &mut Vec<Finding>) {
     for upstream in &config.upstreams {
         let what = format!("resource {}", upstream.resource.name);
-        let target = (upstream.address.host.as_str(), upstream.address.port);
-        let dialled = target.to_socket_addrs().and_then(|mut all| match all.next() {
-            Some(address) => TcpStream::connect_timeout(&address, DIAL_TIMEOUT),
-            None => Err(std::io::Error::other("the name has no address")),
-        });
-        match dialled {
+        match dial(&upstream.address.host, upstream.address.port) {
             Ok(_) => {
                 let words = format!("{} answers", upstream.address);
                 say(findings, Health::Good, &what, words);

@@ -22,6 +22,7 @@ use crate::args::Common;
 use crate::client::{admin_url, config_path};
 use crate::config::{self, Config, Loaded};
 use crate::control::{Parts, Running};
+use crate::notices::Notices;
 use crate::protocols::{self, Rulebook};
 use crate::streams;
 use crate::wire;
@@ -118,6 +119,7 @@ async fn run(loaded: Loaded, rulebook: Rulebook) -> anyhow::Result<()> {
     let anchors = Arc::new(Anchors::start(&config, &store.gateway).await?);
     let archive = wire::archive(&config, &store, &anchors, &streams).await?;
     let archiver = archive.as_ref().map(|archive| Arc::clone(&archive.archiver));
+    let notices = Notices::start(&config, &store).await?;
     let running = Running::new(
         Parts {
             gateway: Arc::clone(&gateway),
@@ -127,6 +129,7 @@ async fn run(loaded: Loaded, rulebook: Rulebook) -> anyhow::Result<()> {
             archive,
             proofs: Arc::clone(&proofs),
             live: Arc::clone(&store.live),
+            notices: Arc::clone(&notices),
         },
         config.clone(),
         handle,
@@ -137,6 +140,7 @@ async fn run(loaded: Loaded, rulebook: Rulebook) -> anyhow::Result<()> {
         store: Arc::clone(&store),
         proofs,
         control: Arc::<Running>::clone(&running),
+        slack: Arc::<Notices>::clone(&notices),
         admin_token,
         version: env!("CARGO_PKG_VERSION"),
     };
@@ -171,6 +175,11 @@ async fn run(loaded: Loaded, rulebook: Rulebook) -> anyhow::Result<()> {
     }
     stop_admin.send_replace(true);
     let _ = tokio::time::timeout(ADMIN_GRACE, admin_task).await;
+    if !matches!(tokio::task::spawn_blocking(move || notices.stop()).await, Ok(true)) {
+        tracing::warn!(
+            "not everybody was told of approvals; the next start tells what still waits"
+        );
+    }
     // Before the archive's last round, which may delete what was not sent yet.
     if !matches!(tokio::task::spawn_blocking(move || streams.stop()).await, Ok(true)) {
         tracing::warn!("a receiver of events is behind; the next start goes on with it");

@@ -17,6 +17,7 @@ pub mod recording;
 pub mod sample;
 pub mod scalar;
 pub mod show;
+pub mod telling;
 pub mod text;
 pub mod tree;
 pub mod web;

@@ -12,6 +12,7 @@ use super::Config;
 use super::outgoing::Outgoing;
 use super::recording::{Recorded, describe_retention, describe_store_encryption};
 use super::scalar::OnFailureForm;
+use super::telling::{Telling, TellingWay};
 use super::web::Site;
 
 /// The whole configuration, as lines that read like the file.
@@ -196,6 +197,31 @@ fn write_outgoing(outgoing: &Outgoing, out: &mut String) -> std::fmt::Result {
     Ok(())
 }
 
+fn write_notify(places: &[Telling], out: &mut String) -> std::fmt::Result {
+    if !places.is_empty() {
+        writeln!(out, "approvals:\n  notify:")?;
+    }
+    for place in places {
+        let word = place.way.to_string();
+        let (kind, address) = word.split_once(' ').unwrap_or_default();
+        let mut keys = vec![format!("{kind}: \"{address}\"")];
+        if let TellingWay::Slack(_, Some(clicks)) = &place.way {
+            let user = |(id, subject, groups): &(String, String, Vec<String>)| {
+                format!("{id}: {{ subject: {subject}, groups: [{}] }}", groups.join(", "))
+            };
+            keys.push(format!("signing_secret: {}", clicks.signing_secret.describe()));
+            let users: Vec<String> = clicks.users.iter().map(user).collect();
+            keys.push(format!("users: {{ {} }}", users.join(", ")));
+        }
+        if !place.groups.is_empty() {
+            keys.push(format!("groups: [{}]", place.groups.join(", ")));
+        }
+        keys.push(format!("texts: {}", place.texts));
+        writeln!(out, "    - {{ {} }}", keys.join(", "))?;
+    }
+    Ok(())
+}
+
 fn write_bounds(config: &Config, out: &mut String) -> std::fmt::Result {
     let recording = &config.recording;
     writeln!(out, "recording:")?;
@@ -222,6 +248,7 @@ fn write_bounds(config: &Config, out: &mut String) -> std::fmt::Result {
     writeln!(out, "  payload: {}", payload(recording.payload.policy()))?;
     writeln!(out, "  on_failure: {}", on_failure(recording.on_failure))?;
     write_outgoing(&recording.outgoing, out)?;
+    write_notify(&config.notify, out)?;
     writeln!(
         out,
         "hold: {{ buffer: {}B, buffer_total: {}B }}",

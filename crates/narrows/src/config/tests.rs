@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 mod recording;
+mod telling;
 
 use super::*;
 use crate::config::sample::SAMPLE;
@@ -120,7 +121,6 @@ fn what_is_built_of_the_sample_of_the_design_loads_as_it_stands() {
                 "openai:",
                 "web-1:",
                 "internet:",
-                "approvals:",
                 "- name: posts",
                 "on: [\"type:egress\"]",
                 "when: http.",
@@ -164,6 +164,7 @@ fn the_schema_knows_every_key_and_no_other() {
         keys,
         [
             "access",
+            "approvals",
             "catalog",
             "data_dir",
             "hold",

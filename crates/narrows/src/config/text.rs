@@ -13,6 +13,7 @@ use super::scalar::{
     Address, FileForm, GrantForm, IsolationForm, ModeForm, OnFailureForm, Payload, PerForm,
     RedirectForm, SecretForm, ServerFilesForm, Size, Time, TlsForm, TlsNegotiationForm,
 };
+use super::telling::Approvals;
 use super::tree::{Node, Value};
 use super::web::{EgressResource, HttpResource};
 use crate::protocols;
@@ -44,9 +45,8 @@ form! {
         "rules" => rules: Rules,
         /// What is recorded, and how safely.
         "recording" => recording: Recording,
-        /// Notifications about approvals.
-        #[schemars(skip)]
-        "approvals" => approvals: Unbuilt,
+        /// Who is told of approvals.
+        "approvals" => approvals: Approvals,
         /// Replies withheld while a rule can still stop them.
         "hold" => hold: Hold,
         /// The catalog that statements are judged against.
@@ -549,26 +549,6 @@ impl JsonSchema for MaskWord {
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "enum": ["redact", "partial", "hash", "null", null] })
-    }
-}
-
-/// A part of the file that this build does not have. Read as it is, refused as a whole.
-#[derive(Clone, Debug)]
-pub struct Unbuilt {
-    /// Its keys.
-    pub keys: Vec<At<String>>,
-    /// Where it stands.
-    pub at: policy::Location,
-}
-
-impl Form for Unbuilt {
-    fn read(node: &Node, _: &str, _: &mut Report) -> Option<Self> {
-        let keys = match &node.value {
-            Value::Table(entries) => entries.as_slice(),
-            _ => &[],
-        };
-        let keys = keys.iter().map(|(key, _)| At { value: key.name.clone(), at: key.at.clone() });
-        Some(Self { keys: keys.collect(), at: node.at.clone() })
     }
 }
 

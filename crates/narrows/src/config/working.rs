@@ -21,7 +21,8 @@ use super::scalar::{
     Address, IsolationForm, ModeForm, PerForm, RedirectForm, SecretForm, ServerFilesForm, TlsForm,
     TlsNegotiationForm, bad_name, is_name,
 };
-use super::text::{self, Unbuilt};
+use super::telling::{self, Telling};
+use super::text;
 use super::tree::quoted;
 use super::web::{self, Beside, Site};
 use crate::protocols;
@@ -59,6 +60,8 @@ pub struct Config {
     pub policy: PolicySpec,
     /// What is recorded.
     pub recording: Recording,
+    /// Who is told of approvals.
+    pub notify: Vec<Telling>,
     /// Bytes of one reply that may be withheld.
     pub hold_buffer_bytes: usize,
     /// Bytes withheld by the whole gateway.
@@ -137,6 +140,7 @@ pub fn complete(
     for site in &sites {
         web::warn_of_rules(site, &rules, report);
     }
+    let notify = telling::complete(file.approvals, &rules, (base, machine), report);
     Config {
         file: path.to_owned(),
         data_dir,
@@ -155,6 +159,7 @@ pub fn complete(
         upstreams,
         sites,
         recording,
+        notify,
         hold_buffer_bytes: buffer,
         hold_total_bytes: total,
         catalog_max_age: file
@@ -200,31 +205,6 @@ fn refuse_unbuilt(file: &text::File, report: &mut Report) {
             false => format!("state: found {}", quoted(&state.value)),
         };
         report.problem(&state.at, message, "write sqlite");
-    }
-    for (name, part) in [("approvals", &file.approvals)] {
-        let Some(Unbuilt { keys, at }) = part else { continue };
-        let known = "notify";
-        if keys.is_empty() {
-            let message = format!("{name}: this build has nothing to set here");
-            report.problem(at, message, format!("remove {name}"));
-        }
-        for key in keys {
-            match nearest(&key.value, [known]) {
-                Some(near) if near != key.value => {
-                    let message = format!("unknown key {} in {name}", quoted(&key.value));
-                    report.problem(&key.at, message, format!("did you mean \"{near}\"?"));
-                }
-                Some(_) => {
-                    let message = format!("{name}.{known} is not built yet");
-                    let help = "remove it; `narrows approvals` lists what waits";
-                    report.problem(&key.at, message, help);
-                }
-                None => {
-                    let message = format!("unknown key {} in {name}", quoted(&key.value));
-                    report.problem(&key.at, message, "remove it");
-                }
-            }
-        }
     }
 }
 
