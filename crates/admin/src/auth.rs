@@ -1,4 +1,5 @@
-//! Who calls: the holder of the admin token, or a person who answers approvals.
+//! Who calls: the holder of the admin token, a person who answers approvals, or whoever asks for
+//! something.
 
 use std::sync::Arc;
 
@@ -25,20 +26,22 @@ pub(crate) enum Caller {
     Admin,
     /// A person with a token of their own.
     Person(Arc<Principal>),
+    /// Somebody else with a token of their own: an agent, a service.
+    Holder(Arc<Principal>),
 }
 
 impl Caller {
     pub fn subject(&self) -> &str {
         match self {
             Self::Admin => ADMIN_SUBJECT,
-            Self::Person(person) => &person.subject,
+            Self::Person(holder) | Self::Holder(holder) => &holder.subject,
         }
     }
 
     pub fn approver(&self) -> Approver {
         match self {
             Self::Admin => Approver::admin_token(),
-            Self::Person(person) => Approver::from_principal(person),
+            Self::Person(holder) | Self::Holder(holder) => Approver::from_principal(holder),
         }
     }
 
@@ -46,10 +49,16 @@ impl Caller {
     pub fn sees(&self, approval: &Approval) -> bool {
         match self {
             Self::Admin => true,
-            Self::Person(person) => approval
-                .rules
-                .iter()
-                .any(|rule| rule.by.iter().any(|group| person.groups.contains(group))),
+            Self::Person(person) => approval.is_for(&person.groups),
+            Self::Holder(_) => false,
+        }
+    }
+
+    /// Who asks, if the caller could.
+    pub fn principal(&self) -> Option<&Arc<Principal>> {
+        match self {
+            Self::Admin => None,
+            Self::Person(holder) | Self::Holder(holder) => Some(holder),
         }
     }
 }
@@ -70,6 +79,7 @@ pub(crate) async fn admin(
             format!("{} may answer approvals and nothing else here", person.subject),
         )
         .help("use the admin token: data_dir/admin.token on the gateway's machine")),
+        Caller::Holder(holder) => Err(people_only(&holder)),
     }
 }
 
@@ -80,8 +90,28 @@ pub(crate) async fn approver(
     next: Next,
 ) -> Result<Response, ApiError> {
     let caller = prove(&shared, token(&request)?).await?;
+    if let Caller::Holder(holder) = &caller {
+        return Err(people_only(holder));
+    }
     request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
+}
+
+/// Lets in whoever has a token: they ask for something, or about what they asked for.
+pub(crate) async fn holder(
+    State(shared): State<Arc<Shared>>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    let caller = prove(&shared, token(&request)?).await?;
+    request.extensions_mut().insert(caller);
+    Ok(next.run(request).await)
+}
+
+fn people_only(holder: &Principal) -> ApiError {
+    let message = format!("{} is not a person; only people answer approvals", holder.subject);
+    ApiError::forbidden("people_only", message)
+        .help("make a token with: narrows token create NAME --kind person")
 }
 
 /// The token that a request carries, if it may be looked at.
@@ -110,11 +140,7 @@ async fn prove(shared: &Shared, token: Secret<String>) -> Result<Caller, ApiErro
         Ok(principal) if principal.kind == PrincipalKind::Person => {
             Ok(Caller::Person(Arc::new(principal)))
         }
-        Ok(principal) => Err(ApiError::forbidden(
-            "people_only",
-            format!("{} is not a person; only people answer approvals", principal.subject),
-        )
-        .help("make a token with: narrows token create NAME --kind person")),
+        Ok(principal) => Ok(Caller::Holder(Arc::new(principal))),
         Err(NotProved::Expired) => Err(unauthorized("expired_token", "the token has expired")),
         Err(NotProved::Unreachable) => Err(ApiError::new(
             StatusCode::SERVICE_UNAVAILABLE,

@@ -1,9 +1,13 @@
 //! What only the running gateway knows, asked through one small trait.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
-use model::{PrincipalKind, Timestamp};
+use model::{PrincipalKind, Resource, Timestamp};
+use policy::PolicySet;
 use serde::{Deserialize, Serialize};
+use store::ApprovalRule;
 use utoipa::ToSchema;
 
 /// The running gateway, as the API sees it. Written by the binary. Calls may block for a moment:
@@ -63,6 +67,12 @@ pub trait Control: Send + Sync + 'static {
     /// When nothing is sealed here, or the store or the current key cannot be used. What was done
     /// stays done.
     fn rewrap(&self, after: Option<&str>) -> Result<Rewrapped, AuditError>;
+    /// The policy in force, with the access that was given for a time.
+    fn policy(&self) -> Arc<PolicySet>;
+    /// How access to a resource is asked for; `None` when it cannot be, or there is no such.
+    fn request_plan(&self, resource: &str) -> Option<(Resource, RequestPlan)>;
+    /// Every registered upstream.
+    fn places(&self) -> Vec<Resource>;
     /// Why the gateway is not ready, the journal left aside; empty when it is.
     fn unready(&self) -> Vec<String>;
     /// The journal did not take the last record of the data path.
@@ -71,6 +81,17 @@ pub trait Control: Send + Sync + 'static {
     fn resources(&self) -> Vec<ResourceView>;
     /// What was counted since the start.
     fn counters(&self) -> Counters;
+}
+
+/// How access to a resource is asked for.
+#[derive(Clone, Debug)]
+pub struct RequestPlan {
+    /// Who may answer, and how many have to say yes.
+    pub rule: ApprovalRule,
+    /// Longest time that can be asked for.
+    pub max: Duration,
+    /// How long a request can be answered.
+    pub expires: Duration,
 }
 
 /// A time in which something happened.

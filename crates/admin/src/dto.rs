@@ -319,6 +319,22 @@ pub struct ApprovalView {
     pub expires_at: String,
     /// Who said what.
     pub votes: Vec<VoteView>,
+    /// `operation`, or `access` where access for a time is asked for.
+    pub kind: String,
+    /// That what the yes covered was ended before its time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked: Option<RevocationView>,
+}
+
+/// That what a yes covered was ended before its time.
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+pub struct RevocationView {
+    /// Who.
+    pub by: String,
+    /// When.
+    pub at: String,
+    /// Why.
+    pub reason: Option<String>,
 }
 
 /// A rule that asks.
@@ -330,6 +346,20 @@ pub struct ApprovalRuleView {
     pub by: Vec<String>,
     /// How many different people must say yes.
     pub needs: u32,
+    /// Who else may answer when nobody did for long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub escalate: Option<EscalationView>,
+}
+
+/// Who else may answer when nobody did for long.
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+pub struct EscalationView {
+    /// From then on.
+    pub at: String,
+    /// Groups whose members may answer, too.
+    pub to: Vec<String>,
+    /// It has come to that.
+    pub escalated: bool,
 }
 
 /// What one approver said.
@@ -364,6 +394,11 @@ impl From<&Approval> for ApprovalView {
                     rule: rule.rule.to_string(),
                     by: strings(&rule.by),
                     needs: rule.needs.max(1),
+                    escalate: rule.escalate.as_ref().map(|more| EscalationView {
+                        at: format_time(approval.requested_at.plus(more.after)),
+                        to: strings(&more.to),
+                        escalated: approval.escalated.contains(&rule.rule),
+                    }),
                 })
                 .collect(),
             session: approval.session.0.to_string(),
@@ -389,6 +424,12 @@ impl From<&Approval> for ApprovalView {
                     reason: vote.reason.as_deref().map(str::to_owned),
                 })
                 .collect(),
+            kind: if approval.access.is_some() { "access" } else { "operation" }.to_owned(),
+            revoked: approval.revoked.as_ref().map(|revoked| RevocationView {
+                by: revoked.by.to_string(),
+                at: format_time(revoked.at),
+                reason: revoked.reason.as_deref().map(str::to_owned),
+            }),
         }
     }
 }

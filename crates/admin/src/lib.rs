@@ -6,6 +6,7 @@
 
 #![deny(missing_docs)]
 
+mod access;
 mod audit;
 mod auth;
 mod bound;
@@ -23,17 +24,19 @@ mod tests;
 mod token_file;
 mod words;
 
+pub use access::{AccessAnswer, AccessEntry, AccessRequest, Holder, RequestState, RevokeRequest};
 pub use clicks::{Slack, SlackClick, SlackOutcome, SlackRefused, SlackSigned};
 pub use control::{
     ArchiveCounters, AuditError, AuditQuestion, Control, Counters, EraseRequest, Erased,
     ExplainAnswer, ExplainError, ExplainRequest, ExplainedColumn, ExplainedDetection,
     ExplainedOperation, ExplainedRule, ExplainedUse, HoldAnswer, HoldRequest, HoldView,
-    ProblemView, ReleaseRequest, Reloaded, ResourceView, RewrapRequest, Rewrapped, Span, Unopened,
+    ProblemView, ReleaseRequest, Reloaded, RequestPlan, ResourceView, RewrapRequest, Rewrapped,
+    Span, Unopened,
 };
 pub use dto::{
     ApprovalRuleView, ApprovalView, ApproveRequest, DecisionsView, DenyRequest, DetectionView,
-    EventsPage, KillRequest, SessionView, TableView, TokenCreated, TokenRequest, TokenView,
-    VoteView,
+    EscalationView, EventsPage, KillRequest, RevocationView, SessionView, TableView, TokenCreated,
+    TokenRequest, TokenView, VoteView,
 };
 pub use error::ErrorBody;
 pub use openapi::document;

@@ -3,7 +3,7 @@
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use crate::routes::{approvals, audit, gateway, health, holds, sessions, slack, tokens};
+use crate::routes::{access, approvals, audit, gateway, health, holds, sessions, slack, tokens};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -15,6 +15,8 @@ use crate::routes::{approvals, audit, gateway, health, holds, sessions, slack, t
         audit::reindex,
         holds::hold, holds::release, holds::holds,
         approvals::list, approvals::show, approvals::approve, approvals::deny, slack::actions,
+        approvals::revoke,
+        access::request, access::list, access::who_can, access::what_can,
         gateway::resources, gateway::reload, gateway::explain,
         health::healthz, health::readyz, health::metrics, health::openapi,
     ),

@@ -1,5 +1,6 @@
 //! The routes, one file per noun.
 
+pub(crate) mod access;
 pub(crate) mod approvals;
 pub(crate) mod audit;
 pub(crate) mod gateway;

@@ -16,7 +16,7 @@ use model::limit::{AUDIT_QUESTIONS_MAX, CLICK_BYTES_MAX};
 use model::{Secret, SessionId};
 use store::Store;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::audit::Audit;
 use crate::auth;
@@ -24,7 +24,7 @@ use crate::bound::{Bounded, Peer};
 use crate::clicks::Slack;
 use crate::control::Control;
 use crate::error::ApiError;
-use crate::routes::{approvals, audit, gateway, health, holds, sessions, slack, tokens};
+use crate::routes::{access, approvals, audit, gateway, health, holds, sessions, slack, tokens};
 
 /// Longest body of a request, bytes: the longest statement, to explain it, and some room.
 const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
@@ -64,6 +64,8 @@ pub(crate) struct Shared {
     pub version: &'static str,
     /// Turns to look into the recordings.
     pub questions: Arc<Semaphore>,
+    /// Tells of every change of an approval request.
+    pub changes: watch::Sender<()>,
 }
 
 impl Shared {
@@ -97,8 +99,22 @@ impl Admin {
         let audit =
             Audit { journal: Arc::clone(&store.journal), gateway: Arc::clone(&store.gateway) };
         let questions = Arc::new(Semaphore::new(AUDIT_QUESTIONS_MAX));
-        let shared =
-            Shared { store, proofs, control, slack, admin_token, audit, version, questions };
+        let changes = watch::Sender::new(());
+        let changed = changes.clone();
+        store.approvals.observe(Box::new(move |_| {
+            changed.send_replace(());
+        }));
+        let shared = Shared {
+            store,
+            proofs,
+            control,
+            slack,
+            admin_token,
+            audit,
+            version,
+            questions,
+            changes,
+        };
         Self { shared: Arc::new(shared) }
     }
 
@@ -138,18 +154,25 @@ impl Admin {
             .route("/api/v1/resources", get(gateway::resources))
             .route("/api/v1/reload", post(gateway::reload))
             .route("/api/v1/explain", post(gateway::explain))
+            .route("/api/v1/access/who-can", get(access::who_can))
+            .route("/api/v1/access/what-can", get(access::what_can))
             // Unknown paths too: nothing under /api answers without the token.
             .route("/api/{*rest}", axum::routing::any(unknown))
             .route_layer(middleware::from_fn_with_state(Arc::clone(&shared), auth::admin));
         let for_approvers = Router::new()
             .route("/api/v1/approvals", get(approvals::list))
-            .route("/api/v1/approvals/{id}", get(approvals::show))
             .route("/api/v1/approvals/{id}/approve", post(approvals::approve))
             .route("/api/v1/approvals/{id}/deny", post(approvals::deny))
+            .route("/api/v1/approvals/{id}/revoke", post(approvals::revoke))
+            .route("/api/v1/access", get(access::list))
             .route_layer(middleware::from_fn_with_state(Arc::clone(&shared), auth::approver));
         let of_slack = Router::new()
             .route("/slack/actions", post(slack::actions))
             .layer(DefaultBodyLimit::max(CLICK_BYTES_MAX));
+        let for_holders = Router::new()
+            .route("/api/v1/approvals/{id}", get(approvals::show))
+            .route("/api/v1/access/requests", post(access::request))
+            .route_layer(middleware::from_fn_with_state(Arc::clone(&shared), auth::holder));
         let for_all = Router::new()
             .route("/healthz", get(health::healthz))
             .route("/readyz", get(health::readyz))
@@ -157,6 +180,7 @@ impl Admin {
             .route("/openapi.json", get(health::openapi));
         for_admin
             .merge(for_approvers)
+            .merge(for_holders)
             .merge(for_all)
             .merge(of_slack)
             .fallback(unknown)

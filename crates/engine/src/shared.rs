@@ -19,8 +19,10 @@ pub struct SharedSession {
     pub id: SessionId,
     /// When it began.
     pub started: Timestamp,
-    principal: Arc<Principal>,
-    resource: Resource,
+    /// Whose it is.
+    pub principal: Arc<Principal>,
+    /// With what.
+    pub resource: Resource,
     pub(crate) sequence: AtomicU64,
     pub(crate) operation: Arc<AtomicU64>,
     pub(crate) operations: AtomicU64,

@@ -105,11 +105,29 @@ pub enum Command {
     #[command(subcommand)]
     Audit(AuditCommand),
     /// List the operations that wait for a person
+    #[command(args_conflicts_with_subcommands = true)]
     Approvals {
         /// pending, approved, denied, expired, withdrawn or all
         #[arg(long, default_value = "pending")]
         status: ApprovalStatus,
+        /// About one of them, instead of a list
+        #[command(subcommand)]
+        command: Option<ApprovalsCommand>,
     },
+    /// Ask for access to a resource for a time, as the holder of the token
+    Request {
+        /// The resource
+        resource: String,
+        /// For how long, from the yes on: 2h
+        #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+        duration: String,
+        /// Why; whoever answers reads it
+        #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+        reason: String,
+    },
+    /// Say who can reach what, and end access that was given for a time
+    #[command(subcommand)]
+    Access(AccessCommand),
     /// Say yes to an operation that waits
     Approve {
         /// The approval: ap_…
@@ -173,6 +191,56 @@ pub enum Command {
     },
     /// Look for what is wrong on this machine
     Doctor,
+}
+
+/// One approval.
+#[derive(Debug, Subcommand)]
+pub enum ApprovalsCommand {
+    /// Wait until it is answered; also for whoever asked, with their own token. Exits with 0 when
+    /// it was approved
+    Wait {
+        /// The approval: ap_…
+        id: String,
+        /// How long to wait: 10m; until it expires when left out
+        #[arg(long, value_name = "DURATION", value_parser = duration)]
+        timeout: Option<String>,
+    },
+    /// End what a yes still covers
+    Revoke {
+        /// The approval: ap_…
+        id: String,
+        /// Why, for the record
+        #[arg(long)]
+        reason: Option<String>,
+    },
+}
+
+/// Who can reach what.
+#[derive(Debug, Subcommand)]
+pub enum AccessCommand {
+    /// Who can reach a resource, when, and by what
+    WhoCan {
+        /// The resource
+        resource: String,
+    },
+    /// What somebody can reach, when, and by what
+    WhatCan {
+        /// Who
+        subject: String,
+        /// A group of theirs, besides those of their tokens; may be repeated
+        #[arg(long = "group", value_name = "GROUP")]
+        groups: Vec<String>,
+    },
+    /// List access that was given for a time and is in force
+    List,
+    /// End access that was given for a time; sessions that have no other end at once
+    Revoke {
+        /// The approval that gave it: ap_…
+        id: String,
+        /// Why, for the record
+        #[arg(long)]
+        reason: Option<String>,
+    },
 }
 
 /// Tokens.
@@ -583,6 +651,14 @@ mod tests {
             "audit unseal s_1 --store ./copy --key k",
             "audit anchor",
             "approvals",
+            "approvals --status all",
+            "approvals wait ap_1 --timeout 10m",
+            "approvals revoke ap_1 --reason over",
+            "request appdb --for 2h --reason incident",
+            "access who-can appdb --json",
+            "access what-can bot --group agents --group dba",
+            "access list",
+            "access revoke ap_1",
             "approve ap_1 --for 30m --reason fine",
             "approve ap_1 --session",
             "deny ap_1 --reason no",
@@ -609,6 +685,11 @@ mod tests {
             "audit rewrap --key old.key --to new.pem",
             "show",
             "deny ap_1",
+            "approvals wait",
+            "approvals wait ap_1 --timeout soon",
+            "request appdb",
+            "request appdb --for 2h",
+            "access",
             "approve ap_1 --for soon",
             "approve ap_1 --for 30m --session",
             "token create",

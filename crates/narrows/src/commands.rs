@@ -1,5 +1,6 @@
 //! The commands, one file per noun. Exit codes: 0 done, 1 no, 2 wrong usage.
 
+mod access;
 mod agent;
 mod approvals;
 pub(crate) mod audit;
@@ -84,7 +85,13 @@ fn dispatch(Arguments { common, command }: Arguments) -> anyhow::Result<()> {
         Command::Watch { session } => sessions::watch(common, &session),
         Command::Kill { session, reason } => sessions::kill(common, &session, reason),
         Command::Audit(command) => audit::audit(common, command),
-        Command::Approvals { status } => approvals::list(common, status),
+        Command::Approvals { command: Some(command), .. } => approvals::one(common, command),
+        Command::Approvals { status, command: None } => approvals::list(common, status),
+        Command::Request { resource, duration, reason } => {
+            let ask = admin::AccessRequest { resource, duration, reason };
+            access::request(common, &ask)
+        }
+        Command::Access(command) => access::access(common, command),
         Command::Approve { id, duration, session, reason } => {
             let ask = admin::ApproveRequest { duration, session, reason };
             approvals::approve(common, &id, &ask)

@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 use admin::{
     ArchiveCounters, AuditError, AuditQuestion, Control, Counters, EraseRequest, ExplainAnswer,
     ExplainError, ExplainRequest, HoldAnswer, HoldRequest, HoldView, ProblemView, ReleaseRequest,
-    Reloaded, ResourceView, Rewrapped,
+    Reloaded, RequestPlan, ResourceView, Rewrapped,
 };
 use arc_swap::ArcSwap;
 use archive::evidence;
 use archive::sealing::{self, Erase};
 use identity::Proofs;
-use model::{Principal, Timestamp, UpstreamTls};
+use model::{Principal, Resource, Timestamp, UpstreamTls};
 use policy::PolicySet;
 use runtime::Gateway;
 use store::Live;
@@ -60,8 +60,6 @@ pub struct Parts {
     pub rulebook: Rulebook,
     /// What rules count.
     pub ledger: Arc<wire::Ledger>,
-    /// The rules in force.
-    pub policy: Arc<PolicySet>,
     /// The archive, unless there is to be none.
     pub archive: Option<wire::Archive>,
     /// Who is believed.
@@ -74,13 +72,12 @@ pub struct Parts {
 
 struct Current {
     config: Config,
-    policy: Arc<PolicySet>,
 }
 
 impl Running {
     /// Joins the parts. `handle` runs what the API has to wait for.
     pub fn new(parts: Parts, config: Config, handle: tokio::runtime::Handle) -> Self {
-        let Parts { gateway, rulebook, ledger, policy, archive, proofs, live, notices } = parts;
+        let Parts { gateway, rulebook, ledger, archive, proofs, live, notices } = parts;
         Self {
             gateway,
             rulebook,
@@ -92,7 +89,7 @@ impl Running {
             path: config.file.clone(),
             listeners: config.listeners.len(),
             versions: AtomicU64::new(config.policy.version),
-            current: ArcSwap::from_pointee(Current { config, policy }),
+            current: ArcSwap::from_pointee(Current { config }),
             reloading: std::sync::Mutex::new(()),
             holding: std::sync::Mutex::new(()),
             handle,
@@ -174,19 +171,20 @@ impl Control for Running {
         }
         let policy = Arc::new(loaded.policy);
         let (plans, sites) = (wire::plans(&loaded.config), wire::sites(&loaded.config));
-        self.gateway.reload(Arc::clone(&policy), plans, sites);
+        self.gateway.reload(policy, plans, sites);
         self.end_disbelieved();
         self.notices.replace(opened);
         let rules = loaded.config.policy.rules.len();
         let resources = loaded.config.upstreams.len() + loaded.config.sites.len();
         tracing::info!(rules, resources, "a new configuration is in force");
         let digests = config::digest::told(&loaded.config.policy);
-        self.current.store(Arc::new(Current { config: loaded.config, policy }));
+        self.current.store(Arc::new(Current { config: loaded.config }));
         Ok(Reloaded { rules, resources, warnings, digests })
     }
 
     fn explain(&self, ask: &ExplainRequest) -> Result<ExplainAnswer, ExplainError> {
         let current = self.current.load_full();
+        let policy = self.gateway.policy();
         let upstreams = &current.config.upstreams;
         let sites = &current.config.sites;
         if let Some(site) = sites.iter().find(|one| *one.resource.name == *ask.on) {
@@ -203,7 +201,7 @@ impl Control for Running {
                 now: self.now(),
                 ledger: &*self.ledger,
             };
-            return Ok(explain::explain(&current.policy, &question));
+            return Ok(explain::explain(&policy, &question));
         }
         let known = upstreams.iter().map(|one| &*one.resource.name);
         let known = known.chain(sites.iter().map(|one| &*one.resource.name));
@@ -230,15 +228,15 @@ impl Control for Running {
             now: self.now(),
             ledger: &*self.ledger,
         };
-        if !current.policy.admits(&principal, resource) {
-            return Ok(explain::explain(&current.policy, &question(None)));
+        if !policy.admits(&principal, resource, self.now()) {
+            return Ok(explain::explain(&policy, &question(None)));
         }
         // Called outside the runtime's own threads, see `admin::Control`.
         let snapshot = self
             .handle
             .block_on(self.gateway.snapshot(&resource.name))
             .map_err(ExplainError::Unavailable)?;
-        Ok(explain::explain(&current.policy, &question(snapshot.as_deref())))
+        Ok(explain::explain(&policy, &question(snapshot.as_deref())))
     }
 
     fn audit(&self, question: &AuditQuestion) -> Result<serde_json::Value, AuditError> {
@@ -343,6 +341,21 @@ impl Control for Running {
         archive.evidence.forget_keys();
         done.map(crate::sealing::rewrapped)
             .map_err(|error| AuditError::Unavailable(error.to_string()))
+    }
+
+    fn policy(&self) -> Arc<PolicySet> {
+        self.gateway.policy()
+    }
+
+    fn request_plan(&self, resource: &str) -> Option<(Resource, RequestPlan)> {
+        let current = self.current.load();
+        let (_, plan) = current.config.requests.iter().find(|(name, _)| **name == *resource)?;
+        let known = current.config.policy.resources.iter().find(|one| *one.name == *resource)?;
+        Some((known.clone(), plan.clone()))
+    }
+
+    fn places(&self) -> Vec<Resource> {
+        self.current.load().config.policy.resources.clone()
     }
 
     fn unready(&self) -> Vec<String> {

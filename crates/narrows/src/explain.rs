@@ -12,8 +12,8 @@ use engine::{COMMON_FACTS, MaskPlan};
 use model::operation::{RowBound, Stage};
 use model::{FactDecl, OperationId, Principal, Resource, Timestamp, Value};
 use policy::{
-    BlockId, Decision, Fact, FactId, Facts, PayloadPolicy, Per, PolicySet, Request, RuleState,
-    Usage,
+    Admission, BlockId, Decision, Fact, FactId, Facts, PayloadPolicy, Per, PolicySet, Request,
+    RuleState, Usage,
 };
 
 use crate::protocols::{Judged, JudgedColumn};
@@ -34,8 +34,16 @@ pub struct Question<'a> {
 
 /// Explains one text.
 pub fn explain(policy: &PolicySet, ask: &Question<'_>) -> ExplainAnswer {
-    if !policy.admits(ask.principal, ask.resource) {
-        let note = format!("no line of access grants {} to them", ask.resource.name);
+    let admission = policy.admission(ask.principal, ask.resource, ask.now);
+    if !matches!(admission, Admission::Open { .. }) {
+        let note = match admission {
+            Admission::Closed { opens } => format!(
+                "access to {} is closed to them now; it opens again at {}",
+                ask.resource.name,
+                admin::format_time(opens)
+            ),
+            _ => format!("no line of access grants {} to them", ask.resource.name),
+        };
         let notes = vec![note];
         return ExplainAnswer { decision: "block".into(), notes, ..ExplainAnswer::default() };
     }

@@ -36,8 +36,10 @@ pub struct Notice {
     pub on_behalf_of: Option<String>,
     /// On what.
     pub resource: String,
-    /// The session that asked.
+    /// The session that asked; empty when access is asked for.
     pub session: String,
+    /// Access for a time is asked for, and no operation waits.
+    pub is_access: bool,
     /// The rules that ask.
     pub rules: Vec<RuleNotice>,
     /// What the operation does: `select`, `insert`, …
@@ -104,7 +106,9 @@ impl Notice {
     #[must_use]
     pub fn of(approval: &Approval, texts: Texts, admin: &str) -> Self {
         let id = line(&approval.id.0, NAME_CHARS_MAX);
-        let (operation, text_is) = operation(&approval.text, texts);
+        // Why somebody wants access is written for those who answer.
+        let texts_of = if approval.access.is_some() { Texts::Sent } else { texts };
+        let (operation, text_is) = operation(&approval.text, texts_of);
         let value = |value: &Option<String>| value.as_ref().map(|it| line(it, NAME_CHARS_MAX));
         let parameters = || {
             let some = approval.parameters.iter().take(NAMES_MAX);
@@ -122,6 +126,7 @@ impl Notice {
             on_behalf_of: approval.principal.on_behalf_of.as_ref().map(|who| name(who)),
             resource: name(&approval.resource),
             session: name(&approval.session.0),
+            is_access: approval.access.is_some(),
             rules: approval.rules.iter().take(NAMES_MAX).map(rule).collect(),
             verbs: names(&approval.objects.verbs),
             reads: names(&approval.objects.reads),
@@ -177,6 +182,9 @@ impl Notice {
     pub fn title(&self) -> String {
         let Self { id, principal, resource, .. } = self;
         match self.status {
+            "pending" if self.is_access => {
+                format!("{principal} asks for access to {resource} ({id})")
+            }
             "pending" => format!("{principal} asks for an approval on {resource} ({id})"),
             "expired" => format!("Nobody answered: {principal} on {resource} ({id})"),
             "withdrawn" => format!("Taken back: {principal} on {resource} ({id})"),
@@ -225,6 +233,7 @@ impl Notice {
     #[must_use]
     pub fn of_text(&self) -> &'static str {
         match self.text_is {
+            _ if self.is_access => "What for",
             "without values" => "The operation, its values hidden",
             "clipped" => "The operation, its beginning",
             _ => "The operation",
@@ -337,7 +346,12 @@ pub(crate) mod tests {
             text: text.into(),
             parameters: vec![Parameter { kind: "text".into(), value: Some("4111".into()) }],
             objects: Arc::new(Objects { writes: vec!["public.pay".into()], ..Objects::default() }),
-            rules: vec![ApprovalRule { rule: "writes".into(), by: vec!["dba".into()], needs: 1 }],
+            rules: vec![ApprovalRule {
+                rule: "writes".into(),
+                by: vec!["dba".into()],
+                needs: 1,
+                escalate: None,
+            }],
             rows_seen: Some(12),
             detections: Vec::new(),
             wait_until: Timestamp(120_000_000_000),
@@ -360,6 +374,21 @@ pub(crate) mod tests {
         let notice = Notice::of(&approval, Texts::Sent, "http://127.0.0.1:7070");
         assert_eq!(notice.operation, &*approval.text);
         assert_eq!((notice.text_is, notice.values().as_deref()), ("whole", Some("4111")));
+    }
+
+    #[test]
+    fn access_that_is_asked_for_says_how_long_and_why() {
+        let desk = Desk::new();
+        let id = desk.ask(new("access for 2h: incident 4711"));
+        let mut approval = desk.approvals.approval(&id).unwrap().unwrap();
+        approval.access = Some(store::AccessAsk {
+            length: std::time::Duration::from_secs(7200),
+            reason: "incident 4711".into(),
+        });
+        let notice = Notice::of(&approval, Texts::Withheld, "http://127.0.0.1:7070");
+        assert_eq!(notice.operation, "access for 2h: incident 4711");
+        assert_eq!(notice.of_text(), "What for");
+        assert_eq!(notice.title(), format!("reader asks for access to shop ({id})"));
     }
 
     #[test]

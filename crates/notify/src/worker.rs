@@ -166,8 +166,7 @@ impl fmt::Debug for Notifier {
 
 impl Shared {
     fn concerns(&self, approval: &Approval) -> bool {
-        let mut by = approval.rules.iter().flat_map(|rule| &rule.by);
-        self.groups.is_empty() || by.any(|group| self.groups.contains(group))
+        self.groups.is_empty() || approval.is_for(&self.groups)
     }
 
     fn push(&self, id: ApprovalId) {

@@ -7,19 +7,22 @@ use std::time::Duration;
 use detect::DetectionType;
 use model::{Phase, PrincipalKind};
 
+use crate::access::Access;
+use crate::calendar::show_duration;
 use crate::capability::Capabilities;
 use crate::check::{self, FactTable, Names};
+use crate::hours::{self, Schedule, Window};
 use crate::keep::PayloadPolicy;
 use crate::mask::{FieldPattern, MaskKind, MaskRule, Predicates};
 use crate::nearest::hint;
 use crate::permit::Need;
 use crate::policy::PolicySet;
-use crate::rule::{Access, Action, Limit, Parties, Places, Rule};
+use crate::rule::{Action, Limit, Parties, Places, Rule};
 use crate::schema::{BlockId, Schema};
 use crate::spec::{
-    AccessSpec, ActionSpec, Applies, ApproveSpec, ClassifySpec, EXPIRES_DEFAULT, LimitSpec,
-    Located, Location, MaskSpec, PolicySpec, Problem, RecordSpec, RuleSpec, WAIT_DEFAULT,
-    WINDOW_DEFAULT,
+    AccessSpec, ActionSpec, Applies, ApproveSpec, ClassifySpec, EXPIRES_DEFAULT, EscalateSpec,
+    LimitSpec, Located, Location, MaskSpec, PolicySpec, Problem, RecordSpec, RuleSpec,
+    WAIT_DEFAULT, WINDOW_DEFAULT,
 };
 use crate::template::{Part, Piece, Template, split};
 
@@ -90,8 +93,16 @@ impl Known<'_> {
             let problem = Problem::new(&line.at, "this line of access names no resource");
             problems.push(problem.help("add resources: names, \"type:x\", or \"*\" for all"));
         }
+        let schedule = schedule(line, problems);
         let (places, _) = self.places(&line.resources, problems)?;
-        Some(Access { groups: texts(&line.groups), subjects: texts(&line.subjects), places })
+        Some(Access {
+            groups: texts(&line.groups),
+            subjects: texts(&line.subjects),
+            places,
+            schedule: schedule?,
+            hours: texts(&line.hours),
+            at: line.at.clone(),
+        })
     }
 
     fn rule(&self, spec: &RuleSpec, problems: &mut Vec<Problem>) -> Option<Rule> {
@@ -349,6 +360,32 @@ fn inside(text: &Located<String>, chars: usize) -> Location {
     at
 }
 
+/// When a line grants what it grants.
+fn schedule(line: &AccessSpec, problems: &mut Vec<Problem>) -> Option<Schedule> {
+    let before = problems.len();
+    let mut windows = Vec::new();
+    for text in &line.hours {
+        match Window::parse(&text.value) {
+            Ok(window) => windows.push(window),
+            Err(hours::Mistake { at, what, help }) => {
+                let problem = Problem::new(&inside(text, at), format!("hours: {what}"));
+                problems.push(problem.help(help));
+            }
+        }
+    }
+    let until = line.until.as_ref().and_then(|text| {
+        let end = hours::end(&text.value, line.zone.as_ref());
+        if end.is_none() {
+            let message = format!("until: \"{}\" is no date and no time", text.value);
+            let help = "write a date, 2026-12-31 (to its end), or a time, 2026-12-31T18:00";
+            problems.push(Problem::new(&text.at, message).help(help));
+        }
+        end
+    });
+    let schedule = Schedule { windows: windows.into(), zone: line.zone.clone(), until };
+    (problems.len() == before).then_some(schedule)
+}
+
 fn texts(located: &[Located<String>]) -> Box<[Arc<str>]> {
     located.iter().map(|item| item.value.as_str().into()).collect()
 }
@@ -496,6 +533,7 @@ fn need(rule: &RuleSpec, spec: &ApproveSpec, problems: &mut Vec<Problem>) -> Opt
     if spec.grant == Some(crate::spec::Grant::For(Duration::ZERO)) {
         problem("the grant lasts no time", "write grant: once, session, or for example 30m");
     }
+    let escalate = spec.escalate.as_ref().and_then(|more| escalation(more, expires, problems));
     (problems.len() == before).then(|| Need {
         rule: rule.name.value.as_str().into(),
         by: spec.by.iter().map(|group| group.value.as_str().into()).collect(),
@@ -504,7 +542,35 @@ fn need(rule: &RuleSpec, spec: &ApproveSpec, problems: &mut Vec<Problem>) -> Opt
         expires,
         grant: spec.grant.unwrap_or_default(),
         rows_max: spec.rows_max,
+        escalate,
     })
+}
+
+/// Who else may answer, and after which time.
+fn escalation(
+    spec: &EscalateSpec,
+    expires: Duration,
+    problems: &mut Vec<Problem>,
+) -> Option<(Duration, Arc<[Arc<str>]>)> {
+    let before = problems.len();
+    let mut problem = |message: String, help: &str| {
+        problems.push(Problem::new(&spec.at, message).help(help));
+    };
+    let example = "write escalate: { after: 5m, to: [managers] }";
+    if spec.to.is_empty() {
+        problem("escalate names nobody to go to".to_owned(), example);
+    }
+    match spec.after {
+        None => problem("escalate does not say after which time".to_owned(), example),
+        Some(after) if after >= expires => {
+            let expires = show_duration(expires.as_nanos());
+            let message = format!("escalate: the request expires (after {expires}) before that");
+            problem(message, "make after shorter than expires");
+        }
+        Some(_) => {}
+    }
+    let to = spec.to.iter().map(|group| group.value.as_str().into()).collect();
+    spec.after.filter(|_| problems.len() == before).map(|after| (after, to))
 }
 
 fn limits(rule: &RuleSpec, spec: &LimitSpec, problems: &mut Vec<Problem>) -> Option<Limit> {

@@ -11,6 +11,7 @@
 
 #![deny(missing_docs)]
 
+mod access;
 mod calendar;
 mod capability;
 mod check;
@@ -21,6 +22,7 @@ mod explain;
 #[cfg(test)]
 mod fixture;
 mod glob;
+mod hours;
 mod keep;
 mod mask;
 mod nearest;
@@ -34,6 +36,7 @@ mod template;
 mod tree;
 mod value;
 
+pub use access::{AccessLine, Admission, TemporaryAccess};
 pub use capability::Capabilities;
 pub use compile::compile;
 pub use decide::{Decided, Decision, Outcome, Progress, Request, Reviewed, Scope};
@@ -45,8 +48,8 @@ pub use permit::{Held, HeldReply, Need, Needs, Permit, Refusal, reason};
 pub use policy::PolicySet;
 pub use schema::{BlockId, Fact, FactId, Facts, FunctionDecl, Per, Schema, Test, Usage};
 pub use spec::{
-    AccessSpec, ActionSpec, Applies, ApproveSpec, ClassifySpec, EXPIRES_DEFAULT, Grant, LimitSpec,
-    Located, Location, MaskSpec, PolicySpec, Problem, RecordSpec, RuleSpec, WAIT_DEFAULT,
-    WINDOW_DEFAULT,
+    AccessSpec, ActionSpec, Applies, ApproveSpec, ClassifySpec, EXPIRES_DEFAULT, EscalateSpec,
+    Grant, LimitSpec, Located, Location, MaskSpec, PolicySpec, Problem, RecordSpec, RuleSpec,
+    WAIT_DEFAULT, WINDOW_DEFAULT,
 };
 pub use value::{HashKey, REDACTED, partial_text, redact_text};

@@ -33,6 +33,8 @@ pub mod reason {
     pub const REPLY_TOO_LARGE: &str = "reply_too_large";
     /// Nothing grants the principal this resource.
     pub const NO_ACCESS: &str = "no_access";
+    /// What grants the principal this resource does so at other times.
+    pub const ACCESS_CLOSED: &str = "access_closed";
     /// What the operation returns cannot be traced to stored fields (R1).
     pub const UNTRACEABLE: &str = "untraceable";
     /// The operation could not be classified.
@@ -221,6 +223,8 @@ pub struct Need {
     pub grant: Grant,
     /// See [`Needs::rows_max`].
     pub rows_max: Option<u64>,
+    /// Who else may answer, when nobody did for long: after this time, these groups.
+    pub escalate: Option<(Duration, Arc<[Arc<str>]>)>,
 }
 
 impl Needs {

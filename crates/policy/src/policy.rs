@@ -6,14 +6,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use model::{Principal, Resource};
+use model::{Principal, Resource, Timestamp};
 
+use crate::access::{Access, TemporaryAccess};
 use crate::capability::Capabilities;
 use crate::decide::{Scope, Scoped, ScopedRule};
 use crate::mask::{MaskPlan, MaskRule};
-use crate::rule::{Access, Action, Rule};
+use crate::rule::{Action, Rule};
 use crate::schema::{BlockId, FactId};
-use crate::spec::WAIT_DEFAULT;
+use crate::spec::{Location, WAIT_DEFAULT};
 
 /// Conditional mask rules of one scope whose unions are kept ready: 2 to this power of them.
 const CONDITIONAL_MASKS_MAX: usize = 6;
@@ -23,14 +24,16 @@ const SHARED_MAX: usize = 4096;
 /// Everything the configuration says about who may do what; made by [`crate::compile()`].
 pub struct PolicySet {
     version: u64,
-    rules: Box<[Arc<Rule>]>,
-    access: Box<[Access]>,
-    capabilities: BTreeMap<BlockId, Capabilities>,
+    rules: Arc<[Arc<Rule>]>,
+    pub(crate) access: Arc<[Access]>,
+    /// Given to single principals, beside the lines.
+    pub(crate) temporary: Box<[TemporaryAccess]>,
+    capabilities: Arc<BTreeMap<BlockId, Capabilities>>,
     plans: Arc<Plans>,
     /// Position of each rule among the enforced rules that name fields.
-    masks: Box<[Option<usize>]>,
+    masks: Arc<[Option<usize>]>,
     /// Kept, so that sessions whose rules are the same share one.
-    scopes: Mutex<Scopes>,
+    scopes: Arc<Mutex<Scopes>>,
 }
 
 /// Scopes by block and by the numbers of their rules.
@@ -64,10 +67,11 @@ impl PolicySet {
             version,
             rules: rules.into(),
             access: access.into(),
-            capabilities,
+            temporary: Box::default(),
+            capabilities: Arc::new(capabilities),
             plans: Arc::new(Plans::new(mask_rules, follows)),
             masks,
-            scopes: Mutex::default(),
+            scopes: Arc::default(),
         }
     }
 
@@ -77,18 +81,25 @@ impl PolicySet {
         self.version
     }
 
-    /// Whether access is granted; with delegation both parties must be granted (R12), each by a
-    /// line of its own.
+    /// The same policy, with this access beside its lines instead of what it had.
     #[must_use]
-    pub fn admits(&self, principal: &Principal, resource: &Resource) -> bool {
-        let granted = |subject, groups: &[Arc<str>]| {
-            self.access.iter().any(|line| line.grants(subject, groups, resource))
-        };
-        granted(&principal.subject, &principal.groups)
-            && principal
-                .on_behalf_of
-                .as_ref()
-                .is_none_or(|party| granted(party, &principal.on_behalf_of_groups))
+    pub fn with_temporary(&self, temporary: Vec<TemporaryAccess>) -> Self {
+        Self {
+            version: self.version,
+            rules: Arc::clone(&self.rules),
+            access: Arc::clone(&self.access),
+            temporary: temporary.into(),
+            capabilities: Arc::clone(&self.capabilities),
+            plans: Arc::clone(&self.plans),
+            masks: Arc::clone(&self.masks),
+            scopes: Arc::clone(&self.scopes),
+        }
+    }
+
+    /// Where the lines of access stand that never grant anything again.
+    pub fn ended(&self, now: Timestamp) -> impl Iterator<Item = &Location> {
+        let over = move |until: Timestamp| until <= now;
+        self.access.iter().filter(move |line| line.schedule.until.is_some_and(over)).map(|l| &l.at)
     }
 
     /// The rules that can concern the principal on the resource, whose protocol declared `block`.
@@ -96,7 +107,7 @@ impl PolicySet {
     pub fn scope(&self, principal: &Principal, resource: &Resource, block: BlockId) -> Scope {
         let concerned = |rule: &Rule| rule.applies.include(principal) && rule.on.include(resource);
         let numbers: Box<[usize]> = (0..)
-            .zip(&self.rules)
+            .zip(self.rules.iter())
             .filter(|(_, rule)| concerned(rule))
             .map(|(number, _)| number)
             .collect();

@@ -168,7 +168,10 @@ impl Parties {
     }
 }
 
-fn meets<'a>(wanted: &[Arc<str>], mut given: impl Iterator<Item = &'a Arc<str>>) -> bool {
+pub(crate) fn meets<'a>(
+    wanted: &[Arc<str>],
+    mut given: impl Iterator<Item = &'a Arc<str>>,
+) -> bool {
     wanted.is_empty() || given.any(|name| wanted.contains(name))
 }
 
@@ -186,24 +189,5 @@ impl Places {
         self.everywhere
             || self.names.contains(&resource.name)
             || self.types.contains(&resource.kind)
-    }
-}
-
-/// A line of access.
-#[derive(Debug)]
-pub(crate) struct Access {
-    pub groups: Box<[Arc<str>]>,
-    pub subjects: Box<[Arc<str>]>,
-    pub places: Places,
-}
-
-impl Access {
-    /// Whether the line grants one party the resource; both keys must hold where both are given.
-    pub fn grants(&self, subject: &Arc<str>, groups: &[Arc<str>], resource: &Resource) -> bool {
-        let everyone = self.subjects.iter().any(|name| &**name == "*");
-        self.places.include(resource)
-            && meets(&self.groups, groups.iter())
-            && (everyone || meets(&self.subjects, std::iter::once(subject)))
-            && !(self.groups.is_empty() && self.subjects.is_empty())
     }
 }

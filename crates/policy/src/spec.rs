@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use model::Resource;
 
 use crate::keep::PayloadPolicy;
@@ -101,6 +102,12 @@ pub struct AccessSpec {
     pub subjects: Vec<Located<String>>,
     /// Resource names or `type:x`; `*` is every resource.
     pub resources: Vec<Located<String>>,
+    /// When it grants them: `mon-fri 08:00-18:00`; at all hours when left out.
+    pub hours: Vec<Located<String>>,
+    /// Whose clocks `hours` and `until` go by; UTC when left out.
+    pub zone: Option<TimeZone>,
+    /// A date or time from which on it grants nothing any more; a date counts to its end.
+    pub until: Option<Located<String>>,
     /// Where the line stands.
     pub at: Location,
 }
@@ -209,6 +216,19 @@ pub struct ApproveSpec {
     pub grant: Option<Grant>,
     /// Rows past which a repeat under the same yes asks again (R11).
     pub rows_max: Option<u64>,
+    /// Who else may answer when nobody did for long; default nobody.
+    pub escalate: Option<EscalateSpec>,
+}
+
+/// `approve.escalate:`
+#[derive(Clone, Debug, Default)]
+pub struct EscalateSpec {
+    /// How long after the request.
+    pub after: Option<Duration>,
+    /// Groups whose members may answer from then on, too.
+    pub to: Vec<Located<String>>,
+    /// Where it stands.
+    pub at: Location,
 }
 
 /// What a yes covers.

@@ -24,7 +24,7 @@ use engine::{
 };
 use identity::{NotProved, Pending};
 use model::{Claim, ClientText, Event, Principal, SessionId, Side, Timestamp};
-use policy::BlockId;
+use policy::{Admission, BlockId};
 use store::{NoRandomness, Registration};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
@@ -421,6 +421,7 @@ impl Driver {
         if !Arc::ptr_eq(&rules, &self.rules) {
             self.rules = Arc::clone(&rules);
             self.work.push_back(Happening::Policy(Arc::clone(&rules.policy)));
+            self.timers.set(Alarm::Access, clock::now());
             let gone = self.stay.as_ref().is_some_and(|stay| {
                 !rules.upstreams.contains_key(&stay.upstream.plan.resource.name)
             });
@@ -431,7 +432,8 @@ impl Driver {
     }
 
     fn alarms(&mut self) {
-        for alarm in self.timers.due(clock::now()) {
+        let now = clock::now();
+        for alarm in self.timers.due(now) {
             match alarm {
                 Alarm::Engine => self.work.push_back(Happening::Timer),
                 Alarm::Identify => {
@@ -439,6 +441,7 @@ impl Driver {
                     self.stop("identify_timeout");
                 }
                 Alarm::Expiry => self.stop("token_expired"),
+                Alarm::Access => self.watch_access(now),
                 // Of tunnels, which a connection has not.
                 Alarm::Idle => {}
                 Alarm::Connect => {
@@ -453,6 +456,17 @@ impl Driver {
                     self.upstream.cut();
                 }
             }
+        }
+    }
+
+    /// Ends the session when access is closed; else looks again when it may be.
+    fn watch_access(&mut self, now: Timestamp) {
+        let Some(stay) = self.stay.as_ref().filter(|_| !self.engine.is_ended()) else { return };
+        let resource = &stay.upstream.plan.resource;
+        match self.rules.policy.admission(&stay.principal, resource, now) {
+            Admission::Open { until: Some(end) } => self.timers.set(Alarm::Access, end),
+            Admission::Open { until: None } => {}
+            Admission::Closed { .. } | Admission::Never => self.stop("access_closed"),
         }
     }
 
@@ -561,6 +575,7 @@ pub(crate) fn stop_words(reason: &str) -> &'static str {
         "killed" => "the session was ended by an administrator",
         "revoked" => "the session was ended because its token was revoked",
         "token_expired" => "the session was ended because its token has expired",
+        "access_closed" => "the session was ended because access to this resource has closed",
         "shutting_down" => "the gateway is shutting down",
         "idle" => "nothing passed through it for too long",
         "hello_timeout" => "the hello of TLS did not come in time",

@@ -20,7 +20,7 @@ use identity::Proofs;
 use model::exchange::Part;
 use model::limit;
 use parking_lot::Mutex;
-use policy::{BlockId, PolicySet};
+use policy::{BlockId, PolicySet, TemporaryAccess};
 use store::{ApprovalId, Approvals, Journal, Live};
 use tokio::sync::{Notify as Signal, Semaphore, oneshot, watch};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -153,6 +153,8 @@ pub struct Gateway {
     pub(crate) settings: Settings,
     pub(crate) protocols: Vec<(&'static dyn Protocol<Bytes>, BlockId)>,
     pub(crate) rules: ArcSwap<Rules>,
+    /// Held while rules are swapped, so that the last change is the one in force.
+    changing: Mutex<()>,
     pub(crate) recorder: Arc<Recorder>,
     pub(crate) proofs: Arc<Proofs>,
     pub(crate) approvals: Arc<Approvals>,
@@ -190,9 +192,13 @@ impl Gateway {
         }));
         let upstreams = upstreams(parts.resources, &parts.protocols, &parts.settings, None);
         let sites = sites(parts.sites, parts.web, parts.refuses, &parts.settings, None);
-        let rules = Rules { policy: parts.policy, upstreams, sites };
+        let access = temporary(&parts.approvals);
+        let policy = Arc::new(parts.policy.with_temporary(access));
+        let rules = Rules { policy, upstreams, sites };
         let web_tls = parts.server_tls.as_deref().map(for_web);
-        Arc::new(Self {
+        let approvals = Arc::clone(&parts.approvals);
+        let gateway = Arc::new(Self {
+            changing: Mutex::default(),
             rules: ArcSwap::from_pointee(rules),
             recorder: Arc::new(Recorder::new(
                 parts.journal,
@@ -224,7 +230,14 @@ impl Gateway {
             housekeeping: AtomicBool::new(false),
             draining: watch::Sender::new(false),
             data_dir: parts.data_dir,
-        })
+        });
+        let changed = Arc::downgrade(&gateway);
+        approvals.observe_access(Box::new(move || {
+            if let Some(gateway) = changed.upgrade() {
+                gateway.access_changed();
+            }
+        }));
+        gateway
     }
 
     /// Puts new rules and resources in force at once and tells every live session.
@@ -237,16 +250,40 @@ impl Gateway {
         resources: Vec<ResourcePlan>,
         sites: Vec<SitePlan>,
     ) {
+        let _one = self.changing.lock();
+        let policy = Arc::new(policy.with_temporary(temporary(&self.approvals)));
         let old = self.rules.load_full();
         let kept = Some(&old.upstreams);
         let upstreams = upstreams(resources, &self.protocols, &self.settings, kept);
         let kept = Some(&old.sites);
         let sites = self::sites(sites, self.web, self.refuses, &self.settings, kept);
         self.rules.store(Arc::new(Rules { policy, upstreams, sites }));
+        self.tell_all();
+    }
+
+    /// Puts access that was given for a time in force, or ends it, and tells every live session.
+    fn access_changed(&self) {
+        let _one = self.changing.lock();
+        let old = self.rules.load_full();
+        self.rules.store(Arc::new(Rules {
+            policy: Arc::new(old.policy.with_temporary(temporary(&self.approvals))),
+            upstreams: old.upstreams.clone(),
+            sites: old.sites.clone(),
+        }));
+        self.tell_all();
+    }
+
+    fn tell_all(&self) {
         self.exchanges.look();
         for mailbox in self.connections.all() {
             mailbox.look();
         }
+    }
+
+    /// The policy in force, with the access that was given for a time.
+    #[must_use]
+    pub fn policy(&self) -> Arc<PolicySet> {
+        Arc::clone(&self.rules.load().policy)
     }
 
     /// Lets no new session in, waits up to `grace` for the live ones to end, then ends them.
@@ -353,6 +390,17 @@ impl Gateway {
     pub(crate) fn cancel(&self, key: [u8; 8]) -> Option<oneshot::Receiver<()>> {
         self.connections.find(key).map(|mailbox| mailbox.cancel())
     }
+}
+
+/// The access that was given for a time, as policy knows it.
+fn temporary(approvals: &Approvals) -> Vec<TemporaryAccess> {
+    let access = approvals.access(clock::now()).into_iter().map(|grant| TemporaryAccess {
+        subject: grant.principal.subject,
+        issuer: grant.principal.issuer,
+        resource: grant.resource,
+        until: grant.until,
+    });
+    access.collect()
 }
 
 /// Keeps what did not change, so that surveys and what was prepared live on.

@@ -8,8 +8,8 @@ use engine::{Answer, Happening, HoldRequest};
 use model::{OperationId, Principal, SessionId, Timestamp};
 use policy::{Grant, Need};
 use store::{
-    ApprovalError, ApprovalId, ApprovalRule, Approvals, GrantScope, Granted, NewApproval,
-    Requested, Waiter, WaiterId,
+    ApprovalError, ApprovalId, ApprovalRule, Approvals, Escalation, GrantScope, Granted,
+    NewApproval, Requested, Waiter, WaiterId,
 };
 
 use crate::counters::Counters;
@@ -283,5 +283,11 @@ fn new_approval(
 }
 
 fn rule(need: &Need) -> ApprovalRule {
-    ApprovalRule { rule: Arc::clone(&need.rule), by: need.by.to_vec(), needs: need.needs }
+    let escalate = need.escalate.as_ref();
+    ApprovalRule {
+        rule: Arc::clone(&need.rule),
+        by: need.by.to_vec(),
+        needs: need.needs,
+        escalate: escalate.map(|(after, to)| Escalation { after: *after, to: to.to_vec() }),
+    }
 }

@@ -122,6 +122,9 @@ impl Gateway {
                 let recorder = Arc::clone(&gateway.recorder);
                 let sweep = move || {
                     recorder.probe();
+                    for approval in approvals.escalate(clock::now())? {
+                        recorder.escalated(&approval);
+                    }
                     approvals.expire(clock::now())
                 };
                 let now = clock::now();

@@ -8,7 +8,7 @@ use detect::TypeSet;
 use model::event::EVENT_VERSION;
 use model::{Event, EventBody, SessionId};
 use parking_lot::Mutex;
-use store::{Journal, JournalError};
+use store::{Approval, Journal, JournalError};
 
 use crate::clock;
 use crate::resource::OnFailure;
@@ -97,6 +97,33 @@ impl Recorder {
             lost.clear();
             self.failing.store(false, Ordering::Relaxed);
             tracing::info!("the journal takes records again");
+        }
+    }
+
+    /// Records that others may answer a request, too. It waits on if that cannot be recorded.
+    pub fn escalated(&self, approval: &Approval) {
+        let to = approval.rules.iter().filter(|rule| approval.escalated.contains(&rule.rule));
+        let to = to.filter_map(|rule| rule.escalate.as_ref()).flat_map(|more| &more.to);
+        let to: Vec<&str> = to.map(AsRef::as_ref).collect();
+        let event = Event {
+            v: EVENT_VERSION,
+            at: clock::now(),
+            gateway: Arc::clone(&self.gateway),
+            session: None,
+            sequence: 0,
+            principal: None,
+            on_behalf_of: None,
+            resource: None,
+            body: EventBody::Admin {
+                actor: "gateway".to_owned(),
+                action: "approval.escalate".to_owned(),
+                target: approval.id.to_string(),
+                detail: Some(format!("{} may answer too", to.join(", "))),
+            },
+            payload: Vec::new(),
+        };
+        if let Err(error) = self.journal.append(&[event]) {
+            self.failed(&error);
         }
     }
 

@@ -18,6 +18,8 @@ pub(crate) enum Alarm {
     Connect,
     /// The proof of identity ends.
     Expiry,
+    /// Access closes, or may.
+    Access,
     /// The other side does not take what is left for it.
     Close,
     /// Nothing passes through a tunnel.

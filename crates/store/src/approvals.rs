@@ -4,6 +4,7 @@
 //! so a yes is used at most as often as it was given, across sessions and restarts. The rules about
 //! who may answer are in `answer`, those about what a yes covers in `grant`.
 
+mod access;
 mod answer;
 mod grant;
 mod persist;
@@ -22,9 +23,10 @@ use parking_lot::{Mutex, RwLock};
 use crate::id::{self, NoRandomness};
 use crate::state::{State, StateError};
 
+pub use access::{AccessAsk, AccessGrant, NewAccess, Revocation, RevokeError};
 pub use answer::{AnswerError, Approver, Vote};
 pub use grant::{GrantScope, Granted};
-pub use request::{Approval, ApprovalId, ApprovalRule, NewApproval, Status};
+pub use request::{Approval, ApprovalId, ApprovalRule, Escalation, NewApproval, Status};
 
 use grant::Grant;
 
@@ -112,6 +114,9 @@ pub enum ApprovalError {
     /// No such request, or it no longer waits.
     #[error("no approval request {0} waits for an answer")]
     Unknown(ApprovalId),
+    /// The same principal asked for the same access already, for another time.
+    #[error("{0} waits already and asks for the same, for another time")]
+    Waits(ApprovalId),
     /// The registry failed.
     #[error(transparent)]
     State(#[from] StateError),
@@ -125,6 +130,7 @@ pub struct Approvals {
     state: Arc<State>,
     inner: Mutex<Inner>,
     observers: RwLock<Vec<Observer>>,
+    access_observers: RwLock<Vec<Box<dyn Fn() + Send + Sync>>>,
 }
 
 type Observer = Box<dyn Fn(&Approval) + Send + Sync>;
@@ -159,8 +165,12 @@ impl Approvals {
         for grant in state.registry(persist::load_grants)? {
             inner.grants.insert(Arc::clone(&grant.id), grant);
         }
-        let approvals =
-            Self { state, inner: Mutex::new(inner), observers: RwLock::new(Vec::new()) };
+        let approvals = Self {
+            state,
+            inner: Mutex::new(inner),
+            observers: RwLock::default(),
+            access_observers: RwLock::default(),
+        };
         approvals.drop_grants(|grant| grant.session.is_some() || grant.is_over(now))?;
         approvals.expire(now)?;
         Ok(approvals)
@@ -254,10 +264,14 @@ impl Approvals {
             inner.remove(id)
         };
         let messages = waiters.into_iter().zip(answers).collect();
+        let access = grants.iter().any(|grant| grant.access);
         for grant in grants {
             inner.grants.insert(Arc::clone(&grant.id), grant);
         }
         drop(inner);
+        if access {
+            self.access_changed();
+        }
         tell(messages);
         self.observe_all(&approval);
         Ok(approval.status)
@@ -381,19 +395,19 @@ impl Approvals {
 
     fn drop_grants(&self, over: impl Fn(&Grant) -> bool) -> Result<(), StateError> {
         let mut inner = self.inner.lock();
-        let ids: Vec<_> = inner
-            .grants
-            .values()
-            .filter(|grant| over(grant))
-            .map(|grant| Arc::clone(&grant.id))
-            .collect();
-        for id in ids {
+        let gone: Vec<_> = inner.grants.values().filter(|grant| over(grant)).cloned().collect();
+        let mut dropped = Ok(());
+        for Grant { id, .. } in &gone {
             // Out of memory first: if the registry fails, the grant is over all the same, and time
             // or the next start drops it there.
-            inner.grants.remove(&id);
-            self.state.registry(|db| persist::delete_grant(db, &id))?;
+            inner.grants.remove(id);
+            dropped = dropped.and(self.state.registry(|db| persist::delete_grant(db, id)));
         }
-        Ok(())
+        drop(inner);
+        if gone.iter().any(|grant| grant.access) {
+            self.access_changed();
+        }
+        dropped
     }
 
     fn why_not_pending(&self, id: &ApprovalId) -> Result<AnswerError, StateError> {

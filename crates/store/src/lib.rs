@@ -24,8 +24,9 @@ mod tokens;
 mod usage;
 
 pub use approvals::{
-    Answer, AnswerError, Approval, ApprovalError, ApprovalId, ApprovalRule, Approvals, Approver,
-    GrantScope, Granted, NewApproval, Requested, Status, Verdict, Vote, Waiter, WaiterId,
+    AccessAsk, AccessGrant, Answer, AnswerError, Approval, ApprovalError, ApprovalId, ApprovalRule,
+    Approvals, Approver, Escalation, GrantScope, Granted, NewAccess, NewApproval, Requested,
+    Revocation, RevokeError, Status, Verdict, Vote, Waiter, WaiterId,
 };
 pub use data_dir::{DataDir, DataDirError, InstallationKey};
 pub use guesses::Guesses;

@@ -85,8 +85,7 @@ pub fn compile_for<U: Unit>(
         }
     }
     let all = || vec![located("*")];
-    let access =
-        AccessSpec { subjects: all(), resources: all(), at: Location::default(), groups: vec![] };
+    let access = AccessSpec { subjects: all(), resources: all(), ..AccessSpec::default() };
     let spec = PolicySpec {
         version,
         rules: rules.iter().map(|line| rule(line)).collect::<Result<_, _>>()?,

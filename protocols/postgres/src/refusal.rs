@@ -17,7 +17,7 @@ pub fn sqlstate(reason: &str) -> &'static str {
         "unknown_statement" => "26000",
         "unknown_portal" => "34000",
         "unknown_token" | "expired_token" | "revoked_token" | "clear_text" => "28P01",
-        "no_access" | "unknown_resource" => "28000",
+        "no_access" | "access_closed" | "unknown_resource" => "28000",
         "too_many_sessions" => "53300",
         "upstream_down" | "upstream_tls" | "upstream_timeout" | "upstream_error" | "credential"
         | "catalog" => "08001",

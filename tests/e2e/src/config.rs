@@ -21,6 +21,7 @@ pub struct Config {
     rules: String,
     extra: String,
     resources: Vec<(String, String, String)>,
+    locked: String,
     tls: String,
     host: String,
 }
@@ -34,6 +35,7 @@ impl Config {
             rules: rules.to_owned(),
             extra: String::new(),
             resources: Vec::new(),
+            locked: String::new(),
             tls: "off".to_owned(),
             host: "127.0.0.1".to_owned(),
         }
@@ -73,6 +75,13 @@ impl Config {
         self
     }
 
+    /// Adds further keys to the resource that agents may not reach.
+    #[must_use]
+    pub fn locked(mut self, more: &str) -> Self {
+        more.clone_into(&mut self.locked);
+        self
+    }
+
     /// Adds a resource for another database of the same server, reachable by agents.
     #[must_use]
     pub fn database(mut self, name: &str, database: &str) -> Self {
@@ -108,7 +117,7 @@ impl Config {
             }
         };
         add("shop", "shop", "");
-        add("locked", "shop", "");
+        add("locked", "shop", &self.locked);
         for (name, database, more) in &self.resources {
             add(name, database, more);
             names.push(name.clone());

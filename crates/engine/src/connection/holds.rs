@@ -220,7 +220,8 @@ fn still_waiting(approval: Option<&str>, address: &str, needs: &Needs) -> Refusa
     let words = match approval {
         Some(approval) => format!(
             "approval {approval} was not given within {} s by {}; \
-             it can still be given: {address}; then repeat the same statement",
+             it can still be given: {address}; \
+             narrows approvals wait {approval} tells when; then repeat the same statement",
             needs.wait.as_secs(),
             approvers(needs),
         ),

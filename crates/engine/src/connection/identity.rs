@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use model::{ClientText, EventBody, Principal, Resource};
-use policy::{PolicySet, Refusal, Scope};
+use policy::{Admission, PolicySet, Refusal, Scope};
 
 use super::{Connection, Who};
 use crate::contract::{Input, Reads, Sought, Unit};
@@ -19,12 +19,9 @@ impl<U: Unit> Connection<U> {
     ) {
         self.frame.principal = Some(Arc::clone(&principal.subject));
         self.frame.on_behalf_of.clone_from(&principal.on_behalf_of);
-        if !self.policy.admits(&principal, &resource) {
-            let words = format!(
-                "\"{}\" may not use \"{}\": no access line grants it",
-                principal.subject, resource.name
-            );
-            self.disproved(Refusal::unjudgeable("no_access", ClientText::composed(words)));
+        let admission = self.policy.admission(&principal, &resource, self.now);
+        if !matches!(admission, Admission::Open { .. }) {
+            self.disproved(admission.refusal(&principal.subject, &resource.name));
             return;
         }
         self.frame.resource = Some(Arc::clone(&resource.name));
@@ -72,7 +69,7 @@ impl<U: Unit> Connection<U> {
     pub(super) fn rescope(&mut self, policy: Arc<PolicySet>) {
         self.policy = policy;
         let Some(who) = &mut self.who else { return };
-        if !self.policy.admits(&who.principal, &who.resource) {
+        if !self.policy.admits(&who.principal, &who.resource, self.now) {
             let words = ClientText::fixed("access to this resource was withdrawn");
             self.stop(Refusal::unjudgeable("no_access", words));
             return;

@@ -302,7 +302,8 @@ impl<'a> Gateway<'a> {
             may_fail: recalled.may_fail,
             satisfied: gate.flatten().map(|gate| gate.satisfied.clone()).unwrap_or_default(),
         };
-        if !self.rules.policy.admits(&told.session.principal, &place.resource) {
+        let now = Timestamp(asking.row.time);
+        if !self.rules.policy.admits(&told.session.principal, &place.resource, now) {
             asking.judged = Judged::refused(vec!["access".into()]);
             return;
         }

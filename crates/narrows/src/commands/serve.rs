@@ -88,7 +88,7 @@ async fn run(loaded: Loaded, rulebook: Rulebook) -> anyhow::Result<()> {
     proofs.believe(config.issuers.clone()).map_err(anyhow::Error::msg)?;
     let gateway = wire::gateway(
         &config,
-        Arc::clone(&policy),
+        policy,
         &rulebook,
         &store,
         Arc::clone(&ledger),
@@ -125,7 +125,6 @@ async fn run(loaded: Loaded, rulebook: Rulebook) -> anyhow::Result<()> {
             gateway: Arc::clone(&gateway),
             rulebook,
             ledger,
-            policy,
             archive,
             proofs: Arc::clone(&proofs),
             live: Arc::clone(&store.live),

@@ -4,6 +4,7 @@
 //! and that the [`working`] form, which `policy` then compiles. Each step reports into one
 //! [`Report`](read::Report), so nobody mends a file one mistake at a time.
 
+pub mod access;
 mod address;
 pub mod digest;
 pub mod identity;
@@ -114,6 +115,7 @@ fn load_with(
         match rulebook.compile(config.policy.clone()) {
             Ok(compiled) => {
                 warn_of_classes(&config.policy, &compiled, &mut report);
+                access::warn_of_ended(&compiled, &mut report);
                 policy = Some(compiled);
             }
             Err(problems) => report.problems.extend(problems),

@@ -78,6 +78,20 @@ fn write(config: &Config, out: &mut String) -> std::fmt::Result {
     for site in &config.sites {
         write_site(site, out)?;
     }
+    if !config.requests.is_empty() {
+        writeln!(out, "requests:")?;
+    }
+    for (name, plan) in &config.requests {
+        let by: Vec<&str> = plan.rule.by.iter().map(AsRef::as_ref).collect();
+        let (by, needs) = (by.join(", "), plan.rule.needs);
+        let (max, expires) = (time(plan.max), time(plan.expires));
+        let keys = format!("by: [{by}], needs: {needs}, max: {max}, expires: {expires}");
+        let escalate = plan.rule.escalate.as_ref().map(|more| {
+            let to: Vec<&str> = more.to.iter().map(AsRef::as_ref).collect();
+            format!(", escalate: {{ after: {}, to: [{}] }}", time(more.after), to.join(", "))
+        });
+        writeln!(out, "  {name}: {{ {keys}{} }}", escalate.unwrap_or_default())?;
+    }
     writeln!(out, "lists:")?;
     for (name, values) in &config.policy.lists {
         writeln!(out, "  {name}: [{}]", values.join(", "))?;
@@ -88,6 +102,10 @@ fn write(config: &Config, out: &mut String) -> std::fmt::Result {
         push_list(&mut keys, "groups", &line.groups);
         push_list(&mut keys, "subjects", &line.subjects);
         push_list(&mut keys, "resources", &line.resources);
+        push_list(&mut keys, "hours", &line.hours);
+        let zone = line.zone.as_ref().and_then(|zone| zone.iana_name());
+        keys.extend(zone.map(|zone| format!("timezone: {zone}")));
+        keys.extend(line.until.as_ref().map(|until| format!("until: {}", until.value)));
         writeln!(out, "  - {{ {} }}", keys.join(", "))?;
     }
     writeln!(out, "rules:")?;
@@ -313,6 +331,11 @@ fn action(action: &ActionSpec) -> String {
             });
             if let Some(rows) = approve.rows_max {
                 keys.push(format!("rows_max: {rows}"));
+            }
+            if let Some(more) = &approve.escalate {
+                let mut inner = vec![format!("after: {}", time(more.after.unwrap_or_default()))];
+                push_list(&mut inner, "to", &more.to);
+                keys.push(format!("escalate: {{ {} }}", inner.join(", ")));
             }
         }
         ActionSpec::Block(message) | ActionSpec::Alert(message) => {

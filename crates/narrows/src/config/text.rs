@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
+use super::access::{Escalate, Hours, Request};
 use super::identity::Identity;
 use super::keeping::{RetentionForm, StoreEncryptionForm};
 use super::outgoing::{AnchorAt, StreamTo};
@@ -96,6 +97,13 @@ form! {
         /// Resource names, `type:NAME`, or `*`.
         #[schemars(required)]
         "resources" => resources: Vec<At<String>>,
+        /// When: days and hours, `mon-fri 08:00-18:00`, or a list of such. A window that goes over
+        /// midnight belongs to the day on which it begins. Default: always.
+        "hours" => hours: Hours,
+        /// Whose clocks `hours` and `until` go by: `Europe/Berlin`. Default: UTC.
+        "timezone" => timezone: At<String>,
+        /// The last day, `2026-12-31`, or the moment in which it ends, `2026-12-31T18:00`.
+        "until" => until: At<String>,
     }
 }
 
@@ -175,6 +183,8 @@ form! {
         "grant" => grant: At<GrantForm>,
         /// Rows past which a repeat asks again. Default: twice what the approver saw.
         "rows_max" => rows_max: At<u64>,
+        /// Who else may answer when nobody did for long. Default: nobody.
+        "escalate" => escalate: Escalate,
     }
 }
 
@@ -368,6 +378,8 @@ form! {
         /// `allow` lets statements read and write files of the server and run its programs.
         /// Default: refuse.
         "server_files" => server_files: At<ServerFilesForm>,
+        /// Access can be asked for, for a time. Default: it cannot.
+        "request" => request: Request,
     }
 }
 
@@ -427,6 +439,16 @@ impl Form for Resource {
 }
 
 impl Resource {
+    /// What it says about asking for access.
+    pub fn request(&self) -> Option<Request> {
+        match self {
+            Self::Postgres(form) => form.request.clone(),
+            Self::Http(form) => form.request.clone(),
+            Self::Egress(form) => form.request.clone(),
+            Self::Broken => None,
+        }
+    }
+
     fn read_any(node: &Node, what: &str, report: &mut Report) -> Option<Self> {
         let kind = match &node.value {
             Value::Table(entries) => entries.iter().find(|(key, _)| key.name == "type"),

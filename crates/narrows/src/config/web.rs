@@ -10,6 +10,7 @@ use policy::{ActionSpec, Location, RuleSpec};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use url::Url;
 
+use super::access::Request;
 use super::machine::Machine;
 use super::read::{At, Form, Named, Report, form};
 use super::recording::{Recorded, Recording};
@@ -42,6 +43,8 @@ form! {
         "http" => http: Reading,
         /// What its recording does on failure; default: what `recording` says.
         "recording" => recording: ResourceRecording,
+        /// Access can be asked for, for a time. Default: it cannot.
+        "request" => request: Request,
     }
 }
 
@@ -70,6 +73,8 @@ form! {
         "http" => http: Reading,
         /// What its recording does on failure; default: what `recording` says.
         "recording" => recording: ResourceRecording,
+        /// Access can be asked for, for a time. Default: it cannot.
+        "request" => request: Request,
     }
 }
 

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::identity::IssuerPlan;
+use admin::RequestPlan;
 use model::{Resource, UpstreamTls, is_this_machine, limit};
 use policy::{
     AccessSpec, ActionSpec, Applies, ApproveSpec, ClassifySpec, LimitSpec, Located, Location,
     MaskSpec, Per, PolicySpec, RecordSpec, RuleSpec,
 };
 
+use super::access;
 use super::identity;
 use super::machine::Machine;
 use super::nearest::nearest;
@@ -56,6 +58,8 @@ pub struct Config {
     pub upstreams: Vec<Upstream>,
     /// What can be reached in HTTP.
     pub sites: Vec<Site>,
+    /// Resources to which access can be asked for, and who may answer.
+    pub requests: Vec<(Arc<str>, RequestPlan)>,
     /// Rules, access, lists and resources, as policy compiles them.
     pub policy: PolicySpec,
     /// What is recorded.
@@ -133,7 +137,8 @@ pub fn complete(
     let listens = listeners.iter().any(|(name, _)| *name == protocols::TRANSPARENT);
     let transparent = transparent(file.transparent, listens, &file.here.at, base, report);
     let beside = Beside { recording: &recording, base, machine };
-    let (upstreams, sites, resources) = upstreams(file.resources, &beside, report);
+    let mut requests = Vec::new();
+    let (upstreams, sites, resources) = upstreams(file.resources, &beside, &mut requests, report);
     let (buffer, total) = hold(file.hold, report);
     let rules: Vec<RuleSpec> =
         (0..).zip(rules).map(|(index, rule)| self::rule(index, rule, report)).collect();
@@ -148,11 +153,12 @@ pub fn complete(
         listeners,
         transparent,
         tls: tls(file.tls, base, machine, report),
+        requests,
         issuers: identity::issuers(file.identity, (base, machine), report),
         policy: PolicySpec {
             version: 0,
             rules,
-            access: access(file.access.unwrap_or_default()),
+            access: access(file.access.unwrap_or_default(), report),
             lists: lists(file.lists, report),
             resources,
         },
@@ -352,6 +358,7 @@ pub(super) fn check_file(
 fn upstreams(
     resources: Option<text::Resources>,
     beside: &Beside<'_>,
+    requests: &mut Vec<(Arc<str>, RequestPlan)>,
     report: &mut Report,
 ) -> (Vec<Upstream>, Vec<Site>, Vec<Resource>) {
     let entries = resources.map(|resources| resources.0.0).unwrap_or_default();
@@ -362,6 +369,8 @@ fn upstreams(
             report.problem(&name.at, message, help);
         }
         let (mut upstream, mut site) = (None, None);
+        let request = form.request().and_then(|form| access::request(&name.value, form, report));
+        requests.extend(request.map(|plan| (name.value.as_str().into(), plan)));
         match form {
             text::Resource::Postgres(form) => {
                 let (base, machine) = (beside.base, beside.machine);
@@ -485,15 +494,9 @@ pub(super) fn relative_secret(secret: SecretForm, base: &Path) -> SecretForm {
     }
 }
 
-fn access(lines: Vec<text::Access>) -> Vec<AccessSpec> {
+fn access(lines: Vec<text::Access>, report: &mut Report) -> Vec<AccessSpec> {
     let whole = lines.into_iter().filter(|line| !line.here.broken);
-    let spec = |line: text::Access| AccessSpec {
-        groups: located(line.groups),
-        subjects: located(line.subjects),
-        resources: located(line.resources),
-        at: line.here.at,
-    };
-    whole.map(spec).collect()
+    whole.map(|line| access::line(line, report)).collect()
 }
 
 fn lists(
@@ -592,6 +595,7 @@ fn approve(form: text::Approve) -> ActionSpec {
         expires: form.expires.map(|expires| expires.value.0),
         grant: form.grant.map(|grant| grant.value.0),
         rows_max: form.rows_max.map(|rows| rows.value),
+        escalate: form.escalate.map(access::escalate),
     })
 }
 
@@ -616,7 +620,7 @@ fn record(form: text::Record) -> ActionSpec {
     ActionSpec::Record(RecordSpec { payload: form.payload.map(|payload| payload.value.policy()) })
 }
 
-fn located(values: Option<Vec<At<String>>>) -> Vec<Located<String>> {
+pub(super) fn located(values: Option<Vec<At<String>>>) -> Vec<Located<String>> {
     values.unwrap_or_default().into_iter().map(At::located).collect()
 }
 

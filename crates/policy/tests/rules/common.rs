@@ -170,6 +170,7 @@ pub fn spec(rules: Vec<RuleSpec>) -> PolicySpec {
             subjects: Vec::new(),
             resources: many(&["appdb", "internet"]),
             at: at(1),
+            ..AccessSpec::default()
         }],
         lists: vec![(
             "partners".to_owned(),

@@ -2,14 +2,19 @@
 
 use std::time::Duration;
 
-use model::PrincipalKind;
+use model::{PrincipalKind, Timestamp};
 use policy::{
-    AccessSpec, ActionSpec, Applies, ApproveSpec, BlockId, Capabilities, ClassifySpec, Grant,
-    LimitSpec, Located, MaskSpec, PayloadPolicy, PolicySet, Problem, RecordSpec, RuleState,
-    compile,
+    AccessSpec, ActionSpec, Admission, Applies, ApproveSpec, BlockId, Capabilities, ClassifySpec,
+    Grant, LimitSpec, Located, MaskSpec, PayloadPolicy, PolicySet, Problem, RecordSpec, RuleState,
+    TemporaryAccess, compile,
 };
 
 use crate::common::*;
+
+/// 2026-11-30T12:00:00Z, a Monday.
+const NOON: Timestamp = Timestamp(1_796_040_000_000_000_000);
+/// Nanoseconds.
+const HOUR: u64 = 3_600_000_000_000;
 
 fn problems(rules: Vec<policy::RuleSpec>) -> Vec<Problem> {
     try_compile(rules).err().unwrap_or_default()
@@ -191,11 +196,12 @@ fn access_is_what_a_line_grants() {
         subjects: many(subjects),
         resources: many(resources),
         at: at(1),
+        ..AccessSpec::default()
     };
     let admits = |lines: Vec<AccessSpec>, principal: &model::Principal| {
         let spec = policy::PolicySpec { access: lines, ..spec(Vec::new()) };
         let protocols = [("sql", SQL_BLOCK, ALL), ("web", WEB_BLOCK, ALL)];
-        compile(spec, &schema(), &protocols).unwrap().admits(principal, &appdb())
+        compile(spec, &schema(), &protocols).unwrap().admits(principal, &appdb(), NOON)
     };
     for (granted, expected) in [
         (line(&["agents"], &[], &["appdb"]), true),
@@ -229,16 +235,122 @@ fn r12_with_delegation_both_parties_must_be_granted() {
     let policy = compile(spec, &schema(), &protocols).unwrap();
     let mut both = agent();
     both.on_behalf_of = Some("alice".into());
-    assert!(!policy.admits(&both, &appdb()), "alice is in no group");
+    assert!(!policy.admits(&both, &appdb(), NOON), "alice is in no group");
     both.on_behalf_of_groups = vec!["people".into()];
-    assert!(policy.admits(&both, &appdb()));
+    assert!(policy.admits(&both, &appdb(), NOON));
     both.groups = vec!["people".into()];
-    assert!(policy.admits(&both, &appdb()));
+    assert!(policy.admits(&both, &appdb(), NOON));
     both.groups.clear();
-    assert!(!policy.admits(&both, &appdb()), "the worker must be granted too");
+    assert!(!policy.admits(&both, &appdb(), NOON), "the worker must be granted too");
     let internet = internet();
     both.groups = vec!["agents".into()];
-    assert!(!policy.admits(&both, &internet), "each by a line of its own");
+    assert!(!policy.admits(&both, &internet, NOON), "each by a line of its own");
+}
+
+fn with_access(lines: Vec<AccessSpec>) -> Result<PolicySet, Vec<Problem>> {
+    let spec = policy::PolicySpec { access: lines, ..spec(Vec::new()) };
+    compile(spec, &schema(), &[("sql", SQL_BLOCK, ALL), ("web", WEB_BLOCK, ALL)])
+}
+
+fn at_hours(group: &str, hours: &[&str]) -> AccessSpec {
+    AccessSpec {
+        groups: many(&[group]),
+        resources: many(&["appdb"]),
+        hours: many(hours),
+        ..AccessSpec::default()
+    }
+}
+
+fn hours_after_noon(hours: u64) -> Timestamp {
+    Timestamp(NOON.0 + hours * HOUR)
+}
+
+#[test]
+fn a_line_grants_in_its_hours_and_the_last_of_several_lines_counts() {
+    let lines =
+        vec![at_hours("agents", &["08:00-18:00"]), at_hours("agents", &["16:00-20:00", "tue"])];
+    let policy = with_access(lines).unwrap();
+    let admission = |hours| policy.admission(&agent(), &appdb(), hours_after_noon(hours));
+    // It is asked again at six, when the other line is open.
+    assert_eq!(admission(0), Admission::Open { until: Some(hours_after_noon(6)) });
+    assert_eq!(admission(5), Admission::Open { until: Some(hours_after_noon(8)) });
+    assert_eq!(admission(6), Admission::Open { until: Some(hours_after_noon(8)) });
+    assert_eq!(admission(8), Admission::Closed { opens: hours_after_noon(12) });
+    assert_eq!(admission(12), Admission::Open { until: Some(hours_after_noon(36)) });
+}
+
+#[test]
+fn when_access_opens_is_told_to_those_whom_the_line_names_only() {
+    let policy = with_access(vec![at_hours("agents", &["tue 08:00-18:00"])]).unwrap();
+    let words = |principal: &model::Principal| {
+        let admission = policy.admission(principal, &appdb(), NOON);
+        let refusal = admission.refusal(&principal.subject, "appdb");
+        (refusal.reason(), refusal.message().to_string())
+    };
+    let (reason, said) = words(&agent());
+    assert_eq!(reason, "access_closed");
+    assert!(said.ends_with("access opens again at 2026-12-01T08:00:00Z"), "{said}");
+    let mut other = agent();
+    other.groups.clear();
+    assert_eq!(words(&other).0, "no_access");
+    // With delegation, only when both are named, and then when both are let in.
+    let mut both = agent();
+    both.on_behalf_of = Some("alice".into());
+    assert_eq!(words(&both).0, "no_access");
+    let lines = vec![
+        at_hours("agents", &["tue 08:00-18:00", "thu"]),
+        at_hours("people", &["mon", "tue 17:00-22:00"]),
+    ];
+    let policy = with_access(lines).unwrap();
+    both.on_behalf_of_groups = vec!["people".into()];
+    let opens = hours_after_noon(29);
+    assert_eq!(policy.admission(&both, &appdb(), NOON), Admission::Closed { opens });
+    let end = Some(hours_after_noon(30));
+    assert_eq!(policy.admission(&both, &appdb(), opens), Admission::Open { until: end });
+    // Hours that never meet are no access.
+    let lines = vec![at_hours("agents", &["tue"]), at_hours("people", &["wed"])];
+    let policy = with_access(lines).unwrap();
+    assert_eq!(policy.admission(&both, &appdb(), NOON), Admission::Never);
+}
+
+#[test]
+fn what_was_given_for_a_time_is_for_one_subject_of_one_issuer_until_then() {
+    let given = |subject: &str, issuer: &str| TemporaryAccess {
+        subject: subject.into(),
+        issuer: issuer.into(),
+        resource: "appdb".into(),
+        until: hours_after_noon(2),
+    };
+    let none = with_access(Vec::new()).unwrap();
+    let bot = agent();
+    let admission = |given, principal: &model::Principal, hours| {
+        none.with_temporary(vec![given]).admission(principal, &appdb(), hours_after_noon(hours))
+    };
+    let open = Admission::Open { until: Some(hours_after_noon(2)) };
+    assert_eq!(admission(given(&bot.subject, &bot.issuer), &bot, 0), open);
+    assert_eq!(admission(given(&bot.subject, &bot.issuer), &bot, 2), Admission::Never);
+    assert_eq!(admission(given("other", &bot.issuer), &bot, 0), Admission::Never);
+    assert_eq!(admission(given(&bot.subject, "elsewhere"), &bot, 0), Admission::Never);
+    let elsewhere = none.with_temporary(vec![given(&bot.subject, &bot.issuer)]);
+    assert!(!elsewhere.admits(&bot, &internet(), NOON));
+    // R12: both parties of a delegation need access.
+    let mut both = agent();
+    both.on_behalf_of = Some("alice".into());
+    assert_eq!(admission(given(&bot.subject, &bot.issuer), &both, 0), Admission::Never);
+    let two = vec![given(&bot.subject, &bot.issuer), given("alice", &bot.issuer)];
+    assert!(none.with_temporary(two).admits(&both, &appdb(), NOON));
+}
+
+#[test]
+fn a_line_whose_end_is_past_is_told_of_and_grants_nothing() {
+    let until = |text: &str| AccessSpec { until: many(&[text]).pop(), ..at_hours("agents", &[]) };
+    let policy = with_access(vec![until("2026-11-29"), until("2026-11-30")]).unwrap();
+    assert_eq!(policy.ended(NOON).count(), 1);
+    assert!(policy.admits(&agent(), &appdb(), NOON));
+    assert_eq!(policy.admission(&agent(), &appdb(), hours_after_noon(12)), Admission::Never);
+    assert_eq!(policy.ended(hours_after_noon(12)).count(), 2);
+    let found = with_access(vec![until("soon"), at_hours("agents", &["8-18"])]).err().unwrap();
+    assert_eq!(found.len(), 2, "{found:?}");
 }
 
 #[test]

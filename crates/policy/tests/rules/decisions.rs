@@ -134,6 +134,7 @@ fn all_approve_rules_must_be_satisfied_and_the_narrowest_terms_hold() {
             expires: Some(Duration::from_secs(wait * 2)),
             grant: Some(grant),
             rows_max,
+            escalate: None,
             needs: Some(2),
         })
     };

@@ -135,9 +135,9 @@ impl Driver {
     }
 
     fn proved(&mut self, claim: &Claim, principal: Arc<Principal>, now: Timestamp) {
-        let Some(upstream) = self.upstream_of(claim, &principal) else { return };
+        let Some(upstream) = self.upstream_of(claim, &principal, now) else { return };
         let (resource, payload) = (upstream.plan.resource.clone(), upstream.plan.payload);
-        if self.rules.policy.admits(&principal, &resource) {
+        if self.rules.policy.admits(&principal, &resource, now) {
             match self.register(claim, &principal, &upstream, now) {
                 Ok(registration) => {
                     self.timers.clear(Alarm::Identify);
@@ -152,19 +152,27 @@ impl Driver {
                         lease: None,
                         address: None,
                     });
+                    self.watch_access(now);
                 }
                 Err(refusal) => return self.disprove(refusal),
             }
         } else {
-            // The engine refuses, in the same words as below.
-            self.gateway.counters.refused.add("no_access");
+            // The engine refuses.
+            let admission = self.rules.policy.admission(&principal, &resource, now);
+            let refusal = admission.refusal(&principal.subject, &resource.name);
+            self.gateway.counters.refused.add(refusal.reason());
         }
         self.work.push_back(Happening::Proved(principal, resource, payload, None));
     }
 
     /// The upstream asked for. One that does not exist is refused in the words for one that is not
     /// granted, so that nobody learns which names exist.
-    fn upstream_of(&mut self, claim: &Claim, principal: &Principal) -> Option<Arc<Upstream>> {
+    fn upstream_of(
+        &mut self,
+        claim: &Claim,
+        principal: &Principal,
+        now: Timestamp,
+    ) -> Option<Arc<Upstream>> {
         let Some(upstream) = self.rules.upstreams.get(&*claim.resource) else {
             let words = format!(
                 "\"{}\" may not use \"{}\": no access line grants it",
@@ -178,7 +186,7 @@ impl Driver {
         if **kind == *self.protocol.name() {
             return Some(Arc::clone(upstream));
         }
-        let known = self.rules.policy.admits(principal, &upstream.plan.resource);
+        let known = self.rules.policy.admits(principal, &upstream.plan.resource, now);
         let words = if known {
             format!(
                 "\"{}\" is of type {kind}; this listener speaks {}",

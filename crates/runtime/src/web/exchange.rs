@@ -25,7 +25,8 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use model::exchange::{Length, Part, Reply, Request};
 use model::limit::BODY_PART_BYTES;
-use model::{ClientText, OperationId, Principal, SessionId, Side};
+use model::{ClientText, OperationId, Principal, SessionId, Side, Timestamp};
+use policy::Admission;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -577,6 +578,7 @@ impl Exchange {
         if !Arc::ptr_eq(&rules, &self.rules) {
             let policy = Arc::clone(&rules.policy);
             self.work.push_back(Happening::Policy(policy));
+            self.timers.set(Alarm::Access, clock::now());
             let gone = self
                 .stay
                 .as_ref()
@@ -589,10 +591,12 @@ impl Exchange {
     }
 
     fn alarms(&mut self) {
-        for alarm in self.timers.due(clock::now()) {
+        let now = clock::now();
+        for alarm in self.timers.due(now) {
             match alarm {
                 Alarm::Engine => self.work.push_back(Happening::Timer),
                 Alarm::Expiry => self.stop("token_expired"),
+                Alarm::Access => self.watch_access(now),
                 Alarm::Close => {
                     self.client = None;
                     self.to_client.clear();
@@ -612,6 +616,17 @@ impl Exchange {
                     }
                 }
             }
+        }
+    }
+
+    /// Ends the exchange when access is closed; else looks again when it may be.
+    fn watch_access(&mut self, now: Timestamp) {
+        let Some(stay) = self.stay.as_ref().filter(|_| !self.engine.is_ended()) else { return };
+        let resource = &stay.site.plan.resource;
+        match self.rules.policy.admission(&stay.principal, resource, now) {
+            Admission::Open { until: Some(end) } => self.timers.set(Alarm::Access, end),
+            Admission::Open { until: None } => {}
+            Admission::Closed { .. } | Admission::Never => self.stop("access_closed"),
         }
     }
 

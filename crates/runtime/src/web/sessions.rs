@@ -11,6 +11,7 @@ use identity::NotProved;
 use model::limit::RUNS_MAX;
 use model::{Claim, ClientText, Event, Principal, Timestamp};
 use parking_lot::Mutex;
+use policy::{Admission, PolicySet};
 use store::{NotAdmitted, Registration, SessionInfo};
 use tokio::sync::OnceCell;
 
@@ -48,6 +49,8 @@ struct Entry {
     on_failure: OnFailure,
     /// When its proof ends.
     expires_at: Option<Timestamp>,
+    /// When to ask again whether access is open, nanoseconds.
+    ask_access: AtomicU64,
     last_used: AtomicU64,
     /// Its first event is in the journal.
     began: OnceCell<Kept>,
@@ -69,6 +72,22 @@ impl Cell {
         let _ = self.stopped.set(reason);
         for mailbox in self.exchanges.lock().values() {
             mailbox.stop(reason);
+        }
+    }
+}
+
+impl Entry {
+    /// Tells the session to end when access is closed.
+    fn watch_access(&self, policy: &PolicySet, now: Timestamp) {
+        if now.0 < self.ask_access.load(Ordering::Relaxed) {
+            return;
+        }
+        match policy.admission(&self.shared.principal, &self.shared.resource, now) {
+            Admission::Open { until } => {
+                let again = until.map_or(u64::MAX, |until| until.0);
+                self.ask_access.store(again, Ordering::Relaxed);
+            }
+            Admission::Closed { .. } | Admission::Never => self.cell.stop("access_closed"),
         }
     }
 }
@@ -186,6 +205,7 @@ impl Sessions {
             registration,
             on_failure: site.plan.on_failure,
             expires_at: principal.expires_at,
+            ask_access: AtomicU64::new(now.0),
             last_used: AtomicU64::new(now.0),
             began: OnceCell::new(),
             application: claim.application.clone(),
@@ -208,15 +228,17 @@ impl Sessions {
         Ok(joined)
     }
 
-    /// Ends sessions that paused longer than `idle`, whose proof ended or that were told to end, as
-    /// soon as none of their exchanges is under way.
+    /// Ends sessions that paused longer than `idle`, whose proof ended, whose access closed or that
+    /// were told to end, as soon as none of their exchanges is under way.
     pub async fn sweep(&self, gateway: &Gateway, idle: Duration, now: Timestamp) {
         let mut over = Vec::new();
+        let policy = Arc::clone(&gateway.rules.load().policy);
         self.live.lock().retain(|_, entry| {
             let expired = entry.expires_at.is_some_and(|end| end <= now);
             if expired {
                 entry.cell.stop("token_expired");
             }
+            entry.watch_access(&policy, now);
             let exchanges = entry.cell.exchanges.lock();
             let last = Timestamp(entry.last_used.load(Ordering::Relaxed));
             let reason = match entry.cell.stopped.get() {
@@ -251,6 +273,7 @@ impl Sessions {
     /// Tells every exchange to look at what changed.
     pub fn look(&self) {
         for entry in self.live.lock().values() {
+            entry.ask_access.store(0, Ordering::Relaxed);
             for mailbox in entry.cell.exchanges.lock().values() {
                 mailbox.look();
             }

@@ -70,8 +70,8 @@ impl Approver {
             .any(|name| own.contains(&name.to_lowercase()))
     }
 
-    fn counts_for(&self, rule: &ApprovalRule) -> bool {
-        self.is_admin_token || rule.by.iter().any(|group| self.groups.contains(group))
+    fn counts_for(&self, rule: &ApprovalRule, of: &Approval) -> bool {
+        self.is_admin_token || of.answerers(rule).any(|group| self.groups.contains(group))
     }
 }
 
@@ -144,10 +144,11 @@ impl Approval {
         if approver.is_in_chain_of(&self.principal) {
             return Err(AnswerError::OwnRequest { identity: Arc::clone(&approver.subject) });
         }
-        let rules: Vec<_> = self.rules.iter().filter(|rule| approver.counts_for(rule)).collect();
+        let counts = |rule: &&ApprovalRule| approver.counts_for(rule, self);
+        let rules: Vec<_> = self.rules.iter().filter(counts).collect();
         if rules.is_empty() {
             let mut needs: Vec<_> =
-                self.rules.iter().flat_map(|rule| rule.by.iter().cloned()).collect();
+                self.rules.iter().flat_map(|rule| self.answerers(rule).cloned()).collect();
             needs.sort();
             needs.dedup();
             return Err(AnswerError::NotAnApprover { needs });
@@ -158,7 +159,12 @@ impl Approval {
                 return Err(AnswerError::AlreadyAnswered(self.status));
             }
             Verdict::Approve { duration, session, reason } => {
-                (true, GrantScope::chosen(duration, session).unwrap_or(self.grant), reason)
+                let chosen = match &self.access {
+                    // As long as was asked for, or shorter.
+                    Some(ask) => duration.map(|length| GrantScope::For(length.min(ask.length))),
+                    None => GrantScope::chosen(duration, session),
+                };
+                (true, chosen.unwrap_or(self.grant), reason)
             }
             Verdict::Deny { reason } => (false, self.grant, reason),
         };

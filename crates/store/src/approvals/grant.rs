@@ -51,13 +51,13 @@ pub struct Granted {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub(super) struct Grant {
     pub(super) id: Arc<str>,
-    approval: ApprovalId,
+    pub(super) approval: ApprovalId,
     #[serde(with = "digest_text")]
     digest: [u8; 32],
-    principal: Principal,
-    resource: Arc<str>,
-    rules: Vec<ApprovalRule>,
-    approvers: Vec<Arc<str>>,
+    pub(super) principal: Principal,
+    pub(super) resource: Arc<str>,
+    pub(super) rules: Vec<ApprovalRule>,
+    pub(super) approvers: Vec<Arc<str>>,
     rows_max: Option<u64>,
     /// Covers repeats in one session: the first that uses it.
     binds: bool,
@@ -66,6 +66,9 @@ pub(super) struct Grant {
     pub(super) until: Timestamp,
     /// Replaces `until` when the grant binds to a session, whose own end then ends it.
     until_bound: Timestamp,
+    /// Gives access, and covers no operation.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) access: bool,
 }
 
 impl Grant {
@@ -104,6 +107,7 @@ impl Grant {
             uses_left,
             until: until.unwrap_or_else(|| now.plus(lifetime)),
             until_bound: until.unwrap_or(Timestamp(u64::MAX)),
+            access: approval.access.is_some(),
         }
     }
 
@@ -111,6 +115,7 @@ impl Grant {
     /// was approved, word for word: a rule that was added or tightened since asks again.
     pub(super) fn covers(&self, new: &NewApproval, now: Timestamp) -> bool {
         !self.is_over(now)
+            && !self.access
             && self.digest == new.digest
             && self.resource == new.resource
             && is_same_principal(&self.principal, &new.principal)

@@ -1,5 +1,7 @@
 //! Requests and grants in the registry, as JSON documents beside the columns that are searched.
 
+use std::sync::Arc;
+
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -27,6 +29,21 @@ pub(super) fn save(
     )?;
     for grant in grants {
         save_grant(&transaction, grant)?;
+    }
+    transaction.commit()
+}
+
+/// Writes a request whose grants were revoked, and forgets them, all or nothing.
+pub(super) fn revoke(
+    db: &mut Connection,
+    approval: &Approval,
+    grants: &[Arc<str>],
+) -> rusqlite::Result<()> {
+    let transaction = db.transaction()?;
+    let sql = "UPDATE approvals SET body = ?2 WHERE id = ?1";
+    transaction.execute(sql, params![&*approval.id.0, to_json(approval)?])?;
+    for grant in grants {
+        delete_grant(&transaction, grant)?;
     }
     transaction.commit()
 }

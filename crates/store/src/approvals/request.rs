@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use model::operation::Objects;
 use model::{DetectionCount, OperationId, Parameter, Principal, SessionId, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::access::{AccessAsk, Revocation};
 use super::answer::Vote;
 use super::grant::GrantScope;
 
@@ -30,6 +32,18 @@ pub struct ApprovalRule {
     pub by: Vec<Arc<str>>,
     /// How many different people must say yes; zero counts as one.
     pub needs: u32,
+    /// Who else may answer, when nobody did for long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub escalate: Option<Escalation>,
+}
+
+/// Where a request goes that nobody answers.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Escalation {
+    /// How long after it was asked.
+    pub after: Duration,
+    /// Members of any of these groups may answer from then on, too.
+    pub to: Vec<Arc<str>>,
 }
 
 /// Where a request stands.
@@ -139,6 +153,15 @@ pub struct Approval {
     pub rows_max: Option<u64>,
     /// Who said what, in order.
     pub votes: Vec<Vote>,
+    /// Access for a time is asked for, and no operation waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access: Option<AccessAsk>,
+    /// The rules that others may answer too, because nobody did for long.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub escalated: Vec<Arc<str>>,
+    /// What the yes covered was ended before its time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked: Option<Revocation>,
 }
 
 impl NewApproval {
@@ -163,6 +186,9 @@ impl NewApproval {
             grant: self.grant,
             rows_max: self.rows_max.or(self.rows_seen.map(|seen| seen.saturating_mul(2))),
             votes: Vec::new(),
+            access: None,
+            escalated: Vec::new(),
+            revoked: None,
         }
     }
 }
@@ -176,6 +202,31 @@ impl Approval {
             && self.rules == new.rules
             && self.grant == new.grant
             && covers_rows(self.rows_max, new.rows_seen)
+    }
+
+    /// Groups whose members may answer for one of its rules now.
+    pub fn answerers<'a>(&'a self, rule: &'a ApprovalRule) -> impl Iterator<Item = &'a Arc<str>> {
+        let escalated = self.escalated.contains(&rule.rule);
+        let more = rule.escalate.iter().filter(move |_| escalated).flat_map(|more| &more.to);
+        rule.by.iter().chain(more)
+    }
+
+    /// Whether somebody of these groups may answer now.
+    #[must_use]
+    pub fn is_for(&self, groups: &[Arc<str>]) -> bool {
+        self.rules.iter().any(|rule| self.answerers(rule).any(|group| groups.contains(group)))
+    }
+
+    /// This request after others may answer too, if their time has come.
+    pub(super) fn escalated_at(&self, now: Timestamp) -> Option<Self> {
+        let due = |rule: &&ApprovalRule| {
+            let after = rule.escalate.as_ref().map(|more| self.requested_at.plus(more.after));
+            after.is_some_and(|at| now >= at) && !self.escalated.contains(&rule.rule)
+        };
+        let due: Vec<_> = self.rules.iter().filter(due).map(|r| Arc::clone(&r.rule)).collect();
+        let escalated = [self.escalated.clone(), due].concat();
+        let grew = escalated.len() > self.escalated.len();
+        (grew && now < self.expires_at).then(|| Self { escalated, ..self.clone() })
     }
 
     pub(super) fn join(&mut self, new: &NewApproval) {

@@ -60,7 +60,7 @@ fn approve(seconds: Option<u64>, session: bool) -> Verdict {
 
 fn rule(name: &str, by: &[&str], needs: u32) -> ApprovalRule {
     let by = by.iter().map(|group| Arc::from(*group)).collect();
-    ApprovalRule { rule: name.into(), by, needs }
+    ApprovalRule { rule: name.into(), by, needs, escalate: None }
 }
 
 /// Asked at 0, waits until 120, can be answered until 600.
@@ -488,4 +488,105 @@ fn two_sessions_racing_for_one_repeat_get_it_once() {
         threads.into_iter().map(|thread| thread.join().unwrap()).sum()
     });
     assert_eq!(granted, 1);
+}
+
+fn access(subject: &str, seconds: u64) -> NewAccess {
+    NewAccess {
+        principal: principal(subject),
+        resource: "appdb".into(),
+        length: Duration::from_secs(seconds),
+        reason: "incident 4711".into(),
+        rule: rule("request access to appdb", &["dba"], 1),
+        expires_at: at(600),
+    }
+}
+
+fn revocation(now: u64) -> Revocation {
+    Revocation { by: "carol".into(), at: at(now), reason: None }
+}
+
+#[test]
+fn access_is_in_force_from_the_yes_to_its_end_across_restarts() {
+    let mut desk = Desk::new();
+    let asked = desk.approvals.request_access(access("bot", 3600), at(0)).unwrap();
+    assert_eq!(&*asked.text, "access for 1h: incident 4711");
+    assert_eq!(desk.approvals.request_access(access("bot", 3600), at(1)).unwrap().id, asked.id);
+    let other = desk.approvals.request_access(access("bot", 60), at(1));
+    assert!(matches!(other, Err(ApprovalError::Waits(id)) if id == asked.id));
+    assert!(desk.approvals.access(at(1)).is_empty(), "not before the yes");
+    desk.restart(at(2));
+    let (tell, heard) = channel();
+    desk.approvals.observe_access(Box::new(move || tell.send(()).unwrap()));
+    desk.yes(&asked.id, &dba("alice"), 10).unwrap();
+    assert_eq!(heard.try_recv(), Ok(()), "told before the answer returns");
+    let [given] = desk.approvals.access(at(10)).try_into().unwrap();
+    assert_eq!((&*given.principal.subject, given.until), ("bot", at(3610)));
+    assert!(!desk.is_granted(new(1), at(11)), "it covers no operation");
+    desk.restart(at(20));
+    assert_eq!(desk.approvals.access(at(3609)).len(), 1);
+    assert!(desk.approvals.access(at(3610)).is_empty());
+    let (tell, heard) = channel();
+    desk.approvals.observe_access(Box::new(move || tell.send(()).unwrap()));
+    desk.approvals.expire(at(3610)).unwrap();
+    assert_eq!(heard.try_recv(), Ok(()), "its end is told");
+}
+
+#[test]
+fn r12_access_is_not_given_to_oneself_and_not_for_longer_than_asked() {
+    let desk = Desk::new();
+    let asked = desk.approvals.request_access(access("alice", 3600), at(0)).unwrap();
+    let own = desk.yes(&asked.id, &dba("Alice"), 1).unwrap_err();
+    assert!(matches!(own, AnswerError::OwnRequest { .. }), "{own}");
+    let long = approve(Some(86_400), false);
+    desk.approvals.answer(&asked.id, &dba("bob"), long, at(10)).unwrap();
+    assert_eq!(desk.approvals.access(at(10)).first().unwrap().until, at(3610));
+    let asked = desk.approvals.request_access(access("bot", 3600), at(20)).unwrap();
+    desk.approvals.answer(&asked.id, &dba("bob"), approve(Some(60), true), at(20)).unwrap();
+    assert_eq!(desk.approvals.access(at(20)).first().unwrap().until, at(80));
+}
+
+#[test]
+fn what_a_yes_covers_can_be_revoked_once_and_stays_revoked() {
+    let mut desk = Desk::new();
+    let asked = desk.approvals.request_access(access("bot", 3600), at(0)).unwrap();
+    let nothing = desk.approvals.revoke(&asked.id, revocation(1), at(1)).unwrap_err();
+    assert!(matches!(nothing, RevokeError::Nothing(_)), "{nothing}");
+    desk.yes(&asked.id, &dba("alice"), 10).unwrap();
+    let held = desk.ask(new(1), at(10));
+    let for_long = approve(Some(500), false);
+    desk.approvals.answer(&held, &dba("alice"), for_long, at(11)).unwrap();
+    assert!(desk.is_granted(new(1), at(12)));
+    for id in [&asked.id, &held] {
+        let revoked = desk.approvals.revoke(id, revocation(20), at(20)).unwrap();
+        assert_eq!((revoked.status, revoked.revoked), (Status::Approved, Some(revocation(20))));
+        assert!(desk.approvals.revoke(id, revocation(21), at(21)).is_err());
+    }
+    desk.restart(at(30));
+    assert!(desk.approvals.access(at(30)).is_empty());
+    assert!(!desk.is_granted(new(1), at(30)));
+    let kept = desk.approvals.approval(&held).unwrap().unwrap();
+    assert_eq!(kept.revoked, Some(revocation(20)));
+    let unknown = desk.approvals.revoke(&ApprovalId("ap_x".into()), revocation(1), at(31));
+    assert!(matches!(unknown, Err(RevokeError::Unknown(_))));
+}
+
+#[test]
+fn a_request_that_waits_too_long_goes_to_others_too() {
+    let mut desk = Desk::new();
+    let escalate =
+        Some(Escalation { after: Duration::from_secs(300), to: vec!["managers".into()] });
+    let rules = vec![ApprovalRule { escalate, ..rule("big-reads", &["dba"], 1) }];
+    let id = desk.ask(NewApproval { rules, ..new(1) }, at(0));
+    let boss = Approver { groups: vec!["managers".into()], ..dba("boss") };
+    assert!(desk.approvals.escalate(at(299)).unwrap().is_empty());
+    let early = desk.yes(&id, &boss, 299).unwrap_err();
+    assert!(matches!(early, AnswerError::NotAnApprover { .. }), "{early}");
+    let escalated = desk.approvals.escalate(at(300)).unwrap();
+    assert_eq!(escalated.len(), 1);
+    assert!(desk.approvals.escalate(at(301)).unwrap().is_empty(), "once");
+    desk.restart(at(302));
+    let kept = desk.approvals.approval(&id).unwrap().unwrap();
+    assert!(kept.is_for(&["managers".into()]) && kept.is_for(&["dba".into()]));
+    assert!(!kept.is_for(&["sales".into()]));
+    assert_eq!(desk.yes(&id, &boss, 303).unwrap(), Status::Approved);
 }

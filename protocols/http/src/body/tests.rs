@@ -48,8 +48,7 @@ pub(crate) fn plan(fields: &[(&str, &str)], types: &[(&str, &str)]) -> Arc<MaskP
     let block = schema.declare("tests", &[]);
     let resource = Resource { name: "tests".into(), kind: "tests".into() };
     let all = || vec![at("*")];
-    let access =
-        AccessSpec { subjects: all(), resources: all(), at: Location::default(), groups: vec![] };
+    let access = AccessSpec { subjects: all(), resources: all(), ..AccessSpec::default() };
     let spec = PolicySpec {
         version: 1,
         rules: fields.chain(types).collect(),

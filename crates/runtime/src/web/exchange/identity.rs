@@ -6,6 +6,7 @@ use engine::{Connected, Happening, Refusal, Snapshots};
 use identity::NotProved;
 use model::limit::INSPECTED_BODY_BYTES_MAX;
 use model::{Claim, ClientText, Credential, Principal, UpstreamTls};
+use policy::Admission;
 
 use super::{Exchange, Face, Stay};
 use crate::clock;
@@ -45,12 +46,14 @@ impl Exchange {
             Err(refusal) => return self.disprove(refusal),
         };
         let (resource, payload) = (site.plan.resource.clone(), site.plan.payload);
-        if !self.rules.policy.admits(&principal, &resource) {
+        let admission = self.rules.policy.admission(&principal, &resource, now);
+        let Admission::Open { until } = admission else {
             // The engine refuses, in the same words.
-            self.gateway.counters.refused.add("no_access");
+            let refusal = admission.refusal(&principal.subject, &resource.name);
+            self.gateway.counters.refused.add(refusal.reason());
             self.work.push_back(Happening::Proved(principal, resource, payload, None));
             return;
-        }
+        };
         let who = (&principal, claim, self.peer);
         let sessions = &self.gateway.exchanges;
         match sessions.join(&self.gateway, who, &site, &self.mailbox, now).await {
@@ -58,6 +61,9 @@ impl Exchange {
                 self.meter.count_for(joined.registration().counters());
                 if let Some(end) = principal.expires_at {
                     self.timers.set(Alarm::Expiry, end);
+                }
+                if let Some(end) = until {
+                    self.timers.set(Alarm::Access, end);
                 }
                 let shared = Arc::clone(joined.shared());
                 self.stay = Some(Stay { principal: Arc::clone(&principal), site, joined });
@@ -76,8 +82,10 @@ impl Exchange {
             Face::Reverse => sites.get(wanted).filter(|site| site.plan.address.is_some()),
             Face::Egress => {
                 let proxies = || sites.values().filter(|site| site.plan.address.is_none());
+                let now = clock::now();
+                let policy = &self.rules.policy;
                 let granted =
-                    |site: &&Arc<Site>| self.rules.policy.admits(principal, &site.plan.resource);
+                    |site: &&Arc<Site>| policy.admits(principal, &site.plan.resource, now);
                 proxies().find(granted).or_else(|| proxies().next())
             }
         };
