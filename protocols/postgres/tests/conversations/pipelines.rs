@@ -79,6 +79,18 @@ server >> 1 ; t ; T x:int4 ; 2 ; E 22012 "division by zero" ; Z I
 client >> B "" "x" ; E "" ; S
 server >> 2 ; D "Ann" ; C "SELECT 1" ; Z I
 "#;
+    p9_a_sync_behind_a_copy_that_never_began_is_answered: r#"
+login
+client >> Q "select 1/0; copy notes from stdin" ; d "1\tone\n" ; S ; c
+server >> E 22012 "division by zero" ; Z I
+server >> Z I
+client >> D S "nosuch" ; Q "copy notes from stdin" ; d "1\tone\n" ; S ; c ; D S "other" ; S
+server >> E 26000 "prepared statement \"nosuch\" does not exist"
+server >> Z I ; E 26000 "prepared statement \"other\" does not exist" ; Z I
+client >> Q "copy notes from stdin" ; d "1\tone\n" ; S ; c
+server >> G 2
+server >> C "COPY 1" ; Z I
+"#;
     a_sync_among_copied_data_is_ignored: r#"
 login
 client >> Q "copy notes from stdin"
