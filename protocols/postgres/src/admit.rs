@@ -8,7 +8,7 @@ use sql::{Catalog, ColumnId, Runs, Statement, StatementKind, TransactionKind};
 
 use crate::judge::{Judged, MaskedColumns};
 use crate::ready::{Ready, ResourceOptions, Settings};
-use crate::uncommitted::is_masked;
+use crate::uncommitted::{Uncommitted, is_masked};
 
 impl Ready {
     /// Checks a judged text against what holds for everyone (R6, R10) and, for a principal with
@@ -48,6 +48,7 @@ impl Ready {
             settings: &self.settings,
             encoding_is_told: self.settings_are_told(),
             is_known: &is_known,
+            uncommitted: &self.uncommitted,
         };
         hidden.admit(&judged.statements.list)
     }
@@ -111,6 +112,8 @@ pub(crate) struct Hidden<'a> {
     pub encoding_is_told: bool,
     /// The session declared or prepared it, and what it is is known.
     pub is_known: &'a dyn Fn(&Runs) -> bool,
+    /// What the session changed before.
+    pub uncommitted: &'a Uncommitted,
 }
 
 impl Hidden<'_> {
@@ -130,7 +133,15 @@ impl Hidden<'_> {
             );
             return Err(Refusal::unjudgeable("uncommitted_ddl", ClientText::composed(words)));
         }
-        for statement in all {
+        let mut before = self.uncommitted.clone();
+        for (index, statement) in all.iter().enumerate() {
+            // All are judged by one snapshot, and none has run.
+            if before.is_unknown() && !ends_transaction(statement) {
+                return Err(uncommitted());
+            }
+            if index.saturating_add(1) < all.len() {
+                before.stands_before(statement, self.catalog);
+            }
             self.admit_indirect(statement, all)?;
             self.admit_encoding(statement, all)?;
             let predicates = |id: ColumnId| allowed_predicates(self.masks, self.catalog, id);
@@ -271,7 +282,7 @@ fn no_catalog() -> Refusal {
 }
 
 fn uncommitted() -> Refusal {
-    let words = "this transaction changed definitions that masks depend on; \
-                 commit or roll back before the next statement";
+    let words = "what is before this changed definitions that masks depend on; \
+                 commit or roll back, then send the next statement in a message of its own";
     Refusal::unjudgeable("uncommitted_ddl", ClientText::fixed(words))
 }

@@ -35,6 +35,7 @@ mod detections;
 mod kept;
 mod login;
 mod pipelines;
+mod redefined;
 
 // ---- simple queries -----------------------------------------------------------------------------
 
