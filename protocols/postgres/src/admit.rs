@@ -38,8 +38,12 @@ impl Ready {
             return Err(Refusal::unjudgeable("plan_setting", ClientText::fixed(words)));
         }
         let is_known = |source: &Runs| match source {
-            Runs::Cursor(cursor) => self.portals.find(cursor.as_bytes()).is_some(),
-            Runs::Prepared(name) => self.statements.find(name.as_bytes()).is_some(),
+            Runs::Cursor(cursor) => {
+                self.portals.find(cursor.as_bytes()).is_some_and(|open| !open.is_doubtful)
+            }
+            Runs::Prepared(name) => {
+                self.statements.find(name.as_bytes()).is_some_and(|known| known.is_query())
+            }
         };
         let hidden = Hidden {
             masks: &self.masks,
@@ -110,7 +114,7 @@ pub(crate) struct Hidden<'a> {
     pub settings: &'a Settings,
     /// The server has said which `client_encoding` is in force.
     pub encoding_is_told: bool,
-    /// The session declared or prepared it, and what it is is known.
+    /// The session declared or prepared it, what it is is known, and it is a query.
     pub is_known: &'a dyn Fn(&Runs) -> bool,
     /// What the session changed before.
     pub uncommitted: &'a Uncommitted,
@@ -194,7 +198,7 @@ impl Hidden<'_> {
         if known && all.len() == 1 {
             return Ok(());
         }
-        let words = "FETCH and EXECUTE must be sent alone and name a cursor or statement that this \
+        let words = "FETCH and EXECUTE must be sent alone and name a cursor or query that this \
                      session declared or prepared, because columns are masked for you on this \
                      resource";
         Err(Refusal::unjudgeable("unknown_source", ClientText::fixed(words)))
