@@ -145,7 +145,7 @@ pub(crate) fn renamed<'a>(
         let facts = &statement.facts;
         let changes = facts.ddl || ends_a_prepared_one(facts);
         let is_same = |catalog| own::names_after(statement, catalog) == Names::Same;
-        if !changes || is_harmless(&facts.verb) || facts.ddl && catalog.is_some_and(is_same) {
+        if !changes || is_harmless(statement) || facts.ddl && catalog.is_some_and(is_same) {
             continue;
         }
         let names = catalog.and_then(|catalog| names(statement, catalog));
@@ -161,8 +161,12 @@ pub(crate) fn renamed<'a>(
     all
 }
 
-fn is_harmless(verb: &str) -> bool {
+/// No name and no column means something else behind it. Building an index can take an hour.
+fn is_harmless(statement: &Statement) -> bool {
+    let StatementKind::Ddl { command } = &statement.kind else { return false };
+    let verb = &*statement.facts.verb;
     matches!(verb, "comment" | "grant" | "refresh" | "revoke" | "security label")
+        || &**command == "create index"
 }
 
 /// The names that one concerns, where these are all.
@@ -174,7 +178,8 @@ fn names(statement: &Statement, catalog: &Catalog) -> Renamed {
         "alter table"
             | "alter view"
             | "alter materialized view"
-            | "create index"
+            | "create materialized view"
+            | "create sequence"
             | "create table"
             | "create table as"
             | "create table if not exists"
