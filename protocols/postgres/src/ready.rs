@@ -639,8 +639,8 @@ impl Ready {
         }
     }
 
-    /// Whether another session has changed definitions since the catalog was read. What someone with
-    /// masks sends then is judged once it is read anew.
+    /// Whether another session has changed definitions since the catalog was read. What someone
+    /// with masks sends then is judged once it is read anew.
     pub fn awaits_changes(&mut self, out: &mut Outbox<Bytes>) -> bool {
         let epoch = self.seat.epoch();
         if epoch == self.seen || !self.must_scrub() {
