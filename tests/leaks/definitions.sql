@@ -376,6 +376,7 @@ INSERT INTO kept VALUES (1), (2)
 CREATE UNIQUE INDEX ON kept (length(ssn_constant(x)))
 -- end
 -- script
+INSERT INTO refs SELECT id + 100, ssn FROM secrets WHERE id = 1
 DROP TABLE secrets CASCADE
 SELECT * FROM refs ORDER BY id
 -- end
