@@ -375,3 +375,23 @@ CREATE TABLE kept (x int PRIMARY KEY)
 INSERT INTO kept VALUES (1), (2)
 CREATE UNIQUE INDEX ON kept (length(ssn_constant(x)))
 -- end
+-- script
+INSERT INTO refs SELECT id + 100, ssn FROM secrets WHERE id = 1
+DROP TABLE secrets CASCADE
+SELECT * FROM refs ORDER BY id
+-- end
+-- script
+INSERT INTO badges (id) VALUES (101)
+DROP TABLE secrets CASCADE
+SELECT holder FROM badges WHERE id = 101
+-- end
+-- script
+INSERT INTO badges (id) VALUES (102)
+DROP FUNCTION ssn_of(int) CASCADE
+SELECT holder FROM badges WHERE id = 102
+-- end
+-- script
+INSERT INTO badges (id) VALUES (103)
+DROP ROUTINE ssn_of CASCADE
+SELECT holder FROM badges WHERE id = 103
+-- end

@@ -350,3 +350,43 @@ SET search_path = kept
 INSERT INTO kept.dd (id) VALUES (1)
 SELECT bang || '' FROM v_bang
 -- end
+-- script
+CREATE TABLE kept (id int, ssn text)
+INSERT INTO kept VALUES (1, 'x')
+ALTER TABLE kept RENAME COLUMN ssn TO x; SELECT (SELECT ssn FROM kept LIMIT 1) || '' FROM secrets WHERE id = 1
+-- end
+-- script
+CREATE TABLE kept (id int, ssn text)
+INSERT INTO kept VALUES (1, 'x')
+ALTER TABLE kept DROP COLUMN ssn; SELECT (SELECT ssn FROM kept LIMIT 1) || '' FROM secrets WHERE id = 1
+-- end
+-- script
+CREATE TABLE kept (id int, ssn text)
+INSERT INTO kept VALUES (1, 'x')
+DROP TABLE kept; CREATE TABLE kept AS SELECT 1 AS id; SELECT (SELECT ssn FROM kept LIMIT 1) || '' FROM secrets WHERE id = 1
+-- end
+-- script
+CREATE TABLE kept (id int, ssn text)
+INSERT INTO kept VALUES (1, 'x')
+ALTER TABLE kept RENAME TO kept_before; CREATE TABLE kept (id int); INSERT INTO kept VALUES (1); SELECT (SELECT ssn FROM kept LIMIT 1) || '' FROM secrets WHERE id = 1
+-- end
+-- script
+CREATE TABLE kept (id int, ssn text)
+INSERT INTO kept VALUES (1, 'x')
+ALTER TABLE kept RENAME COLUMN ssn TO x; SELECT id FROM secrets WHERE (SELECT ssn FROM kept LIMIT 1) LIKE '5%'
+-- end
+-- script
+CREATE TABLE kept (id int, ssn text)
+INSERT INTO kept VALUES (1, 'x')
+DROP TABLE kept; CREATE TABLE IF NOT EXISTS kept (id int); INSERT INTO kept VALUES (1); SELECT (SELECT ssn FROM kept LIMIT 1) || '' FROM secrets WHERE id = 1
+-- end
+-- script
+DECLARE c CURSOR WITH HOLD FOR SELECT pin FROM people ORDER BY pin IS NULL
+DROP TABLE people CASCADE
+FETCH ALL FROM c
+-- end
+-- script
+DECLARE c CURSOR WITH HOLD FOR SELECT amount FROM events
+DROP TABLE events CASCADE
+FETCH ALL FROM c
+-- end

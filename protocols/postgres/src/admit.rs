@@ -8,7 +8,7 @@ use sql::{Catalog, ColumnId, Runs, Statement, StatementKind, TransactionKind};
 
 use crate::judge::{Judged, MaskedColumns};
 use crate::ready::{Ready, ResourceOptions, Settings};
-use crate::uncommitted::is_masked;
+use crate::uncommitted::{Uncommitted, is_masked};
 
 impl Ready {
     /// Checks a judged text against what holds for everyone (R6, R10) and, for a principal with
@@ -38,8 +38,12 @@ impl Ready {
             return Err(Refusal::unjudgeable("plan_setting", ClientText::fixed(words)));
         }
         let is_known = |source: &Runs| match source {
-            Runs::Cursor(cursor) => self.portals.find(cursor.as_bytes()).is_some(),
-            Runs::Prepared(name) => self.statements.find(name.as_bytes()).is_some(),
+            Runs::Cursor(cursor) => {
+                self.portals.find(cursor.as_bytes()).is_some_and(|open| !open.is_doubtful)
+            }
+            Runs::Prepared(name) => {
+                self.statements.find(name.as_bytes()).is_some_and(|known| known.is_query())
+            }
         };
         let hidden = Hidden {
             masks: &self.masks,
@@ -48,6 +52,7 @@ impl Ready {
             settings: &self.settings,
             encoding_is_told: self.settings_are_told(),
             is_known: &is_known,
+            uncommitted: &self.uncommitted,
         };
         hidden.admit(&judged.statements.list)
     }
@@ -109,8 +114,10 @@ pub(crate) struct Hidden<'a> {
     pub settings: &'a Settings,
     /// The server has said which `client_encoding` is in force.
     pub encoding_is_told: bool,
-    /// The session declared or prepared it, and what it is is known.
+    /// The session declared or prepared it, what it is is known, and it is a query.
     pub is_known: &'a dyn Fn(&Runs) -> bool,
+    /// What the session changed before.
+    pub uncommitted: &'a Uncommitted,
 }
 
 impl Hidden<'_> {
@@ -130,7 +137,15 @@ impl Hidden<'_> {
             );
             return Err(Refusal::unjudgeable("uncommitted_ddl", ClientText::composed(words)));
         }
-        for statement in all {
+        let mut before = self.uncommitted.clone();
+        for (index, statement) in all.iter().enumerate() {
+            // All are judged by one snapshot, and none has run.
+            if before.is_unknown() && !ends_transaction(statement) {
+                return Err(uncommitted());
+            }
+            if index.saturating_add(1) < all.len() {
+                before.stands_before(statement, self.catalog);
+            }
             self.admit_indirect(statement, all)?;
             self.admit_encoding(statement, all)?;
             let predicates = |id: ColumnId| allowed_predicates(self.masks, self.catalog, id);
@@ -183,7 +198,7 @@ impl Hidden<'_> {
         if known && all.len() == 1 {
             return Ok(());
         }
-        let words = "FETCH and EXECUTE must be sent alone and name a cursor or statement that this \
+        let words = "FETCH and EXECUTE must be sent alone and name a cursor or query that this \
                      session declared or prepared, because columns are masked for you on this \
                      resource";
         Err(Refusal::unjudgeable("unknown_source", ClientText::fixed(words)))
@@ -271,7 +286,7 @@ fn no_catalog() -> Refusal {
 }
 
 fn uncommitted() -> Refusal {
-    let words = "this transaction changed definitions that masks depend on; \
-                 commit or roll back before the next statement";
+    let words = "what is before this changed definitions that masks depend on; \
+                 commit or roll back, then send the next statement in a message of its own";
     Refusal::unjudgeable("uncommitted_ddl", ClientText::fixed(words))
 }

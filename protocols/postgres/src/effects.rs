@@ -8,8 +8,21 @@ use model::OperationId;
 use sql::{Statement, StatementKind};
 
 use crate::judge::Judged;
-use crate::names::{NAME_BYTES_MAX, Portal, Prepared};
+use crate::names::{Hides, NAME_BYTES_MAX, Portal, Prepared, Source};
 use crate::ready::Ready;
+
+/// How a statement ran.
+#[derive(Clone)]
+pub(crate) struct Ran {
+    /// The operation it belongs to.
+    pub gate: Option<OperationId>,
+    /// What it ran in turn.
+    pub source: Option<Source>,
+    /// What was hidden when it was admitted.
+    pub hides: Hides,
+    /// Which changes of definitions it was judged behind.
+    pub since: u64,
+}
 
 impl Ready {
     /// A statement of a judged text is complete.
@@ -17,10 +30,16 @@ impl Ready {
         &mut self,
         judged: &Arc<Judged>,
         index: usize,
-        gate: Option<OperationId>,
+        by: &Ran,
         out: &mut Outbox<Bytes>,
     ) {
         let Some(statement) = judged.statements.list.get(index) else { return };
+        if let (StatementKind::Execute { .. }, Some(source)) = (&statement.kind, &by.source)
+            && let Some(index) = source.index.filter(|_| source.takes_effect)
+        {
+            let by = Ran { source: None, ..by.clone() };
+            self.took_effect(&source.judged, index, &by, out);
+        }
         if statement.facts.ddl {
             let snapshot = self.snapshot();
             let catalog = snapshot.as_ref().map(|snapshot| &*snapshot.catalog);
@@ -37,19 +56,25 @@ impl Ready {
             Arc::new(Prepared {
                 judged: Arc::clone(judged),
                 index: Some(index),
+                by_sql: true,
+                parsed_behind: u64::MAX,
                 parameter_types: Vec::new(),
                 fields: OnceLock::new(),
             })
         };
         match &statement.kind {
             StatementKind::Declare { cursor, hold, .. } => {
-                let gate = gate.unwrap_or(OperationId(0));
+                let gate = by.gate.unwrap_or(OperationId(0));
                 let portal = Portal {
                     prepared: prepared(),
                     source: None,
                     formats: Vec::new(),
                     gate,
                     hold: *hold,
+                    hides: by.hides.clone(),
+                    since: by.since,
+                    is_doubtful: self.seat.may_have_changed(&statement.facts, by.since),
+                    fields: None,
                 };
                 if let Some(replaced) = self.portals.insert(cursor.as_bytes(), Arc::new(portal)) {
                     out.forget(replaced.gate);
@@ -93,6 +118,13 @@ impl Ready {
         self.status = status;
         if status == b'I' {
             self.forget_portals(|portal| portal.hold, out);
+            if self.defining <= answered
+                && let Some(epoch) = self.seat.end()
+                && self.seen.saturating_add(1) == epoch
+            {
+                // Its own, which it waits for by itself.
+                self.seen = epoch;
+            }
             let renamed = self.uncommitted.renames();
             if self.uncommitted.end() {
                 self.unread |= renamed;

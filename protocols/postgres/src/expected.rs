@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use engine::Permit;
-use sql::{Facts, StatementKind, TransactionKind};
+use sql::{Facts, Statement, StatementKind, TransactionKind};
 
 use crate::admit::may_set;
 use crate::copy::CopyMask;
 use crate::follow::{Follow, FollowCopy};
 use crate::judge::Judged;
-use crate::names::{Prepared, Source};
+use crate::names::{Hides, Portal, PortalFields, Prepared, Source};
 use crate::rows::RowMask;
+use crate::uncommitted::ends_a_prepared_one;
 
 /// One answer the server owes.
 pub(crate) struct Expected {
@@ -41,14 +42,12 @@ impl What {
 
     /// It may change something in the database.
     pub fn may_write(&self) -> bool {
-        let Self::Rows(rows) = self else { return false };
-        rows.judged.statements.list.iter().any(|statement| !statement.facts.read_only)
+        self.executed().any(|statement| !statement.facts.read_only)
     }
 
     /// It changes definitions, so that names of tables may mean something else behind it.
     pub fn defines(&self) -> bool {
-        let Self::Rows(rows) = self else { return false };
-        rows.judged.statements.facts.ddl
+        self.executed().any(|one| one.facts.ddl || ends_a_prepared_one(&one.facts))
     }
 
     /// It changes, or may change, what names of relations mean.
@@ -85,14 +84,26 @@ impl What {
         })
     }
 
+    /// The statements that run, with what an EXECUTE runs.
+    pub fn executed(&self) -> impl Iterator<Item = &Statement> {
+        let rows = match self {
+            Self::Rows(rows) => Some(rows),
+            _ => None,
+        };
+        rows.into_iter().flat_map(|rows| {
+            let list = &rows.judged.statements.list;
+            let source = rows.source.as_ref().filter(|source| source.takes_effect);
+            list.iter().chain(source.into_iter().flat_map(|s| &s.judged.statements.list))
+        })
+    }
+
     fn facts(&self) -> impl Iterator<Item = &Facts> {
         self.judged().map(|judged| &judged.statements.facts)
     }
 
     /// It may give, change or drop names of statements and portals by SQL.
     pub fn concerns_names(&self) -> bool {
-        let Self::Rows(rows) = self else { return false };
-        rows.judged.statements.list.iter().any(|statement| {
+        self.executed().any(|statement| {
             matches!(
                 statement.kind,
                 StatementKind::Prepare { .. }
@@ -121,7 +132,10 @@ pub(crate) enum What {
         kind: u8,
         name: Vec<u8>,
     },
-    DescribePortal,
+    DescribePortal {
+        own: bool,
+        fields: Option<PortalFields>,
+    },
     /// `own`: asked by the gateway, the client does not see it.
     DescribeStatement {
         prepared: Option<Arc<Prepared>>,
@@ -137,12 +151,38 @@ pub(crate) enum What {
 
 /// A message of an extended-protocol operation, before it is sent.
 pub(crate) enum Step {
-    Parse { name: Vec<u8>, prepared: Arc<Prepared> },
-    DescribeStatement { prepared: Arc<Prepared>, own: bool },
-    Bind { name: Vec<u8>, prepared: Arc<Prepared>, source: Option<Source>, formats: Vec<i16> },
-    DescribePortal,
-    Execute { prepared: Arc<Prepared>, source: Option<Source>, formats: Vec<i16> },
+    Parse {
+        name: Vec<u8>,
+        prepared: Arc<Prepared>,
+    },
+    DescribeStatement {
+        prepared: Arc<Prepared>,
+        own: bool,
+    },
+    Bind {
+        name: Vec<u8>,
+        opened: Opened,
+    },
+    DescribePortal {
+        own: bool,
+        fields: Option<PortalFields>,
+    },
+    /// With the portal, if that was bound before.
+    Execute {
+        opened: Opened,
+        portal: Option<Arc<Portal>>,
+    },
     Sync,
+}
+
+/// What a portal is opened on.
+#[derive(Clone)]
+pub(crate) struct Opened {
+    pub prepared: Arc<Prepared>,
+    pub source: Option<Source>,
+    pub formats: Vec<i16>,
+    /// To be told by the server.
+    pub fields: Option<PortalFields>,
 }
 
 /// The rows of a Query or Execute.
@@ -152,7 +192,11 @@ pub(crate) struct RowsReply {
     pub statement: usize,
     /// What it runs, when it is FETCH or EXECUTE.
     pub source: Option<Source>,
-    pub portal: Option<(Arc<Prepared>, Vec<i16>)>,
+    pub portal: Option<Opened>,
+    /// What was hidden when it was admitted, and when its portal or cursor was opened.
+    pub hides: Hides,
+    /// Which changes of definitions it was judged behind.
+    pub since: u64,
     pub treatment: Treatment,
     /// The client sends data now.
     pub copies_in: bool,
@@ -181,7 +225,7 @@ pub(crate) enum Treatment {
 }
 
 impl RowsReply {
-    pub fn simple(judged: Arc<Judged>, source: Option<Source>) -> Self {
+    pub fn simple(judged: Arc<Judged>, source: Option<Source>, hides: Hides, since: u64) -> Self {
         let copies_in = copies_in(&judged);
         let treatment = Treatment::Undescribed;
         Self {
@@ -189,6 +233,8 @@ impl RowsReply {
             statement: 0,
             source,
             portal: None,
+            hides,
+            since,
             treatment,
             copies_in,
             takes_data: false,
@@ -200,14 +246,17 @@ impl RowsReply {
         }
     }
 
-    pub fn portal(prepared: Arc<Prepared>, source: Option<Source>, formats: Vec<i16>) -> Self {
+    pub fn portal(opened: Opened, hides: Hides, since: u64) -> Self {
+        let prepared = Arc::clone(&opened.prepared);
         let judged = Arc::clone(&prepared.judged);
         Self {
             copies_in: copies_in(&judged),
             statement: prepared.index.unwrap_or(0),
             judged,
-            source,
-            portal: Some((prepared, formats)),
+            source: opened.source.clone(),
+            portal: Some(opened),
+            hides,
+            since,
             treatment: Treatment::Undescribed,
             takes_data: false,
             taken: 0,

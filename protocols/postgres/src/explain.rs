@@ -13,6 +13,7 @@ use crate::judge::{Environment, MaskedColumns, judge};
 use crate::ready::{ResourceOptions, Settings};
 use crate::shape::made;
 use crate::survey::Snapshot;
+use crate::uncommitted::Uncommitted;
 
 /// What is known of a statement before any rule is asked.
 pub struct Explained {
@@ -88,6 +89,7 @@ pub fn explain(
         settings: &settings,
         encoding_is_told: true,
         is_known: &|_| false,
+        uncommitted: &Uncommitted::default(),
     };
     let mut refused = admit_for_everyone(&ResourceOptions::read(options), &judged).err();
     if refused.is_none() && !masked.is_empty() {

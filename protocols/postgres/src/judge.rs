@@ -15,6 +15,7 @@ use model::fact::{FactDecl, FactType, Phase, Value};
 use model::operation::{Effect, Objects, RowBound};
 use sql::{Catalog, ColumnId, Facts, SearchPath, Statement, Statements, Unparsable};
 
+use crate::changing::Changing;
 use crate::shape::made;
 
 const fn decl(name: &'static str, kind: FactType, about: &'static str) -> FactDecl {
@@ -80,6 +81,8 @@ pub struct Cache {
     /// Which texts were recently judged by their shape.
     once: Mutex<Once>,
     masks: Mutex<HashMap<(u64, u64), Arc<MaskedColumns>>>,
+    /// What sessions change, which no snapshot has yet.
+    pub(crate) changing: Changing,
 }
 
 /// Stored columns that a mask plan hides, with the strictest mask of each.

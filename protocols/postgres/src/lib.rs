@@ -9,6 +9,7 @@
 //! * [`judge`]: texts to facts, kept by text and catalog version.
 //! * [`ready`], [`requests`], [`replies`], [`expected`]: the session itself, one direction each,
 //!   and what the server still owes.
+//! * [`uncommitted`], [`changing`]: definitions that this session, and others, change meanwhile.
 //! * [`shape`], [`mask`], [`rows`], [`copy`], [`scrub`]: what a reply becomes on its way out.
 //! * [`survey`], [`cancel`]: the gateway's own stays at the server.
 
@@ -17,6 +18,7 @@
 mod admit;
 mod bearer;
 mod cancel;
+mod changing;
 mod conversation;
 mod copy;
 mod effects;

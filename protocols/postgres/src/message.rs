@@ -3,6 +3,8 @@
 //! A message is a type byte and a 32-bit length that counts itself but not the type byte; start-up
 //! messages have no type byte. PostgreSQL 17, "Frontend/Backend Protocol", "Message Formats".
 
+use std::sync::Arc;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use engine::Fault;
 use model::Side;
@@ -343,6 +345,17 @@ pub struct FieldDescription {
     pub type_mod: i32,
     /// 0 text, 1 binary. Always 0 when a statement, not a portal, was described.
     pub format: i16,
+}
+
+/// The columns that a `RowDescription` (`T`) or a `NoData` (`n`) tells.
+///
+/// # Errors
+/// The upstream's message is not one.
+pub fn fields(tag: u8, frame: &[u8]) -> Result<Arc<[FieldDescription]>, Fault> {
+    match tag {
+        b'T' => Ok(row_description(frame.get(HEADER..).unwrap_or_default())?.into()),
+        _ => Ok(Arc::new([])),
+    }
 }
 
 /// The columns of a `RowDescription`.

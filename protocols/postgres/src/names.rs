@@ -9,8 +9,9 @@ use std::sync::{Arc, OnceLock};
 
 use model::OperationId;
 use model::limit::{PORTALS_MAX, PREPARED_STATEMENTS_MAX};
+use sql::StatementKind;
 
-use crate::judge::Judged;
+use crate::judge::{Judged, MaskedColumns};
 use crate::message::FieldDescription;
 
 /// A prepared statement.
@@ -19,10 +20,35 @@ pub(crate) struct Prepared {
     pub judged: Arc<Judged>,
     /// Which statement of the text.
     pub index: Option<usize>,
+    /// That one is the PREPARE or DECLARE itself, and what it holds is meant.
+    pub by_sql: bool,
+    /// How many answers were awaited at the Sync before it was parsed: until the next one the
+    /// server keeps locks on what it names, so that its description holds.
+    pub parsed_behind: u64,
     /// Types of its parameters as the client gave them.
     pub parameter_types: Vec<u32>,
     /// What the server says it returns; empty for nothing.
     pub fields: OnceLock<Arc<[FieldDescription]>>,
+}
+
+/// What the server says a portal returns, once it has: the statement may have been planned anew
+/// since that was described.
+pub(crate) type PortalFields = Arc<OnceLock<Arc<[FieldDescription]>>>;
+
+/// Stored columns that were hidden when a statement was admitted: what hides them may be gone when
+/// its rows come.
+pub(crate) type Hides = Vec<Arc<MaskedColumns>>;
+
+impl Prepared {
+    /// It reads or writes rows. `Parse` prepares every other statement too, which SQL PREPARE does
+    /// not.
+    pub fn is_query(&self) -> bool {
+        use StatementKind::{Delete, Insert, Merge, Select, Update};
+        let statement = self.index.and_then(|index| self.judged.statements.list.get(index));
+        let is_one =
+            |kind: &StatementKind| matches!(kind, Delete | Insert | Merge | Select | Update);
+        self.by_sql || statement.is_some_and(|one| is_one(&one.kind))
+    }
 }
 
 /// A portal or cursor.
@@ -37,6 +63,14 @@ pub(crate) struct Portal {
     pub gate: OperationId,
     /// It outlives its transaction.
     pub hold: bool,
+    /// What was hidden when it was opened.
+    pub hides: Hides,
+    /// Which changes of definitions it was judged behind.
+    pub since: u64,
+    /// Others were under way when it was opened.
+    pub is_doubtful: bool,
+    /// As it was described when it was bound.
+    pub fields: Option<PortalFields>,
 }
 
 /// What a FETCH or an EXECUTE runs: a statement that was sent before. Told when the operation is
@@ -50,6 +84,10 @@ pub(crate) struct Source {
     pub index: Option<usize>,
     /// The operation that passed the gate for the cursor.
     pub gate: Option<OperationId>,
+    /// What was hidden when the cursor was opened.
+    pub hides: Hides,
+    /// It is no query, so that it changes something of the session.
+    pub takes_effect: bool,
 }
 
 /// Names to what they mean.

@@ -13,13 +13,14 @@ use engine::{Connected, Fault, Input, Limits, MaskPlan, Outbox, Permit, Refusal,
 use model::limit::{ANSWERS_AWAITED_MAX, SEND_BUFFER_BYTES_MAX};
 use model::{ClientText, OperationId, Side};
 
+use crate::changing::{Seat, renamed};
 use crate::conversation::cancel_errand;
 use crate::expected::{Expected, Step};
 use crate::follow::Origin;
-use crate::judge::{Cache, Environment, Judged};
+use crate::judge::{Cache, Environment, Judged, MaskedColumns};
 use crate::login::BackendKey;
 use crate::message::{Frame, Inbox, Report, Severity};
-use crate::names::{Names, Portal, Prepared, Source, portals, statements};
+use crate::names::{Hides, Names, Portal, Prepared, Source, portals, statements};
 use crate::refusal;
 use crate::replies::Inflow;
 use crate::startup::{Start, option_settings};
@@ -69,11 +70,11 @@ pub(crate) struct Ready {
     /// Answers ever awaited, those that came included.
     pub awaited: u64,
     /// How many these were when the server was last made to start afresh (Sync, Query).
-    boundary: u64,
+    pub boundary: u64,
     /// How many these were, with it, when something was last sent that may change names.
     naming: u64,
     /// How many these were, with it, when something was last sent that changes definitions.
-    defining: u64,
+    pub defining: u64,
     /// How many these were, with it, when something was last sent that may change `search_path`.
     pathing: u64,
     /// How many of these are since the server was last ready with all of them answered.
@@ -89,6 +90,14 @@ pub(crate) struct Ready {
     has_set: bool,
     /// Nothing failed and no transaction began or ended since the server was last ready.
     pub turn_is_plain: bool,
+    /// Its place among the sessions that change definitions.
+    pub seat: Seat,
+    /// Which changes of others the snapshot has.
+    pub seen: u64,
+    /// Which it will have once it is read.
+    pub seeing: u64,
+    /// What was hidden from it last.
+    pub hid: Option<Arc<MaskedColumns>>,
     /// The client began with a setting of its own that the server plans by.
     pub steers_plans: bool,
     /// What `search_path` is once the server is ready, if nothing undoes it until then.
@@ -145,6 +154,8 @@ pub(crate) enum Incoming {
 pub(crate) struct Undecided {
     pub id: OperationId,
     pub plan: Plan,
+    /// What is hidden from whoever asks, as it was judged.
+    pub hides: Hides,
     /// Where in the text the trouble is, characters from 1.
     pub position: Option<usize>,
 }
@@ -257,6 +268,7 @@ impl Ready {
                 || options
                     .is_some_and(|all| all.is_none_or(|all| all.iter().any(|(name, _)| sets(name))))
         });
+        let seat = opened.cache.changing.seat(&opened.origin.resource);
         let search_path = (!begins_elsewhere).then(|| opened.snapshot.search_path.clone());
         let mut ready = Self {
             cache: opened.cache,
@@ -296,6 +308,10 @@ impl Ready {
             told_up_to: 0,
             has_set: false,
             turn_is_plain: true,
+            seat,
+            seen: 0,
+            seeing: 0,
+            hid: None,
             steers_plans,
             path_after: None,
             readings: 0,
@@ -533,6 +549,11 @@ impl Ready {
         }
         if expected.what.defines() {
             self.defining = self.awaited;
+            let snapshot = self.snapshot();
+            let catalog = snapshot.as_ref().map(|snapshot| &*snapshot.catalog);
+            if let Some(renamed) = renamed(expected.what.executed(), catalog) {
+                self.seat.begin(renamed);
+            }
         }
         if expected.what.changes_path() {
             self.pathing = self.awaited;
@@ -613,6 +634,22 @@ impl Ready {
         self.readings = self.readings.saturating_sub(1);
         // One that was asked for before the last change may not have it.
         self.unread &= self.readings > 0;
+        if self.readings == 0 {
+            self.seen = self.seen.max(self.seeing);
+        }
+    }
+
+    /// Whether another session has changed definitions since the catalog was read. What someone
+    /// with masks sends then is judged once it is read anew.
+    pub fn awaits_changes(&mut self, out: &mut Outbox<Bytes>) -> bool {
+        let epoch = self.seat.epoch();
+        if epoch == self.seen || !self.must_scrub() {
+            return false;
+        }
+        self.seeing = epoch;
+        self.refreshing = true;
+        self.refresh(out);
+        true
     }
 
     /// Sends to the server outside any operation.
@@ -634,7 +671,7 @@ impl Ready {
         let Some(undecided) = self.undecided.take() else { return };
         debug_assert_eq!(undecided.id, permit.operation(), "one operation is asked at a time");
         let pending = permit.is_pending();
-        self.sent(undecided.plan, &permit);
+        self.sent(undecided.plan, undecided.hides, &permit);
         if pending {
             self.settling = Some(Settling {
                 id: permit.operation(),

@@ -19,6 +19,7 @@ use crate::judge::{Environment, FACTS, Judged, judge};
 use crate::ready::{ResourceOptions, Settings};
 use crate::shape::made;
 use crate::survey::Snapshot;
+use crate::uncommitted::Uncommitted;
 
 /// A recorded operation.
 #[derive(Clone, Copy, Debug)]
@@ -283,6 +284,7 @@ fn exposed(judged: &Judged, snapshot: &Snapshot, masks: &MaskPlan) -> Exposed {
         settings: &settings,
         encoding_is_told: true,
         is_known: &|_| true,
+        uncommitted: &Uncommitted::default(),
     };
     match hidden.admit(&judged.statements.list) {
         Ok(()) => Exposed::No,

@@ -201,17 +201,18 @@ impl Ready {
                 going.pass(base, start, end);
                 self.pop(going, out);
             }
-            (What::DescribePortal, b'T' | b'n') => {
-                going.pass(base, start, end);
+            (What::DescribePortal { own, fields }, b'T' | b'n') => {
+                if let Some(fields) = fields {
+                    let _ = fields.set(message::fields(tag, &frame)?);
+                }
+                if !*own {
+                    going.pass(base, start, end);
+                }
                 self.pop(going, out);
             }
             (What::DescribeStatement { prepared, own }, b't' | b'T' | b'n') => {
                 if let (Some(prepared), b'T' | b'n') = (prepared.as_ref(), tag) {
-                    let fields = match tag {
-                        b'T' => message::row_description(frame.get(5..).unwrap_or_default())?,
-                        _ => Vec::new(),
-                    };
-                    let _ = prepared.fields.set(fields.into());
+                    let _ = prepared.fields.set(message::fields(tag, &frame)?);
                 }
                 if !*own {
                     going.pass(base, start, end);

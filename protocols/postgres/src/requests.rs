@@ -47,6 +47,9 @@ impl Ready {
                 return Err(self.violation(fault, out));
             }
         }
+        if matches!(tag, b'B' | b'P' | b'Q') && self.awaits_changes(out) {
+            return Ok(false);
+        }
         match tag {
             b'Q' => self.simple(out),
             b'P' => self.parse(out),
@@ -130,7 +133,7 @@ impl Ready {
         if kind == b'S' {
             What::DescribeStatement { prepared: self.statements.find(name).cloned(), own: false }
         } else {
-            What::DescribePortal
+            What::DescribePortal { own: false, fields: None }
         }
     }
 

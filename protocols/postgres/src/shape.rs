@@ -26,6 +26,8 @@ pub struct Shaping<'a> {
     pub plan: &'a MaskPlan,
     /// Stored columns they hide.
     pub masked: &'a MaskedColumns,
+    /// Those hidden when the statement was admitted: what hid them may be gone since.
+    pub before: &'a [Arc<MaskedColumns>],
     /// The principal has masks here, so what cannot be traced is refused (R1).
     pub strict: bool,
 }
@@ -94,7 +96,8 @@ impl Shaping<'_> {
         let mut kind = self.plan.label(label);
         let mut origins: Vec<Origin> = Vec::new();
         for id in deps {
-            let hidden = self.masked.get(&id).copied();
+            let times = [self.masked].into_iter().chain(self.before.iter().map(|at| &**at));
+            let hidden = times.filter_map(|masked| masked.get(&id).copied()).min();
             let hidden = hidden.map(|kind| if is_made { made(kind) } else { kind });
             kind = strictest(kind, hidden);
             let Some((relation, column)) = self.catalog.column(id) else { continue };
@@ -182,7 +185,7 @@ fn untraceable(what: &str) -> Refusal {
     )
 }
 
-fn changed() -> Refusal {
+pub(crate) fn changed() -> Refusal {
     Refusal::unjudgeable(
         "catalog_changed",
         ClientText::fixed(

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use engine::MaskPlan;
 use sql::catalog::Relation;
 use sql::own::{self, Names};
-use sql::{Catalog, Statement, TransactionKind};
+use sql::{Catalog, Facts, Statement, TransactionKind};
 
 /// What is not committed.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Uncommitted {
     /// Definitions were changed in a way that is not followed.
     unknown: bool,
@@ -43,7 +43,9 @@ impl Uncommitted {
     /// what was changed since a savepoint is taken back, what was followed may be committed, or
     /// gone.
     pub fn stepped(&mut self, step: &TransactionKind) {
-        use TransactionKind::{Begin, Release, RollbackTo, Savepoint};
+        use TransactionKind::{
+            Begin, CommitPrepared, Release, RollbackPrepared, RollbackTo, Savepoint,
+        };
         let place = |of: &Self, name| of.savepoints.iter().rposition(|(known, _)| known == name);
         match step {
             Begin => {}
@@ -54,6 +56,11 @@ impl Uncommitted {
                 let before = at.and_then(|at| self.savepoints.get(at)).map(|(_, changes)| *changes);
                 self.ended |= before != Some(self.changes) && !self.is_empty();
                 self.savepoints.truncate(at.map_or(0, |at| at.saturating_add(1)));
+            }
+            // What it holds is in no text of this session.
+            CommitPrepared | RollbackPrepared => {
+                self.changes = self.changes.saturating_add(1);
+                self.unknown = true;
             }
             _ => {
                 self.ended |= !self.is_empty();
@@ -78,7 +85,7 @@ impl Uncommitted {
     /// A statement that defines something is complete.
     pub fn changed_by(&mut self, statement: &Statement, snapshot: Option<&Catalog>) {
         self.changes = self.changes.saturating_add(1);
-        let names = snapshot.map_or(Names::Unknown, |catalog| own::names_after(statement, catalog));
+        let names = snapshot.map_or(Names::Unknown, |catalog| self.names_after(statement, catalog));
         let followed = self.tables.len().max(self.dropped.len());
         if names == Names::Unknown || followed >= own::TABLES_MAX {
             self.unknown = true;
@@ -95,6 +102,29 @@ impl Uncommitted {
         };
         self.tables.retain(|table| !dropped(table));
         self.tables.extend(statement.creates.clone());
+    }
+
+    fn names_after(&self, statement: &Statement, snapshot: &Catalog) -> Names {
+        if self.dropped.is_empty() {
+            return own::names_after(statement, snapshot);
+        }
+        let mut catalog = snapshot.clone();
+        catalog.mark_dropped(self.dropped.iter().copied());
+        own::names_after(statement, &catalog)
+    }
+
+    /// A statement of a text stands before others, which are judged before it has run. Tables that
+    /// it makes are followed where the text is taken apart.
+    pub fn stands_before(&mut self, statement: &Statement, snapshot: &Catalog) {
+        self.unknown |= ends_a_prepared_one(&statement.facts);
+        if !statement.facts.ddl {
+            return;
+        }
+        match self.names_after(statement, snapshot) {
+            Names::Same => {}
+            Names::AnyOfTheName => self.dropped.extend(&statement.facts.objects),
+            Names::Unknown => self.unknown = true,
+        }
     }
 
     /// The transaction is over; returns whether anything was changed.
@@ -125,6 +155,12 @@ impl Uncommitted {
     pub fn hides_masks(&self, masks: &MaskPlan) -> bool {
         self.is_unknown() || self.tables.iter().any(|table| is_masked(table, masks))
     }
+}
+
+/// It ends a transaction that was prepared, whoever did, with definitions that it may have changed.
+pub(crate) fn ends_a_prepared_one(facts: &Facts) -> bool {
+    use TransactionKind::{CommitPrepared, RollbackPrepared};
+    facts.transactions.iter().any(|step| matches!(step, CommitPrepared | RollbackPrepared))
 }
 
 /// A table of which masks hide a column, by its name.

@@ -635,6 +635,11 @@ impl Catalog {
         self.casts.get(to).map_or(&[], Vec::as_slice)
     }
 
+    /// All functions.
+    pub(crate) fn all_functions(&self) -> impl Iterator<Item = &Function> {
+        self.data.functions.iter()
+    }
+
     /// All casts that call functions.
     pub(crate) fn all_casts(&self) -> impl Iterator<Item = &Cast> {
         self.data.casts.iter()

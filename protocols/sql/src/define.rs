@@ -8,7 +8,7 @@ use pg_query::protobuf::{
     RangeVar, RenameStmt, VacuumStmt, ViewStmt,
 };
 
-use crate::catalog::{Relation, SearchPath};
+use crate::catalog::{ColumnId, Relation, SearchPath};
 use crate::scope::{Columns, Scope, Source, column_id};
 use crate::statement::{Place, StatementKind};
 use crate::tree::{self, N, boxed, inner};
@@ -460,6 +460,10 @@ fn drop_statement(walk: &mut Walk<'_>, drop: &DropStmt) -> Made {
         ObjectType::ObjectExtension => ("extension", false),
         _ => ("object", false),
     };
+    let cascades = DropBehavior::try_from(drop.behavior) == Ok(DropBehavior::DropCascade);
+    let command = format!("drop {what}{}", if cascades { " cascade" } else { "" });
+    let mut dropped: Vec<u32> = Vec::new();
+    let schemas = tree::strings(&drop.objects);
     for object in &drop.objects {
         let Some(N::List(list)) = inner(object) else { continue };
         let parts = tree::strings(&list.items);
@@ -483,9 +487,76 @@ fn drop_statement(walk: &mut Walk<'_>, drop: &DropStmt) -> Made {
         walk.relation(&var, Mode::Write);
         // Dropping what is not there tells nothing.
         walk.rec.opaque = quiet;
+        if !on_table {
+            let found = walk.context.catalog.find(schema, name, walk.context.path);
+            dropped.extend(found.iter().map(|relation| relation.oid));
+        }
     }
-    let cascades = DropBehavior::try_from(drop.behavior) == Ok(DropBehavior::DropCascade);
-    ddl(walk, "drop", &format!("drop {what}{}", if cascades { " cascade" } else { "" }))
+    match kind {
+        ObjectType::ObjectSchema if cascades => uncovered_by_schemas(walk, &schemas),
+        _ => uncovered(walk, kind, &dropped, cascades),
+    }
+    ddl(walk, "drop", &command)
+}
+
+/// The same for everything in these schemas.
+fn uncovered_by_schemas(walk: &mut Walk<'_>, schemas: &[&str]) {
+    let catalog = walk.context.catalog;
+    let is_in = |schema: &Arc<str>| schemas.contains(&&**schema);
+    let inside: Vec<&Relation> =
+        catalog.relations().filter(|relation| is_in(&relation.schema)).collect();
+    let dropped: Vec<u32> = inside.iter().map(|relation| relation.oid).collect();
+    let is_read_through = inside.iter().any(|relation| relation.definition.is_some())
+        || catalog.all_functions().any(|function| is_in(&function.schema));
+    // A type takes the columns of any table with it.
+    let typed = |id: &ColumnId| {
+        let column = catalog.column(*id);
+        column.is_none_or(|(_, column)| column.type_oid >= crate::catalog::FIRST_NORMAL_OID)
+    };
+    let is_dropped = |id: &ColumnId| dropped.contains(&id.relation);
+    let kept = crate::exposure::kept(catalog);
+    let keys = kept.references.iter().filter(|(from, _)| is_dropped(from) || typed(from));
+    let defaults = kept.defaults.iter().filter(|(from, _)| is_read_through || is_dropped(from));
+    let place = Place::Redefined("DROP SCHEMA".into());
+    for (from, _) in keys.chain(defaults).filter(|(_, to)| !is_dropped(to)) {
+        walk.blame_place(&Deps::one(*from), &place);
+    }
+}
+
+/// What is dropped, or stops to be read, and has its values in columns that stay: these have a mask
+/// only as long as what ties them is there.
+fn uncovered(walk: &mut Walk<'_>, kind: ObjectType, dropped: &[u32], cascades: bool) {
+    use ObjectType::{
+        ObjectAggregate, ObjectForeignTable, ObjectFunction, ObjectMatview, ObjectPolicy,
+        ObjectProcedure, ObjectRoutine, ObjectRule, ObjectTable, ObjectTrigger, ObjectView,
+    };
+    let is_table = matches!(kind, ObjectTable | ObjectForeignTable);
+    // Which functions a default calls in the end, and through which views these read, is in no
+    // tie.
+    let is_read_through = matches!(
+        kind,
+        ObjectAggregate
+            | ObjectFunction
+            | ObjectMatview
+            | ObjectProcedure
+            | ObjectRoutine
+            | ObjectView
+    );
+    let on_table = matches!(kind, ObjectPolicy | ObjectRule | ObjectTrigger);
+    if on_table || !(is_table || is_read_through || cascades) {
+        return;
+    }
+    let kept = crate::exposure::kept(walk.context.catalog);
+    let is_dropped = |id: &ColumnId| dropped.contains(&id.relation);
+    // A type, a schema or an index takes columns and keys of any table with it.
+    let any_key = cascades && !is_table && !is_read_through;
+    let any_default = cascades || is_read_through;
+    let keys = kept.references.iter().filter(|(from, _)| any_key || is_dropped(from));
+    let defaults = kept.defaults.iter().filter(|(from, _)| any_default || is_dropped(from));
+    let place = Place::Redefined("DROP".into());
+    for (from, _) in keys.chain(defaults).filter(|(_, to)| !is_dropped(to)) {
+        walk.blame_place(&Deps::one(*from), &place);
+    }
 }
 
 fn vacuum_statement(walk: &mut Walk<'_>, vacuum: &VacuumStmt) -> Made {
@@ -508,7 +579,10 @@ fn roles(walk: &mut Walk<'_>, node: &Node) -> Option<Made> {
         N::DropRoleStmt(_) => ("drop", "drop role"),
         N::CreateRoleStmt(_) => ("create", "create role"),
         N::ReassignOwnedStmt(_) => ("reassign", "reassign owned"),
-        N::DropOwnedStmt(_) => ("drop", "drop owned"),
+        N::DropOwnedStmt(_) => {
+            uncovered(walk, ObjectType::ObjectSchema, &[], true);
+            ("drop", "drop owned")
+        }
         _ => return None,
     };
     walk.rec.role_change |= command != "create role";

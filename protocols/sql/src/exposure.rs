@@ -293,15 +293,7 @@ struct Edge {
 
 fn derivations(catalog: &Catalog) -> Vec<Edge> {
     let path = SearchPath::Known(Vec::new());
-    let context = Context {
-        catalog,
-        path: &path,
-        creates: &path,
-        used: 0,
-        nesting: 0,
-        within: None,
-        late_numbers: false,
-    };
+    let context = standing(catalog, &path);
     let mut edges = Vec::new();
     for relation in catalog.relations() {
         for parent in relation.parents.iter().filter_map(|oid| catalog.relation(*oid)) {
@@ -325,10 +317,40 @@ fn derivations(catalog: &Catalog) -> Vec<Edge> {
         generated(context, relation, &mut edges);
         defaults(context, relation, &mut edges);
     }
-    // What references a column holds values of it.
-    let tied = catalog.references();
-    edges.extend(tied.map(|tie| Edge { from: tie.to, to: tie.from, computed: false }));
+    edges.extend(references(catalog));
     edges
+}
+
+/// What references a column holds values of it.
+fn references(catalog: &Catalog) -> impl Iterator<Item = Edge> {
+    catalog.references().map(|tie| Edge { from: tie.to, to: tie.from, computed: false })
+}
+
+/// Columns that keep values of others by a tie that can be dropped while they stay.
+pub(crate) struct Kept {
+    /// Foreign keys: what is referenced, and what references it.
+    pub references: Vec<(ColumnId, ColumnId)>,
+    /// Defaults that call functions: what these read, and the column.
+    pub defaults: Vec<(ColumnId, ColumnId)>,
+}
+
+/// What has the mask of another column only as long as something else is there.
+pub(crate) fn kept(catalog: &Catalog) -> Kept {
+    let path = SearchPath::Known(Vec::new());
+    let mut edges = Vec::new();
+    for relation in catalog.relations() {
+        defaults(standing(catalog, &path), relation, &mut edges);
+    }
+    let pair = |edge: Edge| (edge.from, edge.to);
+    Kept {
+        references: references(catalog).map(pair).collect(),
+        defaults: edges.into_iter().map(pair).collect(),
+    }
+}
+
+/// Where definitions that are stored are read: every name in them is qualified.
+fn standing<'c>(catalog: &'c Catalog, path: &'c SearchPath) -> Context<'c> {
+    Context { catalog, path, creates: path, used: 0, nesting: 0, within: None, late_numbers: false }
 }
 
 /// A default that calls a function in SQL stores what that reads.

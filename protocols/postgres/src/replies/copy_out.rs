@@ -24,6 +24,7 @@ impl Ready {
             return Err(no_source());
         };
         let plan = permit.masks();
+        self.check_unchanged(rows)?;
         let copy =
             rows.judged.statements.list.get(rows.statement).and_then(|statement| match &statement
                 .kind

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use engine::{Fault, Outbox};
 
 use super::outgoing::Outgoing;
+use crate::effects::Ran;
 use crate::expected::{Expected, Treatment, What};
 use crate::message;
 use crate::ready::{Ready, Tail};
@@ -19,7 +20,12 @@ impl Ready {
             return;
         };
         let (judged, index) = (Arc::clone(&rows.judged), rows.statement);
-        let gate = permit.as_ref().map(|permit| permit.operation());
+        let by = Ran {
+            gate: permit.as_ref().map(|permit| permit.operation()),
+            source: rows.source.clone(),
+            hides: rows.hides.clone(),
+            since: rows.since,
+        };
         let is_portal = rows.portal.is_some();
         rows.statement = rows.statement.saturating_add(1);
         rows.treatment = Treatment::Undescribed;
@@ -28,7 +34,7 @@ impl Ready {
             (rows.takes_data, rows.syncs_before_end) = (false, None);
         }
         if tag == b'C' {
-            self.took_effect(&judged, index, gate, out);
+            self.took_effect(&judged, index, &by, out);
         }
         if is_portal {
             self.pop(going, out);
@@ -127,7 +133,11 @@ impl Ready {
         };
         let (Some(statement), Some(snapshot)) = (statement, self.snapshot()) else { return false };
         let masked = self.cache.masked(&self.masks, &snapshot.catalog);
-        sql::is_clear(statement, &snapshot.catalog, &|id| masked.contains_key(&id))
+        let is_masked = |id| {
+            let mut before = self.hid.iter().chain(self.hides());
+            masked.contains_key(&id) || before.any(|columns| columns.contains_key(&id))
+        };
+        sql::is_clear(statement, &snapshot.catalog, &is_masked)
     }
 
     /// Forgets what the server will not answer.

@@ -5,17 +5,17 @@ use std::sync::Arc;
 use bytes::Bytes;
 use engine::{Fault, MaskPlan, Outbox, Permit, Refusal, Searched, Sought};
 use model::{ClientText, Column};
-use sql::StatementKind;
+use sql::{Statement, StatementKind};
 
 use super::outgoing::Outgoing;
-use crate::expected::{Expected, RowsReply, Treatment, What};
+use crate::expected::{Expected, Opened, RowsReply, Treatment, What};
 use crate::follow::Follow;
-use crate::judge::Judged;
+use crate::judge::{Judged, MaskedColumns};
 use crate::message::{self, FieldDescription};
 use crate::names::Source;
 use crate::ready::{Ready, counted};
 use crate::rows;
-use crate::shape::{Shape, Shaping};
+use crate::shape::{Shape, Shaping, changed};
 
 /// What is known of rows before the first of them passes.
 pub(super) struct Described {
@@ -128,10 +128,11 @@ impl Ready {
         let Some(What::Rows(rows)) = self.expected.front().map(|expected| &expected.what) else {
             return Err(Fault::upstream("row out of place"));
         };
-        let Some((prepared, formats)) = rows.portal.clone() else {
+        let Some(Opened { prepared, formats, fields, .. }) = rows.portal.clone() else {
             return Err(Fault::upstream("row before its description"));
         };
-        let described = match prepared.fields.get() {
+        let told = fields.as_ref().map_or(&prepared.fields, |fields| &**fields);
+        let described = match told.get() {
             Some(fields) => self.described(fields, Some(&formats)),
             None if !self.hides_or_follows() => Ok(Described {
                 treatment: Treatment::Pass,
@@ -187,6 +188,7 @@ impl Ready {
             return Err(no_source());
         };
         let plan = permit.masks();
+        self.check_unchanged(rows)?;
         let (judged, index) = self.source_of(rows);
         let statement = judged.statements.list.get(index);
         let shape = self.shaping(plan, |shaping| shaping.described(statement, fields))?;
@@ -227,7 +229,13 @@ impl Ready {
     ) -> Result<Shape, Refusal> {
         let snapshot = self.snapshot().ok_or_else(no_source)?;
         let masked = self.cache.masked(plan, &snapshot.catalog);
-        make(&Shaping { catalog: &snapshot.catalog, plan, strict: false, masked: &masked })
+        make(&Shaping {
+            catalog: &snapshot.catalog,
+            plan,
+            strict: false,
+            masked: &masked,
+            before: &[],
+        })
     }
 
     /// Labels and origins by lineage, when the server was not asked.
@@ -242,6 +250,28 @@ impl Ready {
         let count = outputs.map_or(0, <[_]>::len);
         self.shaping(permit.masks(), |shaping| shaping.copied(outputs, count))
             .map_or_else(|_| Arc::new([]) as Arc<[Column]>, |shape| shape.columns)
+    }
+
+    /// Whether the server can have run something else than was judged: another session changed what
+    /// it names. A cursor's query was planned when it was opened.
+    pub(super) fn check_unchanged(&self, rows: &RowsReply) -> Result<(), Refusal> {
+        let statement = rows.judged.statements.list.get(rows.statement);
+        let source = rows.source.as_ref().filter(|source| source.gate.is_none());
+        let executed = source.and_then(|source| source.judged.statements.list.get(source.index?));
+        let mut ran = statement.into_iter().chain(executed);
+        let may = |one: &Statement| self.seat.may_have_changed(&one.facts, rows.since);
+        match !rows.hides.is_empty() && ran.any(may) {
+            true => Err(changed()),
+            false => Ok(()),
+        }
+    }
+
+    /// What was hidden when the statement that is answered now was admitted.
+    pub(super) fn hides(&self) -> &[Arc<MaskedColumns>] {
+        match self.expected.front().map(|expected| &expected.what) {
+            Some(What::Rows(rows)) => &rows.hides,
+            _ => &[],
+        }
     }
 
     /// The statement whose columns are returned: for FETCH and EXECUTE another one.
@@ -273,8 +303,9 @@ impl Ready {
         let shaping = Shaping {
             catalog: &snapshot.catalog,
             plan,
-            strict: !masked.is_empty(),
+            strict: !masked.is_empty() || !self.hides().is_empty(),
             masked: &masked,
+            before: self.hides(),
         };
         make(&shaping)
     }

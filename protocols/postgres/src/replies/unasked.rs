@@ -13,7 +13,11 @@ impl Ready {
     /// Masks hide stored columns here, so words of the server may quote them.
     pub fn must_scrub(&self) -> bool {
         !self.masks.is_empty()
-            && self.snapshot().is_none_or(|snapshot| self.has_masks(&snapshot.catalog))
+            && (self.hid.is_some() || !self.hides().is_empty() || self.has_masks_now())
+    }
+
+    fn has_masks_now(&self) -> bool {
+        self.snapshot().is_none_or(|snapshot| self.has_masks(&snapshot.catalog))
     }
 
     pub(super) fn unasked(

@@ -74,11 +74,7 @@ impl Ready {
             }
             (What::DescribeStatement { prepared, .. }, b'T' | b'n') => {
                 if let Some(prepared) = prepared.as_ref() {
-                    let fields = match tag {
-                        b'T' => message::row_description(frame.get(5..).unwrap_or_default())?,
-                        _ => Vec::new(),
-                    };
-                    let _ = prepared.fields.set(fields.into());
+                    let _ = prepared.fields.set(message::fields(tag, &frame)?);
                 }
                 self.drop_answer(out);
             }
@@ -87,7 +83,12 @@ impl Ready {
                 self.name_closed(kind, &name, out);
                 self.drop_answer(out);
             }
-            (What::DescribePortal, b'T' | b'n') => self.drop_answer(out),
+            (What::DescribePortal { fields, .. }, b'T' | b'n') => {
+                if let Some(fields) = fields {
+                    let _ = fields.set(message::fields(tag, &frame)?);
+                }
+                self.drop_answer(out);
+            }
             (_, b'Z') => self.withheld_ready(&frame, out)?,
             (_, b'E') if simple => {
                 if let Some(withholding) = &mut self.withholding {

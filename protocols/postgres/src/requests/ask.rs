@@ -9,7 +9,7 @@ use model::{ClientText, Lane, Operation, Parameter};
 
 use super::guesses::BoundValue;
 use crate::judge::Judged;
-use crate::names::Source;
+use crate::names::{Hides, Source};
 use crate::ready::{Plan, Ready, Undecided};
 
 /// A database connection is one lane: its answers keep the order of its questions.
@@ -49,15 +49,28 @@ impl Ready {
             };
             let id = out.refuse(LANE, operation, refusal);
             let plan = Plan::Refused { simple, sync };
-            self.undecided = Some(Undecided { id, plan, position: None });
+            self.undecided = Some(Undecided { id, plan, hides: Vec::new(), position: None });
             return;
         }
+        let hides = self.hidden_now();
         let mut units = units.into_iter();
         let id = out.ask(LANE, operation, units.next());
         for unit in units {
             out.more(id, unit);
         }
-        self.undecided = Some(Undecided { id, plan, position: None });
+        self.undecided = Some(Undecided { id, plan, hides, position: None });
+    }
+
+    /// What is hidden as the catalog is now. Who waits for a reply while a table is dropped gets
+    /// what was in it all the same.
+    fn hidden_now(&mut self) -> Hides {
+        let snapshot = self.snapshot().filter(|_| !self.masks.is_empty());
+        let masked = snapshot.map(|snapshot| self.cache.masked(&self.masks, &snapshot.catalog));
+        let masked = masked.filter(|masked| !masked.is_empty());
+        if masked.is_some() || self.expected.is_empty() {
+            self.hid.clone_from(&masked);
+        }
+        masked.into_iter().collect()
     }
 
     pub(super) fn too_large(&mut self, simple: bool, out: &mut Outbox<Bytes>) {
@@ -94,7 +107,7 @@ impl Ready {
         };
         let id = out.refuse(LANE, operation, refusal);
         let plan = Plan::Refused { simple, sync: None };
-        self.undecided = Some(Undecided { id, plan, position });
+        self.undecided = Some(Undecided { id, plan, hides: Vec::new(), position });
     }
 }
 

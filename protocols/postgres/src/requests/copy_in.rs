@@ -53,6 +53,8 @@ impl Ready {
             b'd' | b'c' | b'f' | b'H' | b'X' => Beside::Goes,
             // Behind the data of a Query, of which another statement may take data.
             b'S' if rows.data_ends > 0 && rows.portal.is_none() && !lacks_data => Beside::Waits,
+            // Whether it is among the data, or behind a COPY that failed, is not told yet.
+            b'S' if rows.data_began && rows.data_ends == 0 && !rows.takes_data => Beside::Waits,
             b'S' => Beside::Goes,
             _ if lacks_data => Beside::IsWrong,
             _ => Beside::Waits,
@@ -102,10 +104,7 @@ impl Ready {
     /// when the data has failed before, it answers the one behind.
     pub(crate) fn ignores_sync(&self) -> bool {
         self.expected.iter().any(|expected| match &expected.what {
-            What::Rows(rows) => {
-                let is_taken = rows.takes_data && rows.syncs_before_end.is_none();
-                is_taken || (rows.data_began && rows.data_ends == 0)
-            }
+            What::Rows(rows) => rows.takes_data && rows.syncs_before_end.is_none(),
             _ => false,
         })
     }

@@ -9,9 +9,9 @@ use model::{ClientText, Side};
 
 use super::ask::{Asked, operation};
 use super::decode::{Bound, parse_fields};
-use crate::expected::Step;
+use crate::expected::{Opened, Step};
 use crate::message::{Frame, Reader, message, put_cstr};
-use crate::names::Prepared;
+use crate::names::{PortalFields, Prepared};
 use crate::ready::{Incoming, Plan, Ready};
 
 /// Messages that go to the server as one operation.
@@ -61,6 +61,8 @@ impl Ready {
         let prepared = Arc::new(Prepared {
             index: (judged.statements.list.len() == 1).then_some(0),
             judged: Arc::clone(&judged),
+            by_sql: false,
+            parsed_behind: self.boundary,
             parameter_types: types,
             fields: OnceLock::new(),
         });
@@ -175,7 +177,9 @@ impl Ready {
         };
         let judged = Arc::clone(&prepared.judged);
         let is_anew = !Arc::ptr_eq(&asked, &prepared);
-        if !parsed_now && self.lacks_fields(bound.statement, &prepared, is_anew) {
+        // A plan made anew may return something else than was described when it was parsed.
+        let describes = prepared.parsed_behind != self.boundary && self.must_scrub();
+        if !parsed_now && !describes && self.lacks_fields(bound.statement, &prepared, is_anew) {
             group.units.push(describe_statement(bound.statement));
             let prepared = Arc::clone(&prepared);
             group.steps.push(Step::DescribeStatement { prepared, own: true });
@@ -183,15 +187,15 @@ impl Ready {
         let parameters = bound.parameters(&prepared.parameter_types);
         group.units.push(frame.bytes.clone());
         let portal = bound.portal.to_vec();
-        let formats = bound.result_formats.clone();
-        group.steps.push(Step::Bind {
-            name: portal.clone(),
-            prepared: Arc::clone(&prepared),
+        let opened = Opened {
+            prepared,
             source: source.clone(),
-            formats: formats.clone(),
-        });
-        self.take_describe_portal(&mut group, &portal, &prepared, bound.statement);
-        let step = Step::Execute { prepared, source: source.clone(), formats };
+            formats: bound.result_formats.clone(),
+            fields: describes.then(PortalFields::default),
+        };
+        group.steps.push(Step::Bind { name: portal.clone(), opened: opened.clone() });
+        self.take_describe_portal(&mut group, &portal, &opened, bound.statement);
+        let step = Step::Execute { opened, portal: None };
         let executes = self.take_execute(&mut group, &portal, step);
         if judged.is_indirect() && !executes {
             self.refuse_unjudged("bind", &judged.text, execute_apart(), false, None, out);
@@ -236,17 +240,21 @@ impl Ready {
         &mut self,
         group: &mut Group,
         portal: &[u8],
-        prepared: &Arc<Prepared>,
+        opened: &Opened,
         statement: &[u8],
     ) {
-        self.take_describe(group, statement, prepared);
+        self.take_describe(group, statement, &opened.prepared);
+        let fields = opened.fields.clone();
         if self.front_is(
             b'D',
             |body| matches!(body.split_first(), Some((b'P', rest)) if is_cstr(rest, portal)),
         ) && let Some(Incoming::Frame(frame)) = self.pop_frame()
         {
             group.units.push(frame.bytes);
-            group.steps.push(Step::DescribePortal);
+            group.steps.push(Step::DescribePortal { own: false, fields });
+        } else if fields.is_some() {
+            group.units.push(describe(b'P', portal));
+            group.steps.push(Step::DescribePortal { own: true, fields });
         }
     }
 
@@ -327,11 +335,13 @@ impl Ready {
             };
         }
         let mut group = Group { steps: Vec::new(), units: vec![frame.bytes.clone()], sync: None };
-        group.steps.push(Step::Execute {
+        let opened = Opened {
             prepared: Arc::clone(&portal.prepared),
             source: portal.source.clone(),
             formats: portal.formats.clone(),
-        });
+            fields: portal.fields.clone(),
+        };
+        group.steps.push(Step::Execute { opened, portal: Some(Arc::clone(&portal)) });
         self.take_end(&mut group);
         let plan = Plan::Extended { steps: group.steps, sync: group.sync };
         let asked =
@@ -348,8 +358,12 @@ fn execute_apart() -> Refusal {
 }
 
 fn describe_statement(name: &[u8]) -> Bytes {
+    describe(b'S', name)
+}
+
+fn describe(kind: u8, name: &[u8]) -> Bytes {
     message(b'D', |body| {
-        body.put_u8(b'S');
+        body.put_u8(kind);
         put_cstr(body, name);
     })
 }

@@ -161,9 +161,36 @@ impl Ready {
         Ok(Arc::new(Prepared {
             judged,
             index: prepared.index,
+            by_sql: prepared.by_sql,
+            parsed_behind: prepared.parsed_behind,
             parameter_types: prepared.parameter_types.clone(),
             fields,
         }))
+    }
+
+    /// What an EXECUTE runs in the end: what `Parse` prepared may be an EXECUTE itself.
+    fn executed(
+        &mut self,
+        name: &Arc<str>,
+        prepared: Arc<Prepared>,
+    ) -> Result<Arc<Prepared>, Unjudged> {
+        let (mut name, mut prepared) = (Arc::clone(name), prepared);
+        for _ in 0..EXECUTES_MAX {
+            prepared = self.current(prepared)?;
+            self.statements.renew(name.as_bytes(), &prepared);
+            let list = &prepared.judged.statements.list;
+            let next = match prepared.index.and_then(|index| list.get(index)).map(|one| &one.kind) {
+                Some(StatementKind::Execute { name }) => Arc::clone(name),
+                _ => return Ok(prepared),
+            };
+            // One that is not there fails.
+            let Some(known) = self.statements.find(next.as_bytes()).cloned() else {
+                return Ok(prepared);
+            };
+            (name, prepared) = (next, known);
+        }
+        let words = ClientText::fixed("one EXECUTE would run too many others");
+        Err((Refusal::unjudgeable("unknown_source", words), None))
     }
 
     /// For texts with FETCH and EXECUTE: what really runs. Ask only when all is quiet.
@@ -180,25 +207,35 @@ impl Ready {
                         return Err((fetch_with_others(), None));
                     }
                     return Ok(Some(match &portal.source {
-                        Some(source) => Source { gate: Some(portal.gate), ..source.clone() },
+                        Some(source) => {
+                            let hides = portal.hides.clone();
+                            Source { gate: Some(portal.gate), hides, ..source.clone() }
+                        }
                         None => Source {
                             judged: Arc::clone(&portal.prepared.judged),
                             index: Some(portal.prepared.index.unwrap_or(0)),
                             gate: Some(portal.gate),
+                            hides: portal.hides.clone(),
+                            takes_effect: false,
                         },
                     }));
                 }
                 Some(Runs::Prepared(name)) => {
                     let known = self.statements.find(name.as_bytes()).cloned();
                     let Some(prepared) = known else { continue };
-                    let prepared = self.current(prepared)?;
-                    self.statements.renew(name.as_bytes(), &prepared);
+                    let prepared = self.executed(&name, prepared)?;
                     let part = Arc::clone(&prepared.judged);
                     if alone {
                         // A plan that is explained is a column of its own.
                         let executed = matches!(statement.kind, StatementKind::Execute { .. });
                         let index = executed.then(|| prepared.index.unwrap_or(0));
-                        return Ok(Some(Source { judged: part, index, gate: None }));
+                        return Ok(Some(Source {
+                            judged: part,
+                            index,
+                            gate: None,
+                            hides: Vec::new(),
+                            takes_effect: executed && !prepared.is_query(),
+                        }));
                     }
                     parts.push(part);
                 }
@@ -208,9 +245,13 @@ impl Ready {
             return Ok(None);
         }
         let judged = Arc::new(judged.with(&parts));
-        Ok(Some(Source { judged, index: None, gate: None }))
+        let hides = Vec::new();
+        Ok(Some(Source { judged, index: None, gate: None, hides, takes_effect: false }))
     }
 }
+
+/// Each EXECUTE of an EXECUTE is looked up, so far.
+const EXECUTES_MAX: usize = 8;
 
 /// It means the same under every setting.
 fn is_plain(text: &[u8]) -> bool {

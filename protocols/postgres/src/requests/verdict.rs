@@ -6,33 +6,44 @@ use bytes::{BufMut, Bytes};
 use engine::{Outbox, Permit, Refusal};
 use model::OperationId;
 
-use crate::expected::{Expected, RowsReply, Step, What};
+use crate::expected::{Expected, Opened, RowsReply, Step, What};
 use crate::message::{self, Severity, message, put_cstr};
-use crate::names::Portal;
+use crate::names::{Hides, Portal};
 use crate::ready::{Plan, Ready, Tail, Withholding};
 use crate::refusal;
+
+/// What was hidden at either time.
+fn both(mut hides: Hides, before: Option<&Hides>) -> Hides {
+    for columns in before.into_iter().flatten() {
+        if !hides.iter().any(|known| Arc::ptr_eq(known, columns)) {
+            hides.push(Arc::clone(columns));
+        }
+    }
+    hides
+}
 
 /// Never valid SQL, so the server fails for real and says what state the transaction is in (R2).
 const REFUSED_STATEMENT: &str = "narrows refused this statement";
 
 impl Ready {
     /// The engine sent the operation; this is what the server will answer.
-    pub fn sent(&mut self, plan: Plan, permit: &Arc<Permit>) {
+    pub fn sent(&mut self, plan: Plan, hides: Hides, permit: &Arc<Permit>) {
         match plan {
             Plan::Simple(judged, source) => {
-                let rows = RowsReply::simple(judged, source);
+                let hides = both(hides, source.as_ref().map(|source| &source.hides));
+                let rows = RowsReply::simple(judged, source, hides, self.seen);
                 self.expect(Expected {
                     what: What::Rows(Box::new(rows)),
                     permit: Some(Arc::clone(permit)),
                     ends: true,
                 });
             }
-            Plan::Extended { steps, .. } => self.sent_steps(steps, permit),
+            Plan::Extended { steps, .. } => self.sent_steps(steps, &hides, permit),
             Plan::Refused { .. } => {}
         }
     }
 
-    fn sent_steps(&mut self, steps: Vec<Step>, permit: &Arc<Permit>) {
+    fn sent_steps(&mut self, steps: Vec<Step>, hides: &Hides, permit: &Arc<Permit>) {
         self.dirty = true;
         self.flushed = false;
         let last = steps.len().saturating_sub(1);
@@ -45,15 +56,30 @@ impl Ready {
                 Step::DescribeStatement { prepared, own } => {
                     What::DescribeStatement { prepared: Some(prepared), own }
                 }
-                Step::Bind { name, prepared, source, formats } => {
+                Step::Bind { name, opened } => {
                     let gate = permit.operation();
-                    let portal = Portal { prepared, source, formats, gate, hold: false };
+                    let hides = both(hides.clone(), opened.source.as_ref().map(|s| &s.hides));
+                    let Opened { prepared, source, formats, fields } = opened;
+                    let portal = Portal {
+                        prepared,
+                        source,
+                        formats,
+                        gate,
+                        hold: false,
+                        hides,
+                        since: self.seen,
+                        is_doubtful: false,
+                        fields,
+                    };
                     self.portals.ask(&name, Arc::new(portal), self.awaited);
                     What::Bind { name }
                 }
-                Step::DescribePortal => What::DescribePortal,
-                Step::Execute { prepared, source, formats } => {
-                    What::Rows(Box::new(RowsReply::portal(prepared, source, formats)))
+                Step::DescribePortal { own, fields } => What::DescribePortal { own, fields },
+                Step::Execute { opened, portal } => {
+                    let since = portal.as_ref().map_or(self.seen, |portal| portal.since);
+                    let hides = both(hides.clone(), portal.as_ref().map(|portal| &portal.hides));
+                    let hides = both(hides, opened.source.as_ref().map(|source| &source.hides));
+                    What::Rows(Box::new(RowsReply::portal(opened, hides, since)))
                 }
                 Step::Sync => {
                     self.dirty = false;

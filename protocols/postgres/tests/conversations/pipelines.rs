@@ -59,7 +59,7 @@ server >> 1 ; t ; T name:customers.name ; Z I
 client >> C S "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn" ; P "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn" "select ssn from customers" ; S
 server >> 3 ; 1 ; t ; T ssn:customers.ssn ; Z I
 client >> B "" "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnX" ; E "" ; S
-server >> 2 ; D "123-45-6789" ; C "SELECT 1" ; Z I
+server >> 2 ; T ssn:customers.ssn ; D "123-45-6789" ; C "SELECT 1" ; Z I
 "#;
     p3_a_statement_of_sql_prepare_is_described_when_it_is_bound: r#"
 rule hide mask ssn
@@ -67,7 +67,7 @@ login
 client >> Q "prepare x as select name, ssn from customers"
 server >> C "PREPARE" ; Z I
 client >> B "" "x" ; E "" ; S
-server >> t ; T name:customers.name ssn:customers.ssn ; 2 ; D "Ann" "123-45-6789" ; C "SELECT 1" ; Z I
+server >> 2 ; T name:customers.name ssn:customers.ssn ; D "Ann" "123-45-6789" ; C "SELECT 1" ; Z I
 "#;
     a_close_that_the_server_skips_closes_nothing: r#"
 rule hide mask ssn
@@ -77,7 +77,19 @@ server >> 1 ; t ; T name:customers.name ; Z I
 client >> P "" "select 1/0" ; B "" "" ; E "" ; C S "x" ; S
 server >> 1 ; t ; T x:int4 ; 2 ; E 22012 "division by zero" ; Z I
 client >> B "" "x" ; E "" ; S
-server >> 2 ; D "Ann" ; C "SELECT 1" ; Z I
+server >> 2 ; T name:customers.name ; D "Ann" ; C "SELECT 1" ; Z I
+"#;
+    p9_a_sync_behind_a_copy_that_never_began_is_answered: r#"
+login
+client >> Q "select 1/0; copy notes from stdin" ; d "1\tone\n" ; S ; c
+server >> E 22012 "division by zero" ; Z I
+server >> Z I
+client >> D S "nosuch" ; Q "copy notes from stdin" ; d "1\tone\n" ; S ; c ; D S "other" ; S
+server >> E 26000 "prepared statement \"nosuch\" does not exist"
+server >> Z I ; E 26000 "prepared statement \"other\" does not exist" ; Z I
+client >> Q "copy notes from stdin" ; d "1\tone\n" ; S ; c
+server >> G 2
+server >> C "COPY 1" ; Z I
 "#;
     a_sync_among_copied_data_is_ignored: r#"
 login

@@ -314,3 +314,45 @@ fn p3_statistics_are_found_under_views_and_widths_in_plans() {
         assert_eq!(deps, hidden, "{text}");
     }
 }
+
+#[test]
+fn p3_what_a_column_has_its_mask_by_is_not_dropped() {
+    let mut data = CatalogData::from(catalog());
+    let notes = data.relations.iter_mut().find(|relation| &*relation.name == "notes");
+    let columns = notes.map(|relation| &mut relation.columns).into_iter().flatten();
+    for column in columns.filter(|column| &*column.name == "body") {
+        column.default = Some("public.ssn_of('1'::text)".into());
+    }
+    let catalog = Catalog::new(data);
+    for (text, reason) in [
+        ("drop table staff cascade", Some("redefined")),
+        ("drop table staff", Some("redefined")),
+        ("drop table staff, refs, notes cascade", None),
+        ("drop table refs", None),
+        ("drop table orders", None),
+        ("drop table depts", None),
+        ("drop table orders cascade", Some("redefined")),
+        ("drop view staff_view", Some("redefined")),
+        ("drop function ssn_of(text) cascade", Some("redefined")),
+        ("drop routine ssn_of", Some("redefined")),
+        ("drop function double", Some("redefined")),
+        ("drop domain mood cascade", Some("redefined")),
+        ("drop type mood", None),
+        ("drop schema app cascade", None),
+        ("drop schema public cascade", None),
+        ("drop schema app", None),
+        ("drop index staff_ssn cascade", Some("redefined")),
+        ("drop index staff_ssn", None),
+        ("drop sequence s", None),
+        ("drop trigger t on notes cascade", None),
+        ("drop owned by app cascade", Some("redefined")),
+    ] {
+        assert_eq!(refused(text, &catalog, Predicates::Refuse), reason, "{text}");
+    }
+    // Nothing has a mask by a default here.
+    each(&[
+        ("drop function double", None),
+        ("drop view staff_view", None),
+        ("drop table orders cascade", None),
+    ]);
+}

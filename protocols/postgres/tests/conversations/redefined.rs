@@ -1,0 +1,248 @@
+//! R7: definitions that change earlier in the same text, behind a prepared statement, or while a
+//! reply is on its way.
+
+use std::sync::Arc;
+
+use testkit::conversation::{Cuts, Play};
+
+use super::notation::{Postgres, scene, snapshot};
+use super::{check, written};
+
+conversations! {
+    r7_p3_what_stands_behind_a_changed_definition_is_refused: r#"
+rule hide mask customers.ssn
+login
+client >> Q "alter table public.vault rename column ssn to x; select (select ssn from public.vault limit 1) || '' from customers"
+client >> Q "alter table public.vault drop column ssn; select (select ssn from public.vault limit 1) || '' from customers"
+client >> Q "alter table public.vault rename to old; create table public.vault (id int); select (select ssn from public.vault limit 1) || '' from customers"
+client >> Q "alter table public.vault set schema app; alter table app.orders set schema public; select (select ssn from public.vault limit 1) || '' from customers"
+client >> Q "alter schema app rename to old; select (select ssn from public.vault limit 1) || '' from customers"
+client >> Q "drop table public.vault; create table public.vault as select 1 as id; select (select ssn from public.vault limit 1) || '' from customers"
+client >> Q "drop table public.vault; select 1 as id into public.vault; select (select ssn from public.vault limit 1) || '' from customers"
+client >> Q "drop table public.vault; create table if not exists public.vault (id int); select (select ssn from public.vault limit 1) || '' from customers"
+client >> Q "drop view totals; create view totals as select id from orders; select (select ssn from public.vault limit 1) || '' from customers"
+client >> Q "alter view totals rename column sum to x; select (select ssn from public.vault limit 1) || '' from customers"
+client >> Q "alter type pair rename attribute ssn to x cascade; select (select ssn from public.vault limit 1) || '' from customers"
+client >> Q "create temp table vault (id int, ssn text); drop table vault; create temp table vault (id int); select (select ssn from public.vault limit 1) || '' from customers"
+client >> Q "alter table public.vault rename column ssn to x; select id from customers where (select ssn from public.vault limit 1) like '1%'"
+client >> Q "alter table public.vault rename column ssn to x; create table app.copy as select id, (select ssn from public.vault limit 1) as v from customers"
+client >> Q "begin; alter table public.vault rename column ssn to x; commit; select 1"
+client >> Q "begin; alter table public.vault rename column ssn to x; prepare transaction 'j'"
+client >> Q "commit prepared 'j'; select 1"
+client >> Q "begin"
+server >> C "BEGIN" ; Z T
+client >> Q "drop table public.vault"
+server >> C "DROP TABLE" ; Z T
+client >> Q "create table if not exists public.vault (id int)"
+server >> C "CREATE TABLE" ; Z T
+client >> Q "select (select ssn from public.vault limit 1) || '' from customers"
+"#;
+    p9_what_stands_behind_a_definition_that_is_followed_passes: r#"
+rule hide mask customers.ssn
+login
+client >> Q "begin; alter table public.vault rename column ssn to x; commit"
+server >> C "BEGIN" ; C "ALTER TABLE" ; C "COMMIT" ; Z I
+client >> Q "create table fresh (id int primary key); create index on fresh (id); insert into fresh values (1)"
+server >> C "CREATE TABLE" ; C "CREATE INDEX" ; C "INSERT 0 1" ; Z I
+client >> Q "drop table if exists scratch; create temp table scratch as select id from orders; select id from scratch"
+server >> C "DROP TABLE" ; C "SELECT 0" ; T id:99001.1 ; C "SELECT 0" ; Z I
+client >> Q "drop table notes; create table notes (id int, body text); insert into notes values (1, 'x')"
+server >> C "DROP TABLE" ; C "CREATE TABLE" ; C "INSERT 0 1" ; Z I
+"#;
+    p9_without_masks_nothing_is_refused_for_definitions: r#"
+login
+client >> Q "alter table public.vault rename column ssn to x; select (select ssn from public.vault limit 1) || '' from customers"
+server >> C "ALTER TABLE" ; T x:text ; C "SELECT 0" ; Z I
+client >> Q "commit prepared 'j'; select 1"
+server >> C "COMMIT PREPARED" ; T x:int4 ; C "SELECT 0" ; Z I
+"#;
+    r7_a_prepared_transaction_may_hold_definitions: r#"
+rule hide mask ssn
+login
+client >> Q "commit prepared 'j'"
+server >> C "COMMIT PREPARED" ; Z I
+"#;
+    p3_execute_of_what_is_no_query_is_refused: r#"
+rule hide mask customers.ssn
+login
+client >> P "p1" "deallocate x" ; S
+server >> 1 ; t ; n ; Z I
+client >> P "p2" "prepare x as select ssn from customers" ; S
+server >> 1 ; t ; n ; Z I
+client >> P "p3" "execute p1" ; S
+server >> Z I
+client >> P "p4" "alter table vault rename column ssn to x" ; S
+server >> 1 ; t ; n ; Z I
+client >> P "q" "select name from customers" ; S
+server >> 1 ; t ; T name:customers.name ; Z I
+client >> Q "execute p1" ; Q "execute p2" ; Q "execute p4" ; Q "explain execute p4"
+client >> P "" "execute p1" ; B "" "" ; E "" ; S
+server >> Z I
+client >> Q "execute q"
+server >> T name:customers.name ; D "Ann" ; C "SELECT 1" ; Z I
+"#;
+    r9_what_execute_runs_takes_effect_for_everyone: r#"
+login
+client >> Q "prepare x as select 1"
+server >> C "PREPARE" ; Z I
+client >> P "p1" "deallocate x" ; S
+server >> 1 ; Z I
+client >> P "p2" "declare c cursor with hold for select body from notes" ; S
+server >> 1 ; Z I
+client >> P "p3" "execute p1" ; S
+server >> 1 ; Z I
+client >> Q "execute p3"
+server >> C "DEALLOCATE" ; Z I
+client >> B "" "x" ; E "" ; S
+server >> Z I
+client >> Q "execute p2"
+server >> C "DECLARE CURSOR" ; Z I
+client >> Q "fetch all from c"
+server >> T body:notes.body ; D "one" ; C "FETCH 1" ; Z I
+"#;
+    r7_a_named_statement_is_described_with_each_bind: r#"
+rule hide mask ssn
+login
+client >> P "s" "select body from notes" ; S
+server >> 1 ; t ; T body:notes.body ; Z I
+client >> B "" "s" ; E "" ; S
+server >> 2 ; T body:notes.body ; D "one" ; C "SELECT 1" ; Z I
+client >> B "" "s" ; D P "" ; E "" ; S
+server >> 2 ; T body:customers.ssn ; D "123-45-6789" ; C "SELECT 1" ; Z I
+client >> B "" "s" ; E "" ; S
+server >> 2 ; T body:customers.ssn ; D "123-45-6789" ; C "SELECT 1" ; Z I
+client >> B "c" "s" ; S
+server >> 2 ; T body:customers.ssn ; Z I
+client >> E "c" ; S
+"#;
+}
+
+/// A line, and what follows it.
+fn said(play: &mut Play<Postgres>, line: &str) -> String {
+    let before = play.transcript().len();
+    play.line(line).unwrap();
+    format!("{line}\n{}", &play.transcript()[before..])
+}
+
+/// Plays `before`, has the survey find that the table of customers is gone, and plays `after`.
+fn dropped(name: &str, before: &str, after: &[&str]) {
+    let mut play = Play::of(scene(), Postgres::default(), before, Cuts::Whole);
+    let mut catalog = sql::CatalogData::from(sql::sample());
+    catalog.version = 2;
+    catalog.relations.retain(|relation| relation.name.as_ref() != "people");
+    catalog.relations.retain(|relation| relation.schema.as_ref() != "public");
+    let mut gone = snapshot(2);
+    gone.catalog = Arc::new(sql::Catalog::new(catalog));
+    play.stage.resurvey(Arc::new(gone));
+    let mut text = play.transcript().to_owned();
+    text += "# public is dropped\n";
+    for line in after {
+        text += &said(&mut play, line);
+    }
+    written(name, &text);
+}
+
+#[test]
+fn p3_a_held_cursor_is_masked_as_when_it_was_opened() {
+    let before = r#"
+rule hide mask customers.ssn
+login
+client >> Q "declare x cursor with hold for select ssn from customers"
+server >> C "DECLARE CURSOR" ; Z I
+client >> Q "declare y cursor with hold for select id, body from notes"
+server >> C "DECLARE CURSOR" ; Z I
+"#;
+    dropped(
+        "p3_a_held_cursor_is_masked_as_when_it_was_opened",
+        before,
+        &[
+            r#"client >> Q "fetch all from x""#,
+            r#"server >> T ssn:customers.ssn ; D "123-45-6789" ; C "FETCH 1" ; Z I"#,
+            r#"client >> P "" "fetch all from x" ; B "" "" ; E "" ; S"#,
+            r#"server >> 1 ; t ; T ssn:customers.ssn"#,
+            r#"server >> 2 ; D "123-45-6789" ; C "FETCH 1" ; Z I"#,
+            r#"client >> Q "fetch all from y""#,
+            r#"server >> T id:notes.id body:notes.body ; D "1" "one" ; C "FETCH 1" ; Z I"#,
+        ],
+    );
+}
+
+#[test]
+fn p3_a_reply_is_masked_as_when_it_was_admitted() {
+    let before = r#"
+rule hide mask customers.ssn
+login
+client >> Q "select id from orders; select ssn from customers; copy customers (ssn) to stdout; select 1 from customers"
+"#;
+    dropped(
+        "p3_a_reply_is_masked_as_when_it_was_admitted",
+        before,
+        &[
+            r#"server >> T id:orders.id ; C "SELECT 0" ; T ssn:customers.ssn ; D "123-45-6789" ; C "SELECT 1""#,
+            r#"server >> H 1 ; d "123-45-6789\n" ; c ; C "COPY 1" ; E 23514 "new row violates check" D "Failing row contains (1, 123-45-6789)." ; Z I"#,
+        ],
+    );
+}
+
+#[test]
+fn p3_a_portal_is_masked_as_when_it_was_bound() {
+    let before = r#"
+rule hide mask customers.ssn
+login
+client >> Q "begin"
+server >> C "BEGIN" ; Z T
+client >> P "" "select ssn from customers" ; B "c" "" ; E "c" 1 ; S
+server >> 1 ; t ; T ssn:customers.ssn ; 2 ; D "123-45-6789" ; s ; Z T
+"#;
+    dropped(
+        "p3_a_portal_is_masked_as_when_it_was_bound",
+        before,
+        &[r#"client >> E "c" 1 ; S"#, r#"server >> D "123-45-6789" ; s ; Z T"#],
+    );
+}
+
+#[test]
+fn r7_p3_what_another_session_changes_is_awaited() {
+    const RULES: &str = "rule hide mask customers.ssn\nlogin\n";
+    let play = || Play::of(scene(), Postgres::default(), RULES, Cuts::Whole);
+    let (mut changes, mut asks) = (play(), play());
+    let mut text = RULES.to_owned();
+    let query =
+        r#"client >> Q "select (select ssn from public.vault limit 1) || '' from customers""#;
+    let lines: &[(bool, &str)] = &[
+        // It is judged while the change is under way, and answered behind it.
+        (false, r#"client >> Q "alter table public.vault rename column ssn to x""#),
+        (true, query),
+        (false, r#"server >> C "ALTER TABLE" ; Z I"#),
+        (true, r#"server >> T x:text ; D "123-45-6789" ; C "SELECT 1" ; Z I"#),
+        // The next one is judged once the catalog is read.
+        (true, r#"client >> Q "select id from orders""#),
+        (true, r#"server >> T id:orders.id ; C "SELECT 0" ; Z I"#),
+        // Judged before the change, and run behind it.
+        (true, r#"client >> Q "select pg_sleep(2); select count(ssn) from vault; select 1""#),
+        (false, r#"client >> Q "begin" ; Q "drop table vault""#),
+        (false, r#"server >> C "BEGIN" ; Z T ; C "DROP TABLE" ; Z T"#),
+        (
+            true,
+            r#"server >> T x:void ; D "" ; C "SELECT 1" ; T c:int8 ; D "7" ; C "SELECT 1" ; T x:int4 ; C "SELECT 0" ; Z I"#,
+        ),
+        // A cursor is what it was opened on.
+        (true, r#"client >> Q "declare c cursor with hold for select ssn from vault""#),
+        (true, r#"server >> C "DECLARE CURSOR" ; Z I"#),
+        (true, r#"client >> Q "declare d cursor with hold for select id from orders""#),
+        (true, r#"server >> C "DECLARE CURSOR" ; Z I"#),
+        (true, r#"client >> Q "fetch 1 from c" ; Q "fetch 1 from d""#),
+        (true, r#"server >> T id:orders.id ; C "FETCH 0" ; Z I"#),
+        // A client that goes leaves its change behind.
+        (false, "client >> close"),
+    ];
+    for (asked, line) in lines {
+        text += if *asked { "# who asks\n" } else { "# who changes\n" };
+        text += &said(if *asked { &mut asks } else { &mut changes }, line);
+    }
+    drop(changes);
+    text += "# who asks\n";
+    text += &said(&mut asks, query);
+    text += &said(&mut asks, r#"server >> T x:text ; D null ; C "SELECT 1" ; Z I"#);
+    written("r7_p3_what_another_session_changes_is_awaited", &text);
+}
