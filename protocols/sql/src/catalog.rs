@@ -92,6 +92,28 @@ pub struct StoredColumn {
     /// Its default, when that calls a function or operator that does not ship with PostgreSQL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<Arc<str>>,
+    /// What fills it where a statement does not: its default, that of its domain, an identity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fill: Option<Fill>,
+    /// An index has it: as a key, beside one, in an expression or in a condition.
+    #[serde(default)]
+    pub indexed: bool,
+    /// The relation whose row type its values have, alone or in arrays, or 0.
+    #[serde(default)]
+    pub row_of: u32,
+}
+
+/// What fills a column that a statement leaves out. What is always NULL, or drawn so that nobody
+/// can steer it (`gen_random_uuid()`), is none.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fill {
+    /// The same value every time.
+    Constant,
+    /// Something computed.
+    Other,
+    /// The next number of the sequence of this name.
+    Sequence(Arc<str>),
 }
 
 /// A relation (`pg_class`).
@@ -274,8 +296,13 @@ pub struct Tie {
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TieKind {
-    /// A check constraint.
+    /// A check constraint that can fail for a row that is stored: it was not validated, or its
+    /// expression is not immutable. Every column of the table is tied to those that it reads.
+    Always,
+    /// A check constraint, or an index or statistics whose expressions can fail.
     Check,
+    /// A unique or exclusion index with expressions or a condition.
+    Expression,
     /// A unique or exclusion index.
     Key,
     /// A foreign key: values of `from` must be values of `to`.

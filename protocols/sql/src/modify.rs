@@ -241,17 +241,29 @@ impl<'c> Walk<'c> {
         }
     }
 
+    /// A column is written as it was: what is checked whatever is written is checked again.
+    fn checked_again(&mut self, id: ColumnId) {
+        for id in self.everywhere(id) {
+            let ties = self.context.catalog.ties(id).iter();
+            for (other, _) in ties.filter(|(_, by)| *by == TieKind::Always) {
+                self.rec.used(*other, Place::Predicate("CHECK"));
+            }
+        }
+    }
+
     fn beside(&mut self, id: ColumnId, written: &[ColumnId]) {
         for (other, by) in self.context.catalog.ties(id) {
             if written.contains(other) {
                 continue;
             }
             match by {
-                TieKind::Key => {
+                TieKind::Expression | TieKind::Key => {
                     self.rec.used(*other, Place::Equality);
                     self.rec.guess(*other, Operand::Computed);
                 }
-                TieKind::Check => self.rec.used(*other, Place::Predicate("CHECK")),
+                TieKind::Always | TieKind::Check => {
+                    self.rec.used(*other, Place::Predicate("CHECK"));
+                }
                 TieKind::Reference => {}
             }
         }
@@ -409,6 +421,7 @@ impl<'c> Walk<'c> {
             let Some(id) = id else { continue };
             let value = assigned_value(value);
             if !part && val.direct == Some(id) && is_of_same_row(value, item, scope) {
+                self.checked_again(id);
                 continue;
             }
             // What the same statement would have inserted there was counted and judged with it.

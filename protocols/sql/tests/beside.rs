@@ -1,0 +1,104 @@
+//! P3: what the server keeps and compares beside the rows of a table: indexes, defaults, sequences,
+//! statistics, and the settings it plans by.
+
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on must say so")]
+
+use sql::{
+    Catalog, CatalogData, ColumnId, Fill, Options, Predicates, Relation, RelationKind, SearchPath,
+    Statements, Tie, TieKind, Untraceable, analyse, exposure, masked_columns,
+};
+
+const INT4: u32 = 23;
+const TEXT: u32 = 25;
+
+const fn id(relation: u32, attnum: i16) -> ColumnId {
+    ColumnId { relation, attnum }
+}
+
+/// Masked are the columns called `v`.
+fn catalog() -> Catalog {
+    use RelationKind::{Table, View};
+    let columns: &[(&str, u32)] = &[("id", INT4), ("pub", TEXT), ("v", TEXT)];
+    let table = |oid, name| Relation::new(oid, Table, "public", name, columns);
+    let serial = Fill::Sequence("serial_v_seq".into());
+    let mut holder = table(20_110, "holder");
+    holder.columns[1].row_of = 20_101;
+    let relations = vec![
+        table(20_101, "indexed").indexed(&["v"]),
+        table(20_102, "plain"),
+        table(20_103, "constant").keyed(&["v"]).filled("v", &Fill::Constant),
+        table(20_104, "serial").keyed(&["v"]).filled("v", &serial),
+        table(20_105, "steered").keyed(&["v"]).filled("v", &Fill::Other),
+        table(20_106, "refers").keyed(&["v"]).filled("v", &serial),
+        table(20_107, "expression").keyed(&["pub", "v"]),
+        table(20_108, "mixed").indexed(&["pub", "v"]),
+        Relation::new(20_109, View, "public", "over_plain", columns)
+            .defined("SELECT plain.id, plain.pub, plain.v FROM public.plain OFFSET 0"),
+        holder,
+        Relation::new(20_111, View, "public", "over_constant", &[("id", INT4)])
+            .defined("SELECT constant.id FROM public.constant"),
+    ];
+    let tie = |from, to, by| Tie { from, to, by };
+    let both = |relation, by| {
+        vec![tie(id(relation, 2), id(relation, 3), by), tie(id(relation, 3), id(relation, 2), by)]
+    };
+    let ties = [
+        both(20_107, TieKind::Expression),
+        both(20_108, TieKind::Check),
+        (1..4).map(|attnum| tie(id(20_101, attnum), id(20_101, 3), TieKind::Always)).collect(),
+        vec![tie(id(20_106, 3), id(20_103, 3), TieKind::Reference)],
+    ];
+    Catalog::new(CatalogData { relations, ties: ties.concat(), ..CatalogData::default() })
+}
+
+fn parsed(text: &str) -> Statements {
+    let path = SearchPath::of(&["public"]);
+    let options = Options { standard_conforming_strings: true, search_path: &path, role: "app" };
+    analyse(text, &options, &catalog()).unwrap_or_else(|error| panic!("{text}: {error:?}"))
+}
+
+fn judged(text: &str, allows: Predicates) -> Result<(), Untraceable> {
+    let masks = masked_columns(&catalog(), |_, _, column| column == "v");
+    for statement in &parsed(text).list {
+        exposure(statement, &|id| masks.contains(&id), &|_| allows)?;
+    }
+    Ok(())
+}
+
+/// The places, from 1, of the output columns that are masked.
+fn masked_outputs(text: &str) -> Vec<usize> {
+    let masks = masked_columns(&catalog(), |_, _, column| column == "v");
+    let found = parsed(text);
+    let outputs = &found.list.last().unwrap().outputs;
+    let columns = outputs.columns.iter().flatten().chain(&outputs.every).zip(1..);
+    let columns = columns.filter(|(column, _)| column.deps.iter().any(|id| masks.contains(id)));
+    columns.map(|(_, place)| place).collect()
+}
+
+fn refused(text: &str, reason: &str) {
+    for allows in [Predicates::Refuse, Predicates::Equality] {
+        let refusal = judged(text, allows).expect_err(text);
+        assert_eq!(refusal.reason, reason, "{text}: {}", refusal.message);
+    }
+}
+
+fn passes(text: &str) {
+    assert_eq!(judged(text, Predicates::Refuse), Ok(()), "{text}");
+}
+
+#[test]
+fn p3_an_index_that_can_fail_ties_its_columns() {
+    refused("update mixed set pub = 'x' where id = 2", "predicate");
+    refused("insert into mixed select 9, 'x', v from mixed where id = 2", "predicate");
+    passes("update mixed set id = 3 where id = 2");
+    passes("insert into mixed (id, pub, v) values (9, 'x', 'y')");
+}
+
+#[test]
+fn p3_a_check_that_is_not_certain_ties_every_column() {
+    for set in ["id = 100", "id = id", "pub = 'x'", "v = v", "pub = pub, id = id"] {
+        refused(&format!("update indexed set {set} where id = 1"), "predicate");
+    }
+    refused("insert into indexed select 9, 'x', v from indexed", "predicate");
+    passes("insert into indexed (id, pub, v) values (9, 'x', 'y')");
+}
