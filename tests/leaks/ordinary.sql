@@ -1,5 +1,6 @@
 -- Ordinary work: one statement a line. Replies through the gateway must be those of the server, for someone
--- without masks and for someone with masks on another table. `-- refused: reason` is what the latter is told.
+-- without masks and for someone with masks on another table. `-- refused: reason` is what the latter is told,
+-- `-- planned: reason` where another plan shows, because an index has one of those columns.
 -- SQLAlchemy
 SELECT pg_catalog.version()
 select pg_catalog.version()
@@ -104,6 +105,7 @@ SELECT jsonb_agg(attrs), json_agg(sku), array_agg(tags) FROM products, (SELECT t
 SELECT ARRAY[tags, tags], tags || 'x'::text, array_length(tags, 1) FROM users WHERE id = 4
 SELECT extra -> 'k', extra ? 'k', hstore_to_json(extra) FROM users ORDER BY id LIMIT 2
 SELECT id, name FROM users WHERE name ~* '^user [12]$' OR name SIMILAR TO '%9' ORDER BY id
+-- planned: an expression fails for a row that LIMIT leaves out
 SELECT regexp_replace(name, '(\w+) (\d+)', '\2 \1'), split_part(name, ' ', 2)::int, initcap(name), reverse(name) FROM users ORDER BY id LIMIT 3
 SELECT encode(photo, 'hex'), md5(photo), sha256(photo), length(photo), get_byte(photo, 0) FROM products ORDER BY id LIMIT 3
 SELECT to_char(price, 'FM999D00'), to_char(now(), 'YYYY') IS NOT NULL, to_number('12', '99') FROM products WHERE id = 1
@@ -190,8 +192,10 @@ SHOW work_mem
 SELECT set_config('my.setting', 'x', false), current_setting('my.setting'), current_setting('none.such', true)
 DISCARD TEMP
 SELECT pg_advisory_lock(1), pg_advisory_unlock(1)
+-- planned: a bitmap scan
 EXPLAIN (COSTS OFF) SELECT * FROM users WHERE id = 1
 EXPLAIN SELECT u.name, count(*) FROM users u JOIN orders o ON o.user_id = u.id GROUP BY u.name
+-- planned: a bitmap scan
 EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) SELECT * FROM products WHERE sku = 'SKU-3'
 EXPLAIN (FORMAT JSON, COSTS OFF) DELETE FROM posts WHERE id = 99
 CREATE TEMP TABLE scratch (id int, body text) ON COMMIT PRESERVE ROWS
@@ -216,6 +220,7 @@ DELETE FROM payroll WHERE id = 50 RETURNING id
 COPY payroll (id, person) TO STDOUT
 ALTER TABLE payroll ADD COLUMN remark text DEFAULT 'none'
 SELECT id, remark FROM payroll ORDER BY id LIMIT 2
+-- planned: a bitmap scan
 EXPLAIN SELECT id FROM payroll WHERE id = 3
 -- JDBC, asyncpg, Npgsql, node-postgres
 SET extra_float_digits = 3

@@ -91,6 +91,8 @@ pub(crate) struct Ready {
     pub turn_is_plain: bool,
     /// The client began with a setting of its own that the server plans by.
     pub steers_plans: bool,
+    /// The session began with settings under which rows do not come in the order of an index.
+    pub plans_unordered: bool,
     /// What `search_path` is once the server is ready, if nothing undoes it until then.
     pub path_after: Option<Vec<Arc<str>>>,
     /// Readings of the catalog that were asked for and are not done.
@@ -127,6 +129,7 @@ pub(crate) struct Opened {
     pub sought: Sought,
     pub origin: Origin,
     pub start: Start,
+    pub plans_unordered: bool,
     pub connected: Connected,
     pub snapshot: Arc<Snapshot>,
     pub parameters: Vec<(String, String)>,
@@ -297,6 +300,7 @@ impl Ready {
             has_set: false,
             turn_is_plain: true,
             steers_plans,
+            plans_unordered: opened.plans_unordered,
             path_after: None,
             readings: 0,
             unread: false,

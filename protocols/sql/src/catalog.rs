@@ -362,6 +362,8 @@ pub struct Catalog {
     ties: HashMap<ColumnId, Vec<(ColumnId, TieKind)>>,
     /// Columns on either side of a tie.
     tied: HashSet<ColumnId>,
+    /// Columns of keys that a sequence fills, with its name.
+    sequences: Vec<(Arc<str>, ColumnId)>,
     /// Columns with foreign keys, by the relation that they reference.
     referencing: HashMap<u32, Vec<Tie>>,
     /// What each relation's definition says, found out when first needed.
@@ -419,6 +421,14 @@ impl Catalog {
             catalog.tied.extend([tie.from, tie.to]);
             if tie.by == TieKind::Reference {
                 catalog.referencing.entry(tie.to.relation).or_default().push(*tie);
+            }
+        }
+        for relation in &data.relations {
+            for column in relation.columns.iter().filter(|column| column.unique) {
+                if let Some(Fill::Sequence(name)) = &column.fill {
+                    let id = ColumnId { relation: relation.oid, attnum: column.attnum };
+                    catalog.sequences.push((Arc::clone(name), id));
+                }
             }
         }
         catalog.builtin_functions = data.builtin_functions.iter().cloned().collect();
@@ -671,6 +681,15 @@ impl Catalog {
     #[must_use]
     pub fn ties(&self, column: ColumnId) -> &[(ColumnId, TieKind)] {
         self.ties.get(&column).map_or(&[], Vec::as_slice)
+    }
+
+    /// Columns of keys that a sequence of this name fills; those of any without a name.
+    pub(crate) fn filled_by<'a>(
+        &'a self,
+        sequence: Option<&'a str>,
+    ) -> impl Iterator<Item = ColumnId> + 'a {
+        let is_meant = move |name: &str| sequence.is_none_or(|sequence| sequence == name);
+        self.sequences.iter().filter(move |(name, _)| is_meant(name)).map(|(_, id)| *id)
     }
 
     /// Whether `column` takes part in a constraint with another, on either side.

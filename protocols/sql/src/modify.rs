@@ -282,6 +282,13 @@ impl<'c> Walk<'c> {
     /// Rows of an item are removed.
     fn removed(&mut self, item: &Item<'c>) {
         let Columns::Stored(relation) = &item.columns else { return };
+        for relation in self.relations_under(relation) {
+            self.no_longer_referenced(relation, None);
+        }
+    }
+
+    /// A relation, and what is under it when it is a view.
+    fn relations_under(&mut self, relation: &Relation) -> Vec<u32> {
         let mut relations = vec![relation.oid];
         for column in crate::scope::live(relation) {
             let under = self.under(column_id(relation, column));
@@ -289,9 +296,7 @@ impl<'c> Walk<'c> {
         }
         relations.sort_unstable();
         relations.dedup();
-        for relation in relations {
-            self.no_longer_referenced(relation, None);
-        }
+        relations
     }
 
     /// Query results go into a table.
@@ -428,12 +433,8 @@ impl<'c> Walk<'c> {
             let is_excluded = statement == CONFLICT
                 && item.name.as_deref() != Some("excluded")
                 && is_excluded(value, &target.name);
-            if self.is_unique(id)
-                && !matches!(inner(value), Some(N::SetToDefault(_)))
-                && !is_excluded
-                && val.direct != Some(id)
-            {
-                self.guessed_in(id, Some(value));
+            if self.is_unique(id) && !is_excluded && val.direct != Some(id) {
+                self.given_in(id, value);
             }
             let val = if is_excluded { Val::none() } else { val };
             written.push(Written { column: id, val });

@@ -199,6 +199,9 @@ fn data() -> CatalogData {
             .defined("SELECT id, public.plain(name) AS x FROM public.customers"),
         Relation::new(20_012, Table, "public", "vault", &[("ssn", TEXT), ("ref", TEXT)])
             .keyed(&["ssn"]),
+        Relation::new(20_013, Table, "app", "badges", &[("id", INT4), ("serial", TEXT)])
+            .keyed(&["serial"])
+            .indexed(&["serial"]),
         Relation::new(
             12_000,
             View,

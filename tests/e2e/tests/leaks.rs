@@ -449,19 +449,23 @@ struct Ordinary {
     text: String,
     /// The reason why someone with masks on another table may not do it, one of the documented.
     refused: Option<String>,
+    /// Why another plan shows, as the guide says, where an index has a masked column.
+    planned: Option<String>,
     stdin: Option<String>,
 }
 
 fn ordinary() -> Result<Vec<Ordinary>> {
-    let (mut all, mut refused, mut stdin) = (Vec::new(), None, None);
+    let (mut all, mut refused, mut planned, mut stdin) = (Vec::new(), None, None, None);
     for line in file("ordinary.sql")?.lines() {
         if let Some(reason) = line.strip_prefix("-- refused: ") {
             refused = Some(reason.to_owned());
+        } else if let Some(reason) = line.strip_prefix("-- planned: ") {
+            planned = Some(reason.to_owned());
         } else if let Some(data) = line.strip_prefix("-- stdin: ") {
             stdin = Some(data.to_owned());
         } else if !line.is_empty() && !line.starts_with("--") {
-            let (refused, stdin) = (refused.take(), stdin.take());
-            all.push(Ordinary { text: line.to_owned(), refused, stdin });
+            let (refused, planned, stdin) = (refused.take(), planned.take(), stdin.take());
+            all.push(Ordinary { text: line.to_owned(), refused, planned, stdin });
         }
     }
     Ok(all)
@@ -488,7 +492,7 @@ fn p9_ordinary_work_passes_unchanged_with_and_without_masks() -> Result<()> {
         let all = ordinary()?;
         ensure!(all.len() >= 250, "only {} statements", all.len());
         let (mut wrong, mut runs) = (Vec::new(), 0);
-        for Ordinary { text, refused, stdin } in &all {
+        for Ordinary { text, refused, planned, stdin } in &all {
             let reads = ["select", "with", "values", "table", "show"]
                 .iter()
                 .any(|word| text.to_lowercase().starts_with(word));
@@ -512,7 +516,8 @@ fn p9_ordinary_work_passes_unchanged_with_and_without_masks() -> Result<()> {
                     let reason = format!("narrows: {reason}");
                     masked.has_received(reason.as_bytes()) && seen != expected
                 });
-                if seen != expected && !as_documented {
+                let as_documented = as_documented || (planned.is_some() && seen != expected);
+                if (seen != expected || planned.is_some()) && !as_documented {
                     wrong.push(format!("masked, {mode:?} {text}{}", different(&expected, &seen)));
                 }
             }
