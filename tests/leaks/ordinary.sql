@@ -187,6 +187,7 @@ DEALLOCATE by_id
 LISTEN news
 NOTIFY news, 'hello'
 UNLISTEN news
+-- refused: plan_setting
 SET LOCAL work_mem = '8MB'
 SHOW work_mem
 SELECT set_config('my.setting', 'x', false), current_setting('my.setting'), current_setting('none.such', true)
@@ -240,6 +241,7 @@ SELECT pg_backend_pid() > 0, pg_encoding_to_char(6), has_table_privilege('users'
 SELECT "source"."state" AS "state", count(*) AS "count" FROM (SELECT "public"."orders"."state" AS "state" FROM "public"."orders" LIMIT 1048575) "source" GROUP BY "source"."state" ORDER BY "source"."state" ASC
 SELECT CAST(EXTRACT(YEAR FROM "orders"."placed") AS integer) AS "yr", SUM(1) AS "cnt" FROM "public"."orders" "orders" WHERE (CAST("orders"."state" AS text) IN ('open', 'sent')) GROUP BY 1 ORDER BY 1
 SELECT "products"."title" AS "title", SUM("order_items"."quantity") AS "sum:quantity:ok" FROM "public"."order_items" "order_items" LEFT JOIN "public"."products" "products" ON ("order_items"."product_id" = "products"."id") GROUP BY 1 HAVING (SUM("order_items"."quantity") >= 3) ORDER BY 2 DESC, 1 LIMIT 10
+-- refused: expression
 SELECT n.nspname AS "schema", c.relname AS "name", c.reltuples >= -1 AS "rows" FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON c.relnamespace = n.oid WHERE c.relkind = 'r' AND n.nspname !~ '^information_schema|catalog_history|pg_' ORDER BY 1, 2
 SELECT table_schema, table_name, column_name, data_type, udt_name, character_maximum_length, numeric_precision FROM information_schema.columns WHERE table_schema NOT IN ('pg_catalog', 'information_schema') ORDER BY table_name, ordinal_position
 SELECT tc.constraint_name, tc.table_name, kcu.column_name, ccu.table_name AS foreign_table_name FROM information_schema.table_constraints AS tc JOIN information_schema.key_column_usage AS kcu ON tc.constraint_name = kcu.constraint_name JOIN information_schema.constraint_column_usage AS ccu ON ccu.constraint_name = tc.constraint_name WHERE constraint_type = 'FOREIGN KEY' ORDER BY 1, 2, 3

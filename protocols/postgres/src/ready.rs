@@ -249,9 +249,9 @@ impl Ready {
     pub fn new(opened: Opened) -> Self {
         let steers_plans = opened.start.parameters.iter().any(|(name, value)| {
             let options = if name == "options" { option_settings(value) } else { None };
-            let mut names = options.into_iter().flatten().map(|(name, _)| name);
-            sql::steers_plans(&name.to_ascii_lowercase())
-                || names.any(|name| sql::steers_plans(&name))
+            let mut settings = options.into_iter().flatten();
+            sql::steers_plans(&name.to_ascii_lowercase(), Some(value))
+                || settings.any(|(name, value)| sql::steers_plans(&name, Some(&value)))
         });
         let begins_elsewhere = opened.start.parameters.iter().any(|(name, value)| {
             let sets = |name: &str| name.eq_ignore_ascii_case("search_path");

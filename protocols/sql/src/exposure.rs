@@ -37,7 +37,7 @@ pub const REASONS: &[(&str, &str)] = &[
     ("predicate", "a masked column would decide which rows there are, or in which order"),
     ("raw_storage", "it reads storage that holds other tables' values"),
     ("redefined", "it changes the definition of a masked column or of its table"),
-    ("plan_setting", "it steers which plan the server chooses, and so the order of rows"),
+    ("plan_setting", "it steers which plan the server chooses, or what it tells of its work"),
     ("replication", "it reads the stream of all changes"),
     ("server_file", "it reads or writes files or programs of the server"),
     ("statistics", "it reads statistics, which are samples of stored values or tell their lengths"),
@@ -184,8 +184,8 @@ fn untraceable(opaque: &Opaque) -> Untraceable {
             "what the view column {object} is made of cannot be traced; query its tables directly"
         ),
         "plan_setting" => format!(
-            "{object} decides in which order rows come, and so tells that of masked values; leave \
-             it as it is"
+            "{object} decides how the server plans, or what it tells of that, and so can tell the \
+             order or the length of masked values; leave it as it is"
         ),
         "statistics" => format!(
             "{object} holds samples of stored values, or tells how long they are, masked ones too"

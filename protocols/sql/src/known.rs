@@ -545,22 +545,39 @@ pub(crate) fn one_row(name: &str) -> bool {
 }
 
 /// Settings that decide which plan the server chooses (PostgreSQL 17, section 19.7 "Query
-/// Planning"): with an index on a masked column, rows come in the order of its values.
+/// Planning", and the memory that it plans with): with an index on a masked column, rows come in
+/// the order of its values, and where memory ends, plans and batches tell how long values are. So
+/// do the notices in which the server describes its own work. `value` is what it is set to, where
+/// that can be told.
 #[must_use]
-pub fn steers_plans(setting: &str) -> bool {
+pub fn steers_plans(setting: &str, value: Option<&str>) -> bool {
+    if setting == "client_min_messages" {
+        let quiet = ["notice", "warning", "error", "fatal", "panic"];
+        return !value
+            .is_some_and(|value| quiet.iter().any(|word| word.eq_ignore_ascii_case(value)));
+    }
     setting.starts_with("enable_")
         || setting.ends_with("_cost")
+        || setting.starts_with("debug_")
         || setting.starts_with("geqo")
+        || setting.starts_with("max_parallel_")
         || setting.starts_with("min_parallel_")
+        || setting.starts_with("trace_")
         || matches!(
             setting,
             "constraint_exclusion"
                 | "cursor_tuple_fraction"
-                | "debug_parallel_query"
+                | "default_statistics_target"
                 | "effective_cache_size"
                 | "force_parallel_mode"
                 | "from_collapse_limit"
+                | "hash_mem_multiplier"
                 | "join_collapse_limit"
+                | "log_executor_stats"
+                | "parallel_leader_participation"
                 | "plan_cache_mode"
+                | "recursive_worktable_factor"
+                | "temp_buffers"
+                | "work_mem"
         )
 }

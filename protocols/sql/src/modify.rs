@@ -583,10 +583,12 @@ impl<'c> Walk<'c> {
             self.moved(&val, target, &place);
             let Some(id) = target.column else { continue };
             if self.is_unique(id) {
-                self.guessed_in(id, Some(value));
+                self.given_in(id, value);
             }
             written.push(Written { column: id, val });
         }
+        let given: Vec<ColumnId> = written.iter().map(|written| written.column).collect();
+        self.inserted_beside(item, &given, &Operand::Unbounded);
         self.filled(item, &mut written);
         self.compared(&written);
     }

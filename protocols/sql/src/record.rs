@@ -105,6 +105,7 @@ impl Recorder {
         if self.quiet > 0 {
             return;
         }
+        let steers = known::steers_plans(name, value.as_deref());
         self.sets.push((name.into(), value));
         match name {
             "search_path" => self.changes_search_path = true,
@@ -113,7 +114,7 @@ impl Recorder {
             _ if name.starts_with(['$', '?']) => {
                 self.opaque("plan_setting", "a setting of any name")
             }
-            _ if known::steers_plans(name) => self.opaque("plan_setting", name),
+            _ if steers => self.opaque("plan_setting", name),
             _ => {}
         }
     }

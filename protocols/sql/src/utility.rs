@@ -393,7 +393,9 @@ fn set_statement(walk: &mut Walk<'_>, set: &VariableSetStmt) -> Made {
                 && value
                     .as_deref()
                     .is_none_or(|v| &*name == "role" && v.eq_ignore_ascii_case("none"));
-            if gives_up {
+            // DEFAULT is no level of messages that somebody asks for.
+            let is_default = set.args.is_empty() && &*name == "client_min_messages";
+            if gives_up || is_default {
                 walk.rec.sets.push((Arc::clone(&name), value.clone()));
             } else {
                 walk.rec.set(&name, value.clone());

