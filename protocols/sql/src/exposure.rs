@@ -8,6 +8,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::catalog::{Catalog, ColumnId, Relation, RelationKind, SearchPath};
+use crate::known;
 use crate::statement::{Missing, Opaque, Operand, Place, Statement, StatementKind, Use};
 use crate::view;
 use crate::walk::{Context, Walk};
@@ -234,8 +235,10 @@ fn message(used: &Use, reason: &str) -> String {
 
 /// Every stored column that is masked, with the strictest (smallest) of its masks: those `kind`
 /// names, and those derived from them: columns of views by lineage, generated columns, and columns
-/// of the same name up and down an inheritance or partition tree. What is computed from a masked
-/// column, by a view or in storage, has the mask that `made` makes of the column's.
+/// of the same name up and down an inheritance or partition tree, columns that hold rows of a
+/// relation. What is computed from a masked column, by a view or in storage, has the mask that
+/// `made` makes of the column's. Where an index has a masked column, so have the counts of the
+/// server that tell of indexes.
 pub fn masked_kinds<K: Ord + Copy>(
     catalog: &Catalog,
     kind: impl Fn(&str, &str, &str) -> Option<K>,
@@ -251,10 +254,23 @@ pub fn masked_kinds<K: Ord + Copy>(
         return masks;
     }
     let edges = derivations(catalog);
+    carry(&mut masks, &edges, &made);
+    let indexed = masks
+        .iter()
+        .filter(|(id, _)| catalog.column(**id).is_some_and(|(_, column)| column.indexed));
+    if let Some(kind) = indexed.map(|(_, kind)| made(*kind)).min() {
+        masks.extend(known::index_counts().map(|id| (id, kind)));
+        carry(&mut masks, &edges, &made);
+    }
+    masks
+}
+
+/// Gives what depends on masked columns their masks.
+fn carry<K: Ord + Copy>(masks: &mut HashMap<ColumnId, K>, edges: &[Edge], made: impl Fn(K) -> K) {
     // Each round carries masks one step further; trees and views are not deeper than this.
     for _ in 0..=Walk::NESTING {
         let mut changed = false;
-        for Edge { from, to, computed } in &edges {
+        for Edge { from, to, computed } in edges {
             let Some(kind) = masks.get(from).copied() else { continue };
             let kind = if *computed { made(kind) } else { kind };
             let known = masks.entry(*to).or_insert_with(|| {
@@ -270,7 +286,6 @@ pub fn masked_kinds<K: Ord + Copy>(
             break;
         }
     }
-    masks
 }
 
 /// The same as [`masked_kinds`], for callers that only want to know which.
@@ -324,11 +339,26 @@ fn derivations(catalog: &Catalog) -> Vec<Edge> {
         }
         generated(context, relation, &mut edges);
         defaults(context, relation, &mut edges);
+        rows_held(catalog, relation, &mut edges);
     }
     // What references a column holds values of it.
     let tied = catalog.references();
     edges.extend(tied.map(|tie| Edge { from: tie.to, to: tie.from, computed: false }));
     edges
+}
+
+/// A column of a row type holds a value of every column of the relation.
+fn rows_held(catalog: &Catalog, relation: &Relation, edges: &mut Vec<Edge>) {
+    for column in relation.columns.iter().filter(|column| column.row_of != 0) {
+        let to = ColumnId { relation: relation.oid, attnum: column.attnum };
+        let of = catalog.relation(column.row_of);
+        let fields = of.into_iter().flat_map(|of| of.columns.iter().map(|field| (of.oid, field)));
+        edges.extend(fields.map(|(relation, field)| Edge {
+            from: ColumnId { relation, attnum: field.attnum },
+            to,
+            computed: true,
+        }));
+    }
 }
 
 /// A default that calls a function in SQL stores what that reads.

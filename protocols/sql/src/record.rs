@@ -235,7 +235,10 @@ pub(crate) fn column_name(catalog: &Catalog, id: ColumnId) -> Arc<str> {
         Some((relation, column)) => {
             format!("{}.{}.{}", relation.schema, relation.name, column.name).into()
         }
-        None => format!("{}.{}", id.relation, id.attnum).into(),
+        None => match known::count_name(id) {
+            Some(name) => name.into(),
+            None => format!("{}.{}", id.relation, id.attnum).into(),
+        },
     }
 }
 

@@ -129,6 +129,41 @@ fn p3_what_the_server_says_of_its_work_is_not_asked_for() {
 }
 
 #[test]
+fn p3_counts_that_tell_of_indexes_are_hidden() {
+    for (text, places) in [
+        ("select relname, n_live_tup, n_tup_hot_upd from pg_stat_user_tables", &[3][..]),
+        ("select n_tup_newpage_upd from pg_catalog.pg_stat_all_tables", &[1]),
+        ("select s.n_dead_tup, s.n_tup_upd from pg_stat_sys_tables s", &[1]),
+        ("select relname, reltuples, relkind from pg_class", &[2]),
+        (
+            "select c.reltuples, n.nspname from pg_class c join pg_namespace n on n.oid = c.relnamespace",
+            &[1],
+        ),
+        ("select c from pg_class c", &[1]),
+        ("select row_to_json(s) from pg_stat_user_tables s", &[1]),
+        ("select x from (select reltuples x from pg_class) y", &[1]),
+    ] {
+        passes(text);
+        assert_eq!(masked_outputs(text), places, "{text}");
+    }
+    for (text, reason) in [
+        ("select 1 from pg_class where reltuples = 3", "predicate"),
+        ("select c.a from pg_class c (a, b, d) where b > '1'", "predicate"),
+        ("select relname from pg_class order by reltuples", "predicate"),
+        ("select reltuples > 3 from pg_class", "expression"),
+        (
+            "select 1 from pg_stat_user_tables join (select 3::bigint n_tup_hot_upd) x using (n_tup_hot_upd)",
+            "predicate",
+        ),
+        ("select pg_stat_get_dead_tuples(20101)", "statistics"),
+    ] {
+        refused(text, reason);
+    }
+    passes("select c.relname from pg_class c where pg_table_is_visible(c.oid) and c.oid = 3");
+    passes("select relname, relkind from pg_class where relname like 'a%' order by relname");
+}
+
+#[test]
 fn p3_an_index_that_can_fail_ties_its_columns() {
     refused("update mixed set pub = 'x' where id = 2", "predicate");
     refused("insert into mixed select 9, 'x', v from mixed where id = 2", "predicate");
