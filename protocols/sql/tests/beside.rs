@@ -179,3 +179,13 @@ fn p3_a_check_that_is_not_certain_ties_every_column() {
     refused("insert into indexed select 9, 'x', v from indexed", "predicate");
     passes("insert into indexed (id, pub, v) values (9, 'x', 'y')");
 }
+
+#[test]
+fn p3_a_column_of_a_row_type_is_hidden_with_the_columns_of_the_row() {
+    for text in
+        ["select (pub).v from holder", "select pub from holder", "select to_jsonb(pub) from holder"]
+    {
+        assert_eq!(masked_outputs(text), [1], "{text}");
+    }
+    assert_eq!(masked_outputs("select id from holder"), [0; 0]);
+}
