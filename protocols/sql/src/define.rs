@@ -44,6 +44,9 @@ pub(crate) fn statement(walk: &mut Walk<'_>, node: &Node) -> Made {
         Some(N::DropStmt(drop)) => drop_statement(walk, drop),
         Some(N::TruncateStmt(truncate)) => {
             written_all(walk, &truncate.relations);
+            if truncate.restart_seqs {
+                walk.sequence_moved(None, "RESTART IDENTITY");
+            }
             Made::silent(StatementKind::Utility("truncate".into()), "truncate")
         }
         Some(N::VacuumStmt(vacuum)) => vacuum_statement(walk, vacuum),
@@ -592,7 +595,11 @@ fn rest(walk: &mut Walk<'_>, node: &Node) -> Made {
             }
             ddl(walk, "create", "create sequence")
         }
-        N::AlterSeqStmt(_) => ddl(walk, "alter", "alter sequence"),
+        N::AlterSeqStmt(alter) => {
+            let name = alter.sequence.as_ref().map(|var| var.relname.as_str());
+            walk.sequence_moved(name, "ALTER SEQUENCE");
+            ddl(walk, "alter", "alter sequence")
+        }
         N::CompositeTypeStmt(_) | N::CreateEnumStmt(_) | N::CreateRangeStmt(_) => {
             ddl(walk, "create", "create type")
         }

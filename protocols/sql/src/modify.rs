@@ -8,7 +8,7 @@ use pg_query::protobuf::{
     OnConflictClause, RangeVar, ReturningClause, ReturningOptionKind, SelectStmt, UpdateStmt,
 };
 
-use crate::catalog::{ColumnId, Relation, TieKind};
+use crate::catalog::{ColumnId, Fill, Relation, TieKind};
 use crate::query::is_expansion;
 use crate::scope::{Columns, Ctes, Item, Scope, Source, column_id};
 use crate::statement::{Operand, Place};
@@ -31,6 +31,8 @@ impl<'c> Walk<'c> {
         let nothing = Source::default();
         let scope = Scope { source: &nothing, parent, ctes: &ctes };
         let targets = self.insert_targets(&item, &insert.cols, &scope);
+        let mut given = 0;
+        let mut rows = 1;
         if let Some(query) = boxed(&insert.select_stmt) {
             let listed = match inner(query) {
                 Some(N::SelectStmt(select)) => (!select.values_lists.is_empty()).then_some(select),
@@ -43,8 +45,19 @@ impl<'c> Walk<'c> {
                 }
                 None => self.query(query, parent, &ctes),
             };
+            rows = listed.map_or(usize::MAX, |select| select.values_lists.len());
+            given = match &table.rest {
+                // How many there are cannot be told.
+                Some(_) if insert.cols.is_empty() => 0,
+                Some(_) => targets.len(),
+                None => table.cols.len(),
+            };
             self.stored_into(&item, &var.relname, &targets, &table, listed.is_some());
         }
+        let given = targets.iter().take(given).filter_map(|target| target.column);
+        let given: Vec<ColumnId> = given.collect();
+        let operand = if rows > 1 { Operand::Unbounded } else { Operand::Computed };
+        self.inserted_beside(&item, &given, &operand);
         if let Some(conflict) = &insert.on_conflict_clause {
             self.on_conflict(conflict, &item, parent, &ctes);
         }
@@ -123,9 +136,8 @@ impl<'c> Walk<'c> {
             for row in &select.values_lists {
                 if let Some(N::List(row)) = inner(row)
                     && let Some(value) = row.items.get(place)
-                    && !matches!(inner(value), Some(N::SetToDefault(_)))
                 {
-                    self.guessed_in(id, Some(value));
+                    self.given_in(id, value);
                 }
             }
         }
@@ -196,16 +208,90 @@ impl<'c> Walk<'c> {
 
     /// The client's value is compared with those of a column, and with those it references.
     pub(crate) fn guessed_in(&mut self, id: ColumnId, value: Option<&Node>) {
-        for id in self.under(id) {
+        for id in self.compared_with(id) {
             self.guessed(&crate::scope::stored_val(id), value);
-            for (other, by) in self.context.catalog.ties(id) {
-                if *by == TieKind::Reference {
-                    self.guessed(&crate::scope::stored_val(*other), value);
-                }
-            }
+        }
+    }
+
+    /// The columns whose values one that is written to a key is compared with.
+    fn compared_with(&mut self, id: ColumnId) -> Vec<ColumnId> {
+        let catalog = self.context.catalog;
+        let mut all = Vec::new();
+        for id in self.under(id) {
+            all.push(id);
+            let ties = catalog.ties(id).iter().filter(|(_, by)| *by == TieKind::Reference);
+            all.extend(ties.map(|(other, _)| *other));
             for made in self.made_from(id) {
                 if self.is_unique(made.column) {
-                    self.guessed(&crate::scope::stored_val(made.column), value);
+                    all.push(made.column);
+                }
+            }
+        }
+        all
+    }
+
+    /// A value, or DEFAULT, is written to a key.
+    fn given_in(&mut self, id: ColumnId, value: &Node) {
+        match inner(value) {
+            Some(N::SetToDefault(_)) => self.defaulted(id),
+            _ => self.guessed_in(id, Some(value)),
+        }
+    }
+
+    /// A column gets what fills it. A constant is one guess; what is computed can be made to be
+    /// anything. The next number of a sequence is nobody's choice, as long as nobody moves it
+    /// ([`Walk::sequence_moved`]) and the numbers of the key come from it too.
+    fn defaulted(&mut self, id: ColumnId) {
+        let catalog = self.context.catalog;
+        for id in self.under(id) {
+            let fill = catalog.column(id).and_then(|(_, column)| column.fill.as_ref());
+            let Some(fill) = fill.filter(|_| self.is_unique(id)) else { continue };
+            let mut ties = catalog.ties(id).iter();
+            let operand = match fill {
+                Fill::Constant => Operand::Computed,
+                Fill::Sequence(_) if !ties.any(|(_, by)| *by == TieKind::Reference) => continue,
+                Fill::Sequence(_) | Fill::Other => Operand::Unbounded,
+            };
+            for id in self.compared_with(id) {
+                self.rec.used(id, Place::Equality);
+                self.rec.guess(id, operand.clone());
+            }
+        }
+    }
+
+    /// New rows have defaults where nothing is `given`, and are compared by expressions and
+    /// conditions of unique indexes whatever is given: a value beside the guess changes it.
+    pub(crate) fn inserted_beside(
+        &mut self,
+        item: &Item<'c>,
+        given: &[ColumnId],
+        operand: &Operand,
+    ) {
+        let Columns::Stored(relation) = &item.columns else { return };
+        let catalog = self.context.catalog;
+        let given: Vec<ColumnId> = given.iter().flat_map(|id| self.under(*id)).collect();
+        let mut relations = self.relations_under(relation);
+        for relation in relations.iter().filter_map(|oid| catalog.relation(*oid)) {
+            for column in crate::scope::live(relation) {
+                let id = column_id(relation, column);
+                if column.fill.is_some() && !given.contains(&id) {
+                    self.defaulted(id);
+                }
+            }
+        }
+        let mut next = 0;
+        while let Some(oid) = relations.get(next).copied() {
+            next += 1;
+            self.spend(0);
+            let more = catalog.children(oid).iter().filter(|oid| !relations.contains(oid));
+            let more: Vec<u32> = more.copied().collect();
+            relations.extend(more);
+            let columns = catalog.relation(oid).into_iter().flat_map(crate::scope::live);
+            for column in columns {
+                let ties = catalog.ties(ColumnId { relation: oid, attnum: column.attnum });
+                for (other, _) in ties.iter().filter(|(_, by)| *by == TieKind::Expression) {
+                    self.rec.used(*other, Place::Equality);
+                    self.rec.guess(*other, operand.clone());
                 }
             }
         }

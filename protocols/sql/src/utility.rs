@@ -13,7 +13,7 @@ use crate::known;
 use crate::rows;
 use crate::scope::{Columns, Scope, Source, column_id, live};
 use crate::statement::{
-    CopyDetails, CopyTarget, OutputColumn, Outputs, Place, Statement, StatementKind,
+    CopyDetails, CopyTarget, Operand, OutputColumn, Outputs, Place, Statement, StatementKind,
     TransactionKind,
 };
 use crate::tree::{self, N, boxed, inner};
@@ -273,12 +273,13 @@ fn copied<'c>(walk: &mut Walk<'c>, copy: &CopyStmt, item: &crate::scope::Item<'c
         table.cols.push(crate::scope::col(name, val));
     }
     if copy.is_from {
-        for col in &table.cols {
-            let Some(id) = col.val.direct else { continue };
-            if walk.is_unique(id) {
-                walk.guessed_in(id, None);
+        let given: Vec<ColumnId> = table.cols.iter().filter_map(|col| col.val.direct).collect();
+        for id in &given {
+            if walk.is_unique(*id) {
+                walk.guessed_in(*id, None);
             }
         }
+        walk.inserted_beside(item, &given, &Operand::Unbounded);
         if let Some(condition) = boxed(&copy.where_clause) {
             walk.predicate(condition, &scope, "WHERE");
         }

@@ -164,6 +164,75 @@ fn p3_counts_that_tell_of_indexes_are_hidden() {
 }
 
 #[test]
+fn r5_a_default_that_is_written_is_a_guess() {
+    for text in [
+        "insert into constant (id) values (9)",
+        "insert into constant values (9)",
+        "insert into constant (id, v) values (9, default)",
+        "insert into constant default values",
+        "insert into constant (id) select 9 on conflict do nothing",
+        "with i as (insert into constant (id) select 9 returning id) select 1",
+        "update constant set v = default where id = 2",
+        "update constant set (v, pub) = (default, 'x') where id = 2",
+        "insert into constant (id, v) values (1, null) on conflict (id) do update set v = default",
+        "merge into constant c using (values (9)) x (i) on c.id = x.i when not matched then insert (id) values (9)",
+        "merge into constant c using (values (9)) x (i) on c.id = x.i when not matched then insert default values",
+        "merge into constant c using (values (9)) x (i) on c.id = x.i when matched then update set v = default",
+        "copy constant (id) from stdin",
+        "insert into over_constant (id) values (9)",
+    ] {
+        assert_eq!(judged(text, Predicates::Refuse).expect_err(text).reason, "predicate", "{text}");
+        assert!(!parsed(text).list[0].guesses.is_empty(), "{text}");
+        let steered = text.replace("constant", "steered");
+        if !text.contains("over_") {
+            refused(&steered, "predicate");
+        }
+        // The numbers of a sequence that nobody moves are no guesses.
+        if !text.contains("over_") && !text.contains("null") {
+            passes(&text.replace("constant", "serial"));
+        }
+    }
+    refused("insert into refers (id) values (9)", "predicate");
+    passes("insert into plain (id) values (9)");
+}
+
+#[test]
+fn p3_the_sequence_of_a_masked_key_is_not_moved() {
+    for text in [
+        "select setval('serial_v_seq', 41)",
+        "select pg_catalog.setval('public.serial_v_seq', 41, false)",
+        "select setval('SERIAL_V_SEQ'::regclass, 41)",
+        "select nextval('public.\"serial_v_seq\"')",
+        "select setval($1, 41)",
+        "select setval(oid, 41) from pg_class where relname = 'serial_v_seq'",
+        "select nextval(pg_get_serial_sequence('serial', 'v'))",
+        "alter sequence serial_v_seq restart 42",
+        "truncate plain restart identity",
+    ] {
+        refused(text, "redefined");
+    }
+    passes(
+        "select nextval('other_id_seq'), setval('public.other_id_seq'::regclass, 4), currval('other_id_seq')",
+    );
+    passes("truncate plain");
+}
+
+#[test]
+fn p3_an_expression_of_an_index_is_compared_by_an_insert_too() {
+    for text in [
+        "insert into expression (id, pub) values (9, 'ab')",
+        "insert into expression (id, pub) values (9, 'ab') on conflict do nothing",
+        "insert into expression (id, pub, v) values (9, 'ab', '')",
+        "insert into expression (id, pub) select 9, 'ab'",
+        "copy expression (id, pub) from stdin",
+        "merge into expression c using (values (9)) x (i) on c.id = x.i when not matched then insert (id, pub) values (9, 'a')",
+    ] {
+        assert_eq!(judged(text, Predicates::Refuse).expect_err(text).reason, "predicate", "{text}");
+        assert!(!parsed(text).list[0].guesses.is_empty(), "{text}");
+    }
+}
+
+#[test]
 fn p3_an_index_that_can_fail_ties_its_columns() {
     refused("update mixed set pub = 'x' where id = 2", "predicate");
     refused("insert into mixed select 9, 'x', v from mixed where id = 2", "predicate");
