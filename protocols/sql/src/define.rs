@@ -579,9 +579,17 @@ fn rest(walk: &mut Walk<'_>, node: &Node) -> Made {
     match found {
         N::CheckPointStmt(_) => utility("checkpoint"),
         N::ClusterStmt(cluster) => {
-            if let Some(var) = &cluster.relation {
-                // Its rows come in the order of an index from then on.
-                redefined(walk, var, "CLUSTER");
+            // Rows come in the order of an index from then on; without a name, those of each
+            // table that was ordered before.
+            match &cluster.relation {
+                Some(var) => redefined(walk, var, "CLUSTER"),
+                None => {
+                    let place = Place::Redefined("CLUSTER".into());
+                    let columns = walk.context.catalog.all_columns();
+                    for (id, ..) in columns.filter(|(_, _, column)| column.indexed) {
+                        walk.blame_place(&Deps::one(id), &place);
+                    }
+                }
             }
             utility("cluster")
         }

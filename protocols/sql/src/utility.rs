@@ -305,6 +305,16 @@ fn explain_statement(walk: &mut Walk<'_>, explain: &ExplainStmt) -> Made {
     if analyze || !tree::option_off(&options, "costs") {
         // How wide rows are, and what sorting them takes, tells how long values are.
         plan.deps.extend(statement.columns.iter().copied());
+        let facts = &statement.facts;
+        let is_kept = |oid: &u32| {
+            let relation = walk.context.catalog.relation(*oid);
+            relation.is_some_and(|of| matches!(of.kind, RelationKind::View | RelationKind::Foreign))
+        };
+        if !facts.read_only && facts.objects.iter().any(is_kept) {
+            // Rows of these beside rows that are changed or locked are kept whole
+            // (`ROW_MARK_COPY`).
+            plan.deps.extend(all_columns(walk, &facts.objects));
+        }
     }
     let shows = |option| tree::option_on(&options, option);
     if shows("wal") || shows("buffers") || (analyze && !statement.facts.writes.is_empty()) {

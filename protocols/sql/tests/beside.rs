@@ -164,6 +164,12 @@ fn p3_counts_that_tell_of_indexes_are_hidden() {
 }
 
 #[test]
+fn p3_cluster_of_everything_is_a_change_of_each_table() {
+    refused("cluster", "redefined");
+    refused("cluster verbose", "redefined");
+}
+
+#[test]
 fn r5_a_default_that_is_written_is_a_guess() {
     for text in [
         "insert into constant (id) values (9)",
