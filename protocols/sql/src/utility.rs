@@ -7,7 +7,7 @@ use pg_query::protobuf::{
     TransactionStmt, TransactionStmtKind, VariableSetKind, VariableSetStmt,
 };
 
-use crate::catalog::{ColumnId, Relation};
+use crate::catalog::{ColumnId, Relation, RelationKind};
 use crate::define;
 use crate::known;
 use crate::rows;

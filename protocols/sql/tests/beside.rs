@@ -256,6 +256,22 @@ fn p3_a_check_that_is_not_certain_ties_every_column() {
 }
 
 #[test]
+fn p3_a_plan_tells_of_all_that_rows_are_kept_with() {
+    for text in [
+        "explain update indexed set pub = 'x' from over_plain o where o.id = indexed.id",
+        "explain delete from indexed using over_plain o where o.id = indexed.id",
+        "explain select i.id from indexed i, over_plain o where o.id = i.id for update of i",
+        "explain (analyze, costs off) select i.id from indexed i, over_plain o where o.id = i.id for share",
+        "explain merge into indexed i using over_plain o on o.id = i.id when matched then delete",
+    ] {
+        assert_eq!(masked_outputs(text), [1], "{text}");
+    }
+    assert_eq!(masked_outputs("explain (costs off) select id from over_plain for update"), [0; 0]);
+    assert_eq!(masked_outputs("explain select id from over_plain"), [0; 0]);
+    assert_eq!(masked_outputs("explain update plain set pub = 'x'"), [0; 0]);
+}
+
+#[test]
 fn p3_a_column_of_a_row_type_is_hidden_with_the_columns_of_the_row() {
     for text in
         ["select (pub).v from holder", "select pub from holder", "select to_jsonb(pub) from holder"]
