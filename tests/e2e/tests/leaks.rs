@@ -35,6 +35,13 @@ const MASKS: [(&str, &[&str]); 2] = [
             "secrets.tags",
             "people.pin",
             "bands.amount",
+            "products_of.v",
+            "numbered.v",
+            "preset.v",
+            "joined.v",
+            "limited.v",
+            "ordered.v",
+            "gathered.v",
         ],
     ),
     (
@@ -133,7 +140,15 @@ const ROWS: &str = "SELECT md5(concat_ws('|', \
     (SELECT string_agg(t::text, ';') FROM public.refs t), (SELECT string_agg(t::text, ';') FROM public.inbox t), (SELECT string_agg(t::text, ';') FROM public.badges t), \
     (SELECT string_agg(t::text, ';') FROM public.people t), (SELECT string_agg(t::text, ';') FROM public.people_eu t), \
     (SELECT string_agg(t::text, ';') FROM public.events t), (SELECT string_agg(t::text, ';') FROM public.bands t), \
-    (SELECT string_agg(t::text, ';') FROM public.accounts t)))";
+    (SELECT string_agg(t::text, ';') FROM public.accounts t), \
+    (SELECT string_agg(t::text, ';') FROM public.products_of t), \
+    (SELECT string_agg(t::text, ';') FROM public.numbered t), \
+    (SELECT string_agg(t::text, ';') FROM public.preset t), \
+    (SELECT string_agg(t::text, ';') FROM public.joined t), \
+    (SELECT string_agg(t::text, ';') FROM public.limited t), \
+    (SELECT string_agg(t::text, ';') FROM public.ordered t), \
+    (SELECT string_agg(t::text, ';') FROM public.gathered t), \
+    (SELECT string_agg(t::text, ';') FROM public.holder t)))";
 
 fn one(wire: &mut Wire, text: &str) -> Result<String> {
     let reply = wire.query(text)?;
@@ -173,7 +188,8 @@ impl World {
         if shape + &one(&mut self.boss, ROWS)? != self.print {
             one(
                 &mut self.boss,
-                "TRUNCATE secrets, notes, refs, inbox, badges, people, people_eu, events, bands, accounts, depts",
+                "TRUNCATE secrets, notes, refs, inbox, badges, people, people_eu, events, bands, accounts, depts, \
+                 products_of, numbered, preset, joined, limited, ordered, gathered, holder",
             )?;
             one(&mut self.boss, &file(&format!("worlds/{}.sql", self.letter))?)?;
         }
@@ -342,7 +358,8 @@ fn template(port: u16, script: &str) -> Result<()> {
     })
 }
 
-const FAMILIES: [&str; 13] = [
+const FAMILIES: [&str; 14] = [
+    "beside",
     "outputs",
     "json",
     "sources",
