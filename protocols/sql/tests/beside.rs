@@ -1,7 +1,13 @@
 //! P3: what the server keeps and compares beside the rows of a table: indexes, defaults, sequences,
 //! statistics, and the settings it plans by.
 
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on must say so")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on must say so"
+)]
 
 use sql::{
     Catalog, CatalogData, ColumnId, Fill, Options, Predicates, Relation, RelationKind, SearchPath,
