@@ -13,7 +13,6 @@ WITH p AS (SELECT * FROM pg_stats) SELECT histogram_bounds FROM p WHERE attname 
 COPY (SELECT histogram_bounds FROM pg_stats WHERE attname = 'card') TO STDOUT
 -- direct-same: only superusers read it
 SELECT stavalues1 FROM pg_statistic
--- direct-same: no statistics of this kind were made
 SELECT most_common_vals FROM pg_stats_ext
 -- direct-same: no statistics of this kind were made
 SELECT most_common_vals FROM pg_stats_ext_exprs

@@ -1,5 +1,6 @@
 -- Ordinary work: one statement a line. Replies through the gateway must be those of the server, for someone
--- without masks and for someone with masks on another table. `-- refused: reason` is what the latter is told.
+-- without masks and for someone with masks on another table. `-- refused: reason` is what the latter is told,
+-- `-- planned: reason` where another plan shows, because an index has one of those columns.
 -- SQLAlchemy
 SELECT pg_catalog.version()
 select pg_catalog.version()
@@ -104,6 +105,7 @@ SELECT jsonb_agg(attrs), json_agg(sku), array_agg(tags) FROM products, (SELECT t
 SELECT ARRAY[tags, tags], tags || 'x'::text, array_length(tags, 1) FROM users WHERE id = 4
 SELECT extra -> 'k', extra ? 'k', hstore_to_json(extra) FROM users ORDER BY id LIMIT 2
 SELECT id, name FROM users WHERE name ~* '^user [12]$' OR name SIMILAR TO '%9' ORDER BY id
+-- planned: an expression fails for a row that LIMIT leaves out
 SELECT regexp_replace(name, '(\w+) (\d+)', '\2 \1'), split_part(name, ' ', 2)::int, initcap(name), reverse(name) FROM users ORDER BY id LIMIT 3
 SELECT encode(photo, 'hex'), md5(photo), sha256(photo), length(photo), get_byte(photo, 0) FROM products ORDER BY id LIMIT 3
 SELECT to_char(price, 'FM999D00'), to_char(now(), 'YYYY') IS NOT NULL, to_number('12', '99') FROM products WHERE id = 1
@@ -185,13 +187,16 @@ DEALLOCATE by_id
 LISTEN news
 NOTIFY news, 'hello'
 UNLISTEN news
+-- refused: plan_setting
 SET LOCAL work_mem = '8MB'
 SHOW work_mem
 SELECT set_config('my.setting', 'x', false), current_setting('my.setting'), current_setting('none.such', true)
 DISCARD TEMP
 SELECT pg_advisory_lock(1), pg_advisory_unlock(1)
+-- planned: a bitmap scan
 EXPLAIN (COSTS OFF) SELECT * FROM users WHERE id = 1
 EXPLAIN SELECT u.name, count(*) FROM users u JOIN orders o ON o.user_id = u.id GROUP BY u.name
+-- planned: a bitmap scan
 EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) SELECT * FROM products WHERE sku = 'SKU-3'
 EXPLAIN (FORMAT JSON, COSTS OFF) DELETE FROM posts WHERE id = 99
 CREATE TEMP TABLE scratch (id int, body text) ON COMMIT PRESERVE ROWS
@@ -216,6 +221,7 @@ DELETE FROM payroll WHERE id = 50 RETURNING id
 COPY payroll (id, person) TO STDOUT
 ALTER TABLE payroll ADD COLUMN remark text DEFAULT 'none'
 SELECT id, remark FROM payroll ORDER BY id LIMIT 2
+-- planned: a bitmap scan
 EXPLAIN SELECT id FROM payroll WHERE id = 3
 -- JDBC, asyncpg, Npgsql, node-postgres
 SET extra_float_digits = 3
@@ -235,6 +241,7 @@ SELECT pg_backend_pid() > 0, pg_encoding_to_char(6), has_table_privilege('users'
 SELECT "source"."state" AS "state", count(*) AS "count" FROM (SELECT "public"."orders"."state" AS "state" FROM "public"."orders" LIMIT 1048575) "source" GROUP BY "source"."state" ORDER BY "source"."state" ASC
 SELECT CAST(EXTRACT(YEAR FROM "orders"."placed") AS integer) AS "yr", SUM(1) AS "cnt" FROM "public"."orders" "orders" WHERE (CAST("orders"."state" AS text) IN ('open', 'sent')) GROUP BY 1 ORDER BY 1
 SELECT "products"."title" AS "title", SUM("order_items"."quantity") AS "sum:quantity:ok" FROM "public"."order_items" "order_items" LEFT JOIN "public"."products" "products" ON ("order_items"."product_id" = "products"."id") GROUP BY 1 HAVING (SUM("order_items"."quantity") >= 3) ORDER BY 2 DESC, 1 LIMIT 10
+-- refused: expression
 SELECT n.nspname AS "schema", c.relname AS "name", c.reltuples >= -1 AS "rows" FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON c.relnamespace = n.oid WHERE c.relkind = 'r' AND n.nspname !~ '^information_schema|catalog_history|pg_' ORDER BY 1, 2
 SELECT table_schema, table_name, column_name, data_type, udt_name, character_maximum_length, numeric_precision FROM information_schema.columns WHERE table_schema NOT IN ('pg_catalog', 'information_schema') ORDER BY table_name, ordinal_position
 SELECT tc.constraint_name, tc.table_name, kcu.column_name, ccu.table_name AS foreign_table_name FROM information_schema.table_constraints AS tc JOIN information_schema.key_column_usage AS kcu ON tc.constraint_name = kcu.constraint_name JOIN information_schema.constraint_column_usage AS ccu ON ccu.constraint_name = tc.constraint_name WHERE constraint_type = 'FOREIGN KEY' ORDER BY 1, 2, 3

@@ -32,9 +32,11 @@ impl Ready {
         {
             return Err(uncommitted());
         }
-        if self.steers_plans {
+        if self.steers_plans
+            || (!self.plans_unordered && self.cache.hides_order(&self.masks, catalog))
+        {
             let words = "this session began with a setting that the server plans by, which tells \
-                         the order of masked values; connect without it";
+                         the order of masked values; connect again, without it";
             return Err(Refusal::unjudgeable("plan_setting", ClientText::fixed(words)));
         }
         let is_known = |source: &Runs| match source {

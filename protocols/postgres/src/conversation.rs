@@ -52,6 +52,8 @@ struct Known {
     masks: Arc<MaskPlan>,
     sought: Sought,
     origin: Origin,
+    /// The server is asked for settings under which rows do not come in the order of an index.
+    plans_unordered: bool,
 }
 
 impl Conversation<Bytes> for PostgresConversation {
@@ -263,7 +265,13 @@ impl PostgresConversation {
         out: &mut Outbox<Bytes>,
     ) {
         if let State::Proof(start) = std::mem::replace(&mut self.state, State::Over) {
-            self.state = State::Dial(Box::new(Known { start, masks, sought, origin }));
+            self.state = State::Dial(Box::new(Known {
+                start,
+                masks,
+                sought,
+                origin,
+                plans_unordered: false,
+            }));
             out.connect();
         }
     }
@@ -275,20 +283,32 @@ impl PostgresConversation {
         connected: engine::Connected,
         out: &mut Outbox<Bytes>,
     ) -> Result<(), Fault> {
-        let State::Dial(known) = std::mem::replace(&mut self.state, State::Over) else {
+        let State::Dial(mut known) = std::mem::replace(&mut self.state, State::Over) else {
             return Ok(());
         };
-        let parameters = match upstream_parameters(&known.start, &connected.options) {
+        let mut parameters = match upstream_parameters(&known.start, &connected.options) {
             Ok(parameters) => parameters,
             Err(refusal) => {
                 self.fail(&refusal, out);
                 return Ok(());
             }
         };
+        known.plans_unordered = self.hides_order(&known.masks, &connected);
+        if known.plans_unordered {
+            let ours = UNORDERED.iter().map(|name| ((*name).to_owned(), "off".to_owned()));
+            parameters.extend(ours);
+        }
         let mut login = Login::new(&connected, parameters);
         let step = login.start();
         self.state = State::Login(known, Box::new(login), Box::new(connected));
         self.step(step, out)
+    }
+
+    /// Whether an index would hand out rows in the order of what these masks hide.
+    fn hides_order(&self, masks: &MaskPlan, connected: &engine::Connected) -> bool {
+        let snapshot =
+            connected.snapshots.current().and_then(|any| any.downcast::<Snapshot>().ok());
+        snapshot.is_some_and(|snapshot| self.cache.hides_order(masks, &snapshot.catalog))
     }
 
     fn upstream_tls(&mut self, facts: TlsFacts, out: &mut Outbox<Bytes>) -> Result<(), Fault> {
@@ -365,6 +385,7 @@ impl PostgresConversation {
             sought: known.sought,
             origin: known.origin,
             start: known.start,
+            plans_unordered: known.plans_unordered,
             connected: *connected,
             snapshot,
             parameters: logged_in.parameters,
@@ -420,6 +441,13 @@ impl PostgresConversation {
         fault
     }
 }
+
+/// Settings that a session begins with where an index has a masked column: a scan of the index, and
+/// a join that sorts, hand out rows in the order of its values. Bitmap scans of an index do not.
+///
+/// What a session begins with is also what RESET and DISCARD go back to; SET of these is refused.
+/// PostgreSQL 17, section 19.7.1 "Planner Method Configuration".
+const UNORDERED: [&str; 3] = ["enable_indexscan", "enable_indexonlyscan", "enable_mergejoin"];
 
 /// Start-up parameters that go on to the server.
 fn upstream_parameters(

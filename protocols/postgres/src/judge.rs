@@ -15,6 +15,7 @@ use model::fact::{FactDecl, FactType, Phase, Value};
 use model::operation::{Effect, Objects, RowBound};
 use sql::{Catalog, ColumnId, Facts, SearchPath, Statement, Statements, Unparsable};
 
+use crate::admit::allowed_predicates;
 use crate::changing::Changing;
 use crate::shape::made;
 
@@ -170,6 +171,18 @@ impl Cache {
         }
         masks.insert(key, Arc::clone(&columns));
         columns
+    }
+}
+
+impl Cache {
+    /// Whether an index would hand out rows in the order of a column that `plan` hides, and about
+    /// whose order nothing may be asked.
+    pub fn hides_order(&self, plan: &MaskPlan, catalog: &Catalog) -> bool {
+        !plan.is_empty()
+            && self.masked(plan, catalog).keys().any(|id| {
+                catalog.column(*id).is_some_and(|(_, column)| column.indexed)
+                    && allowed_predicates(plan, catalog, *id) != sql::Predicates::Allow
+            })
     }
 }
 

@@ -100,6 +100,8 @@ pub(crate) struct Ready {
     pub hid: Option<Arc<MaskedColumns>>,
     /// The client began with a setting of its own that the server plans by.
     pub steers_plans: bool,
+    /// The session began with settings under which rows do not come in the order of an index.
+    pub plans_unordered: bool,
     /// What `search_path` is once the server is ready, if nothing undoes it until then.
     pub path_after: Option<Vec<Arc<str>>>,
     /// Readings of the catalog that were asked for and are not done.
@@ -136,6 +138,7 @@ pub(crate) struct Opened {
     pub sought: Sought,
     pub origin: Origin,
     pub start: Start,
+    pub plans_unordered: bool,
     pub connected: Connected,
     pub snapshot: Arc<Snapshot>,
     pub parameters: Vec<(String, String)>,
@@ -257,9 +260,9 @@ impl Ready {
     pub fn new(opened: Opened) -> Self {
         let steers_plans = opened.start.parameters.iter().any(|(name, value)| {
             let options = if name == "options" { option_settings(value) } else { None };
-            let mut names = options.into_iter().flatten().map(|(name, _)| name);
-            sql::steers_plans(&name.to_ascii_lowercase())
-                || names.any(|name| sql::steers_plans(&name))
+            let mut settings = options.into_iter().flatten();
+            sql::steers_plans(&name.to_ascii_lowercase(), Some(value))
+                || settings.any(|(name, value)| sql::steers_plans(&name, Some(&value)))
         });
         let begins_elsewhere = opened.start.parameters.iter().any(|(name, value)| {
             let sets = |name: &str| name.eq_ignore_ascii_case("search_path");
@@ -313,6 +316,7 @@ impl Ready {
             seeing: 0,
             hid: None,
             steers_plans,
+            plans_unordered: opened.plans_unordered,
             path_after: None,
             readings: 0,
             unread: false,

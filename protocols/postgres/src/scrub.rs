@@ -32,6 +32,10 @@ const WORDS_OF_NAMES: &[&[u8]] = &[
     b"54", b"2B", b"3B", b"24",
 ];
 
+/// A code of these classes whose words are lengths of what is stored (`index row size 2712 exceeds
+/// btree version 4 maximum 2704`).
+const LENGTHS: &[u8] = b"54000";
+
 /// Codes of these classes that functions and casts (`regclass`, `to_regtype`, `has_…_privilege`,
 /// `set_config`) raise while they run, quoting a value that should have been a name. Raised for the
 /// statement itself, they say where in it.
@@ -71,6 +75,7 @@ const CONSTANTS: &[(&[u8], &[u8])] = &[
     (b"2201F", b"cannot take square root of a negative number"),
     (b"2201W", b"LIMIT must not be negative"),
     (b"2201X", b"OFFSET must not be negative"),
+    (b"54000", b"array size exceeds the maximum allowed (134217727)"),
 ];
 
 /// The fields of a report that something is kept of.
@@ -143,6 +148,7 @@ impl<'a> Report<'a> {
     fn keeps_words(&self) -> bool {
         let code = self.code();
         WORDS_OF_NAMES.iter().any(|class| code.starts_with(class))
+            && code != LENGTHS
             && !self.is_from_within()
             && (self.position().is_some() || !NAMES_FROM_VALUES.contains(&code))
     }

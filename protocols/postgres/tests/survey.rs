@@ -24,7 +24,7 @@ use engine::{
 use model::{Credential, Secret, UpstreamTls};
 use postgres::{POSTGRES, Snapshot};
 use server::{Certificate, Server};
-use sql::{ColumnId, Relation, RelationKind, TieKind, TypeKind};
+use sql::{ColumnId, Fill, Relation, RelationKind, TieKind, TypeKind};
 
 // ---- a survey and its connection ----------------------------------------------------------------
 
@@ -289,6 +289,16 @@ const SHOP: &str = r#"
     CREATE FUNCTION opaque_number() RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 1; END';
     CREATE TABLE filled (a int DEFAULT opaque_number(), b int DEFAULT 5);
     CREATE TYPE boxed AS (v int);
+    CREATE DOMAIN preset AS int DEFAULT 3;
+    CREATE TABLE kept (
+        id int GENERATED ALWAYS AS IDENTITY, n int DEFAULT nextval('numbers'), five int DEFAULT 2 + 3,
+        word varchar(9) DEFAULT 'x', of_domain preset, day date DEFAULT current_date,
+        who text DEFAULT current_user, nothing text DEFAULT NULL,
+        random uuid DEFAULT gen_random_uuid(), a int, b int, c int, whole boxed,
+        wholes boxed[], CHECK (day > current_date - 9));
+    CREATE INDEX ON kept ((a * b));
+    CREATE INDEX ON kept (word, five) INCLUDE (nothing);
+    CREATE STATISTICS kept_s ON (b * c), id FROM kept;
     CREATE FUNCTION box_of(int) RETURNS boxed LANGUAGE sql AS 'SELECT ROW($1)::boxed';
     CREATE CAST (int AS boxed) WITH FUNCTION box_of(int);
     CREATE OPERATOR === (FUNCTION = same, LEFTARG = int, RIGHTARG = int);
@@ -321,7 +331,7 @@ fn an_unprivileged_role_reads_all_of_the_catalog() {
         snapshot.types.values().map(|found| format!("{} {:?}", found.name, found.kind)).collect();
     types.retain(|found| !found.contains("multirange") && !found.starts_with('_'));
     types.sort();
-    assert_eq!(types, ["mood Enum", "span Range", "ssn Domain(25)"]);
+    assert_eq!(types, ["mood Enum", "preset Domain(23)", "span Range", "ssn Domain(25)"]);
 }
 
 fn relations_are_read(snapshot: &Snapshot) {
@@ -334,6 +344,8 @@ fn relations_are_read(snapshot: &Snapshot) {
         ("totals", RelationKind::MaterializedView),
         ("boxed", RelationKind::Composite),
         ("filled", RelationKind::Table),
+        ("kept", RelationKind::Table),
+        ("kept_id_seq", RelationKind::Sequence),
         ("numbers", RelationKind::Sequence),
     ];
     for (name, kind) in kinds {
@@ -393,14 +405,57 @@ fn columns_are_read(snapshot: &Snapshot) {
     assert_eq!((default("a"), default("b")), (Some("shop.opaque_number()"), None));
     let id = |name: &'static str| ColumnId { relation: customers.oid, attnum: column(name).attnum };
     // The index is over an expression of one and has a condition on the other.
-    assert_eq!(snapshot.catalog.ties(id("name")), [(id("mood"), TieKind::Key)]);
+    let ties = snapshot.catalog.ties(id("name"));
+    assert_eq!(ties.len(), 2, "{ties:?}");
+    for by in [TieKind::Check, TieKind::Expression] {
+        assert!(ties.contains(&(id("mood"), by)), "{ties:?}");
+    }
     assert!(snapshot.catalog.ties(id("ssn")).is_empty(), "a key of its own ties it to nothing");
     let referencing = snapshot.catalog.referencing(customers.oid);
     assert!(referencing.iter().any(|tie| tie.to == id("id")), "{referencing:?}");
     let domain = &snapshot.types[&column("ssn").type_oid];
     assert_eq!((&*domain.schema, &*domain.name), ("shop", "ssn"));
+    let indexed = |name: &'static str| column(name).indexed;
+    assert!(indexed("name") && indexed("mood") && indexed("email") && !indexed("folded"));
+    kept_beside_is_read(snapshot);
     let array = &snapshot.types[&column("Odd \"Name").type_oid];
     assert_eq!(format!("{:?}", array.kind), format!("Array({})", column("mood").type_oid));
+}
+
+/// What fills columns, what rows they hold, and what is computed of several.
+fn kept_beside_is_read(snapshot: &Snapshot) {
+    let kept = relation(snapshot, "shop", "kept");
+    let column = |name: &str| kept.column(name).unwrap();
+    let fill = |name: &str| column(name).fill.clone();
+    assert_eq!(fill("id"), Some(Fill::Sequence("kept_id_seq".into())));
+    assert_eq!(fill("n"), Some(Fill::Sequence("numbers".into())));
+    for name in ["five", "word", "of_domain"] {
+        assert_eq!(fill(name), Some(Fill::Constant), "{name}");
+    }
+    for name in ["day", "who"] {
+        assert_eq!(fill(name), Some(Fill::Other), "{name}");
+    }
+    for name in ["nothing", "random", "a", "whole"] {
+        assert_eq!(fill(name), None, "{name}");
+    }
+    let boxed = relation(snapshot, "shop", "boxed").oid;
+    assert_eq!((column("whole").row_of, column("wholes").row_of), (boxed, boxed));
+    assert_eq!(column("a").row_of, 0);
+    let id = |name: &str| ColumnId { relation: kept.oid, attnum: column(name).attnum };
+    let tied =
+        |from: &str, to: &str| snapshot.catalog.ties(id(from)).contains(&(id(to), TieKind::Check));
+    // An index computes a * b, statistics b * c.
+    assert!(tied("a", "b") && tied("b", "a") && tied("b", "c") && !tied("a", "c"));
+    // Entries of an index are too long by either text, not by the number beside one.
+    assert!(tied("word", "nothing") && tied("word", "five") && !tied("five", "word"));
+    assert!(
+        !tied("five", "nothing") && tied("nothing", "word") && column("nothing").indexed,
+        "beside the keys"
+    );
+    // A check of today may fail whatever is written.
+    let again =
+        |from: &str| snapshot.catalog.ties(id(from)).contains(&(id("day"), TieKind::Always));
+    assert!(again("a") && again("id") && again("day"));
 }
 
 fn functions_are_read(snapshot: &Snapshot) {

@@ -11,7 +11,7 @@ use crate::known;
 use crate::scope::Scope;
 use crate::statement::{Missing, Place};
 use crate::tree::{self, N, boxed, inner};
-use crate::value::{Name, Table, Typed, Val};
+use crate::value::{Deps, Name, Table, Typed, Val};
 use crate::view;
 use crate::walk::{Blame, Params, Walk};
 
@@ -84,6 +84,7 @@ impl<'c> Walk<'c> {
         }
         if self.rec.quiet == 0 {
             self.settings(schema, name, &call.args);
+            self.sequence_named(name, &call.args);
         }
         let looks = call.func_variadic || self.looks_inside(name, &args, place);
         let (mut val, rows) = self.apply(schema, name, &args, place, looks);
@@ -376,6 +377,30 @@ impl<'c> Walk<'c> {
         (val, rows)
     }
 
+    /// `setval` and `nextval` choose what a default will be.
+    fn sequence_named(&mut self, name: &str, args: &[Node]) {
+        if !matches!(name, "setval" | "nextval") {
+            return;
+        }
+        let sequence = match args.first().and_then(inner) {
+            Some(N::TypeCast(cast)) => boxed(&cast.arg),
+            _ => args.first(),
+        };
+        let text =
+            sequence.and_then(|node| tree::constant_node(node, &mut self.rec.literals_matter));
+        let sequence = text.as_deref().and_then(last_name);
+        self.sequence_moved(sequence.as_deref(), name);
+    }
+
+    /// A sequence is moved; any, without a name. What it fills a key with could be chosen with it,
+    /// as often as somebody likes.
+    pub(crate) fn sequence_moved(&mut self, name: Option<&str>, by: &str) {
+        let place = Place::Redefined(by.into());
+        for id in self.context.catalog.filled_by(name) {
+            self.blame_place(&Deps::one(id), &place);
+        }
+    }
+
     /// `set_config` changes settings like SET.
     fn settings(&mut self, schema: Option<&str>, name: &str, args: &[Node]) {
         if name != "set_config" || !matches!(schema, None | Some("pg_catalog")) {
@@ -401,6 +426,28 @@ impl<'c> Walk<'c> {
             }
         }
     }
+}
+
+/// The last part of a name as `regclass` reads it; `None` for a number and what is no name.
+fn last_name(text: &str) -> Option<String> {
+    let mut name = String::new();
+    let mut quoted = false;
+    let mut characters = text.trim().chars().peekable();
+    if characters.peek().is_none_or(|first| !first.is_alphabetic() && !matches!(first, '"' | '_')) {
+        return None;
+    }
+    while let Some(character) = characters.next() {
+        match character {
+            '"' if quoted && characters.next_if_eq(&'"').is_some() => name.push('"'),
+            '"' => quoted = !quoted,
+            '.' if !quoted => name.clear(),
+            _ if quoted => name.push(character),
+            _ if character.is_whitespace() => {}
+            _ => name.push(character.to_ascii_lowercase()),
+        }
+    }
+    // Letters beyond ASCII are folded as the server's locale has it, and long names are cut.
+    (!quoted && name.is_ascii() && name.len() < 64).then_some(name)
 }
 
 /// How long the result of a shipped function can be.

@@ -92,6 +92,28 @@ pub struct StoredColumn {
     /// Its default, when that calls a function or operator that does not ship with PostgreSQL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<Arc<str>>,
+    /// What fills it where a statement does not: its default, that of its domain, an identity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fill: Option<Fill>,
+    /// An index has it: as a key, beside one, in an expression or in a condition.
+    #[serde(default)]
+    pub indexed: bool,
+    /// The relation whose row type its values have, alone or in arrays, or 0.
+    #[serde(default)]
+    pub row_of: u32,
+}
+
+/// What fills a column that a statement leaves out. What is always NULL, or drawn so that nobody
+/// can steer it (`gen_random_uuid()`), is none.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fill {
+    /// The same value every time.
+    Constant,
+    /// Something computed.
+    Other,
+    /// The next number of the sequence of this name.
+    Sequence(Arc<str>),
 }
 
 /// A relation (`pg_class`).
@@ -274,8 +296,13 @@ pub struct Tie {
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TieKind {
-    /// A check constraint.
+    /// A check constraint that can fail for a row that is stored: it was not validated, or its
+    /// expression is not immutable. Every column of the table is tied to those that it reads.
+    Always,
+    /// A check constraint, or an index or statistics whose expressions can fail.
     Check,
+    /// A unique or exclusion index with expressions or a condition.
+    Expression,
     /// A unique or exclusion index.
     Key,
     /// A foreign key: values of `from` must be values of `to`.
@@ -335,6 +362,8 @@ pub struct Catalog {
     ties: HashMap<ColumnId, Vec<(ColumnId, TieKind)>>,
     /// Columns on either side of a tie.
     tied: HashSet<ColumnId>,
+    /// Columns of keys that a sequence fills, with its name.
+    sequences: Vec<(Arc<str>, ColumnId)>,
     /// Columns with foreign keys, by the relation that they reference.
     referencing: HashMap<u32, Vec<Tie>>,
     /// What each relation's definition says, found out when first needed.
@@ -392,6 +421,14 @@ impl Catalog {
             catalog.tied.extend([tie.from, tie.to]);
             if tie.by == TieKind::Reference {
                 catalog.referencing.entry(tie.to.relation).or_default().push(*tie);
+            }
+        }
+        for relation in &data.relations {
+            for column in relation.columns.iter().filter(|column| column.unique) {
+                if let Some(Fill::Sequence(name)) = &column.fill {
+                    let id = ColumnId { relation: relation.oid, attnum: column.attnum };
+                    catalog.sequences.push((Arc::clone(name), id));
+                }
             }
         }
         catalog.builtin_functions = data.builtin_functions.iter().cloned().collect();
@@ -649,6 +686,15 @@ impl Catalog {
     #[must_use]
     pub fn ties(&self, column: ColumnId) -> &[(ColumnId, TieKind)] {
         self.ties.get(&column).map_or(&[], Vec::as_slice)
+    }
+
+    /// Columns of keys that a sequence of this name fills; those of any without a name.
+    pub(crate) fn filled_by<'a>(
+        &'a self,
+        sequence: Option<&'a str>,
+    ) -> impl Iterator<Item = ColumnId> + 'a {
+        let is_meant = move |name: &str| sequence.is_none_or(|sequence| sequence == name);
+        self.sequences.iter().filter(move |(name, _)| is_meant(name)).map(|(_, id)| *id)
     }
 
     /// Whether `column` takes part in a constraint with another, on either side.

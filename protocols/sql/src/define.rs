@@ -44,6 +44,9 @@ pub(crate) fn statement(walk: &mut Walk<'_>, node: &Node) -> Made {
         Some(N::DropStmt(drop)) => drop_statement(walk, drop),
         Some(N::TruncateStmt(truncate)) => {
             written_all(walk, &truncate.relations);
+            if truncate.restart_seqs {
+                walk.sequence_moved(None, "RESTART IDENTITY");
+            }
             Made::silent(StatementKind::Utility("truncate".into()), "truncate")
         }
         Some(N::VacuumStmt(vacuum)) => vacuum_statement(walk, vacuum),
@@ -650,9 +653,17 @@ fn rest(walk: &mut Walk<'_>, node: &Node) -> Made {
     match found {
         N::CheckPointStmt(_) => utility("checkpoint"),
         N::ClusterStmt(cluster) => {
-            if let Some(var) = &cluster.relation {
-                // Its rows come in the order of an index from then on.
-                redefined(walk, var, "CLUSTER");
+            // Rows come in the order of an index from then on; without a name, those of each
+            // table that was ordered before.
+            match &cluster.relation {
+                Some(var) => redefined(walk, var, "CLUSTER"),
+                None => {
+                    let place = Place::Redefined("CLUSTER".into());
+                    let columns = walk.context.catalog.all_columns();
+                    for (id, ..) in columns.filter(|(_, _, column)| column.indexed) {
+                        walk.blame_place(&Deps::one(id), &place);
+                    }
+                }
             }
             utility("cluster")
         }
@@ -666,7 +677,11 @@ fn rest(walk: &mut Walk<'_>, node: &Node) -> Made {
             }
             ddl(walk, "create", "create sequence")
         }
-        N::AlterSeqStmt(_) => ddl(walk, "alter", "alter sequence"),
+        N::AlterSeqStmt(alter) => {
+            let name = alter.sequence.as_ref().map(|var| var.relname.as_str());
+            walk.sequence_moved(name, "ALTER SEQUENCE");
+            ddl(walk, "alter", "alter sequence")
+        }
         N::CompositeTypeStmt(_) | N::CreateEnumStmt(_) | N::CreateRangeStmt(_) => {
             ddl(walk, "create", "create type")
         }

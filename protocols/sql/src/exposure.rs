@@ -8,6 +8,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::catalog::{Catalog, ColumnId, Relation, RelationKind, SearchPath};
+use crate::known;
 use crate::statement::{Missing, Opaque, Operand, Place, Statement, StatementKind, Use};
 use crate::view;
 use crate::walk::{Context, Walk};
@@ -37,7 +38,7 @@ pub const REASONS: &[(&str, &str)] = &[
     ("predicate", "a masked column would decide which rows there are, or in which order"),
     ("raw_storage", "it reads storage that holds other tables' values"),
     ("redefined", "it changes the definition of a masked column or of its table"),
-    ("plan_setting", "it steers which plan the server chooses, and so the order of rows"),
+    ("plan_setting", "it steers which plan the server chooses, or what it tells of its work"),
     ("replication", "it reads the stream of all changes"),
     ("server_file", "it reads or writes files or programs of the server"),
     ("statistics", "it reads statistics, which are samples of stored values or tell their lengths"),
@@ -184,8 +185,8 @@ fn untraceable(opaque: &Opaque) -> Untraceable {
             "what the view column {object} is made of cannot be traced; query its tables directly"
         ),
         "plan_setting" => format!(
-            "{object} decides in which order rows come, and so tells that of masked values; leave \
-             it as it is"
+            "{object} decides how the server plans, or what it tells of that, and so can tell the \
+             order or the length of masked values; leave it as it is"
         ),
         "statistics" => format!(
             "{object} holds samples of stored values, or tells how long they are, masked ones too"
@@ -234,8 +235,10 @@ fn message(used: &Use, reason: &str) -> String {
 
 /// Every stored column that is masked, with the strictest (smallest) of its masks: those `kind`
 /// names, and those derived from them: columns of views by lineage, generated columns, and columns
-/// of the same name up and down an inheritance or partition tree. What is computed from a masked
-/// column, by a view or in storage, has the mask that `made` makes of the column's.
+/// of the same name up and down an inheritance or partition tree, columns that hold rows of a
+/// relation. What is computed from a masked column, by a view or in storage, has the mask that
+/// `made` makes of the column's. Where an index has a masked column, so have the counts of the
+/// server that tell of indexes.
 pub fn masked_kinds<K: Ord + Copy>(
     catalog: &Catalog,
     kind: impl Fn(&str, &str, &str) -> Option<K>,
@@ -251,10 +254,23 @@ pub fn masked_kinds<K: Ord + Copy>(
         return masks;
     }
     let edges = derivations(catalog);
+    carry(&mut masks, &edges, &made);
+    let indexed = masks
+        .iter()
+        .filter(|(id, _)| catalog.column(**id).is_some_and(|(_, column)| column.indexed));
+    if let Some(kind) = indexed.map(|(_, kind)| made(*kind)).min() {
+        masks.extend(known::index_counts().map(|id| (id, kind)));
+        carry(&mut masks, &edges, &made);
+    }
+    masks
+}
+
+/// Gives what depends on masked columns their masks.
+fn carry<K: Ord + Copy>(masks: &mut HashMap<ColumnId, K>, edges: &[Edge], made: impl Fn(K) -> K) {
     // Each round carries masks one step further; trees and views are not deeper than this.
     for _ in 0..=Walk::NESTING {
         let mut changed = false;
-        for Edge { from, to, computed } in &edges {
+        for Edge { from, to, computed } in edges {
             let Some(kind) = masks.get(from).copied() else { continue };
             let kind = if *computed { made(kind) } else { kind };
             let known = masks.entry(*to).or_insert_with(|| {
@@ -270,7 +286,6 @@ pub fn masked_kinds<K: Ord + Copy>(
             break;
         }
     }
-    masks
 }
 
 /// The same as [`masked_kinds`], for callers that only want to know which.
@@ -316,6 +331,7 @@ fn derivations(catalog: &Catalog) -> Vec<Edge> {
         }
         generated(context, relation, &mut edges);
         defaults(context, relation, &mut edges);
+        rows_held(catalog, relation, &mut edges);
     }
     edges.extend(references(catalog));
     edges
@@ -351,6 +367,20 @@ pub(crate) fn kept(catalog: &Catalog) -> Kept {
 /// Where definitions that are stored are read: every name in them is qualified.
 fn standing<'c>(catalog: &'c Catalog, path: &'c SearchPath) -> Context<'c> {
     Context { catalog, path, creates: path, used: 0, nesting: 0, within: None, late_numbers: false }
+}
+
+/// A column of a row type holds a value of every column of the relation.
+fn rows_held(catalog: &Catalog, relation: &Relation, edges: &mut Vec<Edge>) {
+    for column in relation.columns.iter().filter(|column| column.row_of != 0) {
+        let to = ColumnId { relation: relation.oid, attnum: column.attnum };
+        let of = catalog.relation(column.row_of);
+        let fields = of.into_iter().flat_map(|of| of.columns.iter().map(|field| (of.oid, field)));
+        edges.extend(fields.map(|(relation, field)| Edge {
+            from: ColumnId { relation, attnum: field.attnum },
+            to,
+            computed: true,
+        }));
+    }
 }
 
 /// A default that calls a function in SQL stores what that reads.

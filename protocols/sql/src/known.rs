@@ -6,6 +6,8 @@
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
+use crate::catalog::ColumnId;
+
 /// Every function name in `pg_catalog`, a `!` after those with a volatile variant.
 const BUILTIN: &str = include_str!("builtin.txt");
 
@@ -241,7 +243,6 @@ pub(crate) fn opaque(name: &str) -> Option<&'static str> {
 /// left: clients show them with every table.
 fn tells_sizes(name: &str) -> bool {
     const COUNTS_OF_ROWS: &[&str] = &[
-        "pg_stat_get_dead_tuples",
         "pg_stat_get_live_tuples",
         "pg_stat_get_ins_since_vacuum",
         "pg_stat_get_mod_since_analyze",
@@ -545,22 +546,71 @@ pub(crate) fn one_row(name: &str) -> bool {
 }
 
 /// Settings that decide which plan the server chooses (PostgreSQL 17, section 19.7 "Query
-/// Planning"): with an index on a masked column, rows come in the order of its values.
+/// Planning", and the memory that it plans with): with an index on a masked column, rows come in
+/// the order of its values, and where memory ends, plans and batches tell how long values are. So
+/// do the notices in which the server describes its own work. `value` is what it is set to, where
+/// that can be told.
 #[must_use]
-pub fn steers_plans(setting: &str) -> bool {
+pub fn steers_plans(setting: &str, value: Option<&str>) -> bool {
+    if setting == "client_min_messages" {
+        let quiet = ["notice", "warning", "error", "fatal", "panic"];
+        return !value
+            .is_some_and(|value| quiet.iter().any(|word| word.eq_ignore_ascii_case(value)));
+    }
     setting.starts_with("enable_")
         || setting.ends_with("_cost")
+        || setting.starts_with("debug_")
         || setting.starts_with("geqo")
+        || setting.starts_with("max_parallel_")
         || setting.starts_with("min_parallel_")
+        || setting.starts_with("trace_")
         || matches!(
             setting,
             "constraint_exclusion"
                 | "cursor_tuple_fraction"
-                | "debug_parallel_query"
+                | "default_statistics_target"
                 | "effective_cache_size"
                 | "force_parallel_mode"
                 | "from_collapse_limit"
+                | "hash_mem_multiplier"
                 | "join_collapse_limit"
+                | "log_executor_stats"
+                | "parallel_leader_participation"
                 | "plan_cache_mode"
+                | "recursive_worktable_factor"
+                | "temp_buffers"
+                | "work_mem"
         )
+}
+
+/// Columns of PostgreSQL's own relations that tell what the indexes of a table hold: how many
+/// entries one has, which of them an update left alone. They stand for all such relations.
+const COUNTS: [(&str, &str); 4] = [
+    ("pg_class", "reltuples"),
+    ("pg_stat_all_tables", "n_dead_tup"),
+    ("pg_stat_all_tables", "n_tup_hot_upd"),
+    ("pg_stat_all_tables", "n_tup_newpage_upd"),
+];
+
+/// No relation has this number.
+const COUNTS_OID: u32 = 1;
+
+/// Those of a relation in `pg_catalog`, by name.
+pub(crate) fn counts_of(relation: &str) -> impl Iterator<Item = (&'static str, ColumnId)> {
+    let tables = ["pg_stat_all_tables", "pg_stat_sys_tables", "pg_stat_user_tables"];
+    let stands_for = if tables.contains(&relation) { "pg_stat_all_tables" } else { relation };
+    let stands_for = COUNTS.iter().find(|(of, _)| *of == stands_for).map(|(of, _)| *of);
+    let all = COUNTS.iter().zip(index_counts());
+    all.filter(move |((of, _), _)| Some(*of) == stands_for).map(|((_, name), id)| (*name, id))
+}
+
+/// The numbers of all of them.
+pub(crate) fn index_counts() -> impl Iterator<Item = ColumnId> {
+    (1..).take(COUNTS.len()).map(|attnum| ColumnId { relation: COUNTS_OID, attnum })
+}
+
+/// What one of them is called.
+pub(crate) fn count_name(id: ColumnId) -> Option<String> {
+    let place = index_counts().position(|count| count == id)?;
+    COUNTS.get(place).map(|(relation, column)| format!("pg_catalog.{relation}.{column}"))
 }

@@ -50,8 +50,8 @@ mod view;
 mod walk;
 
 pub use catalog::{
-    Cast, Catalog, CatalogData, ColumnId, Function, Operator, Relation, RelationKind, SearchPath,
-    StoredColumn, Tie, TieKind, Type, TypeKind,
+    Cast, Catalog, CatalogData, ColumnId, Fill, Function, Operator, Relation, RelationKind,
+    SearchPath, StoredColumn, Tie, TieKind, Type, TypeKind,
 };
 pub use exposure::{
     Predicates, REASONS, Untraceable, exposure, is_clear, masked_columns, masked_kinds, refused_use,

@@ -8,7 +8,7 @@ use pg_query::protobuf::{
     OnConflictClause, RangeVar, ReturningClause, ReturningOptionKind, SelectStmt, UpdateStmt,
 };
 
-use crate::catalog::{ColumnId, Relation, TieKind};
+use crate::catalog::{ColumnId, Fill, Relation, TieKind};
 use crate::query::is_expansion;
 use crate::scope::{Columns, Ctes, Item, Scope, Source, column_id};
 use crate::statement::{Operand, Place};
@@ -31,6 +31,8 @@ impl<'c> Walk<'c> {
         let nothing = Source::default();
         let scope = Scope { source: &nothing, parent, ctes: &ctes };
         let targets = self.insert_targets(&item, &insert.cols, &scope);
+        let mut given = 0;
+        let mut rows = 1;
         if let Some(query) = boxed(&insert.select_stmt) {
             let listed = match inner(query) {
                 Some(N::SelectStmt(select)) => (!select.values_lists.is_empty()).then_some(select),
@@ -43,8 +45,19 @@ impl<'c> Walk<'c> {
                 }
                 None => self.query(query, parent, &ctes),
             };
+            rows = listed.map_or(usize::MAX, |select| select.values_lists.len());
+            given = match &table.rest {
+                // How many there are cannot be told.
+                Some(_) if insert.cols.is_empty() => 0,
+                Some(_) => targets.len(),
+                None => table.cols.len(),
+            };
             self.stored_into(&item, &var.relname, &targets, &table, listed.is_some());
         }
+        let given = targets.iter().take(given).filter_map(|target| target.column);
+        let given: Vec<ColumnId> = given.collect();
+        let operand = if rows > 1 { Operand::Unbounded } else { Operand::Computed };
+        self.inserted_beside(&item, &given, &operand);
         if let Some(conflict) = &insert.on_conflict_clause {
             self.on_conflict(conflict, &item, parent, &ctes);
         }
@@ -123,9 +136,8 @@ impl<'c> Walk<'c> {
             for row in &select.values_lists {
                 if let Some(N::List(row)) = inner(row)
                     && let Some(value) = row.items.get(place)
-                    && !matches!(inner(value), Some(N::SetToDefault(_)))
                 {
-                    self.guessed_in(id, Some(value));
+                    self.given_in(id, value);
                 }
             }
         }
@@ -196,16 +208,90 @@ impl<'c> Walk<'c> {
 
     /// The client's value is compared with those of a column, and with those it references.
     pub(crate) fn guessed_in(&mut self, id: ColumnId, value: Option<&Node>) {
-        for id in self.under(id) {
+        for id in self.compared_with(id) {
             self.guessed(&crate::scope::stored_val(id), value);
-            for (other, by) in self.context.catalog.ties(id) {
-                if *by == TieKind::Reference {
-                    self.guessed(&crate::scope::stored_val(*other), value);
-                }
-            }
+        }
+    }
+
+    /// The columns whose values one that is written to a key is compared with.
+    fn compared_with(&mut self, id: ColumnId) -> Vec<ColumnId> {
+        let catalog = self.context.catalog;
+        let mut all = Vec::new();
+        for id in self.under(id) {
+            all.push(id);
+            let ties = catalog.ties(id).iter().filter(|(_, by)| *by == TieKind::Reference);
+            all.extend(ties.map(|(other, _)| *other));
             for made in self.made_from(id) {
                 if self.is_unique(made.column) {
-                    self.guessed(&crate::scope::stored_val(made.column), value);
+                    all.push(made.column);
+                }
+            }
+        }
+        all
+    }
+
+    /// A value, or DEFAULT, is written to a key.
+    fn given_in(&mut self, id: ColumnId, value: &Node) {
+        match inner(value) {
+            Some(N::SetToDefault(_)) => self.defaulted(id),
+            _ => self.guessed_in(id, Some(value)),
+        }
+    }
+
+    /// A column gets what fills it. A constant is one guess; what is computed can be made to be
+    /// anything. The next number of a sequence is nobody's choice, as long as nobody moves it
+    /// ([`Walk::sequence_moved`]) and the numbers of the key come from it too.
+    fn defaulted(&mut self, id: ColumnId) {
+        let catalog = self.context.catalog;
+        for id in self.under(id) {
+            let fill = catalog.column(id).and_then(|(_, column)| column.fill.as_ref());
+            let Some(fill) = fill.filter(|_| self.is_unique(id)) else { continue };
+            let mut ties = catalog.ties(id).iter();
+            let operand = match fill {
+                Fill::Constant => Operand::Computed,
+                Fill::Sequence(_) if !ties.any(|(_, by)| *by == TieKind::Reference) => continue,
+                Fill::Sequence(_) | Fill::Other => Operand::Unbounded,
+            };
+            for id in self.compared_with(id) {
+                self.rec.used(id, Place::Equality);
+                self.rec.guess(id, operand.clone());
+            }
+        }
+    }
+
+    /// New rows have defaults where nothing is `given`, and are compared by expressions and
+    /// conditions of unique indexes whatever is given: a value beside the guess changes it.
+    pub(crate) fn inserted_beside(
+        &mut self,
+        item: &Item<'c>,
+        given: &[ColumnId],
+        operand: &Operand,
+    ) {
+        let Columns::Stored(relation) = &item.columns else { return };
+        let catalog = self.context.catalog;
+        let given: Vec<ColumnId> = given.iter().flat_map(|id| self.under(*id)).collect();
+        let mut relations = self.relations_under(relation);
+        for relation in relations.iter().filter_map(|oid| catalog.relation(*oid)) {
+            for column in crate::scope::live(relation) {
+                let id = column_id(relation, column);
+                if column.fill.is_some() && !given.contains(&id) {
+                    self.defaulted(id);
+                }
+            }
+        }
+        let mut next = 0;
+        while let Some(oid) = relations.get(next).copied() {
+            next += 1;
+            self.spend(0);
+            let more = catalog.children(oid).iter().filter(|oid| !relations.contains(oid));
+            let more: Vec<u32> = more.copied().collect();
+            relations.extend(more);
+            let columns = catalog.relation(oid).into_iter().flat_map(crate::scope::live);
+            for column in columns {
+                let ties = catalog.ties(ColumnId { relation: oid, attnum: column.attnum });
+                for (other, _) in ties.iter().filter(|(_, by)| *by == TieKind::Expression) {
+                    self.rec.used(*other, Place::Equality);
+                    self.rec.guess(*other, operand.clone());
                 }
             }
         }
@@ -241,17 +327,29 @@ impl<'c> Walk<'c> {
         }
     }
 
+    /// A column is written as it was: what is checked whatever is written is checked again.
+    fn checked_again(&mut self, id: ColumnId) {
+        for id in self.everywhere(id) {
+            let ties = self.context.catalog.ties(id).iter();
+            for (other, _) in ties.filter(|(_, by)| *by == TieKind::Always) {
+                self.rec.used(*other, Place::Predicate("CHECK"));
+            }
+        }
+    }
+
     fn beside(&mut self, id: ColumnId, written: &[ColumnId]) {
         for (other, by) in self.context.catalog.ties(id) {
             if written.contains(other) {
                 continue;
             }
             match by {
-                TieKind::Key => {
+                TieKind::Expression | TieKind::Key => {
                     self.rec.used(*other, Place::Equality);
                     self.rec.guess(*other, Operand::Computed);
                 }
-                TieKind::Check => self.rec.used(*other, Place::Predicate("CHECK")),
+                TieKind::Always | TieKind::Check => {
+                    self.rec.used(*other, Place::Predicate("CHECK"));
+                }
                 TieKind::Reference => {}
             }
         }
@@ -270,6 +368,13 @@ impl<'c> Walk<'c> {
     /// Rows of an item are removed.
     fn removed(&mut self, item: &Item<'c>) {
         let Columns::Stored(relation) = &item.columns else { return };
+        for relation in self.relations_under(relation) {
+            self.no_longer_referenced(relation, None);
+        }
+    }
+
+    /// A relation, and what is under it when it is a view.
+    fn relations_under(&mut self, relation: &Relation) -> Vec<u32> {
         let mut relations = vec![relation.oid];
         for column in crate::scope::live(relation) {
             let under = self.under(column_id(relation, column));
@@ -277,9 +382,7 @@ impl<'c> Walk<'c> {
         }
         relations.sort_unstable();
         relations.dedup();
-        for relation in relations {
-            self.no_longer_referenced(relation, None);
-        }
+        relations
     }
 
     /// Query results go into a table.
@@ -409,18 +512,15 @@ impl<'c> Walk<'c> {
             let Some(id) = id else { continue };
             let value = assigned_value(value);
             if !part && val.direct == Some(id) && is_of_same_row(value, item, scope) {
+                self.checked_again(id);
                 continue;
             }
             // What the same statement would have inserted there was counted and judged with it.
             let is_excluded = statement == CONFLICT
                 && item.name.as_deref() != Some("excluded")
                 && is_excluded(value, &target.name);
-            if self.is_unique(id)
-                && !matches!(inner(value), Some(N::SetToDefault(_)))
-                && !is_excluded
-                && val.direct != Some(id)
-            {
-                self.guessed_in(id, Some(value));
+            if self.is_unique(id) && !is_excluded && val.direct != Some(id) {
+                self.given_in(id, value);
             }
             let val = if is_excluded { Val::none() } else { val };
             written.push(Written { column: id, val });
@@ -569,10 +669,12 @@ impl<'c> Walk<'c> {
             self.moved(&val, target, &place);
             let Some(id) = target.column else { continue };
             if self.is_unique(id) {
-                self.guessed_in(id, Some(value));
+                self.given_in(id, value);
             }
             written.push(Written { column: id, val });
         }
+        let given: Vec<ColumnId> = written.iter().map(|written| written.column).collect();
+        self.inserted_beside(item, &given, &Operand::Unbounded);
         self.filled(item, &mut written);
         self.compared(&written);
     }

@@ -213,6 +213,9 @@ fn stored(column: &ColumnDef, attnum: i16, catalog: &Catalog) -> Option<StoredCo
         unique,
         generated: None,
         default: None,
+        fill: None,
+        indexed: unique,
+        row_of: 0,
     })
 }
 
@@ -274,6 +277,8 @@ fn selected(
             unique: false,
             generated: None,
             default: None,
+            fill: None,
+            indexed: false,
             ..from.clone()
         });
     }

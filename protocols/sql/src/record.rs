@@ -105,6 +105,7 @@ impl Recorder {
         if self.quiet > 0 {
             return;
         }
+        let steers = known::steers_plans(name, value.as_deref());
         self.sets.push((name.into(), value));
         match name {
             "search_path" => self.changes_search_path = true,
@@ -113,7 +114,7 @@ impl Recorder {
             _ if name.starts_with(['$', '?']) => {
                 self.opaque("plan_setting", "a setting of any name")
             }
-            _ if known::steers_plans(name) => self.opaque("plan_setting", name),
+            _ if steers => self.opaque("plan_setting", name),
             _ => {}
         }
     }
@@ -234,7 +235,10 @@ pub(crate) fn column_name(catalog: &Catalog, id: ColumnId) -> Arc<str> {
         Some((relation, column)) => {
             format!("{}.{}.{}", relation.schema, relation.name, column.name).into()
         }
-        None => format!("{}.{}", id.relation, id.attnum).into(),
+        None => match known::count_name(id) {
+            Some(name) => name.into(),
+            None => format!("{}.{}", id.relation, id.attnum).into(),
+        },
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::catalog::{
-    Catalog, CatalogData, Function, Operator, Relation, RelationKind, StoredColumn,
+    Catalog, CatalogData, Fill, Function, Operator, Relation, RelationKind, StoredColumn,
 };
 
 impl Relation {
@@ -25,6 +25,9 @@ impl Relation {
             unique: false,
             generated: None,
             default: None,
+            fill: None,
+            indexed: false,
+            row_of: 0,
         });
         Self {
             oid,
@@ -51,6 +54,24 @@ impl Relation {
     pub fn keyed(mut self, names: &[&str]) -> Self {
         for column in &mut self.columns {
             column.unique |= names.contains(&&*column.name);
+        }
+        self
+    }
+
+    /// The same, with these columns in an index.
+    #[must_use]
+    pub fn indexed(mut self, names: &[&str]) -> Self {
+        for column in &mut self.columns {
+            column.indexed |= names.contains(&&*column.name);
+        }
+        self
+    }
+
+    /// The same, with a column that is filled where a statement does not.
+    #[must_use]
+    pub fn filled(mut self, name: &str, fill: &Fill) -> Self {
+        for column in self.columns.iter_mut().filter(|column| &*column.name == name) {
+            column.fill = Some(fill.clone());
         }
         self
     }
@@ -178,6 +199,9 @@ fn data() -> CatalogData {
             .defined("SELECT id, public.plain(name) AS x FROM public.customers"),
         Relation::new(20_012, Table, "public", "vault", &[("ssn", TEXT), ("ref", TEXT)])
             .keyed(&["ssn"]),
+        Relation::new(20_013, Table, "app", "badges", &[("id", INT4), ("serial", TEXT)])
+            .keyed(&["serial"])
+            .indexed(&["serial"]),
         Relation::new(
             12_000,
             View,

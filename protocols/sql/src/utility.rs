@@ -7,13 +7,13 @@ use pg_query::protobuf::{
     TransactionStmt, TransactionStmtKind, VariableSetKind, VariableSetStmt,
 };
 
-use crate::catalog::{ColumnId, Relation};
+use crate::catalog::{ColumnId, Relation, RelationKind};
 use crate::define;
 use crate::known;
 use crate::rows;
 use crate::scope::{Columns, Scope, Source, column_id, live};
 use crate::statement::{
-    CopyDetails, CopyTarget, OutputColumn, Outputs, Place, Statement, StatementKind,
+    CopyDetails, CopyTarget, Operand, OutputColumn, Outputs, Place, Statement, StatementKind,
     TransactionKind,
 };
 use crate::tree::{self, N, boxed, inner};
@@ -273,12 +273,13 @@ fn copied<'c>(walk: &mut Walk<'c>, copy: &CopyStmt, item: &crate::scope::Item<'c
         table.cols.push(crate::scope::col(name, val));
     }
     if copy.is_from {
-        for col in &table.cols {
-            let Some(id) = col.val.direct else { continue };
-            if walk.is_unique(id) {
-                walk.guessed_in(id, None);
+        let given: Vec<ColumnId> = table.cols.iter().filter_map(|col| col.val.direct).collect();
+        for id in &given {
+            if walk.is_unique(*id) {
+                walk.guessed_in(*id, None);
             }
         }
+        walk.inserted_beside(item, &given, &Operand::Unbounded);
         if let Some(condition) = boxed(&copy.where_clause) {
             walk.predicate(condition, &scope, "WHERE");
         }
@@ -304,6 +305,16 @@ fn explain_statement(walk: &mut Walk<'_>, explain: &ExplainStmt) -> Made {
     if analyze || !tree::option_off(&options, "costs") {
         // How wide rows are, and what sorting them takes, tells how long values are.
         plan.deps.extend(statement.columns.iter().copied());
+        let facts = &statement.facts;
+        let is_kept = |oid: &u32| {
+            let relation = walk.context.catalog.relation(*oid);
+            relation.is_some_and(|of| matches!(of.kind, RelationKind::View | RelationKind::Foreign))
+        };
+        if !facts.read_only && facts.objects.iter().any(is_kept) {
+            // Rows of these beside rows that are changed or locked are kept whole
+            // (`ROW_MARK_COPY`).
+            plan.deps.extend(all_columns(walk, &facts.objects));
+        }
     }
     let shows = |option| tree::option_on(&options, option);
     if shows("wal") || shows("buffers") || (analyze && !statement.facts.writes.is_empty()) {
@@ -393,7 +404,9 @@ fn set_statement(walk: &mut Walk<'_>, set: &VariableSetStmt) -> Made {
                 && value
                     .as_deref()
                     .is_none_or(|v| &*name == "role" && v.eq_ignore_ascii_case("none"));
-            if gives_up {
+            // DEFAULT is no level of messages that somebody asks for.
+            let is_default = set.args.is_empty() && &*name == "client_min_messages";
+            if gives_up || is_default {
                 walk.rec.sets.push((Arc::clone(&name), value.clone()));
             } else {
                 walk.rec.set(&name, value.clone());

@@ -11,9 +11,8 @@ use crate::complete::{Form, Passed};
 use crate::known;
 use crate::query::Rounds;
 use crate::record::Recorder;
-use crate::scope::{
-    Columns, Ctes, Found, Item, Meaning, Scope, Source, col, column_id, find_cte, live, stored_val,
-};
+use crate::scope::{self, Columns, Ctes, Found, Item, Meaning, Scope, Source};
+use crate::scope::{col, column_id, find_cte, live, stored_val};
 use crate::statement::{Missing, Place};
 use crate::tree::{self, N, inner};
 use crate::value::{Deps, Name, Table, Typed, Val};
@@ -342,7 +341,7 @@ impl<'c> Walk<'c> {
             }
         }
         if system {
-            return Table::any(Val::none());
+            return scope::system_table(name);
         }
         if self.rec.quiet == 0 {
             self.rec.unresolved.insert(Arc::clone(&written));

@@ -35,6 +35,13 @@ const MASKS: [(&str, &[&str]); 2] = [
             "secrets.tags",
             "people.pin",
             "bands.amount",
+            "products_of.v",
+            "numbered.v",
+            "preset.v",
+            "joined.v",
+            "limited.v",
+            "ordered.v",
+            "gathered.v",
         ],
     ),
     (
@@ -133,7 +140,15 @@ const ROWS: &str = "SELECT md5(concat_ws('|', \
     (SELECT string_agg(t::text, ';') FROM public.refs t), (SELECT string_agg(t::text, ';') FROM public.inbox t), (SELECT string_agg(t::text, ';') FROM public.badges t), \
     (SELECT string_agg(t::text, ';') FROM public.people t), (SELECT string_agg(t::text, ';') FROM public.people_eu t), \
     (SELECT string_agg(t::text, ';') FROM public.events t), (SELECT string_agg(t::text, ';') FROM public.bands t), \
-    (SELECT string_agg(t::text, ';') FROM public.accounts t)))";
+    (SELECT string_agg(t::text, ';') FROM public.accounts t), \
+    (SELECT string_agg(t::text, ';') FROM public.products_of t), \
+    (SELECT string_agg(t::text, ';') FROM public.numbered t), \
+    (SELECT string_agg(t::text, ';') FROM public.preset t), \
+    (SELECT string_agg(t::text, ';') FROM public.joined t), \
+    (SELECT string_agg(t::text, ';') FROM public.limited t), \
+    (SELECT string_agg(t::text, ';') FROM public.ordered t), \
+    (SELECT string_agg(t::text, ';') FROM public.gathered t), \
+    (SELECT string_agg(t::text, ';') FROM public.holder t)))";
 
 fn one(wire: &mut Wire, text: &str) -> Result<String> {
     let reply = wire.query(text)?;
@@ -173,7 +188,8 @@ impl World {
         if shape + &one(&mut self.boss, ROWS)? != self.print {
             one(
                 &mut self.boss,
-                "TRUNCATE secrets, notes, refs, inbox, badges, people, people_eu, events, bands, accounts, depts",
+                "TRUNCATE secrets, notes, refs, inbox, badges, people, people_eu, events, bands, accounts, depts, \
+                 products_of, numbered, preset, joined, limited, ordered, gathered, holder",
             )?;
             one(&mut self.boss, &file(&format!("worlds/{}.sql", self.letter))?)?;
         }
@@ -342,7 +358,8 @@ fn template(port: u16, script: &str) -> Result<()> {
     })
 }
 
-const FAMILIES: [&str; 13] = [
+const FAMILIES: [&str; 14] = [
+    "beside",
     "outputs",
     "json",
     "sources",
@@ -449,19 +466,23 @@ struct Ordinary {
     text: String,
     /// The reason why someone with masks on another table may not do it, one of the documented.
     refused: Option<String>,
+    /// Why another plan shows, as the guide says, where an index has a masked column.
+    planned: Option<String>,
     stdin: Option<String>,
 }
 
 fn ordinary() -> Result<Vec<Ordinary>> {
-    let (mut all, mut refused, mut stdin) = (Vec::new(), None, None);
+    let (mut all, mut refused, mut planned, mut stdin) = (Vec::new(), None, None, None);
     for line in file("ordinary.sql")?.lines() {
         if let Some(reason) = line.strip_prefix("-- refused: ") {
             refused = Some(reason.to_owned());
+        } else if let Some(reason) = line.strip_prefix("-- planned: ") {
+            planned = Some(reason.to_owned());
         } else if let Some(data) = line.strip_prefix("-- stdin: ") {
             stdin = Some(data.to_owned());
         } else if !line.is_empty() && !line.starts_with("--") {
-            let (refused, stdin) = (refused.take(), stdin.take());
-            all.push(Ordinary { text: line.to_owned(), refused, stdin });
+            let (refused, planned, stdin) = (refused.take(), planned.take(), stdin.take());
+            all.push(Ordinary { text: line.to_owned(), refused, planned, stdin });
         }
     }
     Ok(all)
@@ -488,7 +509,7 @@ fn p9_ordinary_work_passes_unchanged_with_and_without_masks() -> Result<()> {
         let all = ordinary()?;
         ensure!(all.len() >= 250, "only {} statements", all.len());
         let (mut wrong, mut runs) = (Vec::new(), 0);
-        for Ordinary { text, refused, stdin } in &all {
+        for Ordinary { text, refused, planned, stdin } in &all {
             let reads = ["select", "with", "values", "table", "show"]
                 .iter()
                 .any(|word| text.to_lowercase().starts_with(word));
@@ -512,7 +533,8 @@ fn p9_ordinary_work_passes_unchanged_with_and_without_masks() -> Result<()> {
                     let reason = format!("narrows: {reason}");
                     masked.has_received(reason.as_bytes()) && seen != expected
                 });
-                if seen != expected && !as_documented {
+                let as_documented = as_documented || (planned.is_some() && seen != expected);
+                if (seen != expected || planned.is_some()) && !as_documented {
                     wrong.push(format!("masked, {mode:?} {text}{}", different(&expected, &seen)));
                 }
             }

@@ -16,6 +16,9 @@ pub(super) enum Part {
     Columns,
     Keys,
     Ties,
+    Indexed,
+    RowTypes,
+    Fills,
     Parents,
     Locks,
     Definitions,
@@ -40,7 +43,10 @@ impl Part {
             Self::Relations => Self::Columns,
             Self::Columns => Self::Keys,
             Self::Keys => Self::Ties,
-            Self::Ties => Self::Parents,
+            Self::Ties => Self::Indexed,
+            Self::Indexed => Self::RowTypes,
+            Self::RowTypes => Self::Fills,
+            Self::Fills => Self::Parents,
             Self::Parents => Self::Locks,
             Self::Locks => Self::Definitions,
             Self::Definitions => Self::Generated,
@@ -114,7 +120,10 @@ pub(super) fn text(part: Part, context: &Context) -> String {
         Part::Relations => RELATIONS.to_owned(),
         Part::Columns => COLUMNS.to_owned(),
         Part::Keys => KEYS.to_owned(),
-        Part::Ties => TIES.to_owned(),
+        Part::Ties => ties(),
+        Part::Indexed => format!("{IN_INDEX} SELECT DISTINCT k.relation, k.attnum FROM indexed k"),
+        Part::RowTypes => ROW_TYPES.to_owned(),
+        Part::Fills => FILLS.to_owned(),
         Part::Parents => PARENTS.to_owned(),
         Part::Locks => format!("SELECT DISTINCT l.relation FROM pg_locks l WHERE {EXCLUSIVE}"),
         Part::Definitions => definitions(&context.locked),
@@ -143,7 +152,7 @@ const FACTS: &str = "SELECT current_setting('server_version_num'), current_user,
 /// The catalogs a snapshot is made of, and memberships, which decide what of a search path a role
 /// may use. None of them is changed by routine vacuuming or analysing, which update `pg_class` in
 /// place.
-const WATCHED: [&str; 13] = [
+const WATCHED: [&str; 14] = [
     "pg_attrdef",
     "pg_attribute",
     "pg_auth_members",
@@ -156,6 +165,7 @@ const WATCHED: [&str; 13] = [
     "pg_operator",
     "pg_proc",
     "pg_rewrite",
+    "pg_statistic_ext",
     "pg_type",
 ];
 
@@ -220,28 +230,106 @@ const KEYS: &str = "SELECT i.indrelid, k.attnum::int4 FROM pg_index i \
          CROSS JOIN LATERAL unnest(c.conkey) AS k (attnum) \
      WHERE c.contype IN ('f', 'p', 'u', 'x') AND c.conrelid >= 16384 AND k.attnum > 0";
 
+/// Every column of every index, and how it is in it: as a key, beside the keys, or in its
+/// expressions and condition. A whole row there is in no dependency, and is every column.
+const IN_INDEX: &str = "WITH indexed (index, relation, attnum, is_plain) AS ( \
+         SELECT i.indexrelid, i.indrelid, k.attnum::int4, true FROM pg_index i \
+             CROSS JOIN LATERAL unnest(i.indkey::int2[]) AS k (attnum) \
+         WHERE i.indrelid >= 16384 AND k.attnum > 0 \
+         UNION SELECT i.indexrelid, i.indrelid, d.refobjsubid, false FROM pg_index i \
+             JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid \
+             AND d.refclassid = 'pg_class'::regclass AND d.refobjid = i.indrelid \
+         WHERE i.indrelid >= 16384 AND d.refobjsubid > 0 \
+             AND (i.indexprs IS NOT NULL OR i.indpred IS NOT NULL) \
+         UNION SELECT i.indexrelid, i.indrelid, a.attnum::int4, false FROM pg_index i \
+             JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum > 0 \
+         WHERE i.indrelid >= 16384 \
+             AND concat(i.indexprs, ' ', i.indpred) LIKE '%:varattno 0 %')";
+
 /// Columns that take part when another is written: those of the same unique or exclusion index, its
 /// expressions and condition included, those of the same check, and those of foreign keys.
-const TIES: &str = "WITH keyed AS ( \
-         SELECT i.indexrelid, i.indrelid, k.attnum FROM pg_index i \
-             CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, place) \
-         WHERE (i.indisunique OR i.indisexclusion) AND i.indrelid >= 16384 \
-             AND k.place <= i.indnkeyatts AND k.attnum > 0 \
-         UNION SELECT i.indexrelid, i.indrelid, d.refobjsubid FROM pg_index i JOIN pg_depend d \
-             ON d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid \
-             AND d.refclassid = 'pg_class'::regclass AND d.refobjid = i.indrelid \
-         WHERE (i.indisunique OR i.indisexclusion) AND i.indrelid >= 16384 AND d.refobjsubid > 0 \
-             AND (i.indexprs IS NOT NULL OR i.indpred IS NOT NULL)) \
-     SELECT a.indrelid, a.attnum::int4, b.indrelid, b.attnum::int4, 'k' \
-     FROM keyed a JOIN keyed b ON b.indexrelid = a.indexrelid AND b.attnum <> a.attnum \
-     UNION SELECT c.conrelid, a.attnum::int4, c.conrelid, b.attnum::int4, 'c' FROM pg_constraint c \
-         CROSS JOIN LATERAL unnest(c.conkey) AS a (attnum) \
-         CROSS JOIN LATERAL unnest(c.conkey) AS b (attnum) \
-     WHERE c.contype = 'c' AND c.conrelid >= 16384 \
-         AND a.attnum > 0 AND b.attnum > 0 AND a.attnum <> b.attnum \
-     UNION SELECT c.conrelid, k.attnum::int4, c.confrelid, k.other::int4, 'f' FROM pg_constraint c \
-         CROSS JOIN LATERAL unnest(c.conkey, c.confkey) AS k (attnum, other) \
-     WHERE c.contype = 'f' AND c.conrelid >= 16384";
+///
+/// An index whose expressions or condition read several columns can fail on one when another is
+/// written, and so can statistics on expressions when they are gathered; any index can on the
+/// length of its row, where what is written can be long. A check that was not validated, or that
+/// calls what is not immutable, can fail when any column is written.
+fn ties() -> String {
+    format!(
+        "{IN_INDEX}, keyed AS ( \
+         SELECT k.*, i.indexprs IS NOT NULL OR i.indpred IS NOT NULL AS is_computed \
+             FROM indexed k JOIN pg_index i ON i.indexrelid = k.index \
+         WHERE (i.indisunique OR i.indisexclusion) AND (NOT k.is_plain \
+             OR k.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1]))), \
+     checks AS ( \
+         SELECT c.conrelid, c.conkey, NOT c.convalidated \
+             OR c.conbin::text ~ '\\{{(SQLVALUEFUNCTION|COERCEVIAIO)' OR EXISTS (SELECT FROM \
+                 regexp_matches(c.conbin::text, ':(?:op)?funcid (\\d+)', 'g') AS m (found) \
+                 JOIN pg_proc p ON p.oid = m.found[1]::oid WHERE p.provolatile <> 'i') AS is_shaky \
+             FROM pg_constraint c WHERE c.contype = 'c' AND c.conrelid >= 16384) \
+     SELECT a.relation, a.attnum, b.relation, b.attnum, \
+         CASE WHEN a.is_computed THEN 'e' ELSE 'k' END \
+     FROM keyed a JOIN keyed b ON b.index = a.index AND b.attnum <> a.attnum \
+     UNION SELECT a.relation, a.attnum, b.relation, b.attnum, 'c' \
+     FROM indexed a JOIN indexed b ON b.index = a.index AND b.attnum <> a.attnum \
+     WHERE NOT (a.is_plain AND b.is_plain) OR EXISTS (SELECT FROM pg_attribute l \
+         WHERE l.attrelid = a.relation AND l.attnum = a.attnum AND l.attlen < 0 \
+             AND NOT EXISTS (SELECT FROM keyed k WHERE k.index = a.index AND k.attnum = b.attnum)) \
+     UNION SELECT s.stxrelid, a.refobjsubid, s.stxrelid, b.refobjsubid, 'c' \
+     FROM pg_statistic_ext s \
+         JOIN pg_depend a ON a.classid = 'pg_statistic_ext'::regclass AND a.objid = s.oid \
+         JOIN pg_depend b ON b.classid = a.classid AND b.objid = s.oid \
+     WHERE to_jsonb(s) ->> 'stxexprs' IS NOT NULL AND s.stxrelid >= 16384 \
+         AND a.refclassid = 'pg_class'::regclass AND a.refobjid = s.stxrelid \
+         AND b.refclassid = a.refclassid AND b.refobjid = s.stxrelid \
+         AND a.refobjsubid > 0 AND b.refobjsubid > 0 AND a.refobjsubid <> b.refobjsubid \
+     UNION SELECT c.conrelid, a.attnum::int4, c.conrelid, b.attnum::int4, \
+         CASE WHEN c.is_shaky THEN 'a' ELSE 'c' END \
+     FROM checks c CROSS JOIN LATERAL unnest(c.conkey) AS b (attnum) \
+         JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum > 0 \
+     WHERE b.attnum > 0 AND (c.is_shaky \
+         OR (a.attnum = ANY (c.conkey) AND a.attnum <> b.attnum)) \
+     UNION SELECT c.conrelid, k.attnum::int4, c.confrelid, k.other::int4, 'f' \
+     FROM pg_constraint c CROSS JOIN LATERAL unnest(c.conkey, c.confkey) AS k (attnum, other) \
+     WHERE c.contype = 'f' AND c.conrelid >= 16384"
+    )
+}
+
+/// Columns whose values are rows of a relation, in arrays and domains too.
+const ROW_TYPES: &str = "SELECT a.attrelid, a.attnum::int4, r.typrelid FROM pg_attribute a \
+     JOIN pg_type t ON t.oid = a.atttypid \
+     LEFT JOIN pg_type e \
+         ON e.oid = CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.typelem END \
+     LEFT JOIN pg_type f \
+         ON f.oid = CASE WHEN e.typtype = 'd' THEN e.typbasetype ELSE e.typelem END \
+     CROSS JOIN LATERAL (VALUES (t.typrelid), (e.typrelid), (f.typrelid)) AS r (typrelid) \
+     WHERE a.attrelid >= 16384 AND a.attnum > 0 AND r.typrelid >= 16384";
+
+/// What fills columns that a statement leaves out: a constant (`c`), the next number of a sequence
+/// (`s`), anything else (`o`). Random identifiers, which nobody can steer, are left out.
+const FILLS: &str = "SELECT a.attrelid, a.attnum::int4, \
+         CASE WHEN q.count = 1 THEN 's' WHEN q.count > 1 THEN 'o' \
+             WHEN f.tree ~ '\\{(SQLVALUEFUNCTION|COERCEVIAIO|NEXTVALUEEXPR)' \
+                 OR EXISTS (SELECT FROM \
+                 regexp_matches(f.tree, ':(?:op)?funcid (\\d+)', 'g') AS m (found) \
+                 JOIN pg_proc p ON p.oid = m.found[1]::oid \
+                 WHERE p.provolatile <> 'i' OR p.oid >= 16384) THEN 'o' ELSE 'c' END, q.name \
+     FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid \
+     LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
+     CROSS JOIN LATERAL (SELECT coalesce(d.adbin::text, \
+         CASE WHEN t.typtype = 'd' THEN t.typdefaultbin::text END) AS tree) f \
+     CROSS JOIN LATERAL (SELECT count(*), min(c.relname) AS name FROM pg_class c \
+         WHERE c.relkind = 'S' AND c.oid IN (SELECT p.refobjid FROM pg_depend p \
+             WHERE p.classid = 'pg_attrdef'::regclass AND p.objid = d.oid \
+                 AND p.refclassid = 'pg_class'::regclass \
+             UNION SELECT p.objid FROM pg_depend p WHERE p.classid = 'pg_class'::regclass \
+                 AND p.refclassid = 'pg_class'::regclass AND p.refobjid = a.attrelid \
+                 AND p.refobjsubid = a.attnum AND a.attidentity <> '')) q \
+     WHERE a.attrelid >= 16384 AND a.attnum > 0 AND a.attgenerated = '' \
+         AND (f.tree IS NOT NULL OR a.attidentity <> '') \
+         AND NOT coalesce(f.tree LIKE '%:args <>%' AND EXISTS (SELECT FROM pg_proc p \
+             WHERE p.proname IN ('gen_random_uuid', 'uuidv4', 'uuidv7', 'uuid_generate_v4') \
+                 AND p.oid = substring(f.tree \
+                     FROM '^(?:\\{COERCEVIAIO :arg )?\\{FUNCEXPR :funcid (\\d+) ')::oid), false)";
 
 const PARENTS: &str = "SELECT i.inhrelid, i.inhparent FROM pg_inherits i \
      WHERE i.inhrelid >= 16384 ORDER BY i.inhrelid, i.inhseqno";

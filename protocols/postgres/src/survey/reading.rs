@@ -6,8 +6,8 @@ use std::sync::Arc;
 use model::limit::CATALOG_COLUMNS_MAX;
 use sql::catalog::FIRST_NORMAL_OID;
 use sql::{
-    Cast, Catalog, CatalogData, ColumnId, Function, Operator, Relation, RelationKind, StoredColumn,
-    Tie, TieKind, Type,
+    Cast, Catalog, CatalogData, ColumnId, Fill, Function, Operator, Relation, RelationKind,
+    StoredColumn, Tie, TieKind, Type,
 };
 
 use super::query::{Context, Part};
@@ -77,13 +77,37 @@ impl Reading {
             }
             Part::Ties => {
                 let by = match row.letter(4)? {
+                    'a' => TieKind::Always,
                     'c' => TieKind::Check,
+                    'e' => TieKind::Expression,
                     'f' => TieKind::Reference,
                     _ => TieKind::Key,
                 };
                 let from = ColumnId { relation: row.number(0)?, attnum: row.number(1)? };
                 let to = ColumnId { relation: row.number(2)?, attnum: row.number(3)? };
                 self.data.ties.push(Tie { from, to, by });
+            }
+            Part::Indexed => {
+                if let Some(column) = self.column_mut(row.number(0)?, row.number(1)?) {
+                    column.indexed = true;
+                }
+            }
+            Part::RowTypes => {
+                let relation = row.number(2)?;
+                if let Some(column) = self.column_mut(row.number(0)?, row.number(1)?) {
+                    column.row_of = relation;
+                }
+            }
+            Part::Fills => {
+                let name = row.optional(3)?.unwrap_or_default();
+                let fill = match row.letter(2)? {
+                    'c' => Fill::Constant,
+                    's' => Fill::Sequence(self.names.shared(&name)),
+                    _ => Fill::Other,
+                };
+                if let Some(column) = self.column_mut(row.number(0)?, row.number(1)?) {
+                    column.fill = Some(fill);
+                }
             }
             Part::Parents => {
                 let parent = row.number(1)?;
@@ -207,6 +231,9 @@ impl Reading {
             unique: false,
             generated: None,
             default: None,
+            fill: None,
+            indexed: false,
+            row_of: 0,
         };
         if row.flag(6)? && !column.dropped {
             self.generated.insert((relation, attnum));

@@ -25,6 +25,21 @@ client >> start user=agent database=appdb client_encoding=UTF8 "options=-c clien
 client >> p "token"
 server >> R ok ; S client_encoding UTF8 ; K 7 "4444" ; Z I
 "#;
+    p3_a_session_hides_the_order_of_a_masked_index: r#"
+rule hide mask badges.serial
+client >> start user=agent database=appdb
+client >> p "token"
+server >> R ok ; S client_encoding UTF8 ; K 7 "4444" ; Z I
+client >> Q "select id from app.badges where serial is not null"
+server >> T id:0.0 ; D "1" ; C "SELECT 1" ; Z I
+"#;
+    p3_a_session_older_than_the_mask_of_an_index_ends_its_statements: r#"
+login
+client >> Q "select 1"
+server >> T x:int4 ; D "1" ; C "SELECT 1" ; Z I
+gateway >> reload rule hide mask badges.serial
+client >> Q "select 1"
+"#;
     login_with_a_bearer_token_that_is_not_there: r#"
 client >> start user=agent database=appdb "options=-c narrows.auth=oauth"
 client >> sasl "OAUTHBEARER" "n,,\x01auth=\x01\x01"
