@@ -202,8 +202,8 @@ def savepoints_survive_refusals():
 @step
 def functions_that_change_something_and_return_a_row():
     with connect() as db:
-        db.execute("SELECT set_config('work_mem', '8MB', false)")
-        check(db.execute("SHOW work_mem").fetchone()[0], "8MB")
+        db.execute("SELECT set_config('statement_timeout', '8s', false)")
+        check(db.execute("SHOW statement_timeout").fetchone()[0], "8s")
         first = db.execute("SELECT nextval('notes_id_seq')").fetchone()[0]
         check(db.execute("SELECT nextval('notes_id_seq') - %s", (first,)).fetchone()[0], 1)
         db.execute("SELECT pg_advisory_lock(7)")
