@@ -137,7 +137,9 @@ async fn prove(shared: &Shared, token: Secret<String>) -> Result<Caller, ApiErro
     }
     let unauthorized = |code, message: &str| ApiError::new(StatusCode::UNAUTHORIZED, code, message);
     match shared.proofs.prove_now(token, true, shared.control.now()).await {
-        Ok(principal) if principal.kind == PrincipalKind::Person => {
+        Ok(principal)
+            if principal.kind == PrincipalKind::Person && principal.on_behalf_of.is_none() =>
+        {
             Ok(Caller::Person(Arc::new(principal)))
         }
         Ok(principal) => Ok(Caller::Holder(Arc::new(principal))),

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
-use model::{Principal, TokenId};
+use model::text::is_unseen;
+use model::{Principal, PrincipalKind, TokenId};
 use serde_json::{Map, Value};
 
 use crate::jwt::{Fault, Verified};
@@ -45,6 +46,8 @@ pub(crate) fn principal(
         Some(Value::Object(actor)) => Some(actor),
         Some(_) => return Err(Fault::Claim("act".to_owned(), "not an object")),
     };
+    // Whoever acts for somebody is a program, whatever the issuer's tokens stand for otherwise.
+    let kind = if actor.is_some() { PrincipalKind::Agent } else { plan.kind };
     let (subject, mut own, on_behalf_of, on_behalf_of_groups) = match actor {
         None => (subject, listed, None, Vec::new()),
         Some(actor) => {
@@ -61,7 +64,7 @@ pub(crate) fn principal(
     own.dedup();
     Ok(Principal {
         subject,
-        kind: plan.kind,
+        kind,
         groups: own,
         issuer: Arc::from(&*plan.issuer),
         on_behalf_of,
@@ -75,10 +78,12 @@ pub(crate) fn principal(
 /// How the names of tokens of issuers begin; those of our own begin with `tk_`.
 pub(crate) const ID_PREFIX: &str = "jwt_";
 
-/// What a token is called in records. It is derived from the token and does not tell it.
-fn id(token: &str) -> TokenId {
+/// What a token is called in records. It is derived from what of the token is signed, and does not
+/// tell it. Not from the signature: of ECDSA there are two that fit, and whoever has one has both.
+pub(crate) fn id(token: &str) -> TokenId {
     const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
-    let hash = digest::digest(&digest::SHA256, token.as_bytes());
+    let signed = token.rsplit_once('.').map_or(token, |(signed, _)| signed);
+    let hash = digest::digest(&digest::SHA256, signed.as_bytes());
     let chars = hash
         .as_ref()
         .iter()
@@ -92,7 +97,7 @@ fn subject(plan: &IssuerPlan, claims: &Map<String, Value>, name: &str) -> Result
     let found = find(claims, name).ok_or_else(|| wrong("missing"))?;
     let text = found.as_str().ok_or_else(|| wrong("not a text"))?;
     let whole = format!("{}{text}", plan.subject_prefix);
-    if whole.eq_ignore_ascii_case(store::ADMIN_SUBJECT) {
+    if whole.to_lowercase() == store::ADMIN_SUBJECT {
         return Err(wrong("a name that stands for the holder of the admin token"));
     }
     named(&whole).map_err(wrong)
@@ -101,7 +106,7 @@ fn subject(plan: &IssuerPlan, claims: &Map<String, Value>, name: &str) -> Result
 fn named(name: &str) -> Result<Arc<str>, &'static str> {
     match name {
         "" => Err("empty"),
-        _ if name.chars().any(char::is_control) => Err("a text with control characters"),
+        _ if name.chars().any(is_unseen) => Err("a text with letters that are not seen"),
         _ if name.trim() != name => Err("a text with space at an end"),
         _ if name.chars().nth(NAME_CHARS_MAX).is_some() => Err("longer than 256 characters"),
         _ => Ok(Arc::from(name)),

@@ -1,5 +1,6 @@
 //! An identity provider: its keys, and the thread that fetches them.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -25,6 +26,9 @@ const PAUSE: Duration = Duration::from_secs(2);
 const OUTLIVE: Duration = Duration::from_secs(24 * 3600);
 /// How long a token that names an unknown key waits for the next fetch.
 const WAIT: Duration = Duration::from_secs(15);
+
+/// No two fetches of this process have the same number, whatever issuers come and go.
+static GENERATIONS: AtomicU64 = AtomicU64::new(1);
 
 /// What is known of an issuer now.
 #[derive(Clone, Debug, Eq, PartialEq, serde::Serialize)]
@@ -114,8 +118,11 @@ impl Issuer {
     }
 
     /// Changes with every fetch that brought keys.
+    /// 0 while there are none to believe.
     pub fn generation(&self) -> u64 {
-        self.shared.held.load().as_ref().map_or(0, |held| held.generation)
+        let held = self.shared.held.load();
+        let fresh = held.as_ref().filter(|held| held.since.elapsed() < OUTLIVE);
+        fresh.map_or(0, |held| held.generation)
     }
 
     /// How long a token may wait for [`Self::refresh`].
@@ -186,7 +193,7 @@ fn publish(
             if failures > 0 || shared.held.load().is_none() {
                 tracing::info!(issuer, keys = keys.len(), "the keys of an issuer are here");
             }
-            let generation = *shared.tried.borrow() + 1;
+            let generation = GENERATIONS.fetch_add(1, Ordering::Relaxed);
             let held = Held { keys, since: Instant::now(), generation };
             shared.held.store(Some(Arc::new(held)));
             shared.work.lock().error = None;

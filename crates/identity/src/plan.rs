@@ -100,13 +100,12 @@ impl IssuerPlan {
 
     /// Whether a token that says this of itself has to be of this issuer. Nothing of it is proved.
     pub(crate) fn is_named(&self, iss: Option<&str>, sub: Option<&str>) -> bool {
-        match iss {
-            Some(iss) => iss == self.issuer,
-            None => {
-                let domain =
-                    sub.and_then(|sub| sub.strip_prefix(self.issuer.trim_end_matches('/')));
-                self.is_trust_domain() && domain.is_some_and(|path| path.starts_with('/'))
-            }
+        let named = iss.is_none_or(|iss| iss == self.issuer);
+        if !self.is_trust_domain() {
+            return iss.is_some() && named;
         }
+        // A trust domain speaks for its own workloads alone (SPIFFE JWT-SVID, section 3.1).
+        let path = sub.and_then(|sub| sub.strip_prefix(&*self.issuer));
+        named && path.is_some_and(|path| path.starts_with('/'))
     }
 }

@@ -222,10 +222,28 @@ impl Proofs {
         seen.proved.insert(fingerprint, principal.clone());
     }
 
-    /// Stops believing a token of an issuer by the name that records give it, `jwt_…`.
+    /// Whether this is how records name a token of an issuer: `jwt_` and 16 letters.
     #[must_use]
     pub fn is_foreign(id: &TokenId) -> bool {
         id.0.starts_with(claims::ID_PREFIX)
+    }
+
+    /// Whether somebody who was believed may still be.
+    ///
+    /// # Errors
+    /// Their token has ended, was revoked, or nobody believes its issuer any more.
+    pub fn recheck(&self, principal: &Principal, now: Timestamp) -> Result<(), NotProved> {
+        let Some(token) = &principal.token else { return Ok(()) };
+        if !Self::is_foreign(token) {
+            return self.tokens.recheck(token, now).map_err(not_proved);
+        }
+        if self.tokens.is_denied(token) || !self.believes(&principal.issuer) {
+            return Err(NotProved::Revoked);
+        }
+        match principal.expires_at.is_some_and(|end| now >= end) {
+            true => Err(NotProved::Expired),
+            false => Ok(()),
+        }
     }
 }
 
@@ -274,11 +292,15 @@ async fn later(
 }
 
 fn own(tokens: &Tokens, token: &str, now: Timestamp) -> Result<Principal, NotProved> {
-    tokens.verify(token, now).map_err(|error| match error {
+    tokens.verify(token, now).map_err(not_proved)
+}
+
+const fn not_proved(error: TokenError) -> NotProved {
+    match error {
         TokenError::Unknown => NotProved::Unknown,
         TokenError::Expired => NotProved::Expired,
         TokenError::Revoked => NotProved::Revoked,
-    })
+    }
 }
 
 fn fingerprint(token: &str) -> [u8; 32] {

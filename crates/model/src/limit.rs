@@ -74,6 +74,8 @@ pub const PROVED_TOKENS_MAX: usize = 4_096;
 pub const TOKENS_MAX: usize = 100_000;
 /// Approval requests that may wait for an answer; past it new holds are refused.
 pub const APPROVALS_PENDING_MAX: usize = 1_000;
+/// The same of one subject, so that nobody takes the room of all.
+pub const APPROVALS_PENDING_PER_SUBJECT_MAX: usize = 100;
 /// Bytes of text and parameters of all waiting approval requests together.
 pub const APPROVALS_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Grants that may be in force at once.

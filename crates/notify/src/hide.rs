@@ -16,16 +16,15 @@ pub(crate) fn without_values(text: &str) -> String {
         let length = match first {
             '\'' | '"' => quoted(rest, first, &mut shown),
             '$' => dollar_quoted(rest, &mut shown),
-            '-' if rest.starts_with("--") => hide_until(rest, "--", "\n", &mut shown),
+            '-' if rest.starts_with("--") => line_comment(rest, &mut shown),
             '/' if rest.starts_with("/*") => comment(rest, &mut shown),
             '?' => query(rest, &mut shown),
             _ if first.is_numeric() => {
                 shown.push(HIDDEN);
                 Some(prefix(rest, |letter| letter.is_alphanumeric() || "_.".contains(letter)))
             }
-            _ if first.is_alphabetic() || first == '_' => {
-                let length =
-                    prefix(rest, |letter| letter.is_alphanumeric() || "_$".contains(letter));
+            _ if is_of_name(first) => {
+                let length = prefix(rest, |letter| is_of_name(letter) || letter == '$');
                 shown.push_str(rest.get(..length).unwrap_or_default());
                 Some(length)
             }
@@ -75,12 +74,15 @@ fn quoted(text: &str, quote: char, shown: &mut String) -> Option<usize> {
 /// Bytes of `$tag$…$tag$`, or of a parameter's number, or of the sign alone.
 fn dollar_quoted(text: &str, shown: &mut String) -> Option<usize> {
     let after = text.get(1..).unwrap_or_default();
-    let tag = prefix(after, |letter| letter.is_alphanumeric() || letter == '_');
+    let tag = prefix(after, is_of_name);
     let name = after.get(..tag).unwrap_or_default();
     let closes = after.get(tag..).is_some_and(|rest| rest.starts_with('$'));
     if closes && !name.starts_with(|letter: char| letter.is_ascii_digit()) {
         let mark = text.get(..tag + 2).unwrap_or_default();
-        return hide_until(text, mark, mark, shown);
+        // The tag may say something, too.
+        shown.push_str("$…$");
+        let end = text.get(mark.len()..).and_then(|inside| inside.find(mark))?;
+        return Some(mark.len() + end + mark.len());
     }
     if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit()) {
         shown.push_str(text.get(..=tag).unwrap_or_default());
@@ -90,14 +92,22 @@ fn dollar_quoted(text: &str, shown: &mut String) -> Option<usize> {
     Some(1)
 }
 
-/// Bytes up to the end of what begins with `open` and ends with `close`.
-fn hide_until(text: &str, open: &str, close: &str, shown: &mut String) -> Option<usize> {
-    shown.push_str(open);
-    shown.push(HIDDEN);
-    let inside = text.get(open.len()..).unwrap_or_default();
-    let end = inside.find(close)?;
-    shown.push_str(close);
-    Some(open.len() + end + close.len())
+/// Whether a letter may be of a name or of a tag: as PostgreSQL has it, every one beyond ASCII.
+fn is_of_name(letter: char) -> bool {
+    letter.is_ascii_alphanumeric() || letter == '_' || !letter.is_ascii()
+}
+
+/// Bytes of a comment to the end of its line. Where a lone carriage return ends it is in doubt.
+fn line_comment(text: &str, shown: &mut String) -> Option<usize> {
+    shown.push_str("--…");
+    let end = text.find(['\n', '\r'])?;
+    let rest = text.get(end..).unwrap_or_default();
+    let end = if rest.starts_with("\r\n") { end + 1 } else { end };
+    if rest.starts_with('\r') && !rest.starts_with("\r\n") {
+        return None;
+    }
+    shown.push('\n');
+    Some(end + 1)
 }
 
 /// Bytes of a comment and those in it.
@@ -128,12 +138,36 @@ fn query(text: &str, shown: &mut String) -> Option<usize> {
     if length > 1 {
         shown.push(HIDDEN);
     }
-    Some(length)
+    // In SQL it is an operator, and a quote behind it begins a text that goes on over white space.
+    let whole = text.get(..length).unwrap_or_default();
+    (!whole.contains(['\'', '"', '$', '`']) && !whole.contains("--") && !whole.contains("/*"))
+        .then_some(length)
 }
 
 #[cfg(test)]
 mod tests {
     use super::without_values;
+
+    #[test]
+    fn p7_what_postgresql_reads_as_a_text_is_not_told() {
+        for text in [
+            "SELECT '{}'::jsonb ?'John Smith diabetic' AND 'a' = 'Mary Jones'",
+            "SELECT a ?|array['John Smith', 'Mary Jones']",
+            "SELECT a ?&'{John Smith,Mary Jones}'",
+            "SELECT a @?'$.x ? (@ == \"John Smith\")', 'Mary Jones'",
+            "SELECT $€$John Smith$€$, $e\u{301}$Mary Jones$e\u{301}$",
+            "SELECT $Smith$ John $Smith$",
+            "SELECT 1 -- c\r, 'a\nJohn Smith'",
+            "SELECT 1 AS a€$$, '$$ John Smith'",
+            "SELECT a ?--b\n'John Smith'",
+            "SELECT a ?/*'*/'John Smith'/*'*/",
+        ] {
+            let shown = without_values(text);
+            for value in ["John", "Smith", "Mary", "Jones", "diabetic"] {
+                assert!(!shown.contains(value), "{text} is told as {shown}");
+            }
+        }
+    }
 
     #[test]
     fn values_are_hidden_and_names_are_shown() {
@@ -142,7 +176,7 @@ mod tests {
                 "UPDATE hr.pay SET wage = 5300.25, note = 'it''s ''so' WHERE id=$1 AND a2 > -7",
                 "UPDATE hr.pay SET wage = …, note = '…' WHERE id=$1 AND a2 > -…",
             ),
-            ("SELECT $$a secret$$, $x$ $$ b $x$, y", "SELECT $$…$$, $x$…$x$, y"),
+            ("SELECT $$a secret$$, $x$ $$ b $x$, y", "SELECT $…$, $…$, y"),
             ("SELECT 0x1F, 1_000, 1e10, .5 -- of ann\nFROM t", "SELECT …, …, …, .… --…\nFROM t"),
             ("/* a /* b */ ann */ SELECT 1", "/*…*/ SELECT …"),
             (
@@ -163,7 +197,7 @@ mod tests {
             (r"SELECT 'a\' OR b = ' secret", "SELECT '…"),
             (r"SELECT E'a\'secret' FROM t", "SELECT E'…"),
             ("SELECT 'secret", "SELECT '…"),
-            ("SELECT $$secret", "SELECT $$…"),
+            ("SELECT $$secret", "SELECT $…$"),
             ("/* secret", "/*…"),
             ("-- secret", "--…"),
         ] {

@@ -154,7 +154,16 @@ impl Notifier {
         while !over() && begun.elapsed() < self.pace.last {
             std::thread::sleep(Duration::from_millis(20));
         }
-        over() && self.threads.iter().all(|(shared, _)| shared.queue.lock().waiting.is_empty())
+        let told =
+            over() && self.threads.iter().all(|(shared, _)| shared.queue.lock().waiting.is_empty());
+        // What still waits is looked for anew by whoever tells these places next; this one, which
+        // may be of a configuration that is no longer in force, says nothing more.
+        for (shared, _) in &self.threads {
+            let mut queue = shared.queue.lock();
+            queue.waiting.clear();
+            queue.overflowed = false;
+        }
+        told
     }
 }
 

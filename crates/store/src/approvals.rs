@@ -449,7 +449,15 @@ impl Inner {
         if self.pending.len() >= limit::APPROVALS_PENDING_MAX {
             let waiting = self.pending.len();
             return Err(ApprovalError::Full(format!(
-                "{waiting} operations wait for an approval already, the limit"
+                "too many requests wait for an answer already ({waiting}); try again later"
+            )));
+        }
+        let subject = &new.principal.subject;
+        let own = self.pending.values().filter(|one| one.approval.principal.subject == *subject);
+        let own = own.count();
+        if own >= limit::APPROVALS_PENDING_PER_SUBJECT_MAX {
+            return Err(ApprovalError::Full(format!(
+                "{own} requests of {subject} wait for an answer already, as many as one may have"
             )));
         }
         if self.bytes.saturating_add(new.weight()) > limit::APPROVALS_BYTES_MAX {

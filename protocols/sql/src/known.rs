@@ -584,12 +584,16 @@ pub fn steers_plans(setting: &str, value: Option<&str>) -> bool {
 }
 
 /// Columns of PostgreSQL's own relations that tell what the indexes of a table hold: how many
-/// entries one has, which of them an update left alone. They stand for all such relations.
-const COUNTS: [(&str, &str); 4] = [
+/// entries one has, how many of them were gone through, which of them an update left alone. They
+/// stand for all such relations.
+const COUNTS: [(&str, &str); 7] = [
     ("pg_class", "reltuples"),
     ("pg_stat_all_tables", "n_dead_tup"),
     ("pg_stat_all_tables", "n_tup_hot_upd"),
     ("pg_stat_all_tables", "n_tup_newpage_upd"),
+    ("pg_stat_all_tables", "idx_tup_fetch"),
+    ("pg_stat_all_indexes", "idx_tup_read"),
+    ("pg_stat_all_indexes", "idx_tup_fetch"),
 ];
 
 /// No relation has this number.
@@ -597,8 +601,11 @@ const COUNTS_OID: u32 = 1;
 
 /// Those of a relation in `pg_catalog`, by name.
 pub(crate) fn counts_of(relation: &str) -> impl Iterator<Item = (&'static str, ColumnId)> {
-    let tables = ["pg_stat_all_tables", "pg_stat_sys_tables", "pg_stat_user_tables"];
-    let stands_for = if tables.contains(&relation) { "pg_stat_all_tables" } else { relation };
+    let stands_for = match relation {
+        "pg_stat_sys_tables" | "pg_stat_user_tables" => "pg_stat_all_tables",
+        "pg_stat_sys_indexes" | "pg_stat_user_indexes" => "pg_stat_all_indexes",
+        other => other,
+    };
     let stands_for = COUNTS.iter().find(|(of, _)| *of == stands_for).map(|(of, _)| *of);
     let all = COUNTS.iter().zip(index_counts());
     all.filter(move |((of, _), _)| Some(*of) == stands_for).map(|((_, name), id)| (*name, id))

@@ -316,6 +316,15 @@ fn explain_statement(walk: &mut Walk<'_>, explain: &ExplainStmt) -> Made {
             plan.deps.extend(all_columns(walk, &facts.objects));
         }
     }
+    if analyze {
+        // How many entries of an index were gone through tells whether an update made one, so
+        // whether a value is the one that was there (a heap-only tuple).
+        let all = all_columns(walk, &statement.facts.objects);
+        let indexed = |id: &ColumnId| {
+            walk.context.catalog.column(*id).is_some_and(|(_, column)| column.indexed)
+        };
+        plan.deps.extend(all.into_iter().filter(indexed));
+    }
     let shows = |option| tree::option_on(&options, option);
     if shows("wal") || shows("buffers") || (analyze && !statement.facts.writes.is_empty()) {
         // How much is written or gone through tells how long the rows are, with all that is in

@@ -140,6 +140,8 @@ fn p3_counts_that_tell_of_indexes_are_hidden() {
         ("select relname, n_live_tup, n_tup_hot_upd from pg_stat_user_tables", &[3][..]),
         ("select n_tup_newpage_upd from pg_catalog.pg_stat_all_tables", &[1]),
         ("select s.n_dead_tup, s.n_tup_upd from pg_stat_sys_tables s", &[1]),
+        ("select idx_scan, idx_tup_read, idx_tup_fetch from pg_stat_user_indexes", &[2, 3]),
+        ("select idx_tup_fetch from pg_stat_all_tables", &[1]),
         ("select relname, reltuples, relkind from pg_class", &[2]),
         (
             "select c.reltuples, n.nspname from pg_class c join pg_namespace n on n.oid = c.relnamespace",
@@ -269,6 +271,8 @@ fn p3_a_plan_tells_of_all_that_rows_are_kept_with() {
         "explain select i.id from indexed i, over_plain o where o.id = i.id for update of i",
         "explain (analyze, costs off) select i.id from indexed i, over_plain o where o.id = i.id for share",
         "explain merge into indexed i using over_plain o on o.id = i.id when matched then delete",
+        // How many entries of the index were gone through.
+        "explain (analyze, costs off) select id from indexed where id = 1",
     ] {
         assert_eq!(masked_outputs(text), [1], "{text}");
     }

@@ -46,6 +46,12 @@ fn make(
     principal: &Principal,
     ask: &AccessRequest,
 ) -> Result<RequestState, ApiError> {
+    if let Some(party) = &principal.on_behalf_of {
+        // R12: access needs both parties granted, and a yes is to one of them.
+        let message = format!("{} asks on behalf of {party}", principal.subject);
+        return Err(ApiError::invalid(message)
+            .help("each party asks with a token of its own; access needs both"));
+    }
     let length = parse_duration(&ask.duration).filter(|length| !length.is_zero());
     let length = length.ok_or_else(|| {
         ApiError::invalid(format!("for: {:?} is not a length of time", ask.duration))

@@ -110,9 +110,9 @@ fn state(
     id: &str,
 ) -> Result<(ApprovalAnswer, Option<Duration>), ApiError> {
     let now = shared.control.now();
-    if let Some(token) = caller.principal().and_then(|holder| holder.token.as_ref()) {
-        // It may have been revoked while its holder waited.
-        shared.store.tokens.recheck(token, now).map_err(|_| {
+    if let Some(holder) = caller.principal() {
+        // The token may have been revoked while its holder waited.
+        shared.proofs.recheck(holder, now).map_err(|_| {
             ApiError::new(StatusCode::UNAUTHORIZED, "unknown_token", "the token is not valid here")
         })?;
     }

@@ -126,9 +126,11 @@ fn deny(
     let subject = match (live, used.first()) {
         (Some(session), _) => session.info.principal.subject.to_string(),
         (None, Some(session)) => session.principal.clone(),
+        // Nobody used it yet, or only here: it is refused from now on.
+        (None, None) if is_well_formed(&token.0) => "(nobody used it yet)".to_owned(),
         (None, None) => {
-            return Err(ApiError::not_found(format!("no session used a token {}", token.0))
-                .help("narrows show SESSION tells which token a session used"));
+            return Err(ApiError::not_found(format!("{} is not the name of a token", token.0))
+                .help("it is jwt_ and 16 letters; narrows show SESSION tells it"));
         }
     };
     shared.store.tokens.deny(token, &subject, now).map_err(error)?;
@@ -140,11 +142,16 @@ fn deny(
     Ok(TokenView::denied(token, &subject, now))
 }
 
+fn is_well_formed(id: &str) -> bool {
+    let letters = id.strip_prefix("jwt_").unwrap_or_default();
+    letters.len() == 16 && letters.bytes().all(|it| it.is_ascii_lowercase() || it.is_ascii_digit())
+}
+
 fn error(error: TokensError) -> ApiError {
     match error {
         TokensError::Invalid(message) => ApiError::invalid(message),
         TokensError::Unknown(id) => ApiError::not_found(format!("there is no token {}", id.0))
-            .help("narrows token list shows the public names; they begin with tk_"),
+            .help("narrows token list shows the public names; they begin with tk_, or jwt_ for those of identity providers"),
         TokensError::Full(_) => ApiError::new(StatusCode::CONFLICT, "full", error.to_string()),
         TokensError::State(_) | TokensError::Random(_) => ApiError::internal(error),
     }

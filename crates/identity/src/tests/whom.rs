@@ -31,6 +31,17 @@ fn a_token_names_its_subject_groups_issuer_and_end() {
 }
 
 #[test]
+fn a_token_has_one_name_however_its_signature_is_spelled() {
+    // Of ECDSA (r, s) and (r, n - s) both fit: a name that hung on it could be changed by anybody.
+    let signer = Signer::ec();
+    let (one, other) = (signer.token("k1", &claims()), signer.token("k1", &claims()));
+    assert_ne!(one, other, "each signature is drawn anew");
+    assert_eq!(crate::claims::id(&one), crate::claims::id(&other));
+    let another = signer.token("k1", &but("sub", json!("else")));
+    assert_ne!(crate::claims::id(&one), crate::claims::id(&another));
+}
+
+#[test]
 fn issuers_can_be_told_apart_by_what_is_put_before_names() {
     let mut plan = plan();
     plan.subject_prefix = "github:".to_owned();
@@ -55,6 +66,13 @@ fn r12_with_act_the_actor_does_the_work() {
     let who = whom(&plan, claims).unwrap();
     assert_eq!((&*who.subject, who.on_behalf_of.as_deref()), ("agent-7", Some("robot")));
     assert_eq!(groups(&who), ["bots", "workers"], "nested actors are history");
+    plan.kind = PrincipalKind::Person;
+    let acting = whom(&plan, {
+        let mut claims = super::provider::claims();
+        claims["act"] = json!({"sub": "agent-7"});
+        claims
+    });
+    assert_eq!(acting.unwrap().kind, PrincipalKind::Agent, "who acts for a person is none");
     let of_whom: Vec<&str> = who.on_behalf_of_groups.iter().map(AsRef::as_ref).collect();
     assert_eq!(of_whom, ["agents", "etl"]);
     for wrong in [
@@ -122,6 +140,9 @@ fn p2_a_subject_is_a_name_that_is_free() {
         json!("Admin.Token"),
         json!(" admin.token"),
         json!("a\nb"),
+        json!("dora\u{200b}"),
+        json!("\u{202e}dora"),
+        json!("admin.to\u{212a}en"),
         json!("x".repeat(257)),
     ] {
         assert!(whom(&plan(), but("sub", wrong.clone())).is_err(), "{wrong}");
@@ -187,4 +208,8 @@ fn a_spiffe_identity_is_told_by_its_trust_domain() {
         assert!(judged(other, Value::Null).is_err(), "{other}");
     }
     assert!(judged("spiffe://acme.example/x", json!(ISSUER)).is_err());
+    let domain = json!("spiffe://acme.example");
+    assert_eq!(judged("spiffe://acme.example/x", domain.clone()), Ok(()));
+    assert!(judged("spiffe://other.example/x", domain.clone()).is_err());
+    assert!(judged("root", domain).is_err());
 }

@@ -440,12 +440,25 @@ fn observers_hear_of_every_change_in_order() {
 fn p8_what_waits_is_bounded_in_number() {
     let mut inner = Inner::default();
     for number in 0..limit::APPROVALS_PENDING_MAX {
-        let approval = new(1).into_approval(format!("ap_{number}"), at(0));
+        let mut approval = new(1).into_approval(format!("ap_{number}"), at(0));
+        approval.principal.subject = format!("bot-{}", number / 100).into();
         inner.make_sure_there_is_room(&approval).unwrap();
         inner.insert(approval);
     }
     let one_more = new(1).into_approval("ap_more".to_owned(), at(0));
     assert!(matches!(inner.make_sure_there_is_room(&one_more), Err(ApprovalError::Full(_))));
+}
+
+#[test]
+fn p8_nobody_takes_the_room_of_all() {
+    let mut inner = Inner::default();
+    for number in 0..limit::APPROVALS_PENDING_PER_SUBJECT_MAX {
+        inner.insert(new(1).into_approval(format!("ap_{number}"), at(0)));
+    }
+    let mut one_more = new(1).into_approval("ap_more".to_owned(), at(0));
+    assert!(matches!(inner.make_sure_there_is_room(&one_more), Err(ApprovalError::Full(_))));
+    one_more.principal.subject = "another".into();
+    inner.make_sure_there_is_room(&one_more).unwrap();
 }
 
 #[test]
