@@ -151,7 +151,10 @@ fn error(error: TokensError) -> ApiError {
     match error {
         TokensError::Invalid(message) => ApiError::invalid(message),
         TokensError::Unknown(id) => ApiError::not_found(format!("there is no token {}", id.0))
-            .help("narrows token list shows the public names; they begin with tk_, or jwt_ for those of identity providers"),
+            .help(
+                "narrows token list shows the public names; they begin with tk_, or jwt_ for \
+                 those of identity providers",
+            ),
         TokensError::Full(_) => ApiError::new(StatusCode::CONFLICT, "full", error.to_string()),
         TokensError::State(_) | TokensError::Random(_) => ApiError::internal(error),
     }
