@@ -67,7 +67,7 @@ form! {
         /// The bot's token (`xoxb-…`), with the scope `chat:write`.
         #[schemars(required)]
         "token" => token: At<SecretForm>,
-        /// Where the web API is. Default: https://slack.com/api/.
+        /// Where the web API is. Default: `https://slack.com/api/`.
         "api" => api: At<String>,
     }
 }
