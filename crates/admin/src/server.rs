@@ -12,7 +12,7 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{delete, get, post};
 use identity::Proofs;
-use model::limit::{AUDIT_QUESTIONS_MAX, CLICK_BYTES_MAX};
+use model::limit::{ANSWERS_WAITED_FOR_MAX, AUDIT_QUESTIONS_MAX, CLICK_BYTES_MAX};
 use model::{Secret, SessionId};
 use store::Store;
 use tokio::net::TcpListener;
@@ -20,7 +20,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::audit::Audit;
 use crate::auth;
-use crate::bound::{Bounded, Peer};
+use crate::bound::{Bounded, Patience, Peer};
 use crate::clicks::Slack;
 use crate::control::Control;
 use crate::error::ApiError;
@@ -64,6 +64,8 @@ pub(crate) struct Shared {
     pub version: &'static str,
     /// Turns to look into the recordings.
     pub questions: Arc<Semaphore>,
+    /// Turns to wait for an answer, so that those who wait leave room for those who answer.
+    pub waits: Semaphore,
     /// Tells of every change of an approval request.
     pub changes: watch::Sender<()>,
 }
@@ -113,6 +115,7 @@ impl Admin {
             audit,
             version,
             questions,
+            waits: Semaphore::new(ANSWERS_WAITED_FOR_MAX),
             changes,
         };
         Self { shared: Arc::new(shared) }
@@ -129,7 +132,9 @@ impl Admin {
         stop: impl Future<Output = ()> + Send + 'static,
     ) -> io::Result<()> {
         let service = self.router().into_make_service_with_connect_info::<Peer>();
-        axum::serve(Bounded::new(listener), service).with_graceful_shutdown(stop).await
+        axum::serve(Bounded::new(listener, Patience::default()), service)
+            .with_graceful_shutdown(stop)
+            .await
     }
 
     fn router(self) -> Router {

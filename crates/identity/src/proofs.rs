@@ -80,11 +80,12 @@ impl Proofs {
     }
 
     /// Believes these issuers and no others, from now on. Those that stay as they were keep their
-    /// keys.
+    /// keys. Returns the names of those of which something else was believed before: whom they
+    /// vouched for they may not vouch for any more.
     ///
     /// # Errors
     /// One of them cannot be used, and why; then nothing has changed. The operator's fault.
-    pub fn believe(&self, plans: Vec<IssuerPlan>) -> Result<(), String> {
+    pub fn believe(&self, plans: Vec<IssuerPlan>) -> Result<Vec<String>, String> {
         let before = self.issuers.load_full();
         let keep = |plan: IssuerPlan| match before.iter().find(|issuer| issuer.plan == plan) {
             Some(known) => Ok(Arc::clone(known)),
@@ -94,9 +95,12 @@ impl Proofs {
             }
         };
         let issuers = plans.into_iter().map(keep).collect::<Result<Vec<_>, _>>()?;
+        let stays = |old: &&Arc<Issuer>| issuers.iter().any(|new| Arc::ptr_eq(new, old));
+        let changed = before.iter().filter(|old| !stays(old));
+        let changed = changed.map(|old| old.plan.issuer.clone()).collect();
         self.issuers.store(Arc::new(issuers));
         *self.seen.lock() = Seen::default();
-        Ok(())
+        Ok(changed)
     }
 
     /// Whether somebody whom this issuer vouched for may still be believed.

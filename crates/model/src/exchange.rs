@@ -207,8 +207,13 @@ pub fn status_of_refusal(reason: &str) -> StatusCode {
         | "credential_shown" | "unwritable" => StatusCode::BAD_GATEWAY,
         "unreadable_reply" | "reply_too_large" | "redirect_elsewhere" => StatusCode::BAD_GATEWAY,
         "upstream_timeout" => StatusCode::GATEWAY_TIMEOUT,
-        "not_recorded" | "not_followed" | "too_much_held" | "too_many_sessions"
-        | "too_many_runs" | "shutting_down" => StatusCode::SERVICE_UNAVAILABLE,
+        "not_recorded"
+        | "not_followed"
+        | "too_much_held"
+        | "too_many_sessions"
+        | "too_many_runs"
+        | "shutting_down"
+        | "provider_unreachable" => StatusCode::SERVICE_UNAVAILABLE,
         reason if MALFORMED.iter().any(|begins| reason.starts_with(begins)) => {
             StatusCode::BAD_REQUEST
         }

@@ -165,5 +165,8 @@ pub const CLICK_BYTES_MAX: usize = 256 * 1024;
 pub const CLICK_AGE_MAX: Duration = Duration::from_secs(300);
 /// Clicks that are remembered, so that none counts twice; past it none is taken.
 pub const CLICKS_MAX: usize = 10_000;
+/// Callers that wait for an answer to an approval at once, of the 256 connections that the admin
+/// API carries.
+pub const ANSWERS_WAITED_FOR_MAX: usize = 128;
 /// Questions to the recordings that are answered at once; each may read the whole archive.
 pub const AUDIT_QUESTIONS_MAX: usize = 4;

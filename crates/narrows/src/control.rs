@@ -103,11 +103,11 @@ impl Running {
         })
     }
 
-    /// Ends the sessions of those whose issuer is no longer believed.
-    fn end_disbelieved(&self) {
+    /// Ends the sessions of those for whom an issuer vouched that is not believed as it was.
+    fn end_vouched_for_by(&self, issuers: &[String]) {
         for session in self.live.list() {
-            if !self.proofs.believes(&session.info.principal.issuer) {
-                self.live.kill(&session.info.id, "issuer_removed");
+            if issuers.iter().any(|issuer| **issuer == *session.info.principal.issuer) {
+                self.live.kill(&session.info.id, "issuer_changed");
             }
         }
     }
@@ -164,15 +164,16 @@ impl Control for Running {
         for warning in &warnings {
             tracing::warn!("{warning}");
         }
-        if let Err(why) = self.proofs.believe(loaded.config.issuers.clone()) {
+        let believed = self.proofs.believe(loaded.config.issuers.clone());
+        let changed = believed.map_err(|why| {
             tracing::error!("{why}; the old configuration stays in force");
             let file = self.path.display().to_string();
-            return Err(vec![ProblemView { file, line: 1, column: 1, message: why, help: None }]);
-        }
+            vec![ProblemView { file, line: 1, column: 1, message: why, help: None }]
+        })?;
         let policy = Arc::new(loaded.policy);
         let (plans, sites) = (wire::plans(&loaded.config), wire::sites(&loaded.config));
         self.gateway.reload(policy, plans, sites);
-        self.end_disbelieved();
+        self.end_vouched_for_by(&changed);
         self.notices.replace(opened);
         let rules = loaded.config.policy.rules.len();
         let resources = loaded.config.upstreams.len() + loaded.config.sites.len();

@@ -575,6 +575,9 @@ pub(crate) fn stop_words(reason: &str) -> &'static str {
         "killed" => "the session was ended by an administrator",
         "revoked" => "the session was ended because its token was revoked",
         "token_expired" => "the session was ended because its token has expired",
+        "issuer_changed" => {
+            "the session was ended because its identity provider is configured otherwise now"
+        }
         "access_closed" => "the session was ended because access to this resource has closed",
         "shutting_down" => "the gateway is shutting down",
         "idle" => "nothing passed through it for too long",

@@ -12,7 +12,7 @@ use model::exchange::{Length, Part, Reply, status_of_refusal};
 use crate::grpc;
 
 /// Seconds after which it makes sense to repeat what a person has to allow.
-const RETRY_AFTER_APPROVAL_S: &str = "10";
+const RETRY_AFTER_S: &str = "10";
 
 /// Whom the client takes the gateway for, which decides how it is spoken to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -65,8 +65,8 @@ pub fn answer(out: &mut Outbox<Part>, refusal: &Refusal, operation: Option<&str>
         }
         _ => {}
     }
-    if reason == "approval_pending" {
-        fields.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_APPROVAL_S));
+    if matches!(reason, "approval_pending" | "provider_unreachable") {
+        fields.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));
     }
     let body = Length::Known(text.len() as u64);
     out.answer(Part::Reply(Box::new(Reply { status, fields, body, recorded: Bytes::new() })));

@@ -7,6 +7,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
 use model::Timestamp;
+use model::limit::ANSWERS_WAITED_FOR_MAX;
 use serde::Deserialize;
 use store::approvals::Verdict;
 use store::{AnswerError, Approval, ApprovalId, Revocation, RevokeError, Status};
@@ -76,7 +77,7 @@ pub(crate) struct WaitQuery {
 #[utoipa::path(get, path = "/api/v1/approvals/{id}", tag = "approvals",
     params(("id" = String, Path, description = "The request"), WaitQuery),
     responses((status = 200, body = ApprovalAnswer), (status = 400, body = ErrorBody),
-        (status = 404, body = ErrorBody)))]
+        (status = 404, body = ErrorBody), (status = 429, body = ErrorBody)))]
 pub(crate) async fn show(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<Caller>,
@@ -89,6 +90,14 @@ pub(crate) async fn show(
             ApiError::invalid(format!("wait: {text:?} is not a length of time up to 50s"))
                 .help("ask again when it is over")
         })?,
+    };
+    let _turn = match wait.is_zero() {
+        true => None,
+        false => Some(shared.waits.try_acquire().map_err(|_| {
+            let message = format!("{ANSWERS_WAITED_FOR_MAX} callers wait for an answer already");
+            ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_waiting", message)
+                .help("ask again in a few seconds, or without wait")
+        })?),
     };
     let end = Instant::now() + wait;
     let mut changes = shared.changes.subscribe();

@@ -199,7 +199,12 @@ fn what_is_revoked_here_or_no_longer_believed_is_refused() {
     claims["jti"] = json!("another");
     let another = signer.token("k1", &claims);
     assert!(ask(&proofs, &another, now()).is_ok());
-    proofs.believe(Vec::new()).unwrap();
+    assert_eq!(proofs.believe(vec![provider.plan()]), Ok(Vec::new()), "as it was");
+    let mut other = provider.plan();
+    other.claims = vec![("team".to_owned(), "core".to_owned())];
+    let changed = proofs.believe(vec![other]).unwrap();
+    assert_eq!(changed, [provider.issuer.clone()]);
+    assert_eq!(proofs.believe(Vec::new()), Ok(changed));
     assert!(!proofs.believes(&provider.issuer) && proofs.believes("narrows"));
     assert_eq!(ask(&proofs, &another, now()), Err(NotProved::Unknown));
 }

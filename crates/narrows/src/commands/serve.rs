@@ -85,7 +85,7 @@ async fn run(loaded: Loaded, rulebook: Rulebook) -> anyhow::Result<()> {
     let policy = Arc::new(policy);
     let ledger = Arc::new(wire::Ledger::open(&store, &config, runtime::clock::now())?);
     let proofs = Proofs::new(Arc::clone(&store.tokens));
-    proofs.believe(config.issuers.clone()).map_err(anyhow::Error::msg)?;
+    let _ = proofs.believe(config.issuers.clone()).map_err(anyhow::Error::msg)?;
     let gateway = wire::gateway(
         &config,
         policy,
