@@ -203,7 +203,7 @@ fn what_is_revoked_here_or_no_longer_believed_is_refused() {
     let mut other = provider.plan();
     other.claims = vec![("team".to_owned(), "core".to_owned())];
     let changed = proofs.believe(vec![other]).unwrap();
-    assert_eq!(changed, [provider.issuer.clone()]);
+    assert_eq!(changed, std::slice::from_ref(&provider.issuer));
     assert_eq!(proofs.believe(Vec::new()), Ok(changed));
     assert!(!proofs.believes(&provider.issuer) && proofs.believes("narrows"));
     assert_eq!(ask(&proofs, &another, now()), Err(NotProved::Unknown));
