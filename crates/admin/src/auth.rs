@@ -2,13 +2,14 @@
 //! something.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use identity::NotProved;
-use model::{Principal, PrincipalKind, Secret};
+use model::{Principal, PrincipalKind, Secret, Timestamp};
 use store::{Approval, Approver};
 use subtle::ConstantTimeEq;
 
@@ -18,6 +19,26 @@ use crate::server::Shared;
 
 /// The subject under which the holder of the admin token acts.
 pub(crate) const ADMIN_SUBJECT: &str = "admin.token";
+
+/// Faults of tokens that go into the log in a minute; whoever sends more learns nothing by it.
+const FAULTS_MAX: u64 = 60;
+
+/// Counts faults of tokens: the minute, and how many there were in it.
+#[derive(Debug, Default)]
+pub(crate) struct Faults(AtomicU64);
+
+impl Faults {
+    /// Counts one. Two at the same moment may count as one.
+    fn may_tell(&self, now: Timestamp) -> bool {
+        const BITS: u32 = 32;
+        let minute = now.seconds() / 60;
+        let before = self.0.load(Ordering::Relaxed);
+        let count = if before >> BITS == minute { before & u64::from(u32::MAX) } else { 0 };
+        let count = count.saturating_add(1).min(FAULTS_MAX + 1);
+        self.0.store(minute << BITS | count, Ordering::Relaxed);
+        count <= FAULTS_MAX
+    }
+}
 
 /// Who calls, as proved.
 #[derive(Clone, Debug)]
@@ -150,7 +171,9 @@ async fn prove(shared: &Shared, token: Secret<String>) -> Result<Caller, ApiErro
             "the token cannot be checked now: the keys of the identity provider cannot be fetched",
         )),
         Err(why) => {
-            if let NotProved::Foreign(fault) = &why {
+            if let NotProved::Foreign(fault) = &why
+                && shared.faults.may_tell(shared.control.now())
+            {
                 tracing::warn!("a token was not believed by the admin API: {fault}");
             }
             Err(unauthorized("unknown_token", "the token is not valid here"))
@@ -168,5 +191,19 @@ fn bearer(headers: &HeaderMap) -> Result<&str, ApiError> {
     match value.split_once(' ') {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(token.trim()),
         _ => Err(missing("the Authorization header is not a bearer token")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p8_the_log_has_so_many_faults_of_tokens_in_a_minute() {
+        let faults = Faults::default();
+        let at = |seconds: u64| Timestamp(seconds * 1_000_000_000);
+        let told = (0..200).filter(|_| faults.may_tell(at(119))).count();
+        assert_eq!(told as u64, FAULTS_MAX);
+        assert!(faults.may_tell(at(120)), "the next minute");
     }
 }

@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
 use crate::audit::Audit;
-use crate::auth;
+use crate::auth::{self, Faults};
 use crate::bound::{Bounded, Patience, Peer};
 use crate::clicks::Slack;
 use crate::control::Control;
@@ -64,6 +64,8 @@ pub(crate) struct Shared {
     pub version: &'static str,
     /// Turns to look into the recordings.
     pub questions: Arc<Semaphore>,
+    /// Faults of tokens that were logged.
+    pub faults: Faults,
     /// Turns to wait for an answer, so that those who wait leave room for those who answer.
     pub waits: Semaphore,
     /// Tells of every change of an approval request.
@@ -115,6 +117,7 @@ impl Admin {
             audit,
             version,
             questions,
+            faults: Faults::default(),
             waits: Semaphore::new(ANSWERS_WAITED_FOR_MAX),
             changes,
         };
