@@ -20,6 +20,30 @@ SELECT id FROM secrets WHERE name = 'Ada' OR name = 'Ben' ORDER BY name LIMIT 2
 SELECT DISTINCT ON (name) id FROM secrets WHERE ssn IS NOT NULL ORDER BY name LIMIT 3
 ROLLBACK
 -- end
+-- The same, where all other plans are made to look dearer.
+-- script
+BEGIN
+UPDATE secrets SET dept = 'same' WHERE id <= 5
+INSERT INTO secrets (id, name) SELECT 1000 + g, 'zz' || g FROM generate_series(1, 5000) g
+UPDATE secrets SET name = 'Ada' WHERE id <= 5
+ANALYZE secrets
+SELECT t.id FROM secrets t, string_to_table('x', 'y') s0, string_to_table('x', 'y') s1, string_to_table('x', 'y') s2, string_to_table('x', 'y') s3, string_to_table('x', 'y') s4 WHERE t.name >= 'A' ORDER BY t.name LIMIT 1
+SELECT t.id FROM secrets t, string_to_table('x', 'y') s0, string_to_table('x', 'y') s1, string_to_table('x', 'y') s2, string_to_table('x', 'y') s3, string_to_table('x', 'y') s4 WHERE t.name >= 'A' ORDER BY t.name LIMIT 5
+SELECT t.id FROM secrets t, string_to_table('x', 'y') s0, string_to_table('x', 'y') s1, string_to_table('x', 'y') s2, string_to_table('x', 'y') s3, string_to_table('x', 'y') s4, string_to_table('x', 'y') s5, string_to_table('x', 'y') s6, string_to_table('x', 'y') s7, string_to_table('x', 'y') s8, string_to_table('x', 'y') s9, string_to_table('x', 'y') s10, string_to_table('x', 'y') s11, string_to_table('x', 'y') s12, string_to_table('x', 'y') s13, string_to_table('x', 'y') s14, string_to_table('x', 'y') s15 WHERE t.name >= 'A' ORDER BY t.name LIMIT 5
+SELECT t.id FROM secrets t, string_to_table('x', 'y') s0, string_to_table('x', 'y') s1, string_to_table('x', 'y') s2, string_to_table('x', 'y') s3, string_to_table('x', 'y') s4, string_to_table('x', 'y') s5, string_to_table('x', 'y') s6, string_to_table('x', 'y') s7, string_to_table('x', 'y') s8, string_to_table('x', 'y') s9, string_to_table('x', 'y') s10, string_to_table('x', 'y') s11, string_to_table('x', 'y') s12, string_to_table('x', 'y') s13, string_to_table('x', 'y') s14, string_to_table('x', 'y') s15, string_to_table('x', 'y') s16, string_to_table('x', 'y') s17, string_to_table('x', 'y') s18, string_to_table('x', 'y') s19, string_to_table('x', 'y') s20, string_to_table('x', 'y') s21, string_to_table('x', 'y') s22, string_to_table('x', 'y') s23, string_to_table('x', 'y') s24, string_to_table('x', 'y') s25, string_to_table('x', 'y') s26, string_to_table('x', 'y') s27, string_to_table('x', 'y') s28, string_to_table('x', 'y') s29 WHERE t.name >= 'A' ORDER BY t.name LIMIT 5
+SELECT t.id FROM secrets t WHERE t.name >= 'A' AND (SELECT count(*) FROM generate_series(t.id, 1) a, generate_series(t.id, 1) b, generate_series(t.id, 1) c, generate_series(t.id, 1) d) >= 0 ORDER BY t.name LIMIT 5
+SELECT t.id FROM secrets t, generate_series(1, 9000000000000000000) a WHERE t.name >= 'A' ORDER BY t.name LIMIT 1
+ROLLBACK
+-- end
+-- script
+BEGIN
+CREATE FUNCTION many(text) RETURNS SETOF text LANGUAGE sql STABLE ROWS 1000000000 AS 'SELECT $1 OFFSET 0'
+INSERT INTO secrets (id, name) SELECT 1000 + g, 'zz' || g FROM generate_series(1, 5000) g
+UPDATE secrets SET name = 'Ada' WHERE id <= 5
+ANALYZE secrets
+SELECT t.id FROM secrets t, many('x') a, many('y') b WHERE t.name >= 'A' ORDER BY t.name LIMIT 5
+ROLLBACK
+-- end
 -- Which rows an update left in the index.
 -- direct-same: the counts come later than the question
 -- script commits

@@ -39,6 +39,11 @@ impl Ready {
                          the order of masked values; connect again, without it";
             return Err(Refusal::unjudgeable("plan_setting", ClientText::fixed(words)));
         }
+        if snapshot.forbids_nothing()
+            && let Some(digits) = self.outbids(judged, catalog)
+        {
+            return Err(outbid(digits));
+        }
         let is_known = |source: &Runs| match source {
             Runs::Cursor(cursor) => {
                 self.portals.find(cursor.as_bytes()).is_some_and(|open| !open.is_doubtful)
@@ -57,6 +62,13 @@ impl Ready {
             uncommitted: &self.uncommitted,
         };
         hidden.admit(&judged.statements.list)
+    }
+
+    /// A statement that the planner may take for so large that it does what is off.
+    fn outbids(&self, judged: &Judged, catalog: &Catalog) -> Option<u32> {
+        let digits = judged.statements.list.iter().map(|s| s.facts.estimate_digits).max()?;
+        let is_over = digits > sql::ESTIMATE_DIGITS_MAX;
+        (is_over && self.cache.hides_order(&self.masks, catalog)).then_some(digits)
     }
 
     /// Whether masks of this principal hide stored columns here (R1).
@@ -291,4 +303,13 @@ fn uncommitted() -> Refusal {
     let words = "what is before this changed definitions that masks depend on; \
                  commit or roll back, then send the next statement in a message of its own";
     Refusal::unjudgeable("uncommitted_ddl", ClientText::fixed(words))
+}
+
+fn outbid(digits: u32) -> Refusal {
+    let words = format!(
+        "this statement reads so many tables and functions, one within another, that PostgreSQL \
+         may take it for 10^{digits} rows and hand them out in the order of masked values; ask for \
+         less at once"
+    );
+    Refusal::unjudgeable("plan_setting", ClientText::composed(words))
 }

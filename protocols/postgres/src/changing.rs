@@ -27,7 +27,7 @@ pub(crate) struct Changing {
 struct Definitions {
     /// How many changes are over. Counted before it is no longer open.
     epoch: AtomicU64,
-    /// Sessions that change something.
+    /// Sessions that change something which others may see by now.
     open: AtomicUsize,
     /// Sessions there have been.
     sessions: AtomicU64,
@@ -37,9 +37,17 @@ struct Definitions {
 #[derive(Default)]
 struct Changes {
     /// On their way, or not committed, each with its session.
-    open: HashMap<u64, Renamed>,
+    open: HashMap<u64, Open>,
     /// The last that are over, each with the epoch that it began.
     over: VecDeque<(u64, Renamed)>,
+}
+
+/// What a session changes.
+#[derive(Default)]
+struct Open {
+    renamed: Renamed,
+    /// Nothing keeps the server from having committed it.
+    is_seen: bool,
 }
 
 /// One session's place among those of its resource.
@@ -48,6 +56,8 @@ pub(crate) struct Seat {
     session: u64,
     /// It changes something now.
     changes: bool,
+    /// Others may see that.
+    is_seen: bool,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -59,7 +69,7 @@ impl Changing {
         let mut resources = locked(&self.resources);
         let definitions = Arc::clone(resources.entry(Arc::clone(resource)).or_default());
         let session = definitions.sessions.fetch_add(1, Ordering::Relaxed);
-        Seat { definitions, session, changes: false }
+        Seat { definitions, session, changes: false, is_seen: false }
     }
 }
 
@@ -69,20 +79,36 @@ impl Seat {
         self.definitions.epoch.load(Ordering::Acquire)
     }
 
-    /// This session sends a change.
-    pub fn begin(&mut self, renamed: Renamed) {
+    /// This session sends a change. Inside a transaction block nobody else sees it until something
+    /// ends the block.
+    pub fn begin(&mut self, renamed: Renamed, inside: bool) {
+        self.changes = true;
         let mut changes = locked(&self.definitions.changes);
-        if !std::mem::replace(&mut self.changes, true) {
-            self.definitions.open.fetch_add(1, Ordering::AcqRel);
-        }
-        let open = changes.open.entry(self.session).or_insert_with(|| Some(BTreeSet::new()));
-        *open = match (open.take(), renamed) {
+        let nothing = || Open { renamed: Some(BTreeSet::new()), is_seen: false };
+        let open = changes.open.entry(self.session).or_insert_with(nothing);
+        open.renamed = match (open.renamed.take(), renamed) {
             (Some(mut names), Some(more)) => {
                 names.extend(more);
                 Some(names)
             }
             _ => None,
         };
+        drop(changes);
+        if !inside {
+            self.show();
+        }
+    }
+
+    /// This session sends what may end its transaction block.
+    pub fn show(&mut self) {
+        if !self.changes || std::mem::replace(&mut self.is_seen, true) {
+            return;
+        }
+        let mut changes = locked(&self.definitions.changes);
+        if let Some(open) = changes.open.get_mut(&self.session) {
+            open.is_seen = true;
+        }
+        self.definitions.open.fetch_add(1, Ordering::AcqRel);
     }
 
     /// What this session changed is committed, or gone. Returns the epoch that begins, if any did.
@@ -91,13 +117,15 @@ impl Seat {
             return None;
         }
         let mut changes = locked(&self.definitions.changes);
-        let renamed = changes.open.remove(&self.session).unwrap_or_default();
+        let renamed = changes.open.remove(&self.session).unwrap_or_default().renamed;
         let epoch = self.definitions.epoch.fetch_add(1, Ordering::AcqRel).saturating_add(1);
         changes.over.push_back((epoch, renamed));
         if changes.over.len() > CHANGES_MAX {
             changes.over.pop_front();
         }
-        self.definitions.open.fetch_sub(1, Ordering::AcqRel);
+        if std::mem::take(&mut self.is_seen) {
+            self.definitions.open.fetch_sub(1, Ordering::AcqRel);
+        }
         Some(epoch)
     }
 
@@ -120,8 +148,9 @@ impl Seat {
             None => true,
         };
         let mut over = changes.over.iter().filter(|(epoch, _)| *epoch > since);
-        let mut open = changes.open.iter().filter(|(session, _)| **session != self.session);
-        over.any(|(_, renamed)| concerns(renamed)) || open.any(|(_, renamed)| concerns(renamed))
+        let others = |(session, open): &(&u64, &Open)| **session != self.session && open.is_seen;
+        let mut open = changes.open.iter().filter(others);
+        over.any(|(_, renamed)| concerns(renamed)) || open.any(|(_, open)| concerns(&open.renamed))
     }
 }
 
@@ -213,22 +242,44 @@ mod tests {
         let (mine, yours) = (reads("k.mine"), reads("k.yours"));
         let before = other.epoch();
         assert!(!other.may_have_changed(&mine, before));
-        one.begin(Some(BTreeSet::from(["mine".into()])));
+        one.begin(Some(BTreeSet::from(["mine".into()])), false);
         assert!(other.may_have_changed(&mine, before) && !other.may_have_changed(&yours, before));
         assert!(!one.may_have_changed(&mine, before), "its own are followed elsewhere");
         assert_eq!(one.end(), Some(1));
         assert!(other.may_have_changed(&mine, before));
         assert!(!other.may_have_changed(&mine, other.epoch()));
-        one.begin(None);
+        one.begin(None, false);
         assert!(other.may_have_changed(&yours, other.epoch()));
         assert!(!other.may_have_changed(&Facts::default(), before), "it reads no table");
         drop(one);
         assert_eq!(other.epoch(), 2);
         let mut third = changing.seat(&resource);
         for _ in 0..=CHANGES_MAX {
-            third.begin(Some(BTreeSet::new()));
+            third.begin(Some(BTreeSet::new()), false);
             third.end();
         }
         assert!(other.may_have_changed(&yours, 0), "too long ago to be known");
+    }
+    #[test]
+    fn r7_what_is_not_committed_concerns_nobody_until_it_may_be() {
+        let changing = Changing::default();
+        let resource: Arc<str> = "appdb".into();
+        let (mut one, other) = (changing.seat(&resource), changing.seat(&resource));
+        let facts = Facts { reads: vec!["k.mine".into()], ..Facts::default() };
+        let before = other.epoch();
+        one.begin(None, true);
+        one.begin(Some(BTreeSet::from(["mine".into()])), true);
+        assert!(!other.may_have_changed(&facts, before), "nobody can see it");
+        one.show();
+        assert!(other.may_have_changed(&facts, before), "the server may have committed it");
+        one.show();
+        assert_eq!(one.end(), Some(1));
+        assert!(other.may_have_changed(&facts, before));
+        assert!(!other.may_have_changed(&facts, 1), "counted once, so nothing is left open");
+        one.begin(None, true);
+        one.begin(None, false);
+        assert!(other.may_have_changed(&facts, 1), "the second is in no block");
+        drop(one);
+        assert!(!other.may_have_changed(&facts, 2));
     }
 }

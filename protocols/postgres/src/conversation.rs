@@ -297,6 +297,7 @@ impl PostgresConversation {
         if known.plans_unordered {
             let ours = UNORDERED.iter().map(|name| ((*name).to_owned(), "off".to_owned()));
             parameters.extend(ours);
+            parameters.extend(small_costs(&connected));
         }
         let mut login = Login::new(&connected, parameters);
         let step = login.start();
@@ -448,6 +449,21 @@ impl PostgresConversation {
 /// What a session begins with is also what RESET and DISCARD go back to; SET of these is refused.
 /// PostgreSQL 17, section 19.7.1 "Planner Method Configuration".
 const UNORDERED: [&str; 3] = ["enable_indexscan", "enable_indexonlyscan", "enable_mergejoin"];
+
+/// What is off costs 10 to the power of 10 before PostgreSQL 18, and nothing forbids it
+/// (`disable_cost`, `costsize.c`). So that no query costs more without it, everything else costs
+/// next to nothing; in proportion to each other costs are what they were. What a session must not
+/// ask for then is [`sql::ESTIMATE_DIGITS_MAX`].
+fn small_costs(connected: &engine::Connected) -> Vec<(String, String)> {
+    let snapshot = connected.snapshots.current().and_then(|any| any.downcast::<Snapshot>().ok());
+    let Some(snapshot) = snapshot.filter(|snapshot| snapshot.forbids_nothing()) else {
+        return Vec::new();
+    };
+    // Less than zero is off.
+    let costs = snapshot.costs.iter().filter(|(_, cost)| *cost > 0.0);
+    let small = |cost: f64| format!("{:e}", cost * 10_f64.powi(-sql::COST_SCALE));
+    costs.map(|(name, cost)| (name.to_string(), small(*cost))).collect()
+}
 
 /// Start-up parameters that go on to the server.
 fn upstream_parameters(

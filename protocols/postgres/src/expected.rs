@@ -72,6 +72,11 @@ impl What {
         self.facts().any(|facts| !facts.transactions.iter().all(keeps))
     }
 
+    /// It may end a transaction block, so that others see what was changed in it.
+    pub fn may_end_block(&self) -> bool {
+        self.ends_transaction() || self.facts().any(|facts| facts.dynamic)
+    }
+
     /// What runs with it, also by FETCH or EXECUTE.
     fn judged(&self) -> impl Iterator<Item = &Judged> {
         let rows = match self {

@@ -86,6 +86,8 @@ pub(crate) struct Ready {
     setting: u64,
     /// How many answers had come when the server was last ready for a query.
     told_up_to: u64,
+    /// How many these were, with it, when something was last sent that may end a transaction block.
+    ending: u64,
     /// A setting that the server reports may have been changed in this session.
     has_set: bool,
     /// Nothing failed and no transaction began or ended since the server was last ready.
@@ -308,6 +310,7 @@ impl Ready {
             path_changes: 0,
             role_changed: false,
             setting: 0,
+            ending: 0,
             told_up_to: 0,
             has_set: false,
             turn_is_plain: true,
@@ -551,12 +554,17 @@ impl Ready {
         if expected.what.concerns_names() {
             self.naming = self.awaited;
         }
+        let inside = self.status == b'T' && self.ending <= self.told_up_to;
+        if expected.what.may_end_block() {
+            self.ending = self.awaited;
+            self.seat.show();
+        }
         if expected.what.defines() {
             self.defining = self.awaited;
             let snapshot = self.snapshot();
             let catalog = snapshot.as_ref().map(|snapshot| &*snapshot.catalog);
             if let Some(renamed) = renamed(expected.what.executed(), catalog) {
-                self.seat.begin(renamed);
+                self.seat.begin(renamed, inside && self.ending < self.awaited);
             }
         }
         if expected.what.changes_path() {

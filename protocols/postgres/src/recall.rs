@@ -325,6 +325,7 @@ fn snapshot(objects: &Objects, type_oid: u32) -> Snapshot {
         search_path: schemas.into_iter().collect(),
         role: "".into(),
         server_version_num: 0,
+        costs: Vec::new(),
         superuser: false,
         types: std::collections::HashMap::new(),
     }

@@ -45,10 +45,22 @@ pub struct Snapshot {
     pub role: Arc<str>,
     /// `server_version_num`: 170002 for 17.2.
     pub server_version_num: i32,
+    /// What the planner takes steps to cost in a fresh session: settings in `pg_settings` that end
+    /// in `_cost`.
+    pub costs: Vec<(Arc<str>, f64)>,
     /// The role may do anything, or the one it logged in as may.
     pub superuser: bool,
     /// Types that do not ship with PostgreSQL, by `pg_type.oid`; row types of relations left out.
     pub types: HashMap<u32, StoredType>,
+}
+
+impl Snapshot {
+    /// Whether a kind of plan that is off (`enable_indexscan`) only costs more on this server, so
+    /// that it is used all the same where everything else costs more still.
+    #[must_use]
+    pub fn forbids_nothing(&self) -> bool {
+        self.server_version_num < 180_000
+    }
 }
 
 /// A type that does not ship with PostgreSQL (`pg_type`, `oid >= 16384`).

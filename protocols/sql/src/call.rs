@@ -7,6 +7,7 @@ use pg_query::protobuf::{FuncCall, Node};
 use crate::cast;
 use crate::catalog::{Catalog, FIRST_NORMAL_OID, Function, SearchPath};
 use crate::complete::Form;
+use crate::estimate;
 use crate::known;
 use crate::scope::Scope;
 use crate::statement::{Missing, Place};
@@ -170,6 +171,7 @@ impl<'c> Walk<'c> {
         looks: bool,
     ) -> (Val, Option<Table>) {
         if self.rec.quiet == 0 {
+            self.multiplied(name, matches!(place, Place::FromFunction(_)));
             let shown = match schema {
                 None | Some("pg_catalog") => name.into(),
                 Some(schema) => format!("{schema}.{name}").into(),
@@ -212,6 +214,18 @@ impl<'c> Walk<'c> {
                 (Val { unknown: true, client: false, ..all.derived() }, None)
             }
             Class::Sql(functions) => self.expand(&functions, args),
+        }
+    }
+
+    /// What a call may add to the rows that the planner takes the statement to have.
+    fn multiplied(&mut self, name: &str, in_from: bool) {
+        let catalog = self.context.catalog;
+        let mut declared = catalog.functions(name).filter(|function| !function.builtin);
+        if declared.any(|function| function.returns_set) {
+            self.rec.multiplies(estimate::DECLARED);
+        }
+        if (in_from || estimate::makes_rows(name)) && catalog.ships_function(name) {
+            self.rec.multiplies(estimate::function(name));
         }
     }
 

@@ -7,6 +7,7 @@ use pg_query::protobuf::{
 };
 
 use crate::catalog::Function;
+use crate::estimate;
 use crate::known;
 use crate::query::forget_client;
 use crate::scope::{Columns, Ctes, Item, Scope, Source, Star, col};
@@ -404,6 +405,7 @@ impl<'c> Walk<'c> {
     }
 
     fn xml_table(&mut self, function: &RangeTableFunc, scope: &Scope<'_, 'c>) -> Item<'c> {
+        self.rec.multiplies(estimate::SET);
         let name: Arc<str> = "xmltable".into();
         let blame = Blame::FromFunction(Arc::clone(&name));
         let mut all = Val::none();
@@ -435,6 +437,7 @@ impl<'c> Walk<'c> {
     }
 
     fn json_table(&mut self, table: &JsonTable, scope: &Scope<'_, 'c>) -> Item<'c> {
+        self.rec.multiplies(estimate::SET);
         let name: Arc<str> = "json_table".into();
         let blame = Blame::FromFunction(Arc::clone(&name));
         let mut all = Val::none();

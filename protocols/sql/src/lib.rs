@@ -23,6 +23,7 @@ mod complete;
 mod conversion;
 mod define;
 mod depth;
+mod estimate;
 pub mod exposure;
 mod expression;
 mod from;
@@ -53,6 +54,7 @@ pub use catalog::{
     Cast, Catalog, CatalogData, ColumnId, Fill, Function, Operator, Relation, RelationKind,
     SearchPath, StoredColumn, Tie, TieKind, Type, TypeKind,
 };
+pub use estimate::{LIMIT as ESTIMATE_DIGITS_MAX, SCALE as COST_SCALE};
 pub use exposure::{
     Predicates, REASONS, Untraceable, exposure, is_clear, masked_columns, masked_kinds, refused_use,
 };

@@ -8,6 +8,7 @@ use pg_query::protobuf::{
     CommonTableExpr, LockWaitPolicy, Node, SelectStmt, SetOperation, WindowDef, WithClause,
 };
 
+use crate::estimate;
 use crate::record::Recorder;
 use crate::scope::{Cte, Ctes, Scope, Source, col};
 use crate::statement::Place;
@@ -205,6 +206,7 @@ impl<'c> Walk<'c> {
         let scope = Scope { source: &source, parent, ctes };
         let mut table: Option<Table> = None;
         let place = Place::Expression("VALUES".into());
+        self.rec.multiplies(estimate::rows(select.values_lists.len()));
         for row in &select.values_lists {
             if !self.spend(0) {
                 return Table::any(Val::unknown());
@@ -309,8 +311,10 @@ impl<'c> Walk<'c> {
         }
         let mut reach = ctes.clone();
         for cte in list {
+            let before = self.rec.estimate_digits;
             let table = self.cte(cte, parent, &reach);
-            reach = Some(Cte::walked(&cte.ctename, table, self.level, reach));
+            let digits = self.rec.estimate_digits.saturating_sub(before);
+            reach = Some(Cte::walked(&cte.ctename, (table, digits), self.level, reach));
         }
         reach
     }
@@ -352,7 +356,8 @@ impl<'c> Walk<'c> {
         let mut reach = ctes.clone();
         for cte in list {
             self.rec.opaque("unknown_object", &cte.ctename);
-            reach = Some(Cte::walked(&cte.ctename, Table::any(Val::unknown()), self.level, reach));
+            let unknown = (Table::any(Val::unknown()), estimate::UNKNOWN);
+            reach = Some(Cte::walked(&cte.ctename, unknown, self.level, reach));
         }
         reach
     }
@@ -368,24 +373,32 @@ impl<'c> Walk<'c> {
     ) -> Ctes {
         let known = self.rounds.as_ref().and_then(|rounds| rounds.known.get(&key));
         let mut before = known.cloned().unwrap_or_default().into_iter();
+        let estimates = self.rounds.as_ref().and_then(|rounds| rounds.estimates.get(&key));
+        let mut estimates = estimates.cloned().unwrap_or_default().into_iter();
         let mut reach = ctes.clone();
         let mut pending = Vec::with_capacity(list.len());
         for cte in list {
             let table = before.next().unwrap_or_else(|| Rc::new(Table::any(Val::none())));
             let this = Cte::pending(&cte.ctename, table, self.level, reach.take());
+            this.estimate_digits.set(estimates.next().unwrap_or_default());
             pending.push(Rc::clone(&this));
             reach = Some(this);
         }
         let mut tables = Vec::with_capacity(list.len());
         let mut changed = false;
         for (cte, this) in list.iter().zip(&pending) {
+            let before = self.rec.estimate_digits;
             let table = Rc::new(self.cte(cte, parent, &reach));
+            let digits = self.rec.estimate_digits.saturating_sub(before);
+            this.estimate_digits.set(estimate::recursive(digits));
             changed |= this.settle(&table);
             tables.push(table);
         }
         if let Some(rounds) = &mut self.rounds {
             rounds.changed |= changed;
             rounds.known.insert(key, tables);
+            let digits = pending.iter().map(|cte| cte.estimate_digits.get()).collect();
+            rounds.estimates.insert(key, digits);
         }
         reach
     }
@@ -583,6 +596,8 @@ fn skips_locked(clause: &Node) -> bool {
 pub(crate) struct Rounds {
     /// Columns that the last walk found, by the place of the clause in memory.
     known: HashMap<usize, Vec<Rc<Table>>>,
+    /// What they add to [`crate::Facts::estimate_digits`], likewise.
+    estimates: HashMap<usize, Vec<u32>>,
     /// Some were used in this round that are others now.
     changed: bool,
 }

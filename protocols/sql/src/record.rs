@@ -40,6 +40,8 @@ pub(crate) struct Recorder {
     pub guesses: BTreeSet<Guess>,
     /// Something that was found out depends on the value of a literal.
     pub literals_matter: bool,
+    /// See [`Facts::estimate_digits`].
+    pub estimate_digits: u32,
     /// While more than zero, nothing is recorded: a walk that is going to be repeated.
     pub quiet: u32,
 }
@@ -79,6 +81,13 @@ impl Recorder {
     pub(crate) fn guess(&mut self, column: ColumnId, operand: Operand) {
         if self.quiet == 0 {
             self.guesses.insert(Guess { column, operand });
+        }
+    }
+
+    /// Something whose rows multiply those of the rest.
+    pub(crate) fn multiplies(&mut self, digits: u32) {
+        if self.quiet == 0 {
+            self.estimate_digits = self.estimate_digits.saturating_add(digits);
         }
     }
 
@@ -130,6 +139,7 @@ impl Recorder {
         self.written_columns.extend(body.written_columns);
         self.functions.extend(body.functions);
         self.unfiltered.extend(body.unfiltered);
+        self.multiplies(body.estimate_digits);
         self.dynamic |= body.dynamic;
         self.may_write |= body.may_write;
         self.server_access.extend(body.server_access);
@@ -180,6 +190,7 @@ impl Recorder {
             transactions: self.transactions,
             objects: self.objects.into_iter().collect(),
             unresolved: self.unresolved.into_iter().collect(),
+            estimate_digits: self.estimate_digits,
         };
         Parts {
             facts,
@@ -217,6 +228,7 @@ impl Recorder {
         self.uses.extend(inner.uses.iter().map(|used| (used.column, used.place.clone())));
         self.opaque.extend(inner.opaque.iter().cloned());
         self.guesses.extend(inner.guesses.iter().cloned());
+        self.multiplies(facts.estimate_digits);
     }
 }
 

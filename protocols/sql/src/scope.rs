@@ -186,14 +186,22 @@ pub(crate) struct Cte {
     pub read_early: Cell<bool>,
     /// How far in the query is that the WITH belongs to.
     pub level: u32,
+    /// What each mention of it adds to [`crate::Facts::estimate_digits`].
+    pub estimate_digits: Cell<u32>,
     pub parent: Ctes,
 }
 
 impl Cte {
     /// A WITH query that is walked.
-    pub(crate) fn walked(name: &str, table: Table, level: u32, parent: Ctes) -> Rc<Self> {
+    pub(crate) fn walked(
+        name: &str,
+        (table, estimate_digits): (Table, u32),
+        level: u32,
+        parent: Ctes,
+    ) -> Rc<Self> {
         let known = Self::new(name, Rc::new(table), level, parent);
-        Rc::new(Self { pending: Cell::new(false), ..known })
+        let estimate_digits = Cell::new(estimate_digits);
+        Rc::new(Self { pending: Cell::new(false), estimate_digits, ..known })
     }
 
     /// One that is going to be; `table` is what is known until then.
@@ -208,6 +216,7 @@ impl Cte {
             pending: Cell::new(true),
             read_early: Cell::new(false),
             level,
+            estimate_digits: Cell::new(0),
             parent,
         }
     }
@@ -221,7 +230,7 @@ impl Cte {
 }
 
 /// Finds a WITH query by name; also how many steps it took.
-pub(crate) fn find_cte(ctes: &Ctes, name: &str) -> (Option<(Rc<Table>, u32)>, u64) {
+pub(crate) fn find_cte<'s>(ctes: &'s Ctes, name: &str) -> (Option<&'s Cte>, u64) {
     let mut cost = 0;
     let mut next = ctes;
     while let Some(cte) = next {
@@ -230,7 +239,7 @@ pub(crate) fn find_cte(ctes: &Ctes, name: &str) -> (Option<(Rc<Table>, u32)>, u6
             if cte.pending.get() {
                 cte.read_early.set(true);
             }
-            return (Some((Rc::clone(&cte.table.borrow()), cte.level)), cost);
+            return (Some(cte), cost);
         }
         next = &cte.parent;
     }

@@ -308,6 +308,9 @@ pub struct Facts {
     pub objects: Vec<u32>,
     /// Names that resolved to nothing in the snapshot, as written.
     pub unresolved: Vec<Arc<str>>,
+    /// The server's planner takes no query of the statement for one of more than ten to this power
+    /// rows, whatever its conditions, and so for none that costs much more than that.
+    pub estimate_digits: u32,
 }
 
 /// The columns a statement returns.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::catalog::{ColumnId, Function, Relation, RelationKind, SearchPath};
+use crate::estimate;
 use crate::record::Recorder;
 use crate::scope::column_id;
 use crate::stack;
@@ -27,11 +28,18 @@ pub(crate) struct Lineage {
     sets: Vec<(Arc<str>, Option<Arc<str>>)>,
     changes_search_path: bool,
     role_change: bool,
+    /// Its own share of [`crate::Facts::estimate_digits`].
+    estimate_digits: u32,
 }
 
 impl Lineage {
     fn unknown() -> Self {
-        Self { table: Table::any(Val::unknown()), may_write: true, ..Self::default() }
+        Self {
+            table: Table::any(Val::unknown()),
+            may_write: true,
+            estimate_digits: estimate::UNKNOWN,
+            ..Self::default()
+        }
     }
 
     /// Reading the view does all this.
@@ -48,6 +56,7 @@ impl Lineage {
         }
         rec.changes_search_path |= self.changes_search_path;
         rec.role_change |= self.role_change;
+        rec.multiplies(self.estimate_digits);
     }
 }
 
@@ -103,6 +112,7 @@ fn trace(context: Context<'_>, relation: &Relation) -> Option<Lineage> {
             sets: walk.rec.sets,
             changes_search_path: walk.rec.changes_search_path,
             role_change: walk.rec.role_change,
+            estimate_digits: walk.rec.estimate_digits,
         })
     })
     .ok()

@@ -8,6 +8,7 @@ use pg_query::protobuf::{Node, RangeVar};
 
 use crate::catalog::{Catalog, ColumnId, Relation, RelationKind, SearchPath, StoredColumn};
 use crate::complete::{Form, Passed};
+use crate::estimate;
 use crate::known;
 use crate::query::Rounds;
 use crate::record::Recorder;
@@ -186,8 +187,10 @@ impl<'c> Walk<'c> {
         if schema.is_none() {
             let (found, cost) = find_cte(ctes, name);
             self.spend(cost);
-            if let Some((table, level)) = found {
-                let table = self.seen(table, level);
+            if let Some(cte) = found {
+                self.rec.multiplies(cte.estimate_digits.get());
+                let table = Rc::clone(&cte.table.borrow());
+                let table = self.seen(table, cte.level);
                 let shown = var.alias.as_ref().map_or(name, |alias| &alias.aliasname);
                 let item = self.item(Some(shown.into()), Columns::Table(table));
                 return self.aliased(item, var);
@@ -296,11 +299,17 @@ impl<'c> Walk<'c> {
         match mode {
             Mode::Read => {
                 self.rec.read(name);
-                if let Some(lineage) = view::lineage(self.context, relation) {
-                    lineage.note(&mut self.rec);
+                match view::lineage(self.context, relation) {
+                    Some(lineage) => lineage.note(&mut self.rec),
+                    None => {
+                        self.rec.multiplies(estimate::relation(&relation.schema, &relation.name))
+                    }
                 }
             }
-            Mode::Write => self.rec.write(name),
+            Mode::Write => {
+                self.rec.write(name);
+                self.rec.multiplies(estimate::relation(&relation.schema, &relation.name));
+            }
         }
     }
 
@@ -340,6 +349,10 @@ impl<'c> Walk<'c> {
                 self.rec.other_backends.insert(name.into());
             }
         }
+        self.rec.multiplies(match system {
+            true => estimate::relation(schema.unwrap_or("pg_catalog"), name),
+            false => estimate::UNKNOWN,
+        });
         if system {
             return scope::system_table(name);
         }

@@ -290,3 +290,51 @@ fn p3_a_column_of_a_row_type_is_hidden_with_the_columns_of_the_row() {
     }
     assert_eq!(masked_outputs("select id from holder"), [0; 0]);
 }
+
+fn digits(text: &str) -> u32 {
+    parsed(text).facts.estimate_digits
+}
+
+/// Whatever is read again, through whatever name, counts again.
+#[test]
+fn p3_what_multiplies_rows_is_counted_wherever_it_is() {
+    let once = digits("SELECT * FROM plain");
+    assert!(once > 0);
+    let counted = [
+        ("SELECT * FROM plain a, plain b", 2),
+        ("SELECT * FROM plain a JOIN plain b USING (id)", 2),
+        ("SELECT (SELECT count(*) FROM plain b WHERE b.id > a.id) FROM plain a", 2),
+        ("SELECT * FROM plain WHERE id IN (SELECT id FROM plain)", 2),
+        ("SELECT * FROM over_plain", 1),
+        ("SELECT * FROM over_plain a, over_plain b, plain", 3),
+        ("WITH w AS (SELECT * FROM plain) SELECT * FROM w a, w b", 3),
+        ("WITH w AS (SELECT * FROM plain a, plain b) SELECT * FROM w", 4),
+        ("SELECT * FROM plain UNION ALL SELECT * FROM plain", 2),
+        ("UPDATE plain SET pub = 'x' FROM plain p", 2),
+        ("DELETE FROM plain", 1),
+        ("EXPLAIN SELECT * FROM plain a, plain b", 2),
+        ("PREPARE p AS SELECT * FROM plain a, plain b", 2),
+    ];
+    for (text, times) in counted {
+        assert_eq!(digits(text), once * times, "{text}");
+    }
+    let set = digits("SELECT unnest('{1,2}'::int[])");
+    assert!(set > 0);
+    assert_eq!(
+        digits("SELECT * FROM unnest('{1}'::int[]) a, string_to_table('x', 'y') b"),
+        set * 2
+    );
+    assert_eq!(digits("SELECT jsonb_path_query('{}', '$'), unnest('{1,2}'::int[])"), set * 2);
+    assert_eq!(digits("SELECT lower(pub), pg_typeof(id) FROM plain ORDER BY upper(pub)"), once);
+    assert!(digits("SELECT * FROM generate_series(1, 9000000000000000000)") > 18);
+    assert_eq!(digits("VALUES (1), (2), (3)"), 1);
+    // A round of a recursion is ten times what was there before it.
+    let recursive = "WITH RECURSIVE w (n) AS (SELECT id FROM plain UNION ALL \
+                     SELECT n + 1 FROM w, plain WHERE n < 9) SELECT * FROM w";
+    assert!(digits(recursive) > once * 4);
+    let early = "WITH RECURSIVE a AS (SELECT * FROM b x, b y), b AS (SELECT * FROM plain) \
+                 SELECT * FROM a";
+    assert!(digits(early) >= once * 4);
+    // Nothing of it may be lost however many there are.
+    assert!(digits(&format!("SELECT * FROM plain{}", ", plain".repeat(60))) > 230);
+}

@@ -147,7 +147,9 @@ const EXCLUSIVE: &str = "l.locktype OPERATOR(pg_catalog.=) 'relation' \
 /// Who could reset the role back to is counted too.
 const FACTS: &str = "SELECT current_setting('server_version_num'), current_user, \
      (SELECT bool_or(r.rolsuper) FROM pg_roles r WHERE r.rolname IN (current_user, session_user)), \
-     pg_current_snapshot()";
+     pg_current_snapshot(), \
+     (SELECT string_agg(concat(s.name, '=', s.setting), ' ' ORDER BY s.name) FROM pg_settings s \
+      WHERE s.name LIKE '%\\_cost' AND s.vartype = 'real' AND s.context = 'user')";
 
 /// The catalogs a snapshot is made of, and memberships, which decide what of a search path a role
 /// may use. None of them is changed by routine vacuuming or analysing, which update `pg_class` in

@@ -26,6 +26,7 @@ pub(super) struct Reading {
     search_path: Vec<Arc<str>>,
     role: Arc<str>,
     superuser: bool,
+    costs: Vec<(Arc<str>, f64)>,
     comparison: Option<Comparison>,
     types: HashMap<u32, StoredType>,
     is_blocked: bool,
@@ -175,6 +176,7 @@ impl Reading {
             search_path: self.search_path,
             role: self.role,
             server_version_num: self.context.server_version_num,
+            costs: self.costs,
             superuser: self.superuser,
             types: self.types,
         };
@@ -195,6 +197,13 @@ impl Reading {
         self.context.base = oldest
             .parse()
             .map_err(|_| Trouble::new("the server described its snapshot in an unknown way"))?;
+        for setting in row.text(4)?.split_whitespace() {
+            let (name, cost) = setting
+                .split_once('=')
+                .and_then(|(name, cost)| Some((name, cost.parse::<f64>().ok()?)))
+                .ok_or_else(|| Trouble::new("the server described its costs in an unknown way"))?;
+            self.costs.push((name.into(), cost));
+        }
         Ok(())
     }
 

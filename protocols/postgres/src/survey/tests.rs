@@ -62,7 +62,9 @@ impl Server {
             return vec![vec![Some("shop")], vec![Some("public")]];
         }
         if text.contains("'server_version_num'") {
-            return vec![vec![Some("170002"), Some("app_user"), Some("f"), Some(self.visible)]];
+            let costs = "jit_above_cost=-1 seq_page_cost=1.5";
+            let facts = ["170002", "app_user", "f", self.visible, costs];
+            return vec![facts.map(Some).to_vec()];
         }
         if text.contains("hashtextextended") {
             return vec![vec![Some(self.visible), Some(self.settings), Some(self.fingerprint)]];
@@ -198,6 +200,8 @@ fn a_catalog_is_read() {
     let path: Vec<_> = snapshot.search_path.iter().map(AsRef::as_ref).collect();
     assert_eq!(path, ["shop", "public"]);
     assert_eq!((&*snapshot.role, snapshot.server_version_num), ("app_user", 170_002));
+    let costs = [("jit_above_cost".into(), -1.0), ("seq_page_cost".into(), 1.5)];
+    assert_eq!((snapshot.costs.as_slice(), snapshot.forbids_nothing()), (&costs[..], true));
     assert!(!snapshot.superuser);
     let table = snapshot.catalog.relation(16400).unwrap();
     assert_eq!(table.columns.len(), 2);

@@ -37,6 +37,7 @@ pub fn snapshot(version: u64) -> Snapshot {
         search_path: vec!["public".into()],
         role: "gateway".into(),
         server_version_num: 170_002,
+        costs: Vec::new(),
         superuser: false,
         types: Default::default(),
     }
