@@ -46,10 +46,38 @@ pub fn check(tree: &Tree) -> Result<Vec<Finding>> {
         if prose.iter().any(|ending| path.ends_with(ending)) && !is_test_path(path) {
             findings.extend(machine_paths(path, numbered(&tree.text(path)?.unwrap_or_default())));
         }
+        if path == "docs/threat-model.md" {
+            findings.extend(named_tests(path, &tree.text(path)?.unwrap_or_default(), &files));
+        }
     }
     findings.extend(protocols(&tree.paths));
     findings.sort_by(|a, b| (&a.path, a.line).cmp(&(&b.path, b.line)));
     Ok(findings)
+}
+
+/// Tests that a page names and nobody finds.
+fn named_tests(path: &str, text: &str, files: &[(String, String)]) -> Vec<Finding> {
+    let names = |line: &str| -> Vec<String> {
+        let quoted = line.split('`').skip(1).step_by(2);
+        let is_test = |name: &&str| {
+            let mut letters = name.chars();
+            matches!(letters.next(), Some('p' | 'r'))
+                && letters.next().is_some_and(|second| second.is_ascii_digit())
+        };
+        quoted.filter(is_test).map(str::to_owned).collect()
+    };
+    let is_there = |name: &str| {
+        let head = format!("fn {name}(");
+        files.iter().any(|(_, text)| text.contains(&head))
+    };
+    let mut findings = Vec::new();
+    for (line, words) in numbered(text) {
+        for name in names(words).into_iter().filter(|name| !is_there(name)) {
+            let what = format!("there is no test called {name}");
+            findings.push(Finding::error(path, line, what, "name the one that holds it now"));
+        }
+    }
+    findings
 }
 
 /// Lines too long to read beside another. Tables of statements and messages in tests read better
@@ -259,6 +287,13 @@ mod tests {
         ]));
         let paths: Vec<&str> = found.iter().map(|finding| finding.path.as_str()).collect();
         assert_eq!(paths, ["a/src/d.rs", "a/src/e.rs", "a/src/c.rs", "a/tests/other/mod.rs"]);
+    }
+
+    #[test]
+    fn a_page_names_tests_that_there_are() {
+        let files = [("a.rs".to_owned(), "fn p1_is_there() {}".to_owned())];
+        let text = "| `p1_is_there`, `tests/x.rs` |\n| `p1_is_gone`, `p1_is_there_not` |";
+        assert_eq!(lines(&named_tests("docs/x.md", text, &files)), [2, 2]);
     }
 
     #[test]
