@@ -23,25 +23,53 @@ ROLLBACK
 -- The same, where all other plans are made to look dearer.
 -- script
 BEGIN
-UPDATE secrets SET dept = 'same' WHERE id <= 5
-INSERT INTO secrets (id, name) SELECT 1000 + g, 'zz' || g FROM generate_series(1, 5000) g
-UPDATE secrets SET name = 'Ada' WHERE id <= 5
-ANALYZE secrets
-SELECT t.id FROM secrets t, string_to_table('x', 'y') s0, string_to_table('x', 'y') s1, string_to_table('x', 'y') s2, string_to_table('x', 'y') s3, string_to_table('x', 'y') s4 WHERE t.name >= 'A' ORDER BY t.name LIMIT 1
-SELECT t.id FROM secrets t, string_to_table('x', 'y') s0, string_to_table('x', 'y') s1, string_to_table('x', 'y') s2, string_to_table('x', 'y') s3, string_to_table('x', 'y') s4 WHERE t.name >= 'A' ORDER BY t.name LIMIT 5
-SELECT t.id FROM secrets t, string_to_table('x', 'y') s0, string_to_table('x', 'y') s1, string_to_table('x', 'y') s2, string_to_table('x', 'y') s3, string_to_table('x', 'y') s4, string_to_table('x', 'y') s5, string_to_table('x', 'y') s6, string_to_table('x', 'y') s7, string_to_table('x', 'y') s8, string_to_table('x', 'y') s9, string_to_table('x', 'y') s10, string_to_table('x', 'y') s11, string_to_table('x', 'y') s12, string_to_table('x', 'y') s13, string_to_table('x', 'y') s14, string_to_table('x', 'y') s15 WHERE t.name >= 'A' ORDER BY t.name LIMIT 5
-SELECT t.id FROM secrets t, string_to_table('x', 'y') s0, string_to_table('x', 'y') s1, string_to_table('x', 'y') s2, string_to_table('x', 'y') s3, string_to_table('x', 'y') s4, string_to_table('x', 'y') s5, string_to_table('x', 'y') s6, string_to_table('x', 'y') s7, string_to_table('x', 'y') s8, string_to_table('x', 'y') s9, string_to_table('x', 'y') s10, string_to_table('x', 'y') s11, string_to_table('x', 'y') s12, string_to_table('x', 'y') s13, string_to_table('x', 'y') s14, string_to_table('x', 'y') s15, string_to_table('x', 'y') s16, string_to_table('x', 'y') s17, string_to_table('x', 'y') s18, string_to_table('x', 'y') s19, string_to_table('x', 'y') s20, string_to_table('x', 'y') s21, string_to_table('x', 'y') s22, string_to_table('x', 'y') s23, string_to_table('x', 'y') s24, string_to_table('x', 'y') s25, string_to_table('x', 'y') s26, string_to_table('x', 'y') s27, string_to_table('x', 'y') s28, string_to_table('x', 'y') s29 WHERE t.name >= 'A' ORDER BY t.name LIMIT 5
-SELECT t.id FROM secrets t WHERE t.name >= 'A' AND (SELECT count(*) FROM generate_series(t.id, 1) a, generate_series(t.id, 1) b, generate_series(t.id, 1) c, generate_series(t.id, 1) d) >= 0 ORDER BY t.name LIMIT 5
-SELECT t.id FROM secrets t, generate_series(1, 9000000000000000000) a WHERE t.name >= 'A' ORDER BY t.name LIMIT 1
+INSERT INTO paired SELECT 1000 + g, 9, NULL FROM generate_series(1, 5000) g
+ANALYZE paired
+SELECT t.id FROM paired t, string_to_table('x', 'y') s0, string_to_table('x', 'y') s1, string_to_table('x', 'y') s2, string_to_table('x', 'y') s3, string_to_table('x', 'y') s4 WHERE t.pub >= 1 ORDER BY t.pub LIMIT 4
 ROLLBACK
 -- end
 -- script
 BEGIN
+INSERT INTO paired SELECT 1000 + g, 9, NULL FROM generate_series(1, 5000) g
+ANALYZE paired
+SELECT t.id FROM paired t, string_to_table('x', 'y') s0, string_to_table('x', 'y') s1, string_to_table('x', 'y') s2, string_to_table('x', 'y') s3, string_to_table('x', 'y') s4, string_to_table('x', 'y') s5, string_to_table('x', 'y') s6, string_to_table('x', 'y') s7, string_to_table('x', 'y') s8, string_to_table('x', 'y') s9, string_to_table('x', 'y') s10, string_to_table('x', 'y') s11, string_to_table('x', 'y') s12, string_to_table('x', 'y') s13, string_to_table('x', 'y') s14, string_to_table('x', 'y') s15 WHERE t.pub >= 1 ORDER BY t.pub LIMIT 4
+ROLLBACK
+-- end
+-- script
+BEGIN
+INSERT INTO paired SELECT 1000 + g, 9, NULL FROM generate_series(1, 5000) g
+ANALYZE paired
+SELECT t.id FROM paired t, string_to_table('x', 'y') s0, string_to_table('x', 'y') s1, string_to_table('x', 'y') s2, string_to_table('x', 'y') s3, string_to_table('x', 'y') s4, string_to_table('x', 'y') s5, string_to_table('x', 'y') s6, string_to_table('x', 'y') s7, string_to_table('x', 'y') s8, string_to_table('x', 'y') s9, string_to_table('x', 'y') s10, string_to_table('x', 'y') s11, string_to_table('x', 'y') s12, string_to_table('x', 'y') s13, string_to_table('x', 'y') s14, string_to_table('x', 'y') s15, string_to_table('x', 'y') s16, string_to_table('x', 'y') s17, string_to_table('x', 'y') s18, string_to_table('x', 'y') s19, string_to_table('x', 'y') s20, string_to_table('x', 'y') s21, string_to_table('x', 'y') s22, string_to_table('x', 'y') s23, string_to_table('x', 'y') s24, string_to_table('x', 'y') s25, string_to_table('x', 'y') s26, string_to_table('x', 'y') s27, string_to_table('x', 'y') s28, string_to_table('x', 'y') s29, string_to_table('x', 'y') s30, string_to_table('x', 'y') s31, string_to_table('x', 'y') s32, string_to_table('x', 'y') s33, string_to_table('x', 'y') s34, string_to_table('x', 'y') s35, string_to_table('x', 'y') s36, string_to_table('x', 'y') s37, string_to_table('x', 'y') s38, string_to_table('x', 'y') s39 WHERE t.pub >= 1 ORDER BY t.pub LIMIT 4
+ROLLBACK
+-- end
+-- script
+BEGIN
+INSERT INTO paired SELECT 1000 + g, 9, NULL FROM generate_series(1, 5000) g
+ANALYZE paired
+SELECT t.id FROM paired t WHERE t.pub >= 1 AND (SELECT count(*) FROM generate_series(t.id, 1) a, generate_series(t.id, 1) b, generate_series(t.id, 1) c, generate_series(t.id, 1) d, generate_series(t.id, 1) e) >= 0 ORDER BY t.pub LIMIT 4
+ROLLBACK
+-- end
+-- script
+BEGIN
+INSERT INTO paired SELECT 1000 + g, 9, NULL FROM generate_series(1, 5000) g
+ANALYZE paired
+WITH RECURSIVE w (n) AS (SELECT s0::int FROM string_to_table('1', 'y') s0, string_to_table('1', 'y') s1, string_to_table('1', 'y') s2 UNION ALL SELECT n + 1 FROM w, string_to_table('1', 'y') s3 WHERE n < 1) SELECT t.id FROM paired t, w a, w b WHERE t.pub >= 1 ORDER BY t.pub LIMIT 4
+ROLLBACK
+-- end
+-- script
+BEGIN
+INSERT INTO paired SELECT 1000 + g, 9, NULL FROM generate_series(1, 5000) g
+ANALYZE paired
 CREATE FUNCTION many(text) RETURNS SETOF text LANGUAGE sql STABLE ROWS 1000000000 AS 'SELECT $1 OFFSET 0'
-INSERT INTO secrets (id, name) SELECT 1000 + g, 'zz' || g FROM generate_series(1, 5000) g
-UPDATE secrets SET name = 'Ada' WHERE id <= 5
-ANALYZE secrets
-SELECT t.id FROM secrets t, many('x') a, many('y') b WHERE t.name >= 'A' ORDER BY t.name LIMIT 5
+SELECT t.id FROM paired t, many('x') a, many('y') b WHERE t.pub >= 1 ORDER BY t.pub LIMIT 4
+ROLLBACK
+-- end
+-- script
+BEGIN
+INSERT INTO paired SELECT 1000 + g, 9, NULL FROM generate_series(1, 5000) g
+ANALYZE paired
+CREATE VIEW sets_kept AS SELECT 1 AS n FROM string_to_table('1', 'y') s0, string_to_table('1', 'y') s1, string_to_table('1', 'y') s2
+SELECT t.id FROM paired t, sets_kept a, sets_kept b WHERE t.pub >= 1 ORDER BY t.pub LIMIT 4
 ROLLBACK
 -- end
 -- Which rows an update left in the index.

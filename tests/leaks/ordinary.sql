@@ -195,7 +195,7 @@ DISCARD TEMP
 SELECT pg_advisory_lock(1), pg_advisory_unlock(1)
 -- planned: a bitmap scan
 EXPLAIN (COSTS OFF) SELECT * FROM users WHERE id = 1
-EXPLAIN SELECT u.name, count(*) FROM users u JOIN orders o ON o.user_id = u.id GROUP BY u.name
+EXPLAIN (COSTS OFF) SELECT u.name, count(*) FROM users u JOIN orders o ON o.user_id = u.id GROUP BY u.name
 -- planned: a bitmap scan
 EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) SELECT * FROM products WHERE sku = 'SKU-3'
 EXPLAIN (FORMAT JSON, COSTS OFF) DELETE FROM posts WHERE id = 99

@@ -333,7 +333,7 @@ impl<'c> Walk<'c> {
     ) -> Ctes {
         let quiet = self.rec.quiet;
         let around = std::mem::take(&mut self.rec);
-        self.rounds = Some(Rounds::default());
+        self.rounds = Some(Rounds { outermost: Some(key), ..Rounds::default() });
         let mut reach = ctes.clone();
         let mut settled = false;
         for _ in 0..ROUNDS {
@@ -374,6 +374,7 @@ impl<'c> Walk<'c> {
         let known = self.rounds.as_ref().and_then(|rounds| rounds.known.get(&key));
         let mut before = known.cloned().unwrap_or_default().into_iter();
         let estimates = self.rounds.as_ref().and_then(|rounds| rounds.estimates.get(&key));
+        let is_first = estimates.is_none();
         let mut estimates = estimates.cloned().unwrap_or_default().into_iter();
         let mut reach = ctes.clone();
         let mut pending = Vec::with_capacity(list.len());
@@ -385,20 +386,27 @@ impl<'c> Walk<'c> {
             reach = Some(this);
         }
         let mut tables = Vec::with_capacity(list.len());
+        let mut walked = Vec::with_capacity(list.len());
         let mut changed = false;
         for (cte, this) in list.iter().zip(&pending) {
             let before = self.rec.estimate_digits;
+            this.walking.set(true);
             let table = Rc::new(self.cte(cte, parent, &reach));
+            this.walking.set(false);
             let digits = self.rec.estimate_digits.saturating_sub(before);
-            this.estimate_digits.set(estimate::recursive(digits));
+            walked.push(digits.saturating_add(1));
+            let with_its_own = if is_first { estimate::twice(digits) } else { digits };
+            this.estimate_digits.set(with_its_own.saturating_add(1));
             changed |= this.settle(&table);
             tables.push(table);
         }
         if let Some(rounds) = &mut self.rounds {
             rounds.changed |= changed;
             rounds.known.insert(key, tables);
-            let digits = pending.iter().map(|cte| cte.estimate_digits.get()).collect();
-            rounds.estimates.insert(key, digits);
+            // One that goes on with what another one does is more with each round.
+            let nested = rounds.outermost != Some(key);
+            let own = walked.iter().map(|own| if nested { estimate::UNKNOWN } else { *own });
+            rounds.estimates.entry(key).or_insert_with(|| own.collect());
         }
         reach
     }
@@ -594,9 +602,12 @@ fn skips_locked(clause: &Node) -> bool {
 /// Rounds in which a WITH RECURSIVE, and those within it, are walked.
 #[derive(Debug, Default)]
 pub(crate) struct Rounds {
+    /// The clause around all others.
+    outermost: Option<usize>,
     /// Columns that the last walk found, by the place of the clause in memory.
     known: HashMap<usize, Vec<Rc<Table>>>,
-    /// What they add to [`crate::Facts::estimate_digits`], likewise.
+    /// What each of them adds to [`crate::Facts::estimate_digits`] within itself: what the first
+    /// walk found, in which it added nothing.
     estimates: HashMap<usize, Vec<u32>>,
     /// Some were used in this round that are others now.
     changed: bool,

@@ -186,8 +186,11 @@ pub(crate) struct Cte {
     pub read_early: Cell<bool>,
     /// How far in the query is that the WITH belongs to.
     pub level: u32,
-    /// What each mention of it adds to [`crate::Facts::estimate_digits`].
+    /// What each mention of it adds to [`crate::Facts::estimate_digits`], once it is walked, and
+    /// each within itself.
     pub estimate_digits: Cell<u32>,
+    /// It is being walked.
+    pub walking: Cell<bool>,
     pub parent: Ctes,
 }
 
@@ -217,6 +220,7 @@ impl Cte {
             read_early: Cell::new(false),
             level,
             estimate_digits: Cell::new(0),
+            walking: Cell::new(false),
             parent,
         }
     }

@@ -188,7 +188,11 @@ impl<'c> Walk<'c> {
             let (found, cost) = find_cte(ctes, name);
             self.spend(cost);
             if let Some(cte) = found {
-                self.rec.multiplies(cte.estimate_digits.get());
+                // Those that are named before they are walked can be within one another.
+                self.rec.multiplies(match cte.pending.get() && !cte.walking.get() {
+                    true => estimate::UNKNOWN,
+                    false => cte.estimate_digits.get(),
+                });
                 let table = Rc::clone(&cte.table.borrow());
                 let table = self.seen(table, cte.level);
                 let shown = var.alias.as_ref().map_or(name, |alias| &alias.aliasname);
@@ -349,11 +353,8 @@ impl<'c> Walk<'c> {
                 self.rec.other_backends.insert(name.into());
             }
         }
-        self.rec.multiplies(match system {
-            true => estimate::relation(schema.unwrap_or("pg_catalog"), name),
-            false => estimate::UNKNOWN,
-        });
         if system {
+            self.rec.multiplies(estimate::relation(schema.unwrap_or("pg_catalog"), name));
             return scope::system_table(name);
         }
         if self.rec.quiet == 0 {

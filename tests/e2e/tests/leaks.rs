@@ -41,6 +41,7 @@ const MASKS: [(&str, &[&str]); 2] = [
             "joined.v",
             "limited.v",
             "ordered.v",
+            "paired.v",
             "gathered.v",
         ],
     ),
@@ -146,7 +147,7 @@ const ROWS: &str = "SELECT md5(concat_ws('|', \
     (SELECT string_agg(t::text, ';') FROM public.preset t), \
     (SELECT string_agg(t::text, ';') FROM public.joined t), \
     (SELECT string_agg(t::text, ';') FROM public.limited t), \
-    (SELECT string_agg(t::text, ';') FROM public.ordered t), \
+    (SELECT string_agg(t::text, ';') FROM public.ordered t), (SELECT string_agg(t::text, ';') FROM public.paired t), \
     (SELECT string_agg(t::text, ';') FROM public.gathered t), \
     (SELECT string_agg(t::text, ';') FROM public.holder t)))";
 
@@ -189,7 +190,7 @@ impl World {
             one(
                 &mut self.boss,
                 "TRUNCATE secrets, notes, refs, inbox, badges, people, people_eu, events, bands, accounts, depts, \
-                 products_of, numbered, preset, joined, limited, ordered, gathered, holder",
+                 products_of, numbered, preset, joined, limited, ordered, paired, gathered, holder",
             )?;
             one(&mut self.boss, &file(&format!("worlds/{}.sql", self.letter))?)?;
         }

@@ -17,6 +17,7 @@ INSERT INTO numbered VALUES (1, 'x', 42), (2, 'y', 43);
 INSERT INTO preset VALUES (1, 'x', 7), (2, 'y', 8);
 INSERT INTO joined VALUES (1, 'a', 'b'), (2, 'c', 'd');
 INSERT INTO limited VALUES (1, 'x', '5'), (2, 'y', '6');
+INSERT INTO paired VALUES (1, 5, 3), (2, 5, 80), (3, 5, 20), (4, 5, 10);
 INSERT INTO ordered VALUES (1, 3), (2, 80), (3, 20), (4, 10);
 INSERT INTO gathered VALUES (1, 2, 3), (2, 3, 400000);
 INSERT INTO holder VALUES (1, '(1,Pat,1111)'), (2, '(2,Quin,2222)');

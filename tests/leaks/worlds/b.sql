@@ -17,6 +17,7 @@ INSERT INTO numbered VALUES (1, 'x', 52), (2, 'y', 53);
 INSERT INTO preset VALUES (1, 'x', 17), (2, 'y', 8);
 INSERT INTO joined VALUES (1, 'a', 'z'), (2, 'c', 'd');
 INSERT INTO limited VALUES (1, 'x', '7'), (2, 'y', '8');
+INSERT INTO paired VALUES (1, 5, 90), (2, 5, 80), (3, 5, 70), (4, 5, 10);
 INSERT INTO ordered VALUES (1, 90), (2, 80), (3, 70), (4, 10);
 INSERT INTO gathered VALUES (1, 2, 3), (2, 3, 4);
 INSERT INTO holder VALUES (1, '(1,Pat,3)'), (2, '(2,Quin,)');

@@ -75,6 +75,8 @@ CREATE TABLE ordered (id int PRIMARY KEY, v int);
 CREATE INDEX ordered_v ON ordered (v);
 CREATE INDEX ordered_low ON ordered (id) WHERE v < 50;
 ALTER TABLE ordered CLUSTER ON ordered_v;
+CREATE TABLE paired (id int PRIMARY KEY, pub int, v int);
+CREATE INDEX ON paired (pub, v);
 CREATE TABLE gathered (id int PRIMARY KEY, pub int, v int);
 CREATE STATISTICS gathered_s ON (pub * v), id FROM gathered;
 -- Hidden because people.pin is.
