@@ -170,6 +170,11 @@ async fn prove(shared: &Shared, token: Secret<String>) -> Result<Caller, ApiErro
             "provider_unreachable",
             "the token cannot be checked now: the keys of the identity provider cannot be fetched",
         )),
+        Err(NotProved::Unsure) => Err(ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "state_unreachable",
+            "whether the token is still good is not known now: the state database does not answer",
+        )),
         Err(why) => {
             if let NotProved::Foreign(fault) = &why
                 && shared.faults.may_tell(shared.control.now())

@@ -324,6 +324,35 @@ pub struct ApprovalView {
     /// That what the yes covered was ended before its time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked: Option<RevocationView>,
+    /// Which gateways held an operation for it, where several share the state.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub holders: Vec<HolderView>,
+}
+
+/// A gateway that shares the state.
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+pub struct GatewayView {
+    /// Its name.
+    pub gateway: String,
+    /// Its build.
+    pub version: String,
+    /// It is heard.
+    pub present: bool,
+    /// How long ago it was heard, seconds.
+    pub seconds: u64,
+}
+
+/// A gateway that held an operation until a request is answered.
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+pub struct HolderView {
+    /// Which.
+    pub gateway: String,
+    /// For which session.
+    pub session: String,
+    /// When the gateway was found to be gone, and with it what it held: nothing was released, and
+    /// a repeat at another gateway passes with the yes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gone: Option<String>,
 }
 
 /// That what a yes covered was ended before its time.
@@ -425,6 +454,15 @@ impl From<&Approval> for ApprovalView {
                 })
                 .collect(),
             kind: if approval.access.is_some() { "access" } else { "operation" }.to_owned(),
+            holders: approval
+                .holders
+                .iter()
+                .map(|holder| HolderView {
+                    gateway: holder.gateway.to_string(),
+                    session: holder.session.0.to_string(),
+                    gone: holder.gone.map(format_time),
+                })
+                .collect(),
             revoked: approval.revoked.as_ref().map(|revoked| RevocationView {
                 by: revoked.by.to_string(),
                 at: format_time(revoked.at),

@@ -70,6 +70,18 @@ impl ApiError {
         Self::new(StatusCode::FORBIDDEN, code, message)
     }
 
+    /// The registry failed. That it cannot be reached is said by the log already, once.
+    pub fn state(error: store::StateError) -> Self {
+        match error.is_unreachable() {
+            true => {
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                Self::new(status, "state_unreachable", error.to_string())
+                    .help("try again when the state database answers; narrows doctor asks it")
+            }
+            false => Self::internal(error),
+        }
+    }
+
     /// Our own failure. The caller is the operator, so the words may name files; they are logged
     /// too.
     pub fn internal(error: impl std::fmt::Display) -> Self {

@@ -17,6 +17,7 @@ mod error;
 mod extract;
 mod metrics;
 mod openapi;
+mod others;
 mod routes;
 mod server;
 #[cfg(test)]
@@ -35,8 +36,8 @@ pub use control::{
 };
 pub use dto::{
     ApprovalRuleView, ApprovalView, ApproveRequest, DecisionsView, DenyRequest, DetectionView,
-    EscalationView, EventsPage, KillRequest, RevocationView, SessionView, TableView, TokenCreated,
-    TokenRequest, TokenView, VoteView,
+    EscalationView, EventsPage, GatewayView, HolderView, KillRequest, RevocationView, SessionView,
+    TableView, TokenCreated, TokenRequest, TokenView, VoteView,
 };
 pub use error::ErrorBody;
 pub use openapi::document;

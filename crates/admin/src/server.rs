@@ -24,6 +24,7 @@ use crate::bound::{Bounded, Patience, Peer};
 use crate::clicks::Slack;
 use crate::control::Control;
 use crate::error::ApiError;
+use crate::others;
 use crate::routes::{access, approvals, audit, gateway, health, holds, sessions, slack, tokens};
 
 /// Longest body of a request, bytes: the longest statement, to explain it, and some room.
@@ -88,6 +89,7 @@ impl Shared {
         if let Err(error) = written {
             reasons.push(format!("the journal cannot be written: {error}"));
         }
+        reasons.extend(self.store.peers.as_ref().and_then(|peers| peers.fault()));
         if let Err(error) = self.store.index.check() {
             reasons.push(format!("the state database cannot be used: {error}"));
         }
@@ -121,7 +123,9 @@ impl Admin {
             waits: Semaphore::new(ANSWERS_WAITED_FOR_MAX),
             changes,
         };
-        Self { shared: Arc::new(shared) }
+        let shared = Arc::new(shared);
+        others::attend(&shared);
+        Self { shared }
     }
 
     /// Serves until `stop` is done, then answers what is under way and returns.
@@ -160,6 +164,7 @@ impl Admin {
             .route("/api/v1/audit/rewrap", post(audit::rewrap))
             .route("/api/v1/audit/reindex", post(audit::reindex))
             .route("/api/v1/resources", get(gateway::resources))
+            .route("/api/v1/gateways", get(gateway::gateways))
             .route("/api/v1/reload", post(gateway::reload))
             .route("/api/v1/explain", post(gateway::explain))
             .route("/api/v1/access/who-can", get(access::who_can))

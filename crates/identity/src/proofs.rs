@@ -34,6 +34,9 @@ pub enum NotProved {
     Exposed,
     /// It is of an identity provider whose keys could not be fetched yet.
     Unreachable,
+    /// Whether it was revoked is not known: the state that gateways share could not be read for too
+    /// long.
+    Unsure,
     /// It says that it is of an identity provider, and is not believed. The fault is the
     /// operator's to read.
     Foreign(Fault),
@@ -201,6 +204,7 @@ impl Proofs {
     fn allowed(&self, principal: Principal) -> Result<Principal, Doubt> {
         match &principal.token {
             Some(token) if self.tokens.is_denied(token) => Err(Doubt::Not(NotProved::Revoked)),
+            _ if !self.tokens.is_fresh() => Err(Doubt::Not(NotProved::Unsure)),
             _ => Ok(principal),
         }
     }
@@ -243,6 +247,9 @@ impl Proofs {
         }
         if self.tokens.is_denied(token) || !self.believes(&principal.issuer) {
             return Err(NotProved::Revoked);
+        }
+        if !self.tokens.is_fresh() {
+            return Err(NotProved::Unsure);
         }
         match principal.expires_at.is_some_and(|end| now >= end) {
             true => Err(NotProved::Expired),
@@ -304,6 +311,7 @@ const fn not_proved(error: TokenError) -> NotProved {
         TokenError::Unknown => NotProved::Unknown,
         TokenError::Expired => NotProved::Expired,
         TokenError::Revoked => NotProved::Revoked,
+        TokenError::Unsure => NotProved::Unsure,
     }
 }
 

@@ -213,7 +213,8 @@ pub fn status_of_refusal(reason: &str) -> StatusCode {
         | "too_many_sessions"
         | "too_many_runs"
         | "shutting_down"
-        | "provider_unreachable" => StatusCode::SERVICE_UNAVAILABLE,
+        | "provider_unreachable"
+        | "state_unreachable" => StatusCode::SERVICE_UNAVAILABLE,
         reason if MALFORMED.iter().any(|begins| reason.starts_with(begins)) => {
             StatusCode::BAD_REQUEST
         }

@@ -151,6 +151,9 @@ impl Client {
             .context("make the request")?;
         let mut response = self.agent.run(request).map_err(|error| self.unreachable(&error))?;
         let status = response.status();
+        if let Some(note) = response.headers().get("narrows-note").and_then(|it| it.to_str().ok()) {
+            eprintln!("note: {note}");
+        }
         let text = response
             .body_mut()
             .with_config()

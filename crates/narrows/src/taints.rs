@@ -10,6 +10,8 @@ use model::limit::{TAINT_EXPIRES, TAINT_KEPT, TAINTS_MAX, TAINTS_TOTAL_MAX};
 use model::{Secret, Timestamp};
 use store::{KeptTaints, StateError};
 
+use crate::wire::waiting;
+
 /// Bytes of a stored print: both hashes, its length, and whether it is digits.
 const PRINT_BYTES: usize = 18;
 /// The source of a row that says only that something could not be kept.
@@ -18,6 +20,11 @@ const INCOMPLETE: &str = "";
 /// The trails of all principals.
 pub struct Taints {
     store: Arc<store::Taints>,
+    followed: Arc<Followed>,
+}
+
+/// What is known, by whichever gateway.
+struct Followed {
     key: Arc<TaintKey>,
     trails: Mutex<HashMap<Arc<str>, Arc<Trail>>>,
     /// Values in all trails.
@@ -34,17 +41,112 @@ impl Taints {
         key: &Secret<[u8; 32]>,
         now: Timestamp,
     ) -> Result<Self, StateError> {
-        let kept = store.load(now)?;
-        let taints = Self {
-            store,
+        let followed = Arc::new(Followed {
             key: Arc::new(TaintKey::new(key.expose())),
             trails: Mutex::default(),
             total: AtomicUsize::new(0),
-        };
-        for kept in kept {
-            taints.load(&kept, now);
+        });
+        // Before what there is already, so that nothing is missed.
+        let hears = Arc::downgrade(&followed);
+        store.observe(Box::new(move |kept| {
+            if let Some(followed) = hears.upgrade() {
+                followed.load_all(kept, runtime::clock::now());
+            }
+        }));
+        followed.load_all(&store.load(now)?, now);
+        Ok(Self { store, followed })
+    }
+
+    /// Of this principal.
+    pub fn trail(&self, subject: &str) -> Arc<Trail> {
+        self.followed.trail(subject)
+    }
+
+    /// Keeps values before they are sent. False: they cannot be kept.
+    pub fn keep(&self, subject: &str, taints: &[Taint], now: Timestamp) -> bool {
+        let trail = self.trail(subject);
+        let fresh = trail.unknown(taints, now);
+        if fresh.is_empty() {
+            return true;
         }
-        Ok(taints)
+        let expires = now.plus(TAINT_KEPT);
+        if !self.has_room(&trail, fresh.len(), now) {
+            return self.give_up(subject, &trail, expires, now);
+        }
+        let mut sources: BTreeMap<Arc<str>, Vec<u8>> = BTreeMap::new();
+        for taint in &fresh {
+            let bytes = sources.entry(Arc::clone(&taint.source)).or_default();
+            encode(&taint.print, bytes);
+        }
+        let sources: Vec<_> = sources.into_iter().collect();
+        if let Err(error) = self.kept(subject, &sources, expires, now) {
+            tracing::error!(%error, "followed values cannot be kept");
+            return false;
+        }
+        for taint in &fresh {
+            match trail.add(taint, expires, now) {
+                Ok(true) => {
+                    self.followed.total.fetch_add(1, Ordering::Relaxed);
+                }
+                Ok(false) => {}
+                // Another session was quicker: the trail knows that it is not complete.
+                Err(_) => return self.give_up(subject, &trail, expires, now),
+            }
+        }
+        true
+    }
+
+    fn kept(
+        &self,
+        subject: &str,
+        values: &[(Arc<str>, Vec<u8>)],
+        expires: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), StateError> {
+        let keep = || self.store.keep(subject, values, expires, now);
+        if self.store.is_shared() { waiting(keep) } else { keep() }
+    }
+
+    fn has_room(&self, trail: &Trail, more: usize, now: Timestamp) -> bool {
+        let fits = |trail: &Trail| {
+            trail.len().saturating_add(more) <= TAINTS_MAX
+                && self.followed.total.load(Ordering::Relaxed).saturating_add(more)
+                    <= TAINTS_TOTAL_MAX
+        };
+        if fits(trail) {
+            return true;
+        }
+        let trails: Vec<_> = self.followed.trails().values().map(Arc::clone).collect();
+        let left = trails.iter().map(|trail| trail.forget(now)).sum();
+        self.followed.total.store(left, Ordering::Relaxed);
+        fits(trail)
+    }
+
+    /// The values pass, and what the principal's requests carry is not known from here on.
+    fn give_up(&self, subject: &str, trail: &Trail, expires: Timestamp, now: Timestamp) -> bool {
+        // As long as this value would be followed, and not only those before it.
+        if trail.is_incomplete(now.plus(TAINT_EXPIRES)) {
+            return true;
+        }
+        tracing::warn!(
+            principal = subject,
+            most = TAINTS_MAX,
+            "more followed values were received than are kept: rules that read what requests carry \
+             refuse for up to 36 h"
+        );
+        let mark = [(Arc::from(INCOMPLETE), Vec::new())];
+        if let Err(error) = self.kept(subject, &mark, expires, now) {
+            tracing::error!(%error, "it cannot be kept that followed values are not all known");
+            return false;
+        }
+        trail.incomplete(expires);
+        true
+    }
+}
+
+impl Followed {
+    fn load_all(&self, kept: &[KeptTaints], now: Timestamp) {
+        kept.iter().for_each(|kept| self.load(kept, now));
     }
 
     fn load(&self, kept: &KeptTaints, now: Timestamp) {
@@ -66,8 +168,7 @@ impl Taints {
         self.trails.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Of this principal.
-    pub fn trail(&self, subject: &str) -> Arc<Trail> {
+    fn trail(&self, subject: &str) -> Arc<Trail> {
         let mut trails = self.trails();
         if let Some(trail) = trails.get(subject) {
             return Arc::clone(trail);
@@ -75,75 +176,6 @@ impl Taints {
         let trail = Arc::new(Trail::new(Arc::clone(&self.key)));
         trails.insert(subject.into(), Arc::clone(&trail));
         trail
-    }
-
-    /// Keeps values before they are sent. False: they cannot be kept.
-    pub fn keep(&self, subject: &str, taints: &[Taint], now: Timestamp) -> bool {
-        let trail = self.trail(subject);
-        let fresh = trail.unknown(taints, now);
-        if fresh.is_empty() {
-            return true;
-        }
-        let expires = now.plus(TAINT_KEPT);
-        if !self.has_room(&trail, fresh.len(), now) {
-            return self.give_up(subject, &trail, expires, now);
-        }
-        let mut sources: BTreeMap<Arc<str>, Vec<u8>> = BTreeMap::new();
-        for taint in &fresh {
-            let bytes = sources.entry(Arc::clone(&taint.source)).or_default();
-            encode(&taint.print, bytes);
-        }
-        let sources: Vec<_> = sources.into_iter().collect();
-        if let Err(error) = self.store.keep(subject, &sources, expires, now) {
-            tracing::error!(%error, "followed values cannot be kept");
-            return false;
-        }
-        for taint in &fresh {
-            match trail.add(taint, expires, now) {
-                Ok(true) => {
-                    self.total.fetch_add(1, Ordering::Relaxed);
-                }
-                Ok(false) => {}
-                // Another session was quicker: the trail knows that it is not complete.
-                Err(_) => return self.give_up(subject, &trail, expires, now),
-            }
-        }
-        true
-    }
-
-    fn has_room(&self, trail: &Trail, more: usize, now: Timestamp) -> bool {
-        let fits = |trail: &Trail| {
-            trail.len().saturating_add(more) <= TAINTS_MAX
-                && self.total.load(Ordering::Relaxed).saturating_add(more) <= TAINTS_TOTAL_MAX
-        };
-        if fits(trail) {
-            return true;
-        }
-        let trails: Vec<_> = self.trails().values().map(Arc::clone).collect();
-        let left = trails.iter().map(|trail| trail.forget(now)).sum();
-        self.total.store(left, Ordering::Relaxed);
-        fits(trail)
-    }
-
-    /// The values pass, and what the principal's requests carry is not known from here on.
-    fn give_up(&self, subject: &str, trail: &Trail, expires: Timestamp, now: Timestamp) -> bool {
-        // As long as this value would be followed, and not only those before it.
-        if trail.is_incomplete(now.plus(TAINT_EXPIRES)) {
-            return true;
-        }
-        tracing::warn!(
-            principal = subject,
-            most = TAINTS_MAX,
-            "more followed values were received than are kept: rules that read what requests carry \
-             refuse for up to 36 h"
-        );
-        let mark = [(Arc::from(INCOMPLETE), Vec::new())];
-        if let Err(error) = self.store.keep(subject, &mark, expires, now) {
-            tracing::error!(%error, "it cannot be kept that followed values are not all known");
-            return false;
-        }
-        trail.incomplete(expires);
-        true
     }
 }
 
@@ -173,7 +205,7 @@ fn decode(bytes: &[u8]) -> Option<Vec<Print>> {
 mod tests {
     use std::time::Duration;
 
-    use store::{InstallationKey, State};
+    use store::{InstallationKey, Registry, State};
 
     use super::*;
 
@@ -183,7 +215,7 @@ mod tests {
     fn open(file: &std::path::Path, now: Timestamp) -> Taints {
         let state = Arc::new(State::open(file).unwrap());
         let key = InstallationKey::from_bytes(&[7; 32]).unwrap();
-        let kept = Arc::new(store::Taints::open(state, &key).unwrap());
+        let kept = Arc::new(store::Taints::open(Registry::local(state), &key).unwrap());
         Taints::open(kept, &key.derive("taint"), now).unwrap()
     }
 

@@ -21,7 +21,7 @@ use runtime::{
     Gateway, OnFailure, Parts, RedirectPlan, ResourcePlan, SecretSource, Settings, SitePlan,
 };
 use seal::Keys;
-use store::{Store, StoreOptions};
+use store::{SharedOptions, Store, StoreOptions};
 use stream::Streams;
 use tokio::net::TcpListener;
 
@@ -30,6 +30,7 @@ use crate::client::admin_url;
 use crate::config::Config;
 use crate::config::recording::Encryption;
 use crate::config::scalar::{Address, OnFailureForm, SecretForm};
+use crate::config::state::State;
 use crate::config::web::Site;
 use crate::config::working::Upstream;
 use crate::protocols::{self, Rulebook};
@@ -48,14 +49,14 @@ pub async fn open_store(config: &Config, now: Timestamp) -> anyhow::Result<Arc<S
     options.journal.sync = config.recording.sync;
     options.sessions_max = config.sessions_max;
     options.seals_journal = config.recording.encryption.is_some();
-    if let Some(form) = &config.installation_key {
-        let key = secret(form).fetch().await.context("keys.installation")?;
-        options.installation_key = Some(Secret::new(key.expose().clone().into_bytes()));
-    }
+    options.installation_key = given_key(config).await?;
+    options.shared = shared_state(config)?;
     if let Some(head) = Head::read(&config.data_dir)? {
         options.known = (head.segment, head.last);
     }
-    let (store, opened) = Store::open(options, now)?;
+    // A database that does not answer is waited for, on a thread that may wait.
+    let opened = tokio::task::spawn_blocking(move || Store::open(options, now)).await;
+    let (store, opened) = opened.context("open the state")??;
     if opened.went_ahead {
         tracing::warn!(
             "the journal is older than its archive (restored, or partly lost); it goes on behind \
@@ -76,6 +77,44 @@ pub async fn open_store(config: &Config, now: Timestamp) -> anyhow::Result<Arc<S
         );
     }
     Ok(Arc::new(store))
+}
+
+/// The database that gateways share, if they do.
+///
+/// # Errors
+/// Its certificates cannot be read.
+pub fn shared_state(config: &Config) -> anyhow::Result<Option<SharedOptions>> {
+    let State::Postgres(plan) = &config.state else { return Ok(None) };
+    let tls = runtime::tls::client_config(plan.tls, plan.ca.as_deref()).context("state")?;
+    let password = plan.password.as_ref().map(|form| {
+        let source = secret(form);
+        let fetch: store::Password = Arc::new(move || {
+            let source = source.clone();
+            Box::pin(async move { source.fetch().await.map_err(|error| error.to_string()) })
+        });
+        fetch
+    });
+    Ok(Some(SharedOptions {
+        host: plan.host.clone(),
+        port: plan.port,
+        user: plan.user.clone(),
+        database: plan.database.clone(),
+        password,
+        tls,
+        outlive: plan.outlive,
+        clock: runtime::clock::now,
+        version: env!("CARGO_PKG_VERSION"),
+    }))
+}
+
+/// The installation key, where it comes from elsewhere.
+///
+/// # Errors
+/// It cannot be had.
+pub async fn given_key(config: &Config) -> anyhow::Result<Option<Secret<Vec<u8>>>> {
+    let Some(form) = &config.installation_key else { return Ok(None) };
+    let key = secret(form).fetch().await.context("keys.installation")?;
+    Ok(Some(Secret::new(key.expose().clone().into_bytes())))
 }
 
 /// The archive of a gateway that runs, and those who read it.
@@ -366,6 +405,8 @@ pub struct Ledger {
     pub guesses_max: u64,
     /// Who received what of followed values.
     pub taints: Taints,
+    /// What is counted is counted where other gateways count, too.
+    pub is_shared: bool,
 }
 
 impl Ledger {
@@ -380,6 +421,7 @@ impl Ledger {
             guesses: Arc::clone(&store.guesses),
             guesses_max: config.guesses_max,
             taints: Taints::open(Arc::clone(&store.taints), &key, now)?,
+            is_shared: store.peers.is_some(),
         })
     }
 }
@@ -402,7 +444,8 @@ impl engine::Ledger for Ledger {
 
     fn guess(&self, subject: &str, resource: &str, guesses: &[Guess], now: Timestamp) -> Guessed {
         let most = self.guesses_max;
-        match self.guesses.count(subject, resource, guesses, most, now) {
+        let count = || self.guesses.count(subject, resource, guesses, most, now);
+        match if self.is_shared { waiting(count) } else { count() } {
             Ok(None) => Guessed::Within,
             Ok(Some(field)) => Guessed::Spent { field, most },
             Err(error) => {
@@ -426,6 +469,15 @@ impl engine::Ledger for Ledger {
     }
 }
 
+/// Does what may wait for a database, and lets others use the thread's place meanwhile.
+pub fn waiting<T>(work: impl FnOnce() -> T) -> T {
+    let on = tokio::runtime::Handle::try_current().map(|handle| handle.runtime_flavor());
+    match on {
+        Ok(tokio::runtime::RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        _ => work(),
+    }
+}
+
 /// Settings that a reload cannot change; their names, where they differ.
 pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     let payload = |config: &Config| config.recording.payload;
@@ -433,6 +485,7 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         |config: &Config| config.recording.encryption.as_ref().map(Encryption::describe);
     [
         ("data_dir", absolute(&old.data_dir) != absolute(&new.data_dir)),
+        ("state", old.state.describe() != new.state.describe()),
         ("listen", old.admin != new.admin || old.listeners != new.listeners),
         ("transparent", redirects(old) != redirects(new)),
         ("tls", old.tls != new.tls),

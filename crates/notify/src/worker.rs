@@ -81,6 +81,8 @@ pub struct Notifier {
 struct Shared {
     name: String,
     groups: Vec<Arc<str>>,
+    /// This gateway's name, where it is one of several.
+    gateway: Option<Arc<str>>,
     queue: Mutex<Queue>,
     wake: Condvar,
 }
@@ -113,7 +115,8 @@ impl Notifier {
         for Place { name, kind, address, groups, texts, way } in places {
             let memory = Memory::open(&folder, kind, &address)?;
             let (queue, wake) = (Mutex::default(), Condvar::new());
-            let shared = Arc::new(Shared { name, groups, queue, wake });
+            let gateway = approvals.gateway().cloned();
+            let shared = Arc::new(Shared { name, groups, gateway, queue, wake });
             let worker = Worker {
                 shared: Arc::clone(&shared),
                 approvals: Arc::clone(approvals),
@@ -175,7 +178,9 @@ impl fmt::Debug for Notifier {
 
 impl Shared {
     fn concerns(&self, approval: &Approval) -> bool {
-        self.groups.is_empty() || approval.is_for(&self.groups)
+        // Where several gateways share the state, the one that was asked tells.
+        let is_here = approval.gateway.is_none() || approval.gateway == self.gateway;
+        is_here && (self.groups.is_empty() || approval.is_for(&self.groups))
     }
 
     fn push(&self, id: ApprovalId) {

@@ -20,6 +20,9 @@ use crate::mailbox::{Mailbox, Note};
 const ROUNDS_MAX: usize = 3;
 /// Who answers when no person did.
 const NOBODY: &str = "the gateway";
+/// Why nobody was asked.
+const STATE_AWAY: &str = "approvals cannot be asked for or used now, because the state database \
+                          does not answer; try again later";
 
 /// What became of a request.
 pub(crate) enum Placed {
@@ -27,8 +30,8 @@ pub(crate) enum Placed {
     Waiting(ApprovalId, WaiterId),
     /// An earlier yes covers it.
     Granted(Granted),
-    /// It could not be placed; the operation is refused (P2).
-    Failed,
+    /// It could not be placed, and why; the operation is refused (P2).
+    Failed(&'static str),
 }
 
 /// The holds of one connection.
@@ -65,7 +68,7 @@ impl Holds {
             let placed = place(&approvals, &mailbox, &new, now);
             let waiter = match &placed {
                 Placed::Waiting(approval, waiter) => Some((approval.clone(), *waiter)),
-                Placed::Granted(_) | Placed::Failed => None,
+                Placed::Granted(_) | Placed::Failed(_) => None,
             };
             if !mailbox.tell(Note::Placed(operation, placed))
                 && let Some((approval, waiter)) = waiter
@@ -88,9 +91,9 @@ impl Holds {
                 self.unhold(operation);
                 Some(Happening::Answered(operation, approved(granted, None)))
             }
-            Note::Placed(operation, Placed::Failed) => {
+            Note::Placed(operation, Placed::Failed(why)) => {
                 self.unhold(operation);
-                Some(Happening::Answered(operation, not_placed()))
+                Some(Happening::Answered(operation, not_placed(why)))
             }
             Note::Answered(operation, answer) => {
                 let answer = self.answered(operation, answer)?;
@@ -128,7 +131,7 @@ impl Holds {
         match answer {
             // The bound on rows is for repeats: this yes was given to the reply that waits (R11).
             store::Answer::Approved(granted) => {
-                let reason = reason_of_yes(&self.approvals, &granted.approval);
+                let reason = granted.reason.as_deref().map(str::to_owned);
                 Some(approved(Granted { rows_max: None, ..granted }, reason))
             }
             store::Answer::Denied { by, reason } => Some(Answer::Denied {
@@ -181,13 +184,6 @@ impl Drop for Holds {
     }
 }
 
-/// What the last approver said with the yes.
-fn reason_of_yes(approvals: &Approvals, id: &ApprovalId) -> Option<String> {
-    let approval = approvals.approval(id).ok().flatten()?;
-    let vote = approval.votes.iter().rev().find(|vote| vote.yes)?;
-    vote.reason.as_deref().map(str::to_owned)
-}
-
 /// What a yes says to the engine.
 fn approved(granted: Granted, reason: Option<String>) -> Answer {
     Answer::Approved {
@@ -199,11 +195,11 @@ fn approved(granted: Granted, reason: Option<String>) -> Answer {
 }
 
 /// What the engine hears when a request could not even be placed.
-fn not_placed() -> Answer {
+fn not_placed(why: &str) -> Answer {
     Answer::Denied {
         approval: "(none)".into(),
         approver: NOBODY.into(),
-        reason: Some("no more approval requests can be taken now".to_owned()),
+        reason: Some(why.to_owned()),
     }
 }
 
@@ -216,8 +212,18 @@ fn place(
     match try_place(approvals, mailbox, new, now) {
         Ok(placed) => placed,
         Err(error) => {
-            tracing::error!(%error, session = %new.session.0, "an approval request was not taken");
-            Placed::Failed
+            let session = &new.session.0;
+            match &error {
+                // The log says so once, not for every operation.
+                ApprovalError::State(state) if state.is_unreachable() => {
+                    tracing::debug!(%error, %session, "an approval request was not taken");
+                    Placed::Failed(STATE_AWAY)
+                }
+                _ => {
+                    tracing::error!(%error, %session, "an approval request was not taken");
+                    Placed::Failed("no more approval requests can be taken now")
+                }
+            }
         }
     }
 }

@@ -132,6 +132,8 @@ impl Gateway {
                 drop(gateway);
                 match tokio::task::spawn_blocking(sweep).await {
                     Ok(Ok(_)) => {}
+                    // Said once by whoever lost it.
+                    Ok(Err(error)) if error.is_unreachable() => {}
                     Ok(Err(error)) => tracing::warn!(%error, "approvals cannot be looked through"),
                     Err(_) => return,
                 }

@@ -30,6 +30,11 @@ pub(crate) fn refusal(why: &NotProved) -> Refusal {
             "the gateway cannot check the token now, because it cannot fetch the keys of the \
              identity provider; try again later",
         ),
+        NotProved::Unsure => (
+            "state_unreachable",
+            "the gateway cannot check now whether the token is still good, because its state \
+             database does not answer; try again later",
+        ),
     };
     Refusal::unjudgeable(reason, ClientText::fixed(words))
 }
@@ -44,6 +49,7 @@ pub(crate) fn log(why: &NotProved, peer: SocketAddr) {
             tracing::warn!(%peer, "a token was not believed: the keys of its issuer are not here");
         }
         NotProved::Unknown
+        | NotProved::Unsure
         | NotProved::Missing
         | NotProved::Expired
         | NotProved::Revoked

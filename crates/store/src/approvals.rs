@@ -1,12 +1,15 @@
 //! Operations that wait for a person: requests, answers and the grants that answers leave.
 //!
-//! All decisions are made under one lock and written to the registry before anyone hears of them,
-//! so a yes is used at most as often as it was given, across sessions and restarts. The rules about
-//! who may answer are in `answer`, those about what a yes covers in `grant`.
+//! All decisions are made in one piece of work on the registry, on what it holds, and kept there
+//! before anyone hears of them, so a yes is used at most as often as it was given, across sessions,
+//! restarts and gateways. Memory holds what waits and what is granted, to list and to look; what
+//! another gateway changes comes in by `hear`. The rules about who may answer are in `answer`,
+//! those about what a yes covers in `grant`.
 
 mod access;
 mod answer;
 mod grant;
+mod hear;
 mod persist;
 mod request;
 #[cfg(test)]
@@ -21,12 +24,13 @@ use model::{SessionId, Timestamp, limit};
 use parking_lot::{Mutex, RwLock};
 
 use crate::id::{self, NoRandomness};
-use crate::state::{State, StateError};
+use crate::registry::{Registry, Tx};
+use crate::state::{Lane, StateError};
 
 pub use access::{AccessAsk, AccessGrant, NewAccess, Revocation, RevokeError};
 pub use answer::{AnswerError, Approver, Vote};
 pub use grant::{GrantScope, Granted};
-pub use request::{Approval, ApprovalId, ApprovalRule, Escalation, NewApproval, Status};
+pub use request::{Approval, ApprovalId, ApprovalRule, Escalation, Holder, NewApproval, Status};
 
 use grant::Grant;
 
@@ -127,7 +131,10 @@ pub enum ApprovalError {
 
 /// The approval requests and grants of this installation.
 pub struct Approvals {
-    state: Arc<State>,
+    registry: Arc<Registry>,
+    /// One change at a time, kept while the registry is waited for. Whoever only looks, waits for
+    /// an answer or stops waiting does not take it.
+    turn: Mutex<()>,
     inner: Mutex<Inner>,
     observers: RwLock<Vec<Observer>>,
     access_observers: RwLock<Vec<Box<dyn Fn() + Send + Sync>>>,
@@ -154,24 +161,35 @@ struct Pending {
 /// A waiter and what it will be told once the lock is released.
 type Message = (Waiter, Answer);
 
+/// What became of a grant that was used: what is left of it, if anything.
+struct Used {
+    granted: Granted,
+    id: GrantId,
+    left: Option<Grant>,
+}
+
+enum Decided {
+    Granted(Used),
+    Pending(Approval),
+}
+
 impl Approvals {
     /// Loads what waits and what is granted. Grants for one session ended with the process that
     /// carried it and are dropped.
-    pub fn open(state: Arc<State>, now: Timestamp) -> Result<Self, StateError> {
-        let mut inner = Inner::default();
-        for approval in state.registry(persist::load_pending)? {
-            inner.insert(approval);
-        }
-        for grant in state.registry(persist::load_grants)? {
-            inner.grants.insert(Arc::clone(&grant.id), grant);
-        }
+    pub fn open(registry: Arc<Registry>, now: Timestamp) -> Result<Self, StateError> {
         let approvals = Self {
-            state,
-            inner: Mutex::new(inner),
+            registry,
+            turn: Mutex::new(()),
+            inner: Mutex::default(),
             observers: RwLock::default(),
             access_observers: RwLock::default(),
         };
-        approvals.drop_grants(|grant| grant.session.is_some() || grant.is_over(now))?;
+        approvals.heard_all(now)?;
+        let own = approvals.registry.gateway().cloned();
+        match &own {
+            Some(own) => approvals.left_behind(own, now)?,
+            None => approvals.drop_grants(|grant| grant.session.is_some())?,
+        }
         approvals.expire(now)?;
         Ok(approvals)
     }
@@ -182,31 +200,43 @@ impl Approvals {
     /// A joined request keeps what the approver may already have seen; only its `wait_until` grows.
     pub fn request(&self, new: NewApproval, now: Timestamp) -> Result<Requested, ApprovalError> {
         self.expire(now)?;
-        let mut inner = self.inner.lock();
-        if let Some(granted) = self.consume(&mut inner, &new, now)? {
-            return Ok(Requested::Granted(granted));
+        let one = self.turn.lock();
+        let gateway = self.registry.gateway();
+        let decided = self.registry.write(Lane::Registry, |tx| {
+            tx.turn(&new.digest)?;
+            let covers = |grant: &Grant| grant.covers(&new, now);
+            if let Some(used) = use_grant(tx, &new.digest, covers, &new.session, gateway)? {
+                return Ok(Decided::Granted(used));
+            }
+            let waiting = persist::load_pending_of(tx, &new.digest)?.into_iter();
+            let same = waiting.filter(|one| now < one.expires_at && one.is_same(&new));
+            let mut approval = match same.min_by_key(|one| one.requested_at) {
+                Some(mut joined) => {
+                    joined.join(&new);
+                    joined
+                }
+                None => {
+                    let approval = new.clone().into_approval(id::short_id("ap_", 10)?, now);
+                    self.inner.lock().make_sure_there_is_room(&approval)?;
+                    approval
+                }
+            };
+            approval.held_by(gateway, &new.session);
+            persist::save(tx, &approval, &[])?;
+            Ok::<_, ApprovalError>(Decided::Pending(approval))
+        })?;
+        match decided {
+            Decided::Granted(used) => {
+                self.inner.lock().left(&used);
+                Ok(Requested::Granted(used.granted))
+            }
+            Decided::Pending(approval) => {
+                self.inner.lock().put(&approval);
+                drop(one);
+                self.observe_all(&approval);
+                Ok(Requested::Pending(approval.id))
+            }
         }
-        let same = inner.pending.values_mut().filter(|pending| pending.approval.is_same(&new));
-        let same = same.min_by_key(|pending| pending.approval.requested_at);
-        let changed = match same {
-            Some(pending) => {
-                let mut joined = pending.approval.clone();
-                joined.join(&new);
-                self.state.registry(|db| persist::save(db, &joined, &[]))?;
-                pending.approval = joined.clone();
-                joined
-            }
-            None => {
-                let approval = new.into_approval(id::short_id("ap_", 10)?, now);
-                inner.make_sure_there_is_room(&approval)?;
-                self.state.registry(|db| persist::save(db, &approval, &[]))?;
-                inner.insert(approval.clone());
-                approval
-            }
-        };
-        drop(inner);
-        self.observe_all(&changed);
-        Ok(Requested::Pending(changed.id))
     }
 
     /// Waits for the answer to a request. Fails if it was answered between asking and subscribing;
@@ -248,60 +278,80 @@ impl Approvals {
         now: Timestamp,
     ) -> Result<Status, AnswerError> {
         self.expire(now)?;
+        let one = self.turn.lock();
+        let known = self.approval(id)?.ok_or_else(|| AnswerError::Unknown(id.clone()))?;
         let mut inner = self.inner.lock();
-        let Some(pending) = inner.pending.get(id) else {
-            drop(inner);
-            return Err(self.why_not_pending(id)?);
-        };
-        let approval = pending.approval.with_vote(approver, verdict, now)?;
-        let (grants, answers) = inner.settle(&approval, &pending.waiters, now)?;
+        let (waiters, granted) = (inner.take_waiters(id), inner.grants.len());
+        drop(inner);
+        let gateway = self.registry.gateway();
         // If this fails nothing has changed and the approver is told to try again.
-        self.state.registry(|db| persist::save(db, &approval, &grants))?;
-        let waiters = if approval.status == Status::Pending {
-            inner.replace(&approval);
-            Vec::new()
-        } else {
-            inner.remove(id)
+        let voted = self.registry.write(Lane::Registry, |tx| {
+            tx.turn(&known.digest)?;
+            let found = persist::load(tx, id)?;
+            let approval = found.ok_or_else(|| AnswerError::Unknown(id.clone()))?;
+            match approval.status {
+                Status::Pending => {}
+                Status::Expired => return Err(AnswerError::Expired),
+                ended => return Err(AnswerError::AlreadyAnswered(ended)),
+            }
+            let approval = approval.with_vote(approver, verdict.clone(), now)?;
+            if approval.status == Status::Approved && granted >= limit::GRANTS_MAX {
+                return Err(AnswerError::Full(limit::GRANTS_MAX));
+            }
+            let (grants, answers) = settle(&approval, &waiters, gateway, now)?;
+            persist::save(tx, &approval, &grants)?;
+            Ok((approval, grants, answers))
+        });
+        let mut inner = self.inner.lock();
+        let (approval, grants, answers) = match voted {
+            Ok(voted) => voted,
+            Err(error) => {
+                inner.give_back(id, waiters);
+                return Err(error);
+            }
         };
-        let messages = waiters.into_iter().zip(answers).collect();
         let access = grants.iter().any(|grant| grant.access);
         for grant in grants {
             inner.grants.insert(Arc::clone(&grant.id), grant);
         }
+        if approval.status == Status::Pending {
+            inner.put(&approval);
+            inner.give_back(id, waiters);
+            drop((inner, one));
+            self.observe_all(&approval);
+            return Ok(approval.status);
+        }
+        let late = inner.remove(id);
         drop(inner);
+        let waiters = waiters.into_iter().map(|(_, waiter)| waiter);
+        let mut messages: Vec<Message> = waiters.zip(answers).collect();
+        messages.extend(self.answers_to(&approval, late, now));
+        drop(one);
         if access {
             self.access_changed();
         }
-        tell(messages);
-        self.observe_all(&approval);
+        self.publish(&approval, messages);
         Ok(approval.status)
     }
 
     /// Takes a request back; its waiters are told. `false` when it no longer waits.
-    pub fn withdraw(&self, id: &ApprovalId) -> Result<bool, StateError> {
-        let mut inner = self.inner.lock();
-        self.close(&mut inner, id, Status::Withdrawn).map(|closed| {
-            drop(inner);
-            self.publish(closed.into_iter().collect()) > 0
-        })
+    pub fn withdraw(&self, id: &ApprovalId, now: Timestamp) -> Result<bool, StateError> {
+        self.close(id, Status::Withdrawn, now)
     }
 
     /// Ends requests and grants whose time is over; how many requests. Call it about once a second.
     pub fn expire(&self, now: Timestamp) -> Result<usize, StateError> {
         self.drop_grants(|grant| grant.is_over(now))?;
-        let mut inner = self.inner.lock();
-        let over: Vec<_> = inner
-            .pending
-            .values()
-            .filter(|pending| now >= pending.approval.expires_at)
-            .map(|pending| pending.approval.id.clone())
-            .collect();
-        let mut closed = Vec::new();
-        for id in over {
-            closed.extend(self.close(&mut inner, &id, Status::Expired)?);
-        }
+        let inner = self.inner.lock();
+        let pending = inner.pending.values().map(|pending| &pending.approval);
+        let over = pending.filter(|approval| now >= approval.expires_at);
+        let over: Vec<_> = over.map(|approval| approval.id.clone()).collect();
         drop(inner);
-        Ok(self.publish(closed))
+        let mut count = 0;
+        for id in over {
+            count += usize::from(self.close(&id, Status::Expired, now)?);
+        }
+        Ok(count)
     }
 
     /// Forgets the grants of a session that ended.
@@ -309,8 +359,8 @@ impl Approvals {
         self.drop_grants(|grant| grant.session.as_ref() == Some(session))
     }
 
-    /// Calls `observer` after every change of a request: a new one, a join, a vote, an end. It must
-    /// return at once.
+    /// Calls `observer` after every change of a request: a new one, a join, a vote, an end; by
+    /// whichever gateway. It must return at once.
     pub fn observe(&self, observer: Observer) {
         self.observers.write().push(observer);
     }
@@ -320,7 +370,7 @@ impl Approvals {
         if let Some(pending) = self.inner.lock().pending.get(id) {
             return Ok(Some(pending.approval.clone()));
         }
-        self.state.read(|db| persist::load(db, id))
+        self.registry.read(Lane::Reader, |tx| persist::load(tx, id))
     }
 
     /// The requests that wait, oldest first.
@@ -335,92 +385,147 @@ impl Approvals {
 
     /// The newest `limit` requests, whatever became of them, newest first.
     pub fn recent(&self, limit: usize) -> Result<Vec<Approval>, StateError> {
-        self.state.read(|db| persist::load_recent(db, limit))
+        self.registry.read(Lane::Reader, |tx| persist::load_recent(tx, limit))
     }
 
-    /// Finds a grant that covers `new` and takes one use of it, in the registry first.
-    fn consume(
-        &self,
-        inner: &mut Inner,
-        new: &NewApproval,
-        now: Timestamp,
-    ) -> Result<Option<Granted>, StateError> {
-        let covering = inner.grants.values().filter(|grant| grant.covers(new, now));
-        // A grant without a count first: a single use is kept for when nothing else covers.
-        let Some(grant) = covering.min_by_key(|grant| (grant.uses_left.is_some(), &grant.id))
-        else {
-            return Ok(None);
-        };
-        let used = grant.used_by(&new.session);
-        let granted = grant.granted();
-        match used {
-            Some(used) if used == *grant => {}
-            Some(used) => {
-                self.state.registry(|db| persist::save_grant(db, &used))?;
-                inner.grants.insert(Arc::clone(&used.id), used);
-            }
-            None => {
-                let id = Arc::clone(&grant.id);
-                self.state.registry(|db| persist::delete_grant(db, &id))?;
-                inner.grants.remove(&id);
-            }
-        }
-        Ok(Some(granted))
+    /// This gateway's name, where it is one of several.
+    #[must_use]
+    pub fn gateway(&self) -> Option<&Arc<str>> {
+        self.registry.gateway()
     }
 
-    /// Ends a request without an answer.
-    fn close(
-        &self,
-        inner: &mut Inner,
-        id: &ApprovalId,
-        status: Status,
-    ) -> Result<Option<(Approval, Vec<Message>)>, StateError> {
-        let Some(pending) = inner.pending.get(id) else { return Ok(None) };
-        let mut approval = pending.approval.clone();
-        approval.status = status;
-        self.state.registry(|db| persist::save(db, &approval, &[]))?;
-        let answer = if status == Status::Expired { Answer::Expired } else { Answer::Withdrawn };
+    /// Ends a request without an answer; whether this call did.
+    fn close(&self, id: &ApprovalId, status: Status, now: Timestamp) -> Result<bool, StateError> {
+        let one = self.turn.lock();
+        let mut inner = self.inner.lock();
+        let Some(pending) = inner.pending.get(id) else { return Ok(false) };
+        let digest = pending.approval.digest;
+        let waiters = inner.take_waiters(id);
+        drop(inner);
+        let closed = self.registry.write(Lane::Registry, |tx| {
+            tx.turn(&digest)?;
+            let Some(found) = persist::load(tx, id)? else { return Ok((None, false)) };
+            if found.status != Status::Pending {
+                return Ok((Some(found), false));
+            }
+            let approval = Approval { status, ..found };
+            persist::save(tx, &approval, &[])?;
+            Ok((Some(approval), true))
+        });
+        let mut inner = self.inner.lock();
+        inner.give_back(id, waiters);
+        let (found, is_mine) = closed?;
         let waiters = inner.remove(id);
-        Ok(Some((approval, waiters.into_iter().map(|waiter| (waiter, answer.clone())).collect())))
+        drop(inner);
+        // Another gateway may have been quicker.
+        let Some(approval) = found else { return Ok(false) };
+        let messages = self.answers_to(&approval, waiters, now);
+        drop(one);
+        self.publish(&approval, messages);
+        Ok(is_mine)
     }
 
-    fn publish(&self, closed: Vec<(Approval, Vec<Message>)>) -> usize {
-        let count = closed.len();
-        for (approval, messages) in closed {
-            tell(messages);
-            self.observe_all(&approval);
+    /// What those are told who wait for a request that has ended. A yes is used by each in turn, as
+    /// far as it goes.
+    fn answers_to(
+        &self,
+        approval: &Approval,
+        waiters: Vec<Waiter>,
+        now: Timestamp,
+    ) -> Vec<Message> {
+        let answer = |waiter: &Waiter| match approval.status {
+            Status::Approved if now >= waiter.wait_until => Answer::Late,
+            Status::Approved => self.answer_of_yes(approval, &waiter.session, now),
+            Status::Denied => approval.denial(),
+            Status::Expired => Answer::Expired,
+            Status::Pending | Status::Withdrawn => Answer::Withdrawn,
+        };
+        let told = waiters.into_iter().map(|waiter| {
+            let answer = answer(&waiter);
+            (waiter, answer)
+        });
+        told.collect()
+    }
+
+    fn answer_of_yes(&self, approval: &Approval, session: &SessionId, now: Timestamp) -> Answer {
+        let covers = |grant: &Grant| {
+            grant.approval == approval.id && !grant.is_over(now) && grant.is_for(session)
+        };
+        let gateway = self.registry.gateway();
+        let used = self.registry.write(Lane::Registry, |tx| {
+            tx.turn(&approval.digest)?;
+            use_grant(tx, &approval.digest, covers, session, gateway)
+        });
+        match used {
+            Ok(Some(used)) => {
+                self.inner.lock().left(&used);
+                Answer::Approved(used.granted)
+            }
+            Ok(None) => Answer::Spent,
+            Err(error) => {
+                let id = &approval.id;
+                tracing::warn!(%error, %id, "a yes was not used; a repeat may use it");
+                Answer::Late
+            }
         }
-        count
+    }
+
+    fn publish(&self, approval: &Approval, messages: Vec<Message>) {
+        tell(messages);
+        self.observe_all(approval);
     }
 
     fn drop_grants(&self, over: impl Fn(&Grant) -> bool) -> Result<(), StateError> {
         let mut inner = self.inner.lock();
         let gone: Vec<_> = inner.grants.values().filter(|grant| over(grant)).cloned().collect();
-        let mut dropped = Ok(());
+        // Out of memory first: if the registry fails, the grant is over all the same, and time or
+        // the next start drops it there.
         for Grant { id, .. } in &gone {
-            // Out of memory first: if the registry fails, the grant is over all the same, and time
-            // or the next start drops it there.
             inner.grants.remove(id);
-            dropped = dropped.and(self.state.registry(|db| persist::delete_grant(db, id)));
         }
         drop(inner);
+        if gone.is_empty() {
+            return Ok(());
+        }
+        let dropped = self.registry.write(Lane::Registry, |tx| {
+            gone.iter().try_for_each(|grant| persist::delete_grant(tx, &grant.id).map(drop))
+        });
         if gone.iter().any(|grant| grant.access) {
             self.access_changed();
         }
         dropped
     }
 
-    fn why_not_pending(&self, id: &ApprovalId) -> Result<AnswerError, StateError> {
-        Ok(match self.state.read(|db| persist::load(db, id))? {
-            None => AnswerError::Unknown(id.clone()),
-            Some(approval) if approval.status == Status::Expired => AnswerError::Expired,
-            Some(approval) => AnswerError::AlreadyAnswered(approval.status),
-        })
-    }
-
     fn observe_all(&self, approval: &Approval) {
         self.observers.read().iter().for_each(|observer| observer(approval));
     }
+}
+
+/// Takes one use of a grant that covers what is asked. A grant without a count comes first: a
+/// single use is kept for when nothing else covers. The caller has the turn of `digest`.
+fn use_grant(
+    tx: &mut Tx<'_>,
+    digest: &[u8; 32],
+    covers: impl Fn(&Grant) -> bool,
+    session: &SessionId,
+    gateway: Option<&Arc<str>>,
+) -> Result<Option<Used>, StateError> {
+    let mut covering: Vec<Grant> = persist::load_grants_of(tx, digest)?;
+    covering.retain(|grant| covers(grant));
+    covering.sort_by(|a, b| (a.uses_left.is_some(), &a.id).cmp(&(b.uses_left.is_some(), &b.id)));
+    for grant in covering {
+        let left = grant.used_by(session, gateway);
+        let is_had = match &left {
+            Some(same) if *same == grant => true,
+            Some(used) => persist::replace_grant(tx, used)?,
+            None => persist::delete_grant(tx, &grant.id)?,
+        };
+        // Gone since it was read: it was over.
+        if is_had {
+            return Ok(Some(Used { granted: grant.granted(), id: grant.id, left }));
+        }
+    }
+    Ok(None)
 }
 
 impl fmt::Debug for Approvals {
@@ -472,31 +577,58 @@ impl Inner {
         Ok(())
     }
 
-    fn replace(&mut self, approval: &Approval) {
-        if let Some(pending) = self.pending.get_mut(&approval.id) {
-            pending.approval = approval.clone();
+    /// What is left of a grant that was used.
+    fn left(&mut self, used: &Used) {
+        match &used.left {
+            Some(left) => drop(self.grants.insert(Arc::clone(&used.id), left.clone())),
+            None => drop(self.grants.remove(&used.id)),
         }
     }
 
-    /// Decides what an answered request leaves: grants, and what each waiter is told, in order.
-    fn settle(
-        &self,
-        approval: &Approval,
-        waiters: &[(WaiterId, Waiter)],
-        now: Timestamp,
-    ) -> Result<(Vec<Grant>, Vec<Answer>), AnswerError> {
-        match approval.status {
-            Status::Approved if self.grants.len() >= limit::GRANTS_MAX => {
-                Err(AnswerError::Full(limit::GRANTS_MAX))
+    /// Puts a request in, in the place of what was known of it.
+    fn put(&mut self, approval: &Approval) {
+        match self.pending.get_mut(&approval.id) {
+            None => self.insert(approval.clone()),
+            Some(pending) => {
+                let weight = (pending.approval.weight(), approval.weight());
+                self.bytes = self.bytes.saturating_sub(weight.0).saturating_add(weight.1);
+                pending.approval = approval.clone();
             }
-            Status::Approved => {
-                let grant = Grant::of(approval, id::short_id("gr_", 12)?.into(), now);
-                let (left, answers) = grant::share_out(grant, waiters, now);
-                Ok((left.into_iter().collect(), answers))
-            }
-            Status::Pending => Ok((Vec::new(), Vec::new())),
-            _ => Ok((Vec::new(), vec![approval.denial(); waiters.len()])),
         }
+    }
+
+    /// Takes the waiters of a request: from here on they are being told, and nobody stops them.
+    fn take_waiters(&mut self, id: &ApprovalId) -> Vec<(WaiterId, Waiter)> {
+        self.pending
+            .get_mut(id)
+            .map(|pending| std::mem::take(&mut pending.waiters))
+            .unwrap_or_default()
+    }
+
+    /// Nobody was told: they wait on.
+    fn give_back(&mut self, id: &ApprovalId, mut waiters: Vec<(WaiterId, Waiter)>) {
+        if let Some(pending) = self.pending.get_mut(id) {
+            waiters.append(&mut pending.waiters);
+            pending.waiters = waiters;
+        }
+    }
+}
+
+/// Decides what an answered request leaves: grants, and what each waiter is told, in order.
+fn settle(
+    approval: &Approval,
+    waiters: &[(WaiterId, Waiter)],
+    gateway: Option<&Arc<str>>,
+    now: Timestamp,
+) -> Result<(Vec<Grant>, Vec<Answer>), AnswerError> {
+    match approval.status {
+        Status::Approved => {
+            let grant = Grant::of(approval, id::short_id("gr_", 12)?.into(), now);
+            let (left, answers) = grant::share_out(grant, waiters, gateway, now);
+            Ok((left.into_iter().collect(), answers))
+        }
+        Status::Pending => Ok((Vec::new(), Vec::new())),
+        _ => Ok((Vec::new(), vec![approval.denial(); waiters.len()])),
     }
 }
 

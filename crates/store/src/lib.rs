@@ -10,11 +10,13 @@
 
 pub mod approvals;
 mod data_dir;
+mod ears;
 mod guesses;
 mod id;
 mod index;
 pub mod journal;
 mod live;
+mod registry;
 mod state;
 mod store;
 mod taints;
@@ -25,8 +27,8 @@ mod usage;
 
 pub use approvals::{
     AccessAsk, AccessGrant, Answer, AnswerError, Approval, ApprovalError, ApprovalId, ApprovalRule,
-    Approvals, Approver, Escalation, GrantScope, Granted, NewAccess, NewApproval, Requested,
-    Revocation, RevokeError, Status, Verdict, Vote, Waiter, WaiterId,
+    Approvals, Approver, Escalation, GrantScope, Granted, Holder, NewAccess, NewApproval,
+    Requested, Revocation, RevokeError, Status, Verdict, Vote, Waiter, WaiterId,
 };
 pub use data_dir::{DataDir, DataDirError, InstallationKey};
 pub use guesses::Guesses;
@@ -37,6 +39,7 @@ pub use index::{
 };
 pub use journal::{Damage, Journal, JournalError, JournalKey, Position, Reader, Record, Recovery};
 pub use live::{Live, LiveSession, NotAdmitted, Registration, SessionCounters, SessionInfo};
+pub use registry::{Asked, GatewaySeen, Looked, Password, Peers, Registry, SharedOptions};
 pub use state::{State, StateError};
 pub use store::{Opened, Store, StoreError, StoreOptions};
 pub use taints::{KeptTaints, Taints};

@@ -24,6 +24,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { number: 5, name: "taints", sql: include_str!("migrations/0005_taints.sql") },
     Migration { number: 6, name: "ranges", sql: include_str!("migrations/0006_ranges.sql") },
     Migration { number: 7, name: "denied", sql: include_str!("migrations/0007_denied.sql") },
+    Migration { number: 9, name: "digests", sql: include_str!("migrations/0009_digests.sql") },
 ];
 
 /// How long a connection waits for another process that writes (a backup, a curious `sqlite3`).
@@ -64,6 +65,26 @@ pub enum StateError {
         /// What SQLite said.
         source: rusqlite::Error,
     },
+    /// The database that several gateways share cannot be reached, or does not answer in time.
+    /// Nothing was changed, unless the words say that it is not known.
+    #[error("{place} cannot be used now: {why}")]
+    Unreachable {
+        /// Which database, without what is secret.
+        place: String,
+        /// What happened.
+        why: String,
+    },
+    /// The database that several gateways share said no.
+    #[error("{place}: {what}")]
+    Shared {
+        /// Which database, without what is secret.
+        place: String,
+        /// What it said and what would be right.
+        what: String,
+    },
+    /// What is kept is not what was written.
+    #[error("the registry holds something else than was written: {0}")]
+    Content(String),
     /// The file was written by a newer build, or a released step of the schema was edited.
     #[error("{}: {what}", path.display())]
     Schema {
@@ -107,6 +128,39 @@ impl State {
         Ok([registry, index, taints, reader])
     }
 
+    const fn lane(&self, lane: Lane) -> &Mutex<Connection> {
+        match lane {
+            Lane::Registry => &self.registry,
+            Lane::Taints => &self.taints,
+            Lane::Reader => &self.reader,
+        }
+    }
+
+    /// One transaction.
+    pub(crate) fn write<T, E: From<StateError>>(
+        &self,
+        lane: Lane,
+        work: impl FnOnce(&Connection) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut db = self.lane(lane).lock();
+        let failed = |source| E::from(self.failed(source));
+        let begun = db.transaction_with_behavior(TransactionBehavior::Immediate);
+        let transaction = begun.map_err(failed)?;
+        let done = work(&transaction)?;
+        transaction.commit().map_err(failed)?;
+        Ok(done)
+    }
+
+    /// Looks.
+    pub(crate) fn look<T>(
+        &self,
+        lane: Lane,
+        work: impl FnOnce(&Connection) -> Result<T, StateError>,
+    ) -> Result<T, StateError> {
+        work(&self.lane(lane).lock())
+    }
+
+    #[cfg(test)]
     pub(crate) fn registry<T>(
         &self,
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,
@@ -121,13 +175,6 @@ impl State {
         work(&mut self.index.lock()).map_err(|source| self.failed(source))
     }
 
-    pub(crate) fn taints<T>(
-        &self,
-        work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,
-    ) -> Result<T, StateError> {
-        work(&mut self.taints.lock()).map_err(|source| self.failed(source))
-    }
-
     /// Something beside SQLite failed.
     pub(crate) fn unusable(&self, what: &str) -> StateError {
         StateError::Schema { path: self.path.clone(), what: what.to_owned() }
@@ -140,9 +187,17 @@ impl State {
         work(&mut self.reader.lock()).map_err(|source| self.failed(source))
     }
 
-    fn failed(&self, source: rusqlite::Error) -> StateError {
+    pub(crate) fn failed(&self, source: rusqlite::Error) -> StateError {
         StateError::of(&self.path, source)
     }
+}
+
+/// Which of the connections; see [`State`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Lane {
+    Registry,
+    Taints,
+    Reader,
 }
 
 impl StateError {
@@ -152,6 +207,12 @@ impl StateError {
             true => Self::Damaged { path, source },
             false => Self::Sqlite { path, source },
         }
+    }
+
+    /// Whether this passes by itself, once a database answers again.
+    #[must_use]
+    pub const fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Unreachable { .. })
     }
 
     pub(crate) const fn is_damage(&self) -> bool {
@@ -182,10 +243,16 @@ pub(crate) fn from_sql(value: i64) -> u64 {
     u64::try_from(value).unwrap_or(0)
 }
 
-struct Migration {
-    number: i64,
-    name: &'static str,
-    sql: &'static str,
+pub(crate) struct Migration {
+    pub number: i64,
+    pub name: &'static str,
+    pub sql: &'static str,
+}
+
+impl Migration {
+    pub fn checksum(&self) -> String {
+        hex(digest(&SHA256, self.sql.as_bytes()).as_ref())
+    }
 }
 
 enum MigrateError {
@@ -234,7 +301,7 @@ fn migrate(db: &mut Connection, steps: &[Migration]) -> Result<(), MigrateError>
         )));
     }
     for step in steps {
-        let checksum = hex(digest(&SHA256, step.sql.as_bytes()).as_ref());
+        let checksum = step.checksum();
         let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let sql = "SELECT checksum FROM migrations WHERE number = ?1";
         let applied: Option<String> =

@@ -9,10 +9,12 @@ use model::{Event, EventBody, Secret, Timestamp, limit};
 
 use crate::approvals::Approvals;
 use crate::data_dir::{DataDir, DataDirError, InstallationKey};
+use crate::ears::Ears;
 use crate::guesses::Guesses;
 use crate::index::{INTERVAL, Index, IndexError, SessionSummary};
 use crate::journal::{self, Journal, JournalError, JournalKey, JournalLock, Recovery, Sealing};
 use crate::live::Live;
+use crate::registry::{Peers, Registry, Shared, SharedOptions};
 use crate::state::{State, StateError};
 use crate::taints::Taints;
 use crate::tokens::Tokens;
@@ -39,6 +41,8 @@ pub struct StoreOptions {
     /// The last segment and record number that are known outside the journal, as by its archive: no
     /// other events may have them, also where the journal lost its end or was put back from a copy.
     pub known: (u64, u64),
+    /// Where the registry is, if several gateways share it; `None` keeps it in `data_dir`.
+    pub shared: Option<SharedOptions>,
 }
 
 impl StoreOptions {
@@ -52,6 +56,7 @@ impl StoreOptions {
             installation_key: None,
             sessions_max: limit::SESSIONS_MAX,
             known: (0, 0),
+            shared: None,
         }
     }
 }
@@ -109,6 +114,8 @@ pub struct Store {
     pub guesses: Arc<Guesses>,
     /// What principals received of followed values.
     pub taints: Arc<Taints>,
+    /// The other gateways, where several share the registry.
+    pub peers: Option<Arc<Peers>>,
 }
 
 impl Store {
@@ -142,14 +149,34 @@ impl Store {
             Ok(Arc::new(usage))
         })?;
         let live = Live::new(options.sessions_max);
-        let tokens = Arc::new(Tokens::open(Arc::clone(&state), &key)?);
+        let (registry, shared) = match options.shared {
+            None => (Registry::local(state), None),
+            Some(shared) => {
+                let (shared, feed) = Shared::open(shared, Arc::clone(&gateway), &key)?;
+                (Registry::shared(Arc::clone(&shared)), Some((shared, feed)))
+            }
+        };
+        let tokens = Arc::new(Tokens::open(Arc::clone(&registry), &key)?);
         let ending = Arc::clone(&live);
         tokens.subscribe(Box::new(move |id| {
             ending.revoke(id, "revoked");
         }));
-        let guesses = Arc::new(Guesses::open(Arc::clone(&state), &key, now)?);
-        let taints = Arc::new(Taints::open(Arc::clone(&state), &key)?);
-        let approvals = Arc::new(Approvals::open(state, now)?);
+        let guesses = Arc::new(Guesses::open(Arc::clone(&registry), &key, now)?);
+        let taints = Arc::new(Taints::open(Arc::clone(&registry), &key)?);
+        let approvals = Arc::new(Approvals::open(Arc::clone(&registry), now)?);
+        let mut peers = None;
+        if let Some((shared, feed)) = shared {
+            let others = Peers::start(registry, Arc::clone(&shared))?;
+            // From before what was loaded above, so that nothing is missed.
+            let ears = Ears {
+                tokens: Arc::downgrade(&tokens),
+                approvals: Arc::downgrade(&approvals),
+                taints: Arc::downgrade(&taints),
+                peers: Arc::downgrade(&others),
+            };
+            shared.follow(feed, Arc::new(ears))?;
+            peers = Some(others);
+        }
         let store = Self {
             data_dir,
             gateway,
@@ -162,6 +189,7 @@ impl Store {
             usage,
             guesses,
             taints,
+            peers,
         };
         Ok((store, Opened { recovery, sessions_closed, went_ahead }))
     }

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use aws_lc_rs::hmac;
 use model::{Principal, PrincipalKind, Secret, Timestamp, TokenId, limit};
-use parking_lot::RwLock;
-use rusqlite::{Connection, Row, params};
+use parking_lot::{Mutex, RwLock};
 
 use crate::data_dir::InstallationKey;
 use crate::id::{self, BASE62_CHARS, NoRandomness};
-use crate::state::{State, StateError, from_sql, to_sql};
+use crate::registry::{Kind, Registry, Row, Tx, Value, opt};
+use crate::state::{Lane, StateError};
 
 /// The issuer of tokens made here.
 pub const ISSUER: &str = "narrows";
@@ -34,6 +34,10 @@ pub enum TokenError {
     /// It was revoked.
     #[error("the token was revoked")]
     Revoked,
+    /// The state that gateways share could not be read for too long: whether it was revoked is not
+    /// known.
+    #[error("whether the token is still good is not known: the state database does not answer")]
+    Unsure,
 }
 
 /// Why a token was not made, listed or revoked.
@@ -101,8 +105,10 @@ pub struct TokenRecord {
 /// it is independent of how near their guess was to a real token; no constant-time comparison is
 /// needed.
 pub struct Tokens {
-    state: Arc<State>,
+    registry: Arc<Registry>,
     key: hmac::Key,
+    /// One writer at a time; whoever verifies waits for none of them.
+    writing: Mutex<()>,
     known: RwLock<Known>,
     /// Tokens of identity providers that are no longer believed.
     denied: RwLock<HashSet<TokenId>>,
@@ -120,11 +126,21 @@ struct Known {
 
 impl Tokens {
     /// Loads the registry.
-    pub fn open(state: Arc<State>, installation: &InstallationKey) -> Result<Self, StateError> {
+    pub fn open(
+        registry: Arc<Registry>,
+        installation: &InstallationKey,
+    ) -> Result<Self, StateError> {
         let key = hmac::Key::new(hmac::HMAC_SHA256, installation.derive("token").expose());
-        let known = RwLock::new(state.registry(load)?);
-        let denied = RwLock::new(state.registry(load_denied)?);
-        Ok(Self { state, key, known, denied, callbacks: RwLock::default() })
+        let tokens = Self {
+            registry,
+            key,
+            writing: Mutex::new(()),
+            known: RwLock::default(),
+            denied: RwLock::default(),
+            callbacks: RwLock::default(),
+        };
+        tokens.heard_all()?;
+        Ok(tokens)
     }
 
     /// Makes a token. The secret is shown once, here, and cannot be had again.
@@ -146,12 +162,16 @@ impl Tokens {
             expires_at: new.ttl.map(|ttl| now.plus(ttl)),
             revoked_at: None,
         };
-        let mut known = self.known.write();
-        if known.tokens.len() >= limit::TOKENS_MAX {
+        let _one = self.writing.lock();
+        if self.known.read().tokens.len() >= limit::TOKENS_MAX {
             return Err(TokensError::Full(limit::TOKENS_MAX));
         }
-        self.state.registry(|db| insert(db, &record, &fingerprint))?;
-        known.insert(fingerprint, record.clone());
+        self.registry.write(Lane::Registry, |tx| {
+            insert(tx, &record, &fingerprint)?;
+            tx.changed(Kind::Token, &record.id.0);
+            Ok::<_, StateError>(())
+        })?;
+        self.known.write().insert(fingerprint, record.clone());
         Ok((record, token))
     }
 
@@ -166,14 +186,27 @@ impl Tokens {
         let known = self.known.read();
         let record = known.tokens.get(&self.fingerprint(token)).ok_or(TokenError::Unknown)?;
         record.check(now)?;
-        Ok(record.principal())
+        match self.registry.is_fresh() {
+            true => Ok(record.principal()),
+            false => Err(TokenError::Unsure),
+        }
+    }
+
+    /// Whether what is known of tokens is what the registry holds, or was not long ago.
+    #[must_use]
+    pub fn is_fresh(&self) -> bool {
+        self.registry.is_fresh()
     }
 
     /// Whether a token that was verified is still good; for a rule of R9 ("revocation re-checked").
     pub fn recheck(&self, id: &TokenId, now: Timestamp) -> Result<(), TokenError> {
         let known = self.known.read();
         let fingerprint = known.fingerprints.get(id).ok_or(TokenError::Unknown)?;
-        known.tokens.get(fingerprint).ok_or(TokenError::Unknown)?.check(now)
+        known.tokens.get(fingerprint).ok_or(TokenError::Unknown)?.check(now)?;
+        match self.registry.is_fresh() {
+            true => Ok(()),
+            false => Err(TokenError::Unsure),
+        }
     }
 
     /// All tokens ever made, oldest first.
@@ -186,43 +219,110 @@ impl Tokens {
     }
 
     /// Revokes a token and tells all subscribers before it returns. Revoking twice keeps the first
-    /// time.
+    /// time. Where the registry cannot be reached, subscribers are told all the same: what this
+    /// gateway can end ends, and the error says that the others do not know.
     pub fn revoke(&self, id: &TokenId, now: Timestamp) -> Result<TokenRecord, TokensError> {
-        let mut known = self.known.write();
-        let fingerprint =
-            *known.fingerprints.get(id).ok_or_else(|| TokensError::Unknown(id.clone()))?;
-        let record =
-            known.tokens.get(&fingerprint).ok_or_else(|| TokensError::Unknown(id.clone()))?;
-        let mut record = (**record).clone();
-        if record.revoked_at.is_none() {
-            record.revoked_at = Some(now);
-            self.state.registry(|db| {
-                let sql = "UPDATE tokens SET revoked_at = ?2 WHERE id = ?1";
-                db.execute(sql, params![&*id.0, to_sql(now.0)]).map(|_| ())
-            })?;
-            known.insert(fingerprint, record.clone());
+        let one = self.writing.lock();
+        let revoked = self.registry.write(Lane::Registry, |tx| {
+            let sql = "UPDATE tokens SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL";
+            if tx.run(sql, &[(&id.0).into(), now.into()])? > 0 {
+                tx.changed(Kind::Token, &id.0);
+            }
+            load_one(tx, id)
+        });
+        let found = match revoked {
+            Ok(found) => found.ok_or_else(|| TokensError::Unknown(id.clone())),
+            Err(error) if error.is_unreachable() && self.is_known(id) => Err(error.into()),
+            Err(error) => return Err(error.into()),
+        };
+        if let Ok((fingerprint, record)) = &found {
+            self.known.write().insert(*fingerprint, record.clone());
         }
-        drop(known);
-        self.callbacks.read().iter().for_each(|callback| callback(id));
-        Ok(record)
+        drop(one);
+        if !matches!(found, Err(TokensError::Unknown(_))) {
+            self.tell(id);
+        }
+        found.map(|(_, record)| record)
     }
 
     /// No longer believes a token of an identity provider, which is known here by its name in
     /// records alone, and tells all subscribers before it returns. Its issuer is not told.
     pub fn deny(&self, id: &TokenId, subject: &str, now: Timestamp) -> Result<(), TokensError> {
-        let mut denied = self.denied.write();
+        let one = self.writing.lock();
+        let denied = self.denied.read();
         if denied.len() >= limit::TOKENS_MAX && !denied.contains(id) {
             return Err(TokensError::Full(limit::TOKENS_MAX));
         }
-        self.state.registry(|db| {
+        drop(denied);
+        let kept = self.registry.write(Lane::Registry, |tx| {
             let sql = "INSERT INTO denied_tokens (id, subject, denied_at) VALUES (?1, ?2, ?3)
                 ON CONFLICT (id) DO NOTHING";
-            db.execute(sql, params![&*id.0, subject, to_sql(now.0)]).map(|_| ())
-        })?;
-        denied.insert(id.clone());
-        drop(denied);
-        self.callbacks.read().iter().for_each(|callback| callback(id));
+            if tx.run(sql, &[(&id.0).into(), subject.into(), now.into()])? > 0 {
+                tx.changed(Kind::Denied, &id.0);
+            }
+            Ok::<_, StateError>(())
+        });
+        drop(one);
+        match kept {
+            Ok(()) => self.heard_denied(id.clone()),
+            Err(error) if error.is_unreachable() => {
+                self.tell(id);
+                return Err(error.into());
+            }
+            Err(error) => return Err(error.into()),
+        }
         Ok(())
+    }
+
+    /// Another gateway made or revoked a token.
+    pub(crate) fn heard(&self, id: &TokenId) -> Result<(), StateError> {
+        let found = self.registry.read(Lane::Reader, |tx| load_one(tx, id))?;
+        let Some((fingerprint, record)) = found else { return Ok(()) };
+        let is_revoked = record.revoked_at.is_some();
+        if self.known.write().insert(fingerprint, record) && is_revoked {
+            self.tell(id);
+        }
+        Ok(())
+    }
+
+    /// Another gateway no longer believes a token of an identity provider. Subscribers may be told
+    /// more than once.
+    pub(crate) fn heard_denied(&self, id: TokenId) {
+        self.denied.write().insert(id.clone());
+        self.tell(&id);
+    }
+
+    /// Any token may have been made or revoked.
+    pub(crate) fn heard_all(&self) -> Result<(), StateError> {
+        let (tokens, denied) = self.registry.read(Lane::Registry, |tx| {
+            let tokens = load(tx)?;
+            let denied = tx.rows("SELECT id FROM denied_tokens", &[])?;
+            let denied = denied.iter().map(|row| Ok(TokenId(row.text(0)?.into())));
+            Ok((tokens, denied.collect::<Result<HashSet<_>, StateError>>()?))
+        })?;
+        let mut over: Vec<TokenId> = Vec::new();
+        let mut known = self.known.write();
+        for (fingerprint, record) in tokens {
+            let (id, is_revoked) = (record.id.clone(), record.revoked_at.is_some());
+            if known.insert(fingerprint, record) && is_revoked {
+                over.push(id);
+            }
+        }
+        drop(known);
+        let mut all = self.denied.write();
+        over.extend(denied.difference(&all).cloned());
+        all.extend(denied);
+        drop(all);
+        over.iter().for_each(|id| self.tell(id));
+        Ok(())
+    }
+
+    fn is_known(&self, id: &TokenId) -> bool {
+        self.known.read().fingerprints.contains_key(id)
+    }
+
+    fn tell(&self, id: &TokenId) {
+        self.callbacks.read().iter().for_each(|callback| callback(id));
     }
 
     /// Whether a token of an identity provider was revoked here.
@@ -279,9 +379,15 @@ impl TokenRecord {
 }
 
 impl Known {
-    fn insert(&mut self, fingerprint: Fingerprint, record: TokenRecord) {
+    /// Whether something else was known of it. What was revoked stays so.
+    fn insert(&mut self, fingerprint: Fingerprint, record: TokenRecord) -> bool {
+        let before = self.tokens.get(&fingerprint);
+        if before.is_some_and(|known| known.revoked_at.is_some() || **known == record) {
+            return false;
+        }
         self.fingerprints.insert(record.id.clone(), fingerprint);
         self.tokens.insert(fingerprint, Arc::new(record));
+        true
     }
 }
 
@@ -316,70 +422,65 @@ fn check(new: &NewToken) -> Result<(), TokensError> {
 }
 
 fn insert(
-    db: &mut Connection,
+    tx: &mut Tx<'_>,
     record: &TokenRecord,
     fingerprint: &Fingerprint,
-) -> rusqlite::Result<()> {
+) -> Result<(), StateError> {
     let groups = serde_json::to_string(&record.groups)
-        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
-    db.execute(
+        .map_err(|error| StateError::Content(error.to_string()))?;
+    tx.run(
         "INSERT INTO tokens (id, fingerprint, subject, kind, groups, minted_by, created_at,
             expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-        params![
-            &*record.id.0,
-            fingerprint,
-            &*record.subject,
-            record.kind.as_str(),
-            groups,
-            record.minted_by.as_deref(),
-            to_sql(record.created_at.0),
-            record.expires_at.map(|at| to_sql(at.0)),
+        &[
+            (&record.id.0).into(),
+            fingerprint.as_slice().into(),
+            (&record.subject).into(),
+            record.kind.as_str().into(),
+            Value::Text(groups),
+            opt(record.minted_by.as_ref()),
+            record.created_at.into(),
+            opt(record.expires_at),
         ],
     )
-    .map(|_| ())
+    .map(drop)
 }
 
-fn load(db: &mut Connection) -> rusqlite::Result<Known> {
-    let mut known = Known::default();
-    let mut query = db.prepare(
-        "SELECT fingerprint, id, subject, kind, groups, minted_by, created_at, expires_at,
-            revoked_at FROM tokens",
-    )?;
-    let mut rows = query.query([])?;
-    while let Some(row) = rows.next()? {
-        known.insert(row.get(0)?, record(row)?);
-    }
-    Ok(known)
+fn load(tx: &mut Tx<'_>) -> Result<Vec<(Fingerprint, TokenRecord)>, StateError> {
+    let sql = "SELECT fingerprint, id, subject, kind, groups, minted_by, created_at,
+        expires_at, revoked_at FROM tokens";
+    tx.rows(sql, &[])?.iter().map(record).collect()
 }
 
-fn load_denied(db: &mut Connection) -> rusqlite::Result<HashSet<TokenId>> {
-    let mut query = db.prepare("SELECT id FROM denied_tokens")?;
-    query.query_map([], |row| row.get(0).map(TokenId))?.collect()
+fn load_one(
+    tx: &mut Tx<'_>,
+    id: &TokenId,
+) -> Result<Option<(Fingerprint, TokenRecord)>, StateError> {
+    let sql = "SELECT fingerprint, id, subject, kind, groups, minted_by, created_at,
+        expires_at, revoked_at FROM tokens WHERE id = ?1";
+    tx.rows(sql, &[(&id.0).into()])?.first().map(record).transpose()
 }
 
-fn record(row: &Row<'_>) -> rusqlite::Result<TokenRecord> {
-    let time =
-        |column| row.get::<_, Option<i64>>(column).map(|at| at.map(|at| Timestamp(from_sql(at))));
-    let broken = |column, error: String| {
-        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, error.into())
-    };
-    let kind = match row.get::<_, String>(3)?.as_str() {
+fn record(row: &Row) -> Result<(Fingerprint, TokenRecord), StateError> {
+    let broken = |what: String| StateError::Content(format!("a token: {what}"));
+    let fingerprint = row.bytes(0)?.try_into();
+    let kind = match row.text(3)? {
         "agent" => PrincipalKind::Agent,
         "person" => PrincipalKind::Person,
         "service" => PrincipalKind::Service,
-        other => return Err(broken(3, format!("{other:?} is no kind of principal"))),
+        other => return Err(broken(format!("{other:?} is no kind of principal"))),
     };
-    let groups = serde_json::from_str(&row.get::<_, String>(4)?);
-    Ok(TokenRecord {
-        id: TokenId(row.get(1)?),
-        subject: row.get(2)?,
+    let groups = serde_json::from_str(row.text(4)?);
+    let record = TokenRecord {
+        id: TokenId(row.text(1)?.into()),
+        subject: row.text(2)?.into(),
         kind,
-        groups: groups.map_err(|error| broken(4, error.to_string()))?,
-        minted_by: row.get(5)?,
-        created_at: time(6)?.unwrap_or_default(),
-        expires_at: time(7)?,
-        revoked_at: time(8)?,
-    })
+        groups: groups.map_err(|error| broken(error.to_string()))?,
+        minted_by: row.maybe_text(5)?.map(Arc::from),
+        created_at: row.maybe_time(6)?.unwrap_or_default(),
+        expires_at: row.maybe_time(7)?,
+        revoked_at: row.maybe_time(8)?,
+    };
+    Ok((fingerprint.map_err(|_| broken("a fingerprint of another length".to_owned()))?, record))
 }
 
 #[cfg(test)]
@@ -387,32 +488,14 @@ mod tests {
     use parking_lot::Mutex;
 
     use super::*;
-    use crate::testing::{Folder, at};
+    use crate::testing::{Folder, at, over_both, registry};
 
     fn key() -> InstallationKey {
         InstallationKey::from_bytes(&[9; 32]).unwrap()
     }
 
-    #[test]
-    fn a_token_of_an_identity_provider_stays_denied() {
-        let folder = Folder::new();
-        let (id, other) = (TokenId("jwt_a".into()), TokenId("jwt_b".into()));
-        let told = Arc::new(Mutex::new(Vec::new()));
-        {
-            let tokens = tokens(&folder);
-            let hears = Arc::clone(&told);
-            tokens.subscribe(Box::new(move |id| hears.lock().push(id.clone())));
-            tokens.deny(&id, "robot", at(1)).unwrap();
-            tokens.deny(&id, "robot", at(2)).unwrap();
-            assert!(tokens.is_denied(&id) && !tokens.is_denied(&other));
-        }
-        assert_eq!(*told.lock(), [id.clone(), id.clone()]);
-        assert!(tokens(&folder).is_denied(&id), "after a restart too");
-    }
-
     fn tokens(folder: &Folder) -> Tokens {
-        let state = State::open(&folder.path().join("state.sqlite")).unwrap();
-        Tokens::open(Arc::new(state), &key()).unwrap()
+        Tokens::open(registry(folder), &key()).unwrap()
     }
 
     fn new(subject: &str) -> NewToken {
@@ -425,109 +508,119 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_token_reads_nrw_and_43_characters_and_stands_for_its_principal() {
-        let folder = Folder::new();
-        let tokens = tokens(&folder);
-        let (record, token) = tokens.create(new("bot"), at(0)).unwrap();
-        assert_eq!(token.expose().len(), 47);
-        let principal = tokens.verify(token.expose(), at(1)).unwrap();
-        assert_eq!(&*principal.subject, "bot");
-        assert_eq!(&*principal.issuer, "narrows");
-        assert_eq!(principal.groups, vec!["agents".into()]);
-        assert_eq!(principal.token, Some(record.id));
-        assert_eq!(principal.minted_by.as_deref(), Some("alice"));
-        assert_eq!(principal.expires_at, Some(at(60)));
-    }
+    over_both! {
+        fn a_token_of_an_identity_provider_stays_denied() {
+            let folder = Folder::new();
+            let (id, other) = (TokenId("jwt_a".into()), TokenId("jwt_b".into()));
+            let told = Arc::new(Mutex::new(Vec::new()));
+            {
+                let tokens = tokens(&folder);
+                let hears = Arc::clone(&told);
+                tokens.subscribe(Box::new(move |id| hears.lock().push(id.clone())));
+                tokens.deny(&id, "robot", at(1)).unwrap();
+                tokens.deny(&id, "robot", at(2)).unwrap();
+                assert!(tokens.is_denied(&id) && !tokens.is_denied(&other));
+            }
+            assert_eq!(*told.lock(), [id.clone(), id.clone()]);
+            assert!(tokens(&folder).is_denied(&id), "after a restart too");
+        }
 
-    #[test]
-    fn a_token_expires_at_its_very_end() {
-        let folder = Folder::new();
-        let tokens = tokens(&folder);
-        let (record, token) = tokens.create(new("bot"), at(0)).unwrap();
-        let end = at(60);
-        assert!(tokens.verify(token.expose(), Timestamp(end.0 - 1)).is_ok());
-        assert_eq!(tokens.verify(token.expose(), end), Err(TokenError::Expired));
-        assert_eq!(tokens.recheck(&record.id, end), Err(TokenError::Expired));
-    }
-
-    #[test]
-    fn a_revocation_is_told_at_once_and_outlives_a_restart() {
-        let folder = Folder::new();
-        let (token, id) = {
+        fn a_token_reads_nrw_and_43_characters_and_stands_for_its_principal() {
+            let folder = Folder::new();
             let tokens = tokens(&folder);
-            let heard = Arc::new(Mutex::new(Vec::new()));
-            let ear = Arc::clone(&heard);
-            tokens.subscribe(Box::new(move |id| ear.lock().push(id.clone())));
             let (record, token) = tokens.create(new("bot"), at(0)).unwrap();
-            tokens.revoke(&record.id, at(5)).unwrap();
-            assert_eq!(*heard.lock(), std::slice::from_ref(&record.id));
+            assert_eq!(token.expose().len(), 47);
+            let principal = tokens.verify(token.expose(), at(1)).unwrap();
+            assert_eq!(&*principal.subject, "bot");
+            assert_eq!(&*principal.issuer, "narrows");
+            assert_eq!(principal.groups, vec!["agents".into()]);
+            assert_eq!(principal.token, Some(record.id));
+            assert_eq!(principal.minted_by.as_deref(), Some("alice"));
+            assert_eq!(principal.expires_at, Some(at(60)));
+        }
+
+        fn a_token_expires_at_its_very_end() {
+            let folder = Folder::new();
+            let tokens = tokens(&folder);
+            let (record, token) = tokens.create(new("bot"), at(0)).unwrap();
+            let end = at(60);
+            assert!(tokens.verify(token.expose(), Timestamp(end.0 - 1)).is_ok());
+            assert_eq!(tokens.verify(token.expose(), end), Err(TokenError::Expired));
+            assert_eq!(tokens.recheck(&record.id, end), Err(TokenError::Expired));
+        }
+
+        fn a_revocation_is_told_at_once_and_outlives_a_restart() {
+            let folder = Folder::new();
+            let (token, id) = {
+                let tokens = tokens(&folder);
+                let heard = Arc::new(Mutex::new(Vec::new()));
+                let ear = Arc::clone(&heard);
+                tokens.subscribe(Box::new(move |id| ear.lock().push(id.clone())));
+                let (record, token) = tokens.create(new("bot"), at(0)).unwrap();
+                tokens.revoke(&record.id, at(5)).unwrap();
+                assert_eq!(*heard.lock(), std::slice::from_ref(&record.id));
+                assert_eq!(tokens.verify(token.expose(), at(5)), Err(TokenError::Revoked));
+                (token, record.id)
+            };
+            let tokens = tokens(&folder);
             assert_eq!(tokens.verify(token.expose(), at(5)), Err(TokenError::Revoked));
-            (token, record.id)
-        };
-        let tokens = tokens(&folder);
-        assert_eq!(tokens.verify(token.expose(), at(5)), Err(TokenError::Revoked));
-        assert_eq!(tokens.revoke(&id, at(9)).unwrap().revoked_at, Some(at(5)));
-    }
-
-    #[test]
-    fn tokens_outlive_a_restart_and_only_under_the_same_key() {
-        let folder = Folder::new();
-        let (record, token) = tokens(&folder).create(new("bot"), at(0)).unwrap();
-        let again = tokens(&folder);
-        assert!(again.verify(token.expose(), at(1)).is_ok());
-        assert_eq!(again.list(), [record]);
-        let state = State::open(&folder.path().join("state.sqlite")).unwrap();
-        let other = InstallationKey::from_bytes(&[8; 32]).unwrap();
-        let other = Tokens::open(Arc::new(state), &other).unwrap();
-        assert_eq!(other.verify(token.expose(), at(1)), Err(TokenError::Unknown));
-    }
-
-    #[test]
-    fn p7_the_token_itself_is_nowhere_in_the_data_folder() {
-        let folder = Folder::new();
-        let tokens = tokens(&folder);
-        let (_, token) = tokens.create(new("bot"), at(0)).unwrap();
-        let secret = token.expose().as_bytes();
-        for entry in std::fs::read_dir(folder.path()).unwrap() {
-            let bytes = std::fs::read(entry.unwrap().path()).unwrap();
-            assert!(!bytes.windows(secret.len()).any(|window| window == secret));
+            assert_eq!(tokens.revoke(&id, at(9)).unwrap().revoked_at, Some(at(5)));
         }
-        assert_eq!(format!("{token:?}"), "***");
-    }
 
-    #[test]
-    fn what_is_not_shaped_like_a_token_is_unknown() {
-        let folder = Folder::new();
-        let tokens = tokens(&folder);
-        let (_, token) = tokens.create(new("bot"), at(0)).unwrap();
-        let long = format!("{}x", token.expose());
-        let other = format!("nrw_{}", "0".repeat(43));
-        let odd = format!("nrw_{}", "é".repeat(22));
-        for text in ["", "nrw_", token.expose().get(4..).unwrap(), &long, &other, &odd] {
-            assert_eq!(tokens.verify(text, at(1)), Err(TokenError::Unknown), "{text:?}");
+        fn tokens_outlive_a_restart_and_only_under_the_same_key() {
+            let folder = Folder::new();
+            let (record, token) = tokens(&folder).create(new("bot"), at(0)).unwrap();
+            let again = tokens(&folder);
+            assert!(again.verify(token.expose(), at(1)).is_ok());
+            assert_eq!(again.list(), [record]);
+                        let other = InstallationKey::from_bytes(&[8; 32]).unwrap();
+            let other = Tokens::open(registry(&folder), &other).unwrap();
+            assert_eq!(other.verify(token.expose(), at(1)), Err(TokenError::Unknown));
         }
-    }
 
-    #[test]
-    fn names_that_cannot_be_are_refused_with_a_reason() {
-        let folder = Folder::new();
-        let tokens = tokens(&folder);
-        let long = "x".repeat(257);
-        for (subject, says) in [
-            ("", "1 to 256"),
-            (long.as_str(), "1 to 256"),
-            ("a\nb", "control"),
-            (" a", "space"),
-            ("Admin.Token", "owner"),
-        ] {
-            let error = tokens.create(new(subject), at(0)).unwrap_err().to_string();
-            assert!(error.contains(says), "{subject:?}: {error}");
+        fn p7_the_token_itself_is_nowhere_in_the_data_folder() {
+            let folder = Folder::new();
+            let tokens = tokens(&folder);
+            let (_, token) = tokens.create(new("bot"), at(0)).unwrap();
+            let secret = token.expose().as_bytes();
+            for entry in std::fs::read_dir(folder.path()).unwrap() {
+                let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+                assert!(!bytes.windows(secret.len()).any(|window| window == secret));
+            }
+            assert_eq!(format!("{token:?}"), "***");
         }
-        assert!(tokens.create(new(&"x".repeat(256)), at(0)).is_ok());
-        let brief = NewToken { ttl: Some(Duration::from_millis(999)), ..new("bot") };
-        assert!(tokens.create(brief, at(0)).is_err());
-        let id = TokenId("tk_none".into());
-        assert!(matches!(tokens.revoke(&id, at(0)), Err(TokensError::Unknown(_))));
+
+        fn what_is_not_shaped_like_a_token_is_unknown() {
+            let folder = Folder::new();
+            let tokens = tokens(&folder);
+            let (_, token) = tokens.create(new("bot"), at(0)).unwrap();
+            let long = format!("{}x", token.expose());
+            let other = format!("nrw_{}", "0".repeat(43));
+            let odd = format!("nrw_{}", "é".repeat(22));
+            for text in ["", "nrw_", token.expose().get(4..).unwrap(), &long, &other, &odd] {
+                assert_eq!(tokens.verify(text, at(1)), Err(TokenError::Unknown), "{text:?}");
+            }
+        }
+
+        fn names_that_cannot_be_are_refused_with_a_reason() {
+            let folder = Folder::new();
+            let tokens = tokens(&folder);
+            let long = "x".repeat(257);
+            for (subject, says) in [
+                ("", "1 to 256"),
+                (long.as_str(), "1 to 256"),
+                ("a\nb", "control"),
+                (" a", "space"),
+                ("Admin.Token", "owner"),
+            ] {
+                let error = tokens.create(new(subject), at(0)).unwrap_err().to_string();
+                assert!(error.contains(says), "{subject:?}: {error}");
+            }
+            assert!(tokens.create(new(&"x".repeat(256)), at(0)).is_ok());
+            let brief = NewToken { ttl: Some(Duration::from_millis(999)), ..new("bot") };
+            assert!(tokens.create(brief, at(0)).is_err());
+            let id = TokenId("tk_none".into());
+            assert!(matches!(tokens.revoke(&id, at(0)), Err(TokensError::Unknown(_))));
+        }
     }
 }

@@ -65,7 +65,7 @@ pub fn answer(out: &mut Outbox<Part>, refusal: &Refusal, operation: Option<&str>
         }
         _ => {}
     }
-    if matches!(reason, "approval_pending" | "provider_unreachable") {
+    if matches!(reason, "approval_pending" | "provider_unreachable" | "state_unreachable") {
         fields.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));
     }
     let body = Length::Known(text.len() as u64);

@@ -22,7 +22,7 @@ pub fn sqlstate(reason: &str) -> &'static str {
         "upstream_down" | "upstream_tls" | "upstream_timeout" | "upstream_error" | "credential"
         | "catalog" => "08001",
         "killed" | "revoked" | "token_expired" | "issuer_changed" | "shutting_down" => "57P01",
-        "provider_unreachable" => "57P03",
+        "provider_unreachable" | "state_unreachable" => "57P03",
         _ => "42501",
     }
 }

@@ -108,6 +108,7 @@ fn make(
             ApprovalError::Full(message) => {
                 ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "full", message)
             }
+            ApprovalError::State(error) => ApiError::state(error),
             other => ApiError::internal(other),
         })?;
     Ok(RequestState::of(&approval, &shared.store.approvals.access(now)))
@@ -212,7 +213,7 @@ pub(crate) async fn list(
         let mut entries = Vec::new();
         for given in shared.store.approvals.access(shared.control.now()) {
             let approval = shared.store.approvals.approval(&given.approval);
-            let approval = approval.map_err(ApiError::internal)?;
+            let approval = approval.map_err(ApiError::state)?;
             if approval.is_some_and(|approval| caller.sees(&approval)) {
                 entries.push(by_grant(&shared, &given));
             }

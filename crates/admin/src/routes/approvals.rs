@@ -55,10 +55,10 @@ pub(crate) async fn list(
     let list = blocking(move || {
         let approvals = &shared.store.approvals;
         // What is over is no longer pending, even before the next sweep.
-        approvals.expire(shared.control.now()).map_err(ApiError::internal)?;
+        approvals.expire(shared.control.now()).map_err(ApiError::state)?;
         let mut found = match &*status {
             "pending" => approvals.pending(),
-            _ => approvals.recent(RECENT_MAX).map_err(ApiError::internal)?,
+            _ => approvals.recent(RECENT_MAX).map_err(ApiError::state)?,
         };
         found.retain(|one| caller.sees(one) && (status == "all" || one.status.as_str() == status));
         Ok(found.iter().map(ApprovalView::from).collect())
@@ -126,8 +126,8 @@ fn state(
         })?;
     }
     let approvals = &shared.store.approvals;
-    approvals.expire(now).map_err(ApiError::internal)?;
-    let found = approvals.approval(&ApprovalId(id.into())).map_err(ApiError::internal)?;
+    approvals.expire(now).map_err(ApiError::state)?;
+    let found = approvals.approval(&ApprovalId(id.into())).map_err(ApiError::state)?;
     let found = found.filter(|approval| caller.sees(approval) || is_own(caller, approval));
     let approval = found.ok_or_else(|| unknown(id))?;
     let waits = (approval.status == Status::Pending).then(|| approval.expires_at.since(now));
@@ -292,7 +292,7 @@ pub(crate) async fn revoke(
             RevokeError::Nothing(_) => {
                 ApiError::new(StatusCode::CONFLICT, "nothing_granted", error.to_string())
             }
-            RevokeError::State(error) => ApiError::internal(error),
+            RevokeError::State(error) => ApiError::state(error),
         })?;
         let action = match approval.access {
             Some(_) => "access.revoke",
@@ -329,7 +329,7 @@ fn asked_by(approval: &Approval) -> String {
 /// A request that the caller may see; the others do not exist for them.
 fn find(shared: &Shared, caller: &Caller, id: &str) -> Result<Approval, ApiError> {
     let found = shared.store.approvals.approval(&ApprovalId(id.into()));
-    let found = found.map_err(ApiError::internal)?;
+    let found = found.map_err(ApiError::state)?;
     found.filter(|approval| caller.sees(approval)).ok_or_else(|| unknown(id))
 }
 
@@ -358,6 +358,7 @@ fn error(error: AnswerError) -> ApiError {
         AnswerError::OwnRequest { .. } => ApiError::forbidden("own_request", message),
         AnswerError::NotAnApprover { .. } => ApiError::forbidden("not_an_approver", message),
         AnswerError::Full(_) => ApiError::new(StatusCode::CONFLICT, "full", message),
-        AnswerError::State(_) | AnswerError::Random(_) => ApiError::internal(message),
+        AnswerError::State(error) => ApiError::state(error),
+        AnswerError::Random(_) => ApiError::internal(message),
     }
 }

@@ -6,10 +6,13 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::{Extension, Json};
 
+use store::GatewaySeen;
+
 use super::blocking;
 use crate::audit::Deed;
 use crate::auth::Caller;
 use crate::control::{ExplainAnswer, ExplainError, ExplainRequest, Reloaded, ResourceView};
+use crate::dto::GatewayView;
 use crate::error::{ApiError, ErrorBody};
 use crate::extract::Body;
 use crate::server::Shared;
@@ -19,6 +22,25 @@ use crate::server::Shared;
     responses((status = 200, body = Vec<ResourceView>)))]
 pub(crate) async fn resources(State(shared): State<Arc<Shared>>) -> Json<Vec<ResourceView>> {
     Json(shared.control.resources())
+}
+
+/// Lists the gateways that share the state; none where this gateway keeps its own.
+#[utoipa::path(get, path = "/api/v1/gateways", tag = "gateway",
+    responses((status = 200, body = Vec<GatewayView>)))]
+pub(crate) async fn gateways(
+    State(shared): State<Arc<Shared>>,
+) -> Result<Json<Vec<GatewayView>>, ApiError> {
+    let found = blocking(move || match &shared.store.peers {
+        None => Ok(Vec::new()),
+        Some(peers) => peers.gateways().map_err(ApiError::state),
+    });
+    let view = |seen: GatewaySeen| GatewayView {
+        gateway: seen.gateway,
+        version: seen.version,
+        present: seen.present,
+        seconds: seen.seconds,
+    };
+    Ok(Json(found.await?.into_iter().map(view).collect()))
 }
 
 /// Reads the configuration again: all of it or nothing.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::{Extension, Json};
 use base64::Engine as _;
 use model::{Event, SessionId};
@@ -17,6 +17,7 @@ use crate::auth::Caller;
 use crate::dto::{EventsPage, KillRequest, SessionView};
 use crate::error::{ApiError, ErrorBody};
 use crate::extract::{Ask, Body};
+use crate::others::{self, Elsewhere, Wanted};
 use crate::server::Shared;
 use crate::words::{format_time, parse_time};
 
@@ -40,7 +41,7 @@ pub(crate) struct ListQuery {
     table: Option<String>,
     /// Only those of this run: a token (`tk_…`, `jwt_…`), the name of a run, or `tk_…/NAME`.
     run: Option<String>,
-    /// Only those that are alive.
+    /// Only those that are alive, on every gateway that shares the state.
     #[serde(default)]
     live: bool,
     /// At most so many, the newest. Default: 100.
@@ -53,7 +54,7 @@ pub(crate) struct ListQuery {
 pub(crate) async fn list(
     State(shared): State<Arc<Shared>>,
     Ask(query): Ask<ListQuery>,
-) -> Result<Json<Vec<SessionView>>, ApiError> {
+) -> Result<(HeaderMap, Json<Vec<SessionView>>), ApiError> {
     let since = match &query.since {
         None => None,
         Some(text) => Some(parse_time(text).ok_or_else(|| {
@@ -61,19 +62,39 @@ pub(crate) async fn list(
                 .help("write it like 2026-11-23T07:00:00Z")
         })?),
     };
+    let limit = query.limit.unwrap_or(100).min(SESSIONS_MAX);
+    let wanted = Wanted {
+        since: query.since,
+        principal: query.principal.clone(),
+        table: query.table.clone(),
+        run: query.run.clone(),
+        limit,
+    };
     let filter = SessionFilter {
         since,
         principal: query.principal,
         table: query.table,
         run: query.run,
         live: query.live,
-        limit: Some(query.limit.unwrap_or(100).min(SESSIONS_MAX)),
+        limit: Some(limit),
     };
     let sessions = blocking(move || {
         let found = shared.store.index.sessions(&filter).map_err(ApiError::internal)?;
-        Ok(found.iter().map(|s| SessionView::new(s, shared.is_live(&s.id))).collect())
+        let view = |session| SessionView::new(session, shared.is_live(&session.id));
+        let mut views: Vec<SessionView> = found.iter().map(view).collect();
+        let mut headers = HeaderMap::new();
+        if filter.live {
+            let (others, note) = others::sessions(&shared, &wanted);
+            views.extend(others);
+            views.sort_by(|a, b| (&b.started_at, &b.id).cmp(&(&a.started_at, &a.id)));
+            views.truncate(limit);
+            if let Some(note) = note.and_then(|note| HeaderValue::from_str(&note).ok()) {
+                headers.insert("narrows-note", note);
+            }
+        }
+        Ok((headers, Json(views)))
     });
-    Ok(Json(sessions.await?))
+    sessions.await
 }
 
 /// One session, with the tables it named and the sensitive values found.
@@ -167,7 +188,7 @@ pub(crate) async fn events(
     Ok(Json(page.await?))
 }
 
-/// Ends a live session.
+/// Ends a live session, on whichever gateway that shares the state.
 #[utoipa::path(post, path = "/api/v1/sessions/{id}/kill", tag = "sessions",
     params(("id" = String, Path, description = "The session")), request_body = KillRequest,
     responses((status = 200, body = SessionView), (status = 404, body = ErrorBody),
@@ -180,17 +201,11 @@ pub(crate) async fn kill(
 ) -> Result<Json<SessionView>, ApiError> {
     let view = blocking(move || {
         let id = SessionId(id.into());
-        let killed = shared.store.live.kill(&id, "killed");
+        if !shared.store.live.kill(&id, "killed") {
+            return kill_elsewhere(&shared, &caller, &id, ask.reason.as_deref());
+        }
         let found = shared.store.index.session(&id).map_err(ApiError::internal)?;
         let found = found.ok_or_else(|| unknown(&id))?;
-        if !killed {
-            let when = found.ended_at.map_or_else(
-                || format!("is carried by gateway {}", found.gateway),
-                |at| format!("ended at {}", format_time(at)),
-            );
-            let message = format!("session {} is not live here: it {when}", id.0);
-            return Err(ApiError::new(StatusCode::CONFLICT, "not_live", message));
-        }
         shared.audit.note(
             Deed {
                 actor: caller.subject(),
@@ -203,6 +218,46 @@ pub(crate) async fn kill(
         Ok(SessionView::new(&found, shared.is_live(&id)))
     });
     Ok(Json(view.await?))
+}
+
+fn kill_elsewhere(
+    shared: &Shared,
+    caller: &Caller,
+    id: &SessionId,
+    reason: Option<&str>,
+) -> Result<SessionView, ApiError> {
+    let found = shared.store.index.session(id).map_err(ApiError::internal)?;
+    if let Some(at) = found.as_ref().and_then(|found| found.ended_at) {
+        let message = format!("session {} is not live: it ended at {}", id.0, format_time(at));
+        return Err(ApiError::new(StatusCode::CONFLICT, "not_live", message));
+    }
+    let message = match others::kill(shared, id, caller.subject(), reason)? {
+        Some(Elsewhere::Killed(view)) => {
+            let reason = reason.map(|reason| format!("; {reason}")).unwrap_or_default();
+            let detail = Some(format!("carried by gateway {}{reason}", view.gateway));
+            let (actor, action) = (caller.subject(), "session.kill");
+            let deed = Deed { actor, action, target: &id.0, detail };
+            shared.audit.note(deed, shared.control.now());
+            return Ok(*view);
+        }
+        Some(Elsewhere::Nowhere(asked, silent)) if silent.is_empty() => match found {
+            None if asked.is_empty() => return Err(unknown(id)),
+            _ => format!("session {} is live on no gateway", id.0),
+        },
+        Some(Elsewhere::Nowhere(_, silent)) => format!(
+            "session {} is not live here, and gateway {} did not answer",
+            id.0,
+            silent.join(", ")
+        ),
+        None => match found {
+            None => return Err(unknown(id)),
+            Some(found) => format!(
+                "session {} is not live here: it is carried by gateway {}",
+                id.0, found.gateway
+            ),
+        },
+    };
+    Err(ApiError::new(StatusCode::CONFLICT, "not_live", message))
 }
 
 /// An event as JSON, its time in words.

@@ -100,7 +100,7 @@ pub(crate) async fn revoke(
         if Proofs::is_foreign(&token) {
             return deny(&shared, &caller, &token, now);
         }
-        let record = shared.store.tokens.revoke(&token, now).map_err(error)?;
+        let record = shared.store.tokens.revoke(&token, now).map_err(only_here)?;
         let detail = Some(format!("of {}", record.subject));
         shared.audit.note(
             Deed { actor: caller.subject(), action: "token.revoke", target: &id, detail },
@@ -133,7 +133,7 @@ fn deny(
                 .help("it is jwt_ and 16 letters; narrows show SESSION tells it"));
         }
     };
-    shared.store.tokens.deny(token, &subject, now).map_err(error)?;
+    shared.store.tokens.deny(token, &subject, now).map_err(only_here)?;
     let detail = Some(format!("of {subject}, by an identity provider"));
     shared.audit.note(
         Deed { actor: caller.subject(), action: "token.revoke", target: &token.0, detail },
@@ -147,6 +147,20 @@ fn is_well_formed(id: &str) -> bool {
     letters.len() == 16 && letters.bytes().all(|it| it.is_ascii_lowercase() || it.is_ascii_digit())
 }
 
+/// What this gateway could end has ended, though the others do not know.
+fn only_here(failed: TokensError) -> ApiError {
+    let is_away = matches!(&failed, TokensError::State(state) if state.is_unreachable());
+    let told = error(failed);
+    match is_away {
+        true => told.help(
+            "sessions of this gateway with the token were ended and none begins until it starts \
+             again; the other gateways believe the token: revoke it again when the state database \
+             answers",
+        ),
+        false => told,
+    }
+}
+
 fn error(error: TokensError) -> ApiError {
     match error {
         TokensError::Invalid(message) => ApiError::invalid(message),
@@ -156,6 +170,7 @@ fn error(error: TokensError) -> ApiError {
                  those of identity providers",
             ),
         TokensError::Full(_) => ApiError::new(StatusCode::CONFLICT, "full", error.to_string()),
-        TokensError::State(_) | TokensError::Random(_) => ApiError::internal(error),
+        TokensError::State(error) => ApiError::state(error),
+        TokensError::Random(_) => ApiError::internal(error),
     }
 }

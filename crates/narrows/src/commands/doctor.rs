@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use store::InstallationKey;
+
 use super::SaidNo;
 use crate::args::Common;
 use crate::client::{Client, config_path};
@@ -13,6 +15,7 @@ use crate::config::telling::{SlackWay, TellingWay};
 use crate::config::{self, Config};
 use crate::output::{self, Cell, Out, Tone};
 use crate::protocols::Rulebook;
+use crate::wire;
 
 const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -34,6 +37,7 @@ pub fn doctor(common: &Common) -> anyhow::Result<()> {
     let mut findings = Vec::new();
     if let Some(config) = look_at_configuration(common, &mut findings) {
         look_at_data_dir(&config, &mut findings);
+        look_at_state(&config, &mut findings);
         look_at_gateway(common, &mut findings);
         look_at_upstreams(&config, &mut findings);
         look_at_issuers(&config, &mut findings);
@@ -113,6 +117,43 @@ fn look_at_data_dir(config: &Config, findings: &mut Vec<Finding>) {
         }
         Ok(_) => say(findings, Health::Good, what, path.display().to_string()),
     }
+}
+
+/// Where several gateways share the state.
+fn look_at_state(config: &Config, findings: &mut Vec<Finding>) {
+    let what = "state database";
+    let options = match wire::shared_state(config) {
+        Ok(None) => return,
+        Ok(Some(options)) => options,
+        Err(error) => return say(findings, Health::Bad, what, format!("{error:#}")),
+    };
+    let key = match state_key(config) {
+        Ok(key) => key,
+        Err(error) => return say(findings, Health::Bad, what, format!("{error:#}")),
+    };
+    match store::Looked::at(&options, key.as_ref()) {
+        Err(error) => say(findings, Health::Bad, what, error.to_string()),
+        Ok(looked) if looked.same_key == Some(false) => {
+            let words = "it belongs to an installation with another key; give all gateways that \
+                         share it the same keys.installation";
+            say(findings, Health::Bad, what, words);
+        }
+        Ok(looked) => {
+            let present = looked.gateways.iter().filter(|one| one.present).count();
+            let present = output::counted(present as u64, "gateway");
+            let words = format!("{} answers; {present} there now", looked.server);
+            say(findings, Health::Good, what, words);
+        }
+    }
+}
+
+/// The key that the gateway would use; none before it first starts.
+fn state_key(config: &Config) -> anyhow::Result<Option<InstallationKey>> {
+    let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(match tokio.block_on(wire::given_key(config))? {
+        Some(given) => Some(InstallationKey::from_bytes(given.expose())?),
+        None => InstallationKey::find(&config.data_dir)?,
+    })
 }
 
 fn look_at_gateway(common: &Common, findings: &mut Vec<Finding>) {

@@ -193,6 +193,9 @@ async fn run(loaded: Loaded, rulebook: Rulebook) -> anyhow::Result<()> {
     if !matches!(tokio::task::spawn_blocking(move || anchors.stop()).await, Ok(true)) {
         tracing::warn!("the newest anchor is not kept everywhere; the next start tells it again");
     }
+    if let Some(peers) = store.peers.clone() {
+        let _ = tokio::task::spawn_blocking(move || peers.leave()).await;
+    }
     if let Err(error) = store.journal.sync() {
         tracing::error!(%error, "the journal was not synced to disk");
     }

@@ -33,7 +33,7 @@ pub fn rule(rule: &RuleSpec) -> String {
 
 fn write(config: &Config, out: &mut String) -> std::fmt::Result {
     writeln!(out, "data_dir: {}", config.data_dir.display())?;
-    writeln!(out, "state: sqlite")?;
+    writeln!(out, "state: {}", config.state.describe())?;
     writeln!(out, "listen:\n  admin: {}", config.admin)?;
     for (protocol, address) in &config.listeners {
         writeln!(out, "  {protocol}: {address}")?;

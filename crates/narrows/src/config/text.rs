@@ -14,6 +14,7 @@ use super::scalar::{
     Address, FileForm, GrantForm, IsolationForm, ModeForm, OnFailureForm, Payload, PerForm,
     RedirectForm, SecretForm, ServerFilesForm, Size, Time, TlsForm, TlsNegotiationForm,
 };
+use super::state::StateForm;
 use super::telling::Approvals;
 use super::tree::{Node, Value};
 use super::web::{EgressResource, HttpResource};
@@ -25,8 +26,9 @@ form! {
         /// Folder for the state database, the journal and the local CA; made with mode 0700.
         /// Relative to this file. Default: `./var`.
         "data_dir" => data_dir: At<String>,
-        /// Where sessions, tokens and approvals are indexed: `sqlite`.
-        "state" => state: At<String>,
+        /// Where tokens, approvals and grants are kept: `sqlite` (default), in `data_dir`, or a
+        /// PostgreSQL database that several gateways share.
+        "state" => state: At<StateForm>,
         /// Addresses to listen on.
         "listen" => listen: Listen,
         /// Who is let in through `listen.transparent`, which takes connections that are redirected

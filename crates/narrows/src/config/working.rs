@@ -23,6 +23,7 @@ use super::scalar::{
     Address, IsolationForm, ModeForm, PerForm, RedirectForm, SecretForm, ServerFilesForm, TlsForm,
     TlsNegotiationForm, bad_name, is_name,
 };
+use super::state::{self, State};
 use super::telling::{self, Telling};
 use super::text;
 use super::tree::quoted;
@@ -44,6 +45,8 @@ pub struct Config {
     pub file: PathBuf,
     /// Folder of state, journal and local CA.
     pub data_dir: PathBuf,
+    /// Where the registry is.
+    pub state: State,
     /// Where the admin API listens.
     pub admin: Address,
     /// Where each protocol listens.
@@ -124,11 +127,12 @@ pub fn complete(
     report: &mut Report,
 ) -> Config {
     let base = path.parent().unwrap_or(Path::new(""));
-    refuse_unbuilt(&file, report);
     let data_dir = file.data_dir.map_or_else(|| DATA_DIR_DEFAULT.to_owned(), |dir| dir.value);
     let data_dir = base.join(data_dir);
     let installation_key =
         file.keys.and_then(|keys| keys.installation).map(|key| relative_secret(key.value, base));
+    let own_key = installation_key.is_some();
+    let state = state::complete(file.state, own_key, (base, machine), report);
     if let Some(encryption) = file.recording.as_ref().and_then(|form| form.encryption.as_ref()) {
         warn_of_key_beside(&encryption.here.at, installation_key.as_ref(), &data_dir, report);
     }
@@ -149,6 +153,7 @@ pub fn complete(
     Config {
         file: path.to_owned(),
         data_dir,
+        state,
         admin,
         listeners,
         transparent,
@@ -197,21 +202,6 @@ fn warn_of_key_beside(
                 keys: { installation: {file: PATH} }, before the first start: with another key \
                 tokens have to be made anew";
     report.warn(encryption, format!("recording.encryption: {what}"), help);
-}
-
-fn refuse_unbuilt(file: &text::File, report: &mut Report) {
-    if let Some(state) = &file.state
-        && state.value != "sqlite"
-    {
-        let known =
-            state.value.starts_with("postgres://") || state.value.starts_with("postgresql://");
-        let message = match known {
-            // The address may hold a password.
-            true => "state: this build keeps its state in SQLite only".to_owned(),
-            false => format!("state: found {}", quoted(&state.value)),
-        };
-        report.problem(&state.at, message, "write sqlite");
-    }
 }
 
 fn listeners(

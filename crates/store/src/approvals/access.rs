@@ -14,7 +14,7 @@ use super::persist;
 use super::request::{Approval, ApprovalId, ApprovalRule, Status, is_same_principal};
 use super::{ApprovalError, Approvals};
 use crate::id;
-use crate::state::StateError;
+use crate::state::{Lane, StateError};
 
 /// What is asked for: a resource, for so long from the yes on.
 #[derive(Clone, Debug)]
@@ -93,25 +93,36 @@ impl Approvals {
         now: Timestamp,
     ) -> Result<Approval, ApprovalError> {
         self.expire(now)?;
-        let mut inner = self.inner.lock();
-        let same = inner.pending.values().map(|pending| &pending.approval).find(|waiting| {
-            waiting.access.is_some()
-                && waiting.resource == new.resource
-                && is_same_principal(&waiting.principal, &new.principal)
-        });
-        if let Some(same) = same {
-            let length = same.access.as_ref().map(|ask| ask.length);
-            return match length == Some(new.length) {
-                true => Ok(same.clone()),
-                false => Err(ApprovalError::Waits(same.id.clone())),
-            };
+        let one = self.turn.lock();
+        let gateway = self.registry.gateway();
+        let mut approval = new.into_approval(id::short_id("ap_", 10)?, now);
+        approval.gateway = gateway.cloned();
+        let asked = self.registry.write(Lane::Registry, |tx| {
+            tx.turn(&approval.digest)?;
+            let waiting = persist::load_pending_of(tx, &approval.digest)?.into_iter();
+            let same = waiting.filter(|waiting| {
+                waiting.access.is_some()
+                    && now < waiting.expires_at
+                    && waiting.resource == approval.resource
+                    && is_same_principal(&waiting.principal, &approval.principal)
+            });
+            if let Some(same) = same.min_by_key(|same| same.requested_at) {
+                let length = |one: &Approval| one.access.as_ref().map(|ask| ask.length);
+                return match length(&same) == length(&approval) {
+                    true => Ok((same, false)),
+                    false => Err(ApprovalError::Waits(same.id)),
+                };
+            }
+            self.inner.lock().make_sure_there_is_room(&approval)?;
+            persist::save(tx, &approval, &[])?;
+            Ok((approval.clone(), true))
+        })?;
+        let (approval, is_new) = asked;
+        self.inner.lock().put(&approval);
+        drop(one);
+        if is_new {
+            self.observe_all(&approval);
         }
-        let approval = new.into_approval(id::short_id("ap_", 10)?, now);
-        inner.make_sure_there_is_room(&approval)?;
-        self.state.registry(|db| persist::save(db, &approval, &[]))?;
-        inner.insert(approval.clone());
-        drop(inner);
-        self.observe_all(&approval);
         Ok(approval)
     }
 
@@ -143,44 +154,64 @@ impl Approvals {
         now: Timestamp,
     ) -> Result<Approval, RevokeError> {
         self.expire(now)?;
+        let one = self.turn.lock();
         let known = self.approval(id)?.ok_or_else(|| RevokeError::Unknown(id.clone()))?;
         let mut inner = self.inner.lock();
         let of_it = inner.grants.values().filter(|grant| grant.approval == *id);
         let over: Vec<_> = of_it.map(|grant| Arc::clone(&grant.id)).collect();
-        if over.is_empty() {
-            return Err(RevokeError::Nothing(id.clone()));
-        }
-        let approval = Approval { revoked: Some(revocation), ..known };
+        // Out of memory first, as for what is over: it must end though the disk is full.
         for grant in &over {
             inner.grants.remove(grant);
         }
-        // Out of memory first, as for what is over: it must end though the disk is full.
-        let saved = self.state.registry(|db| persist::revoke(db, &approval, &over));
         drop(inner);
-        if approval.access.is_some() {
+        if !over.is_empty() && known.access.is_some() {
             self.access_changed();
         }
-        saved?;
-        self.observe_all(&approval);
-        Ok(approval)
+        let revoked = self.registry.write(Lane::Registry, |tx| {
+            tx.turn(&known.digest)?;
+            let grants = persist::load_grants_of(tx, &known.digest)?;
+            let of_it: Vec<_> = grants.iter().filter(|grant| grant.approval == *id).collect();
+            let found = persist::load(tx, id)?.filter(|_| !of_it.is_empty());
+            let found = found.ok_or_else(|| RevokeError::Nothing(id.clone()))?;
+            let approval = Approval { revoked: Some(revocation.clone()), ..found };
+            persist::save(tx, &approval, &[])?;
+            of_it.iter().try_for_each(|grant| persist::delete_grant(tx, &grant.id).map(drop))?;
+            Ok::<_, RevokeError>(approval)
+        })?;
+        drop(one);
+        self.observe_all(&revoked);
+        Ok(revoked)
     }
 
     /// Lets those answer to whom requests go that waited too long; which requests. Call it about
     /// once a second.
     pub fn escalate(&self, now: Timestamp) -> Result<Vec<Approval>, StateError> {
-        let mut inner = self.inner.lock();
-        let due: Vec<Approval> = inner
-            .pending
-            .values()
-            .filter_map(|pending| pending.approval.escalated_at(now))
-            .collect();
-        for approval in &due {
-            self.state.registry(|db| persist::save(db, approval, &[]))?;
-            inner.replace(approval);
-        }
+        let inner = self.inner.lock();
+        let pending = inner.pending.values().map(|pending| &pending.approval);
+        let due = pending.filter(|approval| approval.escalated_at(now).is_some());
+        let due: Vec<_> = due.map(|approval| (approval.id.clone(), approval.digest)).collect();
         drop(inner);
-        due.iter().for_each(|approval| self.observe_all(approval));
-        Ok(due)
+        let mut escalated = Vec::new();
+        for (id, digest) in due {
+            let one = self.turn.lock();
+            let grown = self.registry.write(Lane::Registry, |tx| {
+                tx.turn(&digest)?;
+                let found = persist::load(tx, &id)?;
+                let found = found.filter(|found| found.status == Status::Pending);
+                // Another gateway may have been quicker.
+                let Some(grown) = found.and_then(|found| found.escalated_at(now)) else {
+                    return Ok(None);
+                };
+                persist::save(tx, &grown, &[])?;
+                Ok::<_, StateError>(Some(grown))
+            })?;
+            let Some(grown) = grown else { continue };
+            self.inner.lock().put(&grown);
+            drop(one);
+            self.observe_all(&grown);
+            escalated.push(grown);
+        }
+        Ok(escalated)
     }
 }
 
@@ -214,6 +245,8 @@ impl NewAccess {
             access: Some(AccessAsk { length, reason }),
             escalated: Vec::new(),
             revoked: None,
+            gateway: None,
+            holders: Vec::new(),
         }
     }
 }

@@ -46,6 +46,8 @@ pub struct Granted {
     pub rules: Vec<Arc<str>>,
     /// Rows it covers; past them the operation has to ask again (R11).
     pub rows_max: Option<u64>,
+    /// What the last of them said with the yes.
+    pub reason: Option<Arc<str>>,
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -69,6 +71,12 @@ pub(super) struct Grant {
     /// Gives access, and covers no operation.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) access: bool,
+    /// What the last approver said with the yes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reason: Option<Arc<str>>,
+    /// The gateway that carries the session it covers, where there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) gateway: Option<Arc<str>>,
 }
 
 impl Grant {
@@ -108,7 +116,24 @@ impl Grant {
             until: until.unwrap_or_else(|| now.plus(lifetime)),
             until_bound: until.unwrap_or(Timestamp(u64::MAX)),
             access: approval.access.is_some(),
+            reason: approval
+                .votes
+                .iter()
+                .rev()
+                .find(|vote| vote.yes)
+                .and_then(|vote| vote.reason.clone()),
+            gateway: None,
         }
+    }
+
+    /// Of which operation it is.
+    pub(super) const fn digest(&self) -> &[u8; 32] {
+        &self.digest
+    }
+
+    /// Whether it covers that session, or any.
+    pub(super) fn is_for(&self, session: &SessionId) -> bool {
+        self.session.as_ref().is_none_or(|own| own == session)
     }
 
     /// Whether `new` may run under this grant. Every rule that wants approval now must be one that
@@ -119,16 +144,17 @@ impl Grant {
             && self.digest == new.digest
             && self.resource == new.resource
             && is_same_principal(&self.principal, &new.principal)
-            && self.session.as_ref().is_none_or(|session| *session == new.session)
+            && self.is_for(&new.session)
             && new.rules.iter().all(|rule| self.rules.contains(rule))
             && covers_rows(self.rows_max, new.rows_seen)
     }
 
     /// This grant after one use by `session`; `None` when that was the last.
-    pub(super) fn used_by(&self, session: &SessionId) -> Option<Self> {
+    pub(super) fn used_by(&self, session: &SessionId, gateway: Option<&Arc<str>>) -> Option<Self> {
         let mut used = self.clone();
         if self.binds && self.session.is_none() {
             used.session = Some(session.clone());
+            used.gateway = gateway.cloned();
             used.until = used.until_bound;
         }
         if let Some(uses) = used.uses_left {
@@ -147,6 +173,7 @@ impl Grant {
             approvers: self.approvers.clone(),
             rules: self.rules.iter().map(|rule| Arc::clone(&rule.rule)).collect(),
             rows_max: self.rows_max,
+            reason: self.reason.clone(),
         }
     }
 }
@@ -156,6 +183,7 @@ impl Grant {
 pub(super) fn share_out(
     grant: Grant,
     waiters: &[(WaiterId, Waiter)],
+    gateway: Option<&Arc<str>>,
     now: Timestamp,
 ) -> (Option<Grant>, Vec<Answer>) {
     let granted = grant.granted();
@@ -166,12 +194,9 @@ pub(super) fn share_out(
             if now >= waiter.wait_until {
                 return Answer::Late;
             }
-            let usable = left.take_if(|grant| {
-                grant.session.as_ref().is_none_or(|session| *session == waiter.session)
-            });
-            match usable {
+            match left.take_if(|grant| grant.is_for(&waiter.session)) {
                 Some(grant) => {
-                    left = grant.used_by(&waiter.session);
+                    left = grant.used_by(&waiter.session, gateway);
                     Answer::Approved(granted.clone())
                 }
                 None => Answer::Spent,

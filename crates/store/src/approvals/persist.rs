@@ -1,102 +1,110 @@
 //! Requests and grants in the registry, as JSON documents beside the columns that are searched.
+//! Every change is told to the other gateways.
 
-use std::sync::Arc;
-
-use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::grant::Grant;
 use super::request::{Approval, ApprovalId};
-use crate::state::to_sql;
+use crate::data_dir::hex;
+use crate::registry::{Kind, Row, Tx, Value};
+use crate::state::StateError;
 
-/// Writes a request and the grants its answer left, all or nothing.
+/// Writes a request and the grants its answer left.
 pub(super) fn save(
-    db: &mut Connection,
+    tx: &mut Tx<'_>,
     approval: &Approval,
     grants: &[Grant],
-) -> rusqlite::Result<()> {
-    let transaction = db.transaction()?;
-    transaction.execute(
-        "INSERT INTO approvals (id, status, requested_at, body) VALUES (?1, ?2, ?3, ?4)
+) -> Result<(), StateError> {
+    tx.run(
+        "INSERT INTO approvals (id, status, requested_at, digest, body) VALUES (?1, ?2, ?3, ?4, ?5)
          ON CONFLICT (id) DO UPDATE SET status = excluded.status, body = excluded.body",
-        params![
-            &*approval.id.0,
-            approval.status.as_str(),
-            to_sql(approval.requested_at.0),
+        &[
+            (&approval.id.0).into(),
+            approval.status.as_str().into(),
+            approval.requested_at.into(),
+            Value::Text(hex(&approval.digest)),
             to_json(approval)?,
         ],
     )?;
+    tx.changed(Kind::Approval, &approval.id.0);
     for grant in grants {
-        save_grant(&transaction, grant)?;
+        tx.run(
+            "INSERT INTO grants (id, expires_at, digest, body) VALUES (?1, ?2, ?3, ?4)",
+            &[
+                (&grant.id).into(),
+                grant.until.into(),
+                Value::Text(hex(grant.digest())),
+                to_json(grant)?,
+            ],
+        )?;
+        tx.changed(Kind::Grant, &grant.id);
     }
-    transaction.commit()
+    Ok(())
 }
 
-/// Writes a request whose grants were revoked, and forgets them, all or nothing.
-pub(super) fn revoke(
-    db: &mut Connection,
-    approval: &Approval,
-    grants: &[Arc<str>],
-) -> rusqlite::Result<()> {
-    let transaction = db.transaction()?;
-    let sql = "UPDATE approvals SET body = ?2 WHERE id = ?1";
-    transaction.execute(sql, params![&*approval.id.0, to_json(approval)?])?;
-    for grant in grants {
-        delete_grant(&transaction, grant)?;
+/// Writes what is left of a grant; whether it was there.
+pub(super) fn replace_grant(tx: &mut Tx<'_>, grant: &Grant) -> Result<bool, StateError> {
+    let sql = "UPDATE grants SET expires_at = ?2, body = ?3 WHERE id = ?1";
+    let was = tx.run(sql, &[(&grant.id).into(), grant.until.into(), to_json(grant)?])? == 1;
+    tx.changed(Kind::Grant, &grant.id);
+    Ok(was)
+}
+
+/// Forgets a grant; whether it was there.
+pub(super) fn delete_grant(tx: &mut Tx<'_>, id: &str) -> Result<bool, StateError> {
+    let was = tx.run("DELETE FROM grants WHERE id = ?1", &[id.into()])? == 1;
+    if was {
+        tx.changed(Kind::Grant, id);
     }
-    transaction.commit()
+    Ok(was)
 }
 
-pub(super) fn save_grant(db: &Connection, grant: &Grant) -> rusqlite::Result<()> {
-    db.execute(
-        "INSERT INTO grants (id, expires_at, body) VALUES (?1, ?2, ?3)
-         ON CONFLICT (id) DO UPDATE SET expires_at = excluded.expires_at, body = excluded.body",
-        params![&*grant.id, to_sql(grant.until.0), to_json(grant)?],
-    )
-    .map(|_| ())
-}
-
-pub(super) fn delete_grant(db: &Connection, id: &str) -> rusqlite::Result<()> {
-    db.execute("DELETE FROM grants WHERE id = ?1", [id]).map(|_| ())
-}
-
-pub(super) fn load(db: &mut Connection, id: &ApprovalId) -> rusqlite::Result<Option<Approval>> {
+pub(super) fn load(tx: &mut Tx<'_>, id: &ApprovalId) -> Result<Option<Approval>, StateError> {
     let sql = "SELECT body FROM approvals WHERE id = ?1";
-    let body: Option<String> = db.query_row(sql, [&*id.0], |row| row.get(0)).optional()?;
-    body.map(|body| from_json(&body)).transpose()
+    tx.rows(sql, &[(&id.0).into()])?.first().map(body).transpose()
 }
 
-pub(super) fn load_pending(db: &mut Connection) -> rusqlite::Result<Vec<Approval>> {
-    let sql = "SELECT body FROM approvals WHERE status = 'pending'";
-    db.prepare(sql)?
-        .query_map([], |row| row.get::<_, String>(0))?
-        .map(|body| body.and_then(|body| from_json(&body)))
-        .collect()
+pub(super) fn load_pending(tx: &mut Tx<'_>) -> Result<Vec<Approval>, StateError> {
+    bodies(&tx.rows("SELECT body FROM approvals WHERE status = 'pending'", &[])?)
 }
 
-pub(super) fn load_recent(db: &mut Connection, limit: usize) -> rusqlite::Result<Vec<Approval>> {
+pub(super) fn load_pending_of(
+    tx: &mut Tx<'_>,
+    digest: &[u8; 32],
+) -> Result<Vec<Approval>, StateError> {
+    let sql = "SELECT body FROM approvals WHERE status = 'pending' AND digest = ?1";
+    bodies(&tx.rows(sql, &[Value::Text(hex(digest))])?)
+}
+
+pub(super) fn load_recent(tx: &mut Tx<'_>, limit: usize) -> Result<Vec<Approval>, StateError> {
     let sql = "SELECT body FROM approvals ORDER BY requested_at DESC, id DESC LIMIT ?1";
-    db.prepare(sql)?
-        .query_map([to_sql(limit as u64)], |row| row.get::<_, String>(0))?
-        .map(|body| body.and_then(|body| from_json(&body)))
-        .collect()
+    bodies(&tx.rows(sql, &[(limit as u64).into()])?)
 }
 
-pub(super) fn load_grants(db: &mut Connection) -> rusqlite::Result<Vec<Grant>> {
-    db.prepare("SELECT body FROM grants")?
-        .query_map([], |row| row.get::<_, String>(0))?
-        .map(|body| body.and_then(|body| from_json(&body)))
-        .collect()
+pub(super) fn load_grants(tx: &mut Tx<'_>) -> Result<Vec<Grant>, StateError> {
+    bodies(&tx.rows("SELECT body FROM grants", &[])?)
 }
 
-fn to_json(value: &impl Serialize) -> rusqlite::Result<String> {
-    serde_json::to_string(value)
-        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+pub(super) fn load_grants_of(tx: &mut Tx<'_>, digest: &[u8; 32]) -> Result<Vec<Grant>, StateError> {
+    let sql = "SELECT body FROM grants WHERE digest = ?1";
+    bodies(&tx.rows(sql, &[Value::Text(hex(digest))])?)
 }
 
-fn from_json<T: DeserializeOwned>(body: &str) -> rusqlite::Result<T> {
-    serde_json::from_str(body).map_err(|error| {
-        rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, error.into())
-    })
+pub(super) fn load_grant(tx: &mut Tx<'_>, id: &str) -> Result<Option<Grant>, StateError> {
+    let sql = "SELECT body FROM grants WHERE id = ?1";
+    tx.rows(sql, &[id.into()])?.first().map(body).transpose()
+}
+
+fn bodies<T: DeserializeOwned>(rows: &[Row]) -> Result<Vec<T>, StateError> {
+    rows.iter().map(body).collect()
+}
+
+fn body<T: DeserializeOwned>(row: &Row) -> Result<T, StateError> {
+    serde_json::from_str(row.text(0)?).map_err(|error| StateError::Content(error.to_string()))
+}
+
+fn to_json(value: &impl Serialize) -> Result<Value, StateError> {
+    let text = serde_json::to_string(value);
+    text.map(Value::Text).map_err(|error| StateError::Content(error.to_string()))
 }

@@ -162,7 +162,29 @@ pub struct Approval {
     /// What the yes covered was ended before its time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked: Option<Revocation>,
+    /// The gateway that asked first, where there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<Arc<str>>,
+    /// Which gateways held an operation for it, where there are several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub holders: Vec<Holder>,
 }
+
+/// A gateway that held an operation until a request is answered.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Holder {
+    /// Which.
+    pub gateway: Arc<str>,
+    /// For which session.
+    pub session: SessionId,
+    /// When it was found that the gateway is gone, and with it the operation. Nothing was released:
+    /// whoever repeats the operation at another gateway joins the request, or uses its yes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gone: Option<Timestamp>,
+}
+
+/// Holders that are remembered of one request.
+const HOLDERS_MAX: usize = 64;
 
 impl NewApproval {
     pub(super) fn into_approval(self, id: String, now: Timestamp) -> Approval {
@@ -189,11 +211,33 @@ impl NewApproval {
             access: None,
             escalated: Vec::new(),
             revoked: None,
+            gateway: None,
+            holders: Vec::new(),
         }
     }
 }
 
 impl Approval {
+    /// Notes who holds an operation for it.
+    pub(super) fn held_by(&mut self, gateway: Option<&Arc<str>>, session: &SessionId) {
+        let Some(gateway) = gateway else { return };
+        self.gateway.get_or_insert_with(|| Arc::clone(gateway));
+        let known = self.holders.iter().position(|one| one.session == *session);
+        if let Some(known) = known {
+            self.holders.remove(known);
+        }
+        if self.holders.len() < HOLDERS_MAX {
+            let (gateway, session) = (Arc::clone(gateway), session.clone());
+            self.holders.push(Holder { gateway, session, gone: None });
+        }
+    }
+
+    /// Notes that a gateway is gone; whether it held anything.
+    pub(super) fn left_by(&mut self, gateway: &str, now: Timestamp) -> bool {
+        let held = |one: &&mut Holder| *one.gateway == *gateway && one.gone.is_none();
+        self.holders.iter_mut().filter(held).map(|one| one.gone = Some(now)).count() > 0
+    }
+
     /// Whether an answer to this request is an answer to `new`.
     pub(super) fn is_same(&self, new: &NewApproval) -> bool {
         self.digest == new.digest

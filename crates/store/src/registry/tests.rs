@@ -1,0 +1,267 @@
+//! What only a shared registry has: several gateways at once, one schema, one key, and changes that
+//! nobody misses.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+use model::{Guess, Timestamp};
+use parking_lot::Mutex;
+
+use super::*;
+use crate::approvals::{Approvals, Approver, NewApproval, Requested, Verdict};
+use crate::data_dir::InstallationKey;
+use crate::guesses::Guesses;
+use crate::registry::feed::Feed;
+use crate::testing::{Folder, Postgres, at, principal};
+use crate::tokens::{NewToken, Tokens};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn key(byte: u8) -> InstallationKey {
+    InstallationKey::from_bytes(&[byte; 32]).unwrap()
+}
+
+fn open(postgres: &Postgres, folder: &Folder, gateway: &str) -> (Arc<Shared>, Feed) {
+    Shared::open(postgres.options(folder.path()), gateway.into(), &key(9)).unwrap()
+}
+
+fn registry(postgres: &Postgres, folder: &Folder, gateway: &str) -> Arc<Registry> {
+    Registry::shared(open(postgres, folder, gateway).0)
+}
+
+/// Tells what it hears.
+struct Ear {
+    tell: Mutex<Sender<String>>,
+}
+
+impl Ear {
+    fn new() -> (Arc<Self>, Receiver<String>) {
+        let (tell, heard) = channel();
+        (Arc::new(Self { tell: Mutex::new(tell) }), heard)
+    }
+
+    fn say(&self, words: String) {
+        let _ = self.tell.lock().send(words);
+    }
+}
+
+impl Hears for Ear {
+    fn heard(&self, kind: Kind, id: &str, _: Timestamp) -> Result<(), StateError> {
+        self.say(format!("{} {id}", kind.as_str()));
+        Ok(())
+    }
+
+    fn heard_all(&self, _: Timestamp) -> Result<(), StateError> {
+        self.say("all".to_owned());
+        Ok(())
+    }
+
+    fn left_behind(&self, gateway: &str, _: Timestamp) -> Result<(), StateError> {
+        self.say(format!("{gateway} is gone"));
+        Ok(())
+    }
+}
+
+fn change(registry: &Registry, id: &str) {
+    let told = registry.write(Lane::Registry, |tx| {
+        tx.changed(Kind::Token, id);
+        Ok::<_, StateError>(())
+    });
+    told.unwrap();
+}
+
+#[test]
+fn gateways_that_start_at_once_make_one_schema() {
+    let postgres = Postgres::start();
+    let folder = Folder::new();
+    let options = postgres.options(folder.path());
+    let starting: Vec<_> = (0..6)
+        .map(|number| {
+            let options = options.clone();
+            thread::spawn(move || {
+                Shared::open(options, format!("gw-{number}").into(), &key(9)).map(drop)
+            })
+        })
+        .collect();
+    for gateway in starting {
+        gateway.join().unwrap().unwrap();
+    }
+    assert_eq!(postgres.sql(folder.path(), "SELECT count(*) FROM narrows.migrations"), "1");
+    let looked = Looked::at(&options, Some(&key(9))).unwrap();
+    assert_eq!((looked.gateways.len(), looked.same_key), (6, Some(true)));
+    assert_eq!(Looked::at(&options, Some(&key(8))).unwrap().same_key, Some(false));
+}
+
+#[test]
+fn an_edited_step_a_newer_schema_and_another_key_are_refused() {
+    let postgres = Postgres::start();
+    let folder = Folder::new();
+    let again = |byte| {
+        let opened = Shared::open(postgres.options(folder.path()), "gw-a".into(), &key(byte));
+        opened.map(drop).unwrap_err().to_string()
+    };
+    drop(open(&postgres, &folder, "gw-a"));
+    let said = again(8);
+    assert!(said.contains("another key") && said.contains("keys.installation"), "{said}");
+    postgres.sql(folder.path(), "UPDATE narrows.migrations SET checksum = 'x'");
+    assert!(again(9).contains("step 1 (registry)"), "{}", again(9));
+    postgres.sql(folder.path(), "INSERT INTO narrows.migrations VALUES (999, 'later', 'x')");
+    assert!(again(9).contains("newer build"), "{}", again(9));
+}
+
+#[test]
+fn what_changes_while_nobody_listens_is_heard_afterwards_in_order() {
+    let postgres = Postgres::start();
+    let folder = Folder::new();
+    let (shared, feed) = open(&postgres, &folder, "gw-a");
+    let (ear, heard) = Ear::new();
+    let other = registry(&postgres, &folder, "gw-b");
+    // Between the place in the list and following it.
+    change(&other, "tk_early");
+    shared.follow(feed, ear).unwrap();
+    assert_eq!(heard.recv_timeout(PATIENCE).unwrap(), "token tk_early");
+    for round in 0..20 {
+        postgres.sql(
+            folder.path(),
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+             WHERE application_name = 'narrows' AND query LIKE '%gateways%'
+                OR query LIKE 'LISTEN%' AND pid <> pg_backend_pid()",
+        );
+        for number in 0..5 {
+            change(&other, &format!("tk_{round}_{number}"));
+        }
+        for number in 0..5 {
+            let next = heard.recv_timeout(PATIENCE).unwrap();
+            assert_eq!(next, format!("token tk_{round}_{number}"));
+        }
+    }
+    // What is not in the list any more is read as a whole.
+    shared.leave();
+    drop(shared);
+    let (shared, feed) = open(&postgres, &folder, "gw-a");
+    change(&other, "tk_forgotten");
+    postgres.sql(
+        folder.path(),
+        "UPDATE narrows.facts SET number = 1000000 WHERE name = 'forgotten';
+         DELETE FROM narrows.changes",
+    );
+    let (ear, heard) = Ear::new();
+    shared.follow(feed, ear).unwrap();
+    postgres.sql(
+        folder.path(),
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+         WHERE application_name = 'narrows' AND pid <> pg_backend_pid()",
+    );
+    assert_eq!(heard.recv_timeout(PATIENCE).unwrap(), "all");
+}
+
+#[test]
+fn p1_a_use_that_gateways_race_for_is_had_once() {
+    let postgres = Postgres::start();
+    let folder = Folder::new();
+    let open = |gateway: &str| {
+        Arc::new(Approvals::open(registry(&postgres, &folder, gateway), at(0)).unwrap())
+    };
+    let (a, b) = (open("gw-a"), open("gw-b"));
+    let alice =
+        Approver { groups: vec!["dba".into()], ..Approver::from_principal(&principal("al")) };
+    let yes = || Verdict::Approve { duration: None, session: false, reason: None };
+    for round in 0..30 {
+        let new = || NewApproval {
+            digest: [round; 32],
+            session: model::SessionId("s_one".into()),
+            operation: model::OperationId(1),
+            principal: principal("bot"),
+            resource: "appdb".into(),
+            text: "select 1".into(),
+            parameters: Vec::new(),
+            objects: Arc::default(),
+            rules: vec![crate::ApprovalRule {
+                rule: "r".into(),
+                by: vec!["dba".into()],
+                needs: 1,
+                escalate: None,
+            }],
+            rows_seen: None,
+            detections: Vec::new(),
+            wait_until: at(120),
+            expires_at: at(600),
+            grant: crate::GrantScope::Once,
+            rows_max: None,
+        };
+        // Asked at both at once: one request.
+        let ask = |approvals: &Arc<Approvals>| {
+            let (approvals, new) = (Arc::clone(approvals), new());
+            thread::spawn(move || approvals.request(new, at(1)).unwrap())
+        };
+        let asked = [ask(&a), ask(&b)].map(|one| one.join().unwrap());
+        let [Requested::Pending(id), Requested::Pending(same)] = &asked else {
+            panic!("{asked:?}")
+        };
+        assert_eq!(id, same, "the request of one is joined by the other");
+        // Answered at both at once: one vote.
+        let answer = |approvals: &Arc<Approvals>| {
+            let (approvals, alice, id) = (Arc::clone(approvals), alice.clone(), id.clone());
+            let yes = yes();
+            thread::spawn(move || approvals.answer(&id, &alice, yes, at(2)).is_ok())
+        };
+        let counted = [answer(&a), answer(&b)].map(|one| one.join().unwrap());
+        assert_eq!(counted.iter().filter(|ok| **ok).count(), 1, "{counted:?}");
+        // Used at both at once: one use.
+        let used = [ask(&a), ask(&b), ask(&a), ask(&b)].map(|one| one.join().unwrap());
+        let had = used.iter().filter(|one| matches!(one, Requested::Granted(_))).count();
+        assert_eq!(had, 1, "round {round}: {used:?}");
+    }
+}
+
+#[test]
+fn r5_gateways_that_count_at_once_do_not_exceed_the_budget() {
+    let postgres = Postgres::start();
+    let folder = Folder::new();
+    let counting: Vec<_> = ["gw-a", "gw-b", "gw-c"]
+        .map(|gateway| {
+            let registry = registry(&postgres, &folder, gateway);
+            let guesses = Guesses::open(registry, &key(9), at(0)).unwrap();
+            thread::spawn(move || {
+                let count = |number: u32| {
+                    let value = format!("{gateway}-{number}").into_bytes();
+                    let guess = Guess { field: "ssn".into(), value: value.into() };
+                    guesses.count("ann", "db", &[guess], 10, at(0)).unwrap().is_none()
+                };
+                (0..10).filter(|number| count(*number)).count()
+            })
+        })
+        .into_iter()
+        .collect();
+    let counted: usize = counting.into_iter().map(|one| one.join().unwrap()).sum();
+    assert_eq!(counted, 10);
+}
+
+#[test]
+fn what_one_gateway_revokes_the_other_ends() {
+    let postgres = Postgres::start();
+    let folder = Folder::new();
+    let a = Tokens::open(registry(&postgres, &folder, "gw-a"), &key(9)).unwrap();
+    let (shared, feed) = open(&postgres, &folder, "gw-b");
+    let b = Arc::new(Tokens::open(Registry::shared(Arc::clone(&shared)), &key(9)).unwrap());
+    let (ended, hears) = channel();
+    let ended = Mutex::new(ended);
+    b.subscribe(Box::new(move |id| ended.lock().send(id.clone()).unwrap()));
+    let (record, token) =
+        a.create(NewToken { subject: "bot".to_owned(), ..NewToken::default() }, at(0)).unwrap();
+    let ears = crate::ears::Ears {
+        tokens: Arc::downgrade(&b),
+        approvals: std::sync::Weak::new(),
+        taints: std::sync::Weak::new(),
+        peers: std::sync::Weak::new(),
+    };
+    shared.follow(feed, Arc::new(ears)).unwrap();
+    while b.verify(token.expose(), at(1)).is_err() {
+        thread::yield_now();
+    }
+    a.revoke(&record.id, at(2)).unwrap();
+    assert_eq!(hears.recv_timeout(PATIENCE).unwrap(), record.id);
+    assert!(b.verify(token.expose(), at(3)).is_err());
+}
