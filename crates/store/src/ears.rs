@@ -9,6 +9,7 @@ use crate::registry::{Hears, Kind, Peers};
 use crate::state::StateError;
 use crate::taints::Taints;
 use crate::tokens::Tokens;
+use crate::usage::Ledger;
 
 /// Ends with those it tells.
 pub(crate) struct Ears {
@@ -16,6 +17,7 @@ pub(crate) struct Ears {
     pub approvals: Weak<Approvals>,
     pub taints: Weak<Taints>,
     pub peers: Weak<Peers>,
+    pub usage: Weak<Ledger>,
 }
 
 impl Hears for Ears {
@@ -35,6 +37,7 @@ impl Hears for Ears {
                 Ok(())
             }
             Kind::Taint => self.taints.upgrade().map_or(Ok(()), |all| all.heard(id, now)),
+            Kind::Usage => self.usage.upgrade().map_or(Ok(()), |all| all.heard_usage(id)),
             Kind::Ask => {
                 self.peers().inspect(|peers| peers.heard_ask(id));
                 Ok(())
@@ -55,6 +58,9 @@ impl Hears for Ears {
         }
         if let Some(taints) = self.taints.upgrade() {
             taints.heard_all(now)?;
+        }
+        if let Some(usage) = self.usage.upgrade() {
+            usage.heard_all_usage(now)?;
         }
         Ok(())
     }

@@ -54,10 +54,15 @@ impl Guesses {
         let sql = "SELECT principal, resource, field, day, fingerprint FROM guesses
             WHERE day >= ?1";
         let rows = registry.read(Lane::Registry, |tx| tx.rows(sql, &[day.into()]))?;
+        // A clock that was set back does not give a budget anew.
         for row in &rows {
-            let key: Key = (row.text(0)?.into(), row.text(1)?.into(), row.text(2)?.into());
-            // A clock that was set back does not give a budget anew.
             today.day = today.day.max(row.number(3)?);
+        }
+        for row in &rows {
+            if row.number(3)? != today.day {
+                continue;
+            }
+            let key: Key = (row.text(0)?.into(), row.text(1)?.into(), row.text(2)?.into());
             let odd = |_| StateError::Content("a guess of another length".to_owned());
             let fingerprint = row.bytes(4)?.try_into().map_err(odd)?;
             today.seen.entry(key).or_default().insert(fingerprint);

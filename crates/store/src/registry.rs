@@ -50,10 +50,12 @@ pub(crate) enum Kind {
     Taint,
     /// A token of our own.
     Token,
+    /// What was done at a gateway.
+    Usage,
 }
 
 impl Kind {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Approval,
         Self::Answer,
         Self::Ask,
@@ -61,6 +63,7 @@ impl Kind {
         Self::Grant,
         Self::Taint,
         Self::Token,
+        Self::Usage,
     ];
 
     const fn as_str(self) -> &'static str {
@@ -72,6 +75,7 @@ impl Kind {
             Self::Grant => "grant",
             Self::Taint => "taint",
             Self::Token => "token",
+            Self::Usage => "usage",
         }
     }
 

@@ -166,6 +166,7 @@ impl Store {
         let approvals = Arc::new(Approvals::open(Arc::clone(&registry), now)?);
         let mut peers = None;
         if let Some((shared, feed)) = shared {
+            usage.share(Arc::clone(&registry), now)?;
             let others = Peers::start(registry, Arc::clone(&shared))?;
             // From before what was loaded above, so that nothing is missed.
             let ears = Ears {
@@ -173,6 +174,7 @@ impl Store {
                 approvals: Arc::downgrade(&approvals),
                 taints: Arc::downgrade(&taints),
                 peers: Arc::downgrade(&others),
+                usage: Arc::downgrade(&usage),
             };
             shared.follow(feed, Arc::new(ears))?;
             peers = Some(others);

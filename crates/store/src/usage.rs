@@ -1,8 +1,10 @@
 //! How much each principal did on each resource lately: the sliding windows that rules read as
 //! `principal.rows` and that `limit` rules count against.
 
+mod share;
+
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use model::Timestamp;
@@ -37,10 +39,14 @@ impl Usage {
 /// hours go first; when none is, the one idle longest goes, with a warning, because its limits then
 /// count from zero. Both parties are names from the registry and the configuration, so a client
 /// cannot push others out by inventing names.
+///
+/// Where gateways share the registry, each tells the others about once a second what was done here,
+/// so that a sum is exact for this gateway and a second or two behind for the others.
 #[derive(Debug)]
 pub struct Ledger {
     inner: Mutex<Inner>,
     keys_max: usize,
+    shared: OnceLock<share::Others>,
 }
 
 #[derive(Debug, Default)]
@@ -63,34 +69,22 @@ impl Ledger {
     /// An empty ledger for at most `keys_max` pairs.
     #[must_use]
     pub fn new(keys_max: usize) -> Self {
-        Self { inner: Mutex::new(Inner::default()), keys_max: keys_max.max(1) }
+        let inner = Mutex::new(Inner::default());
+        Self { inner, keys_max: keys_max.max(1), shared: OnceLock::new() }
     }
 
     /// Counts work done by `principal` on `resource`.
     pub fn add(&self, principal: &str, resource: &str, done: Usage, now: Timestamp) {
-        self.add_minute(principal, resource, done, minute(now));
+        let minute = minute(now);
+        self.add_minute(principal, resource, done, minute);
+        if let Some(others) = self.shared.get() {
+            others.note(principal, resource, done, minute);
+        }
     }
 
     /// Counts work of a minute that the index remembers. Minutes must come in order.
     pub(crate) fn add_minute(&self, principal: &str, resource: &str, done: Usage, minute: u64) {
-        let mut inner = self.inner.lock();
-        let known = inner
-            .resources
-            .get(resource)
-            .is_some_and(|book| book.principals.contains_key(principal));
-        if !known {
-            if inner.keys >= self.keys_max {
-                inner.make_room(minute);
-            }
-            inner.keys += 1;
-            let book = inner.resources.entry(resource.into()).or_default();
-            book.principals.insert(principal.into(), Window::default());
-        }
-        let Some(book) = inner.resources.get_mut(resource) else { return };
-        book.total.add(minute, done);
-        if let Some(window) = book.principals.get_mut(principal) {
-            window.add(minute, done);
-        }
+        self.inner.lock().add_minute((principal, resource), done, minute, self.keys_max);
     }
 
     /// What `principal` did on `resource` within `window` before `now`. The oldest minute counts
@@ -104,18 +98,31 @@ impl Ledger {
         window: Duration,
         now: Timestamp,
     ) -> Usage {
-        let inner = self.inner.lock();
-        let book = inner.resources.get(resource);
-        let found = book.and_then(|book| book.principals.get(principal));
-        found.map(|minutes| minutes.sum(window, now)).unwrap_or_default()
+        let of = |inner: &Inner| {
+            let book = inner.resources.get(resource);
+            let found = book.and_then(|book| book.principals.get(principal));
+            found.map(|minutes| minutes.sum(window, now)).unwrap_or_default()
+        };
+        self.with_others(of)
     }
 
     /// What everyone together did on `resource` within `window` before `now`; see
     /// [`Ledger::principal`].
     #[must_use]
     pub fn resource(&self, resource: &str, window: Duration, now: Timestamp) -> Usage {
-        let inner = self.inner.lock();
-        inner.resources.get(resource).map(|book| book.total.sum(window, now)).unwrap_or_default()
+        let of = |inner: &Inner| {
+            let book = inner.resources.get(resource);
+            book.map(|book| book.total.sum(window, now)).unwrap_or_default()
+        };
+        self.with_others(of)
+    }
+
+    fn with_others(&self, of: impl Fn(&Inner) -> Usage) -> Usage {
+        let mut sum = of(&self.inner.lock());
+        if let Some(others) = self.shared.get() {
+            sum.add(of(&others.done.lock()));
+        }
+        sum
     }
 
     /// How many pairs are remembered.
@@ -126,6 +133,29 @@ impl Ledger {
 }
 
 impl Inner {
+    fn add_minute(
+        &mut self,
+        (principal, resource): (&str, &str),
+        done: Usage,
+        minute: u64,
+        keys_max: usize,
+    ) {
+        let book = self.resources.get(resource);
+        if !book.is_some_and(|book| book.principals.contains_key(principal)) {
+            if self.keys >= keys_max {
+                self.make_room(minute);
+            }
+            self.keys += 1;
+            let book = self.resources.entry(resource.into()).or_default();
+            book.principals.insert(principal.into(), Window::default());
+        }
+        let Some(book) = self.resources.get_mut(resource) else { return };
+        book.total.add(minute, done);
+        if let Some(window) = book.principals.get_mut(principal) {
+            window.add(minute, done);
+        }
+    }
+
     /// Forgets pairs that no window can see any more, or else the one idle longest.
     fn make_room(&mut self, minute: u64) {
         let oldest = minute.saturating_sub(WINDOW_MINUTES_MAX);

@@ -479,6 +479,29 @@ fn r5_a_budget_of_guesses_is_one_budget() -> Result<()> {
 }
 
 #[test]
+fn r4_a_limit_counts_what_was_done_at_any_gateway() -> Result<()> {
+    let rules = "\n  - name: ten-an-hour\n    limit: { operations: 10, window: 1h }\n";
+    let ground = Ground::new(rules)?;
+    let (mut a, b) = ground.both()?;
+    let agent = a.agent("busy")?;
+    let mut there = soon(&b, &agent)?;
+    let mut here = wire(&a, &agent)?;
+    for _ in 0..10 {
+        assert_eq!(here.query("SELECT 1")?.text(), [["1"]]);
+    }
+    assert!(here.query("SELECT 1")?.error().is_some(), "the eleventh");
+    let refused =
+        until("the other gateway heard of them", || Ok(there.query("SELECT 1")?.error()))?;
+    assert!(refused.message.contains("operations"), "{refused:?}");
+    // Killed, started again, and still known; of the other as well.
+    a.kill()?;
+    a.launch()?;
+    let refused = wire(&a, &agent)?.query("SELECT 1")?.error().context("refused")?;
+    assert!(refused.message.contains("operations"), "{refused:?}");
+    Ok(())
+}
+
+#[test]
 fn access_given_at_one_gateway_is_in_force_and_revoked_at_both() -> Result<()> {
     let config = Config::open().locked("request: { by: [dba], max: 4h }");
     let ground = Ground::with(config, "")?;

@@ -286,6 +286,10 @@ fn sweep(link: &mut Link, shared: &Shared, hears: &dyn Hears) -> Result<(), Faul
         UPDATE facts SET number = greatest(number, (SELECT max(sequence) FROM old))
         WHERE name = 'forgotten' AND EXISTS (SELECT 1 FROM old)";
     link.run(sql, &[])?;
+    link.run("DELETE FROM usage_batches WHERE at < now() - INTERVAL '1 hour'", &[])?;
+    let minute = (shared.options().clock)().seconds() / 60;
+    let oldest = minute.saturating_sub(2 * 24 * 60);
+    link.run("DELETE FROM usage WHERE minute < ?1", &[oldest.into()])?;
     link.run("DELETE FROM asks WHERE at < now() - INTERVAL '1 hour'", &[])?;
     link.run("DELETE FROM answers WHERE NOT EXISTS (SELECT 1 FROM asks WHERE id = ask)", &[])?;
     let sql = "SELECT gateway FROM gateways

@@ -16,6 +16,7 @@ use crate::guesses::Guesses;
 use crate::registry::feed::Feed;
 use crate::testing::{Folder, Postgres, at, principal};
 use crate::tokens::{NewToken, Tokens};
+use crate::usage::{Ledger, Usage};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -256,6 +257,7 @@ fn what_one_gateway_revokes_the_other_ends() {
         approvals: std::sync::Weak::new(),
         taints: std::sync::Weak::new(),
         peers: std::sync::Weak::new(),
+        usage: std::sync::Weak::new(),
     };
     shared.follow(feed, Arc::new(ears)).unwrap();
     while b.verify(token.expose(), at(1)).is_err() {
@@ -264,4 +266,41 @@ fn what_one_gateway_revokes_the_other_ends() {
     a.revoke(&record.id, at(2)).unwrap();
     assert_eq!(hears.recv_timeout(PATIENCE).unwrap(), record.id);
     assert!(b.verify(token.expose(), at(3)).is_err());
+}
+
+#[test]
+fn r4_what_is_done_at_one_gateway_counts_at_the_other() {
+    let postgres = Postgres::start();
+    let folder = Folder::new();
+    let a = Arc::new(Ledger::new(10));
+    a.share(registry(&postgres, &folder, "gw-a"), at(0)).unwrap();
+    let once = Usage { operations: 1, rows: 5, bytes: 50 };
+    let day = Duration::from_secs(24 * 3600);
+    let (shared, feed) = open(&postgres, &folder, "gw-b");
+    let b = Arc::new(Ledger::new(10));
+    b.share(Registry::shared(Arc::clone(&shared)), at(0)).unwrap();
+    let ears = crate::ears::Ears {
+        tokens: std::sync::Weak::new(),
+        approvals: std::sync::Weak::new(),
+        taints: std::sync::Weak::new(),
+        peers: std::sync::Weak::new(),
+        usage: Arc::downgrade(&b),
+    };
+    shared.follow(feed, Arc::new(ears)).unwrap();
+    b.add("ann", "db", once, at(1));
+    for times in 1..4 {
+        a.add("ann", "db", once, at(times));
+        while b.principal("ann", "db", day, at(5)).rows < 5 + 5 * times {
+            thread::yield_now();
+        }
+    }
+    assert_eq!(b.principal("ann", "db", day, at(5)).rows, 20);
+    assert_eq!(b.resource("db", day, at(5)).operations, 4);
+    // One that starts later knows what the others did, and a forgotten list is read anew.
+    let c = Arc::new(Ledger::new(10));
+    c.share(registry(&postgres, &folder, "gw-c"), at(6)).unwrap();
+    while c.principal("ann", "db", day, at(6)).rows < 20 {
+        c.heard_all_usage(at(6)).unwrap();
+    }
+    assert_eq!(c.principal("ann", "db", day, at(6)).rows, 20);
 }

@@ -99,6 +99,23 @@ CREATE TABLE taints (
 CREATE INDEX taints_expires ON taints (expires);
 CREATE INDEX taints_by_batch ON taints (batch);
 
+-- Who did how much lately at which gateway, and the same as it was told, bit by bit.
+CREATE TABLE usage (
+    gateway    TEXT NOT NULL,
+    principal  TEXT NOT NULL,
+    resource   TEXT NOT NULL,
+    minute     BIGINT NOT NULL,
+    operations BIGINT NOT NULL,
+    rows       BIGINT NOT NULL,
+    bytes      BIGINT NOT NULL,
+    PRIMARY KEY (minute, gateway, principal, resource)
+);
+CREATE TABLE usage_batches (
+    id   TEXT PRIMARY KEY,
+    body TEXT NOT NULL,
+    at   TIMESTAMPTZ NOT NULL DEFAULT now()
+);
+
 -- What one gateway asks all others, and what they say.
 CREATE TABLE asks (
     id   TEXT PRIMARY KEY,
