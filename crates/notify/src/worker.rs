@@ -568,6 +568,7 @@ pub(crate) mod tests {
         let shared = Shared {
             name: String::new(),
             groups: Vec::new(),
+            gateway: None,
             queue: Mutex::default(),
             wake: Condvar::new(),
         };
