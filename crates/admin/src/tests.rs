@@ -161,6 +161,7 @@ struct World {
     store: Arc<Store>,
     fake: Arc<Fake>,
     slack: Arc<slack::FakeSlack>,
+    people: Arc<identity::People>,
     address: SocketAddr,
     agent: ureq::Agent,
     folder: PathBuf,
@@ -195,9 +196,14 @@ impl World {
         let (store, _) = Store::open(options(&folder), fake.now()).unwrap();
         let store = Arc::new(store);
         let slack = Arc::new(slack::FakeSlack::new());
+        let proofs = identity::Proofs::new(Arc::clone(&store.tokens), Arc::clone(&store.logins));
+        let (journal, gateway) = (Arc::clone(&store.journal), Arc::clone(&store.gateway));
+        let people = identity::People::new(Arc::clone(&proofs), journal, gateway, now);
+        people.configure(pages::plan(), Vec::new()).unwrap();
         let parts = AdminParts {
             store: Arc::clone(&store),
-            proofs: identity::Proofs::new(Arc::clone(&store.tokens)),
+            proofs,
+            people: Arc::clone(&people),
             control: Arc::<Fake>::clone(&fake),
             slack: Arc::<slack::FakeSlack>::clone(&slack),
             admin_token: Secret::new(ADMIN.to_owned()),
@@ -218,7 +224,15 @@ impl World {
             // A server that refuses a request without reading it closes the connection.
             .max_idle_connections(0)
             .build();
-        Self { store, fake, slack, address: told.recv().unwrap(), agent: config.into(), folder }
+        Self {
+            store,
+            fake,
+            slack,
+            people,
+            address: told.recv().unwrap(),
+            agent: config.into(),
+            folder,
+        }
     }
 
     fn call(&self, method: &str, path: &str, token: Option<&str>, body: Option<Value>) -> Answer {

@@ -15,6 +15,7 @@ mod id;
 mod index;
 pub mod journal;
 mod live;
+mod logins;
 mod state;
 mod store;
 mod taints;
@@ -37,6 +38,10 @@ pub use index::{
 };
 pub use journal::{Damage, Journal, JournalError, JournalKey, Position, Reader, Record, Recovery};
 pub use live::{Live, LiveSession, NotAdmitted, Registration, SessionCounters, SessionInfo};
+pub use logins::{
+    KeyKind, LOGIN_TOKEN_PREFIX, Login, LoginKey, Logins, LoginsError, NewLogin, Renewal, Take,
+    random_text,
+};
 pub use state::{State, StateError};
 pub use store::{Opened, Store, StoreError, StoreOptions};
 pub use taints::{KeptTaints, Taints};

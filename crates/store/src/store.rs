@@ -13,6 +13,7 @@ use crate::guesses::Guesses;
 use crate::index::{INTERVAL, Index, IndexError, SessionSummary};
 use crate::journal::{self, Journal, JournalError, JournalKey, JournalLock, Recovery, Sealing};
 use crate::live::Live;
+use crate::logins::Logins;
 use crate::state::{State, StateError};
 use crate::taints::Taints;
 use crate::tokens::Tokens;
@@ -99,6 +100,8 @@ pub struct Store {
     pub index: Arc<Index>,
     /// Who may come in.
     pub tokens: Arc<Tokens>,
+    /// Who signed in.
+    pub logins: Arc<Logins>,
     /// What waits for a person.
     pub approvals: Arc<Approvals>,
     /// Who is in.
@@ -147,6 +150,13 @@ impl Store {
         tokens.subscribe(Box::new(move |id| {
             ending.revoke(id, "revoked");
         }));
+        let logins = Arc::new(Logins::open(Arc::clone(&state), &key)?);
+        let ending = Arc::clone(&live);
+        logins.subscribe(Box::new(move |tokens, why| {
+            ending.end(tokens, why);
+        }));
+        let of_live = Arc::clone(&logins);
+        live.doubt_by(move |principal| of_live.is_current(principal));
         let guesses = Arc::new(Guesses::open(Arc::clone(&state), &key, now)?);
         let taints = Arc::new(Taints::open(Arc::clone(&state), &key)?);
         let approvals = Arc::new(Approvals::open(state, now)?);
@@ -157,6 +167,7 @@ impl Store {
             journal,
             index,
             tokens,
+            logins,
             approvals,
             live,
             usage,

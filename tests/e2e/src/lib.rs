@@ -7,6 +7,7 @@
 
 mod agent;
 mod archive;
+mod browser;
 mod bucket;
 mod client;
 mod config;
@@ -28,6 +29,7 @@ mod wire;
 
 pub use agent::{Agent, confined, start_confined};
 pub use archive::{evidence, public_key, uses};
+pub use browser::Browser;
 pub use bucket::{Bucket, Credentials};
 pub use client::{Driver, Psql};
 pub use config::{Config, RULES};
@@ -35,7 +37,7 @@ pub use faults::{Disks, Faults, Filler};
 pub use gateway::{Gateway, Ports, Token};
 pub use http::Response;
 pub use lab::{Lab, lab, lab_with};
-pub use place::{example, own, python, repository};
+pub use place::{example, gateway as binary, own, python, repository};
 pub use process::{Child, Output};
 pub use provider::Provider;
 pub use receiver::{Receiver, SECRET, events};

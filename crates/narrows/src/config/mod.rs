@@ -12,6 +12,7 @@ pub mod keeping;
 pub mod machine;
 pub mod nearest;
 pub mod outgoing;
+pub mod people;
 mod place;
 pub mod read;
 pub mod recording;

@@ -9,9 +9,11 @@ use model::UpstreamTls;
 use policy::{ActionSpec, Located, PayloadPolicy, RuleSpec};
 
 use super::Config;
+use super::identity::ClientForm;
 use super::outgoing::Outgoing;
 use super::recording::{Recorded, describe_retention, describe_store_encryption};
 use super::scalar::OnFailureForm;
+use super::scalar::SecretForm;
 use super::telling::{Telling, TellingWay};
 use super::web::Site;
 
@@ -55,7 +57,22 @@ fn write(config: &Config, out: &mut String) -> std::fmt::Result {
         writeln!(out, "identity:\n  oidc:")?;
     }
     for issuer in &config.issuers {
-        write_issuer(issuer, out)?;
+        let client = config.clients.iter().find(|client| client.issuer == *issuer);
+        write_issuer(issuer, client, out)?;
+    }
+    if let Some(plan) = config.sign_in.as_ref().filter(|_| !config.clients.is_empty()) {
+        let (refresh, session, idle) = (time(plan.refresh), time(plan.session), time(plan.idle));
+        writeln!(out, "  login:\n    url: {}", plan.page(""))?;
+        writeln!(out, "    refresh: {refresh}\n    session: {session}\n    idle: {idle}")?;
+    }
+    let roles = config.sign_in.iter().flat_map(|plan| &plan.roles.0);
+    let roles: Vec<_> = roles.filter(|(_, groups)| !groups.is_empty()).collect();
+    if !roles.is_empty() {
+        let head = if config.issuers.is_empty() { "identity:\n" } else { "" };
+        writeln!(out, "{head}  roles:")?;
+    }
+    for (role, groups) in roles {
+        writeln!(out, "    {}: [{}]", role.as_str(), groups.join(", "))?;
     }
     writeln!(out, "resources:")?;
     for upstream in &config.upstreams {
@@ -115,8 +132,22 @@ fn write(config: &Config, out: &mut String) -> std::fmt::Result {
     write_bounds(config, out)
 }
 
-fn write_issuer(issuer: &IssuerPlan, out: &mut String) -> std::fmt::Result {
+fn write_issuer(
+    issuer: &IssuerPlan,
+    client: Option<&ClientForm>,
+    out: &mut String,
+) -> std::fmt::Result {
     writeln!(out, "    - issuer: {}", issuer.issuer)?;
+    if let Some(client) = client {
+        writeln!(out, "      client_id: {}", client.id)?;
+        let secret = client.secret.as_ref();
+        let secret = secret.map_or("none, a public client".into(), SecretForm::describe);
+        writeln!(out, "      client_secret: {secret}")?;
+        match &client.scopes {
+            Some(scopes) => writeln!(out, "      scopes: [{}]", scopes.join(", "))?,
+            None => writeln!(out, "      scopes: openid, and what its metadata lists")?,
+        }
+    }
     writeln!(out, "      audience: [{}]", issuer.audiences.join(", "))?;
     match &issuer.keys {
         KeysFrom::Discovery => writeln!(out, "      jwks: as its metadata says")?,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::identity::IssuerPlan;
+use ::identity::{IssuerPlan, SignInPlan};
 use admin::RequestPlan;
 use model::{Resource, UpstreamTls, is_this_machine, limit};
 use policy::{
@@ -17,6 +17,7 @@ use super::access;
 use super::identity;
 use super::machine::Machine;
 use super::nearest::nearest;
+use super::people;
 use super::read::{At, Report};
 use super::recording::{Recorded, Recording, recording};
 use super::scalar::{
@@ -54,6 +55,10 @@ pub struct Config {
     pub tls: Option<(PathBuf, PathBuf)>,
     /// Identity providers that are believed.
     pub issuers: Vec<IssuerPlan>,
+    /// Those at which people sign in.
+    pub clients: Vec<identity::ClientForm>,
+    /// What holds for everybody who signs in.
+    pub sign_in: Option<SignInPlan>,
     /// What can be reached.
     pub upstreams: Vec<Upstream>,
     /// What can be reached in HTTP.
@@ -145,6 +150,12 @@ pub fn complete(
     for site in &sites {
         web::warn_of_rules(site, &rules, report);
     }
+    let (oidc, login, roles) = match file.identity {
+        Some(form) => (form.oidc.unwrap_or_default(), form.login, form.roles),
+        None => (Vec::new(), None, None),
+    };
+    let (issuers, clients) = identity::issuers(oidc, (base, machine), report);
+    let sign_in = people::complete((login, roles), &clients, &admin, report);
     let notify = telling::complete(file.approvals, &rules, (base, machine), report);
     Config {
         file: path.to_owned(),
@@ -154,7 +165,9 @@ pub fn complete(
         transparent,
         tls: tls(file.tls, base, machine, report),
         requests,
-        issuers: identity::issuers(file.identity, (base, machine), report),
+        issuers,
+        clients,
+        sign_in,
         policy: PolicySpec {
             version: 0,
             rules,

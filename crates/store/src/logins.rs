@@ -1,0 +1,830 @@
+//! Sign-ins of people: who they proved to be, what stands for them afterwards (a browser's cookie,
+//! tokens of `narrows login`), and the codes on the way to a token.
+//!
+//! Cookies, tokens and codes are random and kept as keyed hashes only, as tokens of our own are.
+//! What a method needs to ask its provider again (a refresh token) is kept sealed under a key
+//! derived from the installation key. All SQL about sign-ins is at the end of this file.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use aws_lc_rs::hmac;
+use model::limit::{LOGIN_CODES_MAX, LOGIN_TOKENS_MAX, LOGINS_MAX};
+use model::{Principal, PrincipalKind, Secret, Timestamp, TokenId};
+use parking_lot::RwLock;
+use rusqlite::{Connection, OptionalExtension as _, params};
+use serde::{Deserialize, Serialize};
+
+use crate::data_dir::{InstallationKey, hex, unhex};
+use crate::id::{self, BASE62_CHARS, NoRandomness};
+use crate::state::{State, StateError, from_sql, to_sql};
+use crate::tokens::{PREFIX, TokenError};
+
+/// How the public names of tokens of sign-ins begin.
+pub const LOGIN_TOKEN_PREFIX: &str = "lt_";
+/// The least between two notes that a cookie was used.
+const SEEN_EVERY: Duration = Duration::from_secs(60);
+/// What the key for sealing is derived for.
+const SEAL: &str = "login seal";
+
+/// A person who signed in.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Login {
+    /// Its name: `lg_…`.
+    pub id: Arc<str>,
+    /// The sign-in method that vouches.
+    pub method: Arc<str>,
+    /// Who.
+    pub subject: Arc<str>,
+    /// What they are called, for their own pages.
+    pub name: Option<Arc<str>>,
+    /// Their groups, as the method said last.
+    pub groups: Vec<Arc<str>>,
+    /// Who vouches, by name.
+    pub issuer: Arc<str>,
+    /// When they signed in.
+    pub started_at: Timestamp,
+    /// When it ends, whatever the provider says; exclusive.
+    pub ends_at: Timestamp,
+    /// When the method was last tried.
+    pub asked_at: Timestamp,
+    /// When it last vouched.
+    pub confirmed_at: Timestamp,
+    /// The method can be asked again.
+    pub renews: bool,
+    /// Why it could not be asked, if the last try failed.
+    pub trouble: Option<Arc<str>>,
+}
+
+/// A sign-in to begin.
+#[derive(Debug)]
+pub struct NewLogin {
+    /// The sign-in method that vouches.
+    pub method: Arc<str>,
+    /// Who.
+    pub subject: Arc<str>,
+    /// What they are called.
+    pub name: Option<Arc<str>>,
+    /// Their groups.
+    pub groups: Vec<Arc<str>>,
+    /// Who vouches, by name.
+    pub issuer: Arc<str>,
+    /// When it ends.
+    pub ends_at: Timestamp,
+    /// The method can be asked again.
+    pub renews: bool,
+    /// What the method needs for that, or to sign out; kept sealed.
+    pub keep: Option<Secret<String>>,
+}
+
+/// What a method says when it was asked again.
+#[derive(Debug)]
+pub struct Renewal {
+    /// The groups now.
+    pub groups: Vec<Arc<str>>,
+    /// What is needed to ask the next time.
+    pub keep: Option<Secret<String>>,
+}
+
+/// What stands for a sign-in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum KeyKind {
+    /// A browser's cookie.
+    Cookie,
+    /// A token of `narrows login`.
+    Token,
+}
+
+/// A cookie or token of a sign-in, without its secret.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct LoginKey {
+    /// Its public name: `lt_…` of a token, `lc_…` of a cookie.
+    pub id: TokenId,
+    /// The sign-in.
+    pub login: Arc<str>,
+    /// What it is.
+    pub kind: KeyKind,
+    /// Where it was asked for, in the words of whoever asked.
+    pub label: Arc<str>,
+    /// When it was made.
+    pub made_at: Timestamp,
+    /// When it was last used, about.
+    pub seen_at: Timestamp,
+}
+
+/// Why a sign-in was not kept.
+#[derive(Debug, thiserror::Error)]
+pub enum LoginsError {
+    /// As many as there may be.
+    #[error("there are {0} {1}, the limit")]
+    Full(usize, &'static str),
+    /// It has ended.
+    #[error("the sign-in has ended")]
+    Ended,
+    /// The registry failed.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// No randomness.
+    #[error(transparent)]
+    Random(#[from] NoRandomness),
+}
+
+/// Told which tokens may not be used any more, and why, by a fixed word.
+type Ended = Box<dyn Fn(&[TokenId], &'static str) + Send + Sync>;
+type Fingerprint = [u8; 32];
+
+/// The registry of sign-ins.
+pub struct Logins {
+    state: Arc<State>,
+    key: hmac::Key,
+    seal: RandomizedNonceKey,
+    known: RwLock<Known>,
+    callbacks: RwLock<Vec<Ended>>,
+}
+
+#[derive(Default)]
+struct Known {
+    logins: HashMap<Arc<str>, Arc<Login>>,
+    keys: HashMap<Fingerprint, LoginKey>,
+    fingerprints: HashMap<TokenId, Fingerprint>,
+}
+
+impl Logins {
+    /// Loads the registry.
+    pub fn open(state: Arc<State>, installation: &InstallationKey) -> Result<Self, StateError> {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, installation.derive("login").expose());
+        let seal = RandomizedNonceKey::new(&AES_256_GCM, installation.derive(SEAL).expose())
+            .map_err(|_| state.unusable("the key of sign-ins cannot be used"))?;
+        let known = RwLock::new(state.registry(load)?);
+        Ok(Self { state, key, seal, known, callbacks: RwLock::default() })
+    }
+
+    /// Reads everything anew, after another gateway changed it.
+    pub fn reload(&self) -> Result<(), StateError> {
+        let mut known = self.known.write();
+        *known = self.state.registry(load)?;
+        Ok(())
+    }
+
+    /// Begins a sign-in, and makes the cookie that stands for it, shown once, here.
+    pub fn begin(
+        &self,
+        new: NewLogin,
+        now: Timestamp,
+    ) -> Result<(Arc<Login>, Secret<String>), LoginsError> {
+        let id: Arc<str> = id::short_id("lg_", 12)?.into();
+        let login = Arc::new(Login {
+            id: Arc::clone(&id),
+            method: new.method,
+            subject: new.subject,
+            name: new.name,
+            groups: new.groups,
+            issuer: new.issuer,
+            started_at: now,
+            ends_at: new.ends_at,
+            asked_at: now,
+            confirmed_at: now,
+            renews: new.renews,
+            trouble: None,
+        });
+        let sealed = new.keep.map(|keep| self.seal(&id, keep.expose())).transpose()?;
+        let cookie = Secret::new(id::base62(id::random_32()?));
+        let key = LoginKey {
+            id: TokenId(id::short_id("lc_", 12)?.into()),
+            login: id,
+            kind: KeyKind::Cookie,
+            label: "".into(),
+            made_at: now,
+            seen_at: now,
+        };
+        let fingerprint = self.fingerprint(cookie.expose());
+        let mut known = self.known.write();
+        if known.logins.len() >= LOGINS_MAX {
+            return Err(LoginsError::Full(LOGINS_MAX, "sign-ins"));
+        }
+        self.state.registry(|db| insert(db, &login, sealed.as_deref(), &fingerprint, &key))?;
+        known.insert(fingerprint, key);
+        known.logins.insert(Arc::clone(&login.id), Arc::clone(&login));
+        Ok((login, cookie))
+    }
+
+    /// Whose cookie it is, if it was used within `idle`.
+    #[must_use]
+    pub fn by_cookie(
+        &self,
+        cookie: &str,
+        idle: Duration,
+        now: Timestamp,
+    ) -> Option<(Arc<Login>, LoginKey)> {
+        let fingerprint = self.fingerprint(cookie);
+        let known = self.known.read();
+        let key = known.keys.get(&fingerprint).filter(|key| key.kind == KeyKind::Cookie)?.clone();
+        let login = Arc::clone(known.logins.get(&key.login)?);
+        drop(known);
+        if now >= login.ends_at || now.since(key.seen_at) >= idle {
+            return None;
+        }
+        if now.since(key.seen_at) >= SEEN_EVERY {
+            self.seen(fingerprint, now);
+        }
+        Some((login, key))
+    }
+
+    /// Notes that a key is used. If that cannot be written, it counts as not used, which ends
+    /// sooner.
+    fn seen(&self, fingerprint: Fingerprint, now: Timestamp) {
+        match self.state.registry(|db| touch(db, &fingerprint, now)) {
+            Ok(()) => {
+                if let Some(key) = self.known.write().keys.get_mut(&fingerprint) {
+                    key.seen_at = key.seen_at.max(now);
+                }
+            }
+            Err(error) => tracing::warn!(%error, "the use of a sign-in cannot be noted"),
+        }
+    }
+
+    /// Makes a token that stands for a sign-in and ends with it; shown once, here.
+    pub fn token(
+        &self,
+        login: &str,
+        label: &str,
+        now: Timestamp,
+    ) -> Result<(LoginKey, Secret<String>), LoginsError> {
+        let token = Secret::new(format!("{PREFIX}{}", id::base62(id::random_32()?)));
+        let fingerprint = self.fingerprint(token.expose());
+        let mut known = self.known.write();
+        let alive = known.logins.get(login).filter(|login| now < login.ends_at);
+        let login = Arc::clone(&alive.ok_or(LoginsError::Ended)?.id);
+        if known.tokens_of(&login).count() >= LOGIN_TOKENS_MAX {
+            return Err(LoginsError::Full(LOGIN_TOKENS_MAX, "tokens of this sign-in"));
+        }
+        let key = LoginKey {
+            id: TokenId(id::short_id(LOGIN_TOKEN_PREFIX, 12)?.into()),
+            login,
+            kind: KeyKind::Token,
+            label: label.into(),
+            made_at: now,
+            seen_at: now,
+        };
+        self.state.registry(|db| insert_key(db, &fingerprint, &key))?;
+        known.insert(fingerprint, key.clone());
+        Ok((key, token))
+    }
+
+    /// Who a token of a sign-in stands for now.
+    pub fn verify(&self, token: &str, now: Timestamp) -> Result<Principal, TokenError> {
+        let shaped = token.strip_prefix(PREFIX).is_some_and(|rest| {
+            rest.len() == BASE62_CHARS && rest.bytes().all(|b| b.is_ascii_alphanumeric())
+        });
+        if !shaped {
+            return Err(TokenError::Unknown);
+        }
+        let known = self.known.read();
+        let key = known.keys.get(&self.fingerprint(token)).ok_or(TokenError::Unknown)?;
+        if key.kind != KeyKind::Token {
+            return Err(TokenError::Unknown);
+        }
+        let login = known.logins.get(&key.login).ok_or(TokenError::Unknown)?;
+        match now >= login.ends_at {
+            true => Err(TokenError::Expired),
+            false => Ok(login.principal(Some(key.id.clone()))),
+        }
+    }
+
+    /// Whether this is how a token of a sign-in is named.
+    #[must_use]
+    pub fn names(id: &TokenId) -> bool {
+        id.0.starts_with(LOGIN_TOKEN_PREFIX)
+    }
+
+    /// Whether a token that was verified is still good.
+    pub fn recheck(&self, id: &TokenId, now: Timestamp) -> Result<(), TokenError> {
+        match self.login_of(id) {
+            None => Err(TokenError::Revoked),
+            Some(login) if now >= login.ends_at => Err(TokenError::Expired),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Whether a principal is as its sign-in says now; of those without one nothing is said. Asked
+    /// when a session begins, so that none begins with groups that were taken away meanwhile.
+    #[must_use]
+    pub fn is_current(&self, principal: &Principal) -> bool {
+        let Some(id) = principal.token.as_ref().filter(|id| Self::names(id)) else { return true };
+        self.login_of(id).is_some_and(|login| login.groups == principal.groups)
+    }
+
+    /// The sign-in of a token or cookie, by its public name.
+    #[must_use]
+    pub fn login_of(&self, id: &TokenId) -> Option<Arc<Login>> {
+        let known = self.known.read();
+        let key = known.keys.get(known.fingerprints.get(id)?)?;
+        known.logins.get(&key.login).cloned()
+    }
+
+    /// The sign-in of that name.
+    #[must_use]
+    pub fn login(&self, id: &str) -> Option<Arc<Login>> {
+        self.known.read().logins.get(id).cloned()
+    }
+
+    /// Every sign-in, the earliest first.
+    #[must_use]
+    pub fn list(&self) -> Vec<Arc<Login>> {
+        let mut all: Vec<_> = self.known.read().logins.values().cloned().collect();
+        all.sort_by(|a, b| (a.started_at, &a.id).cmp(&(b.started_at, &b.id)));
+        all
+    }
+
+    /// The tokens of a sign-in, the earliest first.
+    #[must_use]
+    pub fn tokens(&self, login: &str) -> Vec<LoginKey> {
+        let mut tokens: Vec<_> = self.known.read().tokens_of(login).cloned().collect();
+        tokens.sort_by(|a, b| (a.made_at, &a.id).cmp(&(b.made_at, &b.id)));
+        tokens
+    }
+
+    /// Takes a cookie or token away; `false` if there is none of that name.
+    pub fn end_key(&self, id: &TokenId, why: &'static str) -> Result<bool, StateError> {
+        let mut known = self.known.write();
+        let Some(fingerprint) = known.fingerprints.get(id).copied() else { return Ok(false) };
+        self.state.registry(|db| delete_key(db, &fingerprint))?;
+        known.keys.remove(&fingerprint);
+        known.fingerprints.remove(id);
+        drop(known);
+        self.tell(std::slice::from_ref(id), why);
+        Ok(true)
+    }
+
+    /// Ends a sign-in with all that stands for it, and tells all subscribers before it returns.
+    /// Where the registry cannot be written it ends in this process all the same.
+    pub fn end(&self, id: &str, why: &'static str) -> Result<Option<Arc<Login>>, StateError> {
+        let mut known = self.known.write();
+        let written = self.state.registry(|db| delete(db, id));
+        let tokens: Vec<_> = known.tokens_of(id).map(|key| key.id.clone()).collect();
+        let login = known.logins.remove(id);
+        known.keys.retain(|_, key| &*key.login != id);
+        let Known { keys, fingerprints, .. } = &mut *known;
+        fingerprints.retain(|_, fingerprint| keys.contains_key(fingerprint));
+        drop(known);
+        self.tell(&tokens, why);
+        written.map(|()| login)
+    }
+
+    /// Ends what is over; which sign-ins that were.
+    pub fn sweep(&self, now: Timestamp) -> Result<Vec<Arc<Login>>, StateError> {
+        let over: Vec<_> = self.list().into_iter().filter(|login| now >= login.ends_at).collect();
+        for login in &over {
+            self.end(&login.id, "expired")?;
+        }
+        self.state.registry(|db| delete_codes(db, now))?;
+        Ok(over)
+    }
+
+    /// Takes the turn to ask the provider about a sign-in; `false` when another gateway has it.
+    pub fn claim(&self, login: &Login, now: Timestamp) -> Result<bool, StateError> {
+        let mut known = self.known.write();
+        if !self.state.registry(|db| claim(db, &login.id, login.asked_at, now))? {
+            return Ok(false);
+        }
+        known.change(&login.id, |login| login.asked_at = now);
+        Ok(true)
+    }
+
+    /// What the method kept, to ask again.
+    pub fn kept(&self, login: &str) -> Result<Option<Secret<String>>, StateError> {
+        let sealed = self.state.registry(|db| sealed(db, login))?;
+        Ok(sealed.and_then(|sealed| self.unseal(login, &sealed)))
+    }
+
+    /// The method vouched again; whether the groups changed. If they did, live sessions end, and
+    /// whoever comes again has the groups of now.
+    pub fn renew(&self, id: &str, with: Renewal, now: Timestamp) -> Result<bool, LoginsError> {
+        let sealed = with.keep.map(|keep| self.seal(id, keep.expose())).transpose()?;
+        let mut known = self.known.write();
+        let Some(before) = known.logins.get(id).cloned() else { return Err(LoginsError::Ended) };
+        let mut login = (*before).clone();
+        login.groups = with.groups;
+        login.confirmed_at = now;
+        login.trouble = None;
+        self.state.registry(|db| update(db, &login, sealed.as_deref()))?;
+        let changed = login.groups != before.groups;
+        let tokens: Vec<_> = known.tokens_of(id).map(|key| key.id.clone()).collect();
+        known.logins.insert(Arc::clone(&login.id), Arc::new(login));
+        drop(known);
+        if changed {
+            self.tell(&tokens, "groups_changed");
+        }
+        Ok(changed)
+    }
+
+    /// The method could not be asked; whether that is news. `keep`: what is needed to ask the next
+    /// time, if that changed.
+    pub fn trouble(
+        &self,
+        id: &str,
+        why: &str,
+        keep: Option<Secret<String>>,
+    ) -> Result<bool, LoginsError> {
+        let sealed = keep.map(|keep| self.seal(id, keep.expose())).transpose()?;
+        let mut known = self.known.write();
+        let Some(before) = known.logins.get(id).cloned() else { return Ok(false) };
+        let login = Login { trouble: Some(why.into()), ..(*before).clone() };
+        self.state.registry(|db| update(db, &login, sealed.as_deref()))?;
+        known.logins.insert(Arc::clone(&login.id), Arc::new(login));
+        Ok(before.trouble.is_none())
+    }
+
+    /// Keeps a code with what it is for, under its keyed hash. `said` is what a person types for
+    /// it, if they do.
+    pub fn put_code(
+        &self,
+        (code, said): (&str, Option<&str>),
+        body: &str,
+        expires_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), LoginsError> {
+        let fingerprint = self.fingerprint(code);
+        let said = said.map(|said| hex(&self.fingerprint(said)));
+        let done = self.state.registry(|db| {
+            delete_codes(db, now)?;
+            if count_codes(db)? >= LOGIN_CODES_MAX {
+                return Ok(false);
+            }
+            insert_code(db, &fingerprint, said.as_deref(), body, expires_at).map(|()| true)
+        })?;
+        if done { Ok(()) } else { Err(LoginsError::Full(LOGIN_CODES_MAX, "codes")) }
+    }
+
+    /// What a code is for. With [`Take::Once`] nobody gets it again.
+    pub fn code(
+        &self,
+        code: &str,
+        take: Take,
+        now: Timestamp,
+    ) -> Result<Option<String>, StateError> {
+        let fingerprint = hex(&self.fingerprint(code));
+        self.state.registry(|db| find_code(db, By::Code(&fingerprint), take, now))
+    }
+
+    /// The same, by what a person types.
+    pub fn code_said(
+        &self,
+        said: &str,
+        take: Take,
+        now: Timestamp,
+    ) -> Result<Option<String>, StateError> {
+        let said = hex(&self.fingerprint(said));
+        self.state.registry(|db| find_code(db, By::Said(&said), take, now))
+    }
+
+    /// Changes what a code is for, if it still is for `before`.
+    pub fn change_code(
+        &self,
+        said: &str,
+        before: &str,
+        body: &str,
+        now: Timestamp,
+    ) -> Result<bool, StateError> {
+        let said = hex(&self.fingerprint(said));
+        self.state.registry(|db| change_code(db, &said, (before, body), now))
+    }
+
+    /// The same, by the code itself.
+    pub fn change_by_code(
+        &self,
+        code: &str,
+        before: &str,
+        body: &str,
+        now: Timestamp,
+    ) -> Result<bool, StateError> {
+        let fingerprint = hex(&self.fingerprint(code));
+        self.state.registry(|db| change_by_code(db, &fingerprint, (before, body), now))
+    }
+
+    /// Calls `callback` with tokens that may not be used any more, so that their live sessions end.
+    /// It must return at once and must not call back into the registry's writers.
+    pub fn subscribe(&self, callback: Ended) {
+        self.callbacks.write().push(callback);
+    }
+
+    fn tell(&self, tokens: &[TokenId], why: &'static str) {
+        if !tokens.is_empty() {
+            self.callbacks.read().iter().for_each(|callback| callback(tokens, why));
+        }
+    }
+
+    /// Hides a text, for `purpose` alone.
+    pub fn seal(&self, purpose: &str, text: &str) -> Result<String, NoRandomness> {
+        let mut bytes = text.as_bytes().to_vec();
+        let aad = Aad::from(purpose.as_bytes());
+        let nonce = self.seal.seal_in_place_append_tag(aad, &mut bytes);
+        let nonce = nonce.map_err(|_| NoRandomness)?;
+        Ok(format!("{}{}", hex(nonce.as_ref()), hex(&bytes)))
+    }
+
+    /// Reads what [`Self::seal`] hid for that purpose.
+    #[must_use]
+    pub fn unseal(&self, purpose: &str, sealed: &str) -> Option<Secret<String>> {
+        let mut bytes = unhex(sealed)?;
+        if bytes.len() < NONCE_LEN {
+            return None;
+        }
+        let mut body = bytes.split_off(NONCE_LEN);
+        let nonce = Nonce::try_assume_unique_for_key(&bytes).ok()?;
+        let plain =
+            self.seal.open_in_place(nonce, Aad::from(purpose.as_bytes()), &mut body).ok()?;
+        Some(Secret::new(String::from_utf8(plain.to_vec()).ok()?))
+    }
+
+    /// A text that follows from `secret` and does not tell it: the token of a form, from a cookie.
+    #[must_use]
+    pub fn derived(&self, purpose: &str, secret: &str) -> String {
+        let mut context = hmac::Context::with_key(&self.key);
+        context.update(purpose.as_bytes());
+        context.update(&[0]);
+        context.update(secret.as_bytes());
+        hex(context.sign().as_ref())
+    }
+
+    fn fingerprint(&self, text: &str) -> Fingerprint {
+        let tag = hmac::sign(&self.key, text.as_bytes());
+        let mut fingerprint = [0; 32];
+        fingerprint.iter_mut().zip(tag.as_ref()).for_each(|(to, from)| *to = *from);
+        fingerprint
+    }
+}
+
+/// Whether a code may be had again.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Take {
+    /// It is only looked at.
+    Look,
+    /// Whoever has it now is the last.
+    Once,
+}
+
+/// 256 random bits, as text: states, nonces, verifiers, codes.
+pub fn random_text() -> Result<String, NoRandomness> {
+    Ok(id::base62(id::random_32()?))
+}
+
+impl Login {
+    /// Who the sign-in stands for.
+    #[must_use]
+    pub fn principal(&self, token: Option<TokenId>) -> Principal {
+        Principal {
+            subject: Arc::clone(&self.subject),
+            kind: PrincipalKind::Person,
+            groups: self.groups.clone(),
+            issuer: Arc::clone(&self.issuer),
+            on_behalf_of: None,
+            on_behalf_of_groups: Vec::new(),
+            token,
+            minted_by: None,
+            expires_at: Some(self.ends_at),
+        }
+    }
+}
+
+impl Known {
+    fn insert(&mut self, fingerprint: Fingerprint, key: LoginKey) {
+        self.fingerprints.insert(key.id.clone(), fingerprint);
+        self.keys.insert(fingerprint, key);
+    }
+
+    fn tokens_of<'a>(&'a self, login: &'a str) -> impl Iterator<Item = &'a LoginKey> {
+        self.keys.values().filter(move |key| &*key.login == login && key.kind == KeyKind::Token)
+    }
+
+    fn change(&mut self, id: &str, change: impl FnOnce(&mut Login)) {
+        if let Some(login) = self.logins.get_mut(id) {
+            change(Arc::make_mut(login));
+        }
+    }
+}
+
+impl KeyKind {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cookie => "cookie",
+            Self::Token => "token",
+        }
+    }
+}
+
+impl fmt::Debug for Logins {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.known.read().logins.len();
+        f.debug_struct("Logins").field("count", &count).finish_non_exhaustive()
+    }
+}
+
+// From here on: SQL.
+
+fn to_json(login: &Login) -> rusqlite::Result<String> {
+    serde_json::to_string(login)
+        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+}
+
+fn broken(column: usize, error: impl Into<String>) -> rusqlite::Error {
+    let (kind, error) = (rusqlite::types::Type::Text, error.into());
+    rusqlite::Error::FromSqlConversionFailure(column, kind, error.into())
+}
+
+fn insert(
+    db: &mut Connection,
+    login: &Login,
+    sealed: Option<&str>,
+    fingerprint: &Fingerprint,
+    key: &LoginKey,
+) -> rusqlite::Result<()> {
+    let transaction = db.transaction()?;
+    transaction.execute(
+        "INSERT INTO logins (id, ends_at, asked_at, body, sealed) VALUES (?1, ?2, ?3, ?4, ?5)",
+        params![
+            &*login.id,
+            to_sql(login.ends_at.0),
+            to_sql(login.asked_at.0),
+            to_json(login)?,
+            sealed
+        ],
+    )?;
+    insert_key(&transaction, fingerprint, key)?;
+    transaction.commit()
+}
+
+fn insert_key(db: &Connection, fingerprint: &Fingerprint, key: &LoginKey) -> rusqlite::Result<()> {
+    db.execute(
+        "INSERT INTO login_keys (fingerprint, id, login, kind, label, made_at, seen_at)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        params![
+            hex(fingerprint),
+            &*key.id.0,
+            &*key.login,
+            key.kind.as_str(),
+            &*key.label,
+            to_sql(key.made_at.0),
+            to_sql(key.seen_at.0)
+        ],
+    )
+    .map(|_| ())
+}
+
+fn touch(db: &Connection, fingerprint: &Fingerprint, now: Timestamp) -> rusqlite::Result<()> {
+    let sql = "UPDATE login_keys SET seen_at = ?2 WHERE fingerprint = ?1 AND seen_at < ?2";
+    db.execute(sql, params![hex(fingerprint), to_sql(now.0)]).map(|_| ())
+}
+
+fn delete_key(db: &Connection, fingerprint: &Fingerprint) -> rusqlite::Result<()> {
+    let sql = "DELETE FROM login_keys WHERE fingerprint = ?1";
+    db.execute(sql, params![hex(fingerprint)]).map(|_| ())
+}
+
+fn delete(db: &mut Connection, login: &str) -> rusqlite::Result<()> {
+    let transaction = db.transaction()?;
+    transaction.execute("DELETE FROM login_keys WHERE login = ?1", params![login])?;
+    transaction.execute("DELETE FROM logins WHERE id = ?1", params![login])?;
+    transaction.commit()
+}
+
+fn claim(
+    db: &Connection,
+    login: &str,
+    before: Timestamp,
+    now: Timestamp,
+) -> rusqlite::Result<bool> {
+    let sql = "UPDATE logins SET asked_at = ?3 WHERE id = ?1 AND asked_at = ?2";
+    let changed = db.execute(sql, params![login, to_sql(before.0), to_sql(now.0)])?;
+    Ok(changed == 1)
+}
+
+fn update(db: &Connection, login: &Login, sealed: Option<&str>) -> rusqlite::Result<()> {
+    let sql = "UPDATE logins SET body = ?2, sealed = COALESCE(?3, sealed) WHERE id = ?1";
+    db.execute(sql, params![&*login.id, to_json(login)?, sealed]).map(|_| ())
+}
+
+fn sealed(db: &Connection, login: &str) -> rusqlite::Result<Option<String>> {
+    let sql = "SELECT sealed FROM logins WHERE id = ?1";
+    let found: Option<Option<String>> =
+        db.query_row(sql, params![login], |row| row.get(0)).optional()?;
+    Ok(found.flatten())
+}
+
+fn load(db: &mut Connection) -> rusqlite::Result<Known> {
+    let mut known = Known::default();
+    let mut query = db.prepare("SELECT asked_at, body FROM logins")?;
+    let mut rows = query.query([])?;
+    while let Some(row) = rows.next()? {
+        let text: String = row.get(1)?;
+        let mut login: Login =
+            serde_json::from_str(&text).map_err(|error| broken(1, error.to_string()))?;
+        login.asked_at = Timestamp(from_sql(row.get(0)?));
+        known.logins.insert(Arc::clone(&login.id), Arc::new(login));
+    }
+    drop(rows);
+    let mut query =
+        db.prepare("SELECT fingerprint, id, login, kind, label, made_at, seen_at FROM login_keys")?;
+    let mut rows = query.query([])?;
+    while let Some(row) = rows.next()? {
+        let text: String = row.get(0)?;
+        let fingerprint = unhex(&text).and_then(|bytes| bytes.try_into().ok());
+        let fingerprint = fingerprint.ok_or_else(|| broken(0, "no keyed hash"))?;
+        let kind = match row.get::<_, String>(3)?.as_str() {
+            "cookie" => KeyKind::Cookie,
+            "token" => KeyKind::Token,
+            other => return Err(broken(3, format!("{other:?} is nothing that stands for one"))),
+        };
+        let key = LoginKey {
+            id: TokenId(row.get(1)?),
+            login: row.get(2)?,
+            kind,
+            label: row.get(4)?,
+            made_at: Timestamp(from_sql(row.get(5)?)),
+            seen_at: Timestamp(from_sql(row.get(6)?)),
+        };
+        known.insert(fingerprint, key);
+    }
+    Ok(known)
+}
+
+fn delete_codes(db: &Connection, now: Timestamp) -> rusqlite::Result<()> {
+    let sql = "DELETE FROM login_codes WHERE expires_at <= ?1";
+    db.execute(sql, params![to_sql(now.0)]).map(|_| ())
+}
+
+fn count_codes(db: &Connection) -> rusqlite::Result<usize> {
+    let count: i64 = db.query_row("SELECT count(*) FROM login_codes", [], |row| row.get(0))?;
+    Ok(usize::try_from(count).unwrap_or(0))
+}
+
+fn insert_code(
+    db: &Connection,
+    fingerprint: &Fingerprint,
+    said: Option<&str>,
+    body: &str,
+    expires_at: Timestamp,
+) -> rusqlite::Result<()> {
+    db.execute(
+        "INSERT INTO login_codes (fingerprint, said, expires_at, body) VALUES (?1, ?2, ?3, ?4)",
+        params![hex(fingerprint), said, to_sql(expires_at.0), body],
+    )
+    .map(|_| ())
+}
+
+enum By<'a> {
+    Code(&'a str),
+    Said(&'a str),
+}
+
+fn find_code(
+    db: &mut Connection,
+    by: By<'_>,
+    take: Take,
+    now: Timestamp,
+) -> rusqlite::Result<Option<String>> {
+    let (column, value) = match by {
+        By::Code(code) => ("fingerprint", code),
+        By::Said(said) => ("said", said),
+    };
+    let transaction = db.transaction()?;
+    let sql = format!("SELECT body FROM login_codes WHERE {column} = ?1 AND expires_at > ?2");
+    let found: Option<String> =
+        transaction.query_row(&sql, params![value, to_sql(now.0)], |row| row.get(0)).optional()?;
+    if take == Take::Once && found.is_some() {
+        let sql = format!("DELETE FROM login_codes WHERE {column} = ?1");
+        // Whoever deletes it has it: no other gateway, and nobody else here.
+        if transaction.execute(&sql, params![value])? != 1 {
+            return Ok(None);
+        }
+    }
+    transaction.commit()?;
+    Ok(found)
+}
+
+fn change_code(
+    db: &Connection,
+    said: &str,
+    (before, body): (&str, &str),
+    now: Timestamp,
+) -> rusqlite::Result<bool> {
+    let sql = "UPDATE login_codes SET body = ?3 WHERE said = ?1 AND body = ?2 AND expires_at > ?4";
+    Ok(db.execute(sql, params![said, before, body, to_sql(now.0)])? == 1)
+}
+
+fn change_by_code(
+    db: &Connection,
+    fingerprint: &str,
+    (before, body): (&str, &str),
+    now: Timestamp,
+) -> rusqlite::Result<bool> {
+    let sql = "UPDATE login_codes SET body = ?3
+        WHERE fingerprint = ?1 AND body = ?2 AND expires_at > ?4";
+    Ok(db.execute(sql, params![fingerprint, before, body, to_sql(now.0)])? == 1)
+}
+
+#[cfg(test)]
+mod tests;
