@@ -2,7 +2,8 @@
 //!
 //! Off the data path: it may fail and sessions go on. It reads and changes the store; what only the
 //! running gateway knows comes in through [`Control`]. Every route under `/api` wants a bearer
-//! token ([`auth`] says whose), people sign in at the pages beside it, and every change is in the journal as an event of kind `admin`.
+//! token ([`auth`] says whose), people sign in at the pages beside it, and every change is in the
+//! journal as an event of kind `admin`.
 
 #![deny(missing_docs)]
 

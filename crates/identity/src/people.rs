@@ -51,6 +51,8 @@ pub struct People {
     now: fn() -> Timestamp,
     set: ArcSwapOption<Set>,
     attempts: Attempts,
+    /// Failures that were logged and recorded.
+    told: Attempts,
     /// Codes that were typed wrong, tokens that were asked for with wrong codes.
     guesses: Attempts,
     /// Device codes that were asked for.
@@ -153,6 +155,7 @@ impl People {
             now,
             set: ArcSwapOption::empty(),
             attempts: Attempts::new(FAILED_MAX),
+            told: Attempts::new(FAILED_MAX),
             guesses: Attempts::new(FAILED_MAX),
             asked: Attempts::new(FAILED_MAX),
         })
@@ -290,9 +293,6 @@ impl People {
         source: &str,
         now: Timestamp,
     ) -> Result<(Arc<Login>, Secret<String>, String), NotSignedIn> {
-        if !self.attempts.may_try(source, now) {
-            return Err(NotSignedIn::TooMany);
-        }
         // Whoever brings an answer has to be the one who asked: the state is in their cookie.
         let cookie = call.cookie.ok_or(NotSignedIn::State)?;
         let text = self.logins.unseal(UNDER_WAY, cookie).ok_or(NotSignedIn::State)?;
@@ -300,6 +300,10 @@ impl People {
             serde_json::from_str(text.expose()).map_err(|_| NotSignedIn::State)?;
         if call.state != Some(&*under_way.state) || now.0 >= under_way.until {
             return Err(NotSignedIn::State);
+        }
+        // From here on a provider is asked.
+        if !self.attempts.may_try(source, now) {
+            return Err(NotSignedIn::TooMany);
         }
         let set = self.set.load_full().ok_or(NotSignedIn::Method)?;
         let mut clients = set.clients.iter();
@@ -435,11 +439,16 @@ impl People {
 
     /// A sign-in came to nothing.
     fn failed(&self, why: &NotSignedIn, source: &str, now: Timestamp) {
-        // Whoever is refused for that fills neither the log nor the journal.
-        if *why == NotSignedIn::TooMany {
+        // An answer to nothing costs nothing, and must not keep others from signing in who come
+        // from the same address, such as that of a proxy.
+        if !matches!(why, NotSignedIn::State | NotSignedIn::TooMany) {
+            self.attempts.failed(source, now);
+        }
+        // Whoever goes on fills neither the log nor the journal.
+        if *why == NotSignedIn::TooMany || !self.told.may_try(source, now) {
             return;
         }
-        self.attempts.failed(source, now);
+        self.told.failed(source, now);
         tracing::warn!(source, class = why.class(), "somebody could not sign in: {why}");
         let detail = Some(format!("{}, from {source}", why.class()));
         self.note("(nobody)", "login.fail", "sign-in", detail, now);

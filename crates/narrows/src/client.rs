@@ -141,8 +141,8 @@ impl Client {
         std::mem::take(&mut self.lacks.lock())
     }
 
-    /// Finds the gateway: `--url`, else the configuration file; and who asks: `--token`, else whoever
-    /// signed in with `narrows login`, else the holder of the admin token.
+    /// Finds the gateway: `--url`, else the configuration file; and who asks: `--token`, else
+    /// whoever signed in with `narrows login`, else the holder of the admin token.
     pub fn find(common: &Common) -> anyhow::Result<Self> {
         let place = Place::find(common)?;
         let token = match &common.token {

@@ -115,7 +115,8 @@ fn place() -> Option<PathBuf> {
     Some(folder.join("narrows").join("credentials.json"))
 }
 
-/// Writes beside and renames, so that a crash leaves the whole file or none; for nobody else's eyes.
+/// Writes beside and renames, so that a crash leaves the whole file or none; for nobody else's
+/// eyes.
 fn write(path: &Path, text: &str) -> std::io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;

@@ -580,7 +580,6 @@ pub(crate) fn stop_words(reason: &str) -> &'static str {
         "groups_changed" => {
             "the session was ended because the groups of its person changed; connect again"
         }
-        "expired" => "the session was ended because the sign-in behind it is over; sign in again",
         "issuer_changed" => {
             "the session was ended because its identity provider is configured otherwise now"
         }

@@ -3,7 +3,9 @@
 //!
 //! Cookies, tokens and codes are random and kept as keyed hashes only, as tokens of our own are.
 //! What a method needs to ask its provider again (a refresh token) is kept sealed under a key
-//! derived from the installation key. All SQL about sign-ins is at the end of this file.
+//! derived from the installation key. All SQL about sign-ins is in `sql`.
+
+mod sql;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -15,12 +17,11 @@ use aws_lc_rs::hmac;
 use model::limit::{LOGIN_CODES_MAX, LOGIN_TOKENS_MAX, LOGINS_MAX};
 use model::{Principal, PrincipalKind, Secret, Timestamp, TokenId};
 use parking_lot::RwLock;
-use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::{Deserialize, Serialize};
 
 use crate::data_dir::{InstallationKey, hex, unhex};
 use crate::id::{self, BASE62_CHARS, NoRandomness};
-use crate::state::{State, StateError, from_sql, to_sql};
+use crate::state::{State, StateError};
 use crate::tokens::{PREFIX, TokenError};
 
 /// How the public names of tokens of sign-ins begin.
@@ -158,14 +159,14 @@ impl Logins {
         let key = hmac::Key::new(hmac::HMAC_SHA256, installation.derive("login").expose());
         let seal = RandomizedNonceKey::new(&AES_256_GCM, installation.derive(SEAL).expose())
             .map_err(|_| state.unusable("the key of sign-ins cannot be used"))?;
-        let known = RwLock::new(state.registry(load)?);
+        let known = RwLock::new(state.registry(sql::load)?);
         Ok(Self { state, key, seal, known, callbacks: RwLock::default() })
     }
 
     /// Reads everything anew, after another gateway changed it.
     pub fn reload(&self) -> Result<(), StateError> {
         let mut known = self.known.write();
-        *known = self.state.registry(load)?;
+        *known = self.state.registry(sql::load)?;
         Ok(())
     }
 
@@ -205,7 +206,7 @@ impl Logins {
         if known.logins.len() >= LOGINS_MAX {
             return Err(LoginsError::Full(LOGINS_MAX, "sign-ins"));
         }
-        self.state.registry(|db| insert(db, &login, sealed.as_deref(), &fingerprint, &key))?;
+        self.state.registry(|db| sql::insert(db, &login, sealed.as_deref(), &fingerprint, &key))?;
         known.insert(fingerprint, key);
         known.logins.insert(Arc::clone(&login.id), Arc::clone(&login));
         Ok((login, cookie))
@@ -236,7 +237,7 @@ impl Logins {
     /// Notes that a key is used. If that cannot be written, it counts as not used, which ends
     /// sooner.
     fn seen(&self, fingerprint: Fingerprint, now: Timestamp) {
-        match self.state.registry(|db| touch(db, &fingerprint, now)) {
+        match self.state.registry(|db| sql::touch(db, &fingerprint, now)) {
             Ok(()) => {
                 if let Some(key) = self.known.write().keys.get_mut(&fingerprint) {
                     key.seen_at = key.seen_at.max(now);
@@ -269,7 +270,7 @@ impl Logins {
             made_at: now,
             seen_at: now,
         };
-        self.state.registry(|db| insert_key(db, &fingerprint, &key))?;
+        self.state.registry(|db| sql::insert_key(db, &fingerprint, &key))?;
         known.insert(fingerprint, key.clone());
         Ok((key, token))
     }
@@ -351,7 +352,7 @@ impl Logins {
     pub fn end_key(&self, id: &TokenId, why: &'static str) -> Result<bool, StateError> {
         let mut known = self.known.write();
         let Some(fingerprint) = known.fingerprints.get(id).copied() else { return Ok(false) };
-        self.state.registry(|db| delete_key(db, &fingerprint))?;
+        self.state.registry(|db| sql::delete_key(db, &fingerprint))?;
         known.keys.remove(&fingerprint);
         known.fingerprints.remove(id);
         drop(known);
@@ -363,7 +364,7 @@ impl Logins {
     /// Where the registry cannot be written it ends in this process all the same.
     pub fn end(&self, id: &str, why: &'static str) -> Result<Option<Arc<Login>>, StateError> {
         let mut known = self.known.write();
-        let written = self.state.registry(|db| delete(db, id));
+        let written = self.state.registry(|db| sql::delete(db, id));
         let tokens: Vec<_> = known.tokens_of(id).map(|key| key.id.clone()).collect();
         let login = known.logins.remove(id);
         known.keys.retain(|_, key| &*key.login != id);
@@ -378,16 +379,16 @@ impl Logins {
     pub fn sweep(&self, now: Timestamp) -> Result<Vec<Arc<Login>>, StateError> {
         let over: Vec<_> = self.list().into_iter().filter(|login| now >= login.ends_at).collect();
         for login in &over {
-            self.end(&login.id, "expired")?;
+            self.end(&login.id, "token_expired")?;
         }
-        self.state.registry(|db| delete_codes(db, now))?;
+        self.state.registry(|db| sql::delete_codes(db, now))?;
         Ok(over)
     }
 
     /// Takes the turn to ask the provider about a sign-in; `false` when another gateway has it.
     pub fn claim(&self, login: &Login, now: Timestamp) -> Result<bool, StateError> {
         let mut known = self.known.write();
-        if !self.state.registry(|db| claim(db, &login.id, login.asked_at, now))? {
+        if !self.state.registry(|db| sql::claim(db, &login.id, login.asked_at, now))? {
             return Ok(false);
         }
         known.change(&login.id, |login| login.asked_at = now);
@@ -396,7 +397,7 @@ impl Logins {
 
     /// What the method kept, to ask again.
     pub fn kept(&self, login: &str) -> Result<Option<Secret<String>>, StateError> {
-        let sealed = self.state.registry(|db| sealed(db, login))?;
+        let sealed = self.state.registry(|db| sql::sealed(db, login))?;
         Ok(sealed.and_then(|sealed| self.unseal(login, &sealed)))
     }
 
@@ -410,7 +411,7 @@ impl Logins {
         login.groups = with.groups;
         login.confirmed_at = now;
         login.trouble = None;
-        self.state.registry(|db| update(db, &login, sealed.as_deref()))?;
+        self.state.registry(|db| sql::update(db, &login, sealed.as_deref()))?;
         let changed = login.groups != before.groups;
         let tokens: Vec<_> = known.tokens_of(id).map(|key| key.id.clone()).collect();
         known.logins.insert(Arc::clone(&login.id), Arc::new(login));
@@ -433,7 +434,7 @@ impl Logins {
         let mut known = self.known.write();
         let Some(before) = known.logins.get(id).cloned() else { return Ok(false) };
         let login = Login { trouble: Some(why.into()), ..(*before).clone() };
-        self.state.registry(|db| update(db, &login, sealed.as_deref()))?;
+        self.state.registry(|db| sql::update(db, &login, sealed.as_deref()))?;
         known.logins.insert(Arc::clone(&login.id), Arc::new(login));
         Ok(before.trouble.is_none())
     }
@@ -450,11 +451,11 @@ impl Logins {
         let fingerprint = self.fingerprint(code);
         let said = said.map(|said| hex(&self.fingerprint(said)));
         let done = self.state.registry(|db| {
-            delete_codes(db, now)?;
-            if count_codes(db)? >= LOGIN_CODES_MAX {
+            sql::delete_codes(db, now)?;
+            if sql::count_codes(db)? >= LOGIN_CODES_MAX {
                 return Ok(false);
             }
-            insert_code(db, &fingerprint, said.as_deref(), body, expires_at).map(|()| true)
+            sql::insert_code(db, &fingerprint, said.as_deref(), body, expires_at).map(|()| true)
         })?;
         if done { Ok(()) } else { Err(LoginsError::Full(LOGIN_CODES_MAX, "codes")) }
     }
@@ -467,7 +468,7 @@ impl Logins {
         now: Timestamp,
     ) -> Result<Option<String>, StateError> {
         let fingerprint = hex(&self.fingerprint(code));
-        self.state.registry(|db| find_code(db, By::Code(&fingerprint), take, now))
+        self.state.registry(|db| sql::find_code(db, sql::By::Code(&fingerprint), take, now))
     }
 
     /// The same, by what a person types.
@@ -478,7 +479,7 @@ impl Logins {
         now: Timestamp,
     ) -> Result<Option<String>, StateError> {
         let said = hex(&self.fingerprint(said));
-        self.state.registry(|db| find_code(db, By::Said(&said), take, now))
+        self.state.registry(|db| sql::find_code(db, sql::By::Said(&said), take, now))
     }
 
     /// Changes what a code is for, if it still is for `before`.
@@ -490,7 +491,7 @@ impl Logins {
         now: Timestamp,
     ) -> Result<bool, StateError> {
         let said = hex(&self.fingerprint(said));
-        self.state.registry(|db| change_code(db, &said, (before, body), now))
+        self.state.registry(|db| sql::change_code(db, &said, (before, body), now))
     }
 
     /// The same, by the code itself.
@@ -502,7 +503,7 @@ impl Logins {
         now: Timestamp,
     ) -> Result<bool, StateError> {
         let fingerprint = hex(&self.fingerprint(code));
-        self.state.registry(|db| change_by_code(db, &fingerprint, (before, body), now))
+        self.state.registry(|db| sql::change_by_code(db, &fingerprint, (before, body), now))
     }
 
     /// Calls `callback` with tokens that may not be used any more, so that their live sessions end.
@@ -621,209 +622,6 @@ impl fmt::Debug for Logins {
         let count = self.known.read().logins.len();
         f.debug_struct("Logins").field("count", &count).finish_non_exhaustive()
     }
-}
-
-// From here on: SQL.
-
-fn to_json(login: &Login) -> rusqlite::Result<String> {
-    serde_json::to_string(login)
-        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
-}
-
-fn broken(column: usize, error: impl Into<String>) -> rusqlite::Error {
-    let (kind, error) = (rusqlite::types::Type::Text, error.into());
-    rusqlite::Error::FromSqlConversionFailure(column, kind, error.into())
-}
-
-fn insert(
-    db: &mut Connection,
-    login: &Login,
-    sealed: Option<&str>,
-    fingerprint: &Fingerprint,
-    key: &LoginKey,
-) -> rusqlite::Result<()> {
-    let transaction = db.transaction()?;
-    transaction.execute(
-        "INSERT INTO logins (id, ends_at, asked_at, body, sealed) VALUES (?1, ?2, ?3, ?4, ?5)",
-        params![
-            &*login.id,
-            to_sql(login.ends_at.0),
-            to_sql(login.asked_at.0),
-            to_json(login)?,
-            sealed
-        ],
-    )?;
-    insert_key(&transaction, fingerprint, key)?;
-    transaction.commit()
-}
-
-fn insert_key(db: &Connection, fingerprint: &Fingerprint, key: &LoginKey) -> rusqlite::Result<()> {
-    db.execute(
-        "INSERT INTO login_keys (fingerprint, id, login, kind, label, made_at, seen_at)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-        params![
-            hex(fingerprint),
-            &*key.id.0,
-            &*key.login,
-            key.kind.as_str(),
-            &*key.label,
-            to_sql(key.made_at.0),
-            to_sql(key.seen_at.0)
-        ],
-    )
-    .map(|_| ())
-}
-
-fn touch(db: &Connection, fingerprint: &Fingerprint, now: Timestamp) -> rusqlite::Result<()> {
-    let sql = "UPDATE login_keys SET seen_at = ?2 WHERE fingerprint = ?1 AND seen_at < ?2";
-    db.execute(sql, params![hex(fingerprint), to_sql(now.0)]).map(|_| ())
-}
-
-fn delete_key(db: &Connection, fingerprint: &Fingerprint) -> rusqlite::Result<()> {
-    let sql = "DELETE FROM login_keys WHERE fingerprint = ?1";
-    db.execute(sql, params![hex(fingerprint)]).map(|_| ())
-}
-
-fn delete(db: &mut Connection, login: &str) -> rusqlite::Result<()> {
-    let transaction = db.transaction()?;
-    transaction.execute("DELETE FROM login_keys WHERE login = ?1", params![login])?;
-    transaction.execute("DELETE FROM logins WHERE id = ?1", params![login])?;
-    transaction.commit()
-}
-
-fn claim(
-    db: &Connection,
-    login: &str,
-    before: Timestamp,
-    now: Timestamp,
-) -> rusqlite::Result<bool> {
-    let sql = "UPDATE logins SET asked_at = ?3 WHERE id = ?1 AND asked_at = ?2";
-    let changed = db.execute(sql, params![login, to_sql(before.0), to_sql(now.0)])?;
-    Ok(changed == 1)
-}
-
-fn update(db: &Connection, login: &Login, sealed: Option<&str>) -> rusqlite::Result<()> {
-    let sql = "UPDATE logins SET body = ?2, sealed = COALESCE(?3, sealed) WHERE id = ?1";
-    db.execute(sql, params![&*login.id, to_json(login)?, sealed]).map(|_| ())
-}
-
-fn sealed(db: &Connection, login: &str) -> rusqlite::Result<Option<String>> {
-    let sql = "SELECT sealed FROM logins WHERE id = ?1";
-    let found: Option<Option<String>> =
-        db.query_row(sql, params![login], |row| row.get(0)).optional()?;
-    Ok(found.flatten())
-}
-
-fn load(db: &mut Connection) -> rusqlite::Result<Known> {
-    let mut known = Known::default();
-    let mut query = db.prepare("SELECT asked_at, body FROM logins")?;
-    let mut rows = query.query([])?;
-    while let Some(row) = rows.next()? {
-        let text: String = row.get(1)?;
-        let mut login: Login =
-            serde_json::from_str(&text).map_err(|error| broken(1, error.to_string()))?;
-        login.asked_at = Timestamp(from_sql(row.get(0)?));
-        known.logins.insert(Arc::clone(&login.id), Arc::new(login));
-    }
-    drop(rows);
-    let mut query =
-        db.prepare("SELECT fingerprint, id, login, kind, label, made_at, seen_at FROM login_keys")?;
-    let mut rows = query.query([])?;
-    while let Some(row) = rows.next()? {
-        let text: String = row.get(0)?;
-        let fingerprint = unhex(&text).and_then(|bytes| bytes.try_into().ok());
-        let fingerprint = fingerprint.ok_or_else(|| broken(0, "no keyed hash"))?;
-        let kind = match row.get::<_, String>(3)?.as_str() {
-            "cookie" => KeyKind::Cookie,
-            "token" => KeyKind::Token,
-            other => return Err(broken(3, format!("{other:?} is nothing that stands for one"))),
-        };
-        let key = LoginKey {
-            id: TokenId(row.get(1)?),
-            login: row.get(2)?,
-            kind,
-            label: row.get(4)?,
-            made_at: Timestamp(from_sql(row.get(5)?)),
-            seen_at: Timestamp(from_sql(row.get(6)?)),
-        };
-        known.insert(fingerprint, key);
-    }
-    Ok(known)
-}
-
-fn delete_codes(db: &Connection, now: Timestamp) -> rusqlite::Result<()> {
-    let sql = "DELETE FROM login_codes WHERE expires_at <= ?1";
-    db.execute(sql, params![to_sql(now.0)]).map(|_| ())
-}
-
-fn count_codes(db: &Connection) -> rusqlite::Result<usize> {
-    let count: i64 = db.query_row("SELECT count(*) FROM login_codes", [], |row| row.get(0))?;
-    Ok(usize::try_from(count).unwrap_or(0))
-}
-
-fn insert_code(
-    db: &Connection,
-    fingerprint: &Fingerprint,
-    said: Option<&str>,
-    body: &str,
-    expires_at: Timestamp,
-) -> rusqlite::Result<()> {
-    db.execute(
-        "INSERT INTO login_codes (fingerprint, said, expires_at, body) VALUES (?1, ?2, ?3, ?4)",
-        params![hex(fingerprint), said, to_sql(expires_at.0), body],
-    )
-    .map(|_| ())
-}
-
-enum By<'a> {
-    Code(&'a str),
-    Said(&'a str),
-}
-
-fn find_code(
-    db: &mut Connection,
-    by: By<'_>,
-    take: Take,
-    now: Timestamp,
-) -> rusqlite::Result<Option<String>> {
-    let (column, value) = match by {
-        By::Code(code) => ("fingerprint", code),
-        By::Said(said) => ("said", said),
-    };
-    let transaction = db.transaction()?;
-    let sql = format!("SELECT body FROM login_codes WHERE {column} = ?1 AND expires_at > ?2");
-    let found: Option<String> =
-        transaction.query_row(&sql, params![value, to_sql(now.0)], |row| row.get(0)).optional()?;
-    if take == Take::Once && found.is_some() {
-        let sql = format!("DELETE FROM login_codes WHERE {column} = ?1");
-        // Whoever deletes it has it: no other gateway, and nobody else here.
-        if transaction.execute(&sql, params![value])? != 1 {
-            return Ok(None);
-        }
-    }
-    transaction.commit()?;
-    Ok(found)
-}
-
-fn change_code(
-    db: &Connection,
-    said: &str,
-    (before, body): (&str, &str),
-    now: Timestamp,
-) -> rusqlite::Result<bool> {
-    let sql = "UPDATE login_codes SET body = ?3 WHERE said = ?1 AND body = ?2 AND expires_at > ?4";
-    Ok(db.execute(sql, params![said, before, body, to_sql(now.0)])? == 1)
-}
-
-fn change_by_code(
-    db: &Connection,
-    fingerprint: &str,
-    (before, body): (&str, &str),
-    now: Timestamp,
-) -> rusqlite::Result<bool> {
-    let sql = "UPDATE login_codes SET body = ?3
-        WHERE fingerprint = ?1 AND body = ?2 AND expires_at > ?4";
-    Ok(db.execute(sql, params![fingerprint, before, body, to_sql(now.0)])? == 1)
 }
 
 #[cfg(test)]

@@ -267,11 +267,8 @@ impl Browser {
             body.len()
         );
         stream.write_all(format!("{head}{body}").as_bytes())?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer)?;
-        let answer = String::from_utf8_lossy(&answer);
-        let (_, text) = answer.split_once("\r\n\r\n").context("an answer without a body")?;
-        let said: Value = serde_json::from_str(text).with_context(|| text.to_owned())?;
+        let text = whole(&mut stream)?;
+        let said: Value = serde_json::from_str(&text).with_context(|| text.clone())?;
         let value = said.get("value").cloned().unwrap_or(Value::Null);
         if let Some(error) = value.get("error").and_then(Value::as_str) {
             let words = value.get("message").and_then(Value::as_str).unwrap_or_default();
@@ -286,6 +283,28 @@ impl Drop for Browser {
         if !self.session.is_empty() {
             let _ = self.ask("DELETE", "", None);
         }
+    }
+}
+
+/// The body of an answer, by the length that its head says: the connection stays open.
+fn whole(stream: &mut TcpStream) -> Result<String> {
+    let (mut bytes, mut part) = (Vec::new(), [0; 16 * 1024]);
+    loop {
+        let head = bytes.windows(4).position(|end| end == b"\r\n\r\n");
+        if let Some(head) = head {
+            let text =
+                String::from_utf8_lossy(bytes.get(..head).unwrap_or_default()).to_lowercase();
+            let mut fields = text.lines().filter_map(|line| line.split_once(':'));
+            let length = fields.find(|(name, _)| *name == "content-length");
+            let length = length.and_then(|(_, length)| length.trim().parse::<usize>().ok());
+            let length = length.context("an answer without a length")?;
+            if let Some(body) = bytes.get(head + 4..head + 4 + length) {
+                return Ok(String::from_utf8_lossy(body).into_owned());
+            }
+        }
+        let count = stream.read(&mut part)?;
+        ensure!(count > 0, "chromedriver ended in the middle of an answer");
+        bytes.extend_from_slice(part.get(..count).unwrap_or_default());
     }
 }
 

@@ -34,13 +34,16 @@ pub(super) async fn ask(
     let body = html! {
         section.card.narrow {
             h1 { "Let this device act for you?" }
-            p.code { (said.to_ascii_uppercase()) }
+            p.code { (device.code) }
             dl.facts {
                 dt { "Device" }
                 dd { (if device.name.is_empty() { "unnamed" } else { &device.name }) }
                 dt { "Asked from" } dd { (device.source) }
                 dt { "Asked" } dd { (moment(device.asked_at, now)) }
-                dt { "May do" } dd { "what " (called(&visitor)) " may, until " (moment(visitor.login.ends_at, now)) }
+                dt { "May do" } dd {
+                    "what " (called(&visitor)) " may, until "
+                    (moment(visitor.login.ends_at, now))
+                }
             }
             p.note.warn {
                 "Say yes only if you started this yourself and your device shows this very code. "

@@ -177,7 +177,9 @@ fn programs(visitor: &Visitor, tokens: &[LoginKey], now: Timestamp) -> Markup {
                 @for token in tokens {
                     div.card.row.flat {
                         div {
-                            strong { (if token.label.is_empty() { "narrows" } else { &token.label }) }
+                            strong {
+                                @if token.label.is_empty() { "narrows" } @else { (token.label) }
+                            }
                             " " code { (token.id.0) }
                         }
                         div.muted { "since " (moment(token.made_at, now)) }

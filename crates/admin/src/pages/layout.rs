@@ -32,7 +32,10 @@ impl Page<'_> {
                 }
                 body {
                     header {
-                        a.brand href="/" { img src="/icon.svg" alt="" width="22" height="22"; "Narrows" }
+                        a.brand href="/" {
+                            img src="/icon.svg" alt="" width="22" height="22";
+                            "Narrows"
+                        }
                         @if let Some(visitor) = visitor {
                             span.who {
                                 (called(visitor))

@@ -58,6 +58,8 @@ pub struct DeviceAsked {
 /// A device that waits for a yes.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Device {
+    /// What it shows: `BCDF-GHJK`.
+    pub code: String,
     /// What it calls itself.
     pub name: String,
     /// Where it asked from.
@@ -199,9 +201,7 @@ impl People {
                 _ => TROUBLE,
             }
         })?;
-        let (first, second) =
-            user_code.split_at_checked(SAID_LETTERS / 2).unwrap_or((&user_code, ""));
-        let user_code = format!("{first}-{second}");
+        let user_code = shown(&user_code);
         Ok(DeviceAsked { device_code, user_code, expires_in: SAID, interval: INTERVAL })
     }
 
@@ -218,9 +218,10 @@ impl People {
             .logins
             .code_said(&said_letters(said), Take::Look, now)
             .map_err(|error| NotSignedIn::Kept(error.to_string()))?;
+        let code = shown(&said_letters(said));
         let device = found.and_then(|kept| match serde_json::from_str(&kept).ok()? {
             Kept::Device { name, source, asked_at, answer: Answer::None, .. } => {
-                Some(Device { name, source, asked_at: Timestamp(asked_at), kept })
+                Some(Device { code, name, source, asked_at: Timestamp(asked_at), kept })
             }
             _ => None,
         });
@@ -230,7 +231,7 @@ impl People {
         Ok(device)
     }
 
-    /// Whoever signed in lets a device act for them, or not; `false` when it does not wait any more.
+    /// Whoever signed in lets a device act for them, or not; `false` when it waits no more.
     ///
     /// # Errors
     /// It cannot be kept.
@@ -363,6 +364,14 @@ impl People {
 fn said_letters(said: &str) -> String {
     let letters = said.chars().filter(char::is_ascii_alphabetic).take(SAID_LETTERS * 2);
     letters.map(|letter| letter.to_ascii_uppercase()).collect()
+}
+
+/// A code as it is shown.
+fn shown(letters: &str) -> String {
+    match letters.split_at_checked(SAID_LETTERS / 2) {
+        Some((first, second)) => format!("{first}-{second}"),
+        None => letters.to_owned(),
+    }
 }
 
 /// Random letters, each as likely as the others.

@@ -171,6 +171,16 @@ pub fn issuers(
         let mut reader = Reader { base, machine, report, what: &what };
         let Some((plan, client)) = reader.issuer(oidc) else { continue };
         warn_of(&plan, &plans, (&what, &at), report);
+        if let Some((id, ..)) = client.as_ref().filter(|(id, ..)| plan.audiences.contains(id)) {
+            let message = format!(
+                "{what}: client_id and audience are both {}, so the ID tokens of people who sign \
+                 in pass as access tokens too",
+                quoted(id)
+            );
+            let help = "give access tokens an audience of their own, or leave audience out if \
+                        none are to be believed";
+            report.warn(&at, message, help);
+        }
         clients.extend(client.map(|(id, secret, scopes)| ClientForm {
             issuer: plan.clone(),
             id,
