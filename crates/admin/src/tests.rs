@@ -201,10 +201,12 @@ impl World {
         let (journal, gateway) = (Arc::clone(&store.journal), Arc::clone(&store.gateway));
         let people = identity::People::new(Arc::clone(&proofs), journal, gateway, pages::now);
         people.configure(pages::plan(), Vec::new()).unwrap();
+        let logins = Arc::clone(&store.logins);
         let parts = AdminParts {
             store: Arc::clone(&store),
             proofs,
             people: Arc::clone(&people),
+            saml: Saml::new(Arc::clone(&people), logins),
             control: Arc::<Fake>::clone(&fake),
             slack: Arc::<slack::FakeSlack>::clone(&slack),
             admin_token: Secret::new(ADMIN.to_owned()),
