@@ -21,9 +21,10 @@ const EDGES: &[(&str, &[&str])] = &[
     ("export", &["model"]),
     ("stream", &["model", "store"]),
     ("identity", &["model", "store"]),
+    ("saml", &["model"]),
     ("notify", &["model", "store", "stream"]),
     ("runtime", &["model", "detect", "policy", "engine", "store", "identity"]),
-    ("admin", &["model", "policy", "store", "identity"]),
+    ("admin", &["model", "policy", "store", "identity", "saml"]),
     ("sql", &["model"]),
 ];
 /// What every protocol may depend on; `sql` is a pure library that protocols share.
@@ -33,7 +34,7 @@ const BINARY: &str = "narrows";
 /// Crates for development only.
 const DEVELOPMENT: &[&str] = &["testkit", "fuzzing", "xtask", "bench", "e2e"];
 /// Crates that take values and return values; protocols are, too.
-const PURE: &[&str] = &["model", "detect", "policy", "engine", "export", "sql"];
+const PURE: &[&str] = &["model", "detect", "policy", "engine", "export", "saml", "sql"];
 /// Crates that do input and output, which no pure crate may reach.
 const BANNED: &[&str] = &[
     "async-std",

@@ -2,7 +2,7 @@
 
 use model::{PrincipalKind, Timestamp, TokenId};
 use serde::{Deserialize, Serialize};
-use store::{Approval, Decisions, GrantScope, SessionSummary, TableUse, TokenRecord};
+use store::{Approval, Decisions, GrantScope, Login, SessionSummary, TableUse, TokenRecord};
 use utoipa::ToSchema;
 
 use crate::words::format_time;
@@ -78,6 +78,16 @@ impl TokenView {
             created_at: None,
             expires_at: None,
             revoked_at: Some(format_time(now)),
+        }
+    }
+
+    /// One of a person who signed in, which was ended.
+    pub(crate) fn of_login(token: &TokenId, login: &Login, now: Timestamp) -> Self {
+        Self {
+            groups: strings(&login.groups),
+            kind: Some("person".to_owned()),
+            expires_at: Some(format_time(login.ends_at)),
+            ..Self::denied(token, &login.subject, now)
         }
     }
 

@@ -48,6 +48,16 @@ impl ApiError {
         self
     }
 
+    /// The status of HTTP.
+    pub const fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// What to do.
+    pub fn advice(&self) -> Option<&str> {
+        self.detail.help.as_deref()
+    }
+
     /// What was found.
     pub fn message(&self) -> &str {
         &self.detail.message

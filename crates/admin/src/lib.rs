@@ -2,7 +2,8 @@
 //!
 //! Off the data path: it may fail and sessions go on. It reads and changes the store; what only the
 //! running gateway knows comes in through [`Control`]. Every route under `/api` wants a bearer
-//! token, and every change is in the journal as an event of kind `admin`.
+//! token ([`auth`] says whose), people sign in at the pages beside it, and every change is in the
+//! journal as an event of kind `admin`.
 
 #![deny(missing_docs)]
 
@@ -18,7 +19,9 @@ mod extract;
 mod metrics;
 mod openapi;
 mod others;
+mod pages;
 mod routes;
+mod saml;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -41,6 +44,8 @@ pub use dto::{
 };
 pub use error::ErrorBody;
 pub use openapi::document;
+pub use routes::whoami::{LoginView, WhoAmI};
+pub use saml::{Saml, SamlPlan};
 pub use server::{Admin, AdminParts};
 pub use token_file::{AdminTokenError, admin_token, read_admin_token};
 pub use words::{format_time, parse_duration, parse_time};

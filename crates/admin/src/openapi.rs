@@ -3,7 +3,9 @@
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use crate::routes::{access, approvals, audit, gateway, health, holds, sessions, slack, tokens};
+use crate::routes::{
+    access, approvals, audit, gateway, grants, health, holds, sessions, slack, tokens, whoami,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -17,6 +19,7 @@ use crate::routes::{access, approvals, audit, gateway, health, holds, sessions, 
         approvals::list, approvals::show, approvals::approve, approvals::deny, slack::actions,
         approvals::revoke,
         access::request, access::list, access::who_can, access::what_can,
+        whoami::whoami, whoami::logout, grants::device_authorization, grants::token,
         gateway::resources, gateway::gateways, gateway::reload, gateway::explain,
         health::healthz, health::readyz, health::metrics, health::openapi,
     ),
@@ -32,8 +35,8 @@ impl Modify for Bearer {
         let scheme = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
             .description(Some(
-                "The admin token (data_dir/admin.token), or for /api/v1/approvals the token of a \
-                 person.",
+                "The admin token (data_dir/admin.token), or the token of somebody: what they may \
+                 do follows from their role (identity.roles) and the groups of rules.",
             ))
             .build();
         let components = document.components.get_or_insert_with(Default::default);

@@ -4,11 +4,13 @@ pub(crate) mod access;
 pub(crate) mod approvals;
 pub(crate) mod audit;
 pub(crate) mod gateway;
+pub(crate) mod grants;
 pub(crate) mod health;
 pub(crate) mod holds;
 pub(crate) mod sessions;
 pub(crate) mod slack;
 pub(crate) mod tokens;
+pub(crate) mod whoami;
 
 use crate::error::ApiError;
 

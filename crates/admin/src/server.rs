@@ -11,7 +11,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{delete, get, post};
-use identity::Proofs;
+use identity::{People, Proofs};
 use model::limit::{ANSWERS_WAITED_FOR_MAX, AUDIT_QUESTIONS_MAX, CLICK_BYTES_MAX};
 use model::{Secret, SessionId};
 use store::Store;
@@ -25,7 +25,11 @@ use crate::clicks::Slack;
 use crate::control::Control;
 use crate::error::ApiError;
 use crate::others;
-use crate::routes::{access, approvals, audit, gateway, health, holds, sessions, slack, tokens};
+use crate::pages;
+use crate::routes::{
+    access, approvals, audit, gateway, grants, health, holds, sessions, slack, tokens, whoami,
+};
+use crate::saml::Saml;
 
 /// Longest body of a request, bytes: the longest statement, to explain it, and some room.
 const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
@@ -40,6 +44,10 @@ pub struct AdminParts {
     pub store: Arc<Store>,
     /// Who is believed.
     pub proofs: Arc<Proofs>,
+    /// People who sign in.
+    pub people: Arc<People>,
+    /// Those who do so by SAML.
+    pub saml: Arc<Saml>,
     /// The running gateway.
     pub control: Arc<dyn Control>,
     /// What believes clicks in Slack.
@@ -58,6 +66,8 @@ pub struct Admin {
 pub(crate) struct Shared {
     pub store: Arc<Store>,
     pub proofs: Arc<Proofs>,
+    pub people: Arc<People>,
+    pub saml: Arc<Saml>,
     pub control: Arc<dyn Control>,
     pub slack: Arc<dyn Slack>,
     pub admin_token: Secret<String>,
@@ -67,6 +77,8 @@ pub(crate) struct Shared {
     pub questions: Arc<Semaphore>,
     /// Faults of tokens that were logged.
     pub faults: Faults,
+    /// Refusals for want of a role that were recorded.
+    pub refusals: Faults,
     /// Turns to wait for an answer, so that those who wait leave room for those who answer.
     pub waits: Semaphore,
     /// Tells of every change of an approval request.
@@ -97,11 +109,21 @@ impl Shared {
     }
 }
 
+impl Shared {
+    /// The ways for people to sign in.
+    pub fn methods(&self) -> Vec<identity::Method> {
+        let mut methods = self.people.methods();
+        methods.extend(self.saml.methods());
+        methods
+    }
+}
+
 impl Admin {
     /// The API over its parts.
     #[must_use]
     pub fn new(parts: AdminParts) -> Self {
-        let AdminParts { store, proofs, control, slack, admin_token, version } = parts;
+        let AdminParts { store, proofs, people, saml, control, slack, admin_token, version } =
+            parts;
         let audit =
             Audit { journal: Arc::clone(&store.journal), gateway: Arc::clone(&store.gateway) };
         let questions = Arc::new(Semaphore::new(AUDIT_QUESTIONS_MAX));
@@ -113,6 +135,8 @@ impl Admin {
         let shared = Shared {
             store,
             proofs,
+            people,
+            saml,
             control,
             slack,
             admin_token,
@@ -120,6 +144,7 @@ impl Admin {
             version,
             questions,
             faults: Faults::default(),
+            refusals: Faults::default(),
             waits: Semaphore::new(ANSWERS_WAITED_FOR_MAX),
             changes,
         };
@@ -146,7 +171,7 @@ impl Admin {
 
     fn router(self) -> Router {
         let shared = self.shared;
-        let for_admin = Router::new()
+        let guarded = Router::new()
             .route("/api/v1/tokens", post(tokens::create).get(tokens::list))
             .route("/api/v1/tokens/{id}", delete(tokens::revoke))
             .route("/api/v1/sessions", get(sessions::list))
@@ -167,35 +192,36 @@ impl Admin {
             .route("/api/v1/gateways", get(gateway::gateways))
             .route("/api/v1/reload", post(gateway::reload))
             .route("/api/v1/explain", post(gateway::explain))
+            .route("/api/v1/access", get(access::list))
+            .route("/api/v1/access/requests", post(access::request))
             .route("/api/v1/access/who-can", get(access::who_can))
             .route("/api/v1/access/what-can", get(access::what_can))
-            // Unknown paths too: nothing under /api answers without the token.
-            .route("/api/{*rest}", axum::routing::any(unknown))
-            .route_layer(middleware::from_fn_with_state(Arc::clone(&shared), auth::admin));
-        let for_approvers = Router::new()
             .route("/api/v1/approvals", get(approvals::list))
+            .route("/api/v1/approvals/{id}", get(approvals::show))
             .route("/api/v1/approvals/{id}/approve", post(approvals::approve))
             .route("/api/v1/approvals/{id}/deny", post(approvals::deny))
             .route("/api/v1/approvals/{id}/revoke", post(approvals::revoke))
-            .route("/api/v1/access", get(access::list))
-            .route_layer(middleware::from_fn_with_state(Arc::clone(&shared), auth::approver));
+            .route("/api/v1/whoami", get(whoami::whoami))
+            .route("/api/v1/logout", post(whoami::logout))
+            // Unknown paths too: nothing under /api answers without a token.
+            .route("/api/{*rest}", axum::routing::any(unknown))
+            .route_layer(middleware::from_fn_with_state(Arc::clone(&shared), auth::guard));
         let of_slack = Router::new()
             .route("/slack/actions", post(slack::actions))
             .layer(DefaultBodyLimit::max(CLICK_BYTES_MAX));
-        let for_holders = Router::new()
-            .route("/api/v1/approvals/{id}", get(approvals::show))
-            .route("/api/v1/access/requests", post(access::request))
-            .route_layer(middleware::from_fn_with_state(Arc::clone(&shared), auth::holder));
+        let for_programs = Router::new()
+            .route("/oauth/device_authorization", post(grants::device_authorization))
+            .route("/oauth/token", post(grants::token));
         let for_all = Router::new()
             .route("/healthz", get(health::healthz))
             .route("/readyz", get(health::readyz))
             .route("/metrics", get(health::metrics))
             .route("/openapi.json", get(health::openapi));
-        for_admin
-            .merge(for_approvers)
-            .merge(for_holders)
+        guarded
             .merge(for_all)
             .merge(of_slack)
+            .merge(for_programs)
+            .merge(pages::routes(&shared))
             .fallback(unknown)
             .method_not_allowed_fallback(wrong_method)
             .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

@@ -1,6 +1,7 @@
 //! The API over real sockets on loopback, with a real store in a folder of its own.
 
 mod access;
+mod pages;
 mod reading;
 mod slack;
 
@@ -19,6 +20,7 @@ use model::{
 use serde_json::{Value, json};
 use store::{ApprovalRule, GrantScope, NewApproval, Requested, SessionInfo, Store, StoreOptions};
 
+use crate::Saml;
 use crate::clicks::{Slack, SlackClick, SlackRefused, SlackSigned};
 use crate::control::*;
 use crate::server::{Admin, AdminParts};
@@ -57,7 +59,7 @@ struct Fake {
 
 impl Control for Fake {
     fn now(&self) -> Timestamp {
-        Timestamp(1_000_000_000_000_000_000)
+        pages::now()
     }
     fn reload(&self) -> Result<Reloaded, Vec<ProblemView>> {
         Err(vec![ProblemView {
@@ -161,6 +163,7 @@ struct World {
     store: Arc<Store>,
     fake: Arc<Fake>,
     slack: Arc<slack::FakeSlack>,
+    people: Arc<identity::People>,
     address: SocketAddr,
     agent: ureq::Agent,
     folder: PathBuf,
@@ -195,9 +198,15 @@ impl World {
         let (store, _) = Store::open(options(&folder), fake.now()).unwrap();
         let store = Arc::new(store);
         let slack = Arc::new(slack::FakeSlack::new());
+        let proofs = identity::Proofs::new(Arc::clone(&store.tokens), Arc::clone(&store.logins));
+        let (journal, gateway) = (Arc::clone(&store.journal), Arc::clone(&store.gateway));
+        let people = identity::People::new(Arc::clone(&proofs), journal, gateway, pages::now);
+        people.configure(pages::plan(), Vec::new()).unwrap();
         let parts = AdminParts {
             store: Arc::clone(&store),
-            proofs: identity::Proofs::new(Arc::clone(&store.tokens)),
+            proofs,
+            people: Arc::clone(&people),
+            saml: Saml::new(Arc::clone(&people), Arc::clone(&store.logins)),
             control: Arc::<Fake>::clone(&fake),
             slack: Arc::<slack::FakeSlack>::clone(&slack),
             admin_token: Secret::new(ADMIN.to_owned()),
@@ -218,7 +227,15 @@ impl World {
             // A server that refuses a request without reading it closes the connection.
             .max_idle_connections(0)
             .build();
-        Self { store, fake, slack, address: told.recv().unwrap(), agent: config.into(), folder }
+        Self {
+            store,
+            fake,
+            slack,
+            people,
+            address: told.recv().unwrap(),
+            agent: config.into(),
+            folder,
+        }
     }
 
     fn call(&self, method: &str, path: &str, token: Option<&str>, body: Option<Value>) -> Answer {
@@ -365,6 +382,13 @@ fn every_route_under_api_wants_a_token() {
                 assert_eq!(call(None).status, 200, "{path}");
                 continue;
             }
+            if path.starts_with("/oauth/") {
+                // A code counts there, and no token.
+                for token in [None, Some(&*person), Some(ADMIN)] {
+                    assert_eq!(call(token).status, 400, "{path}, {token:?}");
+                }
+                continue;
+            }
             if path == "/slack/actions" {
                 // Slack's signature counts there, and no token.
                 for token in [None, Some(&*person), Some(ADMIN)] {
@@ -376,18 +400,21 @@ fn every_route_under_api_wants_a_token() {
             assert_eq!(call(None).status, 401, "{method} {path} without a token");
             assert_eq!(call(Some("nrw_wrong")).status, 401, "{method} {path}, wrong token");
             assert_eq!(call(Some(&ADMIN[..19])).status, 401, "{method} {path}, cut token");
-            let asks = ["/api/v1/access/requests", "/api/v1/approvals/x_1"].contains(&&*path);
+            let own = ["/api/v1/whoami", "/api/v1/logout"].contains(&&*path);
+            let asks =
+                own || ["/api/v1/access/requests", "/api/v1/approvals/x_1"].contains(&&*path);
             match call(Some(&agent)).code() {
+                "" if path == "/api/v1/whoami" => {}
                 "invalid" | "not_found" if asks => {}
                 code => assert_eq!(code, "people_only", "{method} {path}, an agent"),
             }
             let answers = path.starts_with("/api/v1/approvals") || path == "/api/v1/access";
             if !answers && !asks {
-                assert_eq!(call(Some(&person)).code(), "admin_only", "{method} {path}, a person");
+                assert_eq!(call(Some(&person)).code(), "role_missing", "{method} {path}, a person");
             }
         }
     }
-    assert_eq!(seen, 29);
+    assert_eq!(seen, 31);
     assert_eq!(world.call("GET", "/api/v1/nothing", None, None).status, 401);
     assert_eq!(world.get("/api/v1/nothing").code(), "not_found");
 }

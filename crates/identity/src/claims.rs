@@ -92,6 +92,26 @@ pub(crate) fn id(token: &str) -> TokenId {
     TokenId(format!("{ID_PREFIX}{}", chars.collect::<String>()).into())
 }
 
+/// Who signed in, what they are called, and their groups.
+pub(crate) fn person(
+    plan: &IssuerPlan,
+    claims: &Map<String, Value>,
+) -> Result<(Arc<str>, Option<Arc<str>>, Vec<Arc<str>>), Fault> {
+    let who = subject(plan, claims, &plan.subject_claim)?;
+    // Whoever may write any address into their account could be anybody.
+    let unproved = claims.get("email_verified").is_some_and(|proved| *proved != Value::Bool(true));
+    if plan.subject_claim == "email" && unproved {
+        return Err(Fault::Claim("email".to_owned(), "not verified by the provider"));
+    }
+    let named = |name: &str| claims.get(name)?.as_str().and_then(|name| named(name).ok());
+    let name = named("name").or_else(|| named("preferred_username")).or_else(|| named("email"));
+    let mut own = groups(plan, claims)?;
+    own.extend(plan.groups.iter().map(|group| Arc::from(&**group)));
+    own.sort_unstable();
+    own.dedup();
+    Ok((who, name, own))
+}
+
 fn subject(plan: &IssuerPlan, claims: &Map<String, Value>, name: &str) -> Result<Arc<str>, Fault> {
     let wrong = |how| Fault::Claim(name.to_owned(), how);
     let found = find(claims, name).ok_or_else(|| wrong("missing"))?;

@@ -28,6 +28,26 @@ pub fn count_keys(plan: &IssuerPlan) -> Result<usize, String> {
     Ok(Fetcher::new(plan.ca.as_deref())?.keys(plan)?.len())
 }
 
+/// Whose certificates are believed: the system's, and those in `ca` (PEM).
+///
+/// # Errors
+/// There is none in `ca`.
+pub fn tls_config(ca: Option<&[u8]>) -> Result<TlsConfig, String> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut found = rustls_native_certs::load_native_certs().certs;
+    if let Some(pem) = ca {
+        let more: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+        let more = more.ok().filter(|more| !more.is_empty());
+        found.extend(more.ok_or("the file of certificates to trust holds none in PEM")?);
+    }
+    let roots: Vec<Certificate<'static>> =
+        found.iter().map(|root| Certificate::from_der(root).to_owned()).collect();
+    Ok(TlsConfig::builder()
+        .root_certs(RootCerts::Specific(Arc::new(roots)))
+        .unversioned_rustls_crypto_provider(provider)
+        .build())
+}
+
 /// Fetches for one issuer.
 pub(crate) struct Fetcher {
     agent: ureq::Agent,
@@ -36,19 +56,7 @@ pub(crate) struct Fetcher {
 impl Fetcher {
     /// Prepares to ask; the error is the operator's to mend.
     pub fn new(ca: Option<&[u8]>) -> Result<Self, String> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut found = rustls_native_certs::load_native_certs().certs;
-        if let Some(pem) = ca {
-            let more: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-            let more = more.ok().filter(|more| !more.is_empty());
-            found.extend(more.ok_or("the file of certificates to trust holds none in PEM")?);
-        }
-        let roots: Vec<Certificate<'static>> =
-            found.iter().map(|root| Certificate::from_der(root).to_owned()).collect();
-        let tls = TlsConfig::builder()
-            .root_certs(RootCerts::Specific(Arc::new(roots)))
-            .unversioned_rustls_crypto_provider(provider)
-            .build();
+        let tls = tls_config(ca)?;
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -74,6 +82,16 @@ impl Fetcher {
 
     /// Where the metadata of the issuer says that its keys are.
     fn discovered(&self, plan: &IssuerPlan) -> Result<Url, String> {
+        let (metadata, openid) = self.metadata(plan)?;
+        let keys = metadata
+            .get("jwks_uri")
+            .and_then(Value::as_str)
+            .ok_or_else(|| format!("{openid}: there is no text \"jwks_uri\""))?;
+        Url::parse(keys).map_err(|error| format!("{openid}: jwks_uri: {error}"))
+    }
+
+    /// What the issuer says of itself, and where it says so.
+    pub fn metadata(&self, plan: &IssuerPlan) -> Result<(Value, Url), String> {
         let [openid, oauth] = metadata_of(&plan.issuer)?;
         let found = match self.get(&openid) {
             Ok(found) => found,
@@ -92,32 +110,50 @@ impl Fetcher {
             }
             None => return Err(format!("{openid}: there is no text \"issuer\"")),
         }
-        let keys = metadata
-            .get("jwks_uri")
-            .and_then(Value::as_str)
-            .ok_or_else(|| format!("{openid}: there is no text \"jwks_uri\""))?;
-        Url::parse(keys).map_err(|error| format!("{openid}: jwks_uri: {error}"))
+        Ok((metadata, openid))
     }
 
     fn get(&self, url: &Url) -> Result<Vec<u8>, String> {
+        match self.ask(url, None, None)? {
+            (200, text) => Ok(text),
+            (status, _) => Err(format!("{url}: it answered {status}")),
+        }
+    }
+
+    /// Asks an endpoint of a provider, with a form if there is one; the status and the answer.
+    pub fn ask(
+        &self,
+        url: &Url,
+        authorization: Option<&str>,
+        form: Option<&str>,
+    ) -> Result<(u16, Vec<u8>), String> {
+        const FORM: &str = "application/x-www-form-urlencoded";
         safe(url)?;
-        let mut response = self
-            .agent
-            .get(url.as_str())
-            .header("accept", "application/json")
-            .call()
+        let mut request = ureq::http::Request::builder().uri(url.as_str());
+        request = request.header("accept", "application/json");
+        if let Some(authorization) = authorization {
+            request = request.header("authorization", authorization);
+        }
+        // What went wrong names the place only: neither the form nor its credentials.
+        let response = match form {
+            None => request.body(()).map(|request| self.agent.run(request)),
+            Some(form) => request
+                .method("POST")
+                .header("content-type", FORM)
+                .body(form.to_owned())
+                .map(|request| self.agent.run(request)),
+        };
+        let mut response = response
+            .map_err(|_| format!("{url}: the request cannot be made"))?
             .map_err(|error| format!("{url}: {error}"))?;
         let status = response.status().as_u16();
-        if status != 200 {
-            return Err(format!("{url}: it answered {status}"));
-        }
         let mut text = Vec::new();
         let mut reader = response.body_mut().as_reader().take(PROVIDER_ANSWER_BYTES_MAX + 1);
         reader.read_to_end(&mut text).map_err(|error| format!("{url}: {error}"))?;
         if text.len() as u64 > PROVIDER_ANSWER_BYTES_MAX {
             return Err(format!("{url}: its answer is longer than {PROVIDER_ANSWER_BYTES_MAX} B"));
         }
-        Ok(text)
+        Ok((status, text))
     }
 }
 

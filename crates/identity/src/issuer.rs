@@ -11,7 +11,7 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::watch;
 
 use crate::fetch::Fetcher;
-use crate::jwt::{Fault, Verified, verify};
+use crate::jwt::{Fault, Verified, verify, verify_id_token};
 use crate::keys::Keys;
 use crate::plan::IssuerPlan;
 
@@ -107,6 +107,35 @@ impl Issuer {
             }
             _ => Err(NotVerified::NoKeys),
         }
+    }
+
+    /// Judges an ID token; waits for keys, if it needs one that is not known yet.
+    pub fn verify_id_token(
+        &self,
+        token: &str,
+        whose: (&str, Option<&str>),
+        now: Timestamp,
+    ) -> Result<Verified, NotVerified> {
+        let judge = || match &*self.shared.held.load() {
+            Some(held) if held.since.elapsed() < OUTLIVE => {
+                verify_id_token(&self.plan, &held.keys, token, whose, now)
+                    .map_err(NotVerified::Fault)
+            }
+            _ => Err(NotVerified::NoKeys),
+        };
+        let mut judged = judge();
+        // Twice, because the first fetch may have begun before the provider published the key.
+        for _ in 0..2 {
+            if !matches!(judged, Err(NotVerified::NoKeys | NotVerified::Fault(Fault::Key(_)))) {
+                break;
+            }
+            let (began, tried) = (Instant::now(), self.refresh());
+            while !tried.has_changed().unwrap_or(true) && began.elapsed() < WAIT {
+                thread::sleep(Duration::from_millis(20));
+            }
+            judged = judge();
+        }
+        judged
     }
 
     /// Has the keys fetched, soon. What is returned has changed once that was tried.

@@ -61,6 +61,9 @@ pub enum Fault {
     /// It is bound to a key (RFC 7800) that a bearer does not show.
     #[error("it is bound to a key (cnf), so whoever only holds it does not prove anything")]
     Bound,
+    /// It was made for another sign-in than the one it came with.
+    #[error("its nonce is not the one of this sign-in")]
+    Nonce,
     /// A claim does not have the value that is wanted.
     #[error("its claim {0:?} does not have the value that identity.oidc.claims asks for")]
     Unwanted(String),
@@ -148,6 +151,52 @@ pub(crate) fn verify(
         }
     }
     Ok(Verified { claims, until })
+}
+
+/// The claims of an ID token (OpenID Connect Core section 3.1.3.7), for the client of that name. At
+/// a sign-in the nonce has to be there; of a token that comes later it need not be.
+pub(crate) fn verify_id_token(
+    plan: &IssuerPlan,
+    keys: &Keys,
+    token: &str,
+    (client, nonce): (&str, Option<&str>),
+    now: Timestamp,
+) -> Result<Verified, Fault> {
+    if token.len() > TOKEN_BYTES_MAX || !is_shaped(token) {
+        return Err(Fault::Malformed("it is longer than 16 KiB, or has not three parts"));
+    }
+    let header = jsonwebtoken::decode_header(token)
+        .map_err(|_| Fault::Malformed("its header cannot be read, or names no known algorithm"))?;
+    if let Some(typ) = &header.typ
+        && !typ.eq_ignore_ascii_case("jwt")
+    {
+        return Err(Fault::Type(clipped(typ)));
+    }
+    let plan = IssuerPlan { audiences: vec![client.to_owned()], ..plan.clone() };
+    let verified = verify(&plan, keys, token, now)?;
+    let claims = &verified.claims;
+    let several = claims.get("aud").and_then(Value::as_array).is_some_and(|all| all.len() > 1);
+    match claims.get("azp") {
+        Some(Value::String(party)) if party == client => {}
+        None | Some(Value::Null) if !several => {}
+        None | Some(Value::Null) => return Err(Fault::Claim("azp".to_owned(), "missing")),
+        Some(other) => {
+            let found = clipped(other.as_str().unwrap_or_default());
+            return Err(Fault::Audience { found, wanted: client.to_owned() });
+        }
+    }
+    if date(claims, "iat")?.is_none() {
+        return Err(Fault::Claim("iat".to_owned(), "missing"));
+    }
+    if claims.get("act").is_some_and(|act| !act.is_null()) {
+        return Err(Fault::Claim("act".to_owned(), "of somebody who signs in for another"));
+    }
+    if let Some(nonce) = nonce
+        && claims.get("nonce").and_then(Value::as_str) != Some(nonce)
+    {
+        return Err(Fault::Nonce);
+    }
+    Ok(verified)
 }
 
 /// What a believable token says.

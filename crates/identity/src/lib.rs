@@ -8,19 +8,29 @@
 //! An identity provider is never asked about one token. Its keys are fetched beside the work, by a
 //! thread of its own ([`issuer`]), and kept while it is down; only a token that names a key nobody
 //! knows yet waits for the next fetch.
+//!
+//! People sign in ([`People`]): at a provider, of which the gateway is a client then, or by another
+//! method that calls [`People::signed_in`] once it knows who it is.
 
 mod claims;
 mod fetch;
 mod issuer;
 mod jwt;
 mod keys;
+mod people;
 mod plan;
 mod proofs;
 
-pub use fetch::count_keys;
+pub use fetch::{count_keys, tls_config};
 pub use issuer::IssuerStatus;
 pub use jwt::Fault;
-pub use plan::{ALGORITHMS, Algorithm, IssuerPlan, KeysFrom, algorithm};
+pub use people::{
+    Attempts, Begun, Call, Device, DeviceAsked, Exchange, LoginNotice, Method, NotGranted,
+    NotSignedIn, People, SignedIn, Wish, challenge, local as local_page,
+};
+pub use plan::{
+    ALGORITHMS, Algorithm, ClientPlan, IssuerPlan, KeysFrom, Role, Roles, SignInPlan, algorithm,
+};
 pub use proofs::{NotProved, Pending, Proof, Proofs};
 
 #[cfg(test)]

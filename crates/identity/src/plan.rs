@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use jsonwebtoken::Algorithm;
-use model::PrincipalKind;
+use model::{PrincipalKind, Secret};
 use url::Url;
 
 /// The algorithms that a token may be signed with, by name (RFC 7518 section 3.1, RFC 8037). All
@@ -107,5 +107,105 @@ impl IssuerPlan {
         // A trust domain speaks for its own workloads alone (SPIFFE JWT-SVID, section 3.1).
         let path = sub.and_then(|sub| sub.strip_prefix(&*self.issuer));
         named && path.is_some_and(|path| path.starts_with('/'))
+    }
+}
+
+/// How people sign in at an identity provider: the gateway is a client of it (OpenID Connect Core).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ClientPlan {
+    /// The provider.
+    pub issuer: IssuerPlan,
+    /// What the gateway is called there.
+    pub id: String,
+    /// Its secret there; a public client has none.
+    pub secret: Option<Secret<String>>,
+    /// What is asked for. Default: `openid`, and what the provider knows of `profile`, `email`,
+    /// `groups` and `offline_access`.
+    pub scopes: Option<Vec<String>>,
+}
+
+/// What holds for everybody who signs in.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct SignInPlan {
+    /// Where browsers reach the admin listener: providers send people back there.
+    pub url: Url,
+    /// How often a provider is asked about a person again.
+    pub refresh: Duration,
+    /// Longest time until a person has to sign in again.
+    pub session: Duration,
+    /// How long a browser may be silent until then.
+    pub idle: Duration,
+    /// What members of groups may do here.
+    pub roles: Roles,
+}
+
+impl SignInPlan {
+    /// One in which everything but the address has its default.
+    #[must_use]
+    pub fn new(url: Url) -> Self {
+        const MINUTE: u64 = 60;
+        Self {
+            url,
+            refresh: Duration::from_secs(5 * MINUTE),
+            session: Duration::from_secs(12 * 60 * MINUTE),
+            idle: Duration::from_secs(60 * MINUTE),
+            roles: Roles::default(),
+        }
+    }
+
+    /// Whether browsers come inside TLS.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.url.scheme() == "https"
+    }
+
+    /// A page of the admin listener, as browsers reach it.
+    #[must_use]
+    pub fn page(&self, path: &str) -> String {
+        format!("{}{path}", self.url.as_str().trim_end_matches('/'))
+    }
+}
+
+/// What a person may do in the admin API; each may do what those before it may.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Role {
+    /// Reads: sessions and their recordings, approvals, resources, access.
+    Viewer,
+    /// Answers approvals, and revokes what was approved.
+    Approver,
+    /// Ends sessions, makes and revokes tokens, reloads the configuration.
+    Operator,
+    /// Whatever the admin token may.
+    Admin,
+}
+
+impl Role {
+    /// Every role, the least first.
+    pub const ALL: [Self; 4] = [Self::Viewer, Self::Approver, Self::Operator, Self::Admin];
+
+    /// The word used in configuration and answers.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Approver => "approver",
+            Self::Operator => "operator",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// Which groups have which role.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Roles(pub Vec<(Role, Vec<String>)>);
+
+impl Roles {
+    /// The highest role of somebody of these groups.
+    #[must_use]
+    pub fn of<G: AsRef<str>>(&self, groups: &[G]) -> Option<Role> {
+        let has = |named: &Vec<String>| {
+            groups.iter().any(|group| named.iter().any(|name| name == group.as_ref()))
+        };
+        self.0.iter().filter(|(_, named)| has(named)).map(|(role, _)| *role).max()
     }
 }

@@ -10,7 +10,7 @@ use aws_lc_rs::digest;
 use model::limit::PROVED_TOKENS_MAX;
 use model::{Principal, Timestamp, TokenId};
 use parking_lot::Mutex;
-use store::{TokenError, Tokens};
+use store::{Logins, TokenError, Tokens};
 use tokio::time::{Instant, timeout_at};
 
 use crate::claims;
@@ -56,6 +56,7 @@ pub type Pending = Pin<Box<dyn Future<Output = Result<Principal, NotProved>> + S
 /// Everything that proves who asks.
 pub struct Proofs {
     tokens: Arc<Tokens>,
+    logins: Arc<Logins>,
     issuers: ArcSwap<Vec<Arc<Issuer>>>,
     seen: Mutex<Seen>,
 }
@@ -70,10 +71,22 @@ struct Seen {
 }
 
 impl Proofs {
-    /// Tokens of our own, and no issuer yet.
+    /// Tokens of our own and of people who signed in, and no issuer yet.
     #[must_use]
-    pub fn new(tokens: Arc<Tokens>) -> Arc<Self> {
-        Arc::new(Self { tokens, issuers: ArcSwap::default(), seen: Mutex::default() })
+    pub fn new(tokens: Arc<Tokens>, logins: Arc<Logins>) -> Arc<Self> {
+        let (issuers, seen) = (ArcSwap::default(), Mutex::default());
+        Arc::new(Self { tokens, logins, issuers, seen })
+    }
+
+    /// People who signed in.
+    #[must_use]
+    pub fn logins(&self) -> &Arc<Logins> {
+        &self.logins
+    }
+
+    /// The provider of that plan, if it is believed.
+    pub(crate) fn issuer(&self, plan: &IssuerPlan) -> Option<Arc<Issuer>> {
+        self.issuers.load().iter().find(|issuer| issuer.plan == *plan).cloned()
     }
 
     /// Tokens of our own.
@@ -125,7 +138,7 @@ impl Proofs {
             return Proof::Done(Err(NotProved::Exposed));
         }
         if !jwt::is_shaped(token) {
-            return Proof::Done(own(&self.tokens, token, now));
+            return Proof::Done(self.own(token, now));
         }
         match self.foreign(token, now) {
             Ok(principal) => Proof::Done(Ok(principal)),
@@ -149,6 +162,13 @@ impl Proofs {
         match self.prove(token, client_private, now) {
             Proof::Done(proved) => proved,
             Proof::Later(pending) => pending.await,
+        }
+    }
+
+    fn own(&self, token: &str, now: Timestamp) -> Result<Principal, NotProved> {
+        match self.tokens.verify(token, now) {
+            Err(TokenError::Unknown) => self.logins.verify(token, now).map_err(not_proved),
+            proved => proved.map_err(not_proved),
         }
     }
 
@@ -242,6 +262,9 @@ impl Proofs {
     /// Their token has ended, was revoked, or nobody believes its issuer any more.
     pub fn recheck(&self, principal: &Principal, now: Timestamp) -> Result<(), NotProved> {
         let Some(token) = &principal.token else { return Ok(()) };
+        if Logins::names(token) {
+            return self.logins.recheck(token, now).map_err(not_proved);
+        }
         if !Self::is_foreign(token) {
             return self.tokens.recheck(token, now).map_err(not_proved);
         }
@@ -300,10 +323,6 @@ async fn later(
         Some(fault) if !unreachable => NotProved::Foreign(fault),
         _ => NotProved::Unreachable,
     })
-}
-
-fn own(tokens: &Tokens, token: &str, now: Timestamp) -> Result<Principal, NotProved> {
-    tokens.verify(token, now).map_err(not_proved)
 }
 
 const fn not_proved(error: TokenError) -> NotProved {

@@ -3,4 +3,5 @@
 mod attacks;
 mod fetching;
 mod provider;
+mod signing_in;
 mod whom;

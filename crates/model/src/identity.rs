@@ -54,7 +54,8 @@ pub struct Principal {
     pub on_behalf_of: Option<Arc<str>>,
     /// Groups of the party in `on_behalf_of`. Access needs both parties granted (R12).
     pub on_behalf_of_groups: Vec<Arc<str>>,
-    /// The token used, by its public name: `tk_…` when it is one of ours, `jwt_…` otherwise.
+    /// The token used, by its public name: `tk_…` when it is one of ours, `lt_…` when its person
+    /// signed in, `jwt_…` otherwise.
     pub token: Option<TokenId>,
     /// Who minted that token; may not approve for this principal (R12).
     pub minted_by: Option<Arc<str>>,
@@ -93,13 +94,13 @@ const RUN_WORD: &str = "narrows.run=";
 const RUN_BYTES_MAX: usize = 100;
 
 /// Whether a run may be called so: letters, digits, `.`, `_`, `:` and `-`, at most 100 of them, and
-/// not as a token is (`tk_…`, `jwt_…`), whose own runs are asked for by that.
+/// not as a token is (`tk_…`, `lt_…`, `jwt_…`), whose own runs are asked for by that.
 #[must_use]
 pub fn is_run_name(name: &str) -> bool {
     let fine = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte);
     let begins =
         |with: &str| name.get(..with.len()).is_some_and(|it| it.eq_ignore_ascii_case(with));
-    let is_token = begins("tk_") || begins("jwt_");
+    let is_token = begins("tk_") || begins("lt_") || begins("jwt_");
     (1..=RUN_BYTES_MAX).contains(&name.len()) && name.bytes().all(fine) && !is_token
 }
 

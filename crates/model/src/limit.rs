@@ -68,6 +68,12 @@ pub const JOURNAL_ROOM_BYTES: u64 = 128 * 1024 * 1024;
 pub const INDEX_NOTES_MAX: usize = 200_000;
 /// Longest answer of an identity provider, bytes.
 pub const PROVIDER_ANSWER_BYTES_MAX: u64 = 1 << 20;
+/// People who are signed in at once.
+pub const LOGINS_MAX: usize = 10_000;
+/// Tokens of one sign-in.
+pub const LOGIN_TOKENS_MAX: usize = 20;
+/// Codes on the way to a token, at once.
+pub const LOGIN_CODES_MAX: usize = 1_000;
 /// Tokens of identity providers that are remembered as believed; past it they are checked again.
 pub const PROVED_TOKENS_MAX: usize = 4_096;
 /// Tokens in the registry, revoked ones included.

@@ -29,7 +29,7 @@ pub struct Common {
     /// Address of the gateway's admin API, instead of the one in the configuration
     #[arg(long, global = true, env = "NARROWS_URL")]
     pub url: Option<String>,
-    /// Token for the admin API, instead of data_dir/admin.token
+    /// Token for the admin API, instead of that of narrows login, or data_dir/admin.token
     #[arg(long, global = true, env = "NARROWS_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
     /// Print JSON
@@ -60,6 +60,19 @@ pub enum Command {
     /// Make, list and revoke tokens
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Sign in at the gateway: other commands then act for you, with your groups
+    Login {
+        /// Sign in with any browser, on another machine: compare a code
+        #[arg(long)]
+        device: bool,
+        /// Print the address only, and open no browser
+        #[arg(long)]
+        no_browser: bool,
+    },
+    /// Sign out: end the token that narrows login got
+    Logout,
+    /// Say who the gateway takes you for, and what you may do there
+    Whoami,
     /// List the upstreams
     Resources,
     /// List sessions, newest first
@@ -264,7 +277,8 @@ pub enum TokenCommand {
     List,
     /// Revoke a token and end its live sessions
     Revoke {
-        /// Its public name: tk_…, or jwt_… (as sessions show it) for one of an identity provider
+        /// Its public name: tk_…, lt_… for one of a sign-in, or jwt_… for one of an identity
+        /// provider (as sessions show it)
         id: String,
     },
 }

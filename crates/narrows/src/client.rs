@@ -14,10 +14,13 @@ use serde::de::DeserializeOwned;
 
 use crate::args::Common;
 use crate::config;
+use crate::credentials::Credentials;
 
 /// Longest answer taken, bytes.
 const ANSWER_BYTES_MAX: u64 = 256 * 1024 * 1024;
 const TIMEOUT: Duration = Duration::from_secs(90);
+/// Longest answer to a form, bytes.
+const FORM_ANSWER_BYTES_MAX: u64 = 64 * 1024;
 /// Places that cannot be read, told of at most.
 const LACKS_MAX: usize = 1_000;
 
@@ -25,7 +28,7 @@ const LACKS_MAX: usize = 1_000;
 pub struct Client {
     agent: ureq::Agent,
     base: String,
-    token: Secret<String>,
+    token: Option<Secret<String>>,
     /// How it was found, for the message when it cannot be reached.
     found: String,
     /// Places of recordings that could not be read, in words.
@@ -37,6 +40,13 @@ pub struct Client {
 pub struct Refused {
     /// What went wrong.
     pub body: ErrorBody,
+}
+
+impl Refused {
+    /// Whether it was refused with that word.
+    pub fn is(&self, code: &str) -> bool {
+        self.body.error.code == code
+    }
 }
 
 impl std::fmt::Display for Refused {
@@ -54,6 +64,64 @@ impl std::fmt::Display for Refused {
 }
 
 impl std::error::Error for Refused {}
+
+/// Where a gateway is.
+struct Place {
+    base: String,
+    /// How it was found.
+    found: String,
+    /// Its data folder, on its own machine.
+    data_dir: Option<PathBuf>,
+    by_url: bool,
+}
+
+impl Place {
+    fn find(common: &Common) -> anyhow::Result<Self> {
+        let path = config_path(common);
+        let place = match &common.url {
+            Some(url) => Self {
+                base: url.trim_end_matches('/').to_owned(),
+                found: "--url".to_owned(),
+                data_dir: config::whereabouts(&path).map(|config| config.data_dir),
+                by_url: true,
+            },
+            None => {
+                let config = read_config(&path, common.config.is_some())?;
+                Self {
+                    base: admin_url(&config.admin),
+                    found: format!("listen.admin in {}", path.display()),
+                    data_dir: Some(config.data_dir),
+                    by_url: false,
+                }
+            }
+        };
+        check_url(&place.base)?;
+        Ok(place)
+    }
+
+    /// The token to ask with. Whoever signed in there acts in their own name, and not in that of
+    /// the machine's owner.
+    fn token(&self) -> anyhow::Result<Secret<String>> {
+        if let Some(kept) = Credentials::read()?.of(&self.base) {
+            return kept.token(&self.base);
+        }
+        let data_dir = self.data_dir.as_deref();
+        if self.by_url {
+            let token = data_dir.and_then(|data_dir| admin::read_admin_token(data_dir).ok());
+            return token.ok_or_else(|| {
+                anyhow!(
+                    "--url needs a token: sign in with narrows login --url {}, or give --token \
+                     or NARROWS_TOKEN",
+                    self.base
+                )
+            });
+        }
+        admin::read_admin_token(data_dir.unwrap_or(Path::new(""))).with_context(|| {
+            "no admin token; narrows serve makes it when it first starts\n  people sign in with \
+             narrows login; elsewhere than on the gateway's machine, use --url"
+        })
+    }
+}
 
 /// The configuration file that commands use.
 pub fn config_path(common: &Common) -> PathBuf {
@@ -73,37 +141,57 @@ impl Client {
         std::mem::take(&mut self.lacks.lock())
     }
 
-    /// Finds the gateway: `--url` and `--token`, else the configuration file.
+    /// Finds the gateway: `--url`, else the configuration file; and who asks: `--token`, else
+    /// whoever signed in with `narrows login`, else the holder of the admin token.
     pub fn find(common: &Common) -> anyhow::Result<Self> {
-        let path = config_path(common);
-        let (base, found, data_dir) = match &common.url {
-            Some(url) => (url.trim_end_matches('/').to_owned(), "--url".to_owned(), None),
-            None => {
-                let config = read_config(&path, common.config.is_some())?;
-                let found = format!("listen.admin in {}", path.display());
-                (admin_url(&config.admin), found, Some(config.data_dir))
-            }
+        let place = Place::find(common)?;
+        let token = match &common.token {
+            Some(token) => Secret::new(token.clone()),
+            None => place.token()?,
         };
-        let token = match (&common.token, data_dir) {
-            (Some(token), _) => Secret::new(token.clone()),
-            (None, Some(data_dir)) => admin::read_admin_token(&data_dir).with_context(|| {
-                "no admin token; narrows serve makes it when it first starts\n  \
-                 elsewhere than on the gateway's machine, use --url and --token"
-            })?,
-            (None, None) => {
-                let data_dir = config::whereabouts(&path).map(|config| config.data_dir);
-                let token = data_dir.and_then(|data_dir| admin::read_admin_token(&data_dir).ok());
-                token.ok_or_else(|| anyhow!("--url needs a token: --token or NARROWS_TOKEN"))?
-            }
-        };
-        check_url(&base)?;
+        Self::at(place, Some(token))
+    }
+
+    /// Finds the gateway, for whoever has no token yet.
+    pub fn without_token(common: &Common) -> anyhow::Result<Self> {
+        Self::at(Place::find(common)?, None)
+    }
+
+    fn at(place: Place, token: Option<Secret<String>>) -> anyhow::Result<Self> {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
             .proxy(None)
+            .tls_config(identity::tls_config(None).map_err(anyhow::Error::msg)?)
             .timeout_global(Some(TIMEOUT))
             .build();
+        let Place { base, found, .. } = place;
         Ok(Self { agent: config.into(), base, token, found, lacks: Mutex::default() })
+    }
+
+    /// Sends a form to a place that wants no token; the status and the answer.
+    pub fn form(
+        &self,
+        path: &str,
+        fields: &[(&str, &str)],
+    ) -> anyhow::Result<(u16, serde_json::Value)> {
+        let body =
+            url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        let request = ureq::http::Request::builder()
+            .method("POST")
+            .uri(format!("{}{path}", self.base))
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(body)
+            .context("make the request")?;
+        let mut response = self.agent.run(request).map_err(|error| self.unreachable(&error))?;
+        let status = response.status().as_u16();
+        let body = response.body_mut().with_config().limit(FORM_ANSWER_BYTES_MAX);
+        let text = body.read_to_string().context("read the gateway's answer")?;
+        let answer = serde_json::from_str(&text);
+        let answer = answer.map_err(|_| {
+            anyhow!("{}{path} answered {status}; is it a Narrows gateway?", self.base)
+        })?;
+        Ok((status, answer))
     }
 
     /// Asks for something.
@@ -145,10 +233,12 @@ impl Client {
         let request = ureq::http::Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.base))
-            .header("authorization", format!("Bearer {}", self.token.expose()))
-            .header("content-type", "application/json")
-            .body(body)
-            .context("make the request")?;
+            .header("content-type", "application/json");
+        let request = match &self.token {
+            Some(token) => request.header("authorization", format!("Bearer {}", token.expose())),
+            None => request,
+        };
+        let request = request.body(body).context("make the request")?;
         let mut response = self.agent.run(request).map_err(|error| self.unreachable(&error))?;
         let status = response.status();
         if let Some(note) = response.headers().get("narrows-note").and_then(|it| it.to_str().ok()) {
@@ -211,21 +301,19 @@ pub fn admin_url(address: &config::scalar::Address) -> String {
     format!("http://{host}:{}", address.port)
 }
 
-/// A token goes over the network only inside TLS, which this client does not speak (R16).
+/// A token goes over the network only inside TLS (R16).
 fn check_url(base: &str) -> anyhow::Result<()> {
     let url = url::Url::parse(base).with_context(|| format!("{base} is not an address"))?;
-    let tunnel = "make a tunnel, for example: ssh -L 7070:127.0.0.1:7070 HOST, and use \
-                  --url http://127.0.0.1:7070";
-    if url.scheme() != "http" {
-        bail!("{base}: this command speaks plain http on the same machine only\n  {tunnel}");
-    }
-    if !url.host_str().is_some_and(is_this_machine) {
-        bail!(
+    match (url.scheme(), url.host_str()) {
+        ("https", Some(_)) => Ok(()),
+        ("http", Some(host)) if is_this_machine(host) => Ok(()),
+        ("http", _) => bail!(
             "{base} is another machine, and a token must not cross the network in clear text\n  \
-             {tunnel}"
-        );
+             use its https:// address, or make a tunnel, for example: ssh -L \
+             7070:127.0.0.1:7070 HOST, and use --url http://127.0.0.1:7070"
+        ),
+        _ => bail!("{base} is not an address of https:// or http://"),
     }
-    Ok(())
 }
 
 /// A part of a path or query, made safe.
@@ -239,10 +327,12 @@ mod tests {
 
     #[test]
     fn r16_a_token_is_not_sent_over_the_network_in_clear_text() {
-        for ok in ["http://127.0.0.1:7070", "http://localhost:1", "http://[::1]:7070"] {
+        let https = ["https://127.0.0.1", "https://gw.example"];
+        let http = ["http://127.0.0.1:7070", "http://localhost:1", "http://[::1]:7070"];
+        for ok in https.into_iter().chain(http) {
             assert!(check_url(ok).is_ok(), "{ok}");
         }
-        for bad in ["http://10.0.0.5:7070", "http://gw.example:7070", "https://127.0.0.1", "x"] {
+        for bad in ["http://10.0.0.5:7070", "http://gw.example:7070", "ftp://127.0.0.1", "x"] {
             assert!(check_url(bad).is_err(), "{bad}");
         }
     }

@@ -9,6 +9,7 @@ mod doctor;
 mod explain;
 pub mod export;
 mod gateway;
+mod login;
 mod merged;
 mod replies;
 mod rules;
@@ -72,6 +73,10 @@ fn dispatch(Arguments { common, command }: Arguments) -> anyhow::Result<()> {
         Command::Check { show, sample } => check::check(common, show, sample),
         Command::Schema => check::schema(),
         Command::Reload => gateway::reload(common),
+        Command::Login { device: true, .. } => login::by_device(common),
+        Command::Login { no_browser, .. } => login::by_browser(common, no_browser),
+        Command::Logout => login::logout(common),
+        Command::Whoami => login::whoami(common),
         Command::Ca => gateway::ca(common),
         Command::Resources => gateway::resources(common),
         Command::Token(command) => token::token(common, command),

@@ -13,7 +13,7 @@ use admin::{
 use arc_swap::ArcSwap;
 use archive::evidence;
 use archive::sealing::{self, Erase};
-use identity::Proofs;
+use identity::{People, Proofs};
 use model::{Principal, Resource, Timestamp, UpstreamTls};
 use policy::PolicySet;
 use runtime::Gateway;
@@ -38,6 +38,8 @@ pub struct Running {
     ledger: Arc<wire::Ledger>,
     archive: Option<wire::Archive>,
     proofs: Arc<Proofs>,
+    people: Arc<People>,
+    saml: Arc<admin::Saml>,
     live: Arc<Live>,
     notices: Arc<Notices>,
     /// Swapped as one at a reload.
@@ -64,6 +66,10 @@ pub struct Parts {
     pub archive: Option<wire::Archive>,
     /// Who is believed.
     pub proofs: Arc<Proofs>,
+    /// People who sign in.
+    pub people: Arc<People>,
+    /// Those who sign in by SAML.
+    pub saml: Arc<admin::Saml>,
     /// The sessions that are live.
     pub live: Arc<Live>,
     /// What tells people of approvals.
@@ -77,13 +83,16 @@ struct Current {
 impl Running {
     /// Joins the parts. `handle` runs what the API has to wait for.
     pub fn new(parts: Parts, config: Config, handle: tokio::runtime::Handle) -> Self {
-        let Parts { gateway, rulebook, ledger, archive, proofs, live, notices } = parts;
+        let Parts { gateway, rulebook, ledger, archive, proofs, people, saml, live, notices } =
+            parts;
         Self {
             gateway,
             rulebook,
             ledger,
             archive,
             proofs,
+            people,
+            saml,
             live,
             notices,
             path: config.file.clone(),
@@ -101,6 +110,13 @@ impl Running {
             let why = "recording.store is none, so there is no archive";
             AuditError::Unavailable(why.to_owned())
         })
+    }
+
+    /// A configuration that cannot be put in force.
+    fn unusable(&self, why: String) -> Vec<ProblemView> {
+        tracing::error!("{why}; the old configuration stays in force");
+        let file = self.path.display().to_string();
+        vec![ProblemView { file, line: 1, column: 1, message: why, help: None }]
     }
 
     /// Ends the sessions of those for whom an issuer vouched that is not believed as it was.
@@ -156,6 +172,10 @@ impl Control for Running {
                 return Err(vec![view(&problem)]);
             }
         };
+        let clients = match self.handle.block_on(wire::clients(&loaded.config)) {
+            Ok(clients) => clients,
+            Err(error) => return Err(self.unusable(format!("{error:#}"))),
+        };
         let old = self.current.load();
         let mut warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
         warnings.extend(wire::needs_restart(&old.config, &loaded.config).into_iter().map(|name| {
@@ -165,11 +185,13 @@ impl Control for Running {
             tracing::warn!("{warning}");
         }
         let believed = self.proofs.believe(loaded.config.issuers.clone());
-        let changed = believed.map_err(|why| {
-            tracing::error!("{why}; the old configuration stays in force");
-            let file = self.path.display().to_string();
-            vec![ProblemView { file, line: 1, column: 1, message: why, help: None }]
-        })?;
+        let changed = believed.map_err(|why| self.unusable(why))?;
+        if let Some(plan) = &loaded.config.sign_in {
+            let configured = self.people.configure(plan.clone(), clients);
+            configured.map_err(|why| self.unusable(why))?;
+        }
+        let configured = self.saml.configure(loaded.config.saml.clone());
+        configured.map_err(|why| self.unusable(why))?;
         let policy = Arc::new(loaded.policy);
         let (plans, sites) = (wire::plans(&loaded.config), wire::sites(&loaded.config));
         self.gateway.reload(policy, plans, sites);

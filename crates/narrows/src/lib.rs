@@ -8,6 +8,7 @@ mod client;
 mod commands;
 pub mod config;
 mod control;
+mod credentials;
 mod explain;
 mod holds;
 mod moment;

@@ -13,7 +13,7 @@ use archive::manifest::{PublicKey, SigningKey};
 use archive::{Archiver, Bucket, Rounds};
 use engine::Guessed;
 use engine::taint::{Taint, Trail};
-use identity::Proofs;
+use identity::{ClientPlan, Proofs};
 use model::event::EVENT_VERSION;
 use model::{Event, EventBody, Guess, Secret, Timestamp};
 use policy::{HashKey, PolicySet};
@@ -282,6 +282,28 @@ pub fn redirects(config: &Config) -> RedirectPlan {
         tproxy: transparent.tproxy,
         sources: sources.map(|(network, bits, form)| (*network, *bits, secret(form))).collect(),
     }
+}
+
+/// The providers at which people sign in, their secrets fetched.
+///
+/// # Errors
+/// A secret cannot be had.
+pub async fn clients(config: &Config) -> anyhow::Result<Vec<ClientPlan>> {
+    let mut clients = Vec::new();
+    for form in &config.clients {
+        let key = || format!("identity.oidc: {}: client_secret", form.issuer.issuer);
+        let secret = match &form.secret {
+            Some(form) => Some(secret(form).fetch().await.with_context(key)?),
+            None => None,
+        };
+        let secret = secret.map(|secret| Secret::new(secret.expose().trim().to_owned()));
+        if secret.as_ref().is_some_and(|secret| secret.expose().is_empty()) {
+            bail!("{}: it is empty", key());
+        }
+        let (issuer, id, scopes) = (form.issuer.clone(), form.id.clone(), form.scopes.clone());
+        clients.push(ClientPlan { issuer, id, secret, scopes });
+    }
+    Ok(clients)
 }
 
 /// How to reach each upstream.

@@ -575,6 +575,11 @@ pub(crate) fn stop_words(reason: &str) -> &'static str {
         "killed" => "the session was ended by an administrator",
         "revoked" => "the session was ended because its token was revoked",
         "token_expired" => "the session was ended because its token has expired",
+        "signed_out" => "the session was ended because its person signed out",
+        "login_ended" => "the session was ended because the sign-in behind it ended; sign in again",
+        "groups_changed" => {
+            "the session was ended because the groups of its person changed; connect again"
+        }
         "issuer_changed" => {
             "the session was ended because its identity provider is configured otherwise now"
         }

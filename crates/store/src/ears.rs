@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use model::{Timestamp, TokenId};
 
 use crate::approvals::{ApprovalId, Approvals};
+use crate::logins::Logins;
 use crate::registry::{Hears, Kind, Peers};
 use crate::state::StateError;
 use crate::taints::Taints;
@@ -15,6 +16,7 @@ use crate::usage::Ledger;
 pub(crate) struct Ears {
     pub tokens: Weak<Tokens>,
     pub approvals: Weak<Approvals>,
+    pub logins: Weak<Logins>,
     pub taints: Weak<Taints>,
     pub peers: Weak<Peers>,
     pub usage: Weak<Ledger>,
@@ -36,6 +38,7 @@ impl Hears for Ears {
                 tokens.inspect(|tokens| tokens.heard_denied(TokenId(id.into())));
                 Ok(())
             }
+            Kind::Login => self.logins.upgrade().map_or(Ok(()), |all| all.heard(id)),
             Kind::Taint => self.taints.upgrade().map_or(Ok(()), |all| all.heard(id, now)),
             Kind::Usage => self.usage.upgrade().map_or(Ok(()), |all| all.heard_usage(id)),
             Kind::Ask => {
@@ -52,6 +55,9 @@ impl Hears for Ears {
     fn heard_all(&self, now: Timestamp) -> Result<(), StateError> {
         if let Some(tokens) = self.tokens.upgrade() {
             tokens.heard_all()?;
+        }
+        if let Some(logins) = self.logins.upgrade() {
+            logins.heard_all()?;
         }
         if let Some(approvals) = self.approvals.upgrade() {
             approvals.heard_all(now)?;

@@ -2,8 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use model::{Principal, SessionId, Timestamp, TokenId};
 use parking_lot::Mutex;
@@ -92,8 +92,12 @@ pub enum NotAdmitted {
 /// The registry of live sessions.
 pub struct Live {
     inner: Mutex<Inner>,
+    /// Says whether a principal that was proved a moment ago is still as it was.
+    current: OnceLock<Current>,
     sessions_max: usize,
 }
+
+type Current = Box<dyn Fn(&Principal) -> bool + Send + Sync>;
 
 struct Inner {
     sessions: HashMap<SessionId, Entry>,
@@ -113,7 +117,12 @@ impl Live {
     #[must_use]
     pub fn new(sessions_max: usize) -> Arc<Self> {
         let inner = Inner { sessions: HashMap::new(), revoked: HashSet::new() };
-        Arc::new(Self { inner: Mutex::new(inner), sessions_max })
+        Arc::new(Self { inner: Mutex::new(inner), current: OnceLock::new(), sessions_max })
+    }
+
+    /// Asks `current` about the principal of every session that begins, from now on; once.
+    pub(crate) fn doubt_by(&self, current: impl Fn(&Principal) -> bool + Send + Sync + 'static) {
+        let _ = self.current.set(Box::new(current));
     }
 
     /// Admits a session. It is listed, and can be stopped, until the returned value is dropped.
@@ -127,6 +136,11 @@ impl Live {
             return Err(NotAdmitted::TooMany(self.sessions_max));
         }
         if info.principal.token.as_ref().is_some_and(|token| inner.revoked.contains(token)) {
+            return Err(NotAdmitted::Revoked);
+        }
+        // Asked under the lock: whoever takes something away changes that first, and then ends the
+        // sessions that are listed.
+        if self.current.get().is_some_and(|current| !current(&info.principal)) {
             return Err(NotAdmitted::Revoked);
         }
         if inner.sessions.contains_key(&info.id) {
@@ -157,6 +171,19 @@ impl Live {
             .filter(|entry| entry.info.principal.token.as_ref() == Some(token))
             .map(|entry| Arc::clone(&entry.stop))
             .collect();
+        drop(inner);
+        stops.iter().for_each(|stop| stop(reason));
+        stops.len()
+    }
+
+    /// Asks every session of these tokens to end; how many were asked. New ones may begin.
+    pub fn end(&self, tokens: &[TokenId], reason: &'static str) -> usize {
+        let inner = self.inner.lock();
+        let of = |entry: &&Entry| {
+            entry.info.principal.token.as_ref().is_some_and(|token| tokens.contains(token))
+        };
+        let stops: Vec<_> =
+            inner.sessions.values().filter(of).map(|entry| Arc::clone(&entry.stop)).collect();
         drop(inner);
         stops.iter().for_each(|stop| stop(reason));
         stops.len()

@@ -46,6 +46,8 @@ pub(crate) enum Kind {
     Denied,
     /// What a yes covers.
     Grant,
+    /// A sign-in of a person, or what stands for it.
+    Login,
     /// Followed values of a principal.
     Taint,
     /// A token of our own.
@@ -55,12 +57,13 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Approval,
         Self::Answer,
         Self::Ask,
         Self::Denied,
         Self::Grant,
+        Self::Login,
         Self::Taint,
         Self::Token,
         Self::Usage,
@@ -73,6 +76,7 @@ impl Kind {
             Self::Ask => "ask",
             Self::Denied => "denied",
             Self::Grant => "grant",
+            Self::Login => "login",
             Self::Taint => "taint",
             Self::Token => "token",
             Self::Usage => "usage",

@@ -24,6 +24,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { number: 5, name: "taints", sql: include_str!("migrations/0005_taints.sql") },
     Migration { number: 6, name: "ranges", sql: include_str!("migrations/0006_ranges.sql") },
     Migration { number: 7, name: "denied", sql: include_str!("migrations/0007_denied.sql") },
+    Migration { number: 8, name: "logins", sql: include_str!("migrations/0008_logins.sql") },
     Migration { number: 9, name: "digests", sql: include_str!("migrations/0009_digests.sql") },
 ];
 

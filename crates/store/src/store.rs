@@ -14,6 +14,7 @@ use crate::guesses::Guesses;
 use crate::index::{INTERVAL, Index, IndexError, SessionSummary};
 use crate::journal::{self, Journal, JournalError, JournalKey, JournalLock, Recovery, Sealing};
 use crate::live::Live;
+use crate::logins::Logins;
 use crate::registry::{Peers, Registry, Shared, SharedOptions};
 use crate::state::{State, StateError};
 use crate::taints::Taints;
@@ -104,6 +105,8 @@ pub struct Store {
     pub index: Arc<Index>,
     /// Who may come in.
     pub tokens: Arc<Tokens>,
+    /// Who signed in.
+    pub logins: Arc<Logins>,
     /// What waits for a person.
     pub approvals: Arc<Approvals>,
     /// Who is in.
@@ -161,6 +164,13 @@ impl Store {
         tokens.subscribe(Box::new(move |id| {
             ending.revoke(id, "revoked");
         }));
+        let logins = Arc::new(Logins::open(Arc::clone(&registry), &key)?);
+        let ending = Arc::clone(&live);
+        logins.subscribe(Box::new(move |tokens, why| {
+            ending.end(tokens, why);
+        }));
+        let of_live = Arc::clone(&logins);
+        live.doubt_by(move |principal| of_live.is_current(principal));
         let guesses = Arc::new(Guesses::open(Arc::clone(&registry), &key, now)?);
         let taints = Arc::new(Taints::open(Arc::clone(&registry), &key)?);
         let approvals = Arc::new(Approvals::open(Arc::clone(&registry), now)?);
@@ -171,6 +181,7 @@ impl Store {
             // From before what was loaded above, so that nothing is missed.
             let ears = Ears {
                 tokens: Arc::downgrade(&tokens),
+                logins: Arc::downgrade(&logins),
                 approvals: Arc::downgrade(&approvals),
                 taints: Arc::downgrade(&taints),
                 peers: Arc::downgrade(&others),
@@ -186,6 +197,7 @@ impl Store {
             journal,
             index,
             tokens,
+            logins,
             approvals,
             live,
             usage,

@@ -18,7 +18,7 @@ use crate::state::{Lane, StateError};
 pub const ISSUER: &str = "narrows";
 /// The subject under which the holder of `data_dir/admin.token` acts. No token may carry it.
 pub const ADMIN_SUBJECT: &str = "admin.token";
-const PREFIX: &str = "nrw_";
+pub(crate) const PREFIX: &str = "nrw_";
 const NAME_CHARS_MAX: usize = 256;
 const GROUPS_MAX: usize = 256;
 

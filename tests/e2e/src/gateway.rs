@@ -455,6 +455,19 @@ impl Gateway {
         http::post(self.admin, path, fields, body)
     }
 
+    /// Sends the admin address exactly these fields, a host among them.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub fn send(
+        &self,
+        what: (&str, &str),
+        fields: &[(&str, &str)],
+        body: &str,
+    ) -> Result<Response> {
+        http::send(self.admin, what, fields, body)
+    }
+
     /// The pending approvals.
     ///
     /// # Errors

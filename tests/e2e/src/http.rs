@@ -12,11 +12,21 @@ use serde_json::Value;
 pub struct Response {
     /// The status code.
     pub status: u16,
+    /// The status line and the fields.
+    pub head: String,
     /// The body as text.
     pub text: String,
 }
 
 impl Response {
+    /// The first field of that name.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<&str> {
+        let fields = self.head.lines().filter_map(|line| line.split_once(": "));
+        let mut named = fields.filter(|(known, _)| known.eq_ignore_ascii_case(name));
+        named.next().map(|(_, value)| value)
+    }
+
     /// The body as JSON; `null` when it is none.
     #[must_use]
     pub fn json(&self) -> Value {
@@ -27,6 +37,20 @@ impl Response {
 /// Posts these bytes with these fields, on a connection of its own.
 pub(crate) fn post(port: u16, path: &str, fields: &[(&str, &str)], body: &str) -> Result<Response> {
     let mut head = format!("POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n");
+    for (name, value) in fields {
+        head += &format!("{name}: {value}\r\n");
+    }
+    exchange(port, &head, body)
+}
+
+/// Sends exactly these fields, a host among them, on a connection of its own.
+pub(crate) fn send(
+    port: u16,
+    (method, path): (&str, &str),
+    fields: &[(&str, &str)],
+    body: &str,
+) -> Result<Response> {
+    let mut head = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\n");
     for (name, value) in fields {
         head += &format!("{name}: {value}\r\n");
     }
@@ -61,5 +85,5 @@ fn exchange(port: u16, head: &str, body: &str) -> Result<Response> {
     stream.read_to_string(&mut answer).context("read the admin API's answer")?;
     let (head, text) = answer.split_once("\r\n\r\n").context("an answer without a body")?;
     let status = head.split(' ').nth(1).context("an answer without a status")?.parse()?;
-    Ok(Response { status, text: text.to_owned() })
+    Ok(Response { status, head: head.to_owned(), text: text.to_owned() })
 }

@@ -7,6 +7,7 @@
 
 mod agent;
 mod archive;
+mod browser;
 mod bucket;
 mod client;
 mod config;
@@ -21,6 +22,7 @@ mod provider;
 mod receiver;
 mod rsyslog;
 mod server;
+mod simplesamlphp;
 mod transcript;
 mod until;
 pub mod web;
@@ -28,6 +30,7 @@ mod wire;
 
 pub use agent::{Agent, confined, start_confined};
 pub use archive::{evidence, public_key, uses};
+pub use browser::Browser;
 pub use bucket::{Bucket, Credentials};
 pub use client::{Driver, Psql};
 pub use config::{Config, RULES};
@@ -35,12 +38,13 @@ pub use faults::{Disks, Faults, Filler};
 pub use gateway::{Gateway, Ports, Token};
 pub use http::Response;
 pub use lab::{Lab, lab, lab_with};
-pub use place::{example, own, python, repository};
+pub use place::{example, gateway as binary, own, python, repository};
 pub use process::{Child, Output};
 pub use provider::Provider;
 pub use receiver::{Receiver, SECRET, events};
 pub use rsyslog::Rsyslog;
 pub use server::{Server, Upstream};
+pub use simplesamlphp::SimpleSamlPhp;
 pub use transcript::{Mode, different, exchange, line, run, without_words};
 pub use until::{until, within};
 pub use wire::{Message, PgError, Reply, Wire, bind, describe, execute, message, parse, sync};

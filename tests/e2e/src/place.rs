@@ -24,7 +24,10 @@ pub fn own(path: &str) -> PathBuf {
 }
 
 /// The gateway's binary.
-pub(crate) fn gateway() -> Result<PathBuf> {
+///
+/// # Errors
+/// It was not built.
+pub fn gateway() -> Result<PathBuf> {
     let path = match std::env::var_os("NARROWS_BIN") {
         Some(path) => PathBuf::from(path),
         None => workspace()?.join("target/release/narrows"),

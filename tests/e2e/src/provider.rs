@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::place::own;
 use crate::process::Child;
@@ -35,6 +35,33 @@ impl Provider {
         Ok(provider)
     }
 
+    /// Starts one at which people sign in, to come back to `url`, where the gateway is.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn for_people(url: &str, people: &Value) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("narrows-e2e-provider-").tempdir()?;
+        let mut provider = Self { folder, issuer: String::new(), child: None };
+        provider.people(url, people)?;
+        provider.launch()?;
+        Ok(provider)
+    }
+
+    /// Says who there is from now on: `{"ann": {"name": "Ann", "groups": ["dba"]}}`.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn people(&self, url: &str, people: &Value) -> Result<()> {
+        let text = json!({
+            "redirects": [format!("{url}/login/callback")],
+            "after": [format!("{url}/")],
+            "people": people,
+        });
+        let (file, beside) = (self.folder.path().join("people"), self.folder.path().join("new"));
+        fs::write(&beside, text.to_string())?;
+        Ok(fs::rename(beside, file)?)
+    }
+
     /// Starts it again, where it was, with the keys it had.
     ///
     /// # Errors
@@ -44,7 +71,9 @@ impl Provider {
         let ready = self.folder.path().join("port.ready");
         let _ = fs::remove_file(&ready);
         let mut node = Command::new("node");
-        node.arg(own("node/provider.js")).args([&port, &keys]).current_dir(own("node"));
+        let people = self.folder.path().join("people");
+        node.arg(own("node/provider.js")).args([&port, &keys, &people]);
+        node.current_dir(own("node"));
         self.child = Some(Child::start_piped(&mut node)?);
         let port = until("the provider serves", || {
             Ok(fs::read_to_string(&ready).ok().and_then(|text| text.parse::<u16>().ok()))

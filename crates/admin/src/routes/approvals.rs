@@ -160,21 +160,7 @@ pub(crate) async fn approve(
     Path(id): Path<String>,
     Body(ask): Body<ApproveRequest>,
 ) -> Result<Json<ApprovalView>, ApiError> {
-    let duration = match &ask.duration {
-        None => None,
-        Some(text) => Some(length(text)?),
-    };
-    if duration.is_some() && ask.session {
-        return Err(ApiError::invalid("a yes is either for a time or for the session")
-            .help("leave out for or session"));
-    }
-    let scope = match (&ask.duration, ask.session) {
-        (Some(text), _) => format!("for {text}"),
-        (None, true) => "for the session".to_owned(),
-        (None, false) => "as the rule says".to_owned(),
-    };
-    let verdict = Verdict::Approve { duration, session: ask.session, reason: ask.reason };
-    let yes = Yes { verdict, scope };
+    let yes = Yes::new(ask.duration.as_deref(), ask.session, ask.reason)?;
     let view = blocking(move || Ok(ApprovalView::from(&say_yes(&shared, &caller, &id, yes, "")?)));
     Ok(Json(view.await?))
 }
@@ -206,6 +192,25 @@ pub(crate) struct Yes {
 }
 
 impl Yes {
+    /// One for a time (`30m`), for the session, or as the rule says.
+    pub fn new(
+        duration: Option<&str>,
+        session: bool,
+        reason: Option<String>,
+    ) -> Result<Self, ApiError> {
+        let time = duration.map(length).transpose()?;
+        if time.is_some() && session {
+            return Err(ApiError::invalid("a yes is either for a time or for the session")
+                .help("leave out for or session"));
+        }
+        let scope = match (duration, session) {
+            (Some(text), _) => format!("for {text}"),
+            (None, true) => "for the session".to_owned(),
+            (None, false) => "as the rule says".to_owned(),
+        };
+        Ok(Self { verdict: Verdict::Approve { duration: time, session, reason }, scope })
+    }
+
     /// One that covers what the rule says.
     pub fn plain() -> Self {
         let verdict = Verdict::Approve { duration: None, session: false, reason: None };
@@ -282,6 +287,11 @@ pub(crate) async fn revoke(
 ) -> Result<Json<ApprovalView>, ApiError> {
     let view = blocking(move || {
         let approval = find(&shared, &caller, &id)?;
+        if !caller.revokes(&approval) {
+            let message = format!("{} may see this request and not end it", caller.subject());
+            return Err(ApiError::forbidden("not_an_approver", message)
+                .help("it takes whoever may answer it, or the role approver"));
+        }
         let now = shared.control.now();
         let reason = ask.reason.as_deref().map(str::trim).filter(|reason| !reason.is_empty());
         let revocation =
@@ -327,7 +337,7 @@ fn asked_by(approval: &Approval) -> String {
 }
 
 /// A request that the caller may see; the others do not exist for them.
-fn find(shared: &Shared, caller: &Caller, id: &str) -> Result<Approval, ApiError> {
+pub(crate) fn find(shared: &Shared, caller: &Caller, id: &str) -> Result<Approval, ApiError> {
     let found = shared.store.approvals.approval(&ApprovalId(id.into()));
     let found = found.map_err(ApiError::state)?;
     found.filter(|approval| caller.sees(approval)).ok_or_else(|| unknown(id))

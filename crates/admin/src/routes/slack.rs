@@ -66,7 +66,8 @@ fn answer(
                 .help("add them to users of that place"))
         }
         Some(person) => {
-            let caller = Caller::Person(person);
+            let role = shared.people.role(&person.groups);
+            let caller = Caller::Person(person, role);
             match yes {
                 true => approvals::say_yes(shared, &caller, &id, approvals::Yes::plain(), &how),
                 false => {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
-use identity::Proofs;
-use model::{Timestamp, TokenId};
-use store::{NewToken, SessionFilter, TokensError};
+use identity::{Proofs, Role};
+use model::{PrincipalKind, Timestamp, TokenId};
+use store::{Logins, NewToken, SessionFilter, TokensError};
 
 use super::blocking;
 use crate::audit::Deed;
@@ -33,6 +33,12 @@ pub(crate) async fn create(
                 .help("write 30m, 1h, 7d; leave it out for a token without an end")
         })?),
     };
+    // Whoever could make a person could be anybody: an approver, or of a higher role.
+    if ask.kind == PrincipalKind::Person && !caller.has(Role::Admin) {
+        let message = format!("{} may make tokens for programs only", caller.subject());
+        return Err(ApiError::forbidden("role_missing", message)
+            .help("people sign in; a token of a person takes the role admin"));
+    }
     let created = blocking(move || {
         let now = shared.control.now();
         let detail = format!(
@@ -85,7 +91,8 @@ pub(crate) async fn list(State(shared): State<Arc<Shared>>) -> Json<Vec<TokenVie
     Json(tokens.iter().map(|token| TokenView::new(token, now)).collect())
 }
 
-/// Revokes a token and ends its live sessions; one of an identity provider, too (`jwt_…`).
+/// Revokes a token and ends its live sessions; one of a sign-in (`lt_…`) or of an identity provider
+/// (`jwt_…`), too.
 #[utoipa::path(delete, path = "/api/v1/tokens/{id}", tag = "tokens",
     params(("id" = String, Path, description = "The token's public name")),
     responses((status = 200, body = TokenView), (status = 404, body = ErrorBody)))]
@@ -99,6 +106,12 @@ pub(crate) async fn revoke(
         let token = TokenId(id.as_str().into());
         if Proofs::is_foreign(&token) {
             return deny(&shared, &caller, &token, now);
+        }
+        if Logins::names(&token) {
+            let login = shared.store.logins.login_of(&token);
+            let login = login.ok_or_else(|| error(TokensError::Unknown(token.clone())))?;
+            shared.people.end_token(&token, caller.subject());
+            return Ok(TokenView::of_login(&token, &login, now));
         }
         let record = shared.store.tokens.revoke(&token, now).map_err(only_here)?;
         let detail = Some(format!("of {}", record.subject));
@@ -166,8 +179,8 @@ fn error(error: TokensError) -> ApiError {
         TokensError::Invalid(message) => ApiError::invalid(message),
         TokensError::Unknown(id) => ApiError::not_found(format!("there is no token {}", id.0))
             .help(
-                "narrows token list shows the public names; they begin with tk_, or jwt_ for \
-                 those of identity providers",
+                "narrows token list shows the public names; they begin with tk_, or lt_ and jwt_ \
+                 for those of sign-ins and identity providers",
             ),
         TokensError::Full(_) => ApiError::new(StatusCode::CONFLICT, "full", error.to_string()),
         TokensError::State(error) => ApiError::state(error),

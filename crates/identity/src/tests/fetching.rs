@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use model::Timestamp;
 use serde_json::{Value, json};
-use store::{InstallationKey, NewToken, Registry, State, Tokens};
+use store::{InstallationKey, Logins, NewToken, Registry, State, Tokens};
 
 use super::provider::*;
 use crate::jwt::Fault;
@@ -19,7 +19,9 @@ fn proofs() -> Arc<Proofs> {
     let name = store::short_id("state", 12).unwrap();
     let state = Arc::new(State::open(&folder.join(name)).unwrap());
     let key = InstallationKey::from_bytes(&[9; 32]).unwrap();
-    Proofs::new(Arc::new(Tokens::open(Registry::local(state), &key).unwrap()))
+    let registry = Registry::local(state);
+    let logins = Arc::new(Logins::open(Arc::clone(&registry), &key).unwrap());
+    Proofs::new(Arc::new(Tokens::open(registry, &key).unwrap()), logins)
 }
 
 /// Asks once, and waits for the answer.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use admin::{Admin, AdminParts, Control as _};
 use anyhow::Context as _;
-use identity::Proofs;
+use identity::{People, Proofs};
 use model::event::EVENT_VERSION;
 use model::{Event, EventBody};
 use runtime::{Gateway, RedirectPlan, ServeError};
@@ -84,8 +84,20 @@ async fn run(loaded: Loaded, rulebook: Rulebook) -> anyhow::Result<()> {
     let admin_token = admin::admin_token(store.data_dir.path())?;
     let policy = Arc::new(policy);
     let ledger = Arc::new(wire::Ledger::open(&store, &config, runtime::clock::now())?);
-    let proofs = Proofs::new(Arc::clone(&store.tokens));
+    let proofs = Proofs::new(Arc::clone(&store.tokens), Arc::clone(&store.logins));
     let _ = proofs.believe(config.issuers.clone()).map_err(anyhow::Error::msg)?;
+    let people = People::new(
+        Arc::clone(&proofs),
+        Arc::clone(&store.journal),
+        Arc::clone(&store.gateway),
+        runtime::clock::now,
+    );
+    if let Some(plan) = &config.sign_in {
+        let clients = wire::clients(&config).await?;
+        people.configure(plan.clone(), clients).map_err(anyhow::Error::msg)?;
+    }
+    let saml = admin::Saml::new(Arc::clone(&people), Arc::clone(&store.logins));
+    saml.configure(config.saml.clone()).map_err(anyhow::Error::msg)?;
     let gateway = wire::gateway(
         &config,
         policy,
@@ -127,6 +139,8 @@ async fn run(loaded: Loaded, rulebook: Rulebook) -> anyhow::Result<()> {
             ledger,
             archive,
             proofs: Arc::clone(&proofs),
+            people: Arc::clone(&people),
+            saml: Arc::clone(&saml),
             live: Arc::clone(&store.live),
             notices: Arc::clone(&notices),
         },
@@ -138,12 +152,15 @@ async fn run(loaded: Loaded, rulebook: Rulebook) -> anyhow::Result<()> {
     let parts = AdminParts {
         store: Arc::clone(&store),
         proofs,
+        people: Arc::clone(&people),
+        saml,
         control: Arc::<Running>::clone(&running),
         slack: Arc::<Notices>::clone(&notices),
         admin_token,
         version: env!("CARGO_PKG_VERSION"),
     };
     let admin_task = tokio::spawn(Admin::new(parts).serve(admin_listener, until(stopped)));
+    people.renew_on().map_err(anyhow::Error::msg)?;
     tracing::info!(admin, gateway = %store.gateway, "serving");
 
     while let Told::Reload = signals.next().await {

@@ -11,10 +11,12 @@ use url::Url;
 use super::address::{self, Carries};
 use super::machine::Machine;
 use super::nearest::nearest;
+use super::people::{LoginForm, RolesForm};
 use super::read::{At, Form, Named, Report, form, listed};
+use super::saml::Saml;
 use super::scalar::{FileForm, KindForm, SecretForm, Time};
 use super::tree::{Node, Value, quoted};
-use super::working::check_file;
+use super::working::{check_file, relative_secret};
 
 /// Providers that are believed at once.
 const ISSUERS_MAX: usize = 32;
@@ -30,6 +32,12 @@ form! {
     pub struct Identity {
         /// Identity providers whose access tokens (JSON Web Tokens) are believed.
         "oidc" => oidc: Vec<Oidc>,
+        /// Identity providers at which people sign in by SAML 2.0.
+        "saml" => saml: Vec<Saml>,
+        /// How people sign in, wherever they do.
+        "login" => login: LoginForm,
+        /// Which groups may do what in the admin API.
+        "roles" => roles: RolesForm,
     }
 }
 
@@ -40,8 +48,9 @@ form! {
         /// trust domain: `spiffe://DOMAIN`.
         #[schemars(required)]
         "issuer" => issuer: At<String>,
-        /// Whom its tokens have to be meant for (`aud`): a name, or a list of which one is enough.
-        #[schemars(required)]
+        /// Whom its access tokens have to be meant for (`aud`): a name, or a list of which one is
+        /// enough. Where there is a `client_id` it may be left out: then no access token of it is
+        /// believed.
         "audience" => audience: At<Texts>,
         /// Where its keys are, if its metadata does not say so: an address, or `{file: PATH}`.
         "jwks" => jwks: At<KeysForm>,
@@ -67,12 +76,13 @@ form! {
         /// Claims that a token has to have: `{ repository: "acme/*" }`. A `*` at the end stands for
         /// anything.
         "claims" => claims: Named<At<String>>,
-        /// Not built yet.
-        #[schemars(skip)]
+        /// What the gateway is called there: people sign in here.
         "client_id" => client_id: At<String>,
-        /// Not built yet.
-        #[schemars(skip)]
+        /// Its secret there; a public client has none.
         "client_secret" => client_secret: At<SecretForm>,
+        /// What is asked for when people sign in. Default: `openid`, and what the provider knows of
+        /// `profile`, `email`, `groups` and `offline_access`.
+        "scopes" => scopes: At<Vec<String>>,
     }
 }
 
@@ -133,14 +143,27 @@ impl JsonSchema for KeysForm {
     }
 }
 
-/// The providers, ready to be believed.
+/// A provider at which people sign in.
+#[derive(Clone, Debug)]
+pub struct ClientForm {
+    /// The provider.
+    pub issuer: IssuerPlan,
+    /// What the gateway is called there.
+    pub id: String,
+    /// Its secret there.
+    pub secret: Option<SecretForm>,
+    /// What is asked for.
+    pub scopes: Option<Vec<String>>,
+}
+
+/// The providers, ready to be believed, and those at which people sign in.
 pub fn issuers(
-    form: Option<Identity>,
+    all: Vec<Oidc>,
     (base, machine): (&Path, &dyn Machine),
     report: &mut Report,
-) -> Vec<IssuerPlan> {
-    let all = form.and_then(|form| form.oidc).unwrap_or_default();
+) -> (Vec<IssuerPlan>, Vec<ClientForm>) {
     let mut plans: Vec<IssuerPlan> = Vec::new();
+    let mut clients = Vec::new();
     for (index, oidc) in all.into_iter().enumerate() {
         let what = format!("identity.oidc[{index}]");
         if index == ISSUERS_MAX {
@@ -148,13 +171,28 @@ pub fn issuers(
             report.problem(&oidc.here.at, message, "");
         }
         let at = oidc.here.at.clone();
-        let Some(plan) = (Reader { base, machine, report, what: &what }).issuer(oidc) else {
-            continue;
-        };
+        let mut reader = Reader { base, machine, report, what: &what };
+        let Some((plan, client)) = reader.issuer(oidc) else { continue };
         warn_of(&plan, &plans, (&what, &at), report);
+        if let Some((id, ..)) = client.as_ref().filter(|(id, ..)| plan.audiences.contains(id)) {
+            let message = format!(
+                "{what}: client_id and audience are both {}, so the ID tokens of people who sign \
+                 in pass as access tokens too",
+                quoted(id)
+            );
+            let help = "give access tokens an audience of their own, or leave audience out if \
+                        none are to be believed";
+            report.warn(&at, message, help);
+        }
+        clients.extend(client.map(|(id, secret, scopes)| ClientForm {
+            issuer: plan.clone(),
+            id,
+            secret,
+            scopes,
+        }));
         plans.push(plan);
     }
-    plans
+    (plans, clients)
 }
 
 /// What is no mistake and may still not be meant.
@@ -190,36 +228,34 @@ struct Reader<'a> {
     what: &'a str,
 }
 
+/// What the gateway is at a provider: its name, its secret, what it asks for.
+type Client = (String, Option<SecretForm>, Option<Vec<String>>);
+
 impl Reader<'_> {
-    fn issuer(mut self, form: Oidc) -> Option<IssuerPlan> {
+    fn issuer(&mut self, form: Oidc) -> Option<(IssuerPlan, Option<Client>)> {
         let what = self.what;
+        let signs_in = form.here.has("client_id");
         for (key, example) in [("issuer", "https://idp.example"), ("audience", "narrows")] {
-            if !form.here.has(key) {
+            if !form.here.has(key) && !(signs_in && key == "audience") {
                 let message = format!("{what} has no {key}");
                 self.report.problem(&form.here.at, message, format!("write {key}: {example}"));
             }
         }
-        let login = [
-            ("client_id", form.client_id.as_ref().map(|id| &id.at)),
-            ("client_secret", form.client_secret.as_ref().map(|secret| &secret.at)),
-        ];
-        for (key, at) in login {
-            if let Some(at) = at {
-                let message = format!("{what}.{key}: signing in by browser is not built yet");
-                let help = "remove it; people use tokens of `narrows token create`, or access \
-                            tokens of this provider (kind: person)";
-                self.report.problem(at, message, help);
-            }
-        }
+        let client = self.client(&form);
         let algorithms = form.algorithms.map(|named| self.algorithms(named));
         let keys = form.jwks.map(|keys| self.keys(keys));
         let ca = form.ca.map(|ca| self.ca(ca));
         let skew = form.clock_skew.map(|skew| self.skew(&skew));
         let groups = form.groups.unwrap_or_default().into_iter().map(|group| group.value);
         let claims = form.claims.unwrap_or_default().0;
-        let (Some(issuer), Some(audience)) = (form.issuer, form.audience) else { return None };
-        self.name(&issuer, keys.is_some());
-        if audience.value.0.is_empty() {
+        let audience = match form.audience {
+            Some(audience) => audience,
+            None if signs_in => At { value: Texts(Vec::new()), at: form.here.at.clone() },
+            None => return None,
+        };
+        let issuer = form.issuer?;
+        self.name(&issuer, keys.is_some() && !signs_in);
+        if audience.value.0.is_empty() && form.here.has("audience") {
             let message = format!("{what}.audience: an empty list, so no token would be believed");
             self.report.problem(&audience.at, message, "write audience: narrows");
         }
@@ -255,7 +291,36 @@ impl Reader<'_> {
             Some(KindForm::Person) => PrincipalKind::Person,
             Some(KindForm::Service) => PrincipalKind::Service,
         };
-        Some(plan)
+        Some((plan, client))
+    }
+
+    /// Whether people sign in here, and as what the gateway comes.
+    fn client(&mut self, form: &Oidc) -> Option<Client> {
+        let what = self.what;
+        let Some(id) = &form.client_id else {
+            let secret = form.client_secret.as_ref().map(|secret| ("client_secret", &secret.at));
+            let scopes = form.scopes.as_ref().map(|scopes| ("scopes", &scopes.at));
+            for (key, at) in secret.into_iter().chain(scopes) {
+                let message = format!("{what}.{key}: there is no client_id");
+                let help = "write client_id: what the gateway is called at this provider";
+                self.report.problem(at, message, help);
+            }
+            return None;
+        };
+        if form.issuer.as_ref().is_some_and(|issuer| issuer.value.starts_with("spiffe://")) {
+            let message = format!("{what}.client_id: people do not sign in at a trust domain");
+            self.report.problem(&id.at, message, "remove it");
+        }
+        if let Some(scopes) = &form.scopes
+            && !scopes.value.iter().any(|scope| scope == "openid")
+        {
+            let message = format!("{what}.scopes: without openid the provider says nothing");
+            self.report.problem(&scopes.at, message, "write [openid, profile, offline_access]");
+        }
+        let secret = form.client_secret.as_ref();
+        let secret = secret.map(|secret| relative_secret(secret.value.clone(), self.base));
+        let scopes = form.scopes.as_ref().map(|scopes| scopes.value.clone());
+        Some((id.value.clone(), secret, scopes))
     }
 
     /// An issuer is compared byte for byte, and asked where its keys are.

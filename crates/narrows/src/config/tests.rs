@@ -6,6 +6,7 @@ use std::time::Duration;
 
 mod access;
 mod recording;
+mod saml;
 mod state;
 mod telling;
 
@@ -74,6 +75,59 @@ fn mistakes_with_identity_providers_are_told_with_their_place() {
 }
 
 #[test]
+fn mistakes_with_signing_in_are_told_with_their_place() {
+    let part = "identity:\n  oidc:\n    - { issuer: \"https://a.example\", client_secret: {env: X}, audience: x }\n    \
+                - { issuer: \"spiffe://a.example\", client_id: x, jwks: \"https://a.example/k\" }\n    \
+                - { issuer: \"https://b.example\", client_id: x, scopes: [profile], \
+                subject_prefix: b, groups_prefix: b }\n  \
+                login: { url: \"http://gw.example\", refresh: 0, session: 90d, idle: 1h }\n  \
+                roles: { owner: [x] }\n";
+    let found = problems(&format!("{SAMPLE}\n{part}")).join("\n");
+    for words in [
+        "identity.oidc[0].client_secret: there is no client_id",
+        "identity.oidc[1].client_id: people do not sign in at a trust domain",
+        "identity.oidc[2].scopes: without openid the provider says nothing",
+        "identity.login.url: secrets must not cross the network in clear text",
+        "unknown key \"owner\" in identity.roles",
+    ] {
+        assert!(found.contains(words), "{words}: {found}");
+    }
+    let path = "identity: { login: { url: \"https://gw.example/narrows\", refresh: 0 } }";
+    let found = problems(&format!("{SAMPLE}\n{path}\n")).join("\n");
+    assert!(found.contains("an address with a path"), "{found}");
+    let zero = "identity: { login: { refresh: 0, session: 90d } }";
+    let found = problems(&format!("{SAMPLE}\n{zero}\n")).join("\n");
+    assert_eq!(found.matches("not from a second to 30 days").count(), 2, "{found}");
+}
+
+#[test]
+fn signing_in_is_shown_as_it_is_used_and_idle_settings_are_warned_about() {
+    let part = "identity:\n  oidc:\n    - { issuer: \"https://a.example\", client_id: narrows, \
+                client_secret: {env: X} }\n  login: { url: \"https://gw.example\", refresh: 1m }\n  \
+                roles: { viewer: [all], admin: [owners, root] }\n";
+    let loaded = loaded(&format!("{SAMPLE}\n{part}"));
+    assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+    let shown = show::show(&loaded.config);
+    for line in [
+        "      client_id: narrows\n      client_secret: from the environment variable X\n",
+        "  login:\n    url: https://gw.example\n    refresh: 1m\n    session: 12h\n    idle: 1h\n",
+        "  roles:\n    viewer: [all]\n    admin: [owners, root]\n",
+    ] {
+        assert!(shown.contains(line), "{line}\n{shown}");
+    }
+    let twice =
+        "identity: { oidc: [{ issuer: \"https://a.example\", client_id: x, audience: x }] }";
+    let warnings = self::loaded(&format!("{SAMPLE}\n{twice}\n")).warnings;
+    assert!(warnings[0].to_string().contains("pass as access tokens too"), "{warnings:?}");
+    let alone = "identity: { login: { idle: 5m }, roles: { viewer: [all] } }";
+    let warnings = self::loaded(&format!("{SAMPLE}\n{alone}\n")).warnings;
+    let words: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(words.len(), 2, "{words:#?}");
+    assert!(words[0].contains("nobody can sign in, so it has no effect"), "{}", words[0]);
+    assert!(words[1].contains("only tokens of people"), "{}", words[1]);
+}
+
+#[test]
 fn identity_providers_are_shown_as_they_are_used() {
     let text = format!(
         "{SAMPLE}\nidentity:\n  oidc:\n    - {{ issuer: \"https://idp.example\", audience: narrows }}\n    \
@@ -117,9 +171,8 @@ fn what_is_built_of_the_sample_of_the_design_loads_as_it_stands() {
         .lines()
         .filter(|line| {
             let start = line.trim_start();
-            let unbuilt = ["http:", "egress:", "ssh:", "tls: { cert", "identity:", "oidc:"];
+            let unbuilt = ["http:", "egress:", "ssh:", "tls: { cert"];
             let unbuilt = unbuilt.iter().chain(&[
-                "- { issuer",
                 "openai:",
                 "web-1:",
                 "internet:",
@@ -139,7 +192,10 @@ fn what_is_built_of_the_sample_of_the_design_loads_as_it_stands() {
     assert_eq!(config.upstreams[0].tls, model::UpstreamTls::VerifyFull);
     assert_eq!(config.listeners[0].1.to_string(), "127.0.0.1:7432");
     assert_eq!(config.recording.sync, Duration::from_millis(50));
-    assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+    assert_eq!(config.clients.len(), 1);
+    // One name for both is what the design shows, and no mistake.
+    assert_eq!(loaded.warnings.len(), 1, "{:?}", loaded.warnings);
+    assert!(loaded.warnings[0].to_string().contains("pass as access tokens too"));
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::identity::IssuerPlan;
-use admin::RequestPlan;
+use ::identity::{IssuerPlan, SignInPlan};
+use admin::{RequestPlan, SamlPlan};
 use model::{Resource, UpstreamTls, is_this_machine, limit};
 use policy::{
     AccessSpec, ActionSpec, Applies, ApproveSpec, ClassifySpec, LimitSpec, Located, Location,
@@ -17,8 +17,10 @@ use super::access;
 use super::identity;
 use super::machine::Machine;
 use super::nearest::nearest;
+use super::people;
 use super::read::{At, Report};
 use super::recording::{Recorded, Recording, recording};
+use super::saml;
 use super::scalar::{
     Address, IsolationForm, ModeForm, PerForm, RedirectForm, SecretForm, ServerFilesForm, TlsForm,
     TlsNegotiationForm, bad_name, is_name,
@@ -57,6 +59,12 @@ pub struct Config {
     pub tls: Option<(PathBuf, PathBuf)>,
     /// Identity providers that are believed.
     pub issuers: Vec<IssuerPlan>,
+    /// Those at which people sign in.
+    pub clients: Vec<identity::ClientForm>,
+    /// Those at which they sign in by SAML.
+    pub saml: Vec<SamlPlan>,
+    /// What holds for everybody who signs in.
+    pub sign_in: Option<SignInPlan>,
     /// What can be reached.
     pub upstreams: Vec<Upstream>,
     /// What can be reached in HTTP.
@@ -149,6 +157,16 @@ pub fn complete(
     for site in &sites {
         web::warn_of_rules(site, &rules, report);
     }
+    let (oidc, by_saml, login, roles) = match file.identity {
+        Some(form) => {
+            (form.oidc.unwrap_or_default(), form.saml.unwrap_or_default(), form.login, form.roles)
+        }
+        None => (Vec::new(), Vec::new(), None, None),
+    };
+    let (issuers, clients) = identity::issuers(oidc, (base, machine), report);
+    let signs_in = !clients.is_empty() || !by_saml.is_empty();
+    let sign_in = people::complete((login, roles), signs_in, &admin, report);
+    let saml = saml::complete(by_saml, sign_in.as_ref(), (base, machine), report);
     let notify = telling::complete(file.approvals, &rules, (base, machine), report);
     Config {
         file: path.to_owned(),
@@ -159,7 +177,10 @@ pub fn complete(
         transparent,
         tls: tls(file.tls, base, machine, report),
         requests,
-        issuers: identity::issuers(file.identity, (base, machine), report),
+        issuers,
+        clients,
+        saml,
+        sign_in,
         policy: PolicySpec {
             version: 0,
             rules,

@@ -10,6 +10,7 @@ fn dba() -> Approver {
         groups: vec!["approvers".into()],
         behind: Vec::new(),
         is_admin_token: false,
+        any_group: false,
     }
 }
 

@@ -180,7 +180,7 @@ impl Lab {
             policy: schema.policy(&plan.resources, true),
             resources: plan.resources,
             journal: Arc::clone(&store.journal),
-            proofs: identity::Proofs::new(Arc::clone(&store.tokens)),
+            proofs: identity::Proofs::new(Arc::clone(&store.tokens), Arc::clone(&store.logins)),
             approvals: Arc::clone(&store.approvals),
             live: Arc::clone(&store.live),
             ledger: Arc::new(NoLedger),

@@ -27,6 +27,8 @@ pub struct Approver {
     /// They hold `data_dir/admin.token`: the machine's owner, breaking glass. Stands in for any
     /// group, counts as one person, and the record shows the subject `admin.token`.
     pub is_admin_token: bool,
+    /// Stands in for any group, and is somebody all the same: four eyes hold for them.
+    pub any_group: bool,
 }
 
 impl Approver {
@@ -39,6 +41,7 @@ impl Approver {
             groups: principal.groups.clone(),
             behind: behind.into_iter().flatten().cloned().collect(),
             is_admin_token: false,
+            any_group: false,
         }
     }
 
@@ -50,6 +53,7 @@ impl Approver {
             groups: Vec::new(),
             behind: Vec::new(),
             is_admin_token: true,
+            any_group: true,
         }
     }
 
@@ -71,7 +75,7 @@ impl Approver {
     }
 
     fn counts_for(&self, rule: &ApprovalRule, of: &Approval) -> bool {
-        self.is_admin_token || of.answerers(rule).any(|group| self.groups.contains(group))
+        self.any_group || of.answerers(rule).any(|group| self.groups.contains(group))
     }
 }
 

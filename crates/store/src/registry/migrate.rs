@@ -5,11 +5,18 @@ use super::value::Value;
 use crate::state::Migration;
 
 /// A step that was released is never edited: its checksum is kept.
-const MIGRATIONS: &[Migration] = &[Migration {
-    number: 1,
-    name: "registry",
-    sql: include_str!("../migrations/postgres/0001_registry.sql"),
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        number: 1,
+        name: "registry",
+        sql: include_str!("../migrations/postgres/0001_registry.sql"),
+    },
+    Migration {
+        number: 2,
+        name: "logins",
+        sql: include_str!("../migrations/postgres/0002_logins.sql"),
+    },
+];
 
 /// Brings the schema up to date; the others wait meanwhile, and find it done.
 pub(super) fn migrate(link: &mut Link) -> Result<(), Fault> {

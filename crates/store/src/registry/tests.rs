@@ -6,13 +6,14 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-use model::{Guess, Timestamp};
+use model::{Guess, Secret, Timestamp};
 use parking_lot::Mutex;
 
 use super::*;
 use crate::approvals::{Approvals, Approver, NewApproval, Requested, Verdict};
 use crate::data_dir::InstallationKey;
 use crate::guesses::Guesses;
+use crate::logins::{Logins, LoginsError, NewLogin, Renewal, Take};
 use crate::registry::feed::Feed;
 use crate::testing::{Folder, Postgres, at, principal};
 use crate::tokens::{NewToken, Tokens};
@@ -255,6 +256,7 @@ fn what_one_gateway_revokes_the_other_ends() {
     let ears = crate::ears::Ears {
         tokens: Arc::downgrade(&b),
         approvals: std::sync::Weak::new(),
+        logins: std::sync::Weak::new(),
         taints: std::sync::Weak::new(),
         peers: std::sync::Weak::new(),
         usage: std::sync::Weak::new(),
@@ -266,6 +268,69 @@ fn what_one_gateway_revokes_the_other_ends() {
     a.revoke(&record.id, at(2)).unwrap();
     assert_eq!(hears.recv_timeout(PATIENCE).unwrap(), record.id);
     assert!(b.verify(token.expose(), at(3)).is_err());
+}
+
+/// Goal: a sign-in is one at all gateways: what stands for it is known, its groups are those of
+/// now, and its end is everybody's.
+#[test]
+fn a_sign_in_and_what_becomes_of_it_are_known_everywhere() {
+    let postgres = Postgres::start();
+    let folder = Folder::new();
+    let a = Logins::open(registry(&postgres, &folder, "gw-a"), &key(9)).unwrap();
+    let (shared, feed) = open(&postgres, &folder, "gw-b");
+    let b = Arc::new(Logins::open(Registry::shared(Arc::clone(&shared)), &key(9)).unwrap());
+    let (ended, hears) = channel();
+    let ended = Mutex::new(ended);
+    b.subscribe(Box::new(move |ids, why| ended.lock().send((ids.to_vec(), why)).unwrap()));
+    let ears = crate::ears::Ears {
+        tokens: std::sync::Weak::new(),
+        approvals: std::sync::Weak::new(),
+        logins: Arc::downgrade(&b),
+        taints: std::sync::Weak::new(),
+        peers: std::sync::Weak::new(),
+        usage: std::sync::Weak::new(),
+    };
+    shared.follow(feed, Arc::new(ears)).unwrap();
+    let new = |groups: &[&str]| NewLogin {
+        method: "oidc:x".into(),
+        subject: "ann".into(),
+        name: None,
+        groups: groups.iter().map(|group| Arc::from(*group)).collect(),
+        issuer: "x".into(),
+        ends_at: at(1000),
+        renews: true,
+        keep: Some(Secret::new("refresh".to_owned())),
+    };
+    let (login, cookie) = a.begin(new(&["dba"]), at(0)).unwrap();
+    let (token_key, token) = a.token(&login.id, "laptop", at(0)).unwrap();
+    let idle = Duration::from_secs(3600);
+    while b.verify(token.expose(), at(1)).is_err() {
+        thread::yield_now();
+    }
+    assert!(b.by_cookie(cookie.expose(), idle, at(1)).is_some());
+    assert_eq!(b.kept(&login.id).unwrap().unwrap().expose(), "refresh");
+    // One of them asks the provider.
+    assert!(b.claim(&login, at(300)).unwrap());
+    assert!(!a.claim(&login, at(300)).unwrap());
+    let renewed = Renewal { groups: vec!["ops".into()], keep: None };
+    assert!(a.renew(&login.id, renewed, at(300)).unwrap());
+    let told = hears.recv_timeout(PATIENCE).unwrap();
+    assert_eq!(told, (vec![token_key.id.clone()], "groups_changed"));
+    assert_eq!(b.verify(token.expose(), at(301)).unwrap().groups, ["ops".into()]);
+    // A code is had once, wherever.
+    a.put_code(("code", Some("SAID")), "for", at(400), at(301)).unwrap();
+    assert_eq!(b.code("code", Take::Once, at(302)).unwrap().as_deref(), Some("for"));
+    assert_eq!(a.code("code", Take::Once, at(302)).unwrap(), None);
+    a.end(&login.id, "signed_out").unwrap();
+    assert_eq!(hears.recv_timeout(PATIENCE).unwrap(), (vec![token_key.id], "revoked"));
+    assert!(b.verify(token.expose(), at(303)).is_err());
+    assert!(b.by_cookie(cookie.expose(), idle, at(303)).is_none());
+    // Nobody brings it back who had not heard of its end.
+    let (second, _) = a.begin(new(&[]), at(303)).unwrap();
+    a.write_behind_its_back(&second.id);
+    let renewal = Renewal { groups: Vec::new(), keep: None };
+    assert!(matches!(a.renew(&second.id, renewal, at(304)), Err(LoginsError::Ended)));
+    assert!(matches!(a.token(&second.id, "late", at(304)), Err(LoginsError::Ended)));
 }
 
 #[test]
@@ -282,6 +347,7 @@ fn r4_what_is_done_at_one_gateway_counts_at_the_other() {
     let ears = crate::ears::Ears {
         tokens: std::sync::Weak::new(),
         approvals: std::sync::Weak::new(),
+        logins: std::sync::Weak::new(),
         taints: std::sync::Weak::new(),
         peers: std::sync::Weak::new(),
         usage: Arc::downgrade(&b),

@@ -1,0 +1,145 @@
+//! Pages, roles, and who is who.
+
+use identity::{Role, Roles, SignInPlan, SignedIn};
+
+use super::*;
+
+pub(super) fn now() -> Timestamp {
+    Timestamp(1_000_000_000_000_000_000)
+}
+
+/// Members of ops operate, those of readers read, owners may everything.
+pub(super) fn plan() -> SignInPlan {
+    let mut plan = SignInPlan::new("http://127.0.0.1:7070".parse().unwrap());
+    let role = |role, group: &str| (role, vec![group.to_owned()]);
+    plan.roles = Roles(vec![
+        role(Role::Viewer, "readers"),
+        role(Role::Approver, "approvers"),
+        role(Role::Operator, "ops"),
+        role(Role::Admin, "owners"),
+    ]);
+    plan
+}
+
+impl World {
+    /// The cookie of somebody who signed in by a method that is not OpenID.
+    fn sign_in(&self, subject: &str, groups: &[&str]) -> (Arc<store::Login>, Secret<String>) {
+        let who = SignedIn {
+            method: "saml:https://idp.example".to_owned(),
+            subject: subject.into(),
+            name: None,
+            groups: groups.iter().map(|group| Arc::from(*group)).collect(),
+            issuer: "https://idp.example".into(),
+            until: None,
+            keep: None,
+        };
+        self.people.signed_in(who, "127.0.0.1").unwrap()
+    }
+
+    fn page(&self, path: &str, cookie: &str) -> Answer {
+        let request = ureq::http::Request::builder()
+            .uri(format!("http://{}{path}", self.address))
+            .header("host", "127.0.0.1:7070")
+            .header("cookie", format!("narrows={cookie}"));
+        let mut response = self.agent.run(request.body(()).unwrap()).unwrap();
+        let status = response.status().as_u16();
+        let text = response.body_mut().read_to_string().unwrap();
+        Answer { status, json: Value::Null, text }
+    }
+}
+
+#[test]
+fn a_route_lets_in_the_role_it_needs_and_those_above_it() {
+    let world = World::new();
+    let of = |group: &str| world.token(group, "person", &[group]);
+    let tokens =
+        [of("nobody"), of("readers"), of("approvers"), of("ops"), of("owners")].map(Secret::new);
+    for (verb, path, least) in [
+        ("GET", "/api/v1/sessions", 1),
+        ("GET", "/api/v1/resources", 1),
+        ("GET", "/api/v1/access/who-can?resource=appdb", 1),
+        ("GET", "/api/v1/tokens", 3),
+        ("POST", "/api/v1/sessions/s_1/kill", 3),
+        ("POST", "/api/v1/reload", 3),
+        ("POST", "/api/v1/audit/rewrap", 4),
+        ("GET", "/api/v1/nothing", 4),
+    ] {
+        for (index, token) in tokens.iter().enumerate() {
+            let body = (verb == "POST").then(|| json!({}));
+            let said = world.call(verb, path, Some(token.expose()), body);
+            let refused = said.code() == "role_missing";
+            assert_eq!(refused, index < least, "{verb} {path} by {index}: {}", said.text);
+        }
+    }
+    let said = world.call("GET", "/api/v1/tokens", Some(tokens[1].expose()), None);
+    assert!(said.text.contains("readers has the role viewer; this needs the role operator"));
+    // Whoever makes tokens makes no people, or they could be anybody.
+    let make = |token: &Secret<String>, kind: &str| {
+        let body = json!({ "subject": "x", "kind": kind, "groups": ["owners"] });
+        world.call("POST", "/api/v1/tokens", Some(token.expose()), Some(body))
+    };
+    assert_eq!(make(&tokens[3], "agent").status, 201);
+    assert_eq!(make(&tokens[3], "person").code(), "role_missing");
+    assert_eq!(make(&tokens[4], "person").status, 201);
+    // Neither agents nor services have roles, whatever their groups.
+    let agent = world.token("bot", "agent", &["owners"]);
+    assert_eq!(world.call("GET", "/api/v1/sessions", Some(&agent), None).code(), "people_only");
+}
+
+#[test]
+fn who_answers_says_the_rule_and_an_admin_stands_in_but_not_for_themselves() {
+    let world = World::new();
+    let id = world.ask_for_approval("agent-7");
+    let answer = |token: &str, what: &str| {
+        let path = format!("/api/v1/approvals/{id}/{what}");
+        world.call("POST", &path, Some(token), Some(json!({ "reason": "r" })))
+    };
+    let person = |name: &str, group: &str| world.token(name, "person", &[group]);
+    assert_eq!(answer(&person("nob", "x"), "approve").code(), "not_found");
+    for group in ["readers", "approvers", "ops"] {
+        let said = answer(&person(group, group), "approve");
+        assert_eq!(said.code(), "not_an_approver", "{group}: {}", said.text);
+    }
+    // A token that the asker carries as a person.
+    assert_eq!(answer(&person("AGENT-7", "owners"), "approve").code(), "own_request");
+    assert_eq!(answer(&person("olga", "owners"), "approve").status, 200);
+    assert_eq!(answer(&person("readers2", "readers"), "revoke").code(), "not_an_approver");
+}
+
+#[test]
+fn any_method_that_knows_who_it_is_signs_people_in() {
+    let world = World::new();
+    let (login, cookie) = world.sign_in("dora", &["dba"]);
+    let home = world.page("/", cookie.expose());
+    assert_eq!(home.status, 200);
+    assert!(home.text.contains("dora") && home.text.contains("https://idp.example"));
+    let id = world.ask_for_approval("agent-7");
+    let page = world.page(&format!("/approvals/{id}"), cookie.expose());
+    assert!(page.text.contains("select * from customers"), "{}", page.text);
+    assert!(page.text.contains("20000"), "{}", page.text);
+    // The cookie is for pages, and the token for everything else.
+    let (key, token) = world.store.logins.token(&login.id, "x", world.fake.now()).unwrap();
+    let who = world.call("GET", "/api/v1/whoami", Some(token.expose()), None);
+    assert_eq!(who.json["subject"], "dora");
+    assert_eq!(who.json["token"], *key.id.0);
+    let as_token = format!("nrw_{}", cookie.expose());
+    for bad in [cookie.expose(), &as_token] {
+        assert_eq!(world.call("GET", "/api/v1/whoami", Some(bad), None).status, 401);
+    }
+    let out = world.call("POST", "/api/v1/logout", Some(token.expose()), Some(json!({})));
+    assert_eq!(out.status, 200, "{}", out.text);
+    assert_eq!(world.call("GET", "/api/v1/whoami", Some(token.expose()), None).status, 401);
+    let plain = world.token("ann", "person", &[]);
+    assert_eq!(
+        world.call("POST", "/api/v1/logout", Some(&plain), Some(json!({}))).code(),
+        "invalid"
+    );
+    assert!(world.people.sign_out(&login).is_none(), "it has nowhere to go for that");
+    assert!(world.page("/", cookie.expose()).text.contains("Nobody can sign in here"));
+    let deeds = world.deeds();
+    let dora = |action: &str| deeds.iter().any(|deed| deed.starts_with(&format!("dora {action} ")));
+    for action in ["login.begin", "session.read", "login.token_end", "login.end"] {
+        let read = action == "session.read";
+        assert_eq!(dora(action), !read, "{action}: {deeds:?}");
+    }
+}

@@ -1,0 +1,737 @@
+//! Sign-ins of people: who they proved to be, what stands for them afterwards (a browser's cookie,
+//! tokens of `narrows login`), and the codes on the way to a token.
+//!
+//! Cookies, tokens and codes are random and kept as keyed hashes only, as tokens of our own are.
+//! What a method needs to ask its provider again (a refresh token) is kept sealed under a key
+//! derived from the installation key. All SQL about sign-ins is in `sql`.
+
+mod sql;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use aws_lc_rs::hmac;
+use model::limit::{LOGIN_CODES_MAX, LOGIN_TOKENS_MAX, LOGINS_MAX};
+use model::{Principal, PrincipalKind, Secret, Timestamp, TokenId};
+use parking_lot::{Mutex, RwLock};
+use serde::{Deserialize, Serialize};
+
+use crate::data_dir::{InstallationKey, hex, unhex};
+use crate::id::{self, BASE62_CHARS, NoRandomness};
+use crate::registry::{Registry, Tx};
+use crate::state::{Lane, StateError};
+use crate::tokens::{PREFIX, TokenError};
+
+/// How the public names of tokens of sign-ins begin.
+pub const LOGIN_TOKEN_PREFIX: &str = "lt_";
+/// The least between two notes that a cookie was used.
+const SEEN_EVERY: Duration = Duration::from_secs(60);
+/// What the key for sealing is derived for.
+const SEAL: &str = "login seal";
+/// Why tokens end whose sign-in another gateway ended.
+const ELSEWHERE: &str = "revoked";
+
+/// A person who signed in.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Login {
+    /// Its name: `lg_…`.
+    pub id: Arc<str>,
+    /// The sign-in method that vouches.
+    pub method: Arc<str>,
+    /// Who.
+    pub subject: Arc<str>,
+    /// What they are called, for their own pages.
+    pub name: Option<Arc<str>>,
+    /// Their groups, as the method said last.
+    pub groups: Vec<Arc<str>>,
+    /// Who vouches, by name.
+    pub issuer: Arc<str>,
+    /// When they signed in.
+    pub started_at: Timestamp,
+    /// When it ends, whatever the provider says; exclusive.
+    pub ends_at: Timestamp,
+    /// When the method was last tried.
+    pub asked_at: Timestamp,
+    /// When it last vouched.
+    pub confirmed_at: Timestamp,
+    /// The method can be asked again.
+    pub renews: bool,
+    /// Why it could not be asked, if the last try failed.
+    pub trouble: Option<Arc<str>>,
+}
+
+/// A sign-in to begin.
+#[derive(Debug)]
+pub struct NewLogin {
+    /// The sign-in method that vouches.
+    pub method: Arc<str>,
+    /// Who.
+    pub subject: Arc<str>,
+    /// What they are called.
+    pub name: Option<Arc<str>>,
+    /// Their groups.
+    pub groups: Vec<Arc<str>>,
+    /// Who vouches, by name.
+    pub issuer: Arc<str>,
+    /// When it ends.
+    pub ends_at: Timestamp,
+    /// The method can be asked again.
+    pub renews: bool,
+    /// What the method needs for that, or to sign out; kept sealed.
+    pub keep: Option<Secret<String>>,
+}
+
+/// What a method says when it was asked again.
+#[derive(Debug)]
+pub struct Renewal {
+    /// The groups now.
+    pub groups: Vec<Arc<str>>,
+    /// What is needed to ask the next time.
+    pub keep: Option<Secret<String>>,
+}
+
+/// What stands for a sign-in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum KeyKind {
+    /// A browser's cookie.
+    Cookie,
+    /// A token of `narrows login`.
+    Token,
+}
+
+/// A cookie or token of a sign-in, without its secret.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct LoginKey {
+    /// Its public name: `lt_…` of a token, `lc_…` of a cookie.
+    pub id: TokenId,
+    /// The sign-in.
+    pub login: Arc<str>,
+    /// What it is.
+    pub kind: KeyKind,
+    /// Where it was asked for, in the words of whoever asked.
+    pub label: Arc<str>,
+    /// When it was made.
+    pub made_at: Timestamp,
+    /// When it was last used, about.
+    pub seen_at: Timestamp,
+}
+
+/// Why a sign-in was not kept.
+#[derive(Debug, thiserror::Error)]
+pub enum LoginsError {
+    /// As many as there may be.
+    #[error("there are {0} {1}, the limit")]
+    Full(usize, &'static str),
+    /// It has ended.
+    #[error("the sign-in has ended")]
+    Ended,
+    /// The registry failed.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// No randomness.
+    #[error(transparent)]
+    Random(#[from] NoRandomness),
+}
+
+/// Told which tokens may not be used any more, and why, by a fixed word.
+type Ended = Box<dyn Fn(&[TokenId], &'static str) + Send + Sync>;
+type Fingerprint = [u8; 32];
+
+/// The registry of sign-ins.
+pub struct Logins {
+    registry: Arc<Registry>,
+    /// One change at a time, so that what is known follows what is kept. Whoever only looks does
+    /// not wait for a database.
+    writing: Mutex<()>,
+    key: hmac::Key,
+    seal: RandomizedNonceKey,
+    known: RwLock<Known>,
+    callbacks: RwLock<Vec<Ended>>,
+}
+
+#[derive(Default)]
+struct Known {
+    logins: HashMap<Arc<str>, Arc<Login>>,
+    keys: HashMap<Fingerprint, LoginKey>,
+    fingerprints: HashMap<TokenId, Fingerprint>,
+}
+
+impl Logins {
+    /// Loads the registry.
+    pub fn open(
+        registry: Arc<Registry>,
+        installation: &InstallationKey,
+    ) -> Result<Self, StateError> {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, installation.derive("login").expose());
+        let seal = RandomizedNonceKey::new(&AES_256_GCM, installation.derive(SEAL).expose())
+            .map_err(|_| registry.unusable("the key of sign-ins cannot be used"))?;
+        let known = RwLock::new(registry.read(Lane::Registry, sql::load)?);
+        let writing = Mutex::new(());
+        Ok(Self { registry, writing, key, seal, known, callbacks: RwLock::default() })
+    }
+
+    fn write<T>(
+        &self,
+        work: impl FnMut(&mut Tx<'_>) -> Result<T, StateError>,
+    ) -> Result<T, StateError> {
+        self.registry.write(Lane::Registry, work)
+    }
+
+    /// Another gateway changed something of a sign-in, or ended it.
+    pub(crate) fn heard(&self, id: &str) -> Result<(), StateError> {
+        let one = self.writing.lock();
+        let mut found = self.registry.read(Lane::Reader, |tx| sql::load_one(tx, id))?;
+        let mut known = self.known.write();
+        let over = known.take_in(id, &mut found);
+        drop(known);
+        drop(one);
+        self.tell_all(over);
+        Ok(())
+    }
+
+    /// Any sign-in may have changed.
+    pub(crate) fn heard_all(&self) -> Result<(), StateError> {
+        let one = self.writing.lock();
+        let mut found = self.registry.read(Lane::Registry, sql::load)?;
+        let mut known = self.known.write();
+        let mut ids: Vec<_> = known.logins.keys().cloned().collect();
+        ids.extend(found.logins.keys().cloned());
+        let over: Vec<_> = ids.iter().flat_map(|id| known.take_in(id, &mut found)).collect();
+        drop(known);
+        drop(one);
+        self.tell_all(over);
+        Ok(())
+    }
+
+    /// As if another gateway had ended it, and this one had not heard.
+    #[cfg(test)]
+    pub(crate) fn write_behind_its_back(&self, id: &str) {
+        self.write(|tx| sql::delete(tx, id)).unwrap();
+    }
+
+    fn tell_all(&self, over: Vec<(Vec<TokenId>, &'static str)>) {
+        for (tokens, why) in over {
+            self.tell(&tokens, why);
+        }
+    }
+
+    /// Begins a sign-in, and makes the cookie that stands for it, shown once, here.
+    pub fn begin(
+        &self,
+        new: NewLogin,
+        now: Timestamp,
+    ) -> Result<(Arc<Login>, Secret<String>), LoginsError> {
+        let id: Arc<str> = id::short_id("lg_", 12)?.into();
+        let login = Arc::new(Login {
+            id: Arc::clone(&id),
+            method: new.method,
+            subject: new.subject,
+            name: new.name,
+            groups: new.groups,
+            issuer: new.issuer,
+            started_at: now,
+            ends_at: new.ends_at,
+            asked_at: now,
+            confirmed_at: now,
+            renews: new.renews,
+            trouble: None,
+        });
+        let sealed = new.keep.map(|keep| self.seal(&id, keep.expose())).transpose()?;
+        let cookie = Secret::new(id::base62(id::random_32()?));
+        let key = LoginKey {
+            id: TokenId(id::short_id("lc_", 12)?.into()),
+            login: id,
+            kind: KeyKind::Cookie,
+            label: "".into(),
+            made_at: now,
+            seen_at: now,
+        };
+        let fingerprint = self.fingerprint(cookie.expose());
+        let _one = self.writing.lock();
+        if self.known.read().logins.len() >= LOGINS_MAX {
+            return Err(LoginsError::Full(LOGINS_MAX, "sign-ins"));
+        }
+        self.write(|tx| sql::insert(tx, &login, sealed.as_deref(), &fingerprint, &key))?;
+        let mut known = self.known.write();
+        known.insert(fingerprint, key);
+        known.logins.insert(Arc::clone(&login.id), Arc::clone(&login));
+        Ok((login, cookie))
+    }
+
+    /// Whose cookie it is, if it was used within `idle`.
+    #[must_use]
+    pub fn by_cookie(
+        &self,
+        cookie: &str,
+        idle: Duration,
+        now: Timestamp,
+    ) -> Option<(Arc<Login>, LoginKey)> {
+        let fingerprint = self.fingerprint(cookie);
+        let known = self.known.read();
+        let key = known.keys.get(&fingerprint).filter(|key| key.kind == KeyKind::Cookie)?.clone();
+        let login = Arc::clone(known.logins.get(&key.login)?);
+        drop(known);
+        if now >= login.ends_at || now.since(key.seen_at) >= idle || !self.registry.is_fresh() {
+            return None;
+        }
+        if now.since(key.seen_at) >= SEEN_EVERY {
+            self.seen(fingerprint, &login.id, now);
+        }
+        Some((login, key))
+    }
+
+    /// Notes that a key is used. If that cannot be written, it counts as not used, which ends
+    /// sooner.
+    fn seen(&self, fingerprint: Fingerprint, login: &str, now: Timestamp) {
+        match self.write(|tx| sql::touch(tx, &fingerprint, login, now)) {
+            Ok(()) => {
+                if let Some(key) = self.known.write().keys.get_mut(&fingerprint) {
+                    key.seen_at = key.seen_at.max(now);
+                }
+            }
+            Err(error) => tracing::warn!(%error, "the use of a sign-in cannot be noted"),
+        }
+    }
+
+    /// Makes a token that stands for a sign-in and ends with it; shown once, here.
+    pub fn token(
+        &self,
+        login: &str,
+        label: &str,
+        now: Timestamp,
+    ) -> Result<(LoginKey, Secret<String>), LoginsError> {
+        let token = Secret::new(format!("{PREFIX}{}", id::base62(id::random_32()?)));
+        let fingerprint = self.fingerprint(token.expose());
+        let _one = self.writing.lock();
+        let known = self.known.read();
+        let alive = known.logins.get(login).filter(|login| now < login.ends_at);
+        let login = Arc::clone(&alive.ok_or(LoginsError::Ended)?.id);
+        if known.tokens_of(&login).count() >= LOGIN_TOKENS_MAX {
+            return Err(LoginsError::Full(LOGIN_TOKENS_MAX, "tokens of this sign-in"));
+        }
+        drop(known);
+        let key = LoginKey {
+            id: TokenId(id::short_id(LOGIN_TOKEN_PREFIX, 12)?.into()),
+            login,
+            kind: KeyKind::Token,
+            label: label.into(),
+            made_at: now,
+            seen_at: now,
+        };
+        let made = self.write(|tx| {
+            let is_there = sql::is_there(tx, &key.login)?;
+            if is_there {
+                sql::insert_key(tx, &fingerprint, &key)?;
+            }
+            Ok(is_there)
+        })?;
+        if !made {
+            return Err(LoginsError::Ended);
+        }
+        self.known.write().insert(fingerprint, key.clone());
+        Ok((key, token))
+    }
+
+    /// Who a token of a sign-in stands for now.
+    pub fn verify(&self, token: &str, now: Timestamp) -> Result<Principal, TokenError> {
+        let shaped = token.strip_prefix(PREFIX).is_some_and(|rest| {
+            rest.len() == BASE62_CHARS && rest.bytes().all(|b| b.is_ascii_alphanumeric())
+        });
+        if !shaped {
+            return Err(TokenError::Unknown);
+        }
+        let known = self.known.read();
+        let key = known.keys.get(&self.fingerprint(token)).ok_or(TokenError::Unknown)?;
+        if key.kind != KeyKind::Token {
+            return Err(TokenError::Unknown);
+        }
+        let login = known.logins.get(&key.login).ok_or(TokenError::Unknown)?;
+        match now >= login.ends_at {
+            true => Err(TokenError::Expired),
+            false if !self.registry.is_fresh() => Err(TokenError::Unsure),
+            false => Ok(login.principal(Some(key.id.clone()))),
+        }
+    }
+
+    /// Whether this is how a token of a sign-in is named.
+    #[must_use]
+    pub fn names(id: &TokenId) -> bool {
+        id.0.starts_with(LOGIN_TOKEN_PREFIX)
+    }
+
+    /// Whether a token that was verified is still good.
+    pub fn recheck(&self, id: &TokenId, now: Timestamp) -> Result<(), TokenError> {
+        match self.login_of(id) {
+            None => Err(TokenError::Revoked),
+            Some(login) if now >= login.ends_at => Err(TokenError::Expired),
+            Some(_) if !self.registry.is_fresh() => Err(TokenError::Unsure),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Whether a principal is as its sign-in says now; of those without one nothing is said. Asked
+    /// when a session begins, so that none begins with groups that were taken away meanwhile.
+    #[must_use]
+    pub fn is_current(&self, principal: &Principal) -> bool {
+        let Some(id) = principal.token.as_ref().filter(|id| Self::names(id)) else { return true };
+        self.login_of(id).is_some_and(|login| login.groups == principal.groups)
+    }
+
+    /// The sign-in of a token or cookie, by its public name.
+    #[must_use]
+    pub fn login_of(&self, id: &TokenId) -> Option<Arc<Login>> {
+        let known = self.known.read();
+        let key = known.keys.get(known.fingerprints.get(id)?)?;
+        known.logins.get(&key.login).cloned()
+    }
+
+    /// The sign-in of that name.
+    #[must_use]
+    pub fn login(&self, id: &str) -> Option<Arc<Login>> {
+        self.known.read().logins.get(id).cloned()
+    }
+
+    /// Every sign-in, the earliest first.
+    #[must_use]
+    pub fn list(&self) -> Vec<Arc<Login>> {
+        let mut all: Vec<_> = self.known.read().logins.values().cloned().collect();
+        all.sort_by(|a, b| (a.started_at, &a.id).cmp(&(b.started_at, &b.id)));
+        all
+    }
+
+    /// The tokens of a sign-in, the earliest first.
+    #[must_use]
+    pub fn tokens(&self, login: &str) -> Vec<LoginKey> {
+        let mut tokens: Vec<_> = self.known.read().tokens_of(login).cloned().collect();
+        tokens.sort_by(|a, b| (a.made_at, &a.id).cmp(&(b.made_at, &b.id)));
+        tokens
+    }
+
+    /// Takes a cookie or token away; `false` if there is none of that name. Where the registry
+    /// cannot be written it ends in this process all the same.
+    pub fn end_key(&self, id: &TokenId, why: &'static str) -> Result<bool, StateError> {
+        let one = self.writing.lock();
+        let known = self.known.read();
+        let Some(fingerprint) = known.fingerprints.get(id).copied() else { return Ok(false) };
+        let Some(login) = known.keys.get(&fingerprint).map(|key| Arc::clone(&key.login)) else {
+            return Ok(false);
+        };
+        drop(known);
+        let written = self.write(|tx| sql::delete_key(tx, &fingerprint, &login));
+        let mut known = self.known.write();
+        known.keys.remove(&fingerprint);
+        known.fingerprints.remove(id);
+        drop(known);
+        drop(one);
+        self.tell(std::slice::from_ref(id), why);
+        written.map(|()| true)
+    }
+
+    /// Ends a sign-in with all that stands for it, and tells all subscribers before it returns.
+    /// Where the registry cannot be written it ends in this process all the same.
+    pub fn end(&self, id: &str, why: &'static str) -> Result<Option<Arc<Login>>, StateError> {
+        let one = self.writing.lock();
+        let written = self.write(|tx| sql::delete(tx, id));
+        let (login, tokens) = self.known.write().forget(id);
+        drop(one);
+        self.tell(&tokens, why);
+        written.map(|()| login)
+    }
+
+    /// Ends what is over; which sign-ins that were.
+    pub fn sweep(&self, now: Timestamp) -> Result<Vec<Arc<Login>>, StateError> {
+        let over: Vec<_> = self.list().into_iter().filter(|login| now >= login.ends_at).collect();
+        for login in &over {
+            self.end(&login.id, "token_expired")?;
+        }
+        self.write(|tx| sql::delete_codes(tx, now))?;
+        Ok(over)
+    }
+
+    /// Takes the turn to ask the provider about a sign-in; `false` when another gateway has it.
+    pub fn claim(&self, login: &Login, now: Timestamp) -> Result<bool, StateError> {
+        let _one = self.writing.lock();
+        if !self.write(|tx| sql::claim(tx, &login.id, login.asked_at, now))? {
+            return Ok(false);
+        }
+        self.known.write().change(&login.id, |login| login.asked_at = now);
+        Ok(true)
+    }
+
+    /// What the method kept, to ask again.
+    pub fn kept(&self, login: &str) -> Result<Option<Secret<String>>, StateError> {
+        let sealed = self.registry.read(Lane::Registry, |tx| sql::sealed(tx, login))?;
+        Ok(sealed.and_then(|sealed| self.unseal(login, &sealed)))
+    }
+
+    /// The method vouched again; whether the groups changed. If they did, live sessions end, and
+    /// whoever comes again has the groups of now.
+    pub fn renew(&self, id: &str, with: Renewal, now: Timestamp) -> Result<bool, LoginsError> {
+        let sealed = with.keep.map(|keep| self.seal(id, keep.expose())).transpose()?;
+        let one = self.writing.lock();
+        let Some(before) = self.login(id) else { return Err(LoginsError::Ended) };
+        let mut login = (*before).clone();
+        login.groups = with.groups;
+        login.confirmed_at = now;
+        login.trouble = None;
+        if !self.write(|tx| sql::update(tx, &login, sealed.as_deref()))? {
+            let (_, tokens) = self.known.write().forget(id);
+            drop(one);
+            self.tell(&tokens, ELSEWHERE);
+            return Err(LoginsError::Ended);
+        }
+        let changed = login.groups != before.groups;
+        let mut known = self.known.write();
+        let tokens: Vec<_> = known.tokens_of(id).map(|key| key.id.clone()).collect();
+        known.logins.insert(Arc::clone(&login.id), Arc::new(login));
+        drop(known);
+        drop(one);
+        if changed {
+            self.tell(&tokens, "groups_changed");
+        }
+        Ok(changed)
+    }
+
+    /// The method could not be asked; whether that is news. `keep`: what is needed to ask the next
+    /// time, if that changed.
+    pub fn trouble(
+        &self,
+        id: &str,
+        why: &str,
+        keep: Option<Secret<String>>,
+    ) -> Result<bool, LoginsError> {
+        let sealed = keep.map(|keep| self.seal(id, keep.expose())).transpose()?;
+        let one = self.writing.lock();
+        let Some(before) = self.login(id) else { return Ok(false) };
+        let login = Login { trouble: Some(why.into()), ..(*before).clone() };
+        if !self.write(|tx| sql::update(tx, &login, sealed.as_deref()))? {
+            let (_, tokens) = self.known.write().forget(id);
+            drop(one);
+            self.tell(&tokens, ELSEWHERE);
+            return Ok(false);
+        }
+        self.known.write().logins.insert(Arc::clone(&login.id), Arc::new(login));
+        Ok(before.trouble.is_none())
+    }
+
+    /// Keeps a code with what it is for, under its keyed hash. `said` is what a person types for
+    /// it, if they do.
+    pub fn put_code(
+        &self,
+        (code, said): (&str, Option<&str>),
+        body: &str,
+        expires_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), LoginsError> {
+        let fingerprint = self.fingerprint(code);
+        let said = said.map(|said| hex(&self.fingerprint(said)));
+        let done = self.write(|tx| {
+            sql::delete_codes(tx, now)?;
+            if sql::count_codes(tx)? >= LOGIN_CODES_MAX {
+                return Ok(false);
+            }
+            sql::insert_code(tx, &fingerprint, said.as_deref(), body, expires_at).map(|()| true)
+        })?;
+        if done { Ok(()) } else { Err(LoginsError::Full(LOGIN_CODES_MAX, "codes")) }
+    }
+
+    /// What a code is for. With [`Take::Once`] nobody gets it again.
+    pub fn code(
+        &self,
+        code: &str,
+        take: Take,
+        now: Timestamp,
+    ) -> Result<Option<String>, StateError> {
+        let fingerprint = hex(&self.fingerprint(code));
+        self.write(|tx| sql::find_code(tx, sql::By::Code(&fingerprint), take, now))
+    }
+
+    /// The same, by what a person types.
+    pub fn code_said(
+        &self,
+        said: &str,
+        take: Take,
+        now: Timestamp,
+    ) -> Result<Option<String>, StateError> {
+        let said = hex(&self.fingerprint(said));
+        self.write(|tx| sql::find_code(tx, sql::By::Said(&said), take, now))
+    }
+
+    /// Changes what a code is for, if it still is for `before`.
+    pub fn change_code(
+        &self,
+        said: &str,
+        before: &str,
+        body: &str,
+        now: Timestamp,
+    ) -> Result<bool, StateError> {
+        let said = hex(&self.fingerprint(said));
+        self.write(|tx| sql::change_code(tx, &said, (before, body), now))
+    }
+
+    /// The same, by the code itself.
+    pub fn change_by_code(
+        &self,
+        code: &str,
+        before: &str,
+        body: &str,
+        now: Timestamp,
+    ) -> Result<bool, StateError> {
+        let fingerprint = hex(&self.fingerprint(code));
+        self.write(|tx| sql::change_by_code(tx, &fingerprint, (before, body), now))
+    }
+
+    /// Calls `callback` with tokens that may not be used any more, so that their live sessions end.
+    /// It must return at once and must not call back into the registry's writers.
+    pub fn subscribe(&self, callback: Ended) {
+        self.callbacks.write().push(callback);
+    }
+
+    fn tell(&self, tokens: &[TokenId], why: &'static str) {
+        if !tokens.is_empty() {
+            self.callbacks.read().iter().for_each(|callback| callback(tokens, why));
+        }
+    }
+
+    /// Hides a text, for `purpose` alone.
+    pub fn seal(&self, purpose: &str, text: &str) -> Result<String, NoRandomness> {
+        let mut bytes = text.as_bytes().to_vec();
+        let aad = Aad::from(purpose.as_bytes());
+        let nonce = self.seal.seal_in_place_append_tag(aad, &mut bytes);
+        let nonce = nonce.map_err(|_| NoRandomness)?;
+        Ok(format!("{}{}", hex(nonce.as_ref()), hex(&bytes)))
+    }
+
+    /// Reads what [`Self::seal`] hid for that purpose.
+    #[must_use]
+    pub fn unseal(&self, purpose: &str, sealed: &str) -> Option<Secret<String>> {
+        let mut bytes = unhex(sealed)?;
+        if bytes.len() < NONCE_LEN {
+            return None;
+        }
+        let mut body = bytes.split_off(NONCE_LEN);
+        let nonce = Nonce::try_assume_unique_for_key(&bytes).ok()?;
+        let plain =
+            self.seal.open_in_place(nonce, Aad::from(purpose.as_bytes()), &mut body).ok()?;
+        Some(Secret::new(String::from_utf8(plain.to_vec()).ok()?))
+    }
+
+    /// A text that follows from `secret` and does not tell it: the token of a form, from a cookie.
+    #[must_use]
+    pub fn derived(&self, purpose: &str, secret: &str) -> String {
+        let mut context = hmac::Context::with_key(&self.key);
+        context.update(purpose.as_bytes());
+        context.update(&[0]);
+        context.update(secret.as_bytes());
+        hex(context.sign().as_ref())
+    }
+
+    fn fingerprint(&self, text: &str) -> Fingerprint {
+        let tag = hmac::sign(&self.key, text.as_bytes());
+        let mut fingerprint = [0; 32];
+        fingerprint.iter_mut().zip(tag.as_ref()).for_each(|(to, from)| *to = *from);
+        fingerprint
+    }
+}
+
+/// Whether a code may be had again.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Take {
+    /// It is only looked at.
+    Look,
+    /// Whoever has it now is the last.
+    Once,
+}
+
+/// 256 random bits, as text: states, nonces, verifiers, codes.
+pub fn random_text() -> Result<String, NoRandomness> {
+    Ok(id::base62(id::random_32()?))
+}
+
+impl Login {
+    /// Who the sign-in stands for.
+    #[must_use]
+    pub fn principal(&self, token: Option<TokenId>) -> Principal {
+        Principal {
+            subject: Arc::clone(&self.subject),
+            kind: PrincipalKind::Person,
+            groups: self.groups.clone(),
+            issuer: Arc::clone(&self.issuer),
+            on_behalf_of: None,
+            on_behalf_of_groups: Vec::new(),
+            token,
+            minted_by: None,
+            expires_at: Some(self.ends_at),
+        }
+    }
+}
+
+impl Known {
+    fn insert(&mut self, fingerprint: Fingerprint, key: LoginKey) {
+        self.fingerprints.insert(key.id.clone(), fingerprint);
+        self.keys.insert(fingerprint, key);
+    }
+
+    /// Takes a sign-in away, with all that stands for it; its tokens.
+    fn forget(&mut self, id: &str) -> (Option<Arc<Login>>, Vec<TokenId>) {
+        let tokens: Vec<_> = self.tokens_of(id).map(|key| key.id.clone()).collect();
+        self.keys.retain(|_, key| &*key.login != id);
+        let Self { keys, fingerprints, .. } = self;
+        fingerprints.retain(|_, fingerprint| keys.contains_key(fingerprint));
+        (self.logins.remove(id), tokens)
+    }
+
+    /// One sign-in as it is kept, out of `found`; tokens that may not be used any more as they
+    /// were, and why.
+    fn take_in(&mut self, id: &str, found: &mut Self) -> Vec<(Vec<TokenId>, &'static str)> {
+        let Some(login) = found.logins.remove(id) else {
+            return vec![(self.forget(id).1, ELSEWHERE)];
+        };
+        let (before, tokens) = self.forget(id);
+        found.keys.retain(|fingerprint, key| {
+            let is_of_it = key.login == login.id;
+            if is_of_it {
+                self.insert(*fingerprint, key.clone());
+            }
+            !is_of_it
+        });
+        let changed = before.is_some_and(|before| before.groups != login.groups);
+        self.logins.insert(Arc::clone(&login.id), login);
+        let (stay, gone): (Vec<_>, Vec<_>) =
+            tokens.into_iter().partition(|token| self.fingerprints.contains_key(token));
+        let changed = if changed { stay } else { Vec::new() };
+        vec![(gone, ELSEWHERE), (changed, "groups_changed")]
+    }
+
+    fn tokens_of<'a>(&'a self, login: &'a str) -> impl Iterator<Item = &'a LoginKey> {
+        self.keys.values().filter(move |key| &*key.login == login && key.kind == KeyKind::Token)
+    }
+
+    fn change(&mut self, id: &str, change: impl FnOnce(&mut Login)) {
+        if let Some(login) = self.logins.get_mut(id) {
+            change(Arc::make_mut(login));
+        }
+    }
+}
+
+impl KeyKind {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cookie => "cookie",
+            Self::Token => "token",
+        }
+    }
+}
+
+impl fmt::Debug for Logins {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.known.read().logins.len();
+        f.debug_struct("Logins").field("count", &count).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

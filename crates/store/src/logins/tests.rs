@@ -1,0 +1,216 @@
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::*;
+use crate::testing::{Folder, at};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn registry(folder: &Folder) -> Arc<Registry> {
+    let state = crate::State::open(&folder.path().join("state.sqlite")).unwrap();
+    Registry::local(Arc::new(state))
+}
+
+fn logins(folder: &Folder) -> Logins {
+    Logins::open(registry(folder), &InstallationKey::from_bytes(&[9; 32]).unwrap()).unwrap()
+}
+
+fn new(subject: &str, groups: &[&str]) -> NewLogin {
+    NewLogin {
+        method: "oidc:https://idp.example narrows".into(),
+        subject: subject.into(),
+        name: None,
+        groups: groups.iter().map(|group| Arc::from(*group)).collect(),
+        issuer: "https://idp.example".into(),
+        ends_at: at(10_000),
+        renews: true,
+        keep: Some(Secret::new("refresh-token-1".to_owned())),
+    }
+}
+
+fn groups(names: &[&str]) -> Vec<Arc<str>> {
+    names.iter().map(|name| Arc::from(*name)).collect()
+}
+
+/// Hears which tokens may not be used any more.
+fn heard(logins: &Logins) -> Arc<Mutex<Vec<String>>> {
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let ear = Arc::clone(&heard);
+    logins.subscribe(Box::new(move |tokens, why| {
+        ear.lock().extend(tokens.iter().map(|token| format!("{} {why}", token.0)));
+    }));
+    heard
+}
+
+#[test]
+fn a_login_its_cookie_and_its_tokens_outlive_a_restart() {
+    let folder = Folder::new();
+    let (cookie, token, id) = {
+        let logins = logins(&folder);
+        let (login, cookie) = logins.begin(new("ann", &["dba"]), at(0)).unwrap();
+        let (_, token) = logins.token(&login.id, "laptop", at(1)).unwrap();
+        (cookie, token, login.id.clone())
+    };
+    let logins = logins(&folder);
+    let (login, _) = logins.by_cookie(cookie.expose(), HOUR, at(2)).unwrap();
+    assert_eq!((&*login.subject, &login.id), ("ann", &id));
+    let who = logins.verify(token.expose(), at(2)).unwrap();
+    assert_eq!((&*who.subject, who.kind), ("ann", PrincipalKind::Person));
+    assert_eq!((who.groups, &*who.issuer), (groups(&["dba"]), "https://idp.example"));
+    assert_eq!(who.expires_at, Some(at(10_000)));
+    assert_eq!(logins.kept(&id).unwrap().unwrap().expose(), "refresh-token-1");
+    assert_eq!(logins.tokens(&id)[0].label, "laptop".into());
+}
+
+#[test]
+fn p7_what_stands_for_a_login_is_nowhere_in_the_data_folder() {
+    let folder = Folder::new();
+    let logins = logins(&folder);
+    let (login, cookie) = logins.begin(new("ann", &[]), at(0)).unwrap();
+    let (_, token) = logins.token(&login.id, "", at(0)).unwrap();
+    logins.put_code(("code-1", Some("BCDFGHJK")), "for ann", at(60), at(0)).unwrap();
+    let secrets = [cookie.expose(), token.expose(), "refresh-token-1", "code-1", "BCDFGHJK"];
+    for entry in std::fs::read_dir(folder.path()).unwrap() {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        for secret in secrets {
+            let held = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
+            assert!(!held, "{secret}");
+        }
+    }
+}
+
+#[test]
+fn a_cookie_is_no_token_and_a_token_no_cookie() {
+    let folder = Folder::new();
+    let logins = logins(&folder);
+    let (login, cookie) = logins.begin(new("ann", &[]), at(0)).unwrap();
+    let (_, token) = logins.token(&login.id, "", at(0)).unwrap();
+    let as_token = format!("nrw_{}", cookie.expose());
+    for text in [cookie.expose(), &as_token, "", "nrw_"] {
+        assert_eq!(logins.verify(text, at(1)), Err(TokenError::Unknown), "{text}");
+    }
+    let bare = token.expose().strip_prefix("nrw_").unwrap();
+    for text in [token.expose(), bare, ""] {
+        assert!(logins.by_cookie(text, HOUR, at(1)).is_none());
+    }
+}
+
+#[test]
+fn a_browser_that_is_silent_and_a_login_that_is_over_are_let_in_no_more() {
+    let folder = Folder::new();
+    let logins = logins(&folder);
+    let (login, cookie) = logins.begin(new("ann", &[]), at(0)).unwrap();
+    let (_, token) = logins.token(&login.id, "", at(0)).unwrap();
+    assert!(logins.by_cookie(cookie.expose(), HOUR, at(3_599)).is_some());
+    assert!(logins.by_cookie(cookie.expose(), HOUR, at(7_198)).is_some(), "it was used meanwhile");
+    assert!(logins.by_cookie(cookie.expose(), HOUR, at(7_199 + 3_600)).is_none(), "silent");
+    assert!(logins.verify(token.expose(), at(9_999)).is_ok(), "a token is not idle");
+    assert_eq!(logins.verify(token.expose(), at(10_000)), Err(TokenError::Expired));
+    assert!(logins.token(&login.id, "", at(10_000)).is_err());
+    let over = logins.sweep(at(10_000)).unwrap();
+    assert_eq!(over.len(), 1);
+    assert_eq!(logins.verify(token.expose(), at(10_000)), Err(TokenError::Unknown));
+}
+
+#[test]
+fn groups_that_change_are_told_and_count_at_once() {
+    let folder = Folder::new();
+    let logins = logins(&folder);
+    let heard = heard(&logins);
+    let (login, _) = logins.begin(new("ann", &["dba"]), at(0)).unwrap();
+    let (key, token) = logins.token(&login.id, "", at(0)).unwrap();
+    let before = logins.verify(token.expose(), at(1)).unwrap();
+    let keep = || Some(Secret::new("refresh-token-2".to_owned()));
+    let same = Renewal { groups: groups(&["dba"]), keep: keep() };
+    assert!(!logins.renew(&login.id, same, at(2)).unwrap());
+    assert!(logins.is_current(&before) && heard.lock().is_empty());
+    let fewer = Renewal { groups: groups(&[]), keep: keep() };
+    assert!(logins.renew(&login.id, fewer, at(3)).unwrap());
+    assert!(!logins.is_current(&before), "whoever was proved before begins no session");
+    assert_eq!(logins.verify(token.expose(), at(3)).unwrap().groups, groups(&[]));
+    assert_eq!(*heard.lock(), [format!("{} groups_changed", key.id.0)]);
+    assert_eq!(logins.kept(&login.id).unwrap().unwrap().expose(), "refresh-token-2");
+}
+
+#[test]
+fn signing_out_ends_everything_of_the_login_and_nothing_else() {
+    let folder = Folder::new();
+    let logins = logins(&folder);
+    let heard = heard(&logins);
+    let (ann, cookie) = logins.begin(new("ann", &[]), at(0)).unwrap();
+    let (ben, others) = logins.begin(new("ben", &[]), at(0)).unwrap();
+    let (key, token) = logins.token(&ann.id, "", at(0)).unwrap();
+    let (_, kept) = logins.token(&ben.id, "", at(0)).unwrap();
+    assert_eq!(logins.end(&ann.id, "signed_out").unwrap().unwrap().subject, "ann".into());
+    assert_eq!(*heard.lock(), [format!("{} signed_out", key.id.0)]);
+    assert!(logins.by_cookie(cookie.expose(), HOUR, at(1)).is_none());
+    assert_eq!(logins.verify(token.expose(), at(1)), Err(TokenError::Unknown));
+    assert_eq!(logins.recheck(&key.id, at(1)), Err(TokenError::Revoked));
+    assert!(logins.by_cookie(others.expose(), HOUR, at(1)).is_some());
+    assert!(logins.verify(kept.expose(), at(1)).is_ok());
+    assert!(logins.end(&ann.id, "signed_out").unwrap().is_none());
+}
+
+#[test]
+fn one_gateway_asks_about_a_login_at_a_time() {
+    let folder = Folder::new();
+    let (one, login) = {
+        let logins = logins(&folder);
+        let (login, _) = logins.begin(new("ann", &[]), at(0)).unwrap();
+        (logins, login)
+    };
+    let other = logins(&folder);
+    assert!(one.claim(&login, at(300)).unwrap());
+    assert!(!other.claim(&login, at(300)).unwrap(), "as it was loaded before");
+    other.heard_all().unwrap();
+    let fresh = other.login(&login.id).unwrap();
+    assert_eq!(fresh.asked_at, at(300));
+}
+
+#[test]
+fn p8_codes_are_good_once_for_a_time_and_bounded_in_number() {
+    let folder = Folder::new();
+    let logins = logins(&folder);
+    logins.put_code(("a", Some("SAID")), "one", at(60), at(0)).unwrap();
+    assert_eq!(logins.code_said("SAID", Take::Look, at(1)).unwrap().as_deref(), Some("one"));
+    assert!(!logins.change_code("SAID", "other", "two", at(1)).unwrap(), "it is for another thing");
+    assert!(logins.change_code("SAID", "one", "two", at(1)).unwrap());
+    assert_eq!(logins.code("a", Take::Once, at(59)).unwrap().as_deref(), Some("two"));
+    assert_eq!(logins.code("a", Take::Once, at(59)).unwrap(), None, "once");
+    logins.put_code(("b", None), "three", at(60), at(0)).unwrap();
+    assert_eq!(logins.code("b", Take::Look, at(60)).unwrap(), None, "at its very end");
+    for number in 0..LOGIN_CODES_MAX {
+        logins.put_code((&format!("n{number}"), None), "x", at(90), at(61)).unwrap();
+    }
+    let full = logins.put_code(("more", None), "x", at(90), at(61)).unwrap_err();
+    assert!(matches!(full, LoginsError::Full(..)), "{full}");
+    logins.put_code(("more", None), "x", at(200), at(90)).unwrap();
+}
+
+#[test]
+fn p8_a_login_has_so_many_tokens() {
+    let folder = Folder::new();
+    let logins = logins(&folder);
+    let (login, _) = logins.begin(new("ann", &[]), at(0)).unwrap();
+    for _ in 0..LOGIN_TOKENS_MAX {
+        logins.token(&login.id, "", at(0)).unwrap();
+    }
+    assert!(matches!(logins.token(&login.id, "", at(0)), Err(LoginsError::Full(..))));
+}
+
+#[test]
+fn what_is_sealed_opens_for_its_purpose_and_under_its_key_only() {
+    let folder = Folder::new();
+    let logins = logins(&folder);
+    let sealed = logins.seal("a", "text").unwrap();
+    assert_eq!(logins.unseal("a", &sealed).unwrap().expose(), "text");
+    assert!(logins.unseal("b", &sealed).is_none());
+    let changed = format!("{}{}", if sealed.starts_with('0') { '1' } else { '0' }, &sealed[1..]);
+    for bad in [&*changed, "", "zz", &sealed[..20], &sealed[..sealed.len() - 2]] {
+        assert!(logins.unseal("a", bad).is_none(), "{bad}");
+    }
+    let other = InstallationKey::from_bytes(&[8; 32]).unwrap();
+    let other = Logins::open(registry(&folder), &other).unwrap();
+    assert!(other.unseal("a", &sealed).is_none());
+}
