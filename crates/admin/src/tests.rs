@@ -414,7 +414,7 @@ fn every_route_under_api_wants_a_token() {
             }
         }
     }
-    assert_eq!(seen, 31);
+    assert_eq!(seen, 32);
     assert_eq!(world.call("GET", "/api/v1/nothing", None, None).status, 401);
     assert_eq!(world.get("/api/v1/nothing").code(), "not_found");
 }

@@ -199,8 +199,9 @@ impl Shared {
 
     /// Why it cannot be used now.
     pub fn fault(&self) -> Option<String> {
-        let place = self.options.place();
-        self.fault.lock().as_ref().map(|why| format!("{place} cannot be used: {why}"))
+        // Without where it is: whoever asks whether the gateway is ready needs no token.
+        let why = self.fault.lock();
+        why.as_ref().map(|why| format!("the state database cannot be used: {why}"))
     }
 
     /// One transaction, done over where another came in between.
