@@ -68,9 +68,9 @@ async fn gate(
     request: Request,
     next: Next,
 ) -> Response {
-    let mut response = match admit(&shared, &request) {
-        Ok(()) => next.run(request).await,
-        Err(refused) => refused,
+    let mut response = match turned_away(&shared, &request) {
+        None => next.run(request).await,
+        Some(response) => response,
     };
     let headers = response.headers_mut();
     let mut set = |name, value| headers.insert(name, HeaderValue::from_static(value));
@@ -85,27 +85,28 @@ async fn gate(
     response
 }
 
-fn admit(shared: &Shared, request: &Request) -> Result<(), Response> {
+/// What whoever may not look, or not from there, is told.
+fn turned_away(shared: &Shared, request: &Request) -> Option<Response> {
     let Some(plan) = shared.people.plan() else {
         let words = "This gateway is not ready yet.";
-        return Err(Trouble::new(StatusCode::SERVICE_UNAVAILABLE, words).into_response());
+        return Some(Trouble::new(StatusCode::SERVICE_UNAVAILABLE, words).into_response());
     };
     if !is_host(&plan, request.headers()) {
         // Cookies are of one host, so there is one by which the pages are reached.
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
         if request.method() == Method::GET && request.uri().path() != "/login/callback" {
-            return Err(see(&plan.page(path)));
+            return Some(see(&plan.page(path)));
         }
-        return Err(wrong_place(&plan).into_response());
+        return Some(wrong_place(&plan).into_response());
     }
     match *request.method() {
-        Method::GET | Method::HEAD => Ok(()),
-        _ if is_ours(&plan, request.headers()) => Ok(()),
+        Method::GET | Method::HEAD => None,
+        _ if is_ours(&plan, request.headers()) => None,
         // Sent from a page of the provider; it is believed for its signature, and lets nobody in.
-        Method::POST if request.uri().path() == saml::ACS => Ok(()),
+        Method::POST if request.uri().path() == saml::ACS => None,
         _ => {
             tracing::warn!(path = request.uri().path(), "a form came from another site");
-            Err(wrong_place(&plan).into_response())
+            Some(wrong_place(&plan).into_response())
         }
     }
 }

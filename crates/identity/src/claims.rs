@@ -93,10 +93,10 @@ pub(crate) fn id(token: &str) -> TokenId {
 }
 
 /// Who signed in, what they are called, and their groups.
-pub(crate) fn person(
-    plan: &IssuerPlan,
-    claims: &Map<String, Value>,
-) -> Result<(Arc<str>, Option<Arc<str>>, Vec<Arc<str>>), Fault> {
+pub(crate) type Person = (Arc<str>, Option<Arc<str>>, Vec<Arc<str>>);
+
+/// Who signed in.
+pub(crate) fn person(plan: &IssuerPlan, claims: &Map<String, Value>) -> Result<Person, Fault> {
     let who = subject(plan, claims, &plan.subject_claim)?;
     // Whoever may write any address into their account could be anybody.
     let unproved = claims.get("email_verified").is_some_and(|proved| *proved != Value::Bool(true));

@@ -641,6 +641,7 @@ fn pages_are_strict_about_what_browsers_may_do() -> Result<()> {
     ])?;
     dark.open(&lab.at("/login"))?;
     lab.sign_in(&dark, "ann")?;
+    dark.until_text("Sign out")?;
     dark.open(&page)?;
     dark.until_text("Say yes")?;
     dark.picture("approval-dark")?;

@@ -136,7 +136,7 @@ impl Client {
             .append_pair("nonce", nonce)
             .append_pair("code_challenge", &challenge(verifier))
             .append_pair("code_challenge_method", "S256");
-        if scopes.iter().any(|scope| *scope == OFFLINE) {
+        if scopes.contains(&OFFLINE) {
             // OpenID Connect Core section 11: otherwise it is ignored.
             query.append_pair("prompt", "consent");
         }
@@ -188,9 +188,9 @@ impl Client {
             NoTokens::Unusable(why) => NotSignedIn::Unreachable(why),
         })?;
         let id_token = tokens.id.as_deref();
-        let id_token = id_token.ok_or_else(|| {
-            NotSignedIn::Fault(Fault::Malformed("the provider gave no id_token; is openid asked?"))
-        })?;
+        let id_token = id_token.ok_or(NotSignedIn::Fault(Fault::Malformed(
+            "the provider gave no id_token; is openid asked?",
+        )))?;
         let verified = self.issuer.verify_id_token(id_token, (&self.plan.id, Some(nonce)), now);
         let verified = verified.map_err(|why| match why {
             NotVerified::Fault(fault) => NotSignedIn::Fault(fault),

@@ -236,7 +236,8 @@ impl Reader<'_> {
         let what = self.what;
         let signs_in = form.here.has("client_id");
         for (key, example) in [("issuer", "https://idp.example"), ("audience", "narrows")] {
-            if !form.here.has(key) && !(signs_in && key == "audience") {
+            let needed = key == "issuer" || !signs_in;
+            if needed && !form.here.has(key) {
                 let message = format!("{what} has no {key}");
                 self.report.problem(&form.here.at, message, format!("write {key}: {example}"));
             }
