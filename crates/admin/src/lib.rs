@@ -20,6 +20,7 @@ mod metrics;
 mod openapi;
 mod pages;
 mod routes;
+mod saml;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -43,6 +44,7 @@ pub use dto::{
 pub use error::ErrorBody;
 pub use openapi::document;
 pub use routes::whoami::{LoginView, WhoAmI};
+pub use saml::{Saml, SamlPlan};
 pub use server::{Admin, AdminParts};
 pub use token_file::{AdminTokenError, admin_token, read_admin_token};
 pub use words::{format_time, parse_duration, parse_time};

@@ -11,13 +11,14 @@ mod cookie;
 mod device;
 mod home;
 mod layout;
+mod saml;
 mod signing;
 mod visitor;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -38,6 +39,11 @@ pub(crate) fn routes(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
         .route("/tokens/{id}/end", post(home::end_token))
         .route("/login", get(signing::login))
         .route("/login/callback", get(signing::callback))
+        .route("/login/saml/{number}", get(saml::login))
+        .route("/saml/metadata", get(saml::metadata))
+        .route("/saml/metadata/{number}", get(saml::metadata_of))
+        .route(saml::ACS, post(saml::arrive).layer(DefaultBodyLimit::max(saml::ANSWER_BYTES_MAX)))
+        .route("/saml/finish", get(saml::finish))
         .route("/logout", post(signing::logout))
         .route("/approvals/{id}", get(approval::show))
         .route("/approvals/{id}/approve", post(approval::approve))
@@ -95,6 +101,8 @@ fn admit(shared: &Shared, request: &Request) -> Result<(), Response> {
     match *request.method() {
         Method::GET | Method::HEAD => Ok(()),
         _ if is_ours(&plan, request.headers()) => Ok(()),
+        // Sent from a page of the provider; it is believed for its signature, and lets nobody in.
+        Method::POST if request.uri().path() == saml::ACS => Ok(()),
         _ => {
             tracing::warn!(path = request.uri().path(), "a form came from another site");
             Err(wrong_place(&plan).into_response())

@@ -28,6 +28,7 @@ use crate::pages;
 use crate::routes::{
     access, approvals, audit, gateway, grants, health, holds, sessions, slack, tokens, whoami,
 };
+use crate::saml::Saml;
 
 /// Longest body of a request, bytes: the longest statement, to explain it, and some room.
 const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
@@ -44,6 +45,8 @@ pub struct AdminParts {
     pub proofs: Arc<Proofs>,
     /// People who sign in.
     pub people: Arc<People>,
+    /// Those who do so by SAML.
+    pub saml: Arc<Saml>,
     /// The running gateway.
     pub control: Arc<dyn Control>,
     /// What believes clicks in Slack.
@@ -63,6 +66,7 @@ pub(crate) struct Shared {
     pub store: Arc<Store>,
     pub proofs: Arc<Proofs>,
     pub people: Arc<People>,
+    pub saml: Arc<Saml>,
     pub control: Arc<dyn Control>,
     pub slack: Arc<dyn Slack>,
     pub admin_token: Secret<String>,
@@ -103,11 +107,21 @@ impl Shared {
     }
 }
 
+impl Shared {
+    /// The ways for people to sign in.
+    pub fn methods(&self) -> Vec<identity::Method> {
+        let mut methods = self.people.methods();
+        methods.extend(self.saml.methods());
+        methods
+    }
+}
+
 impl Admin {
     /// The API over its parts.
     #[must_use]
     pub fn new(parts: AdminParts) -> Self {
-        let AdminParts { store, proofs, people, control, slack, admin_token, version } = parts;
+        let AdminParts { store, proofs, people, saml, control, slack, admin_token, version } =
+            parts;
         let audit =
             Audit { journal: Arc::clone(&store.journal), gateway: Arc::clone(&store.gateway) };
         let questions = Arc::new(Semaphore::new(AUDIT_QUESTIONS_MAX));
@@ -120,6 +134,7 @@ impl Admin {
             store,
             proofs,
             people,
+            saml,
             control,
             slack,
             admin_token,

@@ -205,6 +205,7 @@ impl World {
             store: Arc::clone(&store),
             proofs,
             people: Arc::clone(&people),
+            saml: Saml::new(Arc::clone(&people), Arc::clone(&store.logins)),
             control: Arc::<Fake>::clone(&fake),
             slack: Arc::<slack::FakeSlack>::clone(&slack),
             admin_token: Secret::new(ADMIN.to_owned()),

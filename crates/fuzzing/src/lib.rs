@@ -22,6 +22,7 @@ mod http;
 mod journal;
 mod postgres;
 mod rules;
+mod saml;
 pub mod seeds;
 mod shape;
 mod taint;
@@ -53,6 +54,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "postgres_survey", run: postgres::survey::survey },
     Target { name: "postgres_upstream", run: postgres::session::upstream },
     Target { name: "rules", run: rules::rules },
+    Target { name: "saml", run: saml::saml },
     Target { name: "sql", run: sql::fuzz },
     Target { name: "sql_shape", run: shape::shape },
     Target { name: "taint", run: taint::taint },

@@ -64,6 +64,8 @@ pub fn all() -> Vec<Seed> {
     values(&mut seed);
     logins(&mut seed);
     statements(&mut seed);
+    seed("saml", "answer", crate::saml::ANSWER);
+    seed("saml", "metadata", crate::saml::METADATA);
     all
 }
 

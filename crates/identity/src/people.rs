@@ -186,15 +186,39 @@ impl People {
         let changed: Vec<_> = known.filter(|client| !stays(client)).map(|one| one.name()).collect();
         let names: Vec<_> = ready.iter().map(|client| client.name()).collect();
         self.set.store(Some(Arc::new(Set { plan, clients: ready })));
-        for login in self.logins.list() {
-            let method = &*login.method;
+        self.end_of_methods(|method| {
             let is_ours = method.starts_with(client::METHOD);
             let gone = is_ours && !names.iter().any(|name| name == method);
-            if gone || changed.iter().any(|name| name == method) {
+            gone || changed.iter().any(|name| name == method)
+        });
+        Ok(())
+    }
+
+    /// Ends the logins by methods of which that is so: they are gone, or configured otherwise.
+    pub fn end_of_methods(&self, is_over: impl Fn(&str) -> bool) {
+        for login in self.logins.list() {
+            if is_over(&login.method) {
                 self.end(&login, "issuer_changed", "the provider is configured otherwise now");
             }
         }
-        Ok(())
+    }
+
+    /// Whether somebody from there may try to sign in; then the time is now. For methods that are
+    /// not of this crate, which say when it [`Self::failed`].
+    ///
+    /// # Errors
+    /// Too many failed from there.
+    pub fn may_try(&self, source: &str) -> Result<Timestamp, NotSignedIn> {
+        let now = (self.now)();
+        match self.attempts.may_try(source, now) {
+            true => Ok(now),
+            false => Err(NotSignedIn::TooMany),
+        }
+    }
+
+    /// A sign-in came to nothing: it is counted, logged and recorded.
+    pub fn failed(&self, why: &NotSignedIn, source: &str) {
+        self.failed_at(why, source, (self.now)());
     }
 
     /// What holds for everybody who signs in; `None` before it is configured.
@@ -237,7 +261,7 @@ impl People {
     pub fn begin(&self, with: usize, back: &str, source: &str) -> Result<Begun, NotSignedIn> {
         let now = (self.now)();
         let begun = self.try_begin(with, back, source, now);
-        begun.inspect_err(|why| self.failed(why, source, now))
+        begun.inspect_err(|why| self.failed_at(why, source, now))
     }
 
     fn try_begin(
@@ -284,7 +308,7 @@ impl People {
     ) -> Result<(Arc<Login>, Secret<String>, String), NotSignedIn> {
         let now = (self.now)();
         let finished = self.try_finish(call, source, now);
-        finished.inspect_err(|why| self.failed(why, source, now))
+        finished.inspect_err(|why| self.failed_at(why, source, now))
     }
 
     fn try_finish(
@@ -438,7 +462,7 @@ impl People {
     }
 
     /// A sign-in came to nothing.
-    fn failed(&self, why: &NotSignedIn, source: &str, now: Timestamp) {
+    fn failed_at(&self, why: &NotSignedIn, source: &str, now: Timestamp) {
         // An answer to nothing costs nothing, and must not keep others from signing in who come
         // from the same address, such as that of a proxy.
         if !matches!(why, NotSignedIn::State | NotSignedIn::TooMany) {

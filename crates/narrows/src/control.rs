@@ -39,6 +39,7 @@ pub struct Running {
     archive: Option<wire::Archive>,
     proofs: Arc<Proofs>,
     people: Arc<People>,
+    saml: Arc<admin::Saml>,
     live: Arc<Live>,
     notices: Arc<Notices>,
     /// Swapped as one at a reload.
@@ -67,6 +68,8 @@ pub struct Parts {
     pub proofs: Arc<Proofs>,
     /// People who sign in.
     pub people: Arc<People>,
+    /// Those who sign in by SAML.
+    pub saml: Arc<admin::Saml>,
     /// The sessions that are live.
     pub live: Arc<Live>,
     /// What tells people of approvals.
@@ -80,7 +83,8 @@ struct Current {
 impl Running {
     /// Joins the parts. `handle` runs what the API has to wait for.
     pub fn new(parts: Parts, config: Config, handle: tokio::runtime::Handle) -> Self {
-        let Parts { gateway, rulebook, ledger, archive, proofs, people, live, notices } = parts;
+        let Parts { gateway, rulebook, ledger, archive, proofs, people, saml, live, notices } =
+            parts;
         Self {
             gateway,
             rulebook,
@@ -88,6 +92,7 @@ impl Running {
             archive,
             proofs,
             people,
+            saml,
             live,
             notices,
             path: config.file.clone(),
@@ -185,6 +190,8 @@ impl Control for Running {
             let configured = self.people.configure(plan.clone(), clients);
             configured.map_err(|why| self.unusable(why))?;
         }
+        let configured = self.saml.configure(loaded.config.saml.clone());
+        configured.map_err(|why| self.unusable(why))?;
         let policy = Arc::new(loaded.policy);
         let (plans, sites) = (wire::plans(&loaded.config), wire::sites(&loaded.config));
         self.gateway.reload(policy, plans, sites);

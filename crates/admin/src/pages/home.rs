@@ -52,7 +52,7 @@ pub(super) async fn home(
 }
 
 fn welcome(shared: &Shared, signed_out: bool) -> Page<'static> {
-    let methods = shared.people.methods();
+    let methods = shared.methods();
     let body = html! {
         section.card.narrow {
             h1 { "Narrows" }
@@ -61,7 +61,8 @@ fn welcome(shared: &Shared, signed_out: bool) -> Page<'static> {
                 p { "Nobody can sign in here." }
                 p.muted {
                     "Whoever keeps this gateway names an identity provider in its configuration: "
-                    code { "identity.oidc" } " with a " code { "client_id" } "."
+                    code { "identity.oidc" } " with a " code { "client_id" } ", or "
+                    code { "identity.saml" } "."
                 }
             } @else {
                 p { "Sign in to see and answer what waits for a person." }

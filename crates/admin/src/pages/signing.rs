@@ -19,7 +19,7 @@ use crate::extract::{Form, Source};
 use crate::routes::blocking;
 use crate::server::Shared;
 
-fn query(text: Option<&str>) -> Result<Form, ApiError> {
+pub(super) fn query(text: Option<&str>) -> Result<Form, ApiError> {
     Form::read(text.unwrap_or_default().as_bytes())
 }
 
@@ -32,15 +32,18 @@ pub(super) async fn login(
 ) -> Result<Response, Trouble> {
     let form = query(text.as_deref())?;
     let back = form.get("back").unwrap_or("/").to_owned();
-    let methods = shared.people.methods();
+    let methods = shared.methods();
     if visitor.is_some() && form.get("with").is_none() {
         return Ok(see(identity::local_page(&back)));
     }
     let with_method = match form.get("with") {
         Some(number) => number.parse::<usize>().map_err(|_| NotSignedIn::Method)?,
-        None if methods.len() == 1 => 0,
+        None if methods.len() == 1 && shared.saml.methods().is_empty() => 0,
         None => {
             let back: String = url::form_urlencoded::byte_serialize(back.as_bytes()).collect();
+            if let [only] = methods.as_slice() {
+                return Ok(see(&format!("{}?back={back}", only.path)));
+            }
             let body = html! {
                 section.card.narrow {
                     h1 { "Sign in" }

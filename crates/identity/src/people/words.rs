@@ -27,6 +27,16 @@ pub enum NotSignedIn {
     /// What it says is not believed.
     #[error("the ID token was not believed: {0}")]
     Fault(Fault),
+    /// What another method's provider answered is not believed, or is a no.
+    #[error("the answer was not believed: {why}")]
+    Answer {
+        /// A fixed word for records.
+        class: &'static str,
+        /// What whoever tries is told: what happened, and what to do.
+        words: (&'static str, &'static str),
+        /// What was wrong; for the operator.
+        why: String,
+    },
     /// It cannot be kept.
     #[error("the sign-in cannot be kept: {0}")]
     Kept(String),
@@ -48,6 +58,7 @@ impl NotSignedIn {
             Self::Unreachable(_) => "provider_unreachable",
             Self::Fault(Fault::Nonce) => "nonce",
             Self::Fault(_) => "id_token",
+            Self::Answer { class, .. } => class,
             Self::Kept(_) => "not_kept",
             Self::TooMany => "too_many",
         }
@@ -89,6 +100,7 @@ impl NotSignedIn {
                 "What the identity provider says of you could not be believed.",
                 "Whoever keeps this gateway finds the reason in its log.",
             ),
+            Self::Answer { words, .. } => *words,
             Self::Kept(_) => (
                 "You could not be signed in, because that cannot be recorded now.",
                 "Try again later. Whoever keeps this gateway finds the reason in its log.",

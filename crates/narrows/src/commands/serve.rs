@@ -96,6 +96,8 @@ async fn run(loaded: Loaded, rulebook: Rulebook) -> anyhow::Result<()> {
         let clients = wire::clients(&config).await?;
         people.configure(plan.clone(), clients).map_err(anyhow::Error::msg)?;
     }
+    let saml = admin::Saml::new(Arc::clone(&people), Arc::clone(&store.logins));
+    saml.configure(config.saml.clone()).map_err(anyhow::Error::msg)?;
     let gateway = wire::gateway(
         &config,
         policy,
@@ -138,6 +140,7 @@ async fn run(loaded: Loaded, rulebook: Rulebook) -> anyhow::Result<()> {
             archive,
             proofs: Arc::clone(&proofs),
             people: Arc::clone(&people),
+            saml: Arc::clone(&saml),
             live: Arc::clone(&store.live),
             notices: Arc::clone(&notices),
         },
@@ -150,6 +153,7 @@ async fn run(loaded: Loaded, rulebook: Rulebook) -> anyhow::Result<()> {
         store: Arc::clone(&store),
         proofs,
         people: Arc::clone(&people),
+        saml,
         control: Arc::<Running>::clone(&running),
         slack: Arc::<Notices>::clone(&notices),
         admin_token,

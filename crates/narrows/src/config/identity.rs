@@ -13,6 +13,7 @@ use super::machine::Machine;
 use super::nearest::nearest;
 use super::people::{LoginForm, RolesForm};
 use super::read::{At, Form, Named, Report, form, listed};
+use super::saml::Saml;
 use super::scalar::{FileForm, KindForm, SecretForm, Time};
 use super::tree::{Node, Value, quoted};
 use super::working::{check_file, relative_secret};
@@ -31,6 +32,8 @@ form! {
     pub struct Identity {
         /// Identity providers whose access tokens (JSON Web Tokens) are believed.
         "oidc" => oidc: Vec<Oidc>,
+        /// Identity providers at which people sign in by SAML 2.0.
+        "saml" => saml: Vec<Saml>,
         /// How people sign in, wherever they do.
         "login" => login: LoginForm,
         /// Which groups may do what in the admin API.

@@ -16,6 +16,7 @@ pub mod people;
 mod place;
 pub mod read;
 pub mod recording;
+pub mod saml;
 pub mod sample;
 pub mod scalar;
 pub mod show;

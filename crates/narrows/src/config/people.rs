@@ -6,7 +6,6 @@ use ::identity::{Role, Roles, SignInPlan};
 use url::Url;
 
 use super::address::{self, Carries};
-use super::identity::ClientForm;
 use super::read::{At, Report, form};
 use super::scalar::{Address, Time};
 use crate::client::admin_url;
@@ -44,12 +43,13 @@ form! {
 /// What holds for everybody who signs in; none where browsers could not reach it.
 pub fn complete(
     (login, roles): (Option<LoginForm>, Option<RolesForm>),
-    clients: &[ClientForm],
+    signs_in: bool,
     admin: &Address,
     report: &mut Report,
 ) -> Option<SignInPlan> {
-    if clients.is_empty() {
-        let help = "people sign in at an entry of identity.oidc that has a client_id";
+    if !signs_in {
+        let help = "people sign in at an entry of identity.oidc that has a client_id, or at one of \
+                    identity.saml";
         if let Some(login) = &login {
             let message = "identity.login: nobody can sign in, so it has no effect";
             report.warn(&login.here.at, message, help);

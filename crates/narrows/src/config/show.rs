@@ -4,9 +4,11 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use admin::SamlPlan;
 use identity::{ALGORITHMS, IssuerPlan, KeysFrom};
 use model::UpstreamTls;
 use policy::{ActionSpec, Located, PayloadPolicy, RuleSpec};
+use saml::SubjectFrom;
 
 use super::Config;
 use super::identity::ClientForm;
@@ -53,14 +55,24 @@ fn write(config: &Config, out: &mut String) -> std::fmt::Result {
         }
         None => writeln!(out, "tls: a certificate of the local CA (narrows ca)")?,
     }
+    if !config.issuers.is_empty() || !config.saml.is_empty() {
+        writeln!(out, "identity:")?;
+    }
     if !config.issuers.is_empty() {
-        writeln!(out, "identity:\n  oidc:")?;
+        writeln!(out, "  oidc:")?;
     }
     for issuer in &config.issuers {
         let client = config.clients.iter().find(|client| client.issuer == *issuer);
         write_issuer(issuer, client, out)?;
     }
-    if let Some(plan) = config.sign_in.as_ref().filter(|_| !config.clients.is_empty()) {
+    if !config.saml.is_empty() {
+        writeln!(out, "  saml:")?;
+    }
+    for plan in &config.saml {
+        write_saml(plan, out)?;
+    }
+    let signs_in = !config.clients.is_empty() || !config.saml.is_empty();
+    if let Some(plan) = config.sign_in.as_ref().filter(|_| signs_in) {
         let (refresh, session, idle) = (time(plan.refresh), time(plan.session), time(plan.idle));
         writeln!(out, "  login:\n    url: {}", plan.page(""))?;
         writeln!(out, "    refresh: {refresh}\n    session: {session}\n    idle: {idle}")?;
@@ -68,7 +80,8 @@ fn write(config: &Config, out: &mut String) -> std::fmt::Result {
     let roles = config.sign_in.iter().flat_map(|plan| &plan.roles.0);
     let roles: Vec<_> = roles.filter(|(_, groups)| !groups.is_empty()).collect();
     if !roles.is_empty() {
-        let head = if config.issuers.is_empty() { "identity:\n" } else { "" };
+        let none = config.issuers.is_empty() && config.saml.is_empty();
+        let head = if none { "identity:\n" } else { "" };
         writeln!(out, "{head}  roles:")?;
     }
     for (role, groups) in roles {
@@ -130,6 +143,32 @@ fn write(config: &Config, out: &mut String) -> std::fmt::Result {
         write_rule(rule, out)?;
     }
     write_bounds(config, out)
+}
+
+fn write_saml(plan: &SamlPlan, out: &mut String) -> std::fmt::Result {
+    let (provider, service) = (&plan.provider, &plan.service);
+    writeln!(out, "    - entity_id: {}", provider.entity_id)?;
+    writeln!(out, "      sso_url: {}", provider.sso_url)?;
+    writeln!(out, "      certificate: {} in force", provider.certificates.len())?;
+    writeln!(out, "      label: {}", plan.label)?;
+    writeln!(out, "      audience: {}", service.entity_id)?;
+    match &provider.subject {
+        SubjectFrom::NameId => writeln!(out, "      subject: nameid")?,
+        SubjectFrom::Attribute(name) => writeln!(out, "      subject: {{attribute: {name}}}")?,
+    }
+    if !provider.subject_prefix.is_empty() {
+        writeln!(out, "      subject_prefix: {}", provider.subject_prefix)?;
+    }
+    writeln!(out, "      groups_attribute: {}", provider.groups_attribute)?;
+    if !provider.groups_prefix.is_empty() {
+        writeln!(out, "      groups_prefix: {}", provider.groups_prefix)?;
+    }
+    if !provider.groups.is_empty() {
+        writeln!(out, "      groups: [{}]", provider.groups.join(", "))?;
+    }
+    writeln!(out, "      clock_skew: {}", time(provider.clock_skew))?;
+    writeln!(out, "      idp_initiated: {}", provider.idp_initiated)?;
+    writeln!(out, "      sign_requests: {}", service.signer.is_some())
 }
 
 fn write_issuer(

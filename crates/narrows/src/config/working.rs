@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::identity::{IssuerPlan, SignInPlan};
-use admin::RequestPlan;
+use admin::{RequestPlan, SamlPlan};
 use model::{Resource, UpstreamTls, is_this_machine, limit};
 use policy::{
     AccessSpec, ActionSpec, Applies, ApproveSpec, ClassifySpec, LimitSpec, Located, Location,
@@ -20,6 +20,7 @@ use super::nearest::nearest;
 use super::people;
 use super::read::{At, Report};
 use super::recording::{Recorded, Recording, recording};
+use super::saml;
 use super::scalar::{
     Address, IsolationForm, ModeForm, PerForm, RedirectForm, SecretForm, ServerFilesForm, TlsForm,
     TlsNegotiationForm, bad_name, is_name,
@@ -57,6 +58,8 @@ pub struct Config {
     pub issuers: Vec<IssuerPlan>,
     /// Those at which people sign in.
     pub clients: Vec<identity::ClientForm>,
+    /// Those at which they sign in by SAML.
+    pub saml: Vec<SamlPlan>,
     /// What holds for everybody who signs in.
     pub sign_in: Option<SignInPlan>,
     /// What can be reached.
@@ -150,12 +153,16 @@ pub fn complete(
     for site in &sites {
         web::warn_of_rules(site, &rules, report);
     }
-    let (oidc, login, roles) = match file.identity {
-        Some(form) => (form.oidc.unwrap_or_default(), form.login, form.roles),
-        None => (Vec::new(), None, None),
+    let (oidc, by_saml, login, roles) = match file.identity {
+        Some(form) => {
+            (form.oidc.unwrap_or_default(), form.saml.unwrap_or_default(), form.login, form.roles)
+        }
+        None => (Vec::new(), Vec::new(), None, None),
     };
     let (issuers, clients) = identity::issuers(oidc, (base, machine), report);
-    let sign_in = people::complete((login, roles), &clients, &admin, report);
+    let signs_in = !clients.is_empty() || !by_saml.is_empty();
+    let sign_in = people::complete((login, roles), signs_in, &admin, report);
+    let saml = saml::complete(by_saml, sign_in.as_ref(), (base, machine), report);
     let notify = telling::complete(file.approvals, &rules, (base, machine), report);
     Config {
         file: path.to_owned(),
@@ -167,6 +174,7 @@ pub fn complete(
         requests,
         issuers,
         clients,
+        saml,
         sign_in,
         policy: PolicySpec {
             version: 0,
