@@ -21,6 +21,6 @@ pub use fact::{FactDecl, FactType, Phase, Value};
 pub use identity::{Claim, Principal, PrincipalKind, TokenId, is_run_name, run_in};
 pub use operation::{Effect, Guess, Lane, Operation, OperationId, Parameter, Side};
 pub use reply::{Column, DetectionCount, Origin};
-pub use resource::{Credential, Resource, UpstreamTls, is_this_machine};
+pub use resource::{Credential, Made, Resource, UpstreamTls, is_this_machine};
 pub use text::{ClientText, Secret};
 pub use time::Timestamp;

@@ -10,6 +10,7 @@ pub mod config;
 mod control;
 mod explain;
 mod holds;
+mod hush;
 mod moment;
 mod notices;
 mod output;

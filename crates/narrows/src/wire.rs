@@ -259,6 +259,7 @@ fn plan(upstream: &Upstream) -> ResourcePlan {
         ca_file: upstream.ca.clone(),
         user: upstream.user.clone(),
         password: upstream.password.as_ref().map(secret),
+        credentials: upstream.credentials.clone(),
         database: upstream.database.clone(),
         options: Arc::new(upstream.options.clone()),
         on_failure: on_failure(upstream.recorded.on_failure),
@@ -312,7 +313,12 @@ pub fn secret(form: &SecretForm) -> SecretSource {
         SecretForm::Literal(value) => SecretSource::Literal(value.clone()),
         SecretForm::Env(name) => SecretSource::Env(name.clone()),
         SecretForm::File(path) => SecretSource::File(path.clone()),
-        SecretForm::Command(words) => SecretSource::Command(words.clone()),
+        SecretForm::Command(words, slot) => {
+            let mut hidden = slot.hidden();
+            hidden.push("NARROWS_TOKEN".to_owned());
+            SecretSource::Command { words: words.clone(), hidden }
+        }
+        SecretForm::Kept(reference, slot) => SecretSource::Kept(reference.clone(), slot.stores()),
     }
 }
 

@@ -117,8 +117,10 @@ struct Stay {
     /// Keeps it listed and stoppable.
     _registration: Registration,
     lease: Option<Lease>,
-    /// The server that was reached.
-    address: Option<SocketAddr>,
+    /// The server that was reached, and with what.
+    reached: Option<(SocketAddr, Connected)>,
+    /// The credential, where it is of this session alone.
+    credential: Option<secrets::Lease>,
 }
 
 /// An upstream that was reached.
@@ -126,6 +128,7 @@ struct Reached {
     stream: TcpStream,
     connected: Connected,
     lease: Option<Lease>,
+    credential: Option<secrets::Lease>,
 }
 
 type Connecting = Pin<Box<dyn Future<Output = Result<Reached, Unreachable>> + Send>>;
@@ -482,8 +485,10 @@ impl Driver {
     fn connected(&mut self, result: Result<Reached, Unreachable>) {
         match (result, &mut self.stay) {
             (Ok(reached), Some(stay)) => {
-                stay.address = reached.stream.peer_addr().ok();
+                let address = reached.stream.peer_addr().ok();
+                stay.reached = address.map(|address| (address, reached.connected.clone()));
                 stay.lease = reached.lease;
+                stay.credential = reached.credential;
                 self.upstream = Port::up(Wire::Plain(reached.stream));
                 self.work.push_back(Happening::Connected(reached.connected));
             }
@@ -578,6 +583,7 @@ pub(crate) fn stop_words(reason: &str) -> &'static str {
         "issuer_changed" => {
             "the session was ended because its identity provider is configured otherwise now"
         }
+        "credential_ended" => "the gateway's credential for the resource has ended; connect again",
         "access_closed" => "the session was ended because access to this resource has closed",
         "shutting_down" => "the gateway is shutting down",
         "idle" => "nothing passed through it for too long",

@@ -149,7 +149,7 @@ impl AwsKms {
             let error = KmsError::of(answer);
             error.may_pass(answer.status).then(|| error.words(answer))
         };
-        let answer = self.remote.post(purpose, "/", fields, body, passing)?;
+        let answer = self.remote.ask(purpose, "/", fields, body, passing)?;
         if answer.status == 200 {
             return Ok(answer);
         }
@@ -214,10 +214,10 @@ impl KeyEncryption for AwsKms {
     }
 
     fn wrap(&self, key: &DataKey, context: &KeyContext<'_>) -> Result<Wrapped, SealError> {
-        let purpose = Purpose { key_id: &self.id, verb: "wrap" };
+        let purpose = Purpose { key_id: &self.id, verb: "wrap a data key" };
         let plain = Zeroizing::new(STANDARD.encode(key.expose()));
         let body = body(&[("KeyId", &self.key), ("Plaintext", &plain)], context);
-        let body = Body { bytes: &body, secret: Some(&plain) };
+        let body = Body { bytes: &body, secrets: &[&plain] };
         let said = self.ask(purpose, "TrentService.Encrypt", body)?;
         let answer: Encrypted = serde_json::from_slice(&said.body)
             .map_err(|_| purpose.misanswered("Encrypt answers KeyId and CiphertextBlob"))?;
@@ -236,14 +236,14 @@ impl KeyEncryption for AwsKms {
     }
 
     fn unwrap(&self, wrapped: &Wrapped, context: &KeyContext<'_>) -> Result<DataKey, SealError> {
-        let purpose = Purpose { key_id: &wrapped.key_id, verb: "unwrap" };
+        let purpose = Purpose { key_id: &wrapped.key_id, verb: "unwrap a data key" };
         if !self.opens(&wrapped.key_id) {
             return Err(purpose.not_unwrapped());
         }
         let key = wrapped.key_id.strip_prefix(SCHEME).unwrap_or(&self.key);
         let blob = STANDARD.encode(&wrapped.bytes);
         let body = body(&[("KeyId", key), ("CiphertextBlob", &blob)], context);
-        let body = Body { bytes: &body, secret: None };
+        let body = Body { bytes: &body, secrets: &[] };
         let said = self.ask(purpose, "TrentService.Decrypt", body)?;
         let answer: Decrypted<'_> = serde_json::from_slice(&said.body)
             .map_err(|_| purpose.misanswered("Decrypt answers KeyId and Plaintext"))?;

@@ -540,6 +540,7 @@ impl<U: Unit> Stage<U> {
                 user: "gateway".to_owned(),
                 password: Some(Secret::new(PASSWORD.to_owned())),
                 database: "app".to_owned(),
+                made: None,
             }),
             tls: self.scene.upstream_tls,
             snapshots: Arc::new(Surveyed(Arc::clone(&self.snapshot))),

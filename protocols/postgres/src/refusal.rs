@@ -21,7 +21,8 @@ pub fn sqlstate(reason: &str) -> &'static str {
         "too_many_sessions" => "53300",
         "upstream_down" | "upstream_tls" | "upstream_timeout" | "upstream_error" | "credential"
         | "catalog" => "08001",
-        "killed" | "revoked" | "token_expired" | "issuer_changed" | "shutting_down" => "57P01",
+        "killed" | "revoked" | "token_expired" | "issuer_changed" | "credential_ended"
+        | "shutting_down" => "57P01",
         "provider_unreachable" => "57P03",
         _ => "42501",
     }

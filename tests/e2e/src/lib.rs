@@ -7,6 +7,7 @@
 
 mod agent;
 mod archive;
+mod bao;
 mod bucket;
 mod client;
 mod config;
@@ -28,6 +29,7 @@ mod wire;
 
 pub use agent::{Agent, confined, start_confined};
 pub use archive::{evidence, public_key, uses};
+pub use bao::Bao;
 pub use bucket::{Bucket, Credentials};
 pub use client::{Driver, Psql};
 pub use config::{Config, RULES};
@@ -36,11 +38,11 @@ pub use gateway::{Gateway, Ports, Token};
 pub use http::Response;
 pub use lab::{Lab, lab, lab_with};
 pub use place::{example, own, python, repository};
-pub use process::{Child, Output};
+pub use process::{Child, Output, as_other};
 pub use provider::Provider;
 pub use receiver::{Receiver, SECRET, events};
 pub use rsyslog::Rsyslog;
-pub use server::{Server, Upstream};
+pub use server::{APP_PASSWORD, Server, Upstream};
 pub use transcript::{Mode, different, exchange, line, run, without_words};
 pub use until::{until, within};
 pub use wire::{Message, PgError, Reply, Wire, bind, describe, execute, message, parse, sync};

@@ -36,6 +36,7 @@ pub fn doctor(common: &Common) -> anyhow::Result<()> {
         look_at_data_dir(&config, &mut findings);
         look_at_gateway(common, &mut findings);
         look_at_upstreams(&config, &mut findings);
+        look_at_stores(&config, &mut findings);
         look_at_issuers(&config, &mut findings);
         look_at_places(&config, &mut findings);
     }
@@ -123,6 +124,25 @@ fn look_at_gateway(common: &Common, findings: &mut Vec<Finding>) {
     match client.get::<serde_json::Value>("/readyz") {
         Ok(_) => say(findings, Health::Good, "gateway", format!("ready at {}", client.base())),
         Err(error) => say(findings, Health::Bad, "gateway", format!("{error:#}")),
+    }
+}
+
+/// Every secret that a store has to give, and a credential of each kind that it has to make.
+fn look_at_stores(config: &Config, findings: &mut Vec<Finding>) {
+    for reference in config.stores.references() {
+        let what = format!("secret {reference}");
+        match config.stores.probe(reference) {
+            Ok(()) => say(findings, Health::Good, &what, "it can be read"),
+            Err(why) => say(findings, Health::Bad, &what, why),
+        }
+    }
+    for upstream in &config.upstreams {
+        let Some(made) = &upstream.credentials else { continue };
+        let what = format!("credentials of {}", upstream.resource.name);
+        match made.probe() {
+            Ok(()) => say(findings, Health::Good, &what, "one was made and revoked"),
+            Err(why) => say(findings, Health::Bad, &what, why),
+        }
     }
 }
 

@@ -18,6 +18,7 @@ pub mod recording;
 pub mod sample;
 pub mod scalar;
 pub mod show;
+pub mod stores;
 pub mod telling;
 pub mod text;
 pub mod tree;

@@ -12,6 +12,7 @@ use super::Config;
 use super::outgoing::Outgoing;
 use super::recording::{Recorded, describe_retention, describe_store_encryption};
 use super::scalar::OnFailureForm;
+use super::stores;
 use super::telling::{Telling, TellingWay};
 use super::web::Site;
 
@@ -51,6 +52,7 @@ fn write(config: &Config, out: &mut String) -> std::fmt::Result {
         }
         None => writeln!(out, "tls: a certificate of the local CA (narrows ca)")?,
     }
+    stores::show_vault(&config.stores, out)?;
     if !config.issuers.is_empty() {
         writeln!(out, "identity:\n  oidc:")?;
     }
@@ -63,9 +65,13 @@ fn write(config: &Config, out: &mut String) -> std::fmt::Result {
         writeln!(out, "    type: {}", upstream.resource.kind)?;
         writeln!(out, "    address: {}", upstream.address)?;
         writeln!(out, "    database: {}", upstream.database)?;
-        writeln!(out, "    user: {}", upstream.user)?;
-        let password = upstream.password.as_ref();
-        writeln!(out, "    password: {}", password.map_or("none".into(), |p| p.describe()))?;
+        if let Some(made) = &upstream.credentials {
+            writeln!(out, "    credentials: made by {}", made.describe())?;
+        } else {
+            writeln!(out, "    user: {}", upstream.user)?;
+            let password = upstream.password.as_ref();
+            writeln!(out, "    password: {}", password.map_or("none".into(), |p| p.describe()))?;
+        }
         writeln!(out, "    tls: {}", tls(upstream.tls))?;
         if let Some(ca) = &upstream.ca {
             writeln!(out, "    ca: {}", ca.display())?;

@@ -14,6 +14,7 @@ use super::scalar::{
     Address, FileForm, GrantForm, IsolationForm, ModeForm, OnFailureForm, Payload, PerForm,
     RedirectForm, SecretForm, ServerFilesForm, Size, Time, TlsForm, TlsNegotiationForm,
 };
+use super::stores::{CredentialsForm, VaultServer};
 use super::telling::Approvals;
 use super::tree::{Node, Value};
 use super::web::{EgressResource, HttpResource};
@@ -60,6 +61,8 @@ form! {
         "postgres" => postgres: Postgres,
         /// Keys from elsewhere.
         "keys" => keys: Keys,
+        /// Where secrets and credentials are kept or made.
+        "vault" => vault: VaultServer,
     }
 }
 
@@ -358,10 +361,11 @@ form! {
         /// The database. Default: the resource's name.
         "database" => database: At<String>,
         /// The role the gateway logs in as.
-        #[schemars(required)]
         "user" => user: At<String>,
         /// Its password.
         "password" => password: At<SecretForm>,
+        /// In place of both: where a role is made for each session, and revoked when it ends.
+        "credentials" => credentials: At<CredentialsForm>,
         /// How the connection is protected. Default: verify-full.
         "tls" => tls: At<TlsForm>,
         /// How TLS begins: `postgres` (default) asks for it, `direct` does not (PostgreSQL 17 on).

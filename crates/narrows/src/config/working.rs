@@ -12,6 +12,7 @@ use policy::{
     AccessSpec, ActionSpec, Applies, ApproveSpec, ClassifySpec, LimitSpec, Located, Location,
     MaskSpec, Per, PolicySpec, RecordSpec, RuleSpec,
 };
+use secrets::{CredentialSource, Stores};
 
 use super::access;
 use super::identity;
@@ -23,6 +24,7 @@ use super::scalar::{
     Address, IsolationForm, ModeForm, PerForm, RedirectForm, SecretForm, ServerFilesForm, TlsForm,
     TlsNegotiationForm, bad_name, is_name,
 };
+use super::stores;
 use super::telling::{self, Telling};
 use super::text;
 use super::tree::quoted;
@@ -80,6 +82,8 @@ pub struct Config {
     pub guesses_max: u64,
     /// The installation key, when it comes from elsewhere.
     pub installation_key: Option<SecretForm>,
+    /// Where secrets are kept.
+    pub stores: Arc<Stores>,
 }
 
 /// Clients that know of no proxy, and what proves who they are.
@@ -104,6 +108,8 @@ pub struct Upstream {
     pub user: String,
     /// Its password.
     pub password: Option<SecretForm>,
+    /// Where account and password are made, in place of those.
+    pub credentials: Option<CredentialSource>,
     /// How the connection is protected.
     pub tls: UpstreamTls,
     /// More certificates to trust.
@@ -125,6 +131,7 @@ pub fn complete(
 ) -> Config {
     let base = path.parent().unwrap_or(Path::new(""));
     refuse_unbuilt(&file, report);
+    let stores = stores::complete(file.vault, (base, machine), report);
     let data_dir = file.data_dir.map_or_else(|| DATA_DIR_DEFAULT.to_owned(), |dir| dir.value);
     let data_dir = base.join(data_dir);
     let installation_key =
@@ -176,6 +183,7 @@ pub fn complete(
         statement_bytes_max: statement_bytes(file.postgres, report),
         guesses_max: guesses(file.predicates, report),
         installation_key,
+        stores,
     }
 }
 
@@ -412,14 +420,26 @@ fn upstream(
         }
     };
     missing("address", "\"127.0.0.1:5432\"", form.address.is_none() && !form.here.has("address"));
-    missing("user", "app", form.user.is_none() && !form.here.has("user"));
+    let made = form.here.has("credentials");
+    missing("user", "app", form.user.is_none() && !form.here.has("user") && !made);
+    if made && (form.here.has("user") || form.here.has("password")) {
+        let message = format!("{what} has credentials, and user or password beside them");
+        report.problem(&form.here.at, message, "credentials bring both; remove the others");
+        return None;
+    }
     let tls_at = form.tls.as_ref().map(|tls| tls.at.clone());
     let tls = match form.tls.map(|tls| tls.value) {
         None | Some(TlsForm::VerifyFull) => UpstreamTls::VerifyFull,
         Some(TlsForm::Require) => UpstreamTls::Require,
         Some(TlsForm::Off) => UpstreamTls::Off,
     };
-    let (address, user) = (form.address?.value, form.user?.value);
+    let address = form.address?.value;
+    let credentials =
+        form.credentials.map(|place| CredentialSource::new(place.value.0, report.slot.stores()));
+    let user = match &credentials {
+        Some(_) => String::new(),
+        None => form.user?.value,
+    };
     if let Some(at) = tls_at {
         warn_about_tls(&what, tls, &address, &at, report);
     }
@@ -457,6 +477,7 @@ fn upstream(
         database: form.database.map_or_else(|| name.value.clone(), |database| database.value),
         user,
         password: form.password.map(|password| relative_secret(password.value, base)),
+        credentials,
         tls,
         ca,
         recorded: Recorded::of(form.recording, recording),

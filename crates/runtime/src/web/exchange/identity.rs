@@ -122,6 +122,7 @@ impl Exchange {
                 user: String::new(),
                 password: None,
                 database: String::new(),
+                made: None,
             }),
             tls: UpstreamTls::VerifyFull,
             snapshots: Arc::new(NoSnapshots),
