@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
-use e2e::{APP_PASSWORD, Bao, Gateway, Ports, Server, Token, Wire, until};
+use e2e::{APP_PASSWORD, Bao, Child, Gateway, Ports, Server, Token, Wire, as_other, until};
 use serde_json::Value;
 
 const KV_POLICY: &str = "path \"secret/data/*\" { capabilities = [\"read\"] }";
@@ -283,5 +284,115 @@ fn without_a_credential_there_is_no_session() -> Result<()> {
     ensure!(events.iter().any(ended), "{events:?}");
     let refused = connect(&gateway, &agent).err().context("it was let in")?;
     ensure!(format!("{refused:#}").contains("no credential for the resource"), "{refused:#}");
+    Ok(())
+}
+
+/// Everything of a folder, whatever its form.
+fn holds(folder: &Path, words: &str) -> Result<Option<std::path::PathBuf>> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            if let Some(found) = holds(&path, words)? {
+                return Ok(Some(found));
+            }
+        } else if fs::read(&path)?.windows(words.len()).any(|part| part == words.as_bytes()) {
+            return Ok(Some(path));
+        }
+    }
+    Ok(None)
+}
+
+#[test]
+fn p7_planted_secrets_are_nowhere_but_where_they_were_planted() -> Result<()> {
+    const BY_COMMAND: &str = "Planted-in-a-command-5521";
+    let (server, bao) = (Server::start()?, Bao::start()?);
+    put(&bao, APP_PASSWORD)?;
+    let token = bao.token("gateway", KV_POLICY)?;
+    // A command prints the token of Vault, and leaves behind what it was given.
+    let script = "#!/bin/sh\nenv > \"$1/seen\"\ntr '\\0' ' ' < /proc/$$/environ >> \"$1/seen\"\ncat \"$1/planted\"\n";
+    let gateway = Gateway::start_with(|ports, dir| {
+        write_token(dir, &token);
+        fs::write(dir.join("planted"), BY_COMMAND).unwrap();
+        fs::write(dir.join("script"), script).unwrap();
+        let text = file(ports, &bao, &server, KEPT, BY_TOKEN);
+        let program = format!("[sh, \"{0}/script\", \"{0}\"]", dir.display());
+        let more = format!(
+            "  second:\n    type: postgres\n    address: \"127.0.0.1:{}\"\n    user: app\n    \
+             password: {{command: {program}}}\n    tls: off\n  third:\n    type: postgres\n    \
+             address: \"127.0.0.1:1\"\n    user: app\n    password: {{env: UPSTREAM_PASSWORD}}\n    \
+             tls: off\nrecording:",
+            server.upstream().port
+        );
+        text.replace("recording:", &more)
+    })?;
+    let agent = gateway.agent("robot")?;
+    connect(&gateway, &agent)?.query("SELECT 1")?;
+    // Its password is wrong, and neither the client nor the log learns it.
+    let refused = Wire::connect(gateway.port(), "agent", "second", &agent.secret).err();
+    let refused = format!("{:#}", refused.context("a wrong password was taken")?);
+    let seen = until("the command has run", || {
+        Ok(fs::read_to_string(gateway.dir().join("seen")).ok().filter(|seen| !seen.is_empty()))
+    })?;
+    ensure!(seen.contains("PATH="), "{seen}");
+    ensure!(!seen.contains(APP_PASSWORD) && !seen.contains("UPSTREAM_PASSWORD"), "{seen}");
+
+    let id = gateway.id()?;
+    let mut places = vec![("an error", refused), ("the log", gateway.log())];
+    for name in ["cmdline", "status", "limits", "maps"] {
+        let text = fs::read(format!("/proc/{id}/{name}"))?;
+        places.push((name, String::from_utf8_lossy(&text).into_owned()));
+    }
+    let limits = &places.iter().find(|(name, _)| *name == "limits").context("limits")?.1;
+    let core = limits.lines().find(|line| line.starts_with("Max core file size"));
+    let core: Vec<&str> = core.context("core")?.split_whitespace().skip(4).take(2).collect();
+    ensure!(core == ["0", "0"], "{core:?}");
+    for words in [&["doctor"][..], &["check", "--show"], &["resources"], &["sessions", "--json"]] {
+        let said = gateway.narrows(words)?;
+        places.push(("a command", format!("{}{}", said.stdout, said.stderr)));
+    }
+    let session = gateway.session_of("robot")?;
+    let session = session.get("id").and_then(Value::as_str).context("an id")?;
+    places.push(("the record", gateway.show(session)?.to_string()));
+    for planted in [APP_PASSWORD, BY_COMMAND, &token, &agent.secret] {
+        for (place, text) in &places {
+            ensure!(!text.contains(planted), "{planted} is in {place}: {text}");
+        }
+        let found = holds(&gateway.path("var"), planted)?;
+        ensure!(found.is_none(), "{planted} is in {found:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn p7_nobody_looks_into_a_gateway() -> Result<()> {
+    let (server, folder) = (Server::start()?, tempfile::tempdir()?);
+    let program = folder.path().join("narrows");
+    fs::copy(std::env::var("NARROWS_BIN").context("NARROWS_BIN")?, &program)?;
+    let admin = server.upstream().port;
+    // No listener is needed: the address of PostgreSQL is taken, so it must not get that far.
+    let text = format!(
+        "data_dir: ./var\nlisten: {{ admin: \"127.0.0.1:{admin}\", postgres: \"127.0.0.1:0\" }}\n\
+         resources: {{ shop: {{ type: postgres, address: \"127.0.0.1:1\", user: a, \
+         password: {{env: PLANTED}}, tls: off }} }}\nkeys: {{ installation: {{command: [sh, hold]}} }}\n"
+    );
+    fs::write(folder.path().join("narrows.yaml"), text)?;
+    // It waits here, with its environment as it is.
+    fs::write(folder.path().join("hold"), "touch held; exec sleep 9\n")?;
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777))?;
+    for (more, readable) in [(&[][..], false), (&["--dumpable"], true)] {
+        let _ = fs::remove_file(folder.path().join("held"));
+        let mut serve = as_other(&program);
+        serve.arg("serve").args(more).current_dir(folder.path());
+        serve.env("PLANTED", "Planted-in-the-environment-91").stdin(Stdio::null());
+        serve.stdout(Stdio::null()).stderr(Stdio::null());
+        let child = Child::start(&mut serve)?;
+        until("it is up", || Ok(folder.path().join("held").exists().then_some(())))?;
+        // Somebody else's process of the same account.
+        let mut look = as_other("cat");
+        let looked = look.arg(format!("/proc/{}/environ", child.id())).output()?;
+        let found = String::from_utf8_lossy(&looked.stdout).contains("Planted-in-the-environment");
+        ensure!(found == readable, "{more:?}: {}", String::from_utf8_lossy(&looked.stderr));
+    }
     Ok(())
 }
