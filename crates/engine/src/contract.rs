@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use model::UpstreamTls;
-use model::{ClientText, Credential, FactDecl, OperationId, Principal, Resource, Side, Timestamp};
+use model::{
+    ClientText, Credential, FactDecl, Offer, OperationId, Principal, Resource, Side, Timestamp,
+};
 pub use policy::Capabilities;
 use policy::{HashKey, MaskPlan, Permit, Refusal, Scope};
 
@@ -95,6 +97,8 @@ pub struct Setup {
     pub limits: Limits,
     /// Key of the `hash` mask.
     pub hash_key: Arc<HashKey>,
+    /// Where a client can get a token, for protocols that can say so.
+    pub offer: Option<Arc<Offer>>,
 }
 
 /// Bounds a conversation observes; see `model::limit` for the defaults.

@@ -11,6 +11,8 @@
 
 mod claims;
 mod fetch;
+#[doc(hidden)]
+pub mod fuzzing;
 mod issuer;
 mod jwt;
 mod keys;

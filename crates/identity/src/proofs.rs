@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use aws_lc_rs::digest;
 use model::limit::PROVED_TOKENS_MAX;
-use model::{Principal, Timestamp, TokenId};
+use model::{Offer, Principal, Timestamp, TokenId};
 use parking_lot::Mutex;
 use store::{TokenError, Tokens};
 use tokio::time::{Instant, timeout_at};
@@ -101,6 +101,12 @@ impl Proofs {
         self.issuers.store(Arc::new(issuers));
         *self.seen.lock() = Seen::default();
         Ok(changed)
+    }
+
+    /// Where a client that has no token can get one.
+    #[must_use]
+    pub fn offer(&self) -> Option<Arc<Offer>> {
+        self.issuers.load().iter().find_map(|issuer| issuer.offer.clone())
     }
 
     /// Whether somebody whom this issuer vouched for may still be believed.

@@ -72,6 +72,15 @@ impl Principal {
     }
 }
 
+/// Where a client that has no token can get one (RFC 7628 section 3.2.2).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Offer {
+    /// Address of the provider's metadata, `…/.well-known/openid-configuration`.
+    pub configuration: String,
+    /// The scope to ask it for.
+    pub scope: String,
+}
+
 /// What a client said to prove itself, before anyone believed it.
 #[derive(Debug)]
 pub struct Claim {

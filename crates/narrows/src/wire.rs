@@ -217,6 +217,7 @@ pub fn gateway(
             hold_buffer_bytes: config.hold_buffer_bytes,
             hold_total_bytes: config.hold_total_bytes,
             sessions_max: config.sessions_max,
+            outlive_token: config.outlive_token,
             statement_bytes_max: config.statement_bytes_max,
             admin_url: admin_url(&config.admin),
             catalog_max_age: config.catalog_max_age,
@@ -460,6 +461,7 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("hold", old.hold_total_bytes != new.hold_total_bytes),
         ("catalog", old.catalog_max_age != new.catalog_max_age),
         ("sessions_max", old.sessions_max != new.sessions_max),
+        ("session", old.outlive_token != new.outlive_token),
         ("predicates", old.guesses_max != new.guesses_max),
         ("postgres", old.statement_bytes_max != new.statement_bytes_max),
     ]

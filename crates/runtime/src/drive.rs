@@ -172,6 +172,7 @@ impl Driver {
             session: Arc::clone(&session.0),
             limits: Limits { statement_bytes_max: gateway.settings.statement_bytes_max },
             hash_key: Arc::clone(&gateway.hash_key),
+            offer: gateway.proofs.offer(),
         });
         let settings = engine::Settings {
             gateway: Arc::clone(&gateway.name),

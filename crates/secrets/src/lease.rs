@@ -264,10 +264,13 @@ impl Leases {
         self.wake.notify_one();
     }
 
-    /// Waits until everything that was given back is revoked.
+    /// Takes back what is still used, and waits until everything is revoked.
     pub fn settle(&self, within: Duration) -> bool {
         let until = Instant::now() + within;
         let mut work = self.work.lock();
+        for Held { id, user, whom, .. } in std::mem::take(&mut work.held).into_values() {
+            work.leaving.push_back(Leaving { id, user, whom, tries: 0, due: until });
+        }
         for leaving in &mut work.leaving {
             leaving.due = Instant::now();
         }

@@ -147,7 +147,8 @@ impl Stores {
         }
     }
 
-    /// Lets leases that were given back be revoked, for so long at most; `false` if some were not.
+    /// Has every lease revoked, those that are used too, in so long at most; `false` if some were
+    /// not.
     #[must_use]
     pub fn stop(&self, within: Duration) -> bool {
         self.working.get().is_none_or(|working| working.0.leases.settle(within))

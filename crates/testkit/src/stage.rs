@@ -18,8 +18,8 @@ use model::limit::{
     GUESSES_MAX, HOLD_BUFFER_BYTES, HOLD_BUFFER_TOTAL_BYTES, STATEMENT_BYTES_MAX, TAINT_KEPT,
 };
 use model::{
-    Claim, ClientText, Credential, Event, Guess, OperationId, Principal, PrincipalKind, Resource,
-    Secret, SessionId, Side, Timestamp, UpstreamTls,
+    Claim, ClientText, Credential, Event, Guess, Offer, OperationId, Principal, PrincipalKind,
+    Resource, Secret, SessionId, Side, Timestamp, UpstreamTls,
 };
 use policy::{PayloadPolicy, Refusal, Usage};
 
@@ -76,6 +76,8 @@ pub struct Scene<U: Unit = Bytes> {
     pub payload: Option<PayloadPolicy>,
     /// For whom the client works.
     pub on_behalf_of: Option<Arc<str>>,
+    /// Where a client can get a token.
+    pub offer: Option<Arc<Offer>>,
 }
 
 impl<U: Unit> Scene<U> {
@@ -105,6 +107,7 @@ impl<U: Unit> Scene<U> {
             keeps: true,
             payload: None,
             on_behalf_of: None,
+            offer: None,
         }
     }
 
@@ -594,6 +597,7 @@ fn connection<U: Unit>(
         session: name.into(),
         limits: Limits { statement_bytes_max: scene.statement_bytes_max },
         hash_key: Arc::new(HashKey::new(&[7; 32])),
+        offer: scene.offer.clone(),
     };
     Connection::new(settings, compiled.policy, scene.protocol.conversation(setup))
 }

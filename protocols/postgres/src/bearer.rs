@@ -6,7 +6,7 @@
 
 use bytes::{BufMut, Bytes};
 use engine::Fault;
-use model::{Secret, Side};
+use model::{Offer, Secret, Side};
 
 use crate::message::{Frame, Reader, message, put_cstr};
 use crate::startup::{Start, option_settings};
@@ -38,6 +38,31 @@ pub(crate) fn ask() -> Bytes {
         put_cstr(out, MECHANISM.as_bytes());
         out.put_u8(0);
     })
+}
+
+/// `AuthenticationSASLContinue` with the reason why a token is not taken, and where to get another
+/// (RFC 7628, section 3.2.2).
+pub(crate) fn not_taken(offer: &Offer) -> Bytes {
+    let failure = serde_json::json!({
+        "status": "invalid_token",
+        "scope": offer.scope,
+        "openid-configuration": offer.configuration,
+    });
+    message(b'R', |out| {
+        out.put_u32(11);
+        out.put_slice(failure.to_string().as_bytes());
+    })
+}
+
+/// The client's answer to that: it has understood (section 3.2.3).
+///
+/// # Errors
+/// The client's: it says something else.
+pub(crate) fn acknowledged(frame: &Frame) -> Result<(), Fault> {
+    match (frame.tag, frame.body()) {
+        (b'p', [SEPARATOR]) => Ok(()),
+        _ => Err(Fault::client("expected the end of the OAUTHBEARER exchange")),
+    }
 }
 
 /// The token in a `SASLInitialResponse`; `None` when the client has none and asks where to get one.

@@ -67,6 +67,9 @@ form! {
         /// Claims that a token has to have: `{ repository: "acme/*" }`. A `*` at the end stands for
         /// anything.
         "claims" => claims: Named<At<String>>,
+        /// Clients of PostgreSQL that have no token and can log in (OAUTHBEARER) are told to do so
+        /// here, and to ask for this scope: `openid narrows`. For one provider at most.
+        "scope" => scope: At<String>,
         /// Not built yet.
         #[schemars(skip)]
         "client_id" => client_id: At<String>,
@@ -151,6 +154,10 @@ pub fn issuers(
         let Some(plan) = (Reader { base, machine, report, what: &what }).issuer(oidc) else {
             continue;
         };
+        if plan.scope.is_some() && plans.iter().any(|one| one.scope.is_some()) {
+            let message = format!("{what}.scope: another issuer has one, too");
+            report.problem(&at, message, "clients can be told of one place to log in");
+        }
         warn_of(&plan, &plans, (&what, &at), report);
         plans.push(plan);
     }
@@ -250,6 +257,7 @@ impl Reader<'_> {
                 *into = written.value;
             }
         }
+        plan.scope = form.scope.map(|scope| self.scope(&scope, &plan.issuer));
         plan.kind = match form.kind.map(|kind| kind.value) {
             None | Some(KindForm::Agent) => PrincipalKind::Agent,
             Some(KindForm::Person) => PrincipalKind::Person,
@@ -284,6 +292,22 @@ impl Reader<'_> {
             let message = format!("{what}: an address with ? or # in it");
             self.report.problem(&issuer.at, message, "write it as its tokens say it in iss");
         }
+    }
+
+    /// What is told to clients has to be one thing, of a provider that they can find.
+    fn scope(&mut self, scope: &At<String>, issuer: &str) -> String {
+        let what = format!("{}.scope", self.what);
+        // RFC 6749, section 3.3.
+        let fine = |c: char| matches!(c, '\x21' | '\x23'..='\x5b' | '\x5d'..='\x7e');
+        if !scope.value.split(' ').all(|word| !word.is_empty() && word.chars().all(fine)) {
+            let message = format!("{what}: found {}", quoted(&scope.value));
+            self.report.problem(&scope.at, message, "write words of a scope: openid narrows");
+        }
+        if !issuer.starts_with("https://") {
+            let message = format!("{what}: clients cannot log in at {issuer}");
+            self.report.problem(&scope.at, message, "it is for an issuer of https://");
+        }
+        scope.value.clone()
     }
 
     fn keys(&mut self, keys: At<KeysForm>) -> Option<KeysFrom> {

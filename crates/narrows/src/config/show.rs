@@ -145,6 +145,9 @@ fn write_issuer(issuer: &IssuerPlan, out: &mut String) -> std::fmt::Result {
     if !issuer.groups.is_empty() {
         writeln!(out, "      groups: [{}]", issuer.groups.join(", "))?;
     }
+    if let Some(scope) = &issuer.scope {
+        writeln!(out, "      scope: {scope}")?;
+    }
     writeln!(out, "      kind: {}", issuer.kind.as_str())?;
     for (claim, value) in &issuer.claims {
         writeln!(out, "      claims.{claim}: {value}")?;
@@ -280,6 +283,7 @@ fn write_bounds(config: &Config, out: &mut String) -> std::fmt::Result {
     )?;
     writeln!(out, "catalog: {{ max_age: {} }}", time(config.catalog_max_age))?;
     writeln!(out, "sessions_max: {}", config.sessions_max)?;
+    writeln!(out, "session: {{ outlive_token: {} }}", config.outlive_token)?;
     writeln!(out, "predicates: {{ budget: {} }}", config.guesses_max)?;
     writeln!(out, "postgres: {{ statement_bytes_max: {}B }}", config.statement_bytes_max)?;
     let key = config.installation_key.as_ref();

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 mod access;
 mod recording;
+mod stores;
 mod telling;
 
 use super::*;

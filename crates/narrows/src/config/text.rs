@@ -55,6 +55,8 @@ form! {
         "catalog" => catalog: Catalog,
         /// Sessions carried at once. Default: 20000.
         "sessions_max" => sessions_max: At<u64>,
+        /// How long sessions go on.
+        "session" => session: Session,
         /// What may be asked about masked columns.
         "predicates" => predicates: PredicateBudget,
         /// Settings of the PostgreSQL protocol.
@@ -320,6 +322,15 @@ form! {
     pub struct Catalog {
         /// How old it may be before it is checked again. Default: 1s.
         "max_age" => max_age: At<Time>,
+    }
+}
+
+form! {
+    /// How long sessions go on.
+    pub struct Session {
+        /// A session goes on when the token that began it ends. Revoking the token still ends it.
+        /// Default: false.
+        "outlive_token" => outlive_token: At<bool>,
     }
 }
 

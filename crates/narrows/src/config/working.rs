@@ -76,6 +76,8 @@ pub struct Config {
     pub catalog_max_age: Duration,
     /// Sessions carried at once.
     pub sessions_max: usize,
+    /// Sessions go on when the token that began them ends.
+    pub outlive_token: bool,
     /// Longest statement, bytes.
     pub statement_bytes_max: usize,
     /// Different values compared with one masked column in a day.
@@ -180,6 +182,7 @@ pub fn complete(
             .and_then(|catalog| catalog.max_age)
             .map_or(CATALOG_MAX_AGE_DEFAULT, |age| age.value.0),
         sessions_max: count(file.sessions_max, "sessions_max", limit::SESSIONS_MAX, report),
+        outlive_token: outlive_token(file.session, report),
         statement_bytes_max: statement_bytes(file.postgres, report),
         guesses_max: guesses(file.predicates, report),
         installation_key,
@@ -682,6 +685,16 @@ fn guesses(predicates: Option<text::PredicateBudget>, report: &mut Report) -> u6
         return limit::GUESSES_MAX;
     }
     budget.value
+}
+
+fn outlive_token(session: Option<text::Session>, report: &mut Report) -> bool {
+    let Some(outlive) = session.and_then(|session| session.outlive_token) else { return false };
+    if outlive.value {
+        let help = "access that a provider takes away is then noticed only by who logs in anew";
+        let message = "session.outlive_token: sessions go on when their token has ended";
+        report.warn(&outlive.at, message, help);
+    }
+    outlive.value
 }
 
 fn statement_bytes(postgres: Option<text::Postgres>, report: &mut Report) -> usize {

@@ -142,7 +142,8 @@ impl Driver {
                 Ok(registration) => {
                     self.timers.clear(Alarm::Identify);
                     self.meter.count_for(registration.counters());
-                    if let Some(end) = principal.expires_at {
+                    let stays = self.gateway.settings.outlive_token;
+                    if let Some(end) = principal.expires_at.filter(|_| !stays) {
                         self.timers.set(Alarm::Expiry, end);
                     }
                     self.stay = Some(Stay {

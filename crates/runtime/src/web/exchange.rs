@@ -214,6 +214,7 @@ impl Exchange {
             session: Arc::clone(&name.0),
             limits: Limits { statement_bytes_max: gateway.settings.statement_bytes_max },
             hash_key: Arc::clone(&gateway.hash_key),
+            offer: gateway.proofs.offer(),
         });
         let settings = engine::Settings {
             gateway: Arc::clone(&gateway.name),

@@ -59,7 +59,8 @@ impl Exchange {
         match sessions.join(&self.gateway, who, &site, &self.mailbox, now).await {
             Ok(joined) => {
                 self.meter.count_for(joined.registration().counters());
-                if let Some(end) = principal.expires_at {
+                let stays = self.gateway.settings.outlive_token;
+                if let Some(end) = principal.expires_at.filter(|_| !stays) {
                     self.timers.set(Alarm::Expiry, end);
                 }
                 if let Some(end) = until {
