@@ -89,6 +89,8 @@ pub struct Setup {
     pub client_tls: bool,
     /// TLS to the client is on already (negotiated before the first message).
     pub client_tls_started: bool,
+    /// The client has shown a certificate in that TLS, which may prove who it is.
+    pub client_certificate: bool,
     /// Names this session to whoever wants to cancel its work. Random.
     pub cancel_key: [u8; 8],
     /// Names this session in messages to the client.

@@ -1,7 +1,7 @@
 //! Who is asking: one file per kind of proof.
 //!
-//! A proof turns what a client said into a principal, or says why not. There are two kinds: tokens
-//! of our own ([`store::Tokens`]), and access tokens of identity providers (JSON Web Tokens,
+//! A proof turns what a client said into a principal, or says why not. There are three kinds:
+//! certificates of TLS ([`certificate`]), tokens of our own ([`store::Tokens`]), and access tokens of identity providers (JSON Web Tokens,
 //! RFC 7519 and RFC 9068, and SPIFFE's JWT-SVID), verified with keys that the provider publishes.
 //! Whoever lets somebody in, on the data path or in the admin API, asks [`Proofs`].
 //!
@@ -9,6 +9,7 @@
 //! thread of its own ([`issuer`]), and kept while it is down; only a token that names a key nobody
 //! knows yet waits for the next fetch.
 
+mod certificate;
 mod claims;
 mod fetch;
 #[doc(hidden)]
@@ -19,6 +20,9 @@ mod keys;
 mod plan;
 mod proofs;
 
+pub use certificate::{
+    CertificateFault, CertificatePlan, SubjectFrom, check_certificates, is_trust_domain_name,
+};
 pub use fetch::count_keys;
 pub use issuer::IssuerStatus;
 pub use jwt::Fault;

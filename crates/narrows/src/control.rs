@@ -173,6 +173,11 @@ impl Control for Running {
             tracing::warn!("{warning}");
         }
         let believed = self.proofs.believe(loaded.config.issuers.clone());
+        let believed = believed.and_then(|mut changed| {
+            let plans = loaded.config.certificates.clone();
+            changed.extend(self.proofs.believe_certificates(plans)?);
+            Ok(changed)
+        });
         let changed = believed.map_err(|why| {
             tracing::error!("{why}; the old configuration stays in force");
             let file = self.path.display().to_string();

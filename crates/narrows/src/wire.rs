@@ -183,11 +183,13 @@ pub fn gateway(
     ledger: Arc<Ledger>,
     proofs: Arc<Proofs>,
 ) -> anyhow::Result<Arc<Gateway>> {
+    let believing = Arc::clone(&proofs);
+    let asks: runtime::tls::Asks = Arc::new(move || believing.takes_certificates());
     let server_tls = match &config.tls {
-        Some((cert, key)) => runtime::tls::server_config_from(cert, key)?,
+        Some((cert, key)) => runtime::tls::server_config_from(cert, key, asks)?,
         None => {
             let authority = runtime::tls::Authority::open(store.data_dir.path())?;
-            authority.server_config(&listening_names(config))?
+            authority.server_config(&listening_names(config), asks)?
         }
     };
     let recording = &config.recording;

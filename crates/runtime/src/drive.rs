@@ -168,6 +168,7 @@ impl Driver {
             client_private: tls || is_loopback(client.peer),
             client_tls: gateway.server_tls.is_some(),
             client_tls_started: tls,
+            client_certificate: !client.wire.certificates().is_empty(),
             cancel_key: seat.key,
             session: Arc::clone(&session.0),
             limits: Limits { statement_bytes_max: gateway.settings.statement_bytes_max },
@@ -390,7 +391,9 @@ impl Driver {
                     let tls = tls.ok_or_else(|| failed("there is no certificate".to_owned()))?;
                     let accepted = TlsAcceptor::from(tls).accept(stream).await;
                     let stream = accepted.map_err(|error| failed(error.to_string()))?;
-                    Ok((Wire::Tls(Box::new(stream.into())), TlsFacts::default()))
+                    let wire = Wire::Tls(Box::new(stream.into()));
+                    let shown = wire.certificates().first().map(|leaf| leaf.to_vec());
+                    Ok((wire, TlsFacts { certificate: shown }))
                 })
             }
             Side::Upstream => {

@@ -76,6 +76,8 @@ pub struct Scene<U: Unit = Bytes> {
     pub payload: Option<PayloadPolicy>,
     /// For whom the client works.
     pub on_behalf_of: Option<Arc<str>>,
+    /// The client has shown a certificate.
+    pub client_certificate: bool,
     /// Where a client can get a token.
     pub offer: Option<Arc<Offer>>,
 }
@@ -107,6 +109,7 @@ impl<U: Unit> Scene<U> {
             keeps: true,
             payload: None,
             on_behalf_of: None,
+            client_certificate: false,
             offer: None,
         }
     }
@@ -593,6 +596,7 @@ fn connection<U: Unit>(
         client_private: scene.client_private,
         client_tls: scene.client_tls,
         client_tls_started: false,
+        client_certificate: scene.client_certificate,
         cancel_key: CANCEL_KEY,
         session: name.into(),
         limits: Limits { statement_bytes_max: scene.statement_bytes_max },

@@ -17,16 +17,24 @@ const SEPARATOR: u8 = 0x01;
 /// The setting by which a client asks for it; it is the gateway's own and goes no further.
 pub(crate) const SETTING: &str = "narrows.auth";
 
-/// Whether the client asked for a mechanism with a token.
+/// A way to send a token.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Way {
+    Password,
+    Bearer,
+}
+
+/// The way that the client asks for, if it does.
 ///
 /// # Errors
-/// What it asked for instead is not known.
-pub(crate) fn is_wanted(start: &Start) -> Result<bool, String> {
+/// What it asked for is not known.
+pub(crate) fn wanted(start: &Start) -> Result<Option<Way>, String> {
     let settings = start.parameter("options").and_then(option_settings).unwrap_or_default();
     let given = settings.into_iter().rev().find(|(name, _)| name == SETTING);
     match given.as_ref().map(|(_, value)| value.as_str()) {
-        None | Some("password") => Ok(false),
-        Some("oauth") => Ok(true),
+        None => Ok(None),
+        Some("password") => Ok(Some(Way::Password)),
+        Some("oauth") => Ok(Some(Way::Bearer)),
         Some(other) => Err(other.chars().take(20).collect()),
     }
 }

@@ -74,8 +74,9 @@ impl Conversation<Bytes> for PostgresConversation {
                 self.client(out)
             }
             Input::Data(Side::Upstream, bytes) => self.upstream(&bytes, out),
-            Input::TlsStarted(Side::Client, _) => {
+            Input::TlsStarted(Side::Client, facts) => {
                 self.setup.client_private = true;
+                self.setup.client_certificate = facts.certificate.is_some();
                 self.state = State::Start { encrypted: true };
                 self.client(out)
             }
@@ -233,8 +234,13 @@ impl PostgresConversation {
                 out.control(Side::Client, startup::negotiate(spoken, start.protocol_options()));
             }
         }
-        let is_bearer = match bearer::is_wanted(&start) {
-            Ok(is_bearer) => is_bearer,
+        let is_bearer = match bearer::wanted(&start) {
+            // Who has shown a certificate is not asked for a token, unless it wants to be.
+            Ok(None) if self.setup.client_certificate => {
+                self.claim(start, false, Secret::new(String::new()), out);
+                return;
+            }
+            Ok(wanted) => wanted == Some(bearer::Way::Bearer),
             Err(found) => {
                 let why = format!("\"{found}\" is no way to log in; use password or oauth");
                 self.fail(&refused_parameter(bearer::SETTING, &why), out);
@@ -269,6 +275,17 @@ impl PostgresConversation {
             }
             Err(fault) => return Err(self.protocol_error(fault, out)),
         };
+        self.claim(start, is_bearer, secret, out);
+        Ok(())
+    }
+
+    fn claim(
+        &mut self,
+        start: Start,
+        is_bearer: bool,
+        secret: Secret<String>,
+        out: &mut Outbox<Bytes>,
+    ) {
         let user = start.parameter("user").unwrap_or_default().to_owned();
         let resource = start.parameter("database").unwrap_or(&user).to_owned();
         let application =
@@ -276,7 +293,6 @@ impl PostgresConversation {
         self.state = State::Proof { start, is_bearer };
         let run = application.as_deref().and_then(model::run_in).map(str::to_owned);
         out.identify(Claim { secret, resource, user, application, run });
-        Ok(())
     }
 
     fn unidentified(&mut self, refusal: Refusal, out: &mut Outbox<Bytes>) {

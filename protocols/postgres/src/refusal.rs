@@ -16,7 +16,13 @@ pub fn sqlstate(reason: &str) -> &'static str {
         "unsupported" | "unsettled" => "0A000",
         "unknown_statement" => "26000",
         "unknown_portal" => "34000",
-        "unknown_token" | "expired_token" | "revoked_token" | "clear_text" => "28P01",
+        "unknown_certificate"
+        | "expired_certificate"
+        | "certificate_mismatch"
+        | "unknown_token"
+        | "expired_token"
+        | "revoked_token"
+        | "clear_text" => "28P01",
         "no_access" | "access_closed" | "unknown_resource" => "28000",
         "too_many_sessions" => "53300",
         "upstream_down" | "upstream_tls" | "upstream_timeout" | "upstream_error" | "credential"

@@ -38,6 +38,7 @@ pub fn doctor(common: &Common) -> anyhow::Result<()> {
         look_at_upstreams(&config, &mut findings);
         look_at_stores(&config, &mut findings);
         look_at_issuers(&config, &mut findings);
+        look_at_certificates(&config, &mut findings);
         look_at_places(&config, &mut findings);
     }
     let word = |health| match health {
@@ -155,6 +156,20 @@ fn look_at_issuers(config: &Config, findings: &mut Vec<Finding>) {
                 say(findings, Health::Good, &what, format!("{keys} to check its tokens with"));
             }
             Err(why) => say(findings, Health::Bad, &what, why),
+        }
+    }
+}
+
+fn look_at_certificates(config: &Config, findings: &mut Vec<Finding>) {
+    for plan in &config.certificates {
+        let what = format!("certificates of {}", plan.issuer);
+        match (identity::check_certificates(plan), &plan.revoked) {
+            (Err(why), _) => say(findings, Health::Bad, &what, why),
+            (Ok(()), Some(_)) => say(findings, Health::Good, &what, "believed, with a CRL"),
+            (Ok(()), None) => {
+                let words = "believed until they end: no crl says what was revoked";
+                say(findings, Health::Good, &what, words);
+            }
         }
     }
 }

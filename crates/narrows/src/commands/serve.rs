@@ -97,6 +97,8 @@ async fn run(loaded: Loaded, rulebook: Rulebook) -> anyhow::Result<()> {
     let ledger = Arc::new(wire::Ledger::open(&store, &config, runtime::clock::now())?);
     let proofs = Proofs::new(Arc::clone(&store.tokens));
     let _ = proofs.believe(config.issuers.clone()).map_err(anyhow::Error::msg)?;
+    let certificates = config.certificates.clone();
+    let _ = proofs.believe_certificates(certificates).map_err(anyhow::Error::msg)?;
     let gateway = wire::gateway(
         &config,
         policy,

@@ -9,6 +9,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use url::Url;
 
 use super::address::{self, Carries};
+use super::certificates::Certificates;
 use super::machine::Machine;
 use super::nearest::nearest;
 use super::read::{At, Form, Named, Report, form, listed};
@@ -30,6 +31,8 @@ form! {
     pub struct Identity {
         /// Identity providers whose access tokens (JSON Web Tokens) are believed.
         "oidc" => oidc: Vec<Oidc>,
+        /// Certificates with which clients prove themselves in TLS, without a token.
+        "certificates" => certificates: Vec<Certificates>,
     }
 }
 

@@ -6,6 +6,7 @@
 
 pub mod access;
 mod address;
+pub mod certificates;
 pub mod digest;
 pub mod identity;
 pub mod keeping;

@@ -9,6 +9,7 @@ use model::UpstreamTls;
 use policy::{ActionSpec, Located, PayloadPolicy, RuleSpec};
 
 use super::Config;
+use super::certificates;
 use super::outgoing::Outgoing;
 use super::recording::{Recorded, describe_retention, describe_store_encryption};
 use super::scalar::OnFailureForm;
@@ -53,8 +54,12 @@ fn write(config: &Config, out: &mut String) -> std::fmt::Result {
         None => writeln!(out, "tls: a certificate of the local CA (narrows ca)")?,
     }
     stores::show_vault(&config.stores, out)?;
+    if !config.issuers.is_empty() || !config.certificates.is_empty() {
+        writeln!(out, "identity:")?;
+    }
+    certificates::show(&config.certificates, out)?;
     if !config.issuers.is_empty() {
-        writeln!(out, "identity:\n  oidc:")?;
+        writeln!(out, "  oidc:")?;
     }
     for issuer in &config.issuers {
         write_issuer(issuer, out)?;

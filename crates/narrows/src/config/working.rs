@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::identity::IssuerPlan;
+use ::identity::{CertificatePlan, IssuerPlan};
 use admin::RequestPlan;
 use model::{Resource, UpstreamTls, is_this_machine, limit};
 use policy::{
@@ -15,6 +15,7 @@ use policy::{
 use secrets::{CredentialSource, Stores};
 
 use super::access;
+use super::certificates;
 use super::identity;
 use super::machine::Machine;
 use super::nearest::nearest;
@@ -56,6 +57,8 @@ pub struct Config {
     pub tls: Option<(PathBuf, PathBuf)>,
     /// Identity providers that are believed.
     pub issuers: Vec<IssuerPlan>,
+    /// Client certificates that are believed.
+    pub certificates: Vec<CertificatePlan>,
     /// What can be reached.
     pub upstreams: Vec<Upstream>,
     /// What can be reached in HTTP.
@@ -125,7 +128,7 @@ pub struct Upstream {
 /// Completes the text form. Every problem goes into the report; what is returned is of use only if
 /// there were none.
 pub fn complete(
-    file: text::File,
+    mut file: text::File,
     rules: Vec<text::Rule>,
     path: &Path,
     machine: &dyn Machine,
@@ -163,6 +166,11 @@ pub fn complete(
         transparent,
         tls: tls(file.tls, base, machine, report),
         requests,
+        certificates: certificates::plans(
+            file.identity.as_mut().and_then(|form| form.certificates.take()),
+            (base, machine),
+            report,
+        ),
         issuers: identity::issuers(file.identity, (base, machine), report),
         policy: PolicySpec {
             version: 0,

@@ -104,7 +104,8 @@ impl Driver {
 
     fn identify(&mut self, claim: Claim, now: Timestamp) {
         let private = self.client.is_tls() || is_loopback(self.peer);
-        match self.gateway.proofs.prove(claim.secret.expose(), private, now) {
+        let chain = self.client.certificates();
+        match self.gateway.proofs.prove_either(claim.secret.expose(), &chain, private, now) {
             Proof::Done(proved) => self.identified(&claim, proved, now),
             Proof::Later(pending) => self.proving = Some((claim, pending)),
         }

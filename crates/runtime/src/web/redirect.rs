@@ -221,6 +221,7 @@ impl Client {
         };
         let slot = Arc::new(Mutex::new(Some(stream)));
         let arrived = Arrived {
+            certificates: Arc::new([]),
             face: self.face,
             head,
             body: None,
