@@ -21,6 +21,7 @@
 
 #![deny(missing_docs)]
 
+mod aws_secrets;
 mod data_key;
 mod encryption;
 mod error;
@@ -34,6 +35,7 @@ mod sigv4;
 mod testing;
 mod vault;
 
+pub use aws_secrets::{AwsSecrets, AwsSecretsOptions};
 pub use data_key::{DATA_KEY_BYTES, DataKey, Place, SEAL_OVERHEAD_BYTES};
 pub use encryption::{KeyContext, KeyEncryption, Keys, Wrapped};
 pub use error::{Blame, SealError};

@@ -151,7 +151,7 @@ fn read(shared: &Shared, reference: &Reference) {
         return;
     }
     entry.began = Some(began);
-    let refresh = shared.refresh();
+    let refresh = shared.refresh(reference);
     let name = reference.to_string();
     match read {
         Ok(value) => {

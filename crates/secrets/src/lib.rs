@@ -9,6 +9,7 @@
 
 #![deny(missing_docs)]
 
+mod aws;
 mod keeper;
 mod lease;
 mod plan;

@@ -15,12 +15,21 @@ pub enum Reference {
         /// The field.
         field: String,
     },
+    /// A secret in AWS Secrets Manager, or a field of one that is a JSON object.
+    Aws {
+        /// Its name or ARN.
+        name: String,
+        /// The field.
+        field: Option<String>,
+    },
 }
 
 impl fmt::Display for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Vault { path, field } => write!(f, "vault:{path}#{field}"),
+            Self::Aws { name, field: Some(field) } => write!(f, "aws:{name}#{field}"),
+            Self::Aws { name, field: None } => write!(f, "aws:{name}"),
         }
     }
 }
@@ -50,6 +59,27 @@ impl Reference {
             ));
         }
         Ok(Self::Vault { path: path.to_owned(), field: field.to_owned() })
+    }
+}
+
+impl Reference {
+    /// Reads `prod/appdb`, an ARN, or either with `#FIELD` behind it.
+    ///
+    /// # Errors
+    ///
+    /// What would be right.
+    pub fn aws(text: &str) -> Result<Self, String> {
+        let (name, field) = match text.split_once('#') {
+            Some((name, field)) => (name, Some(field)),
+            None => (text, None),
+        };
+        let letter = |c: char| c.is_ascii_alphanumeric() || "/_+=.@:-".contains(c);
+        let empty = |field: &str| field.is_empty() || field.contains(|c: char| c.is_control());
+        let named = !name.is_empty() && name.chars().all(letter);
+        if !named || field.is_some_and(empty) || text.len() > REFERENCE_BYTES_MAX {
+            return Err("write NAME, or NAME#FIELD for a field of JSON: prod/appdb#password".into());
+        }
+        Ok(Self::Aws { name: name.to_owned(), field: field.map(str::to_owned) })
     }
 }
 
@@ -100,6 +130,17 @@ mod tests {
             "secret/data/a#b\nc",
         ] {
             assert!(Reference::vault(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_secret_of_aws_is_a_name_or_an_arn() {
+        let arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:prod/appdb-a1b2c3";
+        for right in ["prod/appdb", "prod/appdb#password", arn, &format!("{arn}#user")] {
+            assert_eq!(Reference::aws(right).unwrap().to_string(), format!("aws:{right}"));
+        }
+        for wrong in ["", "#password", "prod/appdb#", "a b", "a\n", "a#b\n"] {
+            assert!(Reference::aws(wrong).is_err(), "{wrong}");
         }
     }
 

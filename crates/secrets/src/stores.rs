@@ -6,8 +6,9 @@ use std::thread;
 use std::time::Duration;
 
 use model::Secret;
-use seal::VaultClient;
+use seal::{AwsSecrets, VaultClient};
 
+use crate::aws;
 use crate::keeper::Keeper;
 use crate::lease::Leases;
 use crate::plan::StoresPlan;
@@ -66,6 +67,8 @@ impl Working {
 /// What the threads use.
 pub(crate) struct Shared {
     vault: Option<Result<VaultClient, String>>,
+    /// Made when somebody wants something of it.
+    aws: OnceLock<Result<AwsSecrets, String>>,
     refresh: Duration,
     teller: Teller,
     pub keeper: Keeper,
@@ -86,11 +89,18 @@ impl Shared {
             Reference::Vault { path, field } => {
                 vault::read(self.vault().map_err(NotRead::Failed)?, path, field)
             }
+            Reference::Aws { name, field } => match self.aws.get_or_init(aws::client) {
+                Ok(client) => aws::read(client, name, field.as_deref()),
+                Err(why) => Err(NotRead::Failed(why.clone())),
+            },
         }
     }
 
-    pub const fn refresh(&self) -> Duration {
-        self.refresh
+    pub const fn refresh(&self, reference: &Reference) -> Duration {
+        match reference {
+            Reference::Vault { .. } => self.refresh,
+            Reference::Aws { .. } => aws::REFRESH,
+        }
     }
 
     pub fn tell(&self, action: &'static str, target: impl Into<String>, detail: String) {
@@ -185,6 +195,7 @@ impl Stores {
     fn shared(&self) -> Shared {
         Shared {
             vault: self.plan.vault.as_ref().map(vault::client),
+            aws: OnceLock::new(),
             refresh: self.plan.vault.as_ref().map_or(Duration::MAX, |plan| plan.refresh),
             teller: Arc::clone(self.teller.get_or_init(Teller::default)),
             keeper: Keeper::default(),

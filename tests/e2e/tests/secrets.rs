@@ -5,7 +5,10 @@ use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
-use e2e::{APP_PASSWORD, Bao, Child, Gateway, Ports, Server, Token, Wire, as_other, until};
+use e2e::{
+    APP_PASSWORD, Bao, Child, Config, Gateway, Ports, Server, Token, Wire, as_other, own, python,
+    until,
+};
 use serde_json::Value;
 
 const KV_POLICY: &str = "path \"secret/data/*\" { capabilities = [\"read\"] }";
@@ -394,5 +397,59 @@ fn p7_nobody_looks_into_a_gateway() -> Result<()> {
         let found = String::from_utf8_lossy(&looked.stdout).contains("Planted-in-the-environment");
         ensure!(found == readable, "{more:?}: {}", String::from_utf8_lossy(&looked.stderr));
     }
+    Ok(())
+}
+
+#[test]
+fn a_password_in_aws_secrets_manager_is_read() -> Result<()> {
+    let (server, folder) = (Server::start()?, tempfile::tempdir()?);
+    let port = folder.path().join("port");
+    let mut manager = std::process::Command::new(python()?);
+    manager.arg("-B").arg(own("python/aws_secrets.py")).arg(&port).arg(APP_PASSWORD);
+    let _manager = Child::start_piped(&mut manager)?;
+    let port = until("the manager is there", || {
+        Ok(fs::read_to_string(&port).ok().and_then(|text| text.parse::<u16>().ok()))
+    })?;
+    let endpoint = format!("http://127.0.0.1:{port}");
+    let environment = [
+        ("AWS_ENDPOINT_URL", &*endpoint),
+        ("AWS_REGION", "eu-central-1"),
+        ("AWS_ACCESS_KEY_ID", "AKIATEST"),
+        ("AWS_SECRET_ACCESS_KEY", "Planted-secret-access-key"),
+    ];
+    let gateway = Gateway::start_in(&environment, &Config::open(), &server.upstream())?;
+    // A reload brings the stores.
+    let Ports { admin, postgres, .. } = gateway.ports();
+    let resource = |name: &str, secret: &str| {
+        format!(
+            "  {name}: {{ type: postgres, address: \"127.0.0.1:{}\", database: shop, user: app, tls: off, \
+             password: {{aws: \"{secret}\"}} }}\n",
+            server.upstream().port
+        )
+    };
+    let resources = [
+        ("field", "prod/appdb#password"),
+        ("plain", "prod/plain"),
+        ("number", "prod/appdb#port"),
+        ("missing", "prod/nothing"),
+    ];
+    let resources: String = resources.iter().map(|(name, secret)| resource(name, secret)).collect();
+    gateway.rewrite(&format!(
+        "data_dir: ./var\nlisten: {{ admin: \"127.0.0.1:{admin}\", postgres: \"127.0.0.1:{postgres}\" }}\n\
+         resources:\n{resources}access: [ {{ groups: [agents], resources: [\"*\"] }} ]\n"
+    ))?;
+    gateway.narrows(&["reload"])?.success()?;
+    let agent = gateway.agent("robot")?;
+    for name in ["field", "plain"] {
+        let mut wire = Wire::connect(gateway.port(), "agent", name, &agent.secret)?;
+        ensure!(whoami(&mut wire)? == "app");
+    }
+    for (name, why) in [("number", "is not a text"), ("missing", "ResourceNotFoundException")] {
+        let refused = Wire::connect(gateway.port(), "agent", name, &agent.secret).err();
+        let refused = format!("{:#}", refused.context("it was let in")?);
+        ensure!(refused.contains("no credential for the resource"), "{refused}");
+        ensure!(gateway.log().contains(why), "{why}: {}", gateway.log());
+    }
+    ensure!(!gateway.log().contains(APP_PASSWORD) && !gateway.log().contains("Planted-secret"));
     Ok(())
 }

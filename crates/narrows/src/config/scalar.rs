@@ -212,8 +212,8 @@ impl SecretForm {
     }
 }
 
-const SECRET_HELP: &str =
-    "write {env: NAME}, {file: PATH}, {command: [program, argument]} or {vault: PATH#FIELD}";
+const SECRET_HELP: &str = "write {env: NAME}, {file: PATH}, {command: [program, argument]}, {vault: PATH#FIELD} \
+     or {aws: NAME}";
 /// Stores that are not asked, and what does instead.
 const UNBUILT: [(&str, &str); 2] = [
     ("gcp", "use {command: [gcloud, secrets, versions, access, latest, --secret=NAME]}"),
@@ -238,7 +238,7 @@ impl Form for SecretForm {
                         return None;
                     }
                 }
-                const KEYS: [&str; 4] = ["env", "file", "command", "vault"];
+                const KEYS: [&str; 5] = ["env", "file", "command", "vault", "aws"];
                 let fields = Fields::open(node, what, &KEYS, report)?;
                 if entries.len() != 1 {
                     let message =
@@ -265,7 +265,14 @@ impl Form for SecretForm {
                     Some(Self::Kept(reference, report.slot.clone()))
                 });
                 let command = command.map(|words| Self::Command(words, report.slot.clone()));
-                env.or(file).or(command).or(vault)
+                let aws = fields.field::<String>("aws", report).and_then(|text| {
+                    let read = Reference::aws(&text);
+                    let wrong = |help| report.problem(&node.at, format!("{what}.aws"), help);
+                    let reference = read.map_err(wrong).ok()?;
+                    report.slot.want_plainly(reference.clone());
+                    Some(Self::Kept(reference, report.slot.clone()))
+                });
+                env.or(file).or(command).or(vault).or(aws)
             }
             Value::List(_) => {
                 report.expected(node, what, SECRET_HELP);
@@ -295,7 +302,7 @@ impl JsonSchema for SecretForm {
             })
         };
         json_schema!({
-            "description": "From an environment variable, a file, a command or Vault. A secret \
+            "description": "From an environment variable, a file, a command or a store. A secret \
                             written here works and is warned about.",
             "anyOf": [
                 one("env", serde_json::json!({ "type": "string" })),
@@ -303,6 +310,9 @@ impl JsonSchema for SecretForm {
                 one("vault", serde_json::json!({
                     "type": "string", "pattern": "^.+/data/.+#.+$",
                     "examples": ["secret/data/appdb#password"]
+                })),
+                one("aws", serde_json::json!({
+                    "type": "string", "examples": ["prod/appdb#password"]
                 })),
                 one("command", serde_json::json!({
                     "type": "array", "items": { "type": "string" }, "minItems": 1

@@ -144,6 +144,11 @@ impl Slot {
         self.need_vault(at, what);
     }
 
+    /// A secret of a store that needs no configuration is wanted.
+    pub fn want_plainly(&self, reference: Reference) {
+        self.0.wanted.lock().references.push(reference);
+    }
+
     fn need_vault(&self, at: &Location, what: &str) {
         self.0.wanted.lock().vault.push((at.clone(), what.to_owned()));
     }
