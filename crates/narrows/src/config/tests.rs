@@ -179,10 +179,12 @@ fn the_schema_knows_every_key_and_no_other() {
             "recording",
             "resources",
             "rules",
+            "session",
             "sessions_max",
             "state",
             "tls",
             "transparent",
+            "vault",
         ]
     );
     assert_eq!(schema["additionalProperties"], false);
