@@ -1,5 +1,5 @@
-//! Whom a client's certificate stands for: RFC 5280 by the verifier of `rustls`, what it says of its
-//! subject by the plan, and SPIFFE's X.509-SVID by its own rules on top.
+//! Whom a client's certificate stands for: RFC 5280 by the verifier of `rustls`, what it says of
+//! its subject by the plan, and SPIFFE's X.509-SVID by its own rules on top.
 //!
 //! TLS itself proves that the client has the key. Whether the certificate is believed is judged
 //! here, not in the handshake, so that who is turned away is told and recorded like everybody else.

@@ -1,8 +1,9 @@
 //! Who is asking: one file per kind of proof.
 //!
 //! A proof turns what a client said into a principal, or says why not. There are three kinds:
-//! certificates of TLS ([`certificate`]), tokens of our own ([`store::Tokens`]), and access tokens of identity providers (JSON Web Tokens,
-//! RFC 7519 and RFC 9068, and SPIFFE's JWT-SVID), verified with keys that the provider publishes.
+//! certificates of TLS ([`certificate`]), tokens of our own ([`store::Tokens`]), and access tokens
+//! of identity providers (JSON Web Tokens, RFC 7519 and RFC 9068, and SPIFFE's JWT-SVID), verified
+//! with keys that the provider publishes.
 //! Whoever lets somebody in, on the data path or in the admin API, asks [`Proofs`].
 //!
 //! An identity provider is never asked about one token. Its keys are fetched beside the work, by a

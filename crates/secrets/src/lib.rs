@@ -2,8 +2,8 @@
 //! others that are asked again and again ([`Stores`]).
 //!
 //! What a store said last is kept and used while the store cannot be asked; connections wait for a
-//! store only where nothing is known yet. A credential of a database secrets engine is one session's
-//! alone ([`Lease`]): renewed while the session lives, revoked when it ends.
+//! store only where nothing is known yet. A credential of a database secrets engine is one
+//! session's alone ([`Lease`]): renewed while the session lives, revoked when it ends.
 //!
 //! Nothing in here prints a secret, and no error holds one.
 

@@ -212,8 +212,8 @@ impl SecretForm {
     }
 }
 
-const SECRET_HELP: &str = "write {env: NAME}, {file: PATH}, {command: [program, argument]}, {vault: PATH#FIELD} \
-     or {aws: NAME}";
+const SECRET_HELP: &str = "write {env: NAME}, {file: PATH}, {command: [program, argument]}, \
+                           {vault: PATH#FIELD} or {aws: NAME}";
 /// Stores that are not asked, and what does instead.
 const UNBUILT: [(&str, &str); 2] = [
     ("gcp", "use {command: [gcloud, secrets, versions, access, latest, --secret=NAME]}"),
