@@ -351,6 +351,9 @@ pub struct ResourceView {
     pub user: String,
     /// `verify-full`, `require` or `off`.
     pub tls: String,
+    /// Why it cannot be used: a secret that it needs could never be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_ready: Option<String>,
 }
 
 /// An operation to explain, for a principal that need not exist.

@@ -4,8 +4,8 @@
 //! An answer comes as a form from the provider's page. With such a form a browser sends none of our
 //! cookies, because they are for requests from our own pages (`SameSite=Lax`). So it is judged
 //! where it arrives, and lets nobody in there: what it proved waits under a name that nobody can
-//! guess, and the browser is sent on to another page of ours, now with its cookie. Who did not begin
-//! the sign-in has another cookie or none, and cannot be signed in as somebody else this way.
+//! guess, and the browser is sent on to another page of ours, now with its cookie. Whoever did not
+//! begin the sign-in has another cookie or none, and is not signed in as somebody else this way.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -222,8 +222,8 @@ impl Saml {
         Ok(name)
     }
 
-    /// Signs in whoever brings the name of what an answer proved, and the cookie of the sign-in that
-    /// it answers. The login, its cookie, and the page to go to.
+    /// Signs in whoever brings the name of what an answer proved, and the cookie of the sign-in
+    /// that it answers. The login, its cookie, and the page to go to.
     ///
     /// # Errors
     /// Nobody is signed in.

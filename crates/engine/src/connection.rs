@@ -217,7 +217,10 @@ impl<U: Unit> Connection<U> {
                 self.proved(principal, resource, shared);
             }
             Happening::Disproved(refusal) => self.disproved(refusal),
-            Happening::Connected(connected) => self.tell(Input::Connected(connected)),
+            Happening::Connected(connected) => {
+                self.record_account(&connected);
+                self.tell(Input::Connected(connected));
+            }
             Happening::Unreachable(refusal) => self.tell(Input::Unreachable(refusal)),
             Happening::TlsStarted(side, facts) => self.tell(Input::TlsStarted(side, facts)),
             Happening::HoldPlaced(id, approval, address) => self.placed(id, approval, address),

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use model::UpstreamTls;
-use model::{ClientText, Credential, FactDecl, OperationId, Principal, Resource, Side, Timestamp};
+use model::{
+    ClientText, Credential, FactDecl, Offer, OperationId, Principal, Resource, Side, Timestamp,
+};
 pub use policy::Capabilities;
 use policy::{HashKey, MaskPlan, Permit, Refusal, Scope};
 
@@ -87,6 +89,8 @@ pub struct Setup {
     pub client_tls: bool,
     /// TLS to the client is on already (negotiated before the first message).
     pub client_tls_started: bool,
+    /// The client has shown a certificate in that TLS, which may prove who it is.
+    pub client_certificate: bool,
     /// Names this session to whoever wants to cancel its work. Random.
     pub cancel_key: [u8; 8],
     /// Names this session in messages to the client.
@@ -95,6 +99,8 @@ pub struct Setup {
     pub limits: Limits,
     /// Key of the `hash` mask.
     pub hash_key: Arc<HashKey>,
+    /// Where a client can get a token, for protocols that can say so.
+    pub offer: Option<Arc<Offer>>,
 }
 
 /// Bounds a conversation observes; see `model::limit` for the defaults.

@@ -20,6 +20,7 @@ mod detect;
 mod exchange;
 mod http;
 mod journal;
+mod jwt;
 mod postgres;
 mod rules;
 mod saml;
@@ -46,6 +47,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "http_explain", run: exchange::explained },
     Target { name: "http_hello", run: http::hello },
     Target { name: "journal", run: journal::journal },
+    Target { name: "jwt", run: jwt::jwt },
     Target { name: "postgres_client", run: postgres::session::client },
     Target { name: "postgres_copy", run: postgres::copy::copy },
     Target { name: "postgres_login", run: postgres::login::login },

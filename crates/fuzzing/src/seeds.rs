@@ -6,6 +6,7 @@ use testkit::conversation::{Cuts, Play};
 
 use crate::config::DIVIDER;
 use crate::journal;
+use crate::jwt;
 use crate::postgres::notation::{Postgres, scene};
 
 /// An input to begin with.
@@ -66,6 +67,7 @@ pub fn all() -> Vec<Seed> {
     statements(&mut seed);
     seed("saml", "answer", crate::saml::ANSWER);
     seed("saml", "metadata", crate::saml::METADATA);
+    tokens(&mut seed);
     all
 }
 
@@ -90,6 +92,40 @@ fn hellos() -> Vec<(&'static str, Vec<u8>)> {
         ("hidden", record(&message(&[&named[..], hidden].concat()))),
         ("no_tls", b"GET / HTTP/1.1\r\n".to_vec()),
     ]
+}
+
+/// Tokens of an issuer, good ones and such as attackers make.
+fn tokens(seed: Add<'_>) {
+    let claims =
+        r#"{"iss":"https://idp.example","aud":["narrows"],"sub":"robot","exp":1767229200,"#;
+    let good = format!("{claims}\"iat\":1767225600,\"realm\":{{\"groups\":[\"agents\"]}}}}");
+    let acting = format!("{claims}\"act\":{{\"sub\":\"helper\",\"act\":{{\"sub\":\"before\"}}}}}}");
+    let dates = format!("{claims}\"nbf\":1767225599.5,\"iat\":1e9,\"cnf\":null}}");
+    let svid = r#"{"sub":"spiffe://acme.example/ci","aud":"narrows","exp":1767229200}"#;
+    let of = |header: &[u8], claims: &str| jwt::token(header, claims.as_bytes());
+    let whole = of(jwt::HEADER, &good);
+    let signature = whole.rsplit_once('.').map_or("", |(_, signature)| signature);
+    let none = of(br#"{"alg":"none","typ":"at+jwt"}"#, &good);
+    let unsigned = none.rsplit_once('.').map_or("", |(signed, _)| signed);
+    for (name, bytes) in [
+        ("good", whole.clone()),
+        ("none", format!("{unsigned}.")),
+        ("none_signed", format!("{unsigned}.{signature}")),
+        ("hmac", of(br#"{"alg":"HS256","typ":"JWT","kid":"k"}"#, &good)),
+        ("jwk_inside", of(br#"{"alg":"EdDSA","jwk":{"kty":"OKP"},"kid":"../k"}"#, &good)),
+    ] {
+        seed("jwt", name, &[&[0], bytes.as_bytes()].concat());
+    }
+    for (name, text) in [("claims", &good), ("acting", &acting), ("dates", &dates)] {
+        seed("jwt", name, &[&[1], text.as_bytes()].concat());
+    }
+    seed("jwt", "svid", &[&[0x81], svid.as_bytes()].concat());
+    let both = [jwt::HEADER, &[0], good.as_bytes()].concat();
+    seed("jwt", "header", &[&[2], &both[..]].concat());
+    let rsa = r#"{"keys":[{"kty":"RSA","n":"AQAB","e":"AQAB","kid":"k"},{"kty":"oct","k":"AA"}]}"#;
+    for (name, keys) in [("keys", jwt::keys()), ("other_keys", rsa.to_owned())] {
+        seed("jwt", name, &[&[3], keys.as_bytes()].concat());
+    }
 }
 
 type Add<'a> = &'a mut dyn FnMut(&'static str, &str, &[u8]);

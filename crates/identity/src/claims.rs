@@ -81,15 +81,17 @@ pub(crate) const ID_PREFIX: &str = "jwt_";
 /// What a token is called in records. It is derived from what of the token is signed, and does not
 /// tell it. Not from the signature: of ECDSA there are two that fit, and whoever has one has both.
 pub(crate) fn id(token: &str) -> TokenId {
-    const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
     let signed = token.rsplit_once('.').map_or(token, |(signed, _)| signed);
     let hash = digest::digest(&digest::SHA256, signed.as_bytes());
-    let chars = hash
-        .as_ref()
-        .iter()
-        .take(16)
-        .map(|byte| char::from(ALPHABET.get(usize::from(byte & 31)).copied().unwrap_or(b'0')));
-    TokenId(format!("{ID_PREFIX}{}", chars.collect::<String>()).into())
+    TokenId(format!("{ID_PREFIX}{}", letters(hash)).into())
+}
+
+/// Sixteen letters of a hash.
+pub(crate) fn letters(hash: digest::Digest) -> String {
+    const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+    let letter =
+        |byte: &u8| char::from(ALPHABET.get(usize::from(byte & 31)).copied().unwrap_or(b'0'));
+    hash.as_ref().iter().take(16).map(letter).collect()
 }
 
 /// Who signed in, what they are called, and their groups.
@@ -123,7 +125,7 @@ fn subject(plan: &IssuerPlan, claims: &Map<String, Value>, name: &str) -> Result
     named(&whole).map_err(wrong)
 }
 
-fn named(name: &str) -> Result<Arc<str>, &'static str> {
+pub(crate) fn named(name: &str) -> Result<Arc<str>, &'static str> {
     match name {
         "" => Err("empty"),
         _ if name.chars().any(is_unseen) => Err("a text with letters that are not seen"),

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
-use model::Timestamp;
+use model::{Offer, Timestamp};
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::watch;
 
@@ -63,6 +63,7 @@ struct Work {
 /// An identity provider.
 pub(crate) struct Issuer {
     pub plan: IssuerPlan,
+    pub offer: Option<Arc<Offer>>,
     shared: Arc<Shared>,
 }
 
@@ -96,7 +97,8 @@ impl Issuer {
             .name("issuer-keys".to_owned())
             .spawn(move || fetch_on(&of_thread, &fetcher, &told))
             .map_err(|error| format!("no thread can be started: {error}"))?;
-        Ok(Arc::new(Self { plan, shared }))
+        let offer = plan.offer().map(Arc::new);
+        Ok(Arc::new(Self { plan, offer, shared }))
     }
 
     /// Judges a token by the keys that are known.

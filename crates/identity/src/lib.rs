@@ -1,8 +1,9 @@
 //! Who is asking: one file per kind of proof.
 //!
-//! A proof turns what a client said into a principal, or says why not. There are two kinds: tokens
-//! of our own ([`store::Tokens`]), and access tokens of identity providers (JSON Web Tokens,
-//! RFC 7519 and RFC 9068, and SPIFFE's JWT-SVID), verified with keys that the provider publishes.
+//! A proof turns what a client said into a principal, or says why not. There are three kinds:
+//! certificates of TLS ([`certificate`]), tokens of our own ([`store::Tokens`]), and access tokens
+//! of identity providers (JSON Web Tokens, RFC 7519 and RFC 9068, and SPIFFE's JWT-SVID), verified
+//! with keys that the provider publishes.
 //! Whoever lets somebody in, on the data path or in the admin API, asks [`Proofs`].
 //!
 //! An identity provider is never asked about one token. Its keys are fetched beside the work, by a
@@ -12,8 +13,11 @@
 //! People sign in ([`People`]): at a provider, of which the gateway is a client then, or by another
 //! method that calls [`People::signed_in`] once it knows who it is.
 
+mod certificate;
 mod claims;
 mod fetch;
+#[doc(hidden)]
+pub mod fuzzing;
 mod issuer;
 mod jwt;
 mod keys;
@@ -21,6 +25,9 @@ mod people;
 mod plan;
 mod proofs;
 
+pub use certificate::{
+    CertificateFault, CertificatePlan, SubjectFrom, check_certificates, is_trust_domain_name,
+};
 pub use fetch::{count_keys, tls_config};
 pub use issuer::IssuerStatus;
 pub use jwt::Fault;

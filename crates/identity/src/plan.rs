@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use jsonwebtoken::Algorithm;
-use model::{PrincipalKind, Secret};
+use model::{Offer, PrincipalKind, Secret};
 use url::Url;
 
 /// The algorithms that a token may be signed with, by name (RFC 7518 section 3.1, RFC 8037). All
@@ -69,6 +69,8 @@ pub struct IssuerPlan {
     pub kind: PrincipalKind,
     /// Claims that have to have these values; `*` at the end of one stands for anything.
     pub claims: Vec<(String, String)>,
+    /// Clients that have no token are told to get one here, with this scope.
+    pub scope: Option<String>,
 }
 
 impl IssuerPlan {
@@ -89,7 +91,15 @@ impl IssuerPlan {
             groups: Vec::new(),
             kind: PrincipalKind::Agent,
             claims: Vec::new(),
+            scope: None,
         }
+    }
+
+    /// What clients that have no token are told, if anything.
+    pub(crate) fn offer(&self) -> Option<Offer> {
+        let scope = self.scope.clone()?;
+        let base = self.issuer.trim_end_matches('/');
+        Some(Offer { configuration: format!("{base}/.well-known/openid-configuration"), scope })
     }
 
     /// Whether it is a SPIFFE trust domain.

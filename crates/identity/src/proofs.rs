@@ -8,11 +8,13 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use aws_lc_rs::digest;
 use model::limit::PROVED_TOKENS_MAX;
-use model::{Principal, Timestamp, TokenId};
+use model::{Offer, Principal, Timestamp, TokenId};
 use parking_lot::Mutex;
+use rustls_pki_types::CertificateDer;
 use store::{Logins, TokenError, Tokens};
 use tokio::time::{Instant, timeout_at};
 
+use crate::certificate::{self, CertificateFault, CertificatePlan, Judge};
 use crate::claims;
 use crate::issuer::{Issuer, IssuerStatus, NotVerified};
 use crate::jwt::{self, Fault};
@@ -40,6 +42,8 @@ pub enum NotProved {
     /// It says that it is of an identity provider, and is not believed. The fault is the
     /// operator's to read.
     Foreign(Fault),
+    /// It is a certificate that is not believed. The fault is the operator's to read.
+    Certificate(CertificateFault),
 }
 
 /// How a proof ended, or goes on.
@@ -58,6 +62,7 @@ pub struct Proofs {
     tokens: Arc<Tokens>,
     logins: Arc<Logins>,
     issuers: ArcSwap<Vec<Arc<Issuer>>>,
+    certificates: ArcSwap<Vec<Arc<Judge>>>,
     seen: Mutex<Seen>,
 }
 
@@ -74,8 +79,8 @@ impl Proofs {
     /// Tokens of our own and of people who signed in, and no issuer yet.
     #[must_use]
     pub fn new(tokens: Arc<Tokens>, logins: Arc<Logins>) -> Arc<Self> {
-        let (issuers, seen) = (ArcSwap::default(), Mutex::default());
-        Arc::new(Self { tokens, logins, issuers, seen })
+        let (issuers, certificates) = (ArcSwap::default(), ArcSwap::default());
+        Arc::new(Self { tokens, logins, issuers, certificates, seen: Mutex::default() })
     }
 
     /// People who signed in.
@@ -119,10 +124,96 @@ impl Proofs {
         Ok(changed)
     }
 
+    /// Where a client that has no token can get one.
+    #[must_use]
+    pub fn offer(&self) -> Option<Arc<Offer>> {
+        self.issuers.load().iter().find_map(|issuer| issuer.offer.clone())
+    }
+
+    /// Believes these certificates and no others, from now on. Returns the names of those who
+    /// vouched for others before.
+    ///
+    /// # Errors
+    /// One of them cannot be used, and why; then nothing has changed. The operator's fault.
+    pub fn believe_certificates(&self, plans: Vec<CertificatePlan>) -> Result<Vec<String>, String> {
+        let before = self.certificates.load_full();
+        let keep = |plan: CertificatePlan| match before.iter().find(|judge| judge.plan == plan) {
+            Some(known) => Ok(Arc::clone(known)),
+            None => {
+                let name = plan.issuer.clone();
+                let judge = Judge::new(plan).map(Arc::new);
+                judge.map_err(|why| format!("identity.certificates: {name}: {why}"))
+            }
+        };
+        let judges = plans.into_iter().map(keep).collect::<Result<Vec<_>, _>>()?;
+        let stays = |old: &&Arc<Judge>| judges.iter().any(|new| Arc::ptr_eq(new, old));
+        let changed = before.iter().filter(|old| !stays(old));
+        let changed = changed.map(|old| old.plan.issuer.clone()).collect();
+        self.certificates.store(Arc::new(judges));
+        Ok(changed)
+    }
+
+    /// Whether clients are asked for a certificate.
+    #[must_use]
+    pub fn takes_certificates(&self) -> bool {
+        !self.certificates.load().is_empty()
+    }
+
+    /// Believes a client by its certificate, by its token, or by both, which then have to name the
+    /// same subject: the token says who asks, and the certificate that it is them.
+    pub fn prove_either(
+        self: &Arc<Self>,
+        token: &str,
+        chain: &[CertificateDer<'static>],
+        client_private: bool,
+        now: Timestamp,
+    ) -> Proof {
+        if chain.is_empty() {
+            return self.prove(token, client_private, now);
+        }
+        let certified = match self.certified(chain, now) {
+            Ok(certified) if token.is_empty() => return Proof::Done(Ok(certified)),
+            Ok(certified) => certified,
+            Err(why) => return Proof::Done(Err(why)),
+        };
+        match self.prove(token, client_private, now) {
+            Proof::Done(proved) => {
+                Proof::Done(proved.and_then(|by_token| both(by_token, &certified)))
+            }
+            Proof::Later(pending) => {
+                Proof::Later(Box::pin(async move { both(pending.await?, &certified) }))
+            }
+        }
+    }
+
+    fn certified(
+        &self,
+        chain: &[CertificateDer<'static>],
+        now: Timestamp,
+    ) -> Result<Principal, NotProved> {
+        let mut fault = CertificateFault::Nobodys;
+        for judge in self.certificates.load().iter() {
+            match judge.judge(chain, now) {
+                Ok(principal) => {
+                    let denied =
+                        principal.token.as_ref().is_some_and(|id| self.tokens.is_denied(id));
+                    return if denied { Err(NotProved::Revoked) } else { Ok(principal) };
+                }
+                // Whoever vouches for it has said what is wrong with it.
+                Err(new) if !matches!(new, CertificateFault::Chain(..)) => fault = new,
+                Err(new) if fault == CertificateFault::Nobodys => fault = new,
+                Err(_) => {}
+            }
+        }
+        Err(NotProved::Certificate(fault))
+    }
+
     /// Whether somebody whom this issuer vouched for may still be believed.
     #[must_use]
     pub fn believes(&self, issuer: &str) -> bool {
-        issuer == store::ISSUER || self.issuers.load().iter().any(|one| one.plan.issuer == issuer)
+        issuer == store::ISSUER
+            || self.issuers.load().iter().any(|one| one.plan.issuer == issuer)
+            || self.certificates.load().iter().any(|one| one.plan.issuer == issuer)
     }
 
     /// What is known of every issuer.
@@ -250,10 +341,11 @@ impl Proofs {
         seen.proved.insert(fingerprint, principal.clone());
     }
 
-    /// Whether this is how records name a token of an issuer: `jwt_` and 16 letters.
+    /// Whether this is how records name a token of an issuer or a certificate: `jwt_` or `crt_`,
+    /// and 16 letters.
     #[must_use]
     pub fn is_foreign(id: &TokenId) -> bool {
-        id.0.starts_with(claims::ID_PREFIX)
+        id.0.starts_with(claims::ID_PREFIX) || id.0.starts_with(certificate::ID_PREFIX)
     }
 
     /// Whether somebody who was believed may still be.
@@ -323,6 +415,16 @@ async fn later(
         Some(fault) if !unreachable => NotProved::Foreign(fault),
         _ => NotProved::Unreachable,
     })
+}
+
+/// A token and a certificate that came together; the earlier end counts.
+fn both(by_token: Principal, certified: &Principal) -> Result<Principal, NotProved> {
+    if by_token.subject != certified.subject {
+        let (one, other) = (certified.subject.to_string(), by_token.subject.to_string());
+        return Err(NotProved::Certificate(CertificateFault::Mismatch(one, other)));
+    }
+    let ends = [by_token.expires_at, certified.expires_at].into_iter().flatten().min();
+    Ok(Principal { expires_at: ends, ..by_token })
 }
 
 const fn not_proved(error: TokenError) -> NotProved {

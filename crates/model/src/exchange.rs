@@ -194,9 +194,14 @@ impl Part {
 #[must_use]
 pub fn status_of_refusal(reason: &str) -> StatusCode {
     match reason {
-        "no_token" | "unknown_token" | "revoked_token" | "expired_token" | "insecure" => {
-            StatusCode::UNAUTHORIZED
-        }
+        "no_token"
+        | "unknown_token"
+        | "revoked_token"
+        | "expired_token"
+        | "insecure"
+        | "unknown_certificate"
+        | "expired_certificate"
+        | "certificate_mismatch" => StatusCode::UNAUTHORIZED,
         "body_stalled" => StatusCode::REQUEST_TIMEOUT,
         "limit" => StatusCode::TOO_MANY_REQUESTS,
         "body_too_large" => StatusCode::PAYLOAD_TOO_LARGE,

@@ -73,6 +73,15 @@ impl Principal {
     }
 }
 
+/// Where a client that has no token can get one (RFC 7628 section 3.2.2).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Offer {
+    /// Address of the provider's metadata, `…/.well-known/openid-configuration`.
+    pub configuration: String,
+    /// The scope to ask it for.
+    pub scope: String,
+}
+
 /// What a client said to prove itself, before anyone believed it.
 #[derive(Debug)]
 pub struct Claim {
@@ -94,13 +103,13 @@ const RUN_WORD: &str = "narrows.run=";
 const RUN_BYTES_MAX: usize = 100;
 
 /// Whether a run may be called so: letters, digits, `.`, `_`, `:` and `-`, at most 100 of them, and
-/// not as a token is (`tk_…`, `lt_…`, `jwt_…`), whose own runs are asked for by that.
+/// not as a token is (`tk_…`, `lt_…`, `jwt_…`, `crt_…`), whose own runs are asked for by that.
 #[must_use]
 pub fn is_run_name(name: &str) -> bool {
     let fine = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte);
     let begins =
         |with: &str| name.get(..with.len()).is_some_and(|it| it.eq_ignore_ascii_case(with));
-    let is_token = begins("tk_") || begins("lt_") || begins("jwt_");
+    let is_token = begins("tk_") || begins("lt_") || begins("jwt_") || begins("crt_");
     (1..=RUN_BYTES_MAX).contains(&name.len()) && name.bytes().all(fine) && !is_token
 }
 

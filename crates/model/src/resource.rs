@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::text::Secret;
 
@@ -43,6 +44,17 @@ pub struct Credential {
     pub password: Option<Secret<String>>,
     /// Database (or other container) to open.
     pub database: String,
+    /// How long it is good, when it was made for whoever uses it.
+    pub made: Option<Made>,
+}
+
+/// A credential that was made for one session.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Made {
+    /// What the store that made it calls it.
+    pub lease: Arc<str>,
+    /// How long it lasts without being renewed.
+    pub lasts: Duration,
 }
 
 #[cfg(test)]

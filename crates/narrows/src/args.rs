@@ -41,7 +41,11 @@ pub struct Common {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the gateway
-    Serve,
+    Serve {
+        /// For debugging: let core dumps be written and debuggers attach. Both show secrets
+        #[arg(long)]
+        dumpable: bool,
+    },
     /// Check the configuration: every problem in one run
     Check {
         /// Print the working configuration, defaults filled in, secrets hidden

@@ -69,7 +69,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
 fn dispatch(Arguments { common, command }: Arguments) -> anyhow::Result<()> {
     let common = &common;
     match command {
-        Command::Serve => serve::serve(common),
+        Command::Serve { dumpable } => serve::serve(common, dumpable),
         Command::Check { show, sample } => check::check(common, show, sample),
         Command::Schema => check::schema(),
         Command::Reload => gateway::reload(common),

@@ -17,10 +17,12 @@ use identity::{People, Proofs};
 use model::{Principal, Resource, Timestamp, UpstreamTls};
 use policy::PolicySet;
 use runtime::Gateway;
+use secrets::Stores;
 use store::Live;
 
 use crate::commands::check::view;
 use crate::config::nearest::nearest;
+use crate::config::scalar::SecretForm;
 use crate::config::{self, Config};
 use crate::explain::{self, Question};
 use crate::holds;
@@ -105,6 +107,11 @@ impl Running {
         }
     }
 
+    /// The stores of the configuration in force.
+    pub fn stores(&self) -> Arc<Stores> {
+        Arc::clone(&self.current.load().config.stores)
+    }
+
     fn archive(&self) -> Result<&wire::Archive, AuditError> {
         self.archive.as_ref().ok_or_else(|| {
             let why = "recording.store is none, so there is no archive";
@@ -161,6 +168,8 @@ impl Control for Running {
                 return Err(unusable.problems.iter().map(view).collect());
             }
         };
+        let old = self.current.load();
+        loaded.config.stores.adopt(&old.config.stores);
         // Before anything is put in force: a place that cannot be used keeps all of it out.
         let opened = match self.handle.block_on(notices::open(&loaded.config)) {
             Ok(opened) => opened,
@@ -176,7 +185,6 @@ impl Control for Running {
             Ok(clients) => clients,
             Err(error) => return Err(self.unusable(format!("{error:#}"))),
         };
-        let old = self.current.load();
         let mut warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
         warnings.extend(wire::needs_restart(&old.config, &loaded.config).into_iter().map(|name| {
             format!("{name} changed; that takes effect when the gateway is started again")
@@ -185,6 +193,11 @@ impl Control for Running {
             tracing::warn!("{warning}");
         }
         let believed = self.proofs.believe(loaded.config.issuers.clone());
+        let believed = believed.and_then(|mut changed| {
+            let plans = loaded.config.certificates.clone();
+            changed.extend(self.proofs.believe_certificates(plans)?);
+            Ok(changed)
+        });
         let changed = believed.map_err(|why| self.unusable(why))?;
         if let Some(plan) = &loaded.config.sign_in {
             let configured = self.people.configure(plan.clone(), clients);
@@ -201,6 +214,7 @@ impl Control for Running {
         let resources = loaded.config.upstreams.len() + loaded.config.sites.len();
         tracing::info!(rules, resources, "a new configuration is in force");
         let digests = config::digest::told(&loaded.config.policy);
+        loaded.config.stores.start();
         self.current.store(Arc::new(Current { config: loaded.config }));
         Ok(Reloaded { rules, resources, warnings, digests })
     }
@@ -399,13 +413,25 @@ impl Control for Running {
 
     fn resources(&self) -> Vec<ResourceView> {
         let current = self.current.load();
+        let kept = current.config.stores.kept();
+        let not_ready = |form: &SecretForm| match form {
+            SecretForm::Kept(reference, _) => {
+                let found = kept.iter().find(|kept| kept.reference == *reference && !kept.known);
+                found.and_then(|kept| kept.error.clone())
+            }
+            _ => None,
+        };
         let view = |upstream: &config::working::Upstream| ResourceView {
             name: upstream.resource.name.to_string(),
             kind: upstream.resource.kind.to_string(),
             address: upstream.address.to_string(),
             database: upstream.database.clone(),
-            user: upstream.user.clone(),
+            user: match &upstream.credentials {
+                Some(made) => format!("made by {}", made.describe()),
+                None => upstream.user.clone(),
+            },
             tls: tls_word(upstream.tls),
+            not_ready: upstream.password.as_ref().and_then(&not_ready),
         };
         let site = |site: &config::web::Site| ResourceView {
             name: site.resource.name.to_string(),
@@ -414,6 +440,7 @@ impl Control for Running {
             database: String::new(),
             user: String::new(),
             tls: tls_word(site.tls),
+            not_ready: site.secrets().find_map(&not_ready),
         };
         let upstreams = current.config.upstreams.iter().map(view);
         upstreams.chain(current.config.sites.iter().map(site)).collect()

@@ -11,6 +11,7 @@ mod control;
 mod credentials;
 mod explain;
 mod holds;
+mod hush;
 mod moment;
 mod notices;
 mod output;

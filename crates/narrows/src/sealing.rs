@@ -126,8 +126,5 @@ async fn content(form: &SecretForm) -> anyhow::Result<Secret<Vec<u8>>> {
 }
 
 fn fetch(source: &SecretSource) -> Result<Secret<String>, String> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| error.to_string())?;
-    let fetched = runtime.block_on(source.fetch()).map_err(|error| error.to_string())?;
-    Ok(Secret::new(fetched.expose().clone()))
+    source.fetch_here()
 }

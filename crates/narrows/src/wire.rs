@@ -222,11 +222,13 @@ pub fn gateway(
     ledger: Arc<Ledger>,
     proofs: Arc<Proofs>,
 ) -> anyhow::Result<Arc<Gateway>> {
+    let believing = Arc::clone(&proofs);
+    let asks: runtime::tls::Asks = Arc::new(move || believing.takes_certificates());
     let server_tls = match &config.tls {
-        Some((cert, key)) => runtime::tls::server_config_from(cert, key)?,
+        Some((cert, key)) => runtime::tls::server_config_from(cert, key, asks)?,
         None => {
             let authority = runtime::tls::Authority::open(store.data_dir.path())?;
-            authority.server_config(&listening_names(config))?
+            authority.server_config(&listening_names(config), asks)?
         }
     };
     let recording = &config.recording;
@@ -256,6 +258,7 @@ pub fn gateway(
             hold_buffer_bytes: config.hold_buffer_bytes,
             hold_total_bytes: config.hold_total_bytes,
             sessions_max: config.sessions_max,
+            outlive_token: config.outlive_token,
             statement_bytes_max: config.statement_bytes_max,
             admin_url: admin_url(&config.admin),
             catalog_max_age: config.catalog_max_age,
@@ -320,6 +323,7 @@ fn plan(upstream: &Upstream) -> ResourcePlan {
         ca_file: upstream.ca.clone(),
         user: upstream.user.clone(),
         password: upstream.password.as_ref().map(secret),
+        credentials: upstream.credentials.clone(),
         database: upstream.database.clone(),
         options: Arc::new(upstream.options.clone()),
         on_failure: on_failure(upstream.recorded.on_failure),
@@ -373,7 +377,12 @@ pub fn secret(form: &SecretForm) -> SecretSource {
         SecretForm::Literal(value) => SecretSource::Literal(value.clone()),
         SecretForm::Env(name) => SecretSource::Env(name.clone()),
         SecretForm::File(path) => SecretSource::File(path.clone()),
-        SecretForm::Command(words) => SecretSource::Command(words.clone()),
+        SecretForm::Command(words, slot) => {
+            let mut hidden = slot.hidden();
+            hidden.push("NARROWS_TOKEN".to_owned());
+            SecretSource::Command { words: words.clone(), hidden }
+        }
+        SecretForm::Kept(reference, slot) => SecretSource::Kept(reference.clone(), slot.stores()),
     }
 }
 
@@ -529,6 +538,7 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("hold", old.hold_total_bytes != new.hold_total_bytes),
         ("catalog", old.catalog_max_age != new.catalog_max_age),
         ("sessions_max", old.sessions_max != new.sessions_max),
+        ("session", old.outlive_token != new.outlive_token),
         ("predicates", old.guesses_max != new.guesses_max),
         ("postgres", old.statement_bytes_max != new.statement_bytes_max),
     ]

@@ -117,8 +117,10 @@ struct Stay {
     /// Keeps it listed and stoppable.
     _registration: Registration,
     lease: Option<Lease>,
-    /// The server that was reached.
-    address: Option<SocketAddr>,
+    /// The server that was reached, and with what.
+    reached: Option<(SocketAddr, Connected)>,
+    /// The credential, where it is of this session alone.
+    credential: Option<secrets::Lease>,
 }
 
 /// An upstream that was reached.
@@ -126,6 +128,7 @@ struct Reached {
     stream: TcpStream,
     connected: Connected,
     lease: Option<Lease>,
+    credential: Option<secrets::Lease>,
 }
 
 type Connecting = Pin<Box<dyn Future<Output = Result<Reached, Unreachable>> + Send>>;
@@ -165,10 +168,12 @@ impl Driver {
             client_private: tls || is_loopback(client.peer),
             client_tls: gateway.server_tls.is_some(),
             client_tls_started: tls,
+            client_certificate: !client.wire.certificates().is_empty(),
             cancel_key: seat.key,
             session: Arc::clone(&session.0),
             limits: Limits { statement_bytes_max: gateway.settings.statement_bytes_max },
             hash_key: Arc::clone(&gateway.hash_key),
+            offer: gateway.proofs.offer(),
         });
         let settings = engine::Settings {
             gateway: Arc::clone(&gateway.name),
@@ -386,7 +391,9 @@ impl Driver {
                     let tls = tls.ok_or_else(|| failed("there is no certificate".to_owned()))?;
                     let accepted = TlsAcceptor::from(tls).accept(stream).await;
                     let stream = accepted.map_err(|error| failed(error.to_string()))?;
-                    Ok((Wire::Tls(Box::new(stream.into())), TlsFacts::default()))
+                    let wire = Wire::Tls(Box::new(stream.into()));
+                    let shown = wire.certificates().first().map(|leaf| leaf.to_vec());
+                    Ok((wire, TlsFacts { certificate: shown }))
                 })
             }
             Side::Upstream => {
@@ -482,8 +489,10 @@ impl Driver {
     fn connected(&mut self, result: Result<Reached, Unreachable>) {
         match (result, &mut self.stay) {
             (Ok(reached), Some(stay)) => {
-                stay.address = reached.stream.peer_addr().ok();
+                let address = reached.stream.peer_addr().ok();
+                stay.reached = address.map(|address| (address, reached.connected.clone()));
                 stay.lease = reached.lease;
+                stay.credential = reached.credential;
                 self.upstream = Port::up(Wire::Plain(reached.stream));
                 self.work.push_back(Happening::Connected(reached.connected));
             }
@@ -583,6 +592,7 @@ pub(crate) fn stop_words(reason: &str) -> &'static str {
         "issuer_changed" => {
             "the session was ended because its identity provider is configured otherwise now"
         }
+        "credential_ended" => "the gateway's credential for the resource has ended; connect again",
         "access_closed" => "the session was ended because access to this resource has closed",
         "shutting_down" => "the gateway is shutting down",
         "idle" => "nothing passed through it for too long",

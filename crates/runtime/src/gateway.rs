@@ -112,6 +112,8 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// How long a session without a connection may pause.
     pub session_idle: Duration,
+    /// Sessions go on when the token that began them ends.
+    pub outlive_token: bool,
     /// Carries alerts to people, besides the log.
     pub notify: Option<Arc<dyn Notify>>,
 }
@@ -131,6 +133,7 @@ impl Default for Settings {
             identify_timeout: limit::IDENTIFY_TIMEOUT,
             connect_timeout: limit::CONNECT_TIMEOUT,
             session_idle: limit::SESSION_IDLE,
+            outlive_token: false,
             notify: None,
         }
     }

@@ -7,7 +7,7 @@ mod throttle;
 use std::net::SocketAddr;
 
 use engine::Refusal;
-use identity::NotProved;
+use identity::{CertificateFault, NotProved};
 use model::ClientText;
 
 pub(crate) use throttle::Throttle;
@@ -20,6 +20,13 @@ pub(crate) fn refusal(why: &NotProved) -> Refusal {
         NotProved::Missing => ("no_token", "no token was given; the gateway needs one"),
         NotProved::Revoked => ("revoked_token", "the token is not valid"),
         NotProved::Expired => ("expired_token", "the token has expired"),
+        NotProved::Certificate(CertificateFault::Expired) => {
+            ("expired_certificate", "the certificate has expired")
+        }
+        NotProved::Certificate(CertificateFault::Mismatch(..)) => {
+            ("certificate_mismatch", "the certificate and the token are not of the same subject")
+        }
+        NotProved::Certificate(_) => ("unknown_certificate", "the certificate is not valid"),
         NotProved::Exposed => (
             "insecure",
             "a token is accepted only inside TLS or from the gateway's own machine; this one was \
@@ -44,6 +51,9 @@ pub(crate) fn log(why: &NotProved, peer: SocketAddr) {
     match why {
         NotProved::Foreign(fault) => {
             tracing::warn!(%peer, "a token was not believed: {fault}");
+        }
+        NotProved::Certificate(fault) => {
+            tracing::warn!(%peer, "a certificate was not believed: {fault}");
         }
         NotProved::Unreachable => {
             tracing::warn!(%peer, "a token was not believed: the keys of its issuer are not here");

@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use model::{Resource, UpstreamTls};
 use policy::PayloadPolicy;
-
-use crate::secret::SecretSource;
+use secrets::{CredentialSource, SecretSource};
 
 /// How to reach one registered upstream.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -25,6 +24,8 @@ pub struct ResourcePlan {
     pub user: String,
     /// Its password, when it has one.
     pub password: Option<SecretSource>,
+    /// Where account and password are made for each session, in place of those above.
+    pub credentials: Option<CredentialSource>,
     /// Database (or other container) to open.
     pub database: String,
     /// The resource's protocol-specific settings, as configured.

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwapOption;
 use engine::{ErrandInput, Snapshots};
 use parking_lot::Mutex;
+use secrets::SecretError;
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, sleep_until, timeout};
 
@@ -42,6 +43,8 @@ pub(crate) struct Survey {
 struct Status {
     attempt: u64,
     error: Option<Arc<str>>,
+    /// It failed for want of a credential.
+    no_credential: bool,
 }
 
 /// The newest snapshot and when it was last known to be current.
@@ -132,6 +135,9 @@ impl Survey {
             let gone = status.changed().await.is_err();
             let now = status.borrow_and_update().clone();
             match now.error {
+                Some(error) if now.attempt > seen && now.no_credential => {
+                    return Err(SecretError::Store(error.to_string()).into());
+                }
                 Some(error) if now.attempt > seen => {
                     return Err(Unreachable::Catalog(error.to_string()));
                 }
@@ -177,6 +183,9 @@ impl Survey {
         self.status.send_modify(|status| {
             status.attempt = status.attempt.saturating_add(1);
             status.error = error.map(|error| error.to_string().into());
+            let unreachable =
+                |error| matches!(error, &ErrandError::Unreachable(Unreachable::Credential(_)));
+            status.no_credential = error.is_some_and(unreachable);
         });
         for mailbox in waiting {
             mailbox.refreshed();
@@ -220,11 +229,12 @@ async fn run(upstream: Arc<Upstream>) {
 /// One stay at the upstream: surveys, then probes while sessions live. `Ok` when no session has
 /// been there for a while.
 async fn stay(upstream: &Arc<Upstream>, pause: &mut Duration) -> Result<(), ErrandError> {
+    let ended = Arc::new(Notify::new());
     let survey = &upstream.survey;
     let Some(errand) = upstream.protocol.survey() else { return Ok(()) };
     let waiting = std::mem::take(&mut *survey.waiting.lock());
-    let result = bounded(survey.time_max, open(upstream, errand)).await;
-    let mut trip = match result {
+    let result = bounded(survey.time_max, open(upstream, errand, Arc::clone(&ended))).await;
+    let (mut trip, _lease) = match result {
         Ok(trip) => trip,
         Err(error) => {
             survey.waiting.lock().extend(waiting);
@@ -249,6 +259,7 @@ async fn stay(upstream: &Arc<Upstream>, pause: &mut Duration) -> Result<(), Erra
                     continue;
                 }
             }
+            () = ended.notified() => return Err(ErrandError::failed("its credential has ended")),
             () = sleep_until(probe_at), if wanted => {}
             () = sleep(IDLE_MAX), if !wanted => return Ok(()),
         }
@@ -274,11 +285,13 @@ async fn stay(upstream: &Arc<Upstream>, pause: &mut Duration) -> Result<(), Erra
 async fn open(
     upstream: &Arc<Upstream>,
     errand: Box<dyn engine::Errand<bytes::Bytes>>,
-) -> Result<Trip, ErrandError> {
+    ended: Arc<Notify>,
+) -> Result<(Trip, Option<secrets::Lease>), ErrandError> {
     let stream = upstream.dial(upstream.survey.time_max).await?;
     let mut trip = Trip::new(Arc::clone(upstream), errand, stream);
-    trip.begin(upstream.connected().await?).await?;
-    Ok(trip)
+    let (connected, lease) = upstream.connected("the survey", move || ended.notify_one()).await?;
+    trip.begin(connected).await?;
+    Ok((trip, lease))
 }
 
 fn publish(survey: &Survey, trip: &mut Trip) {

@@ -4,6 +4,7 @@
 
 mod authority;
 mod client;
+mod client_certificate;
 mod server;
 
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use rustls::crypto::CryptoProvider;
 pub use authority::Authority;
 pub use client::client_config;
 pub(crate) use client::web_client_config;
+pub use client_certificate::Asks;
 pub(crate) use server::for_web;
 pub use server::server_config_from;
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use model::limit::READ_CHUNK_BYTES;
+use rustls_pki_types::CertificateDer;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -42,6 +43,14 @@ pub(crate) enum Wire {
 impl Wire {
     pub fn is_tls(&self) -> bool {
         matches!(self, Self::Tls(_))
+    }
+
+    /// What the other side has shown of itself; nothing of it is believed yet.
+    pub fn certificates(&self) -> Vec<CertificateDer<'static>> {
+        match self {
+            Self::Plain(_) => Vec::new(),
+            Self::Tls(stream) => shown(stream.get_ref().1),
+        }
     }
 
     /// Reads what there is, at most 64 KiB; an empty result is the end of the stream.
@@ -112,6 +121,12 @@ impl Wire {
             Self::Tls(stream) => Pin::new(&mut **stream).poll_shutdown(cx),
         }
     }
+}
+
+/// The certificates that a peer has shown.
+pub(crate) fn shown(tls: &rustls::CommonState) -> Vec<CertificateDer<'static>> {
+    let chain = tls.peer_certificates().unwrap_or_default();
+    chain.to_vec()
 }
 
 /// Takes what was read out of the shared buffer.

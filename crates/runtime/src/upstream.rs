@@ -7,8 +7,9 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use engine::{Connected, Protocol, Refusal, TlsFacts};
-use model::{ClientText, Credential, UpstreamTls};
+use model::{ClientText, Credential, Made, UpstreamTls};
 use rustls_pki_types::ServerName;
+use secrets::{Lease, Whom};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -44,7 +45,7 @@ pub(crate) enum Unreachable {
     #[error("TLS with {0}: {1}")]
     Tls(String, String),
     #[error("{0}")]
-    Credential(#[from] crate::secret::SecretError),
+    Credential(#[from] secrets::SecretError),
     #[error("its catalog cannot be read: {0}")]
     Catalog(String),
 }
@@ -131,22 +132,40 @@ impl Upstream {
         }
     }
 
-    /// What a conversation or errand learns once the socket is open. The secret is fetched now.
-    pub async fn connected(self: &Arc<Self>) -> Result<Connected, Unreachable> {
-        let password = match &self.plan.password {
-            Some(source) => Some(source.fetch().await?),
-            None => None,
+    /// What a conversation or errand learns once the socket is open. The secret is fetched now, or
+    /// a credential made for `whom`; it is theirs as long as they keep what is returned, and
+    /// `on_end` is called if it ends before.
+    pub async fn connected(
+        self: &Arc<Self>,
+        whom: &str,
+        on_end: impl Fn() + Send + Sync + 'static,
+    ) -> Result<(Connected, Option<Lease>), Unreachable> {
+        let database = self.plan.database.clone();
+        let (credential, lease) = match &self.plan.credentials {
+            Some(source) => {
+                let resource = self.plan.resource.name.to_string();
+                let whom = Whom { resource, user: whom.to_owned() };
+                let lease = source.lease(whom, on_end).await?;
+                let (user, password) = (lease.user.clone(), Some(lease.password.clone()));
+                let made = Made { lease: Arc::clone(&lease.id), lasts: lease.lasts };
+                (Credential { user, password, database, made: Some(made) }, Some(lease))
+            }
+            None => {
+                let password = match &self.plan.password {
+                    Some(source) => Some(source.fetch().await?),
+                    None => None,
+                };
+                let user = self.plan.user.clone();
+                (Credential { user, password, database, made: None }, None)
+            }
         };
-        Ok(Connected {
-            credential: Arc::new(Credential {
-                user: self.plan.user.clone(),
-                password,
-                database: self.plan.database.clone(),
-            }),
+        let connected = Connected {
+            credential: Arc::new(credential),
             tls: self.plan.tls,
             snapshots: self.survey.snapshots(),
             options: Arc::clone(&self.plan.options),
-        })
+        };
+        Ok((connected, lease))
     }
 
     /// The handshake on a socket whose other end agreed to it.

@@ -37,8 +37,8 @@ pub(crate) fn subject(plan: &ProviderPlan, proved: &Proved) -> Result<String, Fa
     named(&plan.subject_prefix, found).map_err(|why| Fault::Claim(clipped(what), why))
 }
 
-/// Their groups. None is a list, too; but one that cannot be read whole refuses the sign-in, because
-/// masks may hang on the groups that are missing.
+/// Their groups. None is a list, too; but one that cannot be read whole refuses the sign-in,
+/// because masks may hang on the groups that are missing.
 pub(crate) fn groups(plan: &ProviderPlan, proved: &Proved) -> Result<Vec<String>, Fault> {
     let wrong = |why| Fault::Claim(format!("attribute {:?}", clipped(&plan.groups_attribute)), why);
     let listed: Vec<&String> = values(proved, &plan.groups_attribute).collect();

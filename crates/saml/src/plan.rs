@@ -29,7 +29,8 @@ impl Certificate {
     /// Reads one.
     ///
     /// # Errors
-    /// It is none, or its key is not RSA of 2048 bits and more, or of the curves P-256, P-384, P-521.
+    /// It is none, or its key is not RSA of 2048 bits and more, or of the curves P-256, P-384 and
+    /// P-521.
     pub fn new(der: Vec<u8>) -> Result<Self, PlanError> {
         bergshamra_keys::loader::load_x509_cert_der(&der)
             .map_err(|error| PlanError(format!("a certificate that cannot be used: {error}")))?;

@@ -16,21 +16,29 @@ pub enum SealError {
         why: String,
     },
     /// A service refused: the credentials, its policy, or the key's state forbid it.
-    #[error("{key_id}: the service refused to {verb} a data key: {why}")]
+    #[error("{key_id}: the service refused to {verb}: {why}")]
     Refused {
         /// The key.
         key_id: String,
-        /// What was asked: `wrap` or `unwrap`.
+        /// What was asked: `wrap a data key`.
         verb: &'static str,
         /// Status and words of the service.
         why: String,
     },
+    /// A service has no such thing, or has it no more.
+    #[error("{key_id}: the service has it not: {why}")]
+    NotThere {
+        /// What was asked for.
+        key_id: String,
+        /// Status and words of the service.
+        why: String,
+    },
     /// A service did not answer, or only with errors that may pass, as often as was allowed.
-    #[error("{key_id}: the service did not {verb} a data key in {tries} tries: {why}")]
+    #[error("{key_id}: the service did not {verb} in {tries} tries: {why}")]
     Unavailable {
         /// The key.
         key_id: String,
-        /// What was asked: `wrap` or `unwrap`.
+        /// What was asked: `wrap a data key`.
         verb: &'static str,
         /// How often it was tried.
         tries: u32,
@@ -144,6 +152,7 @@ impl SealError {
         match self {
             Self::Unusable { .. }
             | Self::Refused { .. }
+            | Self::NotThere { .. }
             | Self::OnlySeals { .. }
             | Self::NoSuchKey { .. } => Blame::Operator,
             Self::Unavailable { .. } | Self::Misanswered { .. } => Blame::Service,

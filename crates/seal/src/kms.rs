@@ -124,15 +124,10 @@ impl AwsKms {
             }
             None => region,
         };
-        let plain =
-            |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-';
-        if region.is_empty() || !region.chars().all(plain) {
-            return Err(unusable("AWS_REGION is not set, and the key is not an ARN that names it"));
-        }
-        let endpoint = endpoint.unwrap_or_else(|| {
-            let china = if region.starts_with("cn-") { ".cn" } else { "" };
-            format!("https://kms.{region}.amazonaws.com{china}")
-        });
+        let domain = region_in(&region).ok_or_else(|| {
+            unusable("AWS_REGION is not set, and the key is not an ARN that names it")
+        })?;
+        let endpoint = endpoint.unwrap_or_else(|| format!("https://kms.{region}.{domain}"));
         let remote = Remote::new(&id, &endpoint, remote)?;
         Ok(Self { id, key, region, credentials, remote })
     }
@@ -149,7 +144,7 @@ impl AwsKms {
             let error = KmsError::of(answer);
             error.may_pass(answer.status).then(|| error.words(answer))
         };
-        let answer = self.remote.post(purpose, "/", fields, body, passing)?;
+        let answer = self.remote.ask(purpose, "/", fields, body, passing)?;
         if answer.status == 200 {
             return Ok(answer);
         }
@@ -169,26 +164,14 @@ impl AwsKms {
         let credentials = (self.credentials)()
             .map_err(|why| purpose.refused(format!("there are no credentials: {why}")))?;
         let date = amz_date(SystemTime::now());
-        let mut fields = vec![
-            Field::plain("content-type", "application/x-amz-json-1.1"),
-            Field::plain("host", self.remote.host()),
-            Field::plain("x-amz-date", &date),
-            Field::plain("x-amz-target", target),
-        ];
-        if let Some(token) = &credentials.session_token {
-            fields.push(Field::secret("x-amz-security-token", token.expose()));
-        }
         let signer = Signer {
             access_key_id: &credentials.access_key_id,
             secret_access_key: credentials.secret_access_key.expose(),
             region: &self.region,
             service: "kms",
         };
-        let signed: Vec<(&str, &str)> =
-            fields.iter().map(|field| (field.name, field.value.as_str())).collect();
-        let authorization = signer.authorization(&date, &signed, body);
-        fields.push(Field::secret("authorization", &authorization));
-        Ok(fields)
+        let token = credentials.session_token.as_ref();
+        Ok(signer.fields(&date, self.remote.host(), target, token, body))
     }
 }
 
@@ -214,10 +197,10 @@ impl KeyEncryption for AwsKms {
     }
 
     fn wrap(&self, key: &DataKey, context: &KeyContext<'_>) -> Result<Wrapped, SealError> {
-        let purpose = Purpose { key_id: &self.id, verb: "wrap" };
+        let purpose = Purpose { key_id: &self.id, verb: "wrap a data key" };
         let plain = Zeroizing::new(STANDARD.encode(key.expose()));
         let body = body(&[("KeyId", &self.key), ("Plaintext", &plain)], context);
-        let body = Body { bytes: &body, secret: Some(&plain) };
+        let body = Body { bytes: &body, secrets: &[&plain] };
         let said = self.ask(purpose, "TrentService.Encrypt", body)?;
         let answer: Encrypted = serde_json::from_slice(&said.body)
             .map_err(|_| purpose.misanswered("Encrypt answers KeyId and CiphertextBlob"))?;
@@ -236,14 +219,14 @@ impl KeyEncryption for AwsKms {
     }
 
     fn unwrap(&self, wrapped: &Wrapped, context: &KeyContext<'_>) -> Result<DataKey, SealError> {
-        let purpose = Purpose { key_id: &wrapped.key_id, verb: "unwrap" };
+        let purpose = Purpose { key_id: &wrapped.key_id, verb: "unwrap a data key" };
         if !self.opens(&wrapped.key_id) {
             return Err(purpose.not_unwrapped());
         }
         let key = wrapped.key_id.strip_prefix(SCHEME).unwrap_or(&self.key);
         let blob = STANDARD.encode(&wrapped.bytes);
         let body = body(&[("KeyId", key), ("CiphertextBlob", &blob)], context);
-        let body = Body { bytes: &body, secret: None };
+        let body = Body { bytes: &body, secrets: &[] };
         let said = self.ask(purpose, "TrentService.Decrypt", body)?;
         let answer: Decrypted<'_> = serde_json::from_slice(&said.body)
             .map_err(|_| purpose.misanswered("Decrypt answers KeyId and Plaintext"))?;
@@ -282,8 +265,17 @@ struct Decrypted<'a> {
     plain: &'a str,
 }
 
+/// The domain in which a region is; `None` if there can be no such region.
+pub(crate) fn region_in(region: &str) -> Option<&'static str> {
+    let plain =
+        |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-';
+    let can_be = !region.is_empty() && region.chars().all(plain);
+    let china = region.starts_with("cn-");
+    can_be.then_some(if china { "amazonaws.com.cn" } else { "amazonaws.com" })
+}
+
 #[derive(Default, Deserialize)]
-struct KmsError {
+pub(crate) struct KmsError {
     #[serde(rename = "__type", default)]
     kind: String,
     #[serde(alias = "Message", default)]
@@ -291,7 +283,7 @@ struct KmsError {
 }
 
 impl KmsError {
-    fn of(answer: &Answer) -> Self {
+    pub fn of(answer: &Answer) -> Self {
         match answer.status {
             200 => Self::default(),
             _ => serde_json::from_slice(&answer.body)
@@ -300,17 +292,17 @@ impl KmsError {
     }
 
     /// The kind without its namespace, `com.amazonaws.kms#`.
-    fn name(&self) -> &str {
+    pub fn name(&self) -> &str {
         self.kind.rsplit('#').next().unwrap_or_default()
     }
 
     /// What "AWS Key Management Service API Reference, Common Errors" says may pass.
-    fn may_pass(&self, status: u16) -> bool {
+    pub fn may_pass(&self, status: u16) -> bool {
         let passing = ["ThrottlingException", "KeyUnavailableException", "RequestTimeout"];
         status == 429 || status >= 500 || passing.contains(&self.name())
     }
 
-    fn words(&self, answer: &Answer) -> String {
+    pub fn words(&self, answer: &Answer) -> String {
         answer.words(&format!("{} {} {}", answer.status, self.name(), self.message))
     }
 }

@@ -15,10 +15,13 @@
 //! key services, synchronously and with bounded time and tries, so call it from a thread that may
 //! wait. Nothing in here prints key material, and [`SealError`] never contains any.
 //!
+//! Other secrets of the same services are read through [`VaultClient`].
+//!
 //! What is *not* hidden: that a field exists, and how long it is.
 
 #![deny(missing_docs)]
 
+mod aws_secrets;
 mod data_key;
 mod encryption;
 mod error;
@@ -32,12 +35,15 @@ mod sigv4;
 mod testing;
 mod vault;
 
+pub use aws_secrets::{AwsSecrets, AwsSecretsOptions};
 pub use data_key::{DATA_KEY_BYTES, DataKey, Place, SEAL_OVERHEAD_BYTES};
 pub use encryption::{KeyContext, KeyEncryption, Keys, Wrapped};
 pub use error::{Blame, SealError};
 pub use kms::{AwsCredentials, AwsCredentialsSource, AwsKms, AwsKmsOptions};
 pub use local::LocalKey;
-pub use remote::{RemoteOptions, Roots};
+pub use remote::{Purpose, RemoteOptions, Roots};
 pub use rsa::{PrivateKey, PublicKey};
 pub use segment_keys::{Entry, Rewraps, SEGMENT_KEYS_VERSION, SegmentKeys};
-pub use vault::{VaultOptions, VaultToken, VaultTransit};
+pub use vault::{
+    VaultAuth, VaultClient, VaultLogin, VaultOptions, VaultServer, VaultToken, VaultTransit,
+};

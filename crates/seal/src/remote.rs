@@ -129,27 +129,35 @@ impl Sent {
 #[derive(Clone, Copy)]
 pub(crate) struct Body<'a> {
     pub bytes: &'a [u8],
-    /// What of it is secret, if anything is.
-    pub secret: Option<&'a str>,
+    /// What of it is secret.
+    pub secrets: &'a [&'a str],
+}
+
+impl Body<'_> {
+    /// Nothing; asks with GET.
+    pub const NONE: Self = Self { bytes: &[], secrets: &[] };
 }
 
 /// What a request is for, as errors tell it.
-#[derive(Clone, Copy)]
-pub(crate) struct Purpose<'a> {
+#[derive(Clone, Copy, Debug)]
+pub struct Purpose<'a> {
+    /// What it is about: a key, a secret.
     pub key_id: &'a str,
+    /// What is done with it: `wrap a data key`.
     pub verb: &'static str,
 }
 
 impl Purpose<'_> {
-    pub fn refused(&self, why: String) -> SealError {
+    pub(crate) fn refused(&self, why: String) -> SealError {
         SealError::Refused { key_id: self.key_id.to_owned(), verb: self.verb, why }
     }
 
+    /// The answer is not what the documentation says.
     pub fn misanswered(&self, why: impl Into<String>) -> SealError {
         SealError::Misanswered { key_id: self.key_id.to_owned(), why: why.into() }
     }
 
-    pub fn not_unwrapped(&self) -> SealError {
+    pub(crate) fn not_unwrapped(&self) -> SealError {
         SealError::NotUnwrapped { key_id: self.key_id.to_owned() }
     }
 }
@@ -206,9 +214,9 @@ impl Remote {
         &self.host
     }
 
-    /// Posts `body` until the service gives an answer that is not `passing`, or the tries are used
-    /// up. Answers with any other status are the caller's to read.
-    pub fn post(
+    /// Posts `body`, or gets where there is none, until the service gives an answer that is not
+    /// `passing`, or the tries are used up. Answers with any other status are the caller's to read.
+    pub fn ask(
         &self,
         purpose: Purpose<'_>,
         path: &str,
@@ -241,8 +249,10 @@ impl Remote {
     }
 
     fn try_once(&self, path: &str, fields: Vec<Field>, body: Body<'_>) -> Result<Answer, Failed> {
-        let mut request = Request::builder().method("POST").uri(format!("{}{path}", self.base));
-        let mut sent = Sent(Vec::from_iter(body.secret.map(|of| Zeroizing::new(of.to_owned()))));
+        let method = if body.bytes.is_empty() { "GET" } else { "POST" };
+        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
+        let secrets = body.secrets.iter().map(|of| Zeroizing::new((*of).to_owned()));
+        let mut sent = Sent(secrets.collect());
         for Field { name, value, is_secret } in fields {
             let mut header = HeaderValue::from_str(&value).map_err(|_| {
                 Failed::Unsent(format!("its `{name}` has characters that no field may have"))
@@ -251,10 +261,13 @@ impl Remote {
             request = request.header(name, header);
             sent.0.extend(is_secret.then_some(value));
         }
-        let request =
-            request.body(body.bytes).map_err(|error| Failed::Unsent(error.to_string()))?;
+        let unsent = |error: ureq::http::Error| Failed::Unsent(error.to_string());
+        let asked = match body.bytes.is_empty() {
+            true => self.agent.run(request.body(()).map_err(unsent)?),
+            false => self.agent.run(request.body(body.bytes).map_err(unsent)?),
+        };
         let passing = |error: ureq::Error| Failed::Passing(sent.words(&error.to_string()));
-        let mut response = self.agent.run(request).map_err(passing)?;
+        let mut response = asked.map_err(passing)?;
         let status = response.status().as_u16();
         // Room from the start, so that no copy of a key stays behind when it grows.
         let mut answer = Zeroizing::new(Vec::with_capacity(KEY_SERVICE_ANSWER_BYTES_MAX + 1));

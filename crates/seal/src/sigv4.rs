@@ -7,7 +7,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::{digest, hmac};
 use jiff::Timestamp;
+use model::text::Secret;
 use zeroize::Zeroizing;
+
+use crate::remote::Field;
 
 /// Who signs, for what.
 pub(crate) struct Signer<'a> {
@@ -38,6 +41,29 @@ impl Signer<'_> {
             "AWS4-HMAC-SHA256 Credential={}/{scope}, SignedHeaders={names}, Signature={signature}",
             self.access_key_id
         )
+    }
+
+    /// The fields of a request in AWS's JSON protocol (1.1), signed.
+    pub fn fields(
+        &self,
+        date: &str,
+        host: &str,
+        target: &str,
+        token: Option<&Secret<String>>,
+        body: &[u8],
+    ) -> Vec<Field> {
+        let mut fields = vec![
+            Field::plain("content-type", "application/x-amz-json-1.1"),
+            Field::plain("host", host),
+            Field::plain("x-amz-date", date),
+            Field::plain("x-amz-target", target),
+        ];
+        fields.extend(token.map(|token| Field::secret("x-amz-security-token", token.expose())));
+        let signed: Vec<(&str, &str)> =
+            fields.iter().map(|field| (field.name, field.value.as_str())).collect();
+        let authorization = self.authorization(date, &signed, body);
+        fields.push(Field::secret("authorization", &authorization));
+        fields
     }
 
     fn key(&self, date: &str) -> Zeroizing<Vec<u8>> {

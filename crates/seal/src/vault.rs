@@ -5,7 +5,6 @@ use std::fmt;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use model::limit::{KEY_ID_BYTES_MAX, WRAPPED_KEY_BYTES_MAX};
-use model::text::Secret;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
@@ -13,11 +12,12 @@ use crate::data_key::DataKey;
 use crate::encryption::{KeyContext, KeyEncryption, Wrapped};
 use crate::error::SealError;
 use crate::local::data_key;
-use crate::remote::{Answer, Body, Field, Purpose, Remote, RemoteOptions, foreign};
+use crate::remote::{Body, Purpose, RemoteOptions};
 
-/// Gives the token. Asked before every request, so it may come from a file that an agent renews; an
-/// error is words for the operator, without the token.
-pub type VaultToken = Box<dyn Fn() -> Result<Secret<String>, String> + Send + Sync>;
+mod client;
+
+pub use client::{VaultAuth, VaultClient, VaultLogin, VaultServer, VaultToken};
+use client::{is_path, said};
 
 /// Which key, and how to reach it.
 pub struct VaultOptions {
@@ -52,9 +52,7 @@ pub struct VaultTransit {
     id: String,
     encrypt: String,
     decrypt: String,
-    namespace: Option<String>,
-    token: VaultToken,
-    remote: Remote,
+    client: VaultClient,
 }
 
 impl VaultTransit {
@@ -66,20 +64,28 @@ impl VaultTransit {
     /// TLS.
     pub fn new(options: VaultOptions) -> Result<Self, SealError> {
         let VaultOptions { address, mount, key, namespace, token, remote } = options;
+        let auth = VaultAuth::Token(token);
+        let id = format!("vault:{}/{key}", mount.trim_matches('/'));
+        let client = VaultClient::new(&id, VaultServer { address, namespace, auth, remote });
+        Self::on(client?, &mount, &key)
+    }
+
+    /// As [`Self::new`], of a server that is known already.
+    ///
+    /// # Errors
+    ///
+    /// [`SealError::Unusable`] (the operator's): a name that cannot be one.
+    pub fn on(client: VaultClient, mount: &str, key: &str) -> Result<Self, SealError> {
         let mount = mount.trim_matches('/');
         let id = format!("vault:{mount}/{key}");
         let unusable = |why: &str| SealError::Unusable { key: id.clone(), why: why.to_owned() };
-        let fine = |part: &str| {
-            let plain = |letter: char| letter.is_ascii_alphanumeric() || "_-.".contains(letter);
-            !part.is_empty() && !matches!(part, "." | "..") && part.chars().all(plain)
-        };
-        if !fine(&key) || !mount.split('/').all(fine) || id.len() > KEY_ID_BYTES_MAX / 2 {
+        if key.contains('/') || !is_path(key) || !is_path(mount) || id.len() > KEY_ID_BYTES_MAX / 2
+        {
             return Err(unusable("mount and key are made of letters, digits, `_`, `-` and `.`"));
         }
-        let remote = Remote::new(&id, &address, remote)?;
-        let encrypt = format!("/v1/{mount}/encrypt/{key}");
-        let decrypt = format!("/v1/{mount}/decrypt/{key}");
-        Ok(Self { id, encrypt, decrypt, namespace, token, remote })
+        let encrypt = format!("{mount}/encrypt/{key}");
+        let decrypt = format!("{mount}/decrypt/{key}");
+        Ok(Self { id, encrypt, decrypt, client })
     }
 
     /// Asks for something.
@@ -89,11 +95,7 @@ impl VaultTransit {
         path: &str,
         body: Body<'_>,
     ) -> Result<Zeroizing<Vec<u8>>, SealError> {
-        let passing = |answer: &Answer| {
-            let passes = answer.status == 429 || answer.status >= 500;
-            passes.then(|| said(answer))
-        };
-        let answer = self.remote.post(purpose, path, || self.fields(purpose), body, passing)?;
+        let answer = self.client.send(purpose, path, body)?;
         if answer.status == 200 {
             return Ok(answer.body);
         }
@@ -103,20 +105,6 @@ impl VaultTransit {
             return Err(purpose.not_unwrapped());
         }
         Err(purpose.refused(why))
-    }
-
-    fn fields(&self, purpose: Purpose<'_>) -> Result<Vec<Field>, SealError> {
-        let token =
-            (self.token)().map_err(|why| purpose.refused(format!("there is no token: {why}")))?;
-        let mut fields = vec![
-            Field::plain("content-type", "application/json"),
-            Field::plain("x-vault-request", "true"),
-            Field::secret("x-vault-token", token.expose().trim()),
-        ];
-        if let Some(namespace) = &self.namespace {
-            fields.push(Field::plain("x-vault-namespace", namespace));
-        }
-        Ok(fields)
     }
 }
 
@@ -131,10 +119,10 @@ impl KeyEncryption for VaultTransit {
     }
 
     fn wrap(&self, key: &DataKey, context: &KeyContext<'_>) -> Result<Wrapped, SealError> {
-        let purpose = Purpose { key_id: &self.id, verb: "wrap" };
+        let purpose = Purpose { key_id: &self.id, verb: "wrap a data key" };
         let plain = Zeroizing::new(STANDARD.encode(key.expose()));
         let body = body("plaintext", &plain, context);
-        let body = Body { bytes: &body, secret: Some(&plain) };
+        let body = Body { bytes: &body, secrets: &[&plain] };
         let answer = self.ask(purpose, &self.encrypt, body)?;
         let answer: Envelope<Encrypted> = serde_json::from_slice(&answer)
             .map_err(|_| purpose.misanswered("encrypt answers data.ciphertext"))?;
@@ -148,14 +136,14 @@ impl KeyEncryption for VaultTransit {
     }
 
     fn unwrap(&self, wrapped: &Wrapped, context: &KeyContext<'_>) -> Result<DataKey, SealError> {
-        let purpose = Purpose { key_id: &wrapped.key_id, verb: "unwrap" };
+        let purpose = Purpose { key_id: &wrapped.key_id, verb: "unwrap a data key" };
         let text = std::str::from_utf8(&wrapped.bytes).unwrap_or_default();
         let named = version(text).map(|version| format!("{}#v{version}", self.id));
         if named.as_deref() != Some(wrapped.key_id.as_str()) {
             return Err(purpose.not_unwrapped());
         }
         let body = body("ciphertext", text, context);
-        let body = Body { bytes: &body, secret: None };
+        let body = Body { bytes: &body, secrets: &[] };
         let answer = self.ask(purpose, &self.decrypt, body)?;
         let answer: Envelope<Decrypted<'_>> = serde_json::from_slice(&answer)
             .map_err(|_| purpose.misanswered("decrypt answers data.plaintext"))?;
@@ -170,7 +158,7 @@ impl KeyEncryption for VaultTransit {
 
 impl fmt::Debug for VaultTransit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("VaultTransit").field("id", &self.id).field("remote", &self.remote).finish()
+        f.debug_struct("VaultTransit").field("id", &self.id).field("client", &self.client).finish()
     }
 }
 
@@ -188,20 +176,6 @@ struct Encrypted {
 #[derive(Deserialize)]
 struct Decrypted<'a> {
     plaintext: &'a str,
-}
-
-#[derive(Deserialize)]
-struct Errors {
-    #[serde(default)]
-    errors: Vec<String>,
-}
-
-fn said(answer: &Answer) -> String {
-    let said = match serde_json::from_slice::<Errors>(&answer.body) {
-        Ok(said) => said.errors.join("; "),
-        Err(_) => foreign(answer),
-    };
-    answer.words(&format!("{} {said}", answer.status))
 }
 
 /// A request of transit. Both values are base64 or of its alphabet and `:`, so nothing needs

@@ -460,7 +460,13 @@ fn prepare<U: Unit>(scene: &mut Scene<U>, line: &str) -> Result<(), String> {
     let number = || value.parse::<usize>().map_err(|_| format!("{value}: not a number"));
     match key {
         "client_private" => scene.client_private = value == "yes",
+        "client_certificate" => scene.client_certificate = value == "yes",
         "client_tls" => scene.client_tls = value == "yes",
+        "offer" => {
+            let (configuration, scope) = value.split_once(' ').ok_or("set offer ADDRESS SCOPE")?;
+            let (configuration, scope) = (configuration.to_owned(), scope.to_owned());
+            scene.offer = Some(std::sync::Arc::new(model::Offer { configuration, scope }));
+        }
         "hold_buffer_bytes" => scene.hold_buffer_bytes = number()?,
         "options" => {
             scene.options = serde_json::from_str(value).map_err(|error| error.to_string())?;

@@ -18,8 +18,8 @@ use model::limit::{
     GUESSES_MAX, HOLD_BUFFER_BYTES, HOLD_BUFFER_TOTAL_BYTES, STATEMENT_BYTES_MAX, TAINT_KEPT,
 };
 use model::{
-    Claim, ClientText, Credential, Event, Guess, OperationId, Principal, PrincipalKind, Resource,
-    Secret, SessionId, Side, Timestamp, UpstreamTls,
+    Claim, ClientText, Credential, Event, Guess, Offer, OperationId, Principal, PrincipalKind,
+    Resource, Secret, SessionId, Side, Timestamp, UpstreamTls,
 };
 use policy::{PayloadPolicy, Refusal, Usage};
 
@@ -76,6 +76,10 @@ pub struct Scene<U: Unit = Bytes> {
     pub payload: Option<PayloadPolicy>,
     /// For whom the client works.
     pub on_behalf_of: Option<Arc<str>>,
+    /// The client has shown a certificate.
+    pub client_certificate: bool,
+    /// Where a client can get a token.
+    pub offer: Option<Arc<Offer>>,
 }
 
 impl<U: Unit> Scene<U> {
@@ -105,6 +109,8 @@ impl<U: Unit> Scene<U> {
             keeps: true,
             payload: None,
             on_behalf_of: None,
+            client_certificate: false,
+            offer: None,
         }
     }
 
@@ -540,6 +546,7 @@ impl<U: Unit> Stage<U> {
                 user: "gateway".to_owned(),
                 password: Some(Secret::new(PASSWORD.to_owned())),
                 database: "app".to_owned(),
+                made: None,
             }),
             tls: self.scene.upstream_tls,
             snapshots: Arc::new(Surveyed(Arc::clone(&self.snapshot))),
@@ -589,10 +596,12 @@ fn connection<U: Unit>(
         client_private: scene.client_private,
         client_tls: scene.client_tls,
         client_tls_started: false,
+        client_certificate: scene.client_certificate,
         cancel_key: CANCEL_KEY,
         session: name.into(),
         limits: Limits { statement_bytes_max: scene.statement_bytes_max },
         hash_key: Arc::new(HashKey::new(&[7; 32])),
+        offer: scene.offer.clone(),
     };
     Connection::new(settings, compiled.policy, scene.protocol.conversation(setup))
 }

@@ -6,7 +6,7 @@
 
 use bytes::{BufMut, Bytes};
 use engine::Fault;
-use model::{Secret, Side};
+use model::{Offer, Secret, Side};
 
 use crate::message::{Frame, Reader, message, put_cstr};
 use crate::startup::{Start, option_settings};
@@ -17,16 +17,24 @@ const SEPARATOR: u8 = 0x01;
 /// The setting by which a client asks for it; it is the gateway's own and goes no further.
 pub(crate) const SETTING: &str = "narrows.auth";
 
-/// Whether the client asked for a mechanism with a token.
+/// A way to send a token.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Way {
+    Password,
+    Bearer,
+}
+
+/// The way that the client asks for, if it does.
 ///
 /// # Errors
-/// What it asked for instead is not known.
-pub(crate) fn is_wanted(start: &Start) -> Result<bool, String> {
+/// What it asked for is not known.
+pub(crate) fn wanted(start: &Start) -> Result<Option<Way>, String> {
     let settings = start.parameter("options").and_then(option_settings).unwrap_or_default();
     let given = settings.into_iter().rev().find(|(name, _)| name == SETTING);
     match given.as_ref().map(|(_, value)| value.as_str()) {
-        None | Some("password") => Ok(false),
-        Some("oauth") => Ok(true),
+        None => Ok(None),
+        Some("password") => Ok(Some(Way::Password)),
+        Some("oauth") => Ok(Some(Way::Bearer)),
         Some(other) => Err(other.chars().take(20).collect()),
     }
 }
@@ -38,6 +46,31 @@ pub(crate) fn ask() -> Bytes {
         put_cstr(out, MECHANISM.as_bytes());
         out.put_u8(0);
     })
+}
+
+/// `AuthenticationSASLContinue` with the reason why a token is not taken, and where to get another
+/// (RFC 7628, section 3.2.2).
+pub(crate) fn not_taken(offer: &Offer) -> Bytes {
+    let failure = serde_json::json!({
+        "status": "invalid_token",
+        "scope": offer.scope,
+        "openid-configuration": offer.configuration,
+    });
+    message(b'R', |out| {
+        out.put_u32(11);
+        out.put_slice(failure.to_string().as_bytes());
+    })
+}
+
+/// The client's answer to that: it has understood (section 3.2.3).
+///
+/// # Errors
+/// The client's: it says something else.
+pub(crate) fn acknowledged(frame: &Frame) -> Result<(), Fault> {
+    match (frame.tag, frame.body()) {
+        (b'p', [SEPARATOR]) => Ok(()),
+        _ => Err(Fault::client("expected the end of the OAUTHBEARER exchange")),
+    }
 }
 
 /// The token in a `SASLInitialResponse`; `None` when the client has none and asks where to get one.

@@ -34,8 +34,10 @@ enum State {
     Tls,
     /// The token, as a password or as a bearer token.
     Token { start: Start, is_bearer: bool },
-    /// The proof of the token.
-    Proof(Start),
+    /// The proof of the token; it came as a bearer token.
+    Proof { start: Start, is_bearer: bool },
+    /// The client's word that it has read where to get a token; then it is refused.
+    Parting(Refusal),
     /// The transport to the server.
     Dial(Box<Known>),
     /// The server's answers to our login.
@@ -72,8 +74,9 @@ impl Conversation<Bytes> for PostgresConversation {
                 self.client(out)
             }
             Input::Data(Side::Upstream, bytes) => self.upstream(&bytes, out),
-            Input::TlsStarted(Side::Client, _) => {
+            Input::TlsStarted(Side::Client, facts) => {
                 self.setup.client_private = true;
+                self.setup.client_certificate = facts.certificate.is_some();
                 self.state = State::Start { encrypted: true };
                 self.client(out)
             }
@@ -91,9 +94,11 @@ impl Conversation<Bytes> for PostgresConversation {
                 }
                 Ok(())
             }
-            Input::Unidentified(refusal)
-            | Input::Unreachable(refusal)
-            | Input::Stopped(refusal) => {
+            Input::Unidentified(refusal) => {
+                self.unidentified(refusal, out);
+                self.client(out)
+            }
+            Input::Unreachable(refusal) | Input::Stopped(refusal) => {
                 self.fail(&refusal, out);
                 Ok(())
             }
@@ -146,6 +151,18 @@ impl PostgresConversation {
                         }
                         Err(fault) => return Err(self.protocol_error(fault, out)),
                     }
+                }
+                State::Parting(refusal) => {
+                    match self.inbox.frame(model::limit::STARTUP_BYTES_MAX, Side::Client) {
+                        Ok(Some(frame)) => {
+                            bearer::acknowledged(&frame)
+                                .map_err(|fault| self.protocol_error(fault, out))?;
+                            self.fail(&refusal, out);
+                        }
+                        Ok(None) => self.state = State::Parting(refusal),
+                        Err(fault) => return Err(self.protocol_error(fault, out)),
+                    }
+                    return Ok(());
                 }
                 other => {
                     // Whatever the client says before it is let in is kept, within bounds.
@@ -217,8 +234,13 @@ impl PostgresConversation {
                 out.control(Side::Client, startup::negotiate(spoken, start.protocol_options()));
             }
         }
-        let is_bearer = match bearer::is_wanted(&start) {
-            Ok(is_bearer) => is_bearer,
+        let is_bearer = match bearer::wanted(&start) {
+            // Who has shown a certificate is not asked for a token, unless it wants to be.
+            Ok(None) if self.setup.client_certificate => {
+                self.claim(start, false, Secret::new(String::new()), out);
+                return;
+            }
+            Ok(wanted) => wanted == Some(bearer::Way::Bearer),
             Err(found) => {
                 let why = format!("\"{found}\" is no way to log in; use password or oauth");
                 self.fail(&refused_parameter(bearer::SETTING, &why), out);
@@ -240,22 +262,55 @@ impl PostgresConversation {
         let secret = match token {
             Ok(Some(secret)) => secret,
             Ok(None) => {
-                let words = "a token is needed, and this gateway has no issuer to name; give the \
-                             client the token that it shall send";
+                let words = match self.setup.offer {
+                    Some(_) => "a token is needed; log in at the issuer that was named",
+                    None => {
+                        "a token is needed, and this gateway has no issuer to name; give the \
+                         client the token that it shall send"
+                    }
+                };
                 let refusal = Refusal::unjudgeable("unknown_token", ClientText::fixed(words));
-                self.fail(&refusal, out);
-                return Ok(());
+                self.send_away(refusal, true, out);
+                return self.client(out);
             }
             Err(fault) => return Err(self.protocol_error(fault, out)),
         };
+        self.claim(start, is_bearer, secret, out);
+        Ok(())
+    }
+
+    fn claim(
+        &mut self,
+        start: Start,
+        is_bearer: bool,
+        secret: Secret<String>,
+        out: &mut Outbox<Bytes>,
+    ) {
         let user = start.parameter("user").unwrap_or_default().to_owned();
         let resource = start.parameter("database").unwrap_or(&user).to_owned();
         let application =
             start.parameter("application_name").filter(|name| !name.is_empty()).map(str::to_owned);
-        self.state = State::Proof(start);
+        self.state = State::Proof { start, is_bearer };
         let run = application.as_deref().and_then(model::run_in).map(str::to_owned);
         out.identify(Claim { secret, resource, user, application, run });
-        Ok(())
+    }
+
+    fn unidentified(&mut self, refusal: Refusal, out: &mut Outbox<Bytes>) {
+        let is_bearer = matches!(self.state, State::Proof { is_bearer: true, .. });
+        // Another token would be taken; where it is something else, none would.
+        let of_token = ["unknown_token", "expired_token", "revoked_token", "no_token"];
+        self.send_away(refusal.clone(), is_bearer && of_token.contains(&refusal.reason()), out);
+    }
+
+    /// Refuses a client; one that can log in is told where first.
+    fn send_away(&mut self, refusal: Refusal, may_log_in: bool, out: &mut Outbox<Bytes>) {
+        match self.setup.offer.as_ref().filter(|_| may_log_in) {
+            Some(offer) => {
+                out.control(Side::Client, bearer::not_taken(offer));
+                self.state = State::Parting(refusal);
+            }
+            None => self.fail(&refusal, out),
+        }
     }
 
     fn identified(
@@ -264,7 +319,7 @@ impl PostgresConversation {
         origin: Origin,
         out: &mut Outbox<Bytes>,
     ) {
-        if let State::Proof(start) = std::mem::replace(&mut self.state, State::Over) {
+        if let State::Proof { start, .. } = std::mem::replace(&mut self.state, State::Over) {
             self.state = State::Dial(Box::new(Known {
                 start,
                 masks,

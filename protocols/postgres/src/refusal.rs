@@ -16,12 +16,19 @@ pub fn sqlstate(reason: &str) -> &'static str {
         "unsupported" | "unsettled" => "0A000",
         "unknown_statement" => "26000",
         "unknown_portal" => "34000",
-        "unknown_token" | "expired_token" | "revoked_token" | "clear_text" => "28P01",
+        "unknown_certificate"
+        | "expired_certificate"
+        | "certificate_mismatch"
+        | "unknown_token"
+        | "expired_token"
+        | "revoked_token"
+        | "clear_text" => "28P01",
         "no_access" | "access_closed" | "unknown_resource" => "28000",
         "too_many_sessions" => "53300",
         "upstream_down" | "upstream_tls" | "upstream_timeout" | "upstream_error" | "credential"
         | "catalog" => "08001",
-        "killed" | "revoked" | "token_expired" | "issuer_changed" | "shutting_down" => "57P01",
+        "killed" | "revoked" | "token_expired" | "issuer_changed" | "credential_ended"
+        | "shutting_down" => "57P01",
         "provider_unreachable" | "state_unreachable" => "57P03",
         _ => "42501",
     }

@@ -71,6 +71,7 @@ fn connected(user: &str, password: Option<&str>, database: &str, tls: UpstreamTl
         user: user.to_owned(),
         password: password.map(|password| Secret::new(password.to_owned())),
         database: database.to_owned(),
+        made: None,
     };
     let (credential, snapshots) = (Arc::new(credential), Arc::new(NoSnapshots));
     Connected { credential, tls, snapshots, options: Arc::default() }

@@ -16,6 +16,8 @@ libpq = ctypes.CDLL(path)
 
 REQUEST_TOKEN = 1  # PQAUTHDATA_OAUTH_BEARER_TOKEN
 TOKEN = os.environ["PGPASSWORD"]
+NAMED = "https://id.example/.well-known/openid-configuration"
+KNOWN = sys.argv[1] if len(sys.argv) > 1 else NAMED
 
 
 class Request(ctypes.Structure):  # PGoauthBearerRequest
@@ -30,6 +32,7 @@ class Request(ctypes.Structure):  # PGoauthBearerRequest
 
 
 asked = []
+offered = []
 
 
 @ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.POINTER(Request))
@@ -37,6 +40,8 @@ def give_token(kind, _connection, request):
     if kind != REQUEST_TOKEN:
         return 0
     asked.append(kind)
+    found = request.contents
+    offered.append((found.openid_configuration, found.scope))
     request.contents.token = TOKEN.encode()
     return 1
 
@@ -54,12 +59,37 @@ with psycopg.connect(
     assert asked, "libpq asked for a token"
     assert db.execute("SELECT ssn FROM customers WHERE id = 1").fetchone() == ("[REDACTED]",)
 
+# Told nothing but an issuer, it asks the gateway first, and believes what that says of the issuer.
+if len(sys.argv) > 1:
+    offered.clear()
+    with psycopg.connect(
+        password="",
+        options="-c narrows.auth=oauth",
+        require_auth="oauth",
+        oauth_issuer=sys.argv[1],
+        oauth_client_id="agent",
+        autocommit=True,
+    ) as db:
+        assert db.execute("SELECT 1").fetchone() == (1,)
+    configuration = sys.argv[1] + "/.well-known/openid-configuration"
+    assert offered == [(configuration.encode(), b"openid narrows")], offered
+    try:
+        psycopg.connect(
+            password="",
+            options="-c narrows.auth=oauth",
+            oauth_issuer="https://other.example",
+            oauth_client_id="agent",
+        )
+        sys.exit("an issuer was taken for another")
+    except psycopg.OperationalError as error:
+        assert "other.example" in str(error), error
+
 TOKEN = "nrw_not_a_token"
 try:
     psycopg.connect(
         password="",
         options="-c narrows.auth=oauth",
-        oauth_issuer="https://id.example/.well-known/openid-configuration",
+        oauth_issuer=KNOWN,
         oauth_client_id="agent",
     )
     sys.exit("a wrong token was taken")

@@ -7,6 +7,7 @@
 
 mod agent;
 mod archive;
+mod bao;
 mod browser;
 mod bucket;
 mod client;
@@ -30,6 +31,7 @@ mod wire;
 
 pub use agent::{Agent, confined, start_confined};
 pub use archive::{evidence, public_key, uses};
+pub use bao::Bao;
 pub use browser::Browser;
 pub use bucket::{Bucket, Credentials};
 pub use client::{Driver, Psql};
@@ -39,11 +41,11 @@ pub use gateway::{Gateway, Ports, Token};
 pub use http::Response;
 pub use lab::{Lab, lab, lab_with};
 pub use place::{example, gateway as binary, own, python, repository};
-pub use process::{Child, Output};
+pub use process::{Child, Output, as_other};
 pub use provider::Provider;
 pub use receiver::{Receiver, SECRET, events};
 pub use rsyslog::Rsyslog;
-pub use server::{Server, Upstream};
+pub use server::{APP_PASSWORD, Server, Upstream};
 pub use simplesamlphp::SimpleSamlPhp;
 pub use transcript::{Mode, different, exchange, line, run, without_words};
 pub use until::{until, within};

@@ -74,6 +74,12 @@ pub(crate) fn command(program: impl AsRef<OsStr>, user: User) -> Command {
     command
 }
 
+/// A command of a user without privileges, when the test itself has them.
+#[must_use]
+pub fn as_other(program: impl AsRef<OsStr>) -> Command {
+    command(program, User::Postgres)
+}
+
 /// Who runs a program.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum User {

@@ -100,6 +100,18 @@ impl Server {
         sql(self.port, "shop", statements)
     }
 
+    /// Lets every role in that has a password.
+    ///
+    /// # Errors
+    /// The server does not take it.
+    pub fn admit_roles(&self) -> Result<()> {
+        let line = "host all all 127.0.0.1/32 scram-sha-256";
+        // Its folder is where the server runs.
+        let append = format!("COPY (SELECT '{line}') TO PROGRAM 'cat >> pg_hba.conf'");
+        self.sql(&append)?;
+        self.sql("SELECT pg_reload_conf()").map(drop)
+    }
+
     /// A raw connection of the superuser, past the gateway.
     ///
     /// # Errors

@@ -250,3 +250,26 @@ fn the_same_token_opens_http() -> Result<()> {
     ensure!(curl(&[&front, "-H", &format!("Authorization: Bearer {other}")])? == "401");
     Ok(())
 }
+
+#[test]
+fn a_session_may_outlive_its_token_and_not_its_revocation() -> Result<()> {
+    let (provider, server) = (Provider::start()?, Server::start()?);
+    let extra = format!("{}session: {{ outlive_token: true }}\n", identity(&provider));
+    let gateway = Gateway::start(&Config::streaming().with(&extra), &server.upstream())?;
+    let lab = Lab { provider, gateway, server };
+    let token = lab.provider.token("brief")?;
+    let mut wire = lab.wire(&token)?;
+    until("the token is over", || {
+        let refused = lab.wire(&token).err();
+        Ok(refused.is_some_and(|why| format!("{why:#}").contains("expired")).then_some(()))
+    })?;
+    let reply = wire.query("select 1")?;
+    ensure!(reply.error().is_none(), "{:?}", reply.error());
+    let session = lab.gateway.session_of("brief")?;
+    let id = session.get("id").and_then(Value::as_str).context("an id")?;
+    let shown = lab.gateway.show(id)?.to_string();
+    let start = shown.find("jwt_").context("the token is named")?;
+    let name = shown.get(start..start + 20).context("a whole name")?;
+    lab.gateway.narrows(&["token", "revoke", name])?.success()?;
+    until("the session is ended", || Ok(wire.query("select 1").err().map(drop)))
+}

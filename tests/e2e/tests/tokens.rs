@@ -234,6 +234,22 @@ fn libpq_sends_a_token_by_oauthbearer() -> Result<()> {
 }
 
 #[test]
+fn libpq_is_told_where_to_get_a_token() -> Result<()> {
+    // Nobody is there; libpq is to believe the gateway, and the test gives the token.
+    let issuer = "https://id.example/tenant";
+    let identity = format!(
+        "identity:\n  oidc:\n    - {{ issuer: \"{issuer}\", audience: narrows, \
+         scope: \"openid narrows\" }}\n"
+    );
+    lab_with(&Config::sample().with(&identity), |lab| {
+        let driver = lab.driver(&lab.gateway.agent("bearer")?);
+        let driver = driver.env("PGSSLMODE", "verify-full").env("PGSSLROOTCERT", &ca_file(lab)?);
+        assert!(driver.python("bearer.py", &[issuer])?.success()?.contains("ok"));
+        Ok(())
+    })
+}
+
+#[test]
 fn libpq_speaks_protocol_3_2() -> Result<()> {
     lab(|lab| {
         let driver = lab.driver(&lab.gateway.agent("newest")?);

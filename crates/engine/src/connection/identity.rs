@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use model::{ClientText, EventBody, Principal, Resource};
+use model::{ClientText, Credential, EventBody, Principal, Resource};
 use policy::{Admission, PolicySet, Refusal, Scope};
 
 use super::{Connection, Who};
-use crate::contract::{Input, Reads, Sought, Unit};
+use crate::contract::{Connected, Input, Reads, Sought, Unit};
 use crate::facts::SessionFacts;
 use crate::shared::SharedSession;
 
@@ -55,6 +55,18 @@ impl<U: Unit> Connection<U> {
         let session = Arc::clone(&self.frame.session.0);
         let trail = self.settings.ledger.trail(&principal.subject);
         self.tell(Input::Identified { principal, resource, masks, reads, session, trail });
+    }
+
+    /// Whom the upstream takes the session for, where that is of this session alone.
+    pub(super) fn record_account(&mut self, connected: &Connected) {
+        let Credential { user, made, .. } = &*connected.credential;
+        let Some(made) = made.as_ref().filter(|_| !self.ended) else { return };
+        self.event(EventBody::Admin {
+            actor: "gateway".to_owned(),
+            action: "credential.lease".to_owned(),
+            target: user.clone(),
+            detail: Some(format!("lease {} of {} s", made.lease, made.lasts.as_secs())),
+        });
     }
 
     pub(super) fn disproved(&mut self, refusal: Refusal) {

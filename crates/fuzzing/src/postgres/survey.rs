@@ -42,6 +42,7 @@ impl Stay {
             user: "gateway".to_owned(),
             password: Some(Secret::new(PASSWORD.to_owned())),
             database: "app".to_owned(),
+            made: None,
         };
         let connected = Connected {
             credential: Arc::new(credential),

@@ -40,7 +40,9 @@ pub fn doctor(common: &Common) -> anyhow::Result<()> {
         look_at_state(&config, &mut findings);
         look_at_gateway(common, &mut findings);
         look_at_upstreams(&config, &mut findings);
+        look_at_stores(&config, &mut findings);
         look_at_issuers(&config, &mut findings);
+        look_at_certificates(&config, &mut findings);
         look_at_places(&config, &mut findings);
     }
     let word = |health| match health {
@@ -167,6 +169,25 @@ fn look_at_gateway(common: &Common, findings: &mut Vec<Finding>) {
     }
 }
 
+/// Every secret that a store has to give, and a credential of each kind that it has to make.
+fn look_at_stores(config: &Config, findings: &mut Vec<Finding>) {
+    for reference in config.stores.references() {
+        let what = format!("secret {reference}");
+        match config.stores.probe(reference) {
+            Ok(()) => say(findings, Health::Good, &what, "it can be read"),
+            Err(why) => say(findings, Health::Bad, &what, why),
+        }
+    }
+    for upstream in &config.upstreams {
+        let Some(made) = &upstream.credentials else { continue };
+        let what = format!("credentials of {}", upstream.resource.name);
+        match made.probe() {
+            Ok(()) => say(findings, Health::Good, &what, "one was made and revoked"),
+            Err(why) => say(findings, Health::Bad, &what, why),
+        }
+    }
+}
+
 fn look_at_issuers(config: &Config, findings: &mut Vec<Finding>) {
     for plan in &config.issuers {
         let what = format!("issuer {}", plan.issuer);
@@ -176,6 +197,20 @@ fn look_at_issuers(config: &Config, findings: &mut Vec<Finding>) {
                 say(findings, Health::Good, &what, format!("{keys} to check its tokens with"));
             }
             Err(why) => say(findings, Health::Bad, &what, why),
+        }
+    }
+}
+
+fn look_at_certificates(config: &Config, findings: &mut Vec<Finding>) {
+    for plan in &config.certificates {
+        let what = format!("certificates of {}", plan.issuer);
+        match (identity::check_certificates(plan), &plan.revoked) {
+            (Err(why), _) => say(findings, Health::Bad, &what, why),
+            (Ok(()), Some(_)) => say(findings, Health::Good, &what, "believed, with a CRL"),
+            (Ok(()), None) => {
+                let words = "believed until they end: no crl says what was revoked";
+                say(findings, Health::Good, &what, words);
+            }
         }
     }
 }

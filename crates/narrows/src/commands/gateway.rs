@@ -53,6 +53,11 @@ pub fn resources(common: &Common) -> anyhow::Result<()> {
     if resources.is_empty() {
         return output::line("no resources are configured");
     }
+    for one in &resources {
+        if let Some(why) = &one.not_ready {
+            eprintln!("{} is not ready: {}", one.name, output::printable(why));
+        }
+    }
     let rows: Vec<Vec<Cell>> = resources
         .iter()
         .map(|one| {

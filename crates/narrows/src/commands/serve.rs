@@ -9,6 +9,7 @@ use identity::{People, Proofs};
 use model::event::EVENT_VERSION;
 use model::{Event, EventBody};
 use runtime::{Gateway, RedirectPlan, ServeError};
+use secrets::News;
 use store::Store;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -20,8 +21,9 @@ use super::check::{must_exist, say};
 use crate::anchors::Anchors;
 use crate::args::Common;
 use crate::client::{admin_url, config_path};
-use crate::config::{self, Config, Loaded};
+use crate::config::{self, Loaded};
 use crate::control::{Parts, Running};
+use crate::hush::hush;
 use crate::notices::Notices;
 use crate::protocols::{self, Rulebook};
 use crate::streams;
@@ -31,9 +33,15 @@ use crate::wire;
 const GRACE: Duration = Duration::from_secs(30);
 /// How long the admin API may take to answer what is under way when the gateway stops.
 const ADMIN_GRACE: Duration = Duration::from_secs(2);
+/// How long credentials may take to be revoked then.
+const LEASES_GRACE: Duration = Duration::from_secs(10);
 
 /// Runs the gateway.
-pub fn serve(common: &Common) -> anyhow::Result<()> {
+pub fn serve(common: &Common, dumpable: bool) -> anyhow::Result<()> {
+    // Before anything secret is read.
+    if !dumpable {
+        hush().context("keep secrets out of core dumps (--dumpable goes without)")?;
+    }
     let path = config_path(common);
     must_exist(&path)?;
     let rulebook = Rulebook::new();
@@ -47,6 +55,9 @@ pub fn serve(common: &Common) -> anyhow::Result<()> {
     log_to_stderr();
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
+    }
+    if dumpable {
+        tracing::warn!("core dumps and debuggers can show secrets: --dumpable");
     }
     let tokio = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -86,6 +97,8 @@ async fn run(loaded: Loaded, rulebook: Rulebook) -> anyhow::Result<()> {
     let ledger = Arc::new(wire::Ledger::open(&store, &config, runtime::clock::now())?);
     let proofs = Proofs::new(Arc::clone(&store.tokens), Arc::clone(&store.logins));
     let _ = proofs.believe(config.issuers.clone()).map_err(anyhow::Error::msg)?;
+    let certificates = config.certificates.clone();
+    let _ = proofs.believe_certificates(certificates).map_err(anyhow::Error::msg)?;
     let people = People::new(
         Arc::clone(&proofs),
         Arc::clone(&store.journal),
@@ -118,8 +131,16 @@ async fn run(loaded: Loaded, rulebook: Rulebook) -> anyhow::Result<()> {
     let streams = streams::start(&config, &store).await?;
     let rules = config.policy.rules.len();
     let detail = format!("{rules} rules{}", config::digest::told(&config.policy));
-    record(&store, "config.load", &config, detail)
+    let file = config.file.display().to_string();
+    record(&store, "config.load", file.clone(), detail)
         .context("the journal cannot be written, so nothing is served")?;
+    let of_stores = Arc::clone(&store);
+    config.stores.observe(move |News { action, target, detail }| {
+        if let Err(error) = record(&of_stores, action, target, detail) {
+            tracing::error!(%error, action, "what happened to a secret is not recorded");
+        }
+    });
+    config.stores.start();
     let serving: Vec<_> = listeners
         .into_iter()
         .map(|(name, listener)| {
@@ -164,13 +185,13 @@ async fn run(loaded: Loaded, rulebook: Rulebook) -> anyhow::Result<()> {
     tracing::info!(admin, gateway = %store.gateway, "serving");
 
     while let Told::Reload = signals.next().await {
-        let (running, store, config) = (Arc::clone(&running), Arc::clone(&store), config.clone());
+        let (running, store, file) = (Arc::clone(&running), Arc::clone(&store), file.clone());
         let reloaded = tokio::task::spawn_blocking(move || {
             let detail = match running.reload() {
                 Ok(reloaded) => format!("in force: {} rules{}", reloaded.rules, reloaded.digests),
                 Err(problems) => format!("refused: {} problems", problems.len()),
             };
-            if let Err(error) = record(&store, "config.load", &config, detail) {
+            if let Err(error) = record(&store, "config.load", file, detail) {
                 tracing::error!(%error, "a reload is not recorded");
             }
         });
@@ -195,6 +216,10 @@ async fn run(loaded: Loaded, rulebook: Rulebook) -> anyhow::Result<()> {
         tracing::warn!(
             "not everybody was told of approvals; the next start tells what still waits"
         );
+    }
+    let stores = running.stores();
+    if !matches!(tokio::task::spawn_blocking(move || stores.stop(LEASES_GRACE)).await, Ok(true)) {
+        tracing::warn!("not every credential is revoked; they end at their own ends");
     }
     // Before the archive's last round, which may delete what was not sent yet.
     if !matches!(tokio::task::spawn_blocking(move || streams.stop()).await, Ok(true)) {
@@ -243,7 +268,7 @@ async fn until(mut stopped: watch::Receiver<bool>) {
 fn record(
     store: &Store,
     action: &str,
-    config: &Config,
+    target: String,
     detail: String,
 ) -> Result<(), store::JournalError> {
     let event = Event {
@@ -258,7 +283,7 @@ fn record(
         body: EventBody::Admin {
             actor: "gateway".to_owned(),
             action: action.to_owned(),
-            target: config.file.display().to_string(),
+            target,
             detail: Some(detail),
         },
         payload: Vec::new(),

@@ -9,6 +9,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use url::Url;
 
 use super::address::{self, Carries};
+use super::certificates::Certificates;
 use super::machine::Machine;
 use super::nearest::nearest;
 use super::people::{LoginForm, RolesForm};
@@ -38,6 +39,8 @@ form! {
         "login" => login: LoginForm,
         /// Which groups may do what in the admin API.
         "roles" => roles: RolesForm,
+        /// Certificates with which clients prove themselves in TLS, without a token.
+        "certificates" => certificates: Vec<Certificates>,
     }
 }
 
@@ -76,6 +79,9 @@ form! {
         /// Claims that a token has to have: `{ repository: "acme/*" }`. A `*` at the end stands for
         /// anything.
         "claims" => claims: Named<At<String>>,
+        /// Clients of PostgreSQL that have no token and can log in (OAUTHBEARER) are told to do so
+        /// here, and to ask for this scope: `openid narrows`. For one provider at most.
+        "scope" => scope: At<String>,
         /// What the gateway is called there: people sign in here.
         "client_id" => client_id: At<String>,
         /// Its secret there; a public client has none.
@@ -173,6 +179,10 @@ pub fn issuers(
         let at = oidc.here.at.clone();
         let mut reader = Reader { base, machine, report, what: &what };
         let Some((plan, client)) = reader.issuer(oidc) else { continue };
+        if plan.scope.is_some() && plans.iter().any(|one| one.scope.is_some()) {
+            let message = format!("{what}.scope: another issuer has one, too");
+            report.problem(&at, message, "clients can be told of one place to log in");
+        }
         warn_of(&plan, &plans, (&what, &at), report);
         if let Some((id, ..)) = client.as_ref().filter(|(id, ..)| plan.audiences.contains(id)) {
             let message = format!(
@@ -287,6 +297,7 @@ impl Reader<'_> {
                 *into = written.value;
             }
         }
+        plan.scope = form.scope.map(|scope| self.scope(&scope, &plan.issuer));
         plan.kind = match form.kind.map(|kind| kind.value) {
             None | Some(KindForm::Agent) => PrincipalKind::Agent,
             Some(KindForm::Person) => PrincipalKind::Person,
@@ -350,6 +361,22 @@ impl Reader<'_> {
             let message = format!("{what}: an address with ? or # in it");
             self.report.problem(&issuer.at, message, "write it as its tokens say it in iss");
         }
+    }
+
+    /// What is told to clients has to be one thing, of a provider that they can find.
+    fn scope(&mut self, scope: &At<String>, issuer: &str) -> String {
+        let what = format!("{}.scope", self.what);
+        // RFC 6749, section 3.3.
+        let fine = |c: char| matches!(c, '\x21' | '\x23'..='\x5b' | '\x5d'..='\x7e');
+        if !scope.value.split(' ').all(|word| !word.is_empty() && word.chars().all(fine)) {
+            let message = format!("{what}: found {}", quoted(&scope.value));
+            self.report.problem(&scope.at, message, "write words of a scope: openid narrows");
+        }
+        if !issuer.starts_with("https://") {
+            let message = format!("{what}: clients cannot log in at {issuer}");
+            self.report.problem(&scope.at, message, "it is for an issuer of https://");
+        }
+        scope.value.clone()
     }
 
     fn keys(&mut self, keys: At<KeysForm>) -> Option<KeysFrom> {

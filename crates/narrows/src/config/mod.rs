@@ -6,6 +6,7 @@
 
 pub mod access;
 mod address;
+pub mod certificates;
 pub mod digest;
 pub mod identity;
 pub mod keeping;
@@ -21,6 +22,7 @@ pub mod sample;
 pub mod scalar;
 pub mod show;
 pub mod state;
+pub mod stores;
 pub mod telling;
 pub mod text;
 pub mod tree;

@@ -10,6 +10,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::nearest::nearest;
 use super::place;
+use super::stores::Slot;
 use super::tree::{Key, Node, Value, quoted};
 
 /// Everything found wrong, and everything worth a warning, in one run.
@@ -21,6 +22,8 @@ pub struct Report {
     pub warnings: Vec<Problem>,
     /// The texts that were read, by the names of their files.
     pub texts: Vec<(Arc<str>, String)>,
+    /// What is wanted of stores of secrets, and the stores once they are known.
+    pub slot: Slot,
 }
 
 impl Report {

@@ -6,8 +6,10 @@ use std::time::Duration;
 use model::Secret;
 use policy::PayloadPolicy;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use secrets::Reference;
 
 use super::read::{Fields, Form, Report, word};
+use super::stores::Slot;
 use super::tree::{Node, Value, quoted};
 
 /// A number of bytes: `16MiB`, `64KiB`, `1GiB`, or a plain number.
@@ -189,7 +191,9 @@ pub enum SecretForm {
     /// `{file: PATH}`, as written.
     File(PathBuf),
     /// `{command: [program, argument, …]}`
-    Command(Vec<String>),
+    Command(Vec<String>, Slot),
+    /// `{vault: PATH#FIELD}`
+    Kept(Reference, Slot),
 }
 
 impl SecretForm {
@@ -199,15 +203,22 @@ impl SecretForm {
             Self::Literal(_) => "*** (written in the file)".to_owned(),
             Self::Env(name) => format!("from the environment variable {name}"),
             Self::File(path) => format!("from the file {}", path.display()),
-            Self::Command(command) => {
+            Self::Command(command, _) => {
                 let program = command.first().map_or("", |program| program);
                 format!("from the command {program}")
             }
+            Self::Kept(reference, _) => format!("from {reference}"),
         }
     }
 }
 
-const SECRET_HELP: &str = "write {env: NAME}, {file: PATH} or {command: [program, argument]}";
+const SECRET_HELP: &str = "write {env: NAME}, {file: PATH}, {command: [program, argument]}, \
+                           {vault: PATH#FIELD} or {aws: NAME}";
+/// Stores that are not asked, and what does instead.
+const UNBUILT: [(&str, &str); 2] = [
+    ("gcp", "use {command: [gcloud, secrets, versions, access, latest, --secret=NAME]}"),
+    ("azure", "use {command: [az, keyvault, secret, show, --id, ID, --query, value, -o, tsv]}"),
+];
 
 impl Form for SecretForm {
     fn read(node: &Node, what: &str, report: &mut Report) -> Option<Self> {
@@ -218,21 +229,50 @@ impl Form for SecretForm {
                 Some(Self::Literal(Secret::new(text.clone())))
             }
             Value::Table(entries) => {
-                let fields = Fields::open(node, what, &["env", "file", "command"], report)?;
+                for (key, _) in entries {
+                    if let Some((store, help)) = UNBUILT.iter().find(|(name, _)| *name == key.name)
+                    {
+                        let message =
+                            format!("{what}: this build does not ask {store} for secrets");
+                        report.problem(&node.at, message, *help);
+                        return None;
+                    }
+                }
+                const KEYS: [&str; 5] = ["env", "file", "command", "vault", "aws"];
+                let fields = Fields::open(node, what, &KEYS, report)?;
                 if entries.len() != 1 {
                     let message =
                         format!("{what}: found {} keys where one is wanted", entries.len());
                     report.problem(&node.at, message, SECRET_HELP);
                     return None;
                 }
-                let env = fields.field::<String>("env", report).map(Self::Env);
+                let env = fields.field::<String>("env", report);
+                if let Some(name) = &env {
+                    report.slot.hide(name);
+                }
+                let env = env.map(Self::Env);
                 let file = fields.field::<String>("file", report).map(|f| Self::File(f.into()));
                 let command = fields.field::<Vec<String>>("command", report);
                 if command.as_ref().is_some_and(Vec::is_empty) {
                     report.problem(&node.at, format!("{what}: an empty command"), SECRET_HELP);
                     return None;
                 }
-                env.or(file).or(command.map(Self::Command))
+                let vault = fields.field::<String>("vault", report).and_then(|text| {
+                    let read = Reference::vault(&text);
+                    let wrong = |help| report.problem(&node.at, format!("{what}.vault"), help);
+                    let reference = read.map_err(wrong).ok()?;
+                    report.slot.want(reference.clone(), &node.at, what);
+                    Some(Self::Kept(reference, report.slot.clone()))
+                });
+                let command = command.map(|words| Self::Command(words, report.slot.clone()));
+                let aws = fields.field::<String>("aws", report).and_then(|text| {
+                    let read = Reference::aws(&text);
+                    let wrong = |help| report.problem(&node.at, format!("{what}.aws"), help);
+                    let reference = read.map_err(wrong).ok()?;
+                    report.slot.want_plainly(reference.clone());
+                    Some(Self::Kept(reference, report.slot.clone()))
+                });
+                env.or(file).or(command).or(vault).or(aws)
             }
             Value::List(_) => {
                 report.expected(node, what, SECRET_HELP);
@@ -262,11 +302,18 @@ impl JsonSchema for SecretForm {
             })
         };
         json_schema!({
-            "description": "From an environment variable, a file or a command. A secret written \
-                            here works and is warned about.",
+            "description": "From an environment variable, a file, a command or a store. A secret \
+                            written here works and is warned about.",
             "anyOf": [
                 one("env", serde_json::json!({ "type": "string" })),
                 one("file", serde_json::json!({ "type": "string" })),
+                one("vault", serde_json::json!({
+                    "type": "string", "pattern": "^.+/data/.+#.+$",
+                    "examples": ["secret/data/appdb#password"]
+                })),
+                one("aws", serde_json::json!({
+                    "type": "string", "examples": ["prod/appdb#password"]
+                })),
                 one("command", serde_json::json!({
                     "type": "array", "items": { "type": "string" }, "minItems": 1
                 })),

@@ -11,11 +11,13 @@ use policy::{ActionSpec, Located, PayloadPolicy, RuleSpec};
 use saml::SubjectFrom;
 
 use super::Config;
+use super::certificates;
 use super::identity::ClientForm;
 use super::outgoing::Outgoing;
 use super::recording::{Recorded, describe_retention, describe_store_encryption};
 use super::scalar::OnFailureForm;
 use super::scalar::SecretForm;
+use super::stores;
 use super::telling::{Telling, TellingWay};
 use super::web::Site;
 
@@ -55,9 +57,12 @@ fn write(config: &Config, out: &mut String) -> std::fmt::Result {
         }
         None => writeln!(out, "tls: a certificate of the local CA (narrows ca)")?,
     }
-    if !config.issuers.is_empty() || !config.saml.is_empty() {
+    stores::show_vault(&config.stores, out)?;
+    let certificates = &config.certificates;
+    if !config.issuers.is_empty() || !config.saml.is_empty() || !certificates.is_empty() {
         writeln!(out, "identity:")?;
     }
+    certificates::show(certificates, out)?;
     if !config.issuers.is_empty() {
         writeln!(out, "  oidc:")?;
     }
@@ -93,9 +98,13 @@ fn write(config: &Config, out: &mut String) -> std::fmt::Result {
         writeln!(out, "    type: {}", upstream.resource.kind)?;
         writeln!(out, "    address: {}", upstream.address)?;
         writeln!(out, "    database: {}", upstream.database)?;
-        writeln!(out, "    user: {}", upstream.user)?;
-        let password = upstream.password.as_ref();
-        writeln!(out, "    password: {}", password.map_or("none".into(), |p| p.describe()))?;
+        if let Some(made) = &upstream.credentials {
+            writeln!(out, "    credentials: made by {}", made.describe())?;
+        } else {
+            writeln!(out, "    user: {}", upstream.user)?;
+            let password = upstream.password.as_ref();
+            writeln!(out, "    password: {}", password.map_or("none".into(), |p| p.describe()))?;
+        }
         writeln!(out, "    tls: {}", tls(upstream.tls))?;
         if let Some(ca) = &upstream.ca {
             writeln!(out, "    ca: {}", ca.display())?;
@@ -208,6 +217,9 @@ fn write_issuer(
     }
     if !issuer.groups.is_empty() {
         writeln!(out, "      groups: [{}]", issuer.groups.join(", "))?;
+    }
+    if let Some(scope) = &issuer.scope {
+        writeln!(out, "      scope: {scope}")?;
     }
     writeln!(out, "      kind: {}", issuer.kind.as_str())?;
     for (claim, value) in &issuer.claims {
@@ -344,6 +356,7 @@ fn write_bounds(config: &Config, out: &mut String) -> std::fmt::Result {
     )?;
     writeln!(out, "catalog: {{ max_age: {} }}", time(config.catalog_max_age))?;
     writeln!(out, "sessions_max: {}", config.sessions_max)?;
+    writeln!(out, "session: {{ outlive_token: {} }}", config.outlive_token)?;
     writeln!(out, "predicates: {{ budget: {} }}", config.guesses_max)?;
     writeln!(out, "postgres: {{ statement_bytes_max: {}B }}", config.statement_bytes_max)?;
     let key = config.installation_key.as_ref();

@@ -8,6 +8,7 @@ mod access;
 mod recording;
 mod saml;
 mod state;
+mod stores;
 mod telling;
 
 use super::*;
@@ -235,10 +236,12 @@ fn the_schema_knows_every_key_and_no_other() {
             "recording",
             "resources",
             "rules",
+            "session",
             "sessions_max",
             "state",
             "tls",
             "transparent",
+            "vault",
         ]
     );
     assert_eq!(schema["additionalProperties"], false);

@@ -15,6 +15,7 @@ use super::scalar::{
     RedirectForm, SecretForm, ServerFilesForm, Size, Time, TlsForm, TlsNegotiationForm,
 };
 use super::state::StateForm;
+use super::stores::{CredentialsForm, VaultServer};
 use super::telling::Approvals;
 use super::tree::{Node, Value};
 use super::web::{EgressResource, HttpResource};
@@ -56,12 +57,16 @@ form! {
         "catalog" => catalog: Catalog,
         /// Sessions carried at once. Default: 20000.
         "sessions_max" => sessions_max: At<u64>,
+        /// How long sessions go on.
+        "session" => session: Session,
         /// What may be asked about masked columns.
         "predicates" => predicates: PredicateBudget,
         /// Settings of the PostgreSQL protocol.
         "postgres" => postgres: Postgres,
         /// Keys from elsewhere.
         "keys" => keys: Keys,
+        /// Where secrets and credentials are kept or made.
+        "vault" => vault: VaultServer,
     }
 }
 
@@ -323,6 +328,15 @@ form! {
 }
 
 form! {
+    /// How long sessions go on.
+    pub struct Session {
+        /// A session goes on when the token that began it ends. Revoking the token still ends it.
+        /// Default: false.
+        "outlive_token" => outlive_token: At<bool>,
+    }
+}
+
+form! {
     /// What may be asked about masked columns.
     pub struct PredicateBudget {
         /// Different values a principal may compare with one masked column in a day (UTC), where
@@ -360,10 +374,11 @@ form! {
         /// The database. Default: the resource's name.
         "database" => database: At<String>,
         /// The role the gateway logs in as.
-        #[schemars(required)]
         "user" => user: At<String>,
         /// Its password.
         "password" => password: At<SecretForm>,
+        /// In place of both: where a role is made for each session, and revoked when it ends.
+        "credentials" => credentials: At<CredentialsForm>,
         /// How the connection is protected. Default: verify-full.
         "tls" => tls: At<TlsForm>,
         /// How TLS begins: `postgres` (default) asks for it, `direct` does not (PostgreSQL 17 on).

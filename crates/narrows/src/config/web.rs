@@ -169,6 +169,12 @@ impl Site {
     pub fn address(&self) -> String {
         self.url.as_ref().map_or_else(|| "(any host)".to_owned(), ToString::to_string)
     }
+
+    /// Every secret that it needs.
+    pub fn secrets(&self) -> impl Iterator<Item = &SecretForm> {
+        let of_hosts = self.credentials.iter().flat_map(|(_, fields)| fields);
+        self.headers.iter().chain(of_hosts).map(|(_, secret)| secret)
+    }
 }
 
 /// Where what is written stands, and what it is relative to.

@@ -5,15 +5,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::identity::{IssuerPlan, SignInPlan};
+use ::identity::{CertificatePlan, IssuerPlan, SignInPlan};
 use admin::{RequestPlan, SamlPlan};
 use model::{Resource, UpstreamTls, is_this_machine, limit};
 use policy::{
     AccessSpec, ActionSpec, Applies, ApproveSpec, ClassifySpec, LimitSpec, Located, Location,
     MaskSpec, Per, PolicySpec, RecordSpec, RuleSpec,
 };
+use secrets::{CredentialSource, Stores};
 
 use super::access;
+use super::certificates;
 use super::identity;
 use super::machine::Machine;
 use super::nearest::nearest;
@@ -26,6 +28,7 @@ use super::scalar::{
     TlsNegotiationForm, bad_name, is_name,
 };
 use super::state::{self, State};
+use super::stores;
 use super::telling::{self, Telling};
 use super::text;
 use super::tree::quoted;
@@ -65,6 +68,8 @@ pub struct Config {
     pub saml: Vec<SamlPlan>,
     /// What holds for everybody who signs in.
     pub sign_in: Option<SignInPlan>,
+    /// Client certificates that are believed.
+    pub certificates: Vec<CertificatePlan>,
     /// What can be reached.
     pub upstreams: Vec<Upstream>,
     /// What can be reached in HTTP.
@@ -85,12 +90,16 @@ pub struct Config {
     pub catalog_max_age: Duration,
     /// Sessions carried at once.
     pub sessions_max: usize,
+    /// Sessions go on when the token that began them ends.
+    pub outlive_token: bool,
     /// Longest statement, bytes.
     pub statement_bytes_max: usize,
     /// Different values compared with one masked column in a day.
     pub guesses_max: u64,
     /// The installation key, when it comes from elsewhere.
     pub installation_key: Option<SecretForm>,
+    /// Where secrets are kept.
+    pub stores: Arc<Stores>,
 }
 
 /// Clients that know of no proxy, and what proves who they are.
@@ -115,6 +124,8 @@ pub struct Upstream {
     pub user: String,
     /// Its password.
     pub password: Option<SecretForm>,
+    /// Where account and password are made, in place of those.
+    pub credentials: Option<CredentialSource>,
     /// How the connection is protected.
     pub tls: UpstreamTls,
     /// More certificates to trust.
@@ -135,6 +146,7 @@ pub fn complete(
     report: &mut Report,
 ) -> Config {
     let base = path.parent().unwrap_or(Path::new(""));
+    let stores = stores::complete(file.vault, (base, machine), report);
     let data_dir = file.data_dir.map_or_else(|| DATA_DIR_DEFAULT.to_owned(), |dir| dir.value);
     let data_dir = base.join(data_dir);
     let installation_key =
@@ -157,12 +169,18 @@ pub fn complete(
     for site in &sites {
         web::warn_of_rules(site, &rules, report);
     }
-    let (oidc, by_saml, login, roles) = match file.identity {
-        Some(form) => {
-            (form.oidc.unwrap_or_default(), form.saml.unwrap_or_default(), form.login, form.roles)
-        }
-        None => (Vec::new(), Vec::new(), None, None),
+    let form = file.identity;
+    let (oidc, by_saml, login, roles, certificates) = match form {
+        Some(form) => (
+            form.oidc.unwrap_or_default(),
+            form.saml.unwrap_or_default(),
+            form.login,
+            form.roles,
+            form.certificates,
+        ),
+        None => (Vec::new(), Vec::new(), None, None, None),
     };
+    let certificates = certificates::plans(certificates, (base, machine), report);
     let (issuers, clients) = identity::issuers(oidc, (base, machine), report);
     let signs_in = !clients.is_empty() || !by_saml.is_empty();
     let sign_in = people::complete((login, roles), signs_in, &admin, report);
@@ -177,6 +195,7 @@ pub fn complete(
         transparent,
         tls: tls(file.tls, base, machine, report),
         requests,
+        certificates,
         issuers,
         clients,
         saml,
@@ -199,9 +218,11 @@ pub fn complete(
             .and_then(|catalog| catalog.max_age)
             .map_or(CATALOG_MAX_AGE_DEFAULT, |age| age.value.0),
         sessions_max: count(file.sessions_max, "sessions_max", limit::SESSIONS_MAX, report),
+        outlive_token: outlive_token(file.session, report),
         statement_bytes_max: statement_bytes(file.postgres, report),
         guesses_max: guesses(file.predicates, report),
         installation_key,
+        stores,
     }
 }
 
@@ -423,14 +444,26 @@ fn upstream(
         }
     };
     missing("address", "\"127.0.0.1:5432\"", form.address.is_none() && !form.here.has("address"));
-    missing("user", "app", form.user.is_none() && !form.here.has("user"));
+    let made = form.here.has("credentials");
+    missing("user", "app", form.user.is_none() && !form.here.has("user") && !made);
+    if made && (form.here.has("user") || form.here.has("password")) {
+        let message = format!("{what} has credentials, and user or password beside them");
+        report.problem(&form.here.at, message, "credentials bring both; remove the others");
+        return None;
+    }
     let tls_at = form.tls.as_ref().map(|tls| tls.at.clone());
     let tls = match form.tls.map(|tls| tls.value) {
         None | Some(TlsForm::VerifyFull) => UpstreamTls::VerifyFull,
         Some(TlsForm::Require) => UpstreamTls::Require,
         Some(TlsForm::Off) => UpstreamTls::Off,
     };
-    let (address, user) = (form.address?.value, form.user?.value);
+    let address = form.address?.value;
+    let credentials =
+        form.credentials.map(|place| CredentialSource::new(place.value.0, report.slot.stores()));
+    let user = match &credentials {
+        Some(_) => String::new(),
+        None => form.user?.value,
+    };
     if let Some(at) = tls_at {
         warn_about_tls(&what, tls, &address, &at, report);
     }
@@ -468,6 +501,7 @@ fn upstream(
         database: form.database.map_or_else(|| name.value.clone(), |database| database.value),
         user,
         password: form.password.map(|password| relative_secret(password.value, base)),
+        credentials,
         tls,
         ca,
         recorded: Recorded::of(form.recording, recording),
@@ -672,6 +706,16 @@ fn guesses(predicates: Option<text::PredicateBudget>, report: &mut Report) -> u6
         return limit::GUESSES_MAX;
     }
     budget.value
+}
+
+fn outlive_token(session: Option<text::Session>, report: &mut Report) -> bool {
+    let Some(outlive) = session.and_then(|session| session.outlive_token) else { return false };
+    if outlive.value {
+        let help = "access that a provider takes away is then noticed only by who logs in anew";
+        let message = "session.outlive_token: sessions go on when their token has ended";
+        report.warn(&outlive.at, message, help);
+    }
+    outlive.value
 }
 
 fn statement_bytes(postgres: Option<text::Postgres>, report: &mut Report) -> usize {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use engine::{Act, Connected, Errand, Happening, Refusal};
+use engine::{Act, Errand, Happening, Refusal};
 use identity::{NotProved, Proof};
 use model::{Claim, ClientText, Event, EventBody, OperationId, Principal, Side, Timestamp};
 use store::{NotAdmitted, SessionInfo};
@@ -104,7 +104,8 @@ impl Driver {
 
     fn identify(&mut self, claim: Claim, now: Timestamp) {
         let private = self.client.is_tls() || is_loopback(self.peer);
-        match self.gateway.proofs.prove(claim.secret.expose(), private, now) {
+        let chain = self.client.certificates();
+        match self.gateway.proofs.prove_either(claim.secret.expose(), &chain, private, now) {
             Proof::Done(proved) => self.identified(&claim, proved, now),
             Proof::Later(pending) => self.proving = Some((claim, pending)),
         }
@@ -142,7 +143,8 @@ impl Driver {
                 Ok(registration) => {
                     self.timers.clear(Alarm::Identify);
                     self.meter.count_for(registration.counters());
-                    if let Some(end) = principal.expires_at {
+                    let stays = self.gateway.settings.outlive_token;
+                    if let Some(end) = principal.expires_at.filter(|_| !stays) {
                         self.timers.set(Alarm::Expiry, end);
                     }
                     self.stay = Some(Stay {
@@ -150,7 +152,8 @@ impl Driver {
                         upstream,
                         _registration: registration,
                         lease: None,
-                        address: None,
+                        reached: None,
+                        credential: None,
                     });
                     self.watch_access(now);
                 }
@@ -252,12 +255,15 @@ impl Driver {
         self.logging_in = true;
         self.timers.set(Alarm::Connect, now.plus(within));
         let upstream = Arc::clone(&stay.upstream);
+        let session = Arc::clone(&self.session.0);
+        let mailbox = Arc::clone(&self.mailbox);
         self.connecting = Some(Box::pin(async move {
             // Both at once, but a server that is down is reported as that, not as a failed survey.
             let (dialled, surveyed) = tokio::join!(upstream.dial(within), Survey::ready(&upstream));
             let (stream, lease) = (dialled?, surveyed?);
-            let connected: Connected = upstream.connected().await?;
-            Ok::<_, Unreachable>(Reached { stream, connected, lease })
+            let ended = move || mailbox.stop("credential_ended");
+            let (connected, credential) = upstream.connected(&session, ended).await?;
+            Ok::<_, Unreachable>(Reached { stream, connected, lease, credential })
         }));
     }
 
@@ -277,7 +283,7 @@ impl Driver {
             cancellers = under_way.into_cancellers();
         }
         let Some(stay) = &self.stay else { return };
-        let Some(address) = stay.address else { return };
+        let Some((address, connected)) = stay.reached.clone() else { return };
         let upstream = Arc::clone(&stay.upstream);
         let turns = Arc::clone(&self.gateway.cancels);
         let within = self.gateway.settings.connect_timeout;
@@ -288,7 +294,6 @@ impl Driver {
             let run = async {
                 let _turn = turns.acquire_owned().await;
                 let stream = upstream.dial_again(address, within).await?;
-                let connected = upstream.connected().await?;
                 let mut trip = Trip::new(upstream, errand, stream);
                 let rest = match trip.begin(connected).await {
                     // Servers answer a cancel by closing, when it took place.

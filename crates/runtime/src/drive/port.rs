@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use engine::TlsFacts;
 use model::limit::SEND_BUFFER_BYTES_MAX;
+use rustls_pki_types::CertificateDer;
 use tokio::net::TcpStream;
 
 use crate::transport::{Queue, Wire};
@@ -63,6 +64,13 @@ impl Port {
 
     pub fn is_tls(&self) -> bool {
         matches!(&self.link, Link::Up(wire) if wire.is_tls())
+    }
+
+    pub fn certificates(&self) -> Vec<CertificateDer<'static>> {
+        match &self.link {
+            Link::Up(wire) => wire.certificates(),
+            _ => Vec::new(),
+        }
     }
 
     /// Queues a unit; one for a side that is gone is dropped.

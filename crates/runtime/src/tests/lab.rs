@@ -148,6 +148,7 @@ pub(super) fn resource(server: SocketAddr) -> ResourcePlan {
         ca_file: None,
         user: "service".to_owned(),
         password: None,
+        credentials: None,
         database: "main".to_owned(),
         options: Arc::new(serde_json::Value::Null),
         on_failure: OnFailure::Refuse,

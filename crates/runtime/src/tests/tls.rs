@@ -19,7 +19,7 @@ async fn tls_lab() -> (Lab, Server, TlsConnector) {
     let server = Server::start(Manner::Answers, None).await;
     let (authority, _) = authority();
     let mut plan = Plan::new(vec![resource(server.address)]);
-    plan.server_tls = Some(authority.server_config(&[]).unwrap());
+    plan.server_tls = Some(authority.server_config(&[], Arc::new(|| false)).unwrap());
     let lab = Lab::new(plan).await;
     let client = client_config(UpstreamTls::VerifyFull, Some(authority.certificate_path()));
     (lab, server, TlsConnector::from(client.unwrap().unwrap()))
@@ -85,7 +85,7 @@ async fn upstream_lab(
     tls: UpstreamTls,
     host: &str,
 ) -> (Lab, Server) {
-    let config = signer.server_config(&[]).unwrap();
+    let config = signer.server_config(&[], Arc::new(|| false)).unwrap();
     let server = Server::start(Manner::Answers, Some(config)).await;
     let plan = ResourcePlan {
         tls,
@@ -126,7 +126,7 @@ async fn p7_an_upstream_with_a_certificate_of_someone_else_is_refused() {
 async fn an_upstream_with_a_certificate_for_another_host_is_refused() {
     let (ours, _) = authority();
     // Reaches the same server; 127.0.0.2 is not in its certificate.
-    let config = ours.server_config(&[]).unwrap();
+    let config = ours.server_config(&[], Arc::new(|| false)).unwrap();
     let server = Server::start(Manner::Answers, Some(config)).await;
     let listener = tokio::net::TcpListener::bind(("127.0.0.2", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -14,6 +14,7 @@ use rcgen::{
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
+use super::client_certificate::Asks;
 use super::{TlsError, server};
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -98,7 +99,11 @@ impl Authority {
     /// A configuration for listeners, with a fresh certificate for `localhost`, the loopback
     /// addresses, this machine's host name and `names` (host names or addresses). The certificate's
     /// key is never written anywhere; the certificate is good for 397 days.
-    pub fn server_config(&self, names: &[String]) -> Result<Arc<rustls::ServerConfig>, TlsError> {
+    pub fn server_config(
+        &self,
+        names: &[String],
+        asks: Asks,
+    ) -> Result<Arc<rustls::ServerConfig>, TlsError> {
         let mut all: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).into();
         for name in names.iter().cloned().chain(host_name()) {
             if !all.contains(&name) {
@@ -115,7 +120,7 @@ impl Authority {
         let certificate = params.signed_by(&key, &self.issuer)?;
         let chain = vec![certificate.der().clone(), self.certificate.clone()];
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        Ok(server::config(chain, key)?)
+        Ok(server::config(chain, key, Some(asks))?)
     }
 }
 

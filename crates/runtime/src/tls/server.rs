@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
+use super::client_certificate::{Asks, Shown};
 use super::{APPLICATION_PROTOCOLS, TlsError, WEB_PROTOCOLS, provider};
 
 /// A configuration for listeners from a certificate chain and its key, both PEM.
@@ -16,6 +17,7 @@ use super::{APPLICATION_PROTOCOLS, TlsError, WEB_PROTOCOLS, provider};
 pub fn server_config_from(
     cert_file: &Path,
     key_file: &Path,
+    asks: Asks,
 ) -> Result<Arc<rustls::ServerConfig>, TlsError> {
     let wrong = |what: &str, error: rustls_pki_types::pem::Error| format!("no PEM {what}: {error}");
     let chain: Vec<_> = CertificateDer::pem_file_iter(cert_file)
@@ -26,7 +28,7 @@ pub fn server_config_from(
     }
     let key = PrivateKeyDer::from_pem_file(key_file)
         .map_err(|error| TlsError::content(key_file, wrong("private key", error)))?;
-    config(chain, key).map_err(|error| TlsError::content(key_file, error.to_string()))
+    config(chain, key, Some(asks)).map_err(|error| TlsError::content(key_file, error.to_string()))
 }
 
 /// The same for a listener that speaks HTTP.
@@ -40,17 +42,21 @@ pub(super) fn web_config(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
 ) -> Result<Arc<rustls::ServerConfig>, rustls::Error> {
-    config(chain, key).map(|config| for_web(&config))
+    config(chain, key, None).map(|config| for_web(&config))
 }
 
 pub(super) fn config(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
+    asks: Option<Asks>,
 ) -> Result<Arc<rustls::ServerConfig>, rustls::Error> {
-    let mut config = rustls::ServerConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)?;
+    let builder = rustls::ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?;
+    let builder = match asks {
+        Some(asks) => builder.with_client_cert_verifier(Arc::new(Shown::new(asks))),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_single_cert(chain, key)?;
     config.alpn_protocols = APPLICATION_PROTOCOLS.iter().map(|name| name.to_vec()).collect();
     // A resumed session would skip nothing that matters here and costs memory per client.
     config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});

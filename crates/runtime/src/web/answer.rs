@@ -13,7 +13,7 @@ pub(super) enum NotAnswered {
     #[error("{0}")]
     Tls(#[from] crate::tls::TlsError),
     #[error("{0}")]
-    Credential(#[from] crate::secret::SecretError),
+    Credential(#[from] secrets::SecretError),
     #[error("the request cannot be written: {0}")]
     Unwritable(#[from] http::Error),
     #[error("it broke off: {0}")]

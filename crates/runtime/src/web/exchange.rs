@@ -27,6 +27,7 @@ use model::exchange::{Length, Part, Reply, Request};
 use model::limit::BODY_PART_BYTES;
 use model::{ClientText, OperationId, Principal, SessionId, Side, Timestamp};
 use policy::Admission;
+use rustls_pki_types::CertificateDer;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -89,6 +90,8 @@ pub(super) struct Arrived {
     pub address: Arc<str>,
     /// Nobody on the way can read what the client sends (R16).
     pub private: bool,
+    /// What the client has shown of itself.
+    pub certificates: Arc<[CertificateDer<'static>]>,
     /// The connection's place among the others, which what becomes of it keeps.
     pub seat: Arc<Seat>,
 }
@@ -105,6 +108,7 @@ pub(super) struct Exchange {
     face: Face,
     peer: SocketAddr,
     private: bool,
+    certificates: Arc<[CertificateDer<'static>]>,
     mailbox: Arc<Mailbox>,
     notes: mpsc::Receiver<Note>,
     timers: Timers,
@@ -210,10 +214,12 @@ impl Exchange {
             client_private: arrived.private,
             client_tls: false,
             client_tls_started: arrived.private,
+            client_certificate: !arrived.certificates.is_empty(),
             cancel_key: [0; 8],
             session: Arc::clone(&name.0),
             limits: Limits { statement_bytes_max: gateway.settings.statement_bytes_max },
             hash_key: Arc::clone(&gateway.hash_key),
+            offer: gateway.proofs.offer(),
         });
         let settings = engine::Settings {
             gateway: Arc::clone(&gateway.name),
@@ -244,6 +250,7 @@ impl Exchange {
             face: arrived.face,
             peer: arrived.peer,
             private: arrived.private,
+            certificates: arrived.certificates,
             mailbox,
             notes,
             timers: Timers::default(),

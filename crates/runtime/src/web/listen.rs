@@ -18,6 +18,7 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use model::exchange::{Door, Request, Scheme, Tunnel};
+use rustls_pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
@@ -32,7 +33,7 @@ use crate::counters::add;
 use crate::gateway::{Gateway, Seat, ServeError};
 use crate::listen::TLS_HANDSHAKE;
 use crate::mailbox::{Mailbox, Note};
-use crate::transport;
+use crate::transport::{self, shown};
 
 /// Longest head of a message, bytes.
 pub(super) const HEAD_BYTES_MAX: usize = 128 * 1024;
@@ -65,6 +66,8 @@ pub(super) struct Client {
     pub address: Arc<str>,
     /// Nobody on the way can read what it sends (R16).
     pub private: bool,
+    /// What it has shown of itself in the TLS that it came by.
+    certificates: Arc<[CertificateDer<'static>]>,
     pub tunnel: Option<Arc<Tunnel>>,
     /// It speaks in clear to somebody else, and was redirected.
     pub redirected: Option<Arc<Redirected>>,
@@ -137,7 +140,18 @@ impl Gateway {
         let (gateway, seat) = (Arc::clone(self), Arc::new(seat));
         let (tunnel, redirected) = (None, None);
         let address = peer.to_string().into();
-        let client = Client { gateway, face, peer, address, private, tunnel, redirected, seat };
+        let certificates = Arc::new([]);
+        let client = Client {
+            gateway,
+            face,
+            peer,
+            address,
+            private,
+            certificates,
+            tunnel,
+            redirected,
+            seat,
+        };
         Some((client, mailbox, notes))
     }
 }
@@ -160,6 +174,7 @@ impl Client {
             Some(tls) => match timeout_at(deadline, TlsAcceptor::from(tls).accept(stream)).await {
                 Ok(Ok(stream)) => {
                     self.private = true;
+                    self.certificates = shown(stream.get_ref().1).into();
                     self.serve(stream, Some((mailbox, notes))).await;
                 }
                 _ => {
@@ -243,6 +258,7 @@ impl Client {
             peer: self.peer,
             address: Arc::clone(&self.address),
             private: self.private,
+            certificates: Arc::clone(&self.certificates),
             seat: Arc::clone(&self.seat),
         };
         let mut response = self.ask(arrived).await?;

@@ -27,7 +27,7 @@ use super::listen::{Client, HANDSHAKE_TIMEOUT, Prefixed};
 use crate::gateway::{Gateway, ServeError};
 use crate::listen::TLS_HANDSHAKE;
 use crate::mailbox::{Mailbox, Note};
-use crate::secret::SecretSource;
+use secrets::SecretSource;
 
 /// Longest hello of TLS that is waited for, bytes.
 const HELLO_BYTES_MAX: usize = 32 * 1024;
@@ -221,6 +221,7 @@ impl Client {
         };
         let slot = Arc::new(Mutex::new(Some(stream)));
         let arrived = Arrived {
+            certificates: Arc::new([]),
             face: self.face,
             head,
             body: None,

@@ -204,7 +204,7 @@ impl Sessions {
             cell,
             registration,
             on_failure: site.plan.on_failure,
-            expires_at: principal.expires_at,
+            expires_at: principal.expires_at.filter(|_| !gateway.settings.outlive_token),
             ask_access: AtomicU64::new(now.0),
             last_used: AtomicU64::new(now.0),
             began: OnceCell::new(),

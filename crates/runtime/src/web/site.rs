@@ -20,8 +20,8 @@ use super::body::RequestBody;
 use super::dial::{Dialler, NotReached};
 use super::listen::{CONNECTION_WINDOW_BYTES, HEAD_BYTES_MAX, STREAM_WINDOW_BYTES};
 use crate::resource::OnFailure;
-use crate::secret::{SecretError, SecretSource};
 use crate::tls::{TlsError, WEB_PROTOCOLS};
+use secrets::{SecretError, SecretSource};
 
 /// Connections kept open to one host of a site while nothing is asked of it.
 const IDLE_PER_HOST_MAX: usize = 64;

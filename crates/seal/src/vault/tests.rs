@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use model::text::Secret;
+
 use super::*;
 use crate::data_key::DATA_KEY_BYTES;
 use crate::testing::{CONTEXT, Reply, hasty, service};

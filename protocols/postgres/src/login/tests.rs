@@ -12,6 +12,7 @@ pub(crate) fn credential(user: &str, password: Option<&str>) -> Arc<Credential> 
         user: user.to_owned(),
         password: password.map(|password| Secret::new(password.to_owned())),
         database: "app".to_owned(),
+        made: None,
     })
 }
 

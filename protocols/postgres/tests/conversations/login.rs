@@ -51,6 +51,29 @@ client >> sasl "SCRAM-SHA-256" "n,,n=,r=abc"
     login_by_an_unknown_way_is_refused: r#"
 client >> start user=agent database=appdb "options=-c narrows.auth=kerberos"
 "#;
+    login_without_a_token_is_told_where_to_get_one: r#"
+set offer https://id.example/.well-known/openid-configuration openid narrows
+client >> start user=agent database=appdb "options=-c narrows.auth=oauth"
+client >> sasl "OAUTHBEARER" "n,,\x01auth=\x01\x01"
+client >> tag "p" "\x01"
+"#;
+    login_with_a_wrong_token_is_told_where_to_get_another: r#"
+set offer https://id.example/.well-known/openid-configuration openid narrows
+client >> start user=agent database=appdb "options=-c narrows.auth=oauth"
+client >> sasl "OAUTHBEARER" "n,,\x01auth=Bearer wrong\x01\x01"
+client >> tag "p" "\x01"
+"#;
+    login_goes_no_further_when_the_client_does_not_understand: r#"
+set offer https://id.example/.well-known/openid-configuration openid narrows
+client >> start user=agent database=appdb "options=-c narrows.auth=oauth"
+client >> sasl "OAUTHBEARER" "n,,\x01auth=\x01\x01"
+client >> p "token"
+"#;
+    login_by_password_is_told_of_no_issuer: r#"
+set offer https://id.example/.well-known/openid-configuration openid narrows
+client >> start user=agent database=appdb
+client >> p "wrong"
+"#;
     login_to_an_unknown_resource_is_refused: r#"
 client >> start user=agent database=other
 client >> p "token"

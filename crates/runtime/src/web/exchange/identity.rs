@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use engine::{Connected, Happening, Refusal, Snapshots};
-use identity::NotProved;
+use identity::{NotProved, Proof};
 use model::limit::INSPECTED_BODY_BYTES_MAX;
 use model::{Claim, ClientText, Credential, Principal, UpstreamTls};
 use policy::Admission;
@@ -18,10 +18,15 @@ use crate::web::site::Site;
 impl Exchange {
     pub(super) async fn identify(&mut self, claim: &Claim) {
         let now = clock::now();
-        if claim.secret.expose().is_empty() {
+        let (token, chain) = (claim.secret.expose(), &self.certificates);
+        if token.is_empty() && chain.is_empty() {
             return self.not_proved(&NotProved::Missing);
         }
-        match self.gateway.proofs.prove_now(claim.secret.expose(), self.private, now).await {
+        let proved = match self.gateway.proofs.prove_either(token, chain, self.private, now) {
+            Proof::Done(proved) => proved,
+            Proof::Later(pending) => pending.await,
+        };
+        match proved {
             Ok(principal) => self.proved(claim, Arc::new(principal)).await,
             Err(why) => self.not_proved(&why),
         }
@@ -59,7 +64,8 @@ impl Exchange {
         match sessions.join(&self.gateway, who, &site, &self.mailbox, now).await {
             Ok(joined) => {
                 self.meter.count_for(joined.registration().counters());
-                if let Some(end) = principal.expires_at {
+                let stays = self.gateway.settings.outlive_token;
+                if let Some(end) = principal.expires_at.filter(|_| !stays) {
                     self.timers.set(Alarm::Expiry, end);
                 }
                 if let Some(end) = until {
@@ -122,6 +128,7 @@ impl Exchange {
                 user: String::new(),
                 password: None,
                 database: String::new(),
+                made: None,
             }),
             tls: UpstreamTls::VerifyFull,
             snapshots: Arc::new(NoSnapshots),
