@@ -79,6 +79,7 @@ pub(crate) const NEEDS: &[(&str, &str, Need)] = &[
     ("POST", "/api/v1/audit/search", VIEWER),
     ("GET", "/api/v1/audit/holds", VIEWER),
     ("GET", "/api/v1/resources", VIEWER),
+    ("GET", "/api/v1/gateways", VIEWER),
     ("POST", "/api/v1/explain", VIEWER),
     ("POST", "/api/v1/sessions/{id}/kill", OPERATOR),
     ("GET", "/api/v1/tokens", OPERATOR),

@@ -127,7 +127,7 @@ macro_rules! replays {
 
 replays! {
     config detect http_body http_canonical http_exchange http_explain http_hello journal jwt postgres_client
-    postgres_copy postgres_login postgres_render postgres_rows postgres_survey postgres_upstream rules sql sql_shape
+    postgres_copy postgres_login postgres_render postgres_rows postgres_survey postgres_upstream rules saml sql sql_shape
     taint
 }
 

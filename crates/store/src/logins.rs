@@ -7,7 +7,7 @@
 
 mod sql;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -197,8 +197,7 @@ impl Logins {
         let one = self.writing.lock();
         let mut found = self.registry.read(Lane::Registry, sql::load)?;
         let mut known = self.known.write();
-        let mut ids: Vec<_> = known.logins.keys().cloned().collect();
-        ids.extend(found.logins.keys().cloned());
+        let ids: BTreeSet<_> = known.logins.keys().chain(found.logins.keys()).cloned().collect();
         let over: Vec<_> = ids.iter().flat_map(|id| known.take_in(id, &mut found)).collect();
         drop(known);
         drop(one);

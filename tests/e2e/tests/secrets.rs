@@ -46,6 +46,7 @@ const KEPT: &str = "user: app\n    password: {vault: \"secret/data/appdb#passwor
 const MADE: &str = "credentials: {vault: database/creds/readonly}";
 const BY_TOKEN: &str = "token: {file: bao.token}";
 
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on must say so")]
 fn write_token(dir: &Path, token: &str) {
     fs::write(dir.join("bao.token"), format!("{token}\n")).unwrap();
 }

@@ -182,13 +182,19 @@ fn a_certificate_from_files_is_checked_when_it_is_loaded() {
     let made = rcgen::generate_simple_self_signed(vec!["gw.example".to_owned()]).unwrap();
     std::fs::write(&cert, made.cert.pem()).unwrap();
     std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-    assert!(server_config_from(&cert, &key).is_ok());
+    assert!(server_config_from(&cert, &key, Arc::new(|| false)).is_ok());
     let other = rcgen::KeyPair::generate().unwrap();
     std::fs::write(&key, other.serialize_pem()).unwrap();
-    assert!(server_config_from(&cert, &key).is_err(), "the key is another certificate's");
+    assert!(
+        server_config_from(&cert, &key, Arc::new(|| false)).is_err(),
+        "the key is another certificate's"
+    );
     std::fs::write(&cert, "nothing").unwrap();
-    let error = server_config_from(&cert, &key).err().unwrap().to_string();
+    let error = server_config_from(&cert, &key, Arc::new(|| false)).err().unwrap().to_string();
     assert!(error.contains("holds no PEM certificate"), "{error}");
-    let error = server_config_from(&folder.join("none"), &key).err().unwrap().to_string();
+    let error = server_config_from(&folder.join("none"), &key, Arc::new(|| false))
+        .err()
+        .unwrap()
+        .to_string();
     assert!(error.contains("none"), "{error}");
 }

@@ -90,7 +90,7 @@ fn gateways_that_start_at_once_make_one_schema() {
     for gateway in starting {
         gateway.join().unwrap().unwrap();
     }
-    assert_eq!(postgres.sql(folder.path(), "SELECT count(*) FROM narrows.migrations"), "1");
+    assert_eq!(postgres.sql(folder.path(), "SELECT count(*) FROM narrows.migrations"), "2");
     let looked = Looked::at(&options, Some(&key(9))).unwrap();
     assert_eq!((looked.gateways.len(), looked.same_key), (6, Some(true)));
     assert_eq!(Looked::at(&options, Some(&key(8))).unwrap().same_key, Some(false));
