@@ -100,11 +100,6 @@ pub(crate) type Person = (Arc<str>, Option<Arc<str>>, Vec<Arc<str>>);
 /// Who signed in.
 pub(crate) fn person(plan: &IssuerPlan, claims: &Map<String, Value>) -> Result<Person, Fault> {
     let who = subject(plan, claims, &plan.subject_claim)?;
-    // Whoever may write any address into their account could be anybody.
-    let unproved = claims.get("email_verified").is_some_and(|proved| *proved != Value::Bool(true));
-    if plan.subject_claim == "email" && unproved {
-        return Err(Fault::Claim("email".to_owned(), "not verified by the provider"));
-    }
     let named = |name: &str| claims.get(name)?.as_str().and_then(|name| named(name).ok());
     let name = named("name").or_else(|| named("preferred_username")).or_else(|| named("email"));
     let mut own = groups(plan, claims)?;
@@ -118,6 +113,11 @@ fn subject(plan: &IssuerPlan, claims: &Map<String, Value>, name: &str) -> Result
     let wrong = |how| Fault::Claim(name.to_owned(), how);
     let found = find(claims, name).ok_or_else(|| wrong("missing"))?;
     let text = found.as_str().ok_or_else(|| wrong("not a text"))?;
+    // Whoever may write any address into their account could be anybody.
+    let unproved = claims.get("email_verified").is_some_and(|proved| *proved != Value::Bool(true));
+    if name == "email" && unproved {
+        return Err(wrong("not verified by the provider"));
+    }
     let whole = format!("{}{text}", plan.subject_prefix);
     if whole.to_lowercase() == store::ADMIN_SUBJECT {
         return Err(wrong("a name that stands for the holder of the admin token"));

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use model::event::EVENT_VERSION;
+use model::limit::LOGINS_EACH_MAX;
 use model::{Event, EventBody, Secret, Timestamp, TokenId};
 use serde::{Deserialize, Serialize};
 use store::{Journal, Login, LoginKey, Logins, NewLogin};
@@ -391,6 +392,13 @@ impl People {
         let (subject, target) = (Arc::clone(&who.subject), who.method.clone());
         let written = self.record(&subject, "login.begin", &target, Some(detail), now);
         written.map_err(|error| NotSignedIn::Kept(error.to_string()))?;
+        // One who signs in again and again keeps nobody else out.
+        let all = self.logins.list();
+        let theirs = |login: &&Arc<Login>| *login.method == *target && login.subject == subject;
+        let theirs: Vec<_> = all.iter().filter(theirs).collect();
+        for login in theirs.iter().take((theirs.len() + 1).saturating_sub(LOGINS_EACH_MAX)) {
+            self.end(login, "signed_out", "signed in too often at once");
+        }
         let new = NewLogin {
             method: who.method.into(),
             subject: who.subject,
@@ -439,14 +447,15 @@ impl People {
     }
 
     /// Ends one token of a login; `false` if there is none of that name.
-    pub fn end_token(&self, id: &TokenId, by: &str) -> bool {
-        let Some(login) = self.logins.login_of(id) else { return false };
-        let ended = self.logins.end_key(id, "signed_out").unwrap_or_else(|error| {
-            tracing::error!(%error, "a token of a login cannot be taken out of the registry");
-            false
-        });
-        if ended {
-            let detail = format!("a token of {}", login.subject);
+    ///
+    /// # Errors
+    /// The registry cannot be written: it ended in this process, and for now.
+    pub fn end_token(&self, id: &TokenId, by: &str) -> Result<bool, store::StateError> {
+        let Some(login) = self.logins.login_of(id) else { return Ok(false) };
+        let ended = self.logins.end_key(id, "signed_out");
+        if !matches!(ended, Ok(false)) {
+            let kept = if ended.is_ok() { "" } else { ", in this process alone" };
+            let detail = format!("a token of {}{kept}", login.subject);
             self.note(by, "login.token_end", &id.0, Some(detail), (self.now)());
         }
         ended
@@ -465,7 +474,7 @@ impl People {
     fn failed_at(&self, why: &NotSignedIn, source: &str, now: Timestamp) {
         // An answer to nothing costs nothing, and must not keep others from signing in who come
         // from the same address, such as that of a proxy.
-        if !matches!(why, NotSignedIn::State | NotSignedIn::TooMany) {
+        if !matches!(why, NotSignedIn::State | NotSignedIn::Method | NotSignedIn::TooMany) {
             self.attempts.failed(source, now);
         }
         // Whoever goes on fills neither the log nor the journal.

@@ -197,7 +197,12 @@ impl Proofs {
                 Ok(principal) => {
                     let denied =
                         principal.token.as_ref().is_some_and(|id| self.tokens.is_denied(id));
-                    return if denied { Err(NotProved::Revoked) } else { Ok(principal) };
+                    return match denied {
+                        true => Err(NotProved::Revoked),
+                        // It may have been denied elsewhere meanwhile.
+                        false if !self.tokens.is_fresh() => Err(NotProved::Unsure),
+                        false => Ok(principal),
+                    };
                 }
                 // Whoever vouches for it has said what is wrong with it.
                 Err(new) if !matches!(new, CertificateFault::Chain(..)) => fault = new,

@@ -70,6 +70,8 @@ pub const INDEX_NOTES_MAX: usize = 200_000;
 pub const PROVIDER_ANSWER_BYTES_MAX: u64 = 1 << 20;
 /// People who are signed in at once.
 pub const LOGINS_MAX: usize = 10_000;
+/// Sign-ins of one person at once; the earliest ends for one more.
+pub const LOGINS_EACH_MAX: usize = 20;
 /// Tokens of one sign-in.
 pub const LOGIN_TOKENS_MAX: usize = 20;
 /// Codes on the way to a token, at once.

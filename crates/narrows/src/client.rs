@@ -82,7 +82,10 @@ impl Place {
             Some(url) => Self {
                 base: url.trim_end_matches('/').to_owned(),
                 found: "--url".to_owned(),
-                data_dir: config::whereabouts(&path).map(|config| config.data_dir),
+                // What this machine keeps for its own gateway goes to no other place.
+                data_dir: config::whereabouts(&path)
+                    .filter(|config| admin_url(&config.admin) == url.trim_end_matches('/'))
+                    .map(|config| config.data_dir),
                 by_url: true,
             },
             None => {

@@ -43,6 +43,9 @@ pub struct TemporaryAccess {
     pub subject: Arc<str>,
     /// Who vouches for them: another issuer's subject of that name is somebody else.
     pub issuer: Arc<str>,
+    /// Who made their token, if somebody did: whoever makes tokens does not come in by what was
+    /// given to somebody else's.
+    pub minted_by: Option<Arc<str>>,
     /// To what.
     pub resource: Arc<str>,
     /// Until then, exclusively.
@@ -162,6 +165,7 @@ impl PolicySet {
             let given = self.temporary.iter().filter(|given| {
                 given.subject == *subject
                     && given.issuer == principal.issuer
+                    && given.minted_by == principal.minted_by
                     && given.resource == resource.name
                     && now < given.until
             });

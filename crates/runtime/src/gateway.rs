@@ -400,6 +400,7 @@ fn temporary(approvals: &Approvals) -> Vec<TemporaryAccess> {
     let access = approvals.access(clock::now()).into_iter().map(|grant| TemporaryAccess {
         subject: grant.principal.subject,
         issuer: grant.principal.issuer,
+        minted_by: grant.principal.minted_by,
         resource: grant.resource,
         until: grant.until,
     });

@@ -169,8 +169,11 @@ impl Store {
         logins.subscribe(Box::new(move |tokens, why| {
             ending.end(tokens, why);
         }));
-        let of_live = Arc::clone(&logins);
-        live.doubt_by(move |principal| of_live.is_current(principal));
+        // Each knows the other, and neither keeps it.
+        let of_live = Arc::downgrade(&logins);
+        live.doubt_by(move |principal| {
+            of_live.upgrade().is_some_and(|logins| logins.is_current(principal))
+        });
         let guesses = Arc::new(Guesses::open(Arc::clone(&registry), &key, now)?);
         let taints = Arc::new(Taints::open(Arc::clone(&registry), &key)?);
         let approvals = Arc::new(Approvals::open(Arc::clone(&registry), now)?);

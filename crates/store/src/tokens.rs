@@ -294,6 +294,8 @@ impl Tokens {
 
     /// Any token may have been made or revoked.
     pub(crate) fn heard_all(&self) -> Result<(), StateError> {
+        // One that is being made is in neither.
+        let _one = self.writing.lock();
         let (tokens, denied) = self.registry.read(Lane::Registry, |tx| {
             let tokens = load(tx)?;
             let denied = tx.rows("SELECT id FROM denied_tokens", &[])?;
@@ -302,6 +304,10 @@ impl Tokens {
         })?;
         let mut over: Vec<TokenId> = Vec::new();
         let mut known = self.known.write();
+        // What is not there any more was lost with the database that held it: nobody could revoke it.
+        let kept: HashSet<Fingerprint> =
+            tokens.iter().map(|(fingerprint, _)| *fingerprint).collect();
+        over.extend(known.forget_all_but(&kept));
         for (fingerprint, record) in tokens {
             let (id, is_revoked) = (record.id.clone(), record.revoked_at.is_some());
             if known.insert(fingerprint, record) && is_revoked {
@@ -388,6 +394,16 @@ impl Known {
         self.fingerprints.insert(record.id.clone(), fingerprint);
         self.tokens.insert(fingerprint, Arc::new(record));
         true
+    }
+
+    /// Forgets all other tokens; which these were.
+    fn forget_all_but(&mut self, kept: &HashSet<Fingerprint>) -> Vec<TokenId> {
+        let gone = |fingerprint: &Fingerprint| !kept.contains(fingerprint);
+        let tokens = self.tokens.iter().filter(|(fingerprint, _)| gone(fingerprint));
+        let ids: Vec<_> = tokens.map(|(_, record)| record.id.clone()).collect();
+        self.tokens.retain(|fingerprint, _| !gone(fingerprint));
+        self.fingerprints.retain(|_, fingerprint| !gone(fingerprint));
+        ids
     }
 }
 

@@ -246,6 +246,8 @@ fn prepare(folder: &Folder<'_>) -> Result<()> {
     folder.client("nobody", "stranger", "ann", &agent, "7")?;
     // It ends with the second in which it begins.
     folder.client("acme", "expired", "x", &agent, "0")?;
+    // It is good for the second in which it was made.
+    std::thread::sleep(std::time::Duration::from_millis(1100));
     folder.client("acme", "foreign", "x", &uri("spiffe://other.example/agents/7"), "7")?;
     let two = format!("{agent},URI:spiffe://acme.example/agents/8");
     folder.client("acme", "double", "x", &two, "7")?;

@@ -207,7 +207,8 @@ pub(super) async fn end_token(
         let id = TokenId(id.into());
         let tokens = shared.store.logins.tokens(&visitor.login.id);
         if tokens.iter().any(|token| token.id == id) {
-            shared.people.end_token(&id, &visitor.login.subject);
+            let ended = shared.people.end_token(&id, &visitor.login.subject);
+            ended.map_err(crate::error::ApiError::state)?;
         }
         Ok(())
     });

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
-use identity::{Proofs, Role};
+use identity::Proofs;
 use model::{PrincipalKind, Timestamp, TokenId};
 use store::{Logins, NewToken, SessionFilter, TokensError};
 
@@ -33,11 +33,18 @@ pub(crate) async fn create(
                 .help("write 30m, 1h, 7d; leave it out for a token without an end")
         })?),
     };
-    // Whoever could make a person could be anybody: an approver, or of a higher role.
-    if ask.kind == PrincipalKind::Person && !caller.has(Role::Admin) {
+    // Whoever could make a person could be anybody: a second approver, or of a higher role.
+    if ask.kind == PrincipalKind::Person && !matches!(caller, Caller::Admin) {
         let message = format!("{} may make tokens for programs only", caller.subject());
         return Err(ApiError::forbidden("role_missing", message)
-            .help("people sign in; a token of a person takes the role admin"));
+            .help("people sign in; a token of a person takes the admin token"));
+    }
+    // Four eyes look behind a token to whoever made it, and no further.
+    let made_by = caller.principal().and_then(|principal| principal.minted_by.clone());
+    if let Some(by) = made_by.filter(|by| **by != *crate::auth::ADMIN_SUBJECT) {
+        let message = format!("{} has a token that {by} made, and makes none", caller.subject());
+        return Err(ApiError::forbidden("role_missing", message)
+            .help("sign in, or have whoever made that token make this one"));
     }
     let created = blocking(move || {
         let now = shared.control.now();
@@ -110,7 +117,8 @@ pub(crate) async fn revoke(
         if Logins::names(&token) {
             let login = shared.store.logins.login_of(&token);
             let login = login.ok_or_else(|| error(TokensError::Unknown(token.clone())))?;
-            shared.people.end_token(&token, caller.subject());
+            let ended = shared.people.end_token(&token, caller.subject());
+            ended.map_err(|failed| only_here(TokensError::State(failed)))?;
             return Ok(TokenView::of_login(&token, &login, now));
         }
         let record = shared.store.tokens.revoke(&token, now).map_err(only_here)?;
@@ -156,7 +164,7 @@ fn deny(
 }
 
 fn is_well_formed(id: &str) -> bool {
-    let letters = id.strip_prefix("jwt_").unwrap_or_default();
+    let letters = id.strip_prefix("jwt_").or_else(|| id.strip_prefix("crt_")).unwrap_or_default();
     letters.len() == 16 && letters.bytes().all(|it| it.is_ascii_lowercase() || it.is_ascii_digit())
 }
 

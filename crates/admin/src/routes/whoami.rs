@@ -111,8 +111,7 @@ pub(crate) async fn logout(
     };
     let who = whoami(State(Arc::clone(&shared)), Extension(caller.clone())).await;
     blocking(move || {
-        shared.people.end_token(&token, caller.subject());
-        Ok(())
+        shared.people.end_token(&token, caller.subject()).map(drop).map_err(ApiError::state)
     })
     .await?;
     Ok(who)

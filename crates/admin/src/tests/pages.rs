@@ -80,7 +80,8 @@ fn a_route_lets_in_the_role_it_needs_and_those_above_it() {
     };
     assert_eq!(make(&tokens[3], "agent").status, 201);
     assert_eq!(make(&tokens[3], "person").code(), "role_missing");
-    assert_eq!(make(&tokens[4], "person").status, 201);
+    assert_eq!(make(&tokens[4], "person").code(), "role_missing", "or they were two of `needs: 2`");
+    assert_eq!(make(&Secret::new(ADMIN.to_owned()), "person").status, 201);
     // Neither agents nor services have roles, whatever their groups.
     let agent = world.token("bot", "agent", &["owners"]);
     assert_eq!(world.call("GET", "/api/v1/sessions", Some(&agent), None).code(), "people_only");
@@ -141,5 +142,22 @@ fn any_method_that_knows_who_it_is_signs_people_in() {
     for action in ["login.begin", "session.read", "login.token_end", "login.end"] {
         let read = action == "session.read";
         assert_eq!(dora(action), !read, "{action}: {deeds:?}");
+    }
+}
+
+#[test]
+fn p8_one_person_is_signed_in_so_often_at_once_and_others_all_the_same() {
+    use model::limit::LOGINS_EACH_MAX;
+    let world = World::new();
+    let other = world.sign_in("bob", &[]).0;
+    let logins = || world.store.logins.list().len();
+    for _ in 0..LOGINS_EACH_MAX {
+        world.sign_in("ann", &[]);
+    }
+    assert_eq!(logins(), LOGINS_EACH_MAX + 1, "at the limit");
+    let (last, _) = world.sign_in("ann", &[]);
+    assert_eq!(logins(), LOGINS_EACH_MAX + 1, "one of them ended");
+    for stays in [other, last] {
+        assert!(world.store.logins.login(&stays.id).is_some());
     }
 }

@@ -25,6 +25,15 @@ use crate::plan::ClientPlan;
 const METADATA_AGE: Duration = Duration::from_secs(300);
 /// Scopes that are asked for where the provider knows them.
 const SCOPES: &[&str] = &["profile", "email", "groups", "offline_access"];
+/// Refusals to ask again that are about the person (RFC 6749 section 5.2, OpenID Connect Core section
+/// 3.1.2.6).
+const OVER: [&str; 5] = [
+    "access_denied",
+    "consent_required",
+    "interaction_required",
+    "invalid_grant",
+    "login_required",
+];
 const OFFLINE: &str = "offline_access";
 
 /// A provider at which people sign in.
@@ -223,8 +232,8 @@ impl Client {
         let form = [("grant_type", "refresh_token"), ("refresh_token", &refresh)];
         let tokens = match self.tokens(&metadata, &form) {
             Ok(tokens) => tokens,
-            // RFC 6749 section 5.2; any other refusal is about us, not about the person.
-            Err(NoTokens::Refused(why)) if why.starts_with("invalid_grant") => {
+            // Other refusals are about us, not about the person.
+            Err(NoTokens::Refused(why)) if OVER.iter().any(|word| why.starts_with(word)) => {
                 return Again::Over(why);
             }
             Err(NoTokens::Refused(why) | NoTokens::Unusable(why)) => {

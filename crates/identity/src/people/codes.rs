@@ -276,7 +276,7 @@ impl People {
             Exchange::Device(code) => self.polled(code, now),
         };
         let (login, name) = granted.inspect_err(|why| {
-            if *why == BAD_CODE {
+            if matches!(why.error, "invalid_grant" | "expired_token") {
                 self.guesses.failed(source, now);
             }
         })?;

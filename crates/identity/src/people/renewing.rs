@@ -43,6 +43,8 @@ impl People {
                     self.note(&login.subject, "login.end", &login.id, detail, now);
                 }
             }
+            // Said already, by what lost it.
+            Err(error) if error.is_unreachable() => {}
             Err(error) => tracing::error!(%error, "logins that are over cannot be ended"),
         }
         let Some(set) = self.set.load_full() else { return };

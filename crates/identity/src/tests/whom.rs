@@ -152,6 +152,9 @@ fn p2_a_subject_is_a_name_that_is_free() {
     assert!(whom(&by_mail, claims()).is_err(), "a missing claim is not replaced by another");
     let who = whom(&by_mail, but("email", json!("r@example.org"))).unwrap();
     assert_eq!(&*who.subject, "r@example.org");
+    let mut unproved = but("email", json!("ceo@example.org"));
+    unproved["email_verified"] = json!(false);
+    assert!(whom(&by_mail, unproved).is_err(), "anybody can write that into their account");
 }
 
 #[test]

@@ -318,6 +318,7 @@ fn what_was_given_for_a_time_is_for_one_subject_of_one_issuer_until_then() {
     let given = |subject: &str, issuer: &str| TemporaryAccess {
         subject: subject.into(),
         issuer: issuer.into(),
+        minted_by: None,
         resource: "appdb".into(),
         until: hours_after_noon(2),
     };
@@ -331,6 +332,9 @@ fn what_was_given_for_a_time_is_for_one_subject_of_one_issuer_until_then() {
     assert_eq!(admission(given(&bot.subject, &bot.issuer), &bot, 2), Admission::Never);
     assert_eq!(admission(given("other", &bot.issuer), &bot, 0), Admission::Never);
     assert_eq!(admission(given(&bot.subject, "elsewhere"), &bot, 0), Admission::Never);
+    let mut namesake = agent();
+    namesake.minted_by = Some("operator".into());
+    assert_eq!(admission(given(&bot.subject, &bot.issuer), &namesake, 0), Admission::Never);
     let elsewhere = none.with_temporary(vec![given(&bot.subject, &bot.issuer)]);
     assert!(!elsewhere.admits(&bot, &internet(), NOON));
     // R12: both parties of a delegation need access.

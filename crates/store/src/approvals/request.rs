@@ -289,12 +289,14 @@ impl Approval {
     }
 }
 
-/// The same actor for the same party, whatever token was used.
+/// The same actor for the same party, whatever token was used, as long as the same one made it:
+/// whoever can make tokens does not come in by what was given to somebody else's of that name.
 pub(super) fn is_same_principal(a: &Principal, b: &Principal) -> bool {
     a.subject == b.subject
         && a.kind == b.kind
         && a.issuer == b.issuer
         && a.on_behalf_of == b.on_behalf_of
+        && a.minted_by == b.minted_by
 }
 
 pub(super) fn covers_rows(rows_max: Option<u64>, rows_seen: Option<u64>) -> bool {
