@@ -304,7 +304,8 @@ impl Tokens {
         })?;
         let mut over: Vec<TokenId> = Vec::new();
         let mut known = self.known.write();
-        // What is not there any more was lost with the database that held it: nobody could revoke it.
+        // What is not there any more was lost with the database that held it, and nobody could
+        // revoke it.
         let kept: HashSet<Fingerprint> =
             tokens.iter().map(|(fingerprint, _)| *fingerprint).collect();
         over.extend(known.forget_all_but(&kept));

@@ -25,8 +25,8 @@ use crate::plan::ClientPlan;
 const METADATA_AGE: Duration = Duration::from_secs(300);
 /// Scopes that are asked for where the provider knows them.
 const SCOPES: &[&str] = &["profile", "email", "groups", "offline_access"];
-/// Refusals to ask again that are about the person (RFC 6749 section 5.2, OpenID Connect Core section
-/// 3.1.2.6).
+/// Refusals to ask again that are about the person (RFC 6749 section 5.2, OpenID Connect Core
+/// section 3.1.2.6).
 const OVER: [&str; 5] = [
     "access_denied",
     "consent_required",
