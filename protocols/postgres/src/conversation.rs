@@ -348,23 +348,21 @@ impl PostgresConversation {
                 return Ok(());
             }
         };
-        known.plans_unordered = self.hides_order(&known.masks, &connected);
-        if known.plans_unordered {
+        // Looked at once: with the order goes what keeps it hidden.
+        let snapshot =
+            connected.snapshots.current().and_then(|any| any.downcast::<Snapshot>().ok());
+        if let Some(snapshot) = snapshot
+            && self.cache.hides_order(&known.masks, &snapshot.catalog)
+        {
+            known.plans_unordered = true;
             let ours = UNORDERED.iter().map(|name| ((*name).to_owned(), "off".to_owned()));
             parameters.extend(ours);
-            parameters.extend(small_costs(&connected));
+            parameters.extend(small_costs(&snapshot));
         }
         let mut login = Login::new(&connected, parameters);
         let step = login.start();
         self.state = State::Login(known, Box::new(login), Box::new(connected));
         self.step(step, out)
-    }
-
-    /// Whether an index would hand out rows in the order of what these masks hide.
-    fn hides_order(&self, masks: &MaskPlan, connected: &engine::Connected) -> bool {
-        let snapshot =
-            connected.snapshots.current().and_then(|any| any.downcast::<Snapshot>().ok());
-        snapshot.is_some_and(|snapshot| self.cache.hides_order(masks, &snapshot.catalog))
     }
 
     fn upstream_tls(&mut self, facts: TlsFacts, out: &mut Outbox<Bytes>) -> Result<(), Fault> {
@@ -509,11 +507,10 @@ const UNORDERED: [&str; 3] = ["enable_indexscan", "enable_indexonlyscan", "enabl
 /// (`disable_cost`, `costsize.c`). So that no query costs more without it, everything else costs
 /// next to nothing; in proportion to each other costs are what they were. What a session must not
 /// ask for then is [`sql::ESTIMATE_DIGITS_MAX`].
-fn small_costs(connected: &engine::Connected) -> Vec<(String, String)> {
-    let snapshot = connected.snapshots.current().and_then(|any| any.downcast::<Snapshot>().ok());
-    let Some(snapshot) = snapshot.filter(|snapshot| snapshot.forbids_nothing()) else {
+fn small_costs(snapshot: &Snapshot) -> Vec<(String, String)> {
+    if !snapshot.forbids_nothing() {
         return Vec::new();
-    };
+    }
     // Less than zero is off.
     let costs = snapshot.costs.iter().filter(|(_, cost)| *cost > 0.0);
     let small = |cost: f64| format!("{:e}", cost * 10_f64.powi(-sql::COST_SCALE));
