@@ -149,7 +149,17 @@ pub struct Logins {
     key: hmac::Key,
     seal: RandomizedNonceKey,
     known: RwLock<Known>,
+    /// What ended here and could not be taken out of the registry yet.
+    unkept: Mutex<Unkept>,
     callbacks: RwLock<Vec<Ended>>,
+}
+
+/// Ends that only this process knows of.
+#[derive(Default)]
+struct Unkept {
+    logins: BTreeSet<Arc<str>>,
+    /// Each with its sign-in.
+    keys: HashMap<Fingerprint, Arc<str>>,
 }
 
 #[derive(Default)]
@@ -170,7 +180,8 @@ impl Logins {
             .map_err(|_| registry.unusable("the key of sign-ins cannot be used"))?;
         let known = RwLock::new(registry.read(Lane::Registry, sql::load)?);
         let writing = Mutex::new(());
-        Ok(Self { registry, writing, key, seal, known, callbacks: RwLock::default() })
+        let (unkept, callbacks) = (Mutex::default(), RwLock::default());
+        Ok(Self { registry, writing, key, seal, known, unkept, callbacks })
     }
 
     fn write<T>(
@@ -184,6 +195,7 @@ impl Logins {
     pub(crate) fn heard(&self, id: &str) -> Result<(), StateError> {
         let one = self.writing.lock();
         let mut found = self.registry.read(Lane::Reader, |tx| sql::load_one(tx, id))?;
+        self.leave_out(&mut found);
         let mut known = self.known.write();
         let over = known.take_in(id, &mut found);
         drop(known);
@@ -196,12 +208,39 @@ impl Logins {
     pub(crate) fn heard_all(&self) -> Result<(), StateError> {
         let one = self.writing.lock();
         let mut found = self.registry.read(Lane::Registry, sql::load)?;
+        self.leave_out(&mut found);
         let mut known = self.known.write();
         let ids: BTreeSet<_> = known.logins.keys().chain(found.logins.keys()).cloned().collect();
         let over: Vec<_> = ids.iter().flat_map(|id| known.take_in(id, &mut found)).collect();
         drop(known);
         drop(one);
         self.tell_all(over);
+        Ok(())
+    }
+
+    /// What ended here stays ended, whether or not the registry has it yet.
+    fn leave_out(&self, found: &mut Known) {
+        let unkept = self.unkept.lock();
+        found.logins.retain(|id, _| !unkept.logins.contains(id));
+        found.keys.retain(|fingerprint, _| !unkept.keys.contains_key(fingerprint));
+        let Known { keys, fingerprints, .. } = found;
+        fingerprints.retain(|_, fingerprint| keys.contains_key(fingerprint));
+    }
+
+    /// Takes out of the registry what could not be when it ended.
+    fn keep_up(&self) -> Result<(), StateError> {
+        let unkept = self.unkept.lock();
+        let logins: Vec<_> = unkept.logins.iter().cloned().collect();
+        let keys: Vec<_> = unkept.keys.iter().map(|(key, of)| (*key, Arc::clone(of))).collect();
+        drop(unkept);
+        for id in logins {
+            self.write(|tx| sql::delete(tx, &id))?;
+            self.unkept.lock().logins.remove(&id);
+        }
+        for (fingerprint, login) in keys {
+            self.write(|tx| sql::delete_key(tx, &fingerprint, &login))?;
+            self.unkept.lock().keys.remove(&fingerprint);
+        }
         Ok(())
     }
 
@@ -420,6 +459,9 @@ impl Logins {
         };
         drop(known);
         let written = self.write(|tx| sql::delete_key(tx, &fingerprint, &login));
+        if written.is_err() {
+            self.unkept.lock().keys.insert(fingerprint, login);
+        }
         let mut known = self.known.write();
         known.keys.remove(&fingerprint);
         known.fingerprints.remove(id);
@@ -434,14 +476,19 @@ impl Logins {
     pub fn end(&self, id: &str, why: &'static str) -> Result<Option<Arc<Login>>, StateError> {
         let one = self.writing.lock();
         let written = self.write(|tx| sql::delete(tx, id));
+        if written.is_err() {
+            self.unkept.lock().logins.insert(id.into());
+        }
         let (login, tokens) = self.known.write().forget(id);
         drop(one);
         self.tell(&tokens, why);
         written.map(|()| login)
     }
 
-    /// Ends what is over; which sign-ins that were.
+    /// Ends what is over; which sign-ins that were. Takes out of the registry, too, what ended while
+    /// it could not be written.
     pub fn sweep(&self, now: Timestamp) -> Result<Vec<Arc<Login>>, StateError> {
+        self.keep_up()?;
         let over: Vec<_> = self.list().into_iter().filter(|login| now >= login.ends_at).collect();
         for login in &over {
             self.end(&login.id, "token_expired")?;

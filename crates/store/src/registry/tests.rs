@@ -333,6 +333,51 @@ fn a_sign_in_and_what_becomes_of_it_are_known_everywhere() {
     assert!(matches!(a.token(&second.id, "late", at(304)), Err(LoginsError::Ended)));
 }
 
+/// Goal: a registry that cannot be written does not bring back what was ended meanwhile.
+#[test]
+fn p2_a_sign_in_that_ended_while_nothing_could_be_written_stays_ended() {
+    let postgres = Postgres::start();
+    let folder = Folder::new();
+    let a = Logins::open(registry(&postgres, &folder, "gw-a"), &key(9)).unwrap();
+    let begin = || {
+        let new = NewLogin {
+            method: "oidc:x".into(),
+            subject: "ann".into(),
+            name: None,
+            groups: Vec::new(),
+            issuer: "x".into(),
+            ends_at: at(1000),
+            renews: false,
+            keep: None,
+        };
+        let (login, _) = a.begin(new, at(0)).unwrap();
+        let (token_key, token) = a.token(&login.id, "laptop", at(0)).unwrap();
+        (login, token_key, token)
+    };
+    let ((whole, _, first), (part, second_key, second)) = (begin(), begin());
+    let sql = |text: &str| postgres.sql(folder.path(), text);
+    sql("ALTER TABLE narrows.login_keys RENAME TO away");
+    assert!(a.end(&whole.id, "signed_out").is_err());
+    assert!(a.end_key(&second_key.id, "signed_out").is_err());
+    sql("ALTER TABLE narrows.away RENAME TO login_keys");
+    for hears in [true, false] {
+        if hears {
+            a.heard(&whole.id).unwrap();
+            a.heard(&part.id).unwrap();
+        } else {
+            a.heard_all().unwrap();
+        }
+        assert!(a.verify(first.expose(), at(1)).is_err());
+        assert!(a.verify(second.expose(), at(1)).is_err());
+        assert!(a.login(&part.id).is_some(), "only a token of it ended");
+    }
+    assert_eq!(sql("SELECT count(*) FROM narrows.logins"), "2");
+    a.sweep(at(2)).unwrap();
+    assert_eq!(sql("SELECT count(*) FROM narrows.logins"), "1");
+    // What is left stands for the browser of the other.
+    assert_eq!(sql("SELECT string_agg(kind, ' ') FROM narrows.login_keys"), "cookie");
+}
+
 #[test]
 fn r4_what_is_done_at_one_gateway_counts_at_the_other() {
     let postgres = Postgres::start();
