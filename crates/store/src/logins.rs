@@ -485,8 +485,8 @@ impl Logins {
         written.map(|()| login)
     }
 
-    /// Ends what is over; which sign-ins that were. Takes out of the registry, too, what ended while
-    /// it could not be written.
+    /// Ends what is over; which sign-ins that were. Takes out of the registry, too, what ended
+    /// while it could not be written.
     pub fn sweep(&self, now: Timestamp) -> Result<Vec<Arc<Login>>, StateError> {
         self.keep_up()?;
         let over: Vec<_> = self.list().into_iter().filter(|login| now >= login.ends_at).collect();
