@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use model::event::{EventBody, RuleMatch, SessionId, Verdict};
-use model::identity::{Principal, PrincipalKind, TokenId};
+use model::identity::{Principal, PrincipalKind, TokenId, Voucher};
 use model::operation::{Objects, OperationId, Parameter};
 use model::reply::{Column, DetectionCount, Origin};
 use model::{Event, Timestamp};
@@ -230,6 +230,8 @@ struct Identity {
     minted_by: Option<Text>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     expires_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    certificate: Option<Voucher>,
 }
 
 /// Why a row is no event.
@@ -377,6 +379,7 @@ impl Row {
             on_behalf_of_groups: principal.on_behalf_of_groups,
             minted_by: principal.minted_by,
             expires_at: principal.expires_at,
+            certificate: principal.certificate,
         };
         // Texts and numbers only: it always has a form.
         self.identity = serde_json::to_string(&identity).ok().map(Into::into);
@@ -619,6 +622,7 @@ impl Row {
             token: self.token.clone().map(TokenId),
             minted_by: identity.minted_by,
             expires_at: identity.expires_at,
+            certificate: identity.certificate,
         })
     }
 

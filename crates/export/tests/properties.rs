@@ -91,6 +91,7 @@ fn make(
                 token: None,
                 minted_by: None,
                 expires_at: Some(Timestamp(three)),
+                certificate: None,
             },
             client: e,
             application: Some(b),

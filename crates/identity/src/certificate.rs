@@ -170,6 +170,7 @@ impl Judge {
             minted_by: None,
             // The last second is still good (RFC 5280, section 4.1.2.5).
             expires_at: Some(Timestamp(ends.saturating_add(1).saturating_mul(1_000_000_000))),
+            certificate: None,
         })
     }
 

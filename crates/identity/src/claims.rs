@@ -72,6 +72,7 @@ pub(crate) fn principal(
         token: Some(id(token)),
         minted_by: None,
         expires_at: Some(verified.until),
+        certificate: None,
     })
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use aws_lc_rs::digest;
 use model::limit::PROVED_TOKENS_MAX;
-use model::{Offer, Principal, Timestamp, TokenId};
+use model::{Offer, Principal, Timestamp, TokenId, Voucher};
 use parking_lot::Mutex;
 use rustls_pki_types::CertificateDer;
 use store::{Logins, TokenError, Tokens};
@@ -358,6 +358,11 @@ impl Proofs {
     /// # Errors
     /// Their token has ended, was revoked, or nobody believes its issuer any more.
     pub fn recheck(&self, principal: &Principal, now: Timestamp) -> Result<(), NotProved> {
+        if let Some(certificate) = &principal.certificate
+            && (self.tokens.is_denied(&certificate.id) || !self.believes(&certificate.issuer))
+        {
+            return Err(NotProved::Revoked);
+        }
         let Some(token) = &principal.token else { return Ok(()) };
         if Logins::names(token) {
             return self.logins.recheck(token, now).map_err(not_proved);
@@ -429,7 +434,9 @@ fn both(by_token: Principal, certified: &Principal) -> Result<Principal, NotProv
         return Err(NotProved::Certificate(CertificateFault::Mismatch(one, other)));
     }
     let ends = [by_token.expires_at, certified.expires_at].into_iter().flatten().min();
-    Ok(Principal { expires_at: ends, ..by_token })
+    let certificate = certified.token.clone();
+    let certificate = certificate.map(|id| Voucher { id, issuer: Arc::clone(&certified.issuer) });
+    Ok(Principal { expires_at: ends, certificate, ..by_token })
 }
 
 const fn not_proved(error: TokenError) -> NotProved {

@@ -1,6 +1,7 @@
 //! A provider of our own making, and everything that a token may be wrong with.
 
 mod attacks;
+mod certificates;
 mod fetching;
 mod provider;
 mod signing_in;

@@ -61,9 +61,31 @@ pub struct Principal {
     pub minted_by: Option<Arc<str>>,
     /// When the proof ends; the session ends with it.
     pub expires_at: Option<Timestamp>,
+    /// The certificate that came with the token, by which this is them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<Voucher>,
+}
+
+/// What else a proof rests on.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Voucher {
+    /// Its public name, `crt_…`.
+    pub id: TokenId,
+    /// Who vouched by it.
+    pub issuer: Arc<str>,
 }
 
 impl Principal {
+    /// All that the proof rests on, by name: without one of them it is none.
+    pub fn credentials(&self) -> impl Iterator<Item = &TokenId> {
+        self.token.iter().chain(self.certificate.iter().map(|certificate| &certificate.id))
+    }
+
+    /// All who vouched.
+    pub fn issuers(&self) -> impl Iterator<Item = &Arc<str>> {
+        [&self.issuer].into_iter().chain(self.certificate.iter().map(|it| &it.issuer))
+    }
+
     /// Every identity in the chain of this principal; none of them may approve for it (R12).
     pub fn chain(&self) -> impl Iterator<Item = &str> {
         [Some(&self.subject), self.on_behalf_of.as_ref(), self.minted_by.as_ref()]

@@ -18,7 +18,7 @@ pub mod time;
 
 pub use event::{Event, EventBody, SessionId};
 pub use fact::{FactDecl, FactType, Phase, Value};
-pub use identity::{Claim, Offer, Principal, PrincipalKind, TokenId, is_run_name, run_in};
+pub use identity::{Claim, Offer, Principal, PrincipalKind, TokenId, Voucher, is_run_name, run_in};
 pub use operation::{Effect, Guess, Lane, Operation, OperationId, Parameter, Side};
 pub use reply::{Column, DetectionCount, Origin};
 pub use resource::{Credential, Made, Resource, UpstreamTls, is_this_machine};

@@ -209,6 +209,7 @@ impl Clicks {
             token: None,
             minted_by: None,
             expires_at: None,
+            certificate: None,
         });
         Ok(Some(Click {
             person,

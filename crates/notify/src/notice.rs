@@ -333,6 +333,7 @@ pub(crate) mod tests {
             token: None,
             minted_by: None,
             expires_at: None,
+            certificate: None,
         }
     }
 

@@ -271,6 +271,7 @@ mod tests {
             token: None,
             minted_by: None,
             expires_at: None,
+            certificate: None,
         };
         let ruling = |message: Option<&str>, reason: Option<&str>| EventBody::Ruling {
             operation: OperationId(1),

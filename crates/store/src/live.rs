@@ -135,7 +135,7 @@ impl Live {
         if inner.sessions.len() >= self.sessions_max {
             return Err(NotAdmitted::TooMany(self.sessions_max));
         }
-        if info.principal.token.as_ref().is_some_and(|token| inner.revoked.contains(token)) {
+        if info.principal.credentials().any(|one| inner.revoked.contains(one)) {
             return Err(NotAdmitted::Revoked);
         }
         // Asked under the lock: whoever takes something away changes that first, and then ends the
@@ -168,7 +168,7 @@ impl Live {
         let stops: Vec<_> = inner
             .sessions
             .values()
-            .filter(|entry| entry.info.principal.token.as_ref() == Some(token))
+            .filter(|entry| entry.info.principal.credentials().any(|one| one == token))
             .map(|entry| Arc::clone(&entry.stop))
             .collect();
         drop(inner);
@@ -179,9 +179,8 @@ impl Live {
     /// Asks every session of these tokens to end; how many were asked. New ones may begin.
     pub fn end(&self, tokens: &[TokenId], reason: &'static str) -> usize {
         let inner = self.inner.lock();
-        let of = |entry: &&Entry| {
-            entry.info.principal.token.as_ref().is_some_and(|token| tokens.contains(token))
-        };
+        let of =
+            |entry: &&Entry| entry.info.principal.credentials().any(|one| tokens.contains(one));
         let stops: Vec<_> =
             inner.sessions.values().filter(of).map(|entry| Arc::clone(&entry.stop)).collect();
         drop(inner);

@@ -144,6 +144,7 @@ pub(crate) fn principal(subject: &str) -> Principal {
         token: None,
         minted_by: None,
         expires_at: None,
+        certificate: None,
     }
 }
 

@@ -381,6 +381,7 @@ impl TokenRecord {
             token: Some(self.id.clone()),
             minted_by: self.minted_by.clone(),
             expires_at: self.expires_at,
+            certificate: None,
         }
     }
 }

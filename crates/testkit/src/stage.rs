@@ -628,5 +628,6 @@ pub fn principal() -> Principal {
         token: None,
         minted_by: None,
         expires_at: None,
+        certificate: None,
     }
 }

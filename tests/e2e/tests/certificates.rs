@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::thread;
 
 use anyhow::{Context, Result, ensure};
-use e2e::{Driver, Gateway, Output, Ports, Server};
+use e2e::{Driver, Gateway, Output, Ports, Server, until};
 use serde_json::Value;
 
 /// A line of openssl's configuration for each kind of client.
@@ -92,6 +93,11 @@ impl Folder<'_> {
 }
 
 fn psql(gateway: &Gateway, token: &str, name: &str, more: &[(&str, &str)]) -> Result<Output> {
+    let select = "SELECT 'in', ssn FROM customers ORDER BY id LIMIT 1";
+    driver(gateway, token, name, more).psql(&[select])
+}
+
+fn driver(gateway: &Gateway, token: &str, name: &str, more: &[(&str, &str)]) -> Driver {
     let folder = Folder(gateway.dir());
     let (cert, key) = (folder.path(&format!("{name}.pem")), folder.path(&format!("{name}.key")));
     let mut driver = Driver::new(gateway.port(), token, "shop").env("PGSSLMODE", "require");
@@ -99,7 +105,7 @@ fn psql(gateway: &Gateway, token: &str, name: &str, more: &[(&str, &str)]) -> Re
     for (variable, value) in more {
         driver = driver.env(variable, value);
     }
-    driver.psql(&["SELECT 'in', ssn FROM customers ORDER BY id LIMIT 1"])
+    driver
 }
 
 fn config(ports: &Ports, server: &Server) -> String {
@@ -228,6 +234,64 @@ fn a_certificate_proves_who_asks_and_nothing_else_does() -> Result<()> {
     gateway.narrows(&["token", "revoke", certificate])?.success()?;
     let refused = psql(&gateway, "", "agent", &[])?;
     ensure!(refused.code() != 0 && refused.stderr.contains("revoked_token"), "{refused:?}");
+    Ok(())
+}
+
+/// A session that rests on a token and a certificate ends with either.
+#[test]
+fn a_session_ends_with_the_certificate_that_came_with_its_token() -> Result<()> {
+    let server = Server::start()?;
+    let mut made = Ok(());
+    let gateway = Gateway::start_with(|ports, dir| {
+        made = prepare(&Folder(dir));
+        config(ports, &server)
+    });
+    made?;
+    let gateway = gateway?;
+    let both = [("PGOPTIONS", "-c narrows.auth=password")];
+    let live = |subject: &str| -> Result<String> {
+        until("a live session", || {
+            let session = gateway.session_of(subject).ok();
+            let session = session.filter(|it| it.get("ended_at").is_none_or(Value::is_null));
+            Ok(session.and_then(|it| Some(it.get("id")?.as_str()?.to_owned())))
+        })
+    };
+    let sleeps = |subject: &str, name: &str, end: &dyn Fn(&str) -> Result<()>| -> Result<String> {
+        let token = gateway.agent(subject)?.secret;
+        let driver = driver(&gateway, &token, name, &both);
+        let said = thread::scope(|scope| {
+            let sleeping = scope.spawn(|| driver.psql(&["SELECT pg_sleep(100)"]));
+            let ended = live(subject).and_then(|id| end(&id));
+            let said = sleeping.join().map_err(|_| anyhow::anyhow!("psql could not be run"))??;
+            ended?;
+            Ok::<_, anyhow::Error>(said)
+        })?;
+        ensure!(said.code() != 0, "{said:?}");
+        Ok(said.stderr)
+    };
+    let said = sleeps("corp:ann", "person", &|id| {
+        let shown = gateway.show(id)?.to_string();
+        let start = shown.find("crt_").with_context(|| shown.clone())?;
+        let certificate = shown.get(start..start + 20).context("a name")?;
+        gateway.narrows(&["token", "revoke", certificate])?.success()?;
+        Ok(())
+    })?;
+    ensure!(said.contains("revoked"), "{said}");
+    // With the same token and without the certificate it may go on.
+    let token = gateway.agent("corp:ann")?.secret;
+    let plain = Driver::new(gateway.port(), &token, "shop").env("PGSSLMODE", "require");
+    ensure!(plain.psql(&["SELECT 1"])?.success()?.contains('1'));
+    ensure!(psql(&gateway, &token, "person", &both)?.stderr.contains("revoked_token"));
+
+    let said = sleeps("mail:ann@corp.example", "mail", &|_| {
+        let folder = Folder(gateway.dir());
+        let ca = ["-config", "ca.cnf", "-keyfile", "short.key", "-cert", "short.pem"];
+        folder.openssl(&[&["ca"], &ca[..], &["-revoke", "mail.pem"]].concat())?;
+        folder.openssl(&[&["ca"], &ca[..], &["-gencrl", "-out", "short.crl"]].concat())?;
+        gateway.narrows(&["reload"])?.success()?;
+        Ok(())
+    })?;
+    ensure!(said.contains("issuer_changed"), "{said}");
     Ok(())
 }
 

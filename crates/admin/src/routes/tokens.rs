@@ -143,7 +143,8 @@ fn deny(
         SessionFilter { run: Some(token.0.to_string()), limit: Some(1), ..Default::default() };
     let used = shared.store.index.sessions(&used).map_err(ApiError::internal)?;
     let live = shared.store.live.list();
-    let live = live.iter().find(|session| session.info.principal.token.as_ref() == Some(token));
+    let live =
+        live.iter().find(|session| session.info.principal.credentials().any(|one| one == token));
     let subject = match (live, used.first()) {
         (Some(session), _) => session.info.principal.subject.to_string(),
         (None, Some(session)) => session.principal.clone(),

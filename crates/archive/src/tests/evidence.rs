@@ -259,6 +259,7 @@ fn begun(session: &str) -> Event {
         token: None,
         minted_by: None,
         expires_at: None,
+        certificate: None,
     };
     let (client, application, protocol) = ("c".to_owned(), None, "postgres".to_owned());
     let body = EventBody::SessionStarted { principal, client, application, protocol, run: None };

@@ -97,6 +97,7 @@ impl Random {
             token: self.some(|r| TokenId(r.shared())),
             minted_by: self.some(Self::shared),
             expires_at: self.some(|r| Timestamp(r.next())),
+            certificate: None,
         }
     }
 

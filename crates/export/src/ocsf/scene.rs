@@ -190,6 +190,9 @@ impl Scene<'_> {
             let principal = &who.principal;
             add("on_behalf_of_groups", json!(principal.on_behalf_of_groups));
             add("minted_by", json!(principal.minted_by));
+            if let Some(certificate) = &principal.certificate {
+                add("certificate", json!(certificate));
+            }
             add("application", json!(who.application));
             add("protocol", json!(who.protocol));
             add("run", json!(who.run));

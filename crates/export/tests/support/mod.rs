@@ -86,6 +86,7 @@ impl Notes {
                 token: Some(TokenId("tk_1".into())),
                 minted_by: Some("ops".into()),
                 expires_at: Some(Timestamp(START_NS + 3_600_000_000_000)),
+                certificate: None,
             },
             client: "192.0.2.7:51234".to_owned(),
             application: Some("psql".to_owned()),

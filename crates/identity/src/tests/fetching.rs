@@ -13,7 +13,7 @@ use crate::jwt::Fault;
 use crate::plan::KeysFrom;
 use crate::proofs::{NotProved, Proofs};
 
-fn proofs() -> Arc<Proofs> {
+pub(super) fn proofs() -> Arc<Proofs> {
     let folder = std::env::temp_dir().join(format!("narrows-identity-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let name = store::short_id("state", 12).unwrap();

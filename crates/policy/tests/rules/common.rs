@@ -207,6 +207,7 @@ pub fn agent() -> Principal {
         token: None,
         minted_by: None,
         expires_at: None,
+        certificate: None,
     }
 }
 

@@ -29,7 +29,7 @@ const LOOK: Duration = Duration::from_millis(20);
 /// What tells one session from another.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 struct Key {
-    /// The token, or the issuer and subject of another proof.
+    /// The token and the certificate that came with it, or the issuer and subject of another proof.
     proof: (Arc<str>, Arc<str>),
     on_behalf_of: Option<Arc<str>>,
     resource: Arc<str>,
@@ -154,8 +154,9 @@ impl Sessions {
         mailbox: &Arc<Mailbox>,
         now: Timestamp,
     ) -> Result<Joined, Refusal> {
+        let certificate = principal.certificate.as_ref().map(|one| Arc::clone(&one.id.0));
         let proof = match &principal.token {
-            Some(token) => (Arc::clone(&token.0), "".into()),
+            Some(token) => (Arc::clone(&token.0), certificate.unwrap_or_default()),
             None => (Arc::clone(&principal.issuer), Arc::clone(&principal.subject)),
         };
         let resource = &site.plan.resource;

@@ -98,6 +98,7 @@ fn plan(rules: &[&str]) -> Arc<MaskPlan> {
         token: None,
         minted_by: None,
         expires_at: None,
+        certificate: None,
     };
     Arc::clone(compiled.policy.scope(&principal, &resource, compiled.block).masks())
 }

@@ -1,0 +1,249 @@
+//! Whom a certificate stands for, and whom it must not.
+
+use model::{PrincipalKind, TokenId};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName,
+    DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
+    RevokedCertParams, SanType, SerialNumber, date_time_ymd,
+};
+use rustls_pki_types::CertificateDer;
+use store::NewToken;
+
+use super::fetching::proofs;
+use super::provider::*;
+use crate::certificate::{CertificateFault, CertificatePlan, Judge, SubjectFrom};
+use crate::proofs::{NotProved, Proof};
+
+const DOMAIN: &str = "spiffe://acme.example";
+const ID: &str = "spiffe://acme.example/agents/7";
+
+/// An authority that signs what it is asked to.
+struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pem: String,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let pem = params.self_signed(&key).unwrap().pem();
+        Self { issuer: Issuer::new(params, key), pem }
+    }
+
+    fn sign(&self, change: impl FnOnce(&mut CertificateParams)) -> CertificateDer<'static> {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        (params.not_before, params.not_after) =
+            (date_time_ymd(2025, 12, 1), date_time_ymd(2026, 2, 1));
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.serial_number = Some(SerialNumber::from(7_u64));
+        change(&mut params);
+        let key = KeyPair::generate().unwrap();
+        params.signed_by(&key, &self.issuer).unwrap().der().clone()
+    }
+
+    /// A list of what it revoked, good until a day of 2026.
+    fn list(&self, revoked: &[u64], (month, day): (u8, u8)) -> Vec<u8> {
+        let revoked = revoked.iter().map(|number| RevokedCertParams {
+            serial_number: SerialNumber::from(*number),
+            revocation_time: date_time_ymd(2025, 12, 2),
+            reason_code: None,
+            invalidity_date: None,
+        });
+        let params = CertificateRevocationListParams {
+            this_update: date_time_ymd(2025, 12, 2),
+            next_update: date_time_ymd(2026, month, day),
+            crl_number: SerialNumber::from(1_u64),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        params.signed_by(&self.issuer).unwrap().pem().unwrap().into_bytes()
+    }
+
+    fn plan(&self, issuer: &str) -> CertificatePlan {
+        CertificatePlan {
+            issuer: issuer.to_owned(),
+            roots: self.pem.clone().into_bytes(),
+            revoked: None,
+            subject_from: SubjectFrom::Uri,
+            subject_prefix: String::new(),
+            groups: vec!["agents".to_owned()],
+            kind: PrincipalKind::Agent,
+        }
+    }
+}
+
+fn uri(text: &str) -> SanType {
+    SanType::URI(text.try_into().unwrap())
+}
+
+fn dns(text: &str) -> SanType {
+    SanType::DnsName(text.try_into().unwrap())
+}
+
+fn judge(plan: CertificatePlan, leaf: &CertificateDer<'static>) -> Result<String, String> {
+    let judged = Judge::new(plan).unwrap().judge(std::slice::from_ref(leaf), now());
+    judged.map(|who| who.subject.to_string()).map_err(|fault| fault.to_string())
+}
+
+#[test]
+fn a_certificate_names_its_subject_by_the_one_name_that_is_wanted() {
+    let authority = Authority::new();
+    let leaf = authority.sign(|params| {
+        params.subject_alt_names = vec![uri("urn:job:7"), dns("job-7.example")];
+        params.distinguished_name.push(DnType::CommonName, "job 7");
+    });
+    for (from, subject) in [
+        (SubjectFrom::Uri, "x:urn:job:7"),
+        (SubjectFrom::Dns, "x:job-7.example"),
+        (SubjectFrom::CommonName, "x:job 7"),
+    ] {
+        let mut plan = authority.plan("corp");
+        (plan.subject_from, plan.subject_prefix) = (from, "x:".to_owned());
+        assert_eq!(judge(plan, &leaf).as_deref(), Ok(subject));
+    }
+    let mut plan = authority.plan("corp");
+    plan.subject_from = SubjectFrom::Email;
+    assert!(judge(plan, &leaf).unwrap_err().contains("0 names where its subject should stand"));
+    let two = authority.sign(|params| params.subject_alt_names = vec![uri("urn:a"), uri("urn:b")]);
+    assert!(judge(authority.plan("corp"), &two).unwrap_err().contains("2 names"));
+    let who = Judge::new(authority.plan("corp")).unwrap().judge(&[leaf], now()).unwrap();
+    assert_eq!((&*who.groups, who.kind), (&["agents".into()][..], PrincipalKind::Agent));
+    assert!(who.token.unwrap().0.starts_with("crt_"));
+}
+
+#[test]
+fn p2_what_is_not_vouched_for_now_and_for_clients_stands_for_nobody() {
+    let authority = Authority::new();
+    let named = |params: &mut CertificateParams| params.subject_alt_names = vec![uri("urn:a")];
+    let plan = || authority.plan("corp");
+    assert!(judge(plan(), &authority.sign(named)).is_ok());
+    let refused = |leaf: CertificateDer<'static>| judge(plan(), &leaf).unwrap_err();
+    assert!(refused(Authority::new().sign(named)).contains("not vouched for by corp"));
+    let late = authority.sign(|params| {
+        named(params);
+        params.not_after = date_time_ymd(2025, 12, 31);
+    });
+    assert_eq!(refused(late), "it has expired");
+    let early = authority.sign(|params| {
+        named(params);
+        params.not_before = date_time_ymd(2026, 1, 2);
+    });
+    assert!(refused(early).contains("not vouched for"));
+    let server = authority.sign(|params| {
+        named(params);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    });
+    assert!(refused(server).contains("not vouched for"));
+    assert!(matches!(
+        Judge::new(plan()).unwrap().judge(&[], now()),
+        Err(CertificateFault::Malformed(_))
+    ));
+    assert!(refused(CertificateDer::from(vec![0x30, 0x03, 1, 2, 3])).contains("not vouched for"));
+}
+
+#[test]
+fn p2_a_list_of_what_was_revoked_counts_and_one_that_is_out_of_date_refuses_all() {
+    let authority = Authority::new();
+    let leaf = authority.sign(|params| params.subject_alt_names = vec![uri("urn:a")]);
+    let with = |list: Vec<u8>| CertificatePlan { revoked: Some(list), ..authority.plan("corp") };
+    assert!(judge(with(authority.list(&[8], (2, 1))), &leaf).is_ok());
+    let revoked = judge(with(authority.list(&[7, 8], (2, 1))), &leaf).unwrap_err();
+    assert_eq!(revoked, "corp revoked it");
+    let old = Authority::list(&authority, &[], (1, 1));
+    assert!(judge(with(old), &leaf).is_err(), "its next one was due at this very time");
+    let anothers = judge(with(Authority::new().list(&[], (2, 1))), &leaf);
+    assert!(anothers.is_err(), "a list that does not know of it");
+}
+
+#[test]
+fn p2_an_svid_is_one_uri_of_its_domain_and_a_key_for_signatures() {
+    let authority = Authority::new();
+    let svid = |change: &dyn Fn(&mut CertificateParams)| {
+        let leaf = authority.sign(|params| {
+            params.subject_alt_names = vec![uri(ID)];
+            change(params);
+        });
+        judge(authority.plan(DOMAIN), &leaf)
+    };
+    assert_eq!(svid(&|_| {}).as_deref(), Ok(ID));
+    assert_eq!(svid(&|params| params.subject_alt_names.push(dns("a.b"))).as_deref(), Ok(ID));
+    let names = |names: &[&str]| {
+        let names: Vec<_> = names.iter().map(|name| uri(name)).collect();
+        svid(&move |params| params.subject_alt_names.clone_from(&names)).unwrap_err()
+    };
+    assert!(names(&[ID, "urn:x"]).contains("exactly one URI"));
+    assert!(names(&[]).contains("exactly one URI"));
+    assert!(names(&["spiffe://other.example/agents/7"]).contains("another trust domain"));
+    assert!(names(&["spiffe://acme.example.evil/agents/7"]).contains("another trust domain"));
+    for path in ["spiffe://acme.example", "https://acme.example/agents/7"] {
+        assert!(names(&[path]).contains("not spiffe://DOMAIN/PATH"), "{path}");
+    }
+    for path in ["/", "/a//b", "/a/", "/../a", "/./a", "/a%20b", "/a?b", "/a#b"] {
+        let words = names(&[&format!("{DOMAIN}{path}")]);
+        assert!(words.contains("path is not one of a SPIFFE ID"), "{path}: {words}");
+    }
+    for usage in [KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign] {
+        let words = svid(&|params| params.key_usages.push(usage)).unwrap_err();
+        assert!(words.contains("not for signatures alone"), "{words}");
+    }
+    assert!(svid(&|params| params.key_usages.clear()).unwrap_err().contains("no key usage"));
+    let signer = svid(&|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained));
+    assert!(signer.is_err(), "{signer:?}");
+}
+
+#[test]
+fn p2_a_token_and_a_certificate_are_of_one_subject_and_end_with_either() {
+    let authority = Authority::new();
+    let leaf = authority.sign(|params| params.subject_alt_names = vec![uri("urn:a")]);
+    let proofs = proofs();
+    proofs.believe_certificates(vec![authority.plan("corp")]).unwrap();
+    let token = |subject: &str| {
+        let new = NewToken {
+            subject: subject.to_owned(),
+            groups: vec!["dba".to_owned()],
+            kind: PrincipalKind::Service,
+            ttl: None,
+            minted_by: None,
+        };
+        proofs.tokens().create(new, now()).unwrap()
+    };
+    let prove = |token: &str| {
+        let chain = std::slice::from_ref(&leaf);
+        match proofs.prove_either(token, chain, true, now()) {
+            Proof::Done(proved) => proved,
+            Proof::Later(_) => unreachable!("nobody has to be asked"),
+        }
+    };
+    let alone = prove("").unwrap();
+    assert_eq!((&*alone.subject, &*alone.issuer), ("urn:a", "corp"));
+    assert_eq!(alone.certificate, None);
+    let (record, secret) = token("urn:a");
+    let who = prove(secret.expose()).unwrap();
+    assert_eq!((&*who.issuer, who.kind), (store::ISSUER, PrincipalKind::Service));
+    assert_eq!(who.expires_at, alone.expires_at, "the earlier end");
+    let certificate = alone.token.clone().unwrap();
+    let rests_on: Vec<&TokenId> = who.credentials().collect();
+    assert_eq!(rests_on, [&record.id, &certificate]);
+    let (_, other) = token("urn:b");
+    let mismatch = prove(other.expose()).unwrap_err();
+    assert!(matches!(mismatch, NotProved::Certificate(CertificateFault::Mismatch(..))));
+    assert_eq!(prove("nrw_guess").unwrap_err(), NotProved::Unknown);
+    // Without either it stands for nobody.
+    assert_eq!(proofs.recheck(&who, now()), Ok(()));
+    proofs.tokens().deny(&certificate, "urn:a", now()).unwrap();
+    assert_eq!(proofs.recheck(&who, now()), Err(NotProved::Revoked));
+    assert_eq!(prove(secret.expose()).unwrap_err(), NotProved::Revoked);
+    let again = authority.sign(|params| params.subject_alt_names = vec![uri("urn:a")]);
+    let fresh = match proofs.prove_either(secret.expose(), &[again], true, now()) {
+        Proof::Done(proved) => proved.unwrap(),
+        Proof::Later(_) => unreachable!("nobody has to be asked"),
+    };
+    assert_eq!(proofs.recheck(&fresh, now()), Ok(()));
+    assert_eq!(proofs.believe_certificates(Vec::new()).unwrap(), ["corp"]);
+    assert_eq!(proofs.recheck(&fresh, now()), Err(NotProved::Revoked));
+}
