@@ -1,11 +1,12 @@
 //! The stores that a configuration names, and what is known of what is in them.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use model::Secret;
+use parking_lot::Mutex;
 use seal::{AwsSecrets, VaultClient};
 
 use crate::aws;
@@ -46,6 +47,8 @@ pub struct Stores {
     references: Vec<Reference>,
     teller: OnceLock<Teller>,
     working: OnceLock<Arc<Working>>,
+    /// What worked under former configurations, as long as leases of it are used or given back.
+    former: Mutex<Vec<Weak<Shared>>>,
 }
 
 /// What works behind [`Stores`], also for leases that outlive a configuration.
@@ -117,7 +120,7 @@ impl Stores {
         references.sort();
         references.dedup();
         let (teller, working) = (OnceLock::new(), OnceLock::new());
-        Arc::new(Self { plan, references, teller, working })
+        Arc::new(Self { plan, references, teller, working, former: Mutex::default() })
     }
 
     /// What it was made from.
@@ -142,11 +145,15 @@ impl Stores {
         if let Some(teller) = old.teller.get() {
             let _ = self.teller.set(Arc::clone(teller));
         }
-        if self.plan == old.plan
-            && let Some(working) = old.working.get()
-        {
-            let _ = self.working.set(Arc::clone(working));
+        let mut former = old.former.lock().clone();
+        if let Some(working) = old.working.get() {
+            match self.plan == old.plan {
+                true => drop(self.working.set(Arc::clone(working))),
+                false => former.push(Arc::downgrade(working.shared())),
+            }
         }
+        former.retain(|shared| shared.strong_count() > 0);
+        *self.former.lock() = former;
     }
 
     /// Reads everything that is wanted, now and then again; does not wait for it. What is not
@@ -161,7 +168,14 @@ impl Stores {
     /// not.
     #[must_use]
     pub fn stop(&self, within: Duration) -> bool {
-        self.working.get().is_none_or(|working| working.0.leases.settle(within))
+        let until = Instant::now() + within;
+        let former: Vec<_> = self.former.lock().iter().filter_map(Weak::upgrade).collect();
+        let now = self.working.get().map(|working| Arc::clone(working.shared()));
+        let settle = |shared: Arc<Shared>| {
+            shared.leases.settle(until.saturating_duration_since(Instant::now()))
+        };
+        let settled: Vec<_> = now.into_iter().chain(former).map(settle).collect();
+        settled.into_iter().all(|all| all)
     }
 
     /// What is known of each secret.
