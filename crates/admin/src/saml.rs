@@ -7,16 +7,15 @@
 //! guess, and the browser is sent on to another page of ours, now with its cookie. Whoever did not
 //! begin the sign-in has another cookie or none, and is not signed in as somebody else this way.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use identity::{NotSignedIn, People};
+use identity::{Attempts, NotSignedIn, People};
 use model::{Secret, Timestamp};
-use parking_lot::{Mutex, RwLock};
-use saml::{Expected, Fault, Provider, ProviderPlan, Replays, Service, SignedIn, request_of};
+use parking_lot::RwLock;
+use saml::{Expected, Fault, Provider, ProviderPlan, Service, SignedIn, request_of};
 use serde::{Deserialize, Serialize};
-use store::{Login, Logins};
+use store::{Code, Login, Logins, Take};
 
 /// How the names of these methods begin.
 const METHOD: &str = "saml:";
@@ -26,8 +25,12 @@ const UNDER_WAY: &str = "saml sign-in under way";
 const TAKES: Duration = Duration::from_secs(600);
 /// How long what an answer proved waits for the browser that was sent on.
 const WAITS: Duration = Duration::from_secs(60);
-/// So many of these wait at most.
-const WAITING_MAX: usize = 1_000;
+/// What that is sealed for.
+const PROVED: &str = "saml answer";
+/// Answers from one place that may fail in a minute. They come without our cookie, so any page of
+/// the web can have the browsers of an office send some: they are bounded by what they cost, and
+/// keep nobody from signing in by another method.
+const FAILED_MAX: u32 = 300;
 
 /// A provider at which people sign in by SAML.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -45,8 +48,8 @@ pub struct Saml {
     people: Arc<People>,
     logins: Arc<Logins>,
     set: RwLock<Arc<Vec<Arc<Ready>>>>,
-    replays: Mutex<Replays>,
-    waiting: Mutex<HashMap<String, Waiting>>,
+    /// Answers that were not believed.
+    failed: Attempts,
 }
 
 struct Ready {
@@ -58,15 +61,21 @@ impl Ready {
     fn method(&self) -> String {
         format!("{METHOD}{}", self.plan.provider.entity_id)
     }
+
+    /// What its logins are believed by. Another version of the gateway may say it otherwise; then
+    /// people sign in anew.
+    fn believed_by(&self) -> String {
+        format!("{:?}", (&self.plan.provider, &self.plan.service.entity_id))
+    }
 }
 
-/// What an answer proved.
+/// What an answer proved. It waits where all gateways find it, sealed.
+#[derive(Deserialize, Serialize)]
 struct Waiting {
     method: String,
     who: SignedIn,
     /// What came back beside it; of answers to no question nothing.
     handle: Option<String>,
-    until: Timestamp,
 }
 
 /// What is sealed in the cookie of a sign-in under way.
@@ -82,17 +91,12 @@ impl Saml {
     /// Nobody, until [`Self::configure`].
     #[must_use]
     pub fn new(people: Arc<People>, logins: Arc<Logins>) -> Arc<Self> {
-        Arc::new(Self {
-            people,
-            logins,
-            set: RwLock::default(),
-            replays: Mutex::default(),
-            waiting: Mutex::default(),
-        })
+        Arc::new(Self { people, logins, set: RwLock::default(), failed: Attempts::new(FAILED_MAX) })
     }
 
-    /// Lets people sign in at these providers and no others, from now on. Logins by one that is
-    /// gone, or configured otherwise, end.
+    /// Lets people sign in at these providers and no others, from now on. Logins by one that was
+    /// configured here and is gone, or configured otherwise, end. Those that began under another
+    /// configuration, before a start or at another gateway, stand for nobody here.
     ///
     /// # Errors
     /// One of them cannot be used, and why; then nothing has changed.
@@ -109,16 +113,13 @@ impl Saml {
                 .map_err(|why| format!("identity.saml: {name}: {why}"))?;
             ready.push(Arc::new(Ready { plan, provider }));
         }
-        // After a start every method is as it was when people signed in, as far as is known.
         let stays = |known: &&Arc<Ready>| ready.iter().any(|one| Arc::ptr_eq(one, known));
         let changed: Vec<String> =
             before.iter().filter(|known| !stays(known)).map(|known| known.method()).collect();
-        let names: Vec<String> = ready.iter().map(|one| one.method()).collect();
+        let words = ready.iter().map(|one| (one.method(), one.believed_by()));
+        self.logins.honour(METHOD, words.collect::<Vec<_>>());
         *self.set.write() = Arc::new(ready);
-        self.people.end_of_methods(|method| {
-            let gone = method.starts_with(METHOD) && !names.iter().any(|name| name == method);
-            gone || changed.iter().any(|name| name == method)
-        });
+        self.people.end_of_methods(|method| changed.iter().any(|name| name == method));
         Ok(())
     }
 
@@ -183,9 +184,14 @@ impl Saml {
         relay: Option<&str>,
         source: &str,
     ) -> Result<String, NotSignedIn> {
-        let arrived =
-            self.people.may_try(source).and_then(|now| self.try_arrive(response, relay, now));
-        arrived.inspect_err(|why| self.people.failed(why, source))
+        let now = self.people.now();
+        if !self.failed.may_try(source, now) {
+            return Err(NotSignedIn::TooMany);
+        }
+        self.try_arrive(response, relay, now).inspect_err(|why| {
+            self.failed.failed(source, now);
+            self.people.said(why, source);
+        })
     }
 
     fn try_arrive(
@@ -205,20 +211,23 @@ impl Saml {
         let handle = if says.is_answer { Some(relay.unwrap_or_default().to_owned()) } else { None };
         let request = handle.as_deref().map(request_of);
         let expected = request.as_deref().map_or(Expected::Nothing, Expected::Request);
-        let accepted = ready.provider.accept(response, now, expected, &mut self.replays.lock());
+        let take = |name: &str, until| {
+            let name = format!("{METHOD}{name}");
+            self.logins.take_once(&name, until, now).map_err(|error| error.to_string())
+        };
+        let accepted = ready.provider.accept(response, now, expected, &mut { take });
         let who = accepted.map_err(|fault| not_believed(&fault))?;
         if who.subject.to_lowercase() == store::ADMIN_SUBJECT {
             let why = "a name that stands for the holder of the admin token";
             return Err(not_believed(&Fault::Claim("subject".to_owned(), why)));
         }
-        let name = store::random_text().map_err(|error| NotSignedIn::Kept(error.to_string()))?;
-        let mut waiting = self.waiting.lock();
-        waiting.retain(|_, one| one.until > now);
-        if waiting.len() >= WAITING_MAX {
-            return Err(NotSignedIn::TooMany);
-        }
-        let one = Waiting { method: ready.method(), who, handle, until: now.plus(WAITS) };
-        waiting.insert(name.clone(), one);
+        let kept = |error: &dyn std::fmt::Display| NotSignedIn::Kept(error.to_string());
+        let name = store::random_text().map_err(|error| kept(&error))?;
+        let one = Waiting { method: ready.method(), who, handle };
+        let text = serde_json::to_string(&one).map_err(|error| kept(&error))?;
+        let sealed = self.logins.seal(PROVED, &text).map_err(|error| kept(&error))?;
+        let put = self.logins.put_code(Code::Answer, (&name, None), &sealed, now.plus(WAITS), now);
+        put.map_err(|error| kept(&error))?;
         Ok(name)
     }
 
@@ -245,8 +254,11 @@ impl Saml {
         source: &str,
         now: Timestamp,
     ) -> Result<(Arc<Login>, Secret<String>, String), NotSignedIn> {
-        let one = self.waiting.lock().remove(name).filter(|one| one.until > now);
-        let Waiting { method, who, handle, .. } = one.ok_or(NotSignedIn::State)?;
+        let sealed = self.logins.code(Code::Answer, name, Take::Once, now);
+        let sealed = sealed.map_err(|error| NotSignedIn::Kept(error.to_string()))?;
+        let text = sealed.and_then(|sealed| self.logins.unseal(PROVED, &sealed));
+        let one = text.and_then(|text| serde_json::from_str(text.expose()).ok());
+        let Waiting { method, who, handle } = one.ok_or(NotSignedIn::State)?;
         let back = match handle {
             Some(handle) => self.is_theirs(&method, &handle, cookie, now)?,
             None => "/".to_owned(),

@@ -163,8 +163,9 @@ impl People {
     }
 
     /// Lets people sign in at these providers and no others, from now on. Their issuers are
-    /// believed already ([`Proofs::believe`]). Logins by a method that is gone, or configured
-    /// otherwise, end.
+    /// believed already ([`Proofs::believe`]). Logins by a method that was configured here and is
+    /// gone, or configured otherwise, end. Those that began under another configuration, before a
+    /// start or at another gateway, stand for nobody here ([`Logins::honour`]).
     ///
     /// # Errors
     /// One of them cannot be used, and why; then nothing has changed. The operator's fault.
@@ -185,14 +186,20 @@ impl People {
         }
         let stays = |client: &&Arc<Client>| ready.iter().any(|one| Arc::ptr_eq(one, client));
         let changed: Vec<_> = known.filter(|client| !stays(client)).map(|one| one.name()).collect();
-        let names: Vec<_> = ready.iter().map(|client| client.name()).collect();
+        let words = ready.iter().map(|client| (client.name(), client.believed_by()));
+        self.logins.honour(client::METHOD, words.collect::<Vec<_>>());
         self.set.store(Some(Arc::new(Set { plan, clients: ready })));
-        self.end_of_methods(|method| {
-            let is_ours = method.starts_with(client::METHOD);
-            let gone = is_ours && !names.iter().any(|name| name == method);
-            gone || changed.iter().any(|name| name == method)
-        });
+        self.end_of_methods(|method| changed.iter().any(|name| name == method));
         Ok(())
+    }
+
+    /// Lets nobody sign in, from now on. The logins there are end.
+    pub fn close(&self) {
+        let before = self.set.swap(None);
+        self.logins.honour(client::METHOD, []);
+        let clients = before.iter().flat_map(|set| &set.clients);
+        let names: Vec<_> = clients.map(|client| client.name()).collect();
+        self.end_of_methods(|method| names.iter().any(|name| name == method));
     }
 
     /// Ends the logins by methods of which that is so: they are gone, or configured otherwise.
@@ -202,6 +209,12 @@ impl People {
                 self.end(&login, "issuer_changed", "the provider is configured otherwise now");
             }
         }
+    }
+
+    /// The time.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        (self.now)()
     }
 
     /// Whether somebody from there may try to sign in; then the time is now. For methods that are
@@ -220,6 +233,11 @@ impl People {
     /// A sign-in came to nothing: it is counted, logged and recorded.
     pub fn failed(&self, why: &NotSignedIn, source: &str) {
         self.failed_at(why, source, (self.now)());
+    }
+
+    /// The same of what any page of the web can have a browser send: it is counted elsewhere.
+    pub fn said(&self, why: &NotSignedIn, source: &str) {
+        self.say(why, source, (self.now)());
     }
 
     /// What holds for everybody who signs in; `None` before it is configured.
@@ -393,9 +411,7 @@ impl People {
         let written = self.record(&subject, "login.begin", &target, Some(detail), now);
         written.map_err(|error| NotSignedIn::Kept(error.to_string()))?;
         // One who signs in again and again keeps nobody else out.
-        let all = self.logins.list();
-        let theirs = |login: &&Arc<Login>| *login.method == *target && login.subject == subject;
-        let theirs: Vec<_> = all.iter().filter(theirs).collect();
+        let theirs = self.logins.of_person(&target, &subject);
         for login in theirs.iter().take((theirs.len() + 1).saturating_sub(LOGINS_EACH_MAX)) {
             self.end(login, "signed_out", "signed in too often at once");
         }
@@ -426,11 +442,26 @@ impl People {
         LoginNotice { unconfirmed_since, never_asked: !login.renews }
     }
 
-    /// Signs out: ends the login with all that stands for it. Where the browser is to go so that
-    /// the provider signs them out too, if it says where. May wait for the provider.
-    pub fn sign_out(&self, login: &Login) -> Option<Url> {
+    /// The logins of the person of this one, by the same method; the earliest first.
+    #[must_use]
+    pub fn theirs(&self, login: &Login) -> Vec<Arc<Login>> {
+        self.logins.of_person(&login.method, &login.subject)
+    }
+
+    /// Signs out: ends the login with all that stands for it. Their other logins end too where no
+    /// browser holds one any more, because nobody could sign out of these, and with `everywhere`
+    /// all of them. Where the browser is to go so that the provider signs them out too, if it says
+    /// where. May wait for the provider.
+    pub fn sign_out(&self, login: &Login, everywhere: bool) -> Option<Url> {
         let kept = self.logins.kept(&login.id).unwrap_or_default();
+        let idle = self.set.load().as_ref().map_or(Duration::ZERO, |set| set.plan.idle);
+        let now = (self.now)();
         self.end(login, "signed_out", "signed out");
+        for other in self.theirs(login) {
+            if everywhere || !self.logins.is_in_a_browser(&other.id, idle, now) {
+                self.end(&other, "signed_out", "signed out of another sign-in");
+            }
+        }
         let set = self.set.load_full()?;
         let client = set.clients.iter().find(|client| client.name() == *login.method)?;
         client.sign_out(&kept?, &set.plan.page("/"))
@@ -477,6 +508,10 @@ impl People {
         if !matches!(why, NotSignedIn::State | NotSignedIn::Method | NotSignedIn::TooMany) {
             self.attempts.failed(source, now);
         }
+        self.say(why, source, now);
+    }
+
+    fn say(&self, why: &NotSignedIn, source: &str, now: Timestamp) {
         // Whoever goes on fills neither the log nor the journal.
         if *why == NotSignedIn::TooMany || !self.told.may_try(source, now) {
             return;

@@ -74,8 +74,11 @@ pub const LOGINS_MAX: usize = 10_000;
 pub const LOGINS_EACH_MAX: usize = 20;
 /// Tokens of one sign-in.
 pub const LOGIN_TOKENS_MAX: usize = 20;
-/// Codes on the way to a token, at once.
+/// Codes of one kind on the way to a token, at once.
 pub const LOGIN_CODES_MAX: usize = 1_000;
+/// Answers of identity providers that were taken and could come again; past it none is taken until
+/// some of them end.
+pub const LOGIN_ANSWERS_MAX: usize = 10_000;
 /// Tokens of identity providers that are remembered as believed; past it they are checked again.
 pub const PROVED_TOKENS_MAX: usize = 4_096;
 /// Tokens in the registry, revoked ones included.

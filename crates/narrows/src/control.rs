@@ -129,7 +129,8 @@ impl Running {
     /// Ends the sessions of those for whom an issuer vouched that is not believed as it was.
     fn end_vouched_for_by(&self, issuers: &[String]) {
         for session in self.live.list() {
-            if issuers.iter().any(|issuer| **issuer == *session.info.principal.issuer) {
+            let mut by = session.info.principal.issuers();
+            if by.any(|one| issuers.iter().any(|issuer| **issuer == **one)) {
                 self.live.kill(&session.info.id, "issuer_changed");
             }
         }
@@ -146,6 +147,7 @@ impl Running {
             token: None,
             minted_by: None,
             expires_at: None,
+            certificate: None,
         }
     }
 }
@@ -199,9 +201,12 @@ impl Control for Running {
             Ok(changed)
         });
         let changed = believed.map_err(|why| self.unusable(why))?;
-        if let Some(plan) = &loaded.config.sign_in {
-            let configured = self.people.configure(plan.clone(), clients);
-            configured.map_err(|why| self.unusable(why))?;
+        match &loaded.config.sign_in {
+            Some(plan) => {
+                let configured = self.people.configure(plan.clone(), clients);
+                configured.map_err(|why| self.unusable(why))?;
+            }
+            None => self.people.close(),
         }
         let configured = self.saml.configure(loaded.config.saml.clone());
         configured.map_err(|why| self.unusable(why))?;

@@ -94,9 +94,9 @@ pub enum Fault {
     /// It was taken before.
     #[error("it was used before")]
     Replayed,
-    /// Too many are remembered.
-    #[error("more answers are in use at once than are remembered")]
-    Full,
+    /// That it was taken cannot be remembered, so it is not taken.
+    #[error("that it was used cannot be remembered: {0}")]
+    Unkept(String),
     /// Something that the profile wants is not there.
     #[error("it has no {0}")]
     Missing(&'static str),
@@ -178,7 +178,7 @@ impl Fault {
             | Self::Late { .. }
             | Self::Early { .. }
             | Self::Replayed
-            | Self::Full => Class::Stale,
+            | Self::Unkept(_) => Class::Stale,
             Self::Status(_) => Class::Refused,
             Self::Encrypted
             | Self::Long

@@ -2,7 +2,8 @@
 //! (SAML Profiles section 4.1), by redirect to the identity provider and by POST back.
 //!
 //! Pure: documents, keys and the time in; a person or a [`Fault`] out. Whoever listens keeps the
-//! sign-ins that wait ([`Provider::begin`]) and gives their answers to [`Provider::accept`].
+//! sign-ins that wait ([`Provider::begin`]), gives their answers to [`Provider::accept`], and
+//! remembers which were taken.
 //!
 //! XML signatures are famous for what is read not being what was signed. So there is one rule here:
 //! **nothing is read of an answer but what its signature covers.** A document of a profile much
@@ -18,7 +19,6 @@ mod metadata;
 mod plain;
 mod plan;
 mod provider;
-mod replay;
 mod request;
 mod signature;
 mod tree;
@@ -26,8 +26,7 @@ mod tree;
 pub use fault::{Class, Fault};
 pub use metadata::{Described, describe};
 pub use plan::{Certificate, PlanError, ProviderPlan, Service, Signer, SubjectFrom, certificates};
-pub use provider::{Begun, Expected, Provider, SignedIn, Unproved, peek};
-pub use replay::Replays;
+pub use provider::{Begun, Expected, Provider, SignedIn, Taken, Unproved, peek};
 pub use request::request_of;
 
 #[cfg(test)]

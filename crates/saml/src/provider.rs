@@ -4,13 +4,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bergshamra_keys::KeysManager;
 use model::Timestamp;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::answer::Answer;
 use crate::fault::Fault;
 use crate::plain::DOCUMENT_BYTES_MAX;
 use crate::plan::{PlanError, ProviderPlan, Service, keys};
-use crate::replay::Replays;
 use crate::tree::{ASSERTION, PROTOCOL, attribute, is, one, parse, root, token};
 use crate::{claims, metadata, request, signature};
 
@@ -39,8 +39,12 @@ pub enum Expected<'a> {
     Nothing,
 }
 
+/// Takes an assertion by its name, which is nobody else's, and remembers until then that it was
+/// taken. `Ok(false)`: it was before. `Err`: it cannot be remembered, and why.
+pub type Taken<'a> = dyn FnMut(&str, Timestamp) -> Result<bool, String> + 'a;
+
 /// Who signed in, as the provider says.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct SignedIn {
     /// Who it is, with the prefix of the plan.
     pub subject: String,
@@ -97,7 +101,7 @@ impl Provider {
     }
 
     /// Who signed in, if everything about the answer is right: the form field `SAMLResponse`, as it
-    /// came. What it must not be a second time is remembered in `replays`.
+    /// came. `take` is told what must not be taken a second time (SAML Profiles section 4.1.4.5).
     ///
     /// # Errors
     /// What was wrong, first found.
@@ -106,7 +110,7 @@ impl Provider {
         response: &str,
         now: Timestamp,
         expected: Expected<'_>,
-        replays: &mut Replays,
+        take: &mut Taken<'_>,
     ) -> Result<SignedIn, Fault> {
         let document = decoded(response)?;
         let answer = Answer { plan: &self.plan, service: &self.service, now, expected };
@@ -116,7 +120,12 @@ impl Provider {
         let proved = answer.check(&signed)?;
         let subject = claims::subject(&self.plan, &proved)?;
         let groups = claims::groups(&self.plan, &proved)?;
-        replays.take((&self.plan.entity_id, &proved.id), proved.until, now)?;
+        let issuer = &*self.plan.entity_id;
+        match take(&format!("{} {issuer} {}", issuer.len(), proved.id), proved.until) {
+            Ok(true) => {}
+            Ok(false) => return Err(Fault::Replayed),
+            Err(why) => return Err(Fault::Unkept(why)),
+        }
         Ok(SignedIn {
             subject,
             groups,

@@ -41,8 +41,8 @@ pub use index::{
 pub use journal::{Damage, Journal, JournalError, JournalKey, Position, Reader, Record, Recovery};
 pub use live::{Live, LiveSession, NotAdmitted, Registration, SessionCounters, SessionInfo};
 pub use logins::{
-    KeyKind, LOGIN_TOKEN_PREFIX, Login, LoginKey, Logins, LoginsError, NewLogin, Renewal, Take,
-    random_text,
+    Code, KeyKind, LOGIN_TOKEN_PREFIX, Login, LoginKey, Logins, LoginsError, NewLogin, Renewal,
+    Take, random_text,
 };
 pub use registry::{Asked, GatewaySeen, Looked, Password, Peers, Registry, SharedOptions};
 pub use state::{State, StateError};

@@ -5,6 +5,8 @@
 //! What a method needs to ask its provider again (a refresh token) is kept sealed under a key
 //! derived from the installation key. All SQL about sign-ins is in `sql`.
 
+mod codes;
+mod known;
 mod sql;
 
 use std::collections::{BTreeSet, HashMap};
@@ -14,7 +16,7 @@ use std::time::Duration;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use aws_lc_rs::hmac;
-use model::limit::{LOGIN_CODES_MAX, LOGIN_TOKENS_MAX, LOGINS_MAX};
+use model::limit::{LOGIN_TOKENS_MAX, LOGINS_MAX};
 use model::{Principal, PrincipalKind, Secret, Timestamp, TokenId};
 use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
@@ -25,14 +27,16 @@ use crate::registry::{Registry, Tx};
 use crate::state::{Lane, StateError};
 use crate::tokens::{PREFIX, TokenError};
 
+use known::{ELSEWHERE, Known};
+
+pub use codes::{Code, Take};
+
 /// How the public names of tokens of sign-ins begin.
 pub const LOGIN_TOKEN_PREFIX: &str = "lt_";
 /// The least between two notes that a cookie was used.
 const SEEN_EVERY: Duration = Duration::from_secs(60);
 /// What the key for sealing is derived for.
 const SEAL: &str = "login seal";
-/// Why tokens end whose sign-in another gateway ended.
-const ELSEWHERE: &str = "revoked";
 
 /// A person who signed in.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -41,6 +45,9 @@ pub struct Login {
     pub id: Arc<str>,
     /// The sign-in method that vouches.
     pub method: Arc<str>,
+    /// How that was configured, by its digest ([`Logins::honour`]).
+    #[serde(default)]
+    pub plan: Arc<str>,
     /// Who.
     pub subject: Arc<str>,
     /// What they are called, for their own pages.
@@ -128,6 +135,9 @@ pub enum LoginsError {
     /// It has ended.
     #[error("the sign-in has ended")]
     Ended,
+    /// Nobody signs in by that method.
+    #[error("nobody signs in by that method any more")]
+    Method,
     /// The registry failed.
     #[error(transparent)]
     State(#[from] StateError),
@@ -149,6 +159,8 @@ pub struct Logins {
     key: hmac::Key,
     seal: RandomizedNonceKey,
     known: RwLock<Known>,
+    /// The methods by which people sign in here, each with the digest of how it is configured.
+    plans: RwLock<HashMap<Arc<str>, Arc<str>>>,
     /// What ended here and could not be taken out of the registry yet.
     unkept: Mutex<Unkept>,
     callbacks: RwLock<Vec<Ended>>,
@@ -162,13 +174,6 @@ struct Unkept {
     keys: HashMap<Fingerprint, Arc<str>>,
 }
 
-#[derive(Default)]
-struct Known {
-    logins: HashMap<Arc<str>, Arc<Login>>,
-    keys: HashMap<Fingerprint, LoginKey>,
-    fingerprints: HashMap<TokenId, Fingerprint>,
-}
-
 impl Logins {
     /// Loads the registry.
     pub fn open(
@@ -180,8 +185,31 @@ impl Logins {
             .map_err(|_| registry.unusable("the key of sign-ins cannot be used"))?;
         let known = RwLock::new(registry.read(Lane::Registry, sql::load)?);
         let writing = Mutex::new(());
-        let (unkept, callbacks) = (Mutex::default(), RwLock::default());
-        Ok(Self { registry, writing, key, seal, known, unkept, callbacks })
+        let (plans, unkept, callbacks) = (RwLock::default(), Mutex::default(), RwLock::default());
+        Ok(Self { registry, writing, key, seal, known, plans, unkept, callbacks })
+    }
+
+    /// From now on these methods count, of those whose names begin so, and no others: each with
+    /// all that its sign-ins were believed by, in words that are the same wherever it is configured
+    /// alike. A sign-in from when its method was configured otherwise stands for nobody here. It is
+    /// not ended: another gateway may still be configured as it was.
+    pub fn honour(&self, prefix: &str, methods: impl IntoIterator<Item = (String, String)>) {
+        let digest = |words: &str| Arc::from(self.derived("sign-in method", words));
+        let mut plans = self.plans.write();
+        plans.retain(|method, _| !method.starts_with(prefix));
+        plans.extend(methods.into_iter().map(|(name, words)| (name.into(), digest(&words))));
+    }
+
+    /// Whether there is a method by which people sign in here.
+    #[must_use]
+    pub fn honours_any(&self) -> bool {
+        !self.plans.read().is_empty()
+    }
+
+    /// Whether a sign-in is by a method as it is configured here.
+    #[must_use]
+    pub fn honours(&self, login: &Login) -> bool {
+        self.plans.read().get(&login.method).is_some_and(|plan| *plan == login.plan)
     }
 
     fn write<T>(
@@ -209,10 +237,7 @@ impl Logins {
         let one = self.writing.lock();
         let mut found = self.registry.read(Lane::Registry, sql::load)?;
         self.leave_out(&mut found);
-        let mut known = self.known.write();
-        let ids: BTreeSet<_> = known.logins.keys().chain(found.logins.keys()).cloned().collect();
-        let over: Vec<_> = ids.iter().flat_map(|id| known.take_in(id, &mut found)).collect();
-        drop(known);
+        let over = self.known.write().take_all(found);
         drop(one);
         self.tell_all(over);
         Ok(())
@@ -263,9 +288,11 @@ impl Logins {
         now: Timestamp,
     ) -> Result<(Arc<Login>, Secret<String>), LoginsError> {
         let id: Arc<str> = id::short_id("lg_", 12)?.into();
+        let plan = self.plans.read().get(&new.method).cloned().ok_or(LoginsError::Method)?;
         let login = Arc::new(Login {
             id: Arc::clone(&id),
             method: new.method,
+            plan,
             subject: new.subject,
             name: new.name,
             groups: new.groups,
@@ -312,7 +339,8 @@ impl Logins {
         let key = known.keys.get(&fingerprint).filter(|key| key.kind == KeyKind::Cookie)?.clone();
         let login = Arc::clone(known.logins.get(&key.login)?);
         drop(known);
-        if now >= login.ends_at || now.since(key.seen_at) >= idle || !self.registry.is_fresh() {
+        let is_over = now >= login.ends_at || now.since(key.seen_at) >= idle;
+        if is_over || !self.registry.is_fresh() || !self.honours(&login) {
             return None;
         }
         if now.since(key.seen_at) >= SEEN_EVERY {
@@ -345,7 +373,7 @@ impl Logins {
         let fingerprint = self.fingerprint(token.expose());
         let _one = self.writing.lock();
         let known = self.known.read();
-        let alive = known.logins.get(login).filter(|login| now < login.ends_at);
+        let alive = known.logins.get(login).filter(|it| now < it.ends_at && self.honours(it));
         let login = Arc::clone(&alive.ok_or(LoginsError::Ended)?.id);
         if known.tokens_of(&login).count() >= LOGIN_TOKENS_MAX {
             return Err(LoginsError::Full(LOGIN_TOKENS_MAX, "tokens of this sign-in"));
@@ -360,6 +388,8 @@ impl Logins {
             seen_at: now,
         };
         let made = self.write(|tx| {
+            // Another gateway may end it now.
+            sql::take_turn(tx, &key.login)?;
             let is_there = sql::is_there(tx, &key.login)?;
             if is_there {
                 sql::insert_key(tx, &fingerprint, &key)?;
@@ -387,6 +417,9 @@ impl Logins {
             return Err(TokenError::Unknown);
         }
         let login = known.logins.get(&key.login).ok_or(TokenError::Unknown)?;
+        if !self.honours(login) {
+            return Err(TokenError::Unknown);
+        }
         match now >= login.ends_at {
             true => Err(TokenError::Expired),
             false if !self.registry.is_fresh() => Err(TokenError::Unsure),
@@ -404,6 +437,7 @@ impl Logins {
     pub fn recheck(&self, id: &TokenId, now: Timestamp) -> Result<(), TokenError> {
         match self.login_of(id) {
             None => Err(TokenError::Revoked),
+            Some(login) if !self.honours(&login) => Err(TokenError::Revoked),
             Some(login) if now >= login.ends_at => Err(TokenError::Expired),
             Some(_) if !self.registry.is_fresh() => Err(TokenError::Unsure),
             Some(_) => Ok(()),
@@ -415,7 +449,8 @@ impl Logins {
     #[must_use]
     pub fn is_current(&self, principal: &Principal) -> bool {
         let Some(id) = principal.token.as_ref().filter(|id| Self::names(id)) else { return true };
-        self.login_of(id).is_some_and(|login| login.groups == principal.groups)
+        self.login_of(id)
+            .is_some_and(|login| login.groups == principal.groups && self.honours(&login))
     }
 
     /// The sign-in of a token or cookie, by its public name.
@@ -438,6 +473,24 @@ impl Logins {
         let mut all: Vec<_> = self.known.read().logins.values().cloned().collect();
         all.sort_by(|a, b| (a.started_at, &a.id).cmp(&(b.started_at, &b.id)));
         all
+    }
+
+    /// The sign-ins of one person by one method.
+    #[must_use]
+    pub fn of_person(&self, method: &str, subject: &str) -> Vec<Arc<Login>> {
+        let mut all = self.list();
+        all.retain(|login| *login.method == *method && *login.subject == *subject);
+        all
+    }
+
+    /// Whether a browser used its cookie of a sign-in within `idle`.
+    #[must_use]
+    pub fn is_in_a_browser(&self, login: &str, idle: Duration, now: Timestamp) -> bool {
+        let known = self.known.read();
+        known.keys.values().any(|key| {
+            let is_its = key.kind == KeyKind::Cookie && *key.login == *login;
+            is_its && now.since(key.seen_at) < idle
+        })
     }
 
     /// The tokens of a sign-in, the earliest first.
@@ -493,7 +546,7 @@ impl Logins {
         for login in &over {
             self.end(&login.id, "token_expired")?;
         }
-        self.write(|tx| sql::delete_codes(tx, now))?;
+        self.write(|tx| codes::delete_codes(tx, now))?;
         Ok(over)
     }
 
@@ -563,73 +616,6 @@ impl Logins {
         Ok(before.trouble.is_none())
     }
 
-    /// Keeps a code with what it is for, under its keyed hash. `said` is what a person types for
-    /// it, if they do.
-    pub fn put_code(
-        &self,
-        (code, said): (&str, Option<&str>),
-        body: &str,
-        expires_at: Timestamp,
-        now: Timestamp,
-    ) -> Result<(), LoginsError> {
-        let fingerprint = self.fingerprint(code);
-        let said = said.map(|said| hex(&self.fingerprint(said)));
-        let done = self.write(|tx| {
-            sql::delete_codes(tx, now)?;
-            if sql::count_codes(tx)? >= LOGIN_CODES_MAX {
-                return Ok(false);
-            }
-            sql::insert_code(tx, &fingerprint, said.as_deref(), body, expires_at).map(|()| true)
-        })?;
-        if done { Ok(()) } else { Err(LoginsError::Full(LOGIN_CODES_MAX, "codes")) }
-    }
-
-    /// What a code is for. With [`Take::Once`] nobody gets it again.
-    pub fn code(
-        &self,
-        code: &str,
-        take: Take,
-        now: Timestamp,
-    ) -> Result<Option<String>, StateError> {
-        let fingerprint = hex(&self.fingerprint(code));
-        self.write(|tx| sql::find_code(tx, sql::By::Code(&fingerprint), take, now))
-    }
-
-    /// The same, by what a person types.
-    pub fn code_said(
-        &self,
-        said: &str,
-        take: Take,
-        now: Timestamp,
-    ) -> Result<Option<String>, StateError> {
-        let said = hex(&self.fingerprint(said));
-        self.write(|tx| sql::find_code(tx, sql::By::Said(&said), take, now))
-    }
-
-    /// Changes what a code is for, if it still is for `before`.
-    pub fn change_code(
-        &self,
-        said: &str,
-        before: &str,
-        body: &str,
-        now: Timestamp,
-    ) -> Result<bool, StateError> {
-        let said = hex(&self.fingerprint(said));
-        self.write(|tx| sql::change_code(tx, &said, (before, body), now))
-    }
-
-    /// The same, by the code itself.
-    pub fn change_by_code(
-        &self,
-        code: &str,
-        before: &str,
-        body: &str,
-        now: Timestamp,
-    ) -> Result<bool, StateError> {
-        let fingerprint = hex(&self.fingerprint(code));
-        self.write(|tx| sql::change_by_code(tx, &fingerprint, (before, body), now))
-    }
-
     /// Calls `callback` with tokens that may not be used any more, so that their live sessions end.
     /// It must return at once and must not call back into the registry's writers.
     pub fn subscribe(&self, callback: Ended) {
@@ -683,15 +669,6 @@ impl Logins {
     }
 }
 
-/// Whether a code may be had again.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Take {
-    /// It is only looked at.
-    Look,
-    /// Whoever has it now is the last.
-    Once,
-}
-
 /// 256 random bits, as text: states, nonces, verifiers, codes.
 pub fn random_text() -> Result<String, NoRandomness> {
     Ok(id::base62(id::random_32()?))
@@ -711,54 +688,7 @@ impl Login {
             token,
             minted_by: None,
             expires_at: Some(self.ends_at),
-        }
-    }
-}
-
-impl Known {
-    fn insert(&mut self, fingerprint: Fingerprint, key: LoginKey) {
-        self.fingerprints.insert(key.id.clone(), fingerprint);
-        self.keys.insert(fingerprint, key);
-    }
-
-    /// Takes a sign-in away, with all that stands for it; its tokens.
-    fn forget(&mut self, id: &str) -> (Option<Arc<Login>>, Vec<TokenId>) {
-        let tokens: Vec<_> = self.tokens_of(id).map(|key| key.id.clone()).collect();
-        self.keys.retain(|_, key| &*key.login != id);
-        let Self { keys, fingerprints, .. } = self;
-        fingerprints.retain(|_, fingerprint| keys.contains_key(fingerprint));
-        (self.logins.remove(id), tokens)
-    }
-
-    /// One sign-in as it is kept, out of `found`; tokens that may not be used any more as they
-    /// were, and why.
-    fn take_in(&mut self, id: &str, found: &mut Self) -> Vec<(Vec<TokenId>, &'static str)> {
-        let Some(login) = found.logins.remove(id) else {
-            return vec![(self.forget(id).1, ELSEWHERE)];
-        };
-        let (before, tokens) = self.forget(id);
-        found.keys.retain(|fingerprint, key| {
-            let is_of_it = key.login == login.id;
-            if is_of_it {
-                self.insert(*fingerprint, key.clone());
-            }
-            !is_of_it
-        });
-        let changed = before.is_some_and(|before| before.groups != login.groups);
-        self.logins.insert(Arc::clone(&login.id), login);
-        let (stay, gone): (Vec<_>, Vec<_>) =
-            tokens.into_iter().partition(|token| self.fingerprints.contains_key(token));
-        let changed = if changed { stay } else { Vec::new() };
-        vec![(gone, ELSEWHERE), (changed, "groups_changed")]
-    }
-
-    fn tokens_of<'a>(&'a self, login: &'a str) -> impl Iterator<Item = &'a LoginKey> {
-        self.keys.values().filter(move |key| &*key.login == login && key.kind == KeyKind::Token)
-    }
-
-    fn change(&mut self, id: &str, change: impl FnOnce(&mut Login)) {
-        if let Some(login) = self.logins.get_mut(id) {
-            change(Arc::make_mut(login));
+            certificate: None,
         }
     }
 }

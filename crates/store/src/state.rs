@@ -26,6 +26,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { number: 7, name: "denied", sql: include_str!("migrations/0007_denied.sql") },
     Migration { number: 8, name: "logins", sql: include_str!("migrations/0008_logins.sql") },
     Migration { number: 9, name: "digests", sql: include_str!("migrations/0009_digests.sql") },
+    Migration { number: 10, name: "codes", sql: include_str!("migrations/0010_codes.sql") },
 ];
 
 /// How long a connection waits for another process that writes (a backup, a curious `sqlite3`).

@@ -7,7 +7,7 @@ use axum::extract::{Path, RawQuery, State};
 use axum::response::{IntoResponse as _, Response};
 use maud::{Markup, html};
 use model::{Timestamp, TokenId};
-use store::{Approval, LoginKey};
+use store::{Approval, Login, LoginKey, Logins};
 
 use super::layout::{Page, Trouble, called, csrf, moment, see};
 use super::visitor::{Anybody, Visitor};
@@ -34,17 +34,20 @@ pub(super) async fn home(
         let (mine, rest): (Vec<_>, Vec<_>) =
             pending.into_iter().partition(|approval| visitor.caller.answers(approval));
         let others = rest.iter().filter(|approval| visitor.caller.sees(approval)).count();
-        let tokens = shared.store.logins.tokens(&visitor.login.id);
-        Ok((shared, visitor, mine, others, tokens))
+        let theirs = shared.people.theirs(&visitor.login);
+        let of = |login: &Arc<Login>| shared.store.logins.tokens(&login.id);
+        let tokens: Vec<_> = theirs.iter().flat_map(of).collect();
+        Ok((shared, visitor, mine, others, theirs.len(), tokens))
     });
     match found.await {
         Err(error) => Trouble::from(error).into_response(),
-        Ok((shared, visitor, mine, others, tokens)) => {
+        Ok((shared, visitor, mine, others, logins, tokens)) => {
             let now = shared.control.now();
             let body = html! {
                 (waiting(&mine, others, now))
                 (yourself(&shared, &visitor, now))
                 (programs(&visitor, &tokens, now))
+                (elsewhere(&visitor, logins))
             };
             Page { title: "Approvals", visitor: Some(&visitor), body }.into_response()
         }
@@ -169,12 +172,34 @@ fn yourself(shared: &Shared, visitor: &Visitor, now: Timestamp) -> Markup {
     }
 }
 
+/// Other browsers in which the visitor is signed in, and how to sign out of all.
+fn elsewhere(visitor: &Visitor, logins: usize) -> Markup {
+    html! {
+        @if logins > 1 {
+            section {
+                h2 { "Signed in elsewhere" }
+                form method="post" action="/logout" {
+                    (csrf(visitor))
+                    input type="hidden" name="everywhere" value="1";
+                    p {
+                        "There are " (logins) " sign-ins of yours, with this one. "
+                        button type="submit" { "Sign out everywhere" }
+                    }
+                }
+            }
+        }
+    }
+}
+
 fn programs(visitor: &Visitor, tokens: &[LoginKey], now: Timestamp) -> Markup {
     html! {
         @if !tokens.is_empty() {
             section {
                 h2 { "Programs that act for you" }
-                p.muted { "Tokens of narrows login. They end when you sign out." }
+                p.muted {
+                    "Tokens of narrows login. Each ends when you sign out in the browser that \
+                     allowed it."
+                }
                 @for token in tokens {
                     div.card.row.flat {
                         div {
@@ -183,7 +208,10 @@ fn programs(visitor: &Visitor, tokens: &[LoginKey], now: Timestamp) -> Markup {
                             }
                             " " code { (token.id.0) }
                         }
-                        div.muted { "since " (moment(token.made_at, now)) }
+                        div.muted {
+                            "since " (moment(token.made_at, now))
+                            @if token.login != visitor.login.id { ", from another sign-in" }
+                        }
                         form method="post" action=(format!("/tokens/{}/end", token.id.0)) {
                             (csrf(visitor))
                             button type="submit" { "End" }
@@ -205,8 +233,10 @@ pub(super) async fn end_token(
     visitor.check(&Form::read(&body)?)?;
     let done = blocking(move || {
         let id = TokenId(id.into());
-        let tokens = shared.store.logins.tokens(&visitor.login.id);
-        if tokens.iter().any(|token| token.id == id) {
+        let theirs = shared.people.theirs(&visitor.login);
+        let login = shared.store.logins.login_of(&id);
+        let is_theirs = login.is_some_and(|login| theirs.iter().any(|one| one.id == login.id));
+        if is_theirs && Logins::names(&id) {
             let ended = shared.people.end_token(&id, &visitor.login.subject);
             ended.map_err(crate::error::ApiError::state)?;
         }

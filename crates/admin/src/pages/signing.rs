@@ -133,9 +133,11 @@ pub(super) async fn logout(
     visitor: Visitor,
     body: Bytes,
 ) -> Result<Response, Trouble> {
-    visitor.check(&Form::read(&body)?)?;
+    let form = Form::read(&body)?;
+    visitor.check(&form)?;
+    let everywhere = form.get("everywhere").is_some();
     let people = Arc::clone(&shared.people);
-    let there = blocking(move || Ok(people.sign_out(&visitor.login))).await?;
+    let there = blocking(move || Ok(people.sign_out(&visitor.login, everywhere))).await?;
     let plan = shared.people.plan().ok_or(NotSignedIn::Method)?;
     let place = there.map_or_else(|| "/?signed-out".to_owned(), |url| url.to_string());
     Ok(with(see(&place), [(header::SET_COOKIE, Cookie::Login.clear(&plan))]))

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::{Extension, Json};
-use model::{Principal, Resource, Timestamp};
+use model::{Principal, PrincipalKind, Resource, Timestamp, TokenId};
 use policy::{AccessLine, Admission};
 use serde::Deserialize;
-use store::{AccessGrant, ApprovalError, NewAccess, TokenRecord};
+use store::{AccessGrant, ApprovalError, Login, NewAccess};
 use utoipa::IntoParams;
 
 use super::blocking;
@@ -136,14 +136,13 @@ pub(crate) async fn who_can(
         };
         let now = shared.control.now();
         let policy = shared.control.policy();
-        let tokens: Vec<TokenRecord> =
-            shared.store.tokens.list().into_iter().filter(|token| is_good(token, now)).collect();
+        let held = held(&shared, now);
         let mut entries: Vec<AccessEntry> = policy
             .lines(resource)
             .map(|line| {
-                let named = tokens.iter().filter(|one| line.names(&one.subject, &one.groups));
+                let named = held.iter().filter(|one| line.names(&one.subject, &one.groups));
                 AccessEntry {
-                    holders: named.map(holder).collect(),
+                    holders: named.map(Held::view).collect(),
                     ..by_line(&line, resource, now)
                 }
             })
@@ -179,8 +178,7 @@ pub(crate) async fn what_can(
         let subject: Arc<str> = query.subject.as_str().into();
         let mut groups: Vec<Arc<str>> =
             query.groups.split(',').filter(|name| !name.is_empty()).map(Arc::from).collect();
-        let tokens = shared.store.tokens.list().into_iter();
-        for token in tokens.filter(|token| token.subject == subject && is_good(token, now)) {
+        for token in held(&shared, now).into_iter().filter(|token| token.subject == subject) {
             groups.extend(token.groups);
         }
         groups.sort();
@@ -223,18 +221,52 @@ pub(crate) async fn list(
     Ok(Json(answer.await?))
 }
 
-fn is_good(token: &TokenRecord, now: Timestamp) -> bool {
-    token.revoked_at.is_none() && token.expires_at.is_none_or(|end| now < end)
+/// A token that is good now.
+struct Held {
+    subject: Arc<str>,
+    kind: PrincipalKind,
+    groups: Vec<Arc<str>>,
+    token: TokenId,
+    expires_at: Option<Timestamp>,
 }
 
-fn holder(token: &TokenRecord) -> Holder {
-    Holder {
-        subject: token.subject.to_string(),
-        kind: token.kind.as_str().to_owned(),
-        groups: token.groups.iter().map(ToString::to_string).collect(),
-        token: token.id.0.to_string(),
-        expires_at: token.expires_at.map(format_time),
+impl Held {
+    fn view(&self) -> Holder {
+        Holder {
+            subject: self.subject.to_string(),
+            kind: self.kind.as_str().to_owned(),
+            groups: self.groups.iter().map(ToString::to_string).collect(),
+            token: self.token.0.to_string(),
+            expires_at: self.expires_at.map(format_time),
+        }
     }
+}
+
+/// The tokens that are good now: those that were made here, and those of people who signed in.
+fn held(shared: &Shared, now: Timestamp) -> Vec<Held> {
+    let made = shared.store.tokens.list().into_iter().filter(|token| token.revoked_at.is_none());
+    let made = made.map(|token| Held {
+        subject: token.subject,
+        kind: token.kind,
+        groups: token.groups,
+        token: token.id,
+        expires_at: token.expires_at,
+    });
+    let logins = &shared.store.logins;
+    let signed_in = logins.list().into_iter().filter(|login| logins.honours(login));
+    let of = |login: Arc<Login>| {
+        let tokens = logins.tokens(&login.id).into_iter();
+        tokens.map(move |key| Held {
+            subject: Arc::clone(&login.subject),
+            kind: PrincipalKind::Person,
+            groups: login.groups.clone(),
+            token: key.id,
+            expires_at: Some(login.ends_at),
+        })
+    };
+    let mut held: Vec<_> = made.chain(signed_in.flat_map(of)).collect();
+    held.retain(|token| token.expires_at.is_none_or(|end| now < end));
+    held
 }
 
 fn by_line(line: &AccessLine<'_>, resource: &Resource, now: Timestamp) -> AccessEntry {

@@ -134,5 +134,13 @@ fn who_can_reach_what_is_told_with_the_line_and_the_tokens() {
     assert_eq!(what("subject=ana")["groups"], json!(["dba"]), "those of the token");
     assert_eq!(what("subject=bot")["entries"], json!([]));
     assert_eq!(what("subject=bot&groups=dba,x")["entries"].as_array().unwrap().len(), 1);
+    // Tokens of people who signed in count like those that were made.
+    let (login, _) = world.sign_in("dora", &["dba"]);
+    world.store.logins.token(&login.id, "laptop", world.fake.now()).unwrap();
+    let who = world.get("/api/v1/access/who-can?resource=appdb");
+    let holders = who.json["entries"][0]["holders"].as_array().unwrap();
+    let dora = holders.iter().find(|one| one["subject"] == "dora").expect("dora");
+    assert!(dora["token"].as_str().unwrap().starts_with("lt_"), "{dora}");
+    assert_eq!(what("subject=dora")["groups"], json!(["dba"]));
     assert_eq!(world.get("/api/v1/access/who-can?resource=nope").code(), "not_found");
 }

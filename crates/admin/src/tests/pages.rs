@@ -4,6 +4,8 @@ use identity::{Role, Roles, SignInPlan, SignedIn};
 
 use super::*;
 
+pub(super) const METHOD: &str = "saml:https://idp.example";
+
 pub(super) fn now() -> Timestamp {
     Timestamp(1_000_000_000_000_000_000)
 }
@@ -23,9 +25,13 @@ pub(super) fn plan() -> SignInPlan {
 
 impl World {
     /// The cookie of somebody who signed in by a method that is not OpenID.
-    fn sign_in(&self, subject: &str, groups: &[&str]) -> (Arc<store::Login>, Secret<String>) {
+    pub(super) fn sign_in(
+        &self,
+        subject: &str,
+        groups: &[&str],
+    ) -> (Arc<store::Login>, Secret<String>) {
         let who = SignedIn {
-            method: "saml:https://idp.example".to_owned(),
+            method: METHOD.to_owned(),
             subject: subject.into(),
             name: None,
             groups: groups.iter().map(|group| Arc::from(*group)).collect(),
@@ -37,11 +43,19 @@ impl World {
     }
 
     fn page(&self, path: &str, cookie: &str) -> Answer {
+        self.send("GET", path, cookie, &[])
+    }
+
+    fn send(&self, verb: &str, path: &str, cookie: &str, form: &[(&str, &str)]) -> Answer {
+        let form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
         let request = ureq::http::Request::builder()
+            .method(verb)
             .uri(format!("http://{}{path}", self.address))
             .header("host", "127.0.0.1:7070")
+            .header("origin", "http://127.0.0.1:7070")
+            .header("content-type", "application/x-www-form-urlencoded")
             .header("cookie", format!("narrows={cookie}"));
-        let mut response = self.agent.run(request.body(()).unwrap()).unwrap();
+        let mut response = self.agent.run(request.body(form).unwrap()).unwrap();
         let status = response.status().as_u16();
         let text = response.body_mut().read_to_string().unwrap();
         Answer { status, json: Value::Null, text }
@@ -135,7 +149,7 @@ fn any_method_that_knows_who_it_is_signs_people_in() {
         world.call("POST", "/api/v1/logout", Some(&plain), Some(json!({}))).code(),
         "invalid"
     );
-    assert!(world.people.sign_out(&login).is_none(), "it has nowhere to go for that");
+    assert!(world.people.sign_out(&login, false).is_none(), "it has nowhere to go for that");
     assert!(world.page("/", cookie.expose()).text.contains("Nobody can sign in here"));
     let deeds = world.deeds();
     let dora = |action: &str| deeds.iter().any(|deed| deed.starts_with(&format!("dora {action} ")));
@@ -160,4 +174,60 @@ fn p8_one_person_is_signed_in_so_often_at_once_and_others_all_the_same() {
     for stays in [other, last] {
         assert!(world.store.logins.login(&stays.id).is_some());
     }
+}
+
+/// The word that forms on a page have.
+fn word_of(page: &Answer) -> String {
+    let (_, rest) = page.text.split_once("name=\"csrf\" value=\"").unwrap();
+    rest.split('"').next().unwrap().to_owned()
+}
+
+#[test]
+fn p2_whoever_signs_out_leaves_no_token_behind_that_they_cannot_see() {
+    let world = World::new();
+    let logins = &world.store.logins;
+    let now = world.fake.now();
+    let (here, cookie) = world.sign_in("ann", &[]);
+    let (elsewhere, other_cookie) = world.sign_in("ann", &[]);
+    let (_, bobs) = {
+        let (login, _) = world.sign_in("bob", &[]);
+        logins.token(&login.id, "bob's", now).unwrap()
+    };
+    let token = |login: &str, label: &str| logins.token(login, label, now).unwrap();
+    let (first, secret) = token(&elsewhere.id, "the other laptop");
+    let (second, _) = token(&here.id, "this laptop");
+    let home = world.page("/", cookie.expose());
+    for words in ["the other laptop", "from another sign-in", "this laptop", "2 sign-ins"] {
+        assert!(home.text.contains(words), "{words}: {}", home.text);
+    }
+    assert!(!home.text.contains("bob"));
+    let word = word_of(&home);
+    let end = |id: &str| {
+        world.send("POST", &format!("/tokens/{id}/end"), cookie.expose(), &[("csrf", &word)])
+    };
+    assert!(end(&first.id.0).status < 400);
+    assert!(logins.verify(secret.expose(), now).is_err());
+    let (_, secret) = token(&elsewhere.id, "again");
+    // Of another sign-in that a browser holds nothing ends, until they say so.
+    let out = |more: &[(&str, &str)], cookie: &str| {
+        let word = word_of(&world.page("/", cookie));
+        let form: Vec<_> = [("csrf", &*word)].into_iter().chain(more.iter().copied()).collect();
+        assert!(world.send("POST", "/logout", cookie, &form).status < 400);
+    };
+    out(&[], cookie.expose());
+    assert!(logins.login_of(&second.id).is_none());
+    assert!(logins.verify(secret.expose(), now).is_ok());
+    let (_, third) = world.sign_in("ann", &[]);
+    out(&[("everywhere", "1")], third.expose());
+    assert!(logins.verify(secret.expose(), now).is_err());
+    assert!(world.page("/", other_cookie.expose()).text.contains("Sign in"));
+    assert!(logins.verify(bobs.expose(), now).is_ok(), "others stay signed in");
+    // One that no browser holds any more ends with the next that is signed out of.
+    let (left, left_cookie) = world.sign_in("ann", &[]);
+    let (_, secret) = token(&left.id, "left");
+    let key = logins.by_cookie(left_cookie.expose(), Duration::from_secs(60), now).unwrap().1;
+    logins.end_key(&key.id, "signed_out").unwrap();
+    let (_, cookie) = world.sign_in("ann", &[]);
+    out(&[], cookie.expose());
+    assert!(logins.verify(secret.expose(), now).is_err());
 }

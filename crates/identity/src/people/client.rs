@@ -112,6 +112,12 @@ impl Client {
         format!("{METHOD}{} {}", self.plan.issuer.issuer, self.plan.id)
     }
 
+    /// What its logins are believed by. Another version of the gateway may say it otherwise; then
+    /// people sign in anew.
+    pub fn believed_by(&self) -> String {
+        format!("{:?}", (&self.plan.issuer, &self.plan.id, &self.plan.scopes))
+    }
+
     /// What people call it: its host.
     pub fn label(&self) -> String {
         let issuer = &self.plan.issuer.issuer;
@@ -310,6 +316,10 @@ impl Client {
         let asked = self.fetcher.ask(url, Some(bearer.expose()), None);
         let text = match asked.map_err(NotSignedIn::Unreachable)? {
             (200, text) => text,
+            // The access token, a moment old, is not good there (RFC 6750 section 3.1).
+            (status @ (401 | 403), _) => {
+                return Err(NotSignedIn::Refused(format!("{url}: it answered {status}")));
+            }
             (status, _) => {
                 return Err(NotSignedIn::Unreachable(format!("{url}: it answered {status}")));
             }

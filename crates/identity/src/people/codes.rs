@@ -9,7 +9,7 @@ use aws_lc_rs::rand;
 use model::text::is_unseen;
 use model::{Secret, Timestamp};
 use serde::{Deserialize, Serialize};
-use store::{Login, LoginKey, LoginsError, Take};
+use store::{Code, Login, LoginKey, LoginsError, Take};
 
 use super::People;
 use super::client::challenge;
@@ -157,7 +157,7 @@ impl People {
         let code = random()?;
         let kept = to_text(&Kept::Brought { login: Arc::clone(&login.id), wish })?;
         self.logins
-            .put_code((&code, None), &kept, now.plus(BROUGHT), now)
+            .put_code(Code::Program, (&code, None), &kept, now.plus(BROUGHT), now)
             .map_err(|error| NotSignedIn::Kept(error.to_string()))?;
         Ok(code)
     }
@@ -172,8 +172,8 @@ impl People {
             const WORDS: &str = "device_name is longer than 80 characters, or cannot be shown";
             return Err(NotGranted::of("invalid_request", WORDS));
         }
-        if self.methods().is_empty() {
-            const WORDS: &str = "nobody can sign in here: identity.oidc has no client_id";
+        if !self.logins.honours_any() {
+            const WORDS: &str = "nobody can sign in here: the gateway knows no provider for that";
             return Err(NotGranted::of("unauthorized_client", WORDS));
         }
         if !self.asked.may_try(source, now) {
@@ -192,7 +192,7 @@ impl People {
         });
         let kept = kept.map_err(|_| TROUBLE)?;
         let codes = (&*device_code, Some(&*user_code));
-        self.logins.put_code(codes, &kept, now.plus(SAID), now).map_err(|error| {
+        self.logins.put_code(Code::Device, codes, &kept, now.plus(SAID), now).map_err(|error| {
             tracing::warn!(%error, "a device gets no code");
             match error {
                 LoginsError::Full(..) => {
@@ -306,13 +306,17 @@ impl People {
         redirect: &str,
         now: Timestamp,
     ) -> Result<(Arc<str>, String), NotGranted> {
-        let kept = self.logins.code(code, Take::Look, now).map_err(|_| TROUBLE)?;
+        let kept = self.logins.code(Code::Program, code, Take::Look, now).map_err(|_| TROUBLE)?;
         // The code of a device is no code that a browser brings.
         let is_ours = |kept: &str| matches!(serde_json::from_str(kept), Ok(Kept::Brought { .. }));
         if !kept.is_some_and(|kept| is_ours(&kept)) {
             return Err(BAD_CODE);
         }
-        let kept = self.logins.code(code, Take::Once, now).map_err(|_| TROUBLE)?.ok_or(BAD_CODE)?;
+        let kept = self
+            .logins
+            .code(Code::Program, code, Take::Once, now)
+            .map_err(|_| TROUBLE)?
+            .ok_or(BAD_CODE)?;
         let Ok(Kept::Brought { login, wish }) = serde_json::from_str(&kept) else {
             return Err(BAD_CODE);
         };
@@ -325,7 +329,11 @@ impl People {
             "expired_token",
             "the code is too old or was never given; begin again: narrows login --device",
         );
-        let kept = self.logins.code(code, Take::Look, now).map_err(|_| TROUBLE)?.ok_or(EXPIRED)?;
+        let kept = self
+            .logins
+            .code(Code::Device, code, Take::Look, now)
+            .map_err(|_| TROUBLE)?
+            .ok_or(EXPIRED)?;
         let Ok(Kept::Device { name, source, asked_at, answer, polled_at, interval }) =
             serde_json::from_str(&kept)
         else {
@@ -333,11 +341,13 @@ impl People {
         };
         match answer {
             Answer::No => {
-                let _ = self.logins.code(code, Take::Once, now).map_err(|_| TROUBLE)?;
+                let _ =
+                    self.logins.code(Code::Device, code, Take::Once, now).map_err(|_| TROUBLE)?;
                 Err(NotGranted::of("access_denied", "the person who signed in said no"))
             }
             Answer::Yes(login) => {
-                let taken = self.logins.code(code, Take::Once, now).map_err(|_| TROUBLE)?;
+                let taken =
+                    self.logins.code(Code::Device, code, Take::Once, now).map_err(|_| TROUBLE)?;
                 taken.map(|_| (login, name)).ok_or(BAD_CODE)
             }
             Answer::None => {
@@ -347,7 +357,7 @@ impl People {
                 let after = Kept::Device { name, source, asked_at, answer, polled_at, interval };
                 let after = to_text(&after).map_err(|_| TROUBLE)?;
                 // Where somebody answered meanwhile, the next question finds that.
-                let _ = self.logins.change_by_code(code, &kept, &after, now);
+                let _ = self.logins.change_by_code(Code::Device, code, &kept, &after, now);
                 Err(match early {
                     true => NotGranted {
                         interval: Some(interval),

@@ -51,7 +51,10 @@ impl People {
         // The pause is shorter where people are asked about more often.
         let pause = PAUSE.min(set.plan.refresh);
         paused.retain(|_, until| Instant::now() < *until);
-        let due = |login: &Arc<Login>| login.renews && now >= login.asked_at.plus(set.plan.refresh);
+        let due = |login: &Arc<Login>| {
+            let is_time = login.renews && now >= login.asked_at.plus(set.plan.refresh);
+            is_time && self.logins.honours(login)
+        };
         for login in self.logins.list().into_iter().filter(due) {
             if paused.contains_key(&*login.method) {
                 continue;

@@ -43,6 +43,7 @@ pub fn doctor(common: &Common) -> anyhow::Result<()> {
         look_at_stores(&config, &mut findings);
         look_at_issuers(&config, &mut findings);
         look_at_certificates(&config, &mut findings);
+        look_at_sign_in(&config, &mut findings);
         look_at_places(&config, &mut findings);
     }
     let word = |health| match health {
@@ -210,6 +211,34 @@ fn look_at_certificates(config: &Config, findings: &mut Vec<Finding>) {
             (Ok(()), None) => {
                 let words = "believed until they end: no crl says what was revoked";
                 say(findings, Health::Good, &what, words);
+            }
+        }
+    }
+}
+
+fn look_at_sign_in(config: &Config, findings: &mut Vec<Finding>) {
+    let Some(plan) = &config.sign_in else { return };
+    let providers = config.clients.len() + config.saml.len();
+    let words = format!("at {}, by {}", plan.url, output::counted(providers as u64, "provider"));
+    say(findings, Health::Good, "people sign in", words);
+    for one in &config.saml {
+        let provider = &one.provider;
+        let what = format!("provider {}", provider.entity_id);
+        let host = provider.sso_url.host_str().unwrap_or_default();
+        let port = provider.sso_url.port_or_known_default().unwrap_or(443);
+        let acs = &one.service.acs;
+        match dial(host, port) {
+            Ok(_) => {
+                let words = format!("{host} answers; it sends answers to {acs}");
+                say(findings, Health::Good, &what, words);
+            }
+            // People's browsers go there, which may be where this machine may not.
+            Err(error) => {
+                let words = format!(
+                    "{host}:{port}: {error}; from this machine, while people's browsers may reach \
+                     it; it sends answers to {acs}"
+                );
+                say(findings, Health::Careful, &what, words);
             }
         }
     }

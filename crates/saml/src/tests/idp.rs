@@ -11,7 +11,7 @@ use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256,
 use url::Url;
 
 use crate::tree::{ASSERTION, DSIG, PROTOCOL};
-use crate::{Certificate, Expected, Fault, Provider, ProviderPlan, Replays, Service, SignedIn};
+use crate::{Certificate, Expected, Fault, Provider, ProviderPlan, Service, SignedIn};
 
 pub const IDP: &str = "https://idp.example/saml2";
 pub const SP: &str = "https://gateway.example/saml/metadata";
@@ -79,7 +79,7 @@ pub fn service() -> Service {
 pub fn accept_with(plan: ProviderPlan, document: &str) -> Result<SignedIn, Fault> {
     let provider = Provider::new(plan, service()).unwrap();
     let response = STANDARD.encode(document);
-    provider.accept(&response, noon(), Expected::Request(REQUEST), &mut Replays::default())
+    provider.accept(&response, noon(), Expected::Request(REQUEST), &mut |_, _| Ok(true))
 }
 
 pub fn accept(document: &str) -> Result<SignedIn, Fault> {

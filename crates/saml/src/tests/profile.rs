@@ -9,7 +9,7 @@ use super::idp::{
     ACS, Answer, IDP, Over, REQUEST, SP, accept, accept_with, at, next, noon, ours, plan, refused,
     service, theirs,
 };
-use crate::{Certificate, Class, Expected, Fault, Provider, Replays, SignedIn, SubjectFrom};
+use crate::{Certificate, Class, Expected, Fault, Provider, SignedIn, SubjectFrom};
 
 fn altered(change: impl FnOnce(&mut Answer)) -> String {
     let mut answer = Answer::default();
@@ -210,7 +210,7 @@ fn times_count_to_the_second_with_the_skew() {
     let response = STANDARD.encode(&document);
     let when = |moment: &str| {
         let expected = Expected::Request(REQUEST);
-        provider.accept(&response, at(moment), expected, &mut Replays::default())
+        provider.accept(&response, at(moment), expected, &mut |_, _| Ok(true))
     };
     // Conditions and confirmation end at 12:05:00, and clocks may differ by half a minute.
     assert!(when("2026-11-30T12:05:29Z").is_ok());
@@ -282,12 +282,22 @@ fn each_time_counts_for_itself() {
 fn what_was_taken_is_not_taken_again() {
     let provider = Provider::new(plan(), service()).unwrap();
     let response = STANDARD.encode(Answer::default().signed(Over::Both));
-    let mut replays = Replays::default();
+    let mut taken = Vec::new();
+    let mut take = |name: &str, until| {
+        let is_new = !taken.iter().any(|(known, _)| known == name);
+        taken.push((name.to_owned(), until));
+        Ok(is_new)
+    };
     let expected = Expected::Request(REQUEST);
-    assert!(provider.accept(&response, noon(), expected, &mut replays).is_ok());
+    assert!(provider.accept(&response, noon(), expected, &mut take).is_ok());
     let later = noon().plus(Duration::from_secs(320));
-    let again = provider.accept(&response, later, expected, &mut replays);
+    let again = provider.accept(&response, later, expected, &mut take);
     assert_eq!(again, Err(Fault::Replayed));
+    // It is good until 12:05:00, and clocks may differ by half a minute.
+    assert_eq!(taken.first().map(|(_, until)| *until), Some(at("2026-11-30T12:05:30Z")));
+    let mut full = |_: &str, _| Err("no place".to_owned());
+    let unkept = provider.accept(&response, noon(), expected, &mut full);
+    assert_eq!(unkept, Err(Fault::Unkept("no place".to_owned())));
 }
 
 #[test]
@@ -305,7 +315,7 @@ fn answers_to_no_question_are_taken_only_where_they_are_wanted() {
         let mut plan = plan();
         plan.idp_initiated = idp_initiated;
         let provider = Provider::new(plan, service()).unwrap();
-        provider.accept(&response, noon(), expected, &mut Replays::default())
+        provider.accept(&response, noon(), expected, &mut |_, _| Ok(true))
     };
     assert_eq!(accept(false, Expected::Nothing), Err(Fault::Unsolicited));
     assert!(accept(true, Expected::Nothing).is_ok());
@@ -316,9 +326,8 @@ fn answers_to_no_question_are_taken_only_where_they_are_wanted() {
     let mut plan = plan();
     plan.idp_initiated = true;
     let provider = Provider::new(plan, service()).unwrap();
-    let fault = provider
-        .accept(&solicited, noon(), Expected::Nothing, &mut Replays::default())
-        .unwrap_err();
+    let fault =
+        provider.accept(&solicited, noon(), Expected::Nothing, &mut |_, _| Ok(true)).unwrap_err();
     assert!(matches!(fault, Fault::InResponseTo { .. }));
 }
 

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use url::Url;
 
 use super::idp::{REQUEST, at, ours, plan, service};
-use crate::{Expected, Provider, ProviderPlan, Replays, Signer, certificates, describe};
+use crate::{Expected, Provider, ProviderPlan, Signer, certificates, describe};
 
 const ANSWER: &str = include_str!("../../testdata/simplesamlphp.xml");
 const CERTIFICATE: &[u8] = include_bytes!("../../testdata/simplesamlphp.pem");
@@ -20,16 +20,15 @@ fn provider() -> Provider {
 #[test]
 fn an_answer_of_simplesamlphp_is_accepted() {
     let now = at("2026-11-30T19:12:00Z");
-    let mut replays = Replays::default();
     let expected = Expected::Request(REQUEST);
     let signed_in =
-        provider().accept(&STANDARD.encode(ANSWER), now, expected, &mut replays).unwrap();
+        provider().accept(&STANDARD.encode(ANSWER), now, expected, &mut |_, _| Ok(true)).unwrap();
     assert_eq!(signed_in.subject, "alice@example.com");
     assert_eq!(signed_in.groups, ["dba", "people"]);
     assert!(signed_in.session_index.is_some());
     let changed = ANSWER.replace(">dba<", ">sys<");
     let fault = provider()
-        .accept(&STANDARD.encode(changed), now, expected, &mut Replays::default())
+        .accept(&STANDARD.encode(changed), now, expected, &mut |_, _| Ok(true))
         .unwrap_err();
     assert!(fault.to_string().contains("signature is wrong"), "{fault}");
 }

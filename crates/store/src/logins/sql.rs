@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use model::{Timestamp, TokenId};
 
-use super::{Fingerprint, KeyKind, Known, Login, LoginKey, Take};
+use super::known::Known;
+use super::{Fingerprint, KeyKind, Login, LoginKey};
 use crate::data_dir::{hex, unhex};
-use crate::registry::{Kind, Row, Tx, Value, opt};
+use crate::registry::{Kind, Row, Tx, opt};
 use crate::state::StateError;
 
 fn to_json(login: &Login) -> Result<String, StateError> {
@@ -85,7 +86,13 @@ pub(super) fn delete_key(
     Ok(())
 }
 
+/// Until the end of this piece of work no other gateway ends that sign-in, or adds to it.
+pub(super) fn take_turn(tx: &mut Tx<'_>, login: &str) -> Result<(), StateError> {
+    tx.turn(format!("login {login}").as_bytes())
+}
+
 pub(super) fn delete(tx: &mut Tx<'_>, login: &str) -> Result<(), StateError> {
+    take_turn(tx, login)?;
     tx.run("DELETE FROM login_keys WHERE login = ?1", &[login.into()])?;
     tx.run("DELETE FROM logins WHERE id = ?1", &[login.into()])?;
     tx.changed(Kind::Login, login);
@@ -175,83 +182,4 @@ fn known(logins: &[Row], keys: &[Row]) -> Result<Known, StateError> {
         known.insert(fingerprint, key);
     }
     Ok(known)
-}
-
-pub(super) fn delete_codes(tx: &mut Tx<'_>, now: Timestamp) -> Result<(), StateError> {
-    tx.run("DELETE FROM login_codes WHERE expires_at <= ?1", &[now.into()]).map(|_| ())
-}
-
-pub(super) fn count_codes(tx: &mut Tx<'_>) -> Result<usize, StateError> {
-    let rows = tx.rows("SELECT count(*) FROM login_codes", &[])?;
-    let count = rows.first().map(|row| row.number(0)).transpose()?.unwrap_or(0);
-    Ok(usize::try_from(count).unwrap_or(usize::MAX))
-}
-
-pub(super) fn insert_code(
-    tx: &mut Tx<'_>,
-    fingerprint: &Fingerprint,
-    said: Option<&str>,
-    body: &str,
-    expires_at: Timestamp,
-) -> Result<(), StateError> {
-    tx.run(
-        "INSERT INTO login_codes (fingerprint, said, expires_at, body) VALUES (?1, ?2, ?3, ?4)",
-        &[hex(fingerprint).into(), opt(said), expires_at.into(), body.into()],
-    )
-    .map(|_| ())
-}
-
-/// By what a code is found.
-#[derive(Clone, Copy)]
-pub(super) enum By<'a> {
-    Code(&'a str),
-    Said(&'a str),
-}
-
-pub(super) fn find_code(
-    tx: &mut Tx<'_>,
-    by: By<'_>,
-    take: Take,
-    now: Timestamp,
-) -> Result<Option<String>, StateError> {
-    let (find, delete, value) = match by {
-        By::Code(code) => (
-            "SELECT body FROM login_codes WHERE fingerprint = ?1 AND expires_at > ?2",
-            "DELETE FROM login_codes WHERE fingerprint = ?1",
-            Value::from(code),
-        ),
-        By::Said(said) => (
-            "SELECT body FROM login_codes WHERE said = ?1 AND expires_at > ?2",
-            "DELETE FROM login_codes WHERE said = ?1",
-            Value::from(said),
-        ),
-    };
-    let rows = tx.rows(find, &[value.clone(), now.into()])?;
-    let Some(row) = rows.first() else { return Ok(None) };
-    // Whoever deletes it has it: no other gateway, and nobody else here.
-    if take == Take::Once && tx.run(delete, &[value])? != 1 {
-        return Ok(None);
-    }
-    row.text(0).map(|body| Some(body.to_owned()))
-}
-
-pub(super) fn change_code(
-    tx: &mut Tx<'_>,
-    said: &str,
-    (before, body): (&str, &str),
-    now: Timestamp,
-) -> Result<bool, StateError> {
-    let sql = "UPDATE login_codes SET body = ?3 WHERE said = ?1 AND body = ?2 AND expires_at > ?4";
-    Ok(tx.run(sql, &[said.into(), before.into(), body.into(), now.into()])? == 1)
-}
-
-pub(super) fn change_by_code(
-    tx: &mut Tx<'_>,
-    fingerprint: &str,
-    (before, body): (&str, &str),
-    now: Timestamp,
-) -> Result<bool, StateError> {
-    let sql = "UPDATE login_codes SET body = ?3
-        WHERE fingerprint = ?1 AND body = ?2 AND expires_at > ?4";
-    Ok(tx.run(sql, &[fingerprint.into(), before.into(), body.into(), now.into()])? == 1)
 }

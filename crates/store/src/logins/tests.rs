@@ -1,10 +1,12 @@
 use std::sync::Arc;
 
+use model::limit::LOGIN_CODES_MAX;
 use parking_lot::Mutex;
 
 use super::*;
 use crate::testing::{Folder, at};
 
+const METHOD: &str = "oidc:https://idp.example narrows";
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn registry(folder: &Folder) -> Arc<Registry> {
@@ -13,12 +15,15 @@ fn registry(folder: &Folder) -> Arc<Registry> {
 }
 
 fn logins(folder: &Folder) -> Logins {
-    Logins::open(registry(folder), &InstallationKey::from_bytes(&[9; 32]).unwrap()).unwrap()
+    let key = InstallationKey::from_bytes(&[9; 32]).unwrap();
+    let logins = Logins::open(registry(folder), &key).unwrap();
+    logins.honour("oidc:", [(METHOD.to_owned(), "as it is".to_owned())]);
+    logins
 }
 
 fn new(subject: &str, groups: &[&str]) -> NewLogin {
     NewLogin {
-        method: "oidc:https://idp.example narrows".into(),
+        method: METHOD.into(),
         subject: subject.into(),
         name: None,
         groups: groups.iter().map(|group| Arc::from(*group)).collect(),
@@ -69,7 +74,7 @@ fn p7_what_stands_for_a_login_is_nowhere_in_the_data_folder() {
     let logins = logins(&folder);
     let (login, cookie) = logins.begin(new("ann", &[]), at(0)).unwrap();
     let (_, token) = logins.token(&login.id, "", at(0)).unwrap();
-    logins.put_code(("code-1", Some("BCDFGHJK")), "for ann", at(60), at(0)).unwrap();
+    logins.put_code(Code::Device, ("code-1", Some("BCDFGHJK")), "for ann", at(60), at(0)).unwrap();
     let secrets = [cookie.expose(), token.expose(), "refresh-token-1", "code-1", "BCDFGHJK"];
     for entry in std::fs::read_dir(folder.path()).unwrap() {
         let bytes = std::fs::read(entry.unwrap().path()).unwrap();
@@ -172,20 +177,83 @@ fn one_gateway_asks_about_a_login_at_a_time() {
 fn p8_codes_are_good_once_for_a_time_and_bounded_in_number() {
     let folder = Folder::new();
     let logins = logins(&folder);
-    logins.put_code(("a", Some("SAID")), "one", at(60), at(0)).unwrap();
+    logins.put_code(Code::Device, ("a", Some("SAID")), "one", at(60), at(0)).unwrap();
     assert_eq!(logins.code_said("SAID", Take::Look, at(1)).unwrap().as_deref(), Some("one"));
     assert!(!logins.change_code("SAID", "other", "two", at(1)).unwrap(), "it is for another thing");
     assert!(logins.change_code("SAID", "one", "two", at(1)).unwrap());
-    assert_eq!(logins.code("a", Take::Once, at(59)).unwrap().as_deref(), Some("two"));
-    assert_eq!(logins.code("a", Take::Once, at(59)).unwrap(), None, "once");
-    logins.put_code(("b", None), "three", at(60), at(0)).unwrap();
-    assert_eq!(logins.code("b", Take::Look, at(60)).unwrap(), None, "at its very end");
+    assert_eq!(logins.code(Code::Device, "a", Take::Once, at(59)).unwrap().as_deref(), Some("two"));
+    assert_eq!(logins.code(Code::Device, "a", Take::Once, at(59)).unwrap(), None, "once");
+    logins.put_code(Code::Device, ("b", None), "three", at(60), at(0)).unwrap();
+    assert_eq!(
+        logins.code(Code::Device, "b", Take::Look, at(60)).unwrap(),
+        None,
+        "at its very end"
+    );
     for number in 0..LOGIN_CODES_MAX {
-        logins.put_code((&format!("n{number}"), None), "x", at(90), at(61)).unwrap();
+        logins.put_code(Code::Device, (&format!("n{number}"), None), "x", at(90), at(61)).unwrap();
     }
-    let full = logins.put_code(("more", None), "x", at(90), at(61)).unwrap_err();
+    let full = logins.put_code(Code::Device, ("more", None), "x", at(90), at(61)).unwrap_err();
     assert!(matches!(full, LoginsError::Full(..)), "{full}");
-    logins.put_code(("more", None), "x", at(200), at(90)).unwrap();
+    logins.put_code(Code::Device, ("more", None), "x", at(200), at(90)).unwrap();
+    assert_eq!(logins.code(Code::Program, "more", Take::Look, at(91)).unwrap(), None);
+}
+
+#[test]
+fn p8_codes_of_one_kind_keep_out_none_of_another() {
+    let folder = Folder::new();
+    let logins = logins(&folder);
+    for number in 0..LOGIN_CODES_MAX {
+        logins.put_code(Code::Device, (&format!("n{number}"), None), "x", at(90), at(0)).unwrap();
+    }
+    let code = ("n1", None);
+    let full = logins.put_code(Code::Device, code, "y", at(90), at(0)).unwrap_err().to_string();
+    assert_eq!(full, "there are 1000 codes of devices, the limit");
+    logins.put_code(Code::Program, code, "y", at(90), at(0)).unwrap();
+    assert_eq!(logins.code(Code::Program, "n1", Take::Once, at(1)).unwrap().as_deref(), Some("y"));
+    assert_eq!(logins.code(Code::Device, "n1", Take::Once, at(1)).unwrap().as_deref(), Some("x"));
+}
+
+#[test]
+fn p2_what_was_taken_is_taken_once_until_its_time_and_after_a_restart() {
+    let folder = Folder::new();
+    let logins = || logins(&folder);
+    let one = logins();
+    assert!(one.take_once("idp a", at(60), at(0)).unwrap());
+    assert!(!one.take_once("idp a", at(60), at(59)).unwrap());
+    assert!(one.take_once("idp b", at(60), at(0)).unwrap());
+    drop(one);
+    let other = logins();
+    assert!(!other.take_once("idp a", at(60), at(59)).unwrap());
+    assert!(other.take_once("idp a", at(90), at(60)).unwrap());
+}
+
+#[test]
+fn p2_a_sign_in_counts_where_its_method_is_configured_as_it_was() {
+    let folder = Folder::new();
+    let (one, other) = (logins(&folder), logins(&folder));
+    let (login, cookie) = one.begin(new("ann", &[]), at(0)).unwrap();
+    let (key, token) = one.token(&login.id, "", at(0)).unwrap();
+    other.heard_all().unwrap();
+    let who = other.verify(token.expose(), at(1)).unwrap();
+    let set = |methods: &[(&str, &str)]| {
+        let methods = methods.iter().map(|(name, words)| ((*name).into(), (*words).into()));
+        other.honour("oidc:", methods.collect::<Vec<_>>());
+    };
+    for methods in [&[(METHOD, "otherwise")][..], &[("oidc:x", "as it is")], &[]] {
+        set(methods);
+        assert_eq!(other.verify(token.expose(), at(1)), Err(TokenError::Unknown));
+        assert_eq!(other.recheck(&key.id, at(1)), Err(TokenError::Revoked));
+        assert!(other.by_cookie(cookie.expose(), HOUR, at(1)).is_none());
+        assert!(!other.is_current(&who), "a session that begins now");
+        assert!(matches!(other.token(&login.id, "", at(1)), Err(LoginsError::Ended)));
+    }
+    // Nothing ended by that, and other kinds of methods are not touched.
+    set(&[(METHOD, "as it is")]);
+    other.honour("saml:", []);
+    assert!(other.verify(token.expose(), at(1)).is_ok());
+    assert!(one.verify(token.expose(), at(1)).is_ok());
+    other.honour("oidc:", []);
+    assert!(matches!(other.begin(new("ann", &[]), at(1)), Err(LoginsError::Method)));
 }
 
 #[test]

@@ -16,6 +16,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "logins",
         sql: include_str!("../migrations/postgres/0002_logins.sql"),
     },
+    Migration {
+        number: 3,
+        name: "codes",
+        sql: include_str!("../migrations/postgres/0003_codes.sql"),
+    },
 ];
 
 /// Brings the schema up to date; the others wait meanwhile, and find it done.

@@ -13,7 +13,7 @@ use super::*;
 use crate::approvals::{Approvals, Approver, NewApproval, Requested, Verdict};
 use crate::data_dir::InstallationKey;
 use crate::guesses::Guesses;
-use crate::logins::{Logins, LoginsError, NewLogin, Renewal, Take};
+use crate::logins::{Code, Logins, LoginsError, NewLogin, Renewal, Take};
 use crate::registry::feed::Feed;
 use crate::testing::{Folder, Postgres, at, principal};
 use crate::tokens::{NewToken, Tokens};
@@ -90,7 +90,7 @@ fn gateways_that_start_at_once_make_one_schema() {
     for gateway in starting {
         gateway.join().unwrap().unwrap();
     }
-    assert_eq!(postgres.sql(folder.path(), "SELECT count(*) FROM narrows.migrations"), "2");
+    assert_eq!(postgres.sql(folder.path(), "SELECT count(*) FROM narrows.migrations"), "3");
     let looked = Looked::at(&options, Some(&key(9))).unwrap();
     assert_eq!((looked.gateways.len(), looked.same_key), (6, Some(true)));
     assert_eq!(Looked::at(&options, Some(&key(8))).unwrap().same_key, Some(false));
@@ -270,6 +270,10 @@ fn what_one_gateway_revokes_the_other_ends() {
     assert!(b.verify(token.expose(), at(3)).is_err());
 }
 
+fn honour(logins: &Logins) {
+    logins.honour("oidc:", [("oidc:x".to_owned(), String::new())]);
+}
+
 /// Goal: a sign-in is one at all gateways: what stands for it is known, its groups are those of
 /// now, and its end is everybody's.
 #[test]
@@ -277,8 +281,10 @@ fn a_sign_in_and_what_becomes_of_it_are_known_everywhere() {
     let postgres = Postgres::start();
     let folder = Folder::new();
     let a = Logins::open(registry(&postgres, &folder, "gw-a"), &key(9)).unwrap();
+    honour(&a);
     let (shared, feed) = open(&postgres, &folder, "gw-b");
     let b = Arc::new(Logins::open(Registry::shared(Arc::clone(&shared)), &key(9)).unwrap());
+    honour(&b);
     let (ended, hears) = channel();
     let ended = Mutex::new(ended);
     b.subscribe(Box::new(move |ids, why| ended.lock().send((ids.to_vec(), why)).unwrap()));
@@ -318,9 +324,11 @@ fn a_sign_in_and_what_becomes_of_it_are_known_everywhere() {
     assert_eq!(told, (vec![token_key.id.clone()], "groups_changed"));
     assert_eq!(b.verify(token.expose(), at(301)).unwrap().groups, ["ops".into()]);
     // A code is had once, wherever.
-    a.put_code(("code", Some("SAID")), "for", at(400), at(301)).unwrap();
-    assert_eq!(b.code("code", Take::Once, at(302)).unwrap().as_deref(), Some("for"));
-    assert_eq!(a.code("code", Take::Once, at(302)).unwrap(), None);
+    a.put_code(Code::Device, ("code", Some("SAID")), "for", at(400), at(301)).unwrap();
+    assert_eq!(b.code(Code::Device, "code", Take::Once, at(302)).unwrap().as_deref(), Some("for"));
+    assert_eq!(a.code(Code::Device, "code", Take::Once, at(302)).unwrap(), None);
+    assert!(a.take_once("answer", at(400), at(301)).unwrap());
+    assert!(!b.take_once("answer", at(400), at(302)).unwrap());
     a.end(&login.id, "signed_out").unwrap();
     assert_eq!(hears.recv_timeout(PATIENCE).unwrap(), (vec![token_key.id], "revoked"));
     assert!(b.verify(token.expose(), at(303)).is_err());
@@ -339,6 +347,7 @@ fn p2_a_sign_in_that_ended_while_nothing_could_be_written_stays_ended() {
     let postgres = Postgres::start();
     let folder = Folder::new();
     let a = Logins::open(registry(&postgres, &folder, "gw-a"), &key(9)).unwrap();
+    honour(&a);
     let begin = || {
         let new = NewLogin {
             method: "oidc:x".into(),
