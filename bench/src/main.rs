@@ -6,6 +6,7 @@
 //! measures what knowing a statement costs, alone, `bench bodies` what reading a body costs, alone,
 //! `bench http` an API behind each proxy, `bench archive` what the archive costs and answers,
 //! `bench recording` what being recorded costs those who are served.
+//! `bench release` how soon a client goes on after a person's yes.
 //! `bench recrypt` is a proxy that opens TLS and copies.
 
 mod bodies;
@@ -18,6 +19,7 @@ mod measure;
 mod pgbench;
 mod places;
 mod process;
+mod release;
 mod report;
 mod run;
 mod sched;
@@ -39,6 +41,7 @@ const USAGE: &str = "usage: bench copy --listen ADDRESS --to ADDRESS
        bench facts
        bench bodies
        bench archive [--quick]
+       bench release [--quick]
        bench recording [--quick] [--seconds N]";
 
 fn main() -> Result<()> {
@@ -62,6 +65,10 @@ fn main() -> Result<()> {
         }
         ["bodies"] => {
             print!("{}", bodies::section(&bodies::measure(5)?)?);
+            Ok(())
+        }
+        ["release", options @ ..] => {
+            print!("{}", release::measure(plan(options)?.rounds)?);
             Ok(())
         }
         ["recording", options @ ..] => {

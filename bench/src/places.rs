@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -24,6 +25,7 @@ const JOURNALLED: u16 = 21_462;
 const JOURNALLED_ADMIN: u16 = 21_463;
 const ARCHIVED: u16 = 21_464;
 const ARCHIVED_ADMIN: u16 = 21_465;
+const SHARING: [(&str, u16, u16); 2] = [("one", 21_466, 21_467), ("other", 21_468, 21_469)];
 
 /// Of the server; pgbouncer keeps those that its clients left.
 const CONNECTIONS_MAX: usize = 2_000;
@@ -56,6 +58,13 @@ const RULES: &str = r#"  - name: mask-cards-and-ssn
 const REPLY_RULE: &str = r#"  - name: big-reads
     when: result.rows > 10000 || principal.rows > 1000000000000
     approve: { by: [dba] }
+"#;
+
+/// Writes wait for a person.
+const APPROVE_RULE: &str = r#"rules:
+  - name: writes
+    when: sql.verbs.exists(v, v == "update")
+    approve: { by: [dba], timeout: 60s }
 "#;
 
 /// A way to the server.
@@ -168,6 +177,29 @@ impl Site {
             proxies.push(process);
         }
         Ok(Places { places, proxies, _server: server })
+    }
+
+    /// Starts the server and two gateways with one state; with each its admin port and token.
+    pub fn start_sharing(&self) -> Result<(Places, Vec<(u16, String)>)> {
+        let server = self.server(Processors::All)?;
+        self.psql("postgres", "create database state")?;
+        let key = self.folder.join("installation.key");
+        fs::write(&key, "a key for two gateways that are measured: 0123456789")?;
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600))?;
+        let (mut places, mut proxies, mut admins) = (Vec::new(), Vec::new(), Vec::new());
+        for (name, port, admin) in SHARING {
+            let more = format!(
+                "state:\n  postgres: {{ url: \"postgres://bench@127.0.0.1:{SERVER}/state\", tls: \
+                 \"off\" }}\nkeys: {{ installation: {{file: \"{}\"}} }}\n{APPROVE_RULE}",
+                key.display()
+            );
+            let (process, token) = self.narrows(name, port, admin, &more, Processors::All)?;
+            let secret = fs::read_to_string(self.folder.join(name).join("var/admin.token"))?;
+            places.push(place(name, port, &token));
+            proxies.push(process);
+            admins.push((admin, secret.trim().to_owned()));
+        }
+        Ok((Places { places, proxies, _server: server }, admins))
     }
 
     pub fn folder(&self) -> &Path {

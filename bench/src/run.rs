@@ -10,6 +10,7 @@ use crate::http;
 use crate::measure::{self, Results};
 use crate::places::{Site, gateway_program};
 use crate::process::Processors;
+use crate::release;
 use crate::report;
 use crate::tls;
 
@@ -37,6 +38,7 @@ pub fn run(plan: &Plan) -> Result<()> {
     let mut web = http::measure(plan.rounds, plan.seconds)?;
     web.push_str(&tls::measure(plan.rounds, plan.seconds)?);
     web.push_str(&bodies::section(&bodies::measure(plan.rounds)?)?);
+    web.push_str(&release::measure(plan.rounds)?);
     web.push_str(&evidence::section(&evidence::measure(plan.archived)?)?);
     let page = report::page(&site, plan, &results, (&costs, &web))?;
     std::fs::write(&plan.out, page).with_context(|| format!("write {}", plan.out.display()))?;

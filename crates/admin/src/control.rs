@@ -71,6 +71,9 @@ pub trait Control: Send + Sync + 'static {
     fn policy(&self) -> Arc<PolicySet>;
     /// How access to a resource is asked for; `None` when it cannot be, or there is no such.
     fn request_plan(&self, resource: &str) -> Option<(Resource, RequestPlan)>;
+    /// Answers a question of another gateway about the data path; `None` if it is of no kind that
+    /// is known here.
+    fn attend(&self, what: &str, about: &str) -> Option<String>;
     /// Every registered upstream.
     fn places(&self) -> Vec<Resource>;
     /// Why the gateway is not ready, the journal left aside; empty when it is.

@@ -52,7 +52,7 @@ pub(crate) fn attend(shared: &Arc<Shared>) {
         match what {
             KILL => Some(kill_here(&shared, &serde_json::from_str(about).ok()?)),
             SESSIONS => list_here(&shared, serde_json::from_str(about).ok()?),
-            _ => None,
+            _ => shared.control.attend(what, about),
         }
     }));
 }

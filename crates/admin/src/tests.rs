@@ -58,6 +58,9 @@ struct Fake {
 }
 
 impl Control for Fake {
+    fn attend(&self, _: &str, _: &str) -> Option<String> {
+        None
+    }
     fn now(&self) -> Timestamp {
         pages::now()
     }

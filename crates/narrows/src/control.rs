@@ -20,6 +20,7 @@ use runtime::Gateway;
 use secrets::Stores;
 use store::Live;
 
+use crate::cancels;
 use crate::commands::check::view;
 use crate::config::nearest::nearest;
 use crate::config::scalar::SecretForm;
@@ -222,6 +223,16 @@ impl Control for Running {
         loaded.config.stores.start();
         self.current.store(Arc::new(Current { config: loaded.config }));
         Ok(Reloaded { rules, resources, warnings, digests })
+    }
+
+    fn attend(&self, what: &str, about: &str) -> Option<String> {
+        match what {
+            cancels::CANCEL => {
+                let logins = self.proofs.logins();
+                Some(cancels::cancel(&self.gateway, logins, &self.handle, about))
+            }
+            _ => None,
+        }
     }
 
     fn explain(&self, ask: &ExplainRequest) -> Result<ExplainAnswer, ExplainError> {

@@ -4,6 +4,7 @@
 mod anchors;
 mod args;
 mod backtest;
+mod cancels;
 mod client;
 mod commands;
 pub mod config;

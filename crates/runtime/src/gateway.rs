@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::num::NonZero;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
@@ -183,7 +183,12 @@ pub struct Gateway {
     pub(crate) draining: watch::Sender<bool>,
     data_dir: PathBuf,
     connections: Connections,
+    elsewhere: OnceLock<Elsewhere>,
 }
+
+/// Passes a cancel on to other gateways; what it is given is dropped when that is over. Must return
+/// at once.
+pub type Elsewhere = Box<dyn Fn([u8; 8], oneshot::Sender<()>) + Send + Sync>;
 
 impl Gateway {
     /// A gateway that serves nothing yet.
@@ -209,6 +214,7 @@ impl Gateway {
                 parts.settings.scrub,
             )),
             connections: Connections::new(),
+            elsewhere: OnceLock::new(),
             name: parts.gateway,
             settings: parts.settings,
             protocols: parts.protocols,
@@ -388,10 +394,27 @@ impl Gateway {
         Some(Seat { gateway: Arc::clone(self), key })
     }
 
-    /// Passes a cancel on to the connection that holds `key`, if one does; what is returned is
+    /// Cancels of connections that are not here go that way, from now on; once.
+    pub fn cancel_elsewhere(&self, elsewhere: Elsewhere) {
+        let _ = self.elsewhere.set(elsewhere);
+    }
+
+    /// Passes a cancel on to the connection here that holds `key`, if one does; what is returned is
     /// closed when the upstream has it.
-    pub(crate) fn cancel(&self, key: [u8; 8]) -> Option<oneshot::Receiver<()>> {
+    #[must_use]
+    pub fn cancel_here(&self, key: [u8; 8]) -> Option<oneshot::Receiver<()>> {
         self.connections.find(key).map(|mailbox| mailbox.cancel())
+    }
+
+    /// Passes a cancel on to the connection that holds `key`, wherever that is.
+    pub(crate) fn cancel(&self, key: [u8; 8]) -> Option<oneshot::Receiver<()>> {
+        let here = self.cancel_here(key);
+        here.or_else(|| {
+            let elsewhere = self.elsewhere.get()?;
+            let (over, passed_on) = oneshot::channel();
+            elsewhere(key, over);
+            Some(passed_on)
+        })
     }
 }
 

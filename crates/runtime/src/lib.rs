@@ -33,7 +33,7 @@ mod tests;
 
 pub use alert::{Alert, Notify};
 pub use counters::GatewayState;
-pub use gateway::{Gateway, Parts, ServeError, Settings};
+pub use gateway::{Elsewhere, Gateway, Parts, ServeError, Settings};
 pub use resource::{OnFailure, ResourcePlan};
 pub use secrets::{CredentialSource, SecretError, SecretSource};
 pub use web::{RedirectPlan, SitePlan, listen_for_others};

@@ -108,6 +108,38 @@ fn passed(reply: &Reply) {
 }
 
 #[test]
+fn r17_a_cancel_that_lands_at_the_other_gateway_reaches_the_session() -> Result<()> {
+    let ground = Ground::new(" []")?;
+    let (a, b) = ground.both()?;
+    let agent = a.agent("canceller")?;
+    let mut sleeper = wire(&a, &agent)?;
+    let mut other = wire(&a, &agent)?;
+    sleeper.ask("SELECT pg_sleep(100) /* cancelled-elsewhere */")?;
+    until("the server sleeps", || {
+        let sql = "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%cancelled-elsewhere%' \
+                   AND wait_event = 'PgSleep'";
+        Ok(ground.upstream.sql(sql)?.contains('1').then_some(()))
+    })?;
+    // Of a key that nobody has, nothing comes.
+    let cancel = |key: &[u8]| -> Result<()> {
+        let request = [&[0, 0, 0, 16, 0x04, 0xd2, 0x16, 0x2e], key].concat();
+        let mut line = Wire::open(b.port())?;
+        line.send(&request)?;
+        // It is closed when it has been passed on.
+        line.until_closed().map(drop)
+    };
+    let key = sleeper.key().to_vec();
+    let wrong: Vec<u8> = key.iter().map(|byte| byte ^ 1).collect();
+    cancel(&wrong)?;
+    cancel(&key)?;
+    let reply = sleeper.until_ready()?;
+    ensure!(reply.error().context("cancelled")?.code == "57014", "{:?}", reply.error());
+    ensure!(other.query("SELECT 1")?.text() == [["1"]], "the others go on");
+    ensure!(sleeper.query("SELECT 2")?.text() == [["2"]], "the session goes on");
+    Ok(())
+}
+
+#[test]
 fn a_token_of_one_gateway_works_at_the_other_and_is_revoked_at_both() -> Result<()> {
     let ground = Ground::new(" []")?;
     let (a, b) = ground.both()?;

@@ -20,6 +20,7 @@ use super::SaidNo;
 use super::check::{must_exist, say};
 use crate::anchors::Anchors;
 use crate::args::Common;
+use crate::cancels;
 use crate::client::{admin_url, config_path};
 use crate::config::{self, Loaded};
 use crate::control::{Parts, Running};
@@ -141,6 +142,7 @@ async fn run(loaded: Loaded, rulebook: Rulebook) -> anyhow::Result<()> {
         }
     });
     config.stores.start();
+    cancels::pass_on(&gateway, &store, tokio::runtime::Handle::current());
     let serving: Vec<_> = listeners
         .into_iter()
         .map(|(name, listener)| {
