@@ -63,10 +63,15 @@ const FORM_BYTES_MAX: usize = 64 * 1024;
 impl Form {
     /// Reads a body or a query.
     pub fn read(body: &[u8]) -> Result<Self, ApiError> {
+        Self::read_up_to(body, FORM_BYTES_MAX)
+    }
+
+    /// The same, of a form that may be as long as that, bytes.
+    pub fn read_up_to(body: &[u8], most: usize) -> Result<Self, ApiError> {
         let mut fields: Vec<(String, String)> = Vec::new();
-        if body.len() > FORM_BYTES_MAX {
+        if body.len() > most {
             return Err(ApiError::invalid(format!("the form has {} bytes", body.len()))
-                .help(format!("send at most {FORM_BYTES_MAX}")));
+                .help(format!("send at most {most}")));
         }
         for (name, value) in url::form_urlencoded::parse(body) {
             // Of two, one could be looked at and the other one used.
@@ -111,6 +116,6 @@ impl FromRequestParts<Arc<Shared>> for Source {
         let said = parts.headers.get_all("x-forwarded-for").iter().next_back();
         let said = said.filter(|_| behind).and_then(|value| value.to_str().ok());
         let last = said.and_then(|said| said.rsplit(',').next()?.trim().parse::<IpAddr>().ok());
-        Ok(Self(last.unwrap_or(peer).to_string()))
+        Ok(Self(identity::network(last.unwrap_or(peer)).to_string()))
     }
 }

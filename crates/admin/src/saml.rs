@@ -73,6 +73,8 @@ impl Ready {
 #[derive(Deserialize, Serialize)]
 struct Waiting {
     method: String,
+    /// How the provider was configured then.
+    believed_by: String,
     who: SignedIn,
     /// What came back beside it; of answers to no question nothing.
     handle: Option<String>,
@@ -223,7 +225,8 @@ impl Saml {
         }
         let kept = |error: &dyn std::fmt::Display| NotSignedIn::Kept(error.to_string());
         let name = store::random_text().map_err(|error| kept(&error))?;
-        let one = Waiting { method: ready.method(), who, handle };
+        let (method, believed_by) = (ready.method(), ready.believed_by());
+        let one = Waiting { method, believed_by, who, handle };
         let text = serde_json::to_string(&one).map_err(|error| kept(&error))?;
         let sealed = self.logins.seal(PROVED, &text).map_err(|error| kept(&error))?;
         let put = self.logins.put_code(Code::Answer, (&name, None), &sealed, now.plus(WAITS), now);
@@ -254,11 +257,15 @@ impl Saml {
         source: &str,
         now: Timestamp,
     ) -> Result<(Arc<Login>, Secret<String>, String), NotSignedIn> {
+        // Names of another form are not looked for: anybody may come with one.
+        if !store::is_random_text(name) {
+            return Err(NotSignedIn::State);
+        }
         let sealed = self.logins.code(Code::Answer, name, Take::Once, now);
         let sealed = sealed.map_err(|error| NotSignedIn::Kept(error.to_string()))?;
         let text = sealed.and_then(|sealed| self.logins.unseal(PROVED, &sealed));
         let one = text.and_then(|text| serde_json::from_str(text.expose()).ok());
-        let Waiting { method, who, handle } = one.ok_or(NotSignedIn::State)?;
+        let Waiting { method, believed_by, who, handle } = one.ok_or(NotSignedIn::State)?;
         let back = match handle {
             Some(handle) => self.is_theirs(&method, &handle, cookie, now)?,
             None => "/".to_owned(),
@@ -268,6 +275,7 @@ impl Saml {
         }
         let signed_in = identity::SignedIn {
             method,
+            believed_by,
             subject: who.subject.into(),
             name: None,
             groups: who.groups.into_iter().map(Arc::from).collect(),

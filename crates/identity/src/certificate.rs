@@ -119,10 +119,8 @@ impl Judge {
             let lists: Result<Vec<_>, _> =
                 CertificateRevocationListDer::pem_slice_iter(pem).collect();
             let lists = lists.map_err(|_| "the list of what is revoked is not PEM".to_owned())?;
-            builder = builder
-                .with_crls(lists)
-                .only_check_end_entity_revocation()
-                .enforce_revocation_expiration();
+            // Of the whole chain: an authority between may have been revoked.
+            builder = builder.with_crls(lists).enforce_revocation_expiration();
         }
         let verifier = builder.build().map_err(|error| error.to_string())?;
         Ok(Self { plan, verifier })
@@ -156,7 +154,7 @@ impl Judge {
         }
         let name = self.subject(&read)?;
         let named = format!("{}{name}", self.plan.subject_prefix);
-        let subject = claims::named(&named)
+        let subject = claims::believable(&named)
             .map_err(|how| CertificateFault::Subject(format!("a name that is {how}")))?;
         let ends = u64::try_from(read.validity().not_after.timestamp()).unwrap_or_default();
         Ok(Principal {

@@ -119,11 +119,15 @@ fn subject(plan: &IssuerPlan, claims: &Map<String, Value>, name: &str) -> Result
     if name == "email" && unproved {
         return Err(wrong("not verified by the provider"));
     }
-    let whole = format!("{}{text}", plan.subject_prefix);
-    if whole.to_lowercase() == store::ADMIN_SUBJECT {
-        return Err(wrong("a name that stands for the holder of the admin token"));
+    believable(&format!("{}{text}", plan.subject_prefix)).map_err(wrong)
+}
+
+/// A name that somebody may be proved to have.
+pub(crate) fn believable(name: &str) -> Result<Arc<str>, &'static str> {
+    match name.to_lowercase() == store::ADMIN_SUBJECT {
+        true => Err("a name that stands for the holder of the admin token"),
+        false => named(name),
     }
-    named(&whole).map_err(wrong)
 }
 
 pub(crate) fn named(name: &str) -> Result<Arc<str>, &'static str> {

@@ -33,7 +33,7 @@ pub use issuer::IssuerStatus;
 pub use jwt::Fault;
 pub use people::{
     Attempts, Begun, Call, Device, DeviceAsked, Exchange, LoginNotice, Method, NotGranted,
-    NotSignedIn, People, SignedIn, Wish, challenge, local as local_page,
+    NotSignedIn, People, SignedIn, SignedOut, Wish, challenge, local as local_page, network,
 };
 pub use plan::{
     ALGORITHMS, Algorithm, ClientPlan, IssuerPlan, KeysFrom, Role, Roles, SignInPlan, algorithm,

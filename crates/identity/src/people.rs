@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use store::{Journal, Login, LoginKey, Logins, NewLogin};
 use url::Url;
 
-pub use attempts::Attempts;
+pub use attempts::{Attempts, network};
 pub use client::challenge;
 pub use codes::{Device, DeviceAsked, Exchange, Wish};
 pub use words::{NotGranted, NotSignedIn};
@@ -42,6 +42,8 @@ const TAKES: Duration = Duration::from_secs(600);
 const RETURN_CHARS_MAX: usize = 500;
 /// Sign-ins of one place that may fail in a minute.
 const FAILED_MAX: u32 = 20;
+/// Device codes that one place is given in a minute.
+const ASKED_MAX: u32 = 10;
 
 /// Everybody who signs in, and how.
 pub struct People {
@@ -104,6 +106,8 @@ pub struct Call<'a> {
 pub struct SignedIn {
     /// The method, the same at every sign-in and gateway: `oidc:https://idp.example`.
     pub method: String,
+    /// What they were believed by, in the words of [`Logins::honour`].
+    pub believed_by: String,
     /// Who.
     pub subject: Arc<str>,
     /// What they are called.
@@ -116,6 +120,15 @@ pub struct SignedIn {
     pub until: Option<Timestamp>,
     /// What is needed to ask again; kept sealed.
     pub keep: Option<Secret<String>>,
+}
+
+/// Somebody signed out.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct SignedOut {
+    /// Where the browser is to go so that the provider signs them out too, if it says where.
+    pub to: Option<Url>,
+    /// The registry knows it. Else it holds in this process, until the registry can be written.
+    pub is_kept: bool,
 }
 
 /// What somebody should know about their own login.
@@ -158,7 +171,7 @@ impl People {
             attempts: Attempts::new(FAILED_MAX),
             told: Attempts::new(FAILED_MAX),
             guesses: Attempts::new(FAILED_MAX),
-            asked: Attempts::new(FAILED_MAX),
+            asked: Attempts::new(ASKED_MAX),
         })
     }
 
@@ -202,10 +215,11 @@ impl People {
         self.end_of_methods(|method| names.iter().any(|name| name == method));
     }
 
-    /// Ends the logins by methods of which that is so: they are gone, or configured otherwise.
+    /// Ends the logins by methods of which that is so: they are gone, or configured otherwise. Not
+    /// those that began at another gateway under the configuration of now.
     pub fn end_of_methods(&self, is_over: impl Fn(&str) -> bool) {
         for login in self.logins.list() {
-            if is_over(&login.method) {
+            if is_over(&login.method) && !self.logins.honours(&login) {
                 self.end(&login, "issuer_changed", "the provider is configured otherwise now");
             }
         }
@@ -215,6 +229,11 @@ impl People {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         (self.now)()
+    }
+
+    /// Ends what was begun under another configuration, where no other gateway may go by it.
+    pub fn end_former(&self) {
+        self.end_of_methods(|_| true);
     }
 
     /// Whether somebody from there may try to sign in; then the time is now. For methods that are
@@ -369,6 +388,7 @@ impl People {
         }
         let signed_in = SignedIn {
             method: client.name(),
+            believed_by: client.believed_by(),
             subject: who.subject,
             name: who.name,
             groups: who.groups,
@@ -417,6 +437,7 @@ impl People {
         }
         let new = NewLogin {
             method: who.method.into(),
+            believed_by: who.believed_by,
             subject: who.subject,
             name: who.name,
             groups: who.groups,
@@ -450,21 +471,25 @@ impl People {
 
     /// Signs out: ends the login with all that stands for it. Their other logins end too where no
     /// browser holds one any more, because nobody could sign out of these, and with `everywhere`
-    /// all of them. Where the browser is to go so that the provider signs them out too, if it says
-    /// where. May wait for the provider.
-    pub fn sign_out(&self, login: &Login, everywhere: bool) -> Option<Url> {
+    /// all of them. May wait for the provider.
+    pub fn sign_out(&self, login: &Login, everywhere: bool) -> SignedOut {
         let kept = self.logins.kept(&login.id).unwrap_or_default();
         let idle = self.set.load().as_ref().map_or(Duration::ZERO, |set| set.plan.idle);
         let now = (self.now)();
-        self.end(login, "signed_out", "signed out");
+        let mut is_kept = self.end(login, "signed_out", "signed out");
         for other in self.theirs(login) {
             if everywhere || !self.logins.is_in_a_browser(&other.id, idle, now) {
-                self.end(&other, "signed_out", "signed out of another sign-in");
+                is_kept &= self.end(&other, "signed_out", "signed out of another sign-in");
             }
         }
-        let set = self.set.load_full()?;
-        let client = set.clients.iter().find(|client| client.name() == *login.method)?;
-        client.sign_out(&kept?, &set.plan.page("/"))
+        let set = self.set.load_full();
+        let set = set.as_ref();
+        let client = set.and_then(|set| set.clients.iter().find(|it| it.name() == *login.method));
+        let to = set
+            .zip(client)
+            .zip(kept)
+            .and_then(|((set, client), kept)| client.sign_out(&kept, &set.plan.page("/")));
+        SignedOut { to, is_kept }
     }
 
     /// A browser signed in anew: its former cookie stands for nobody any more, and the login behind
@@ -492,13 +517,17 @@ impl People {
         ended
     }
 
-    /// Ends a login with all that stands for it, and says so in the journal.
-    fn end(&self, login: &Login, why: &'static str, words: &str) {
-        if let Err(error) = self.logins.end(&login.id, why) {
+    /// Ends a login with all that stands for it, and says so in the journal. Whether the registry
+    /// knows it.
+    fn end(&self, login: &Login, why: &'static str, words: &str) -> bool {
+        let ended = self.logins.end(&login.id, why);
+        if let Err(error) = &ended {
             tracing::error!(%error, "a login that ended cannot be taken out of the registry");
         }
-        let detail = Some(words.to_owned());
+        let kept = if ended.is_ok() { "" } else { ", in this process alone" };
+        let detail = Some(format!("{words}{kept}"));
         self.note(&login.subject, "login.end", &login.id, detail, (self.now)());
+        ended.is_ok()
     }
 
     /// A sign-in came to nothing.

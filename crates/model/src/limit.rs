@@ -76,6 +76,8 @@ pub const LOGINS_EACH_MAX: usize = 20;
 pub const LOGIN_TOKENS_MAX: usize = 20;
 /// Codes of one kind on the way to a token, at once.
 pub const LOGIN_CODES_MAX: usize = 1_000;
+/// Devices that wait for a person at once. Anybody may ask for a code.
+pub const LOGIN_DEVICES_MAX: usize = 10_000;
 /// Answers of identity providers that were taken and could come again; past it none is taken until
 /// some of them end.
 pub const LOGIN_ANSWERS_MAX: usize = 10_000;

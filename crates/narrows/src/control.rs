@@ -202,6 +202,8 @@ impl Control for Running {
             Ok(changed)
         });
         let changed = believed.map_err(|why| self.unusable(why))?;
+        // At once, and again when nobody can begin by what was believed before.
+        self.end_vouched_for_by(&changed);
         match &loaded.config.sign_in {
             Some(plan) => {
                 let configured = self.people.configure(plan.clone(), clients);

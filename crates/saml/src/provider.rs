@@ -1,5 +1,7 @@
 //! One provider: where people are sent, and what is made of what they come back with.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bergshamra_keys::KeysManager;
@@ -13,6 +15,10 @@ use crate::plain::DOCUMENT_BYTES_MAX;
 use crate::plan::{PlanError, ProviderPlan, Service, keys};
 use crate::tree::{ASSERTION, PROTOCOL, attribute, is, one, parse, root, token};
 use crate::{claims, metadata, request, signature};
+
+/// How much longer than it is good an assertion is remembered: by another gateway's clock, or after
+/// a change of `clock_skew`, which is five minutes at most, it may be good for longer.
+const LONGER: Duration = Duration::from_secs(900);
 
 /// An identity provider, ready.
 pub struct Provider {
@@ -121,7 +127,8 @@ impl Provider {
         let subject = claims::subject(&self.plan, &proved)?;
         let groups = claims::groups(&self.plan, &proved)?;
         let issuer = &*self.plan.entity_id;
-        match take(&format!("{} {issuer} {}", issuer.len(), proved.id), proved.until) {
+        let name = format!("{} {issuer} {}", issuer.len(), proved.id);
+        match take(&name, proved.until.plus(LONGER)) {
             Ok(true) => {}
             Ok(false) => return Err(Fault::Replayed),
             Err(why) => return Err(Fault::Unkept(why)),

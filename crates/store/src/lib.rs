@@ -42,7 +42,7 @@ pub use journal::{Damage, Journal, JournalError, JournalKey, Position, Reader, R
 pub use live::{Live, LiveSession, NotAdmitted, Registration, SessionCounters, SessionInfo};
 pub use logins::{
     Code, KeyKind, LOGIN_TOKEN_PREFIX, Login, LoginKey, Logins, LoginsError, NewLogin, Renewal,
-    Take, random_text,
+    Take, is_random_text, random_text,
 };
 pub use registry::{Asked, GatewaySeen, Looked, Password, Peers, Registry, SharedOptions};
 pub use state::{State, StateError};

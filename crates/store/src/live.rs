@@ -2,11 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use model::{Principal, SessionId, Timestamp, TokenId};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use crate::usage::Usage;
 
@@ -93,7 +93,7 @@ pub enum NotAdmitted {
 pub struct Live {
     inner: Mutex<Inner>,
     /// Says whether a principal that was proved a moment ago is still as it was.
-    current: OnceLock<Current>,
+    current: RwLock<Vec<Current>>,
     sessions_max: usize,
 }
 
@@ -117,12 +117,13 @@ impl Live {
     #[must_use]
     pub fn new(sessions_max: usize) -> Arc<Self> {
         let inner = Inner { sessions: HashMap::new(), revoked: HashSet::new() };
-        Arc::new(Self { inner: Mutex::new(inner), current: OnceLock::new(), sessions_max })
+        Arc::new(Self { inner: Mutex::new(inner), current: RwLock::default(), sessions_max })
     }
 
-    /// Asks `current` about the principal of every session that begins, from now on; once.
-    pub(crate) fn doubt_by(&self, current: impl Fn(&Principal) -> bool + Send + Sync + 'static) {
-        let _ = self.current.set(Box::new(current));
+    /// Asks `current` too about the principal of every session that begins, from now on. It must
+    /// return at once, and not call back.
+    pub fn doubt_by(&self, current: impl Fn(&Principal) -> bool + Send + Sync + 'static) {
+        self.current.write().push(Box::new(current));
     }
 
     /// Admits a session. It is listed, and can be stopped, until the returned value is dropped.
@@ -140,7 +141,7 @@ impl Live {
         }
         // Asked under the lock: whoever takes something away changes that first, and then ends the
         // sessions that are listed.
-        if self.current.get().is_some_and(|current| !current(&info.principal)) {
+        if !self.current.read().iter().all(|current| current(&info.principal)) {
             return Err(NotAdmitted::Revoked);
         }
         if inner.sessions.contains_key(&info.id) {

@@ -33,8 +33,9 @@ pub use codes::{Code, Take};
 
 /// How the public names of tokens of sign-ins begin.
 pub const LOGIN_TOKEN_PREFIX: &str = "lt_";
-/// The least between two notes that a cookie was used.
+/// The least between two notes that a cookie was used, and which part of `idle` at most.
 const SEEN_EVERY: Duration = Duration::from_secs(60);
+const OF_IDLE: u32 = 4;
 /// What the key for sealing is derived for.
 const SEAL: &str = "login seal";
 
@@ -75,6 +76,8 @@ pub struct Login {
 pub struct NewLogin {
     /// The sign-in method that vouches.
     pub method: Arc<str>,
+    /// What it was believed by, in the words of [`Logins::honour`].
+    pub believed_by: String,
     /// Who.
     pub subject: Arc<str>,
     /// What they are called.
@@ -135,8 +138,8 @@ pub enum LoginsError {
     /// It has ended.
     #[error("the sign-in has ended")]
     Ended,
-    /// Nobody signs in by that method.
-    #[error("nobody signs in by that method any more")]
+    /// Nobody signs in by that method, or it is configured otherwise now.
+    #[error("nobody signs in by that method any more, or it is configured otherwise now")]
     Method,
     /// The registry failed.
     #[error(transparent)]
@@ -194,10 +197,14 @@ impl Logins {
     /// alike. A sign-in from when its method was configured otherwise stands for nobody here. It is
     /// not ended: another gateway may still be configured as it was.
     pub fn honour(&self, prefix: &str, methods: impl IntoIterator<Item = (String, String)>) {
-        let digest = |words: &str| Arc::from(self.derived("sign-in method", words));
         let mut plans = self.plans.write();
         plans.retain(|method, _| !method.starts_with(prefix));
-        plans.extend(methods.into_iter().map(|(name, words)| (name.into(), digest(&words))));
+        let methods = methods.into_iter();
+        plans.extend(methods.map(|(name, words)| (name.into(), self.digest(&words))));
+    }
+
+    fn digest(&self, words: &str) -> Arc<str> {
+        self.derived("sign-in method", words).into()
     }
 
     /// Whether there is a method by which people sign in here.
@@ -288,7 +295,11 @@ impl Logins {
         now: Timestamp,
     ) -> Result<(Arc<Login>, Secret<String>), LoginsError> {
         let id: Arc<str> = id::short_id("lg_", 12)?.into();
-        let plan = self.plans.read().get(&new.method).cloned().ok_or(LoginsError::Method)?;
+        let plan: Arc<str> = self.digest(&new.believed_by);
+        // What was believed a moment ago may not be any more.
+        if self.plans.read().get(&new.method).is_none_or(|now| *now != plan) {
+            return Err(LoginsError::Method);
+        }
         let login = Arc::new(Login {
             id: Arc::clone(&id),
             method: new.method,
@@ -343,7 +354,7 @@ impl Logins {
         if is_over || !self.registry.is_fresh() || !self.honours(&login) {
             return None;
         }
-        if now.since(key.seen_at) >= SEEN_EVERY {
+        if now.since(key.seen_at) >= SEEN_EVERY.min(idle / OF_IDLE) {
             self.seen(fingerprint, &login.id, now);
         }
         Some((login, key))
@@ -405,9 +416,7 @@ impl Logins {
 
     /// Who a token of a sign-in stands for now.
     pub fn verify(&self, token: &str, now: Timestamp) -> Result<Principal, TokenError> {
-        let shaped = token.strip_prefix(PREFIX).is_some_and(|rest| {
-            rest.len() == BASE62_CHARS && rest.bytes().all(|b| b.is_ascii_alphanumeric())
-        });
+        let shaped = token.strip_prefix(PREFIX).is_some_and(is_random_text);
         if !shaped {
             return Err(TokenError::Unknown);
         }
@@ -667,6 +676,12 @@ impl Logins {
         fingerprint.iter_mut().zip(tag.as_ref()).for_each(|(to, from)| *to = *from);
         fingerprint
     }
+}
+
+/// Whether it has the form of [`random_text`].
+#[must_use]
+pub fn is_random_text(text: &str) -> bool {
+    text.len() == BASE62_CHARS && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 /// 256 random bits, as text: states, nonces, verifiers, codes.

@@ -25,7 +25,7 @@ pub(super) async fn home(
     RawQuery(query): RawQuery,
 ) -> Response {
     let Some(visitor) = visitor else {
-        return welcome(&shared, query.as_deref() == Some("signed-out")).into_response();
+        return welcome(&shared, query.as_deref()).into_response();
     };
     let found = blocking(move || {
         let approvals = &shared.store.approvals;
@@ -54,12 +54,19 @@ pub(super) async fn home(
     }
 }
 
-fn welcome(shared: &Shared, signed_out: bool) -> Page<'static> {
+fn welcome(shared: &Shared, from: Option<&str>) -> Page<'static> {
     let methods = shared.methods();
     let body = html! {
         section.card.narrow {
             h1 { "Narrows" }
-            @if signed_out { p.note { "You are signed out." } }
+            @if from == Some("signed-out") { p.note { "You are signed out." } }
+            @if from == Some("signed-out-here") {
+                p.note.warn {
+                    "You are signed out at this gateway. The state that gateways share cannot be \
+                     written now: until it can, and if this gateway ends before, your programs \
+                     stay signed in elsewhere. Sign in and out again later to be sure."
+                }
+            }
             @if methods.is_empty() {
                 p { "Nobody can sign in here." }
                 p.muted {
@@ -163,7 +170,7 @@ fn yourself(shared: &Shared, visitor: &Visitor, now: Timestamp) -> Markup {
                     (moment(login.ends_at, now))
                     @if notice.never_asked {
                         " " span.muted {
-                            "The provider is not asked again until then, so this is short."
+                            "The provider is not asked again until then."
                         }
                     }
                 }

@@ -66,7 +66,7 @@ pub(super) async fn arrive(
 ) -> Result<Response, Trouble> {
     let saml = Arc::clone(&shared.saml);
     let arrived = blocking(move || {
-        let form = Form::read(&body)?;
+        let form = Form::read_up_to(&body, ANSWER_BYTES_MAX)?;
         let response = form.get("SAMLResponse").unwrap_or_default();
         Ok(saml.arrive(response, form.get("RelayState"), &source))
     });

@@ -6,7 +6,7 @@ use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse as _, Response};
-use identity::{Call, NotSignedIn};
+use identity::{Call, NotSignedIn, SignedOut};
 use maud::html;
 use model::Secret;
 use store::{Login, LoginKey};
@@ -137,8 +137,12 @@ pub(super) async fn logout(
     visitor.check(&form)?;
     let everywhere = form.get("everywhere").is_some();
     let people = Arc::clone(&shared.people);
-    let there = blocking(move || Ok(people.sign_out(&visitor.login, everywhere))).await?;
+    let out = blocking(move || Ok(people.sign_out(&visitor.login, everywhere))).await?;
     let plan = shared.people.plan().ok_or(NotSignedIn::Method)?;
-    let place = there.map_or_else(|| "/?signed-out".to_owned(), |url| url.to_string());
+    let place = match out {
+        SignedOut { is_kept: false, .. } => "/?signed-out-here".to_owned(),
+        SignedOut { to: Some(url), .. } => url.to_string(),
+        SignedOut { to: None, .. } => "/?signed-out".to_owned(),
+    };
     Ok(with(see(&place), [(header::SET_COOKIE, Cookie::Login.clear(&plan))]))
 }

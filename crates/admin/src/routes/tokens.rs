@@ -152,11 +152,11 @@ fn deny(
         (None, None) if is_well_formed(&token.0) => "(nobody used it yet)".to_owned(),
         (None, None) => {
             return Err(ApiError::not_found(format!("{} is not the name of a token", token.0))
-                .help("it is jwt_ and 16 letters; narrows show SESSION tells it"));
+                .help("it is jwt_ or crt_ and 16 letters; narrows show SESSION tells it"));
         }
     };
     shared.store.tokens.deny(token, &subject, now).map_err(only_here)?;
-    let detail = Some(format!("of {subject}, by an identity provider"));
+    let detail = Some(format!("of {subject}, of another issuer"));
     shared.audit.note(
         Deed { actor: caller.subject(), action: "token.revoke", target: &token.0, detail },
         now,

@@ -32,6 +32,7 @@ impl World {
     ) -> (Arc<store::Login>, Secret<String>) {
         let who = SignedIn {
             method: METHOD.to_owned(),
+            believed_by: String::new(),
             subject: subject.into(),
             name: None,
             groups: groups.iter().map(|group| Arc::from(*group)).collect(),
@@ -149,7 +150,8 @@ fn any_method_that_knows_who_it_is_signs_people_in() {
         world.call("POST", "/api/v1/logout", Some(&plain), Some(json!({}))).code(),
         "invalid"
     );
-    assert!(world.people.sign_out(&login, false).is_none(), "it has nowhere to go for that");
+    let out = world.people.sign_out(&login, false);
+    assert_eq!((out.to, out.is_kept), (None, true), "it has nowhere to go for that");
     assert!(world.page("/", cookie.expose()).text.contains("Nobody can sign in here"));
     let deeds = world.deeds();
     let dora = |action: &str| deeds.iter().any(|deed| deed.starts_with(&format!("dora {action} ")));
@@ -230,4 +232,16 @@ fn p2_whoever_signs_out_leaves_no_token_behind_that_they_cannot_see() {
     let (_, cookie) = world.sign_in("ann", &[]);
     out(&[], cookie.expose());
     assert!(logins.verify(secret.expose(), now).is_err());
+}
+
+#[test]
+fn an_answer_of_somebody_in_many_groups_is_read_whole() {
+    let world = World::new();
+    let answer = "A".repeat(400 * 1024);
+    let said = world.send("POST", "/saml/acs", "", &[("SAMLResponse", &answer)]);
+    assert!(said.text.contains("was not believed"), "{} {}", said.status, said.text);
+    assert!(!said.text.contains("The form has"));
+    let too_long = "A".repeat(700 * 1024);
+    let said = world.send("POST", "/saml/acs", "", &[("SAMLResponse", &too_long)]);
+    assert_eq!(said.status, 413, "{}", said.text);
 }

@@ -19,7 +19,7 @@ use crate::claims;
 use crate::fetch::Fetcher;
 use crate::issuer::{Issuer, NotVerified};
 use crate::jwt::{Fault, clipped};
-use crate::plan::ClientPlan;
+use crate::plan::{ClientPlan, KeysFrom};
 
 /// How long what a provider says of itself is used.
 const METADATA_AGE: Duration = Duration::from_secs(300);
@@ -115,7 +115,12 @@ impl Client {
     /// What its logins are believed by. Another version of the gateway may say it otherwise; then
     /// people sign in anew.
     pub fn believed_by(&self) -> String {
-        format!("{:?}", (&self.plan.issuer, &self.plan.id, &self.plan.scopes))
+        let mut issuer = self.plan.issuer.clone();
+        if let KeysFrom::File(path) = &mut issuer.keys {
+            // It may be elsewhere at another gateway.
+            path.clear();
+        }
+        format!("{:?}", (issuer, &self.plan.id, &self.plan.scopes))
     }
 
     /// What people call it: its host.
@@ -317,9 +322,7 @@ impl Client {
         let text = match asked.map_err(NotSignedIn::Unreachable)? {
             (200, text) => text,
             // The access token, a moment old, is not good there (RFC 6750 section 3.1).
-            (status @ (401 | 403), _) => {
-                return Err(NotSignedIn::Refused(format!("{url}: it answered {status}")));
-            }
+            (401, _) => return Err(NotSignedIn::Refused(format!("{url}: it answered 401"))),
             (status, _) => {
                 return Err(NotSignedIn::Unreachable(format!("{url}: it answered {status}")));
             }

@@ -351,20 +351,18 @@ impl People {
                 taken.map(|_| (login, name)).ok_or(BAD_CODE)
             }
             Answer::None => {
-                let early = now.since(Timestamp(polled_at)) < Duration::from_secs(interval);
-                let interval = if early { interval.saturating_add(INTERVAL) } else { interval };
+                // Whoever asks too often costs no writing.
+                if now.since(Timestamp(polled_at)) < Duration::from_secs(interval) {
+                    let interval = Some(interval.saturating_add(INTERVAL));
+                    let slow = NotGranted::of("slow_down", "it is asked too often");
+                    return Err(NotGranted { interval, ..slow });
+                }
                 let (answer, polled_at) = (Answer::None, now.0);
                 let after = Kept::Device { name, source, asked_at, answer, polled_at, interval };
                 let after = to_text(&after).map_err(|_| TROUBLE)?;
                 // Where somebody answered meanwhile, the next question finds that.
                 let _ = self.logins.change_by_code(Code::Device, code, &kept, &after, now);
-                Err(match early {
-                    true => NotGranted {
-                        interval: Some(interval),
-                        ..NotGranted::of("slow_down", "it is asked too often")
-                    },
-                    false => NotGranted::of("authorization_pending", "nobody has said yes yet"),
-                })
+                Err(NotGranted::of("authorization_pending", "nobody has said yes yet"))
             }
         }
     }

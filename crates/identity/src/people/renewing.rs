@@ -14,6 +14,8 @@ use crate::plan::Role;
 
 /// How often it is looked for whom to ask about.
 const LOOK: Duration = Duration::from_secs(1);
+/// How long a provider may take to answer, with all that it is asked.
+const TAKES: Duration = Duration::from_secs(60);
 /// How long a provider that could not be asked is left alone.
 const PAUSE: Duration = Duration::from_secs(30);
 
@@ -52,7 +54,10 @@ impl People {
         let pause = PAUSE.min(set.plan.refresh);
         paused.retain(|_, until| Instant::now() < *until);
         let due = |login: &Arc<Login>| {
-            let is_time = login.renews && now >= login.asked_at.plus(set.plan.refresh);
+            // A refresh token that is sent twice ends the login: another gateway may be asking.
+            let is_asked = login.confirmed_at < login.asked_at && login.trouble.is_none();
+            let wait = if is_asked { TAKES.max(set.plan.refresh) } else { set.plan.refresh };
+            let is_time = login.renews && now >= login.asked_at.plus(wait);
             is_time && self.logins.honours(login)
         };
         for login in self.logins.list().into_iter().filter(due) {

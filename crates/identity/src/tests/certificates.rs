@@ -161,6 +161,44 @@ fn p2_a_list_of_what_was_revoked_counts_and_one_that_is_out_of_date_refuses_all(
 }
 
 #[test]
+fn p2_an_authority_between_that_was_revoked_vouches_for_nobody() {
+    let root = Authority::new();
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, "between");
+    params.serial_number = Some(SerialNumber::from(9_u64));
+    let between = params.signed_by(&key, &root.issuer).unwrap();
+    let between_pem = between.pem();
+    let authority = Authority { issuer: Issuer::new(params, key), pem: between_pem };
+    let leaf = authority.sign(|params| params.subject_alt_names = vec![uri("urn:a")]);
+    let chain = [leaf, between.der().clone()];
+    let with = |revoked: &[u64]| {
+        let lists = [root.list(revoked, (2, 1)), authority.list(&[], (2, 1))].concat();
+        let plan = CertificatePlan { revoked: Some(lists), ..root.plan("corp") };
+        Judge::new(plan).unwrap().judge(&chain, now()).map(|who| who.subject.to_string())
+    };
+    assert_eq!(with(&[]).as_deref(), Ok("urn:a"));
+    assert_eq!(with(&[9]), Err(CertificateFault::Revoked("corp".to_owned())));
+    let alone = CertificatePlan { revoked: Some(root.list(&[], (2, 1))), ..root.plan("corp") };
+    assert!(Judge::new(alone).unwrap().judge(&chain, now()).is_err(), "the leaf is on no list");
+}
+
+#[test]
+fn p2_no_certificate_is_of_the_holder_of_the_admin_token() {
+    let authority = Authority::new();
+    for name in ["admin.token", "Admin.Token"] {
+        let leaf =
+            authority.sign(|params| params.distinguished_name.push(DnType::CommonName, name));
+        let mut plan = authority.plan("corp");
+        plan.subject_from = SubjectFrom::CommonName;
+        assert!(judge(plan, &leaf).unwrap_err().contains("holder of the admin token"), "{name}");
+    }
+}
+
+#[test]
 fn p2_an_svid_is_one_uri_of_its_domain_and_a_key_for_signatures() {
     let authority = Authority::new();
     let svid = |change: &dyn Fn(&mut CertificateParams)| {

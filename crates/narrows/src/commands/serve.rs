@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use admin::{Admin, AdminParts, Control as _};
 use anyhow::Context as _;
-use identity::{People, Proofs};
+use identity::{NotProved, People, Proofs};
 use model::event::EVENT_VERSION;
 use model::{Event, EventBody};
 use runtime::{Gateway, RedirectPlan, ServeError};
@@ -112,6 +112,17 @@ async fn run(loaded: Loaded, rulebook: Rulebook) -> anyhow::Result<()> {
     }
     let saml = admin::Saml::new(Arc::clone(&people), Arc::clone(&store.logins));
     saml.configure(config.saml.clone()).map_err(anyhow::Error::msg)?;
+    if store.peers.is_none() {
+        // What was signed in by a provider that is gone does not come back with it.
+        people.end_former();
+    }
+    let weak = Arc::downgrade(&proofs);
+    store.live.doubt_by(move |principal| {
+        let now = runtime::clock::now();
+        let said = weak.upgrade().map(|proofs| proofs.recheck(principal, now));
+        // What cannot be known now was weighed when it was proved.
+        said != Some(Err(NotProved::Revoked))
+    });
     let gateway = wire::gateway(
         &config,
         policy,

@@ -231,6 +231,20 @@ fn warn_of(
     }
 }
 
+/// Names of one kind of proof that those before it can give too: by their prefixes.
+pub fn warn_across(
+    what: &str,
+    at: Option<policy::Location>,
+    (new, before): (&[&str], &[&str]),
+    report: &mut Report,
+) {
+    let Some(at) = at.filter(|_| new.iter().any(|prefix| before.contains(prefix))) else { return };
+    let message =
+        format!("{what}: one of its entries can name the same subjects as one of another kind");
+    let help = "give each its own subject_prefix, unless all are trusted with the same names";
+    report.warn(&at, message, help);
+}
+
 struct Reader<'a> {
     base: &'a Path,
     machine: &'a dyn Machine,

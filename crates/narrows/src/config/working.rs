@@ -180,11 +180,21 @@ pub fn complete(
         ),
         None => (Vec::new(), Vec::new(), None, None, None),
     };
+    let saml_at = by_saml.first().map(|form| form.here.at.clone());
+    let certificates_at = certificates.iter().flatten().next().map(|form| form.here.at.clone());
     let certificates = certificates::plans(certificates, (base, machine), report);
     let (issuers, clients) = identity::issuers(oidc, (base, machine), report);
     let signs_in = !clients.is_empty() || !by_saml.is_empty();
     let sign_in = people::complete((login, roles), signs_in, &admin, report);
     let saml = saml::complete(by_saml, sign_in.as_ref(), (base, machine), report);
+    let oidc = issuers.iter().filter(|plan| !plan.is_trust_domain());
+    let oidc: Vec<_> = oidc.map(|plan| &*plan.subject_prefix).collect();
+    let by_saml: Vec<_> = saml.iter().map(|plan| &*plan.provider.subject_prefix).collect();
+    let other = certificates.iter().filter(|plan| !plan.issuer.starts_with("spiffe://"));
+    let other: Vec<_> = other.map(|plan| &*plan.subject_prefix).collect();
+    identity::warn_across("identity.saml", saml_at, (&by_saml, &oidc), report);
+    let before = [oidc, by_saml].concat();
+    identity::warn_across("identity.certificates", certificates_at, (&other, &before), report);
     let notify = telling::complete(file.approvals, &rules, (base, machine), report);
     Config {
         file: path.to_owned(),

@@ -5,9 +5,10 @@
 //! others out who share an address.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
+use identity::network;
 use model::Timestamp;
 use parking_lot::Mutex;
 
@@ -47,19 +48,10 @@ impl Throttle {
     }
 }
 
-/// What one party controls: an IPv4 address, or the 64-bit network of an IPv6 address.
-fn network(source: IpAddr) -> IpAddr {
-    match source.to_canonical() {
-        IpAddr::V6(address) => {
-            let bits = address.to_bits() & (u128::MAX << 64);
-            IpAddr::V6(Ipv6Addr::from_bits(bits))
-        }
-        address => address,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv6Addr;
+
     use super::*;
 
     const START: Timestamp = Timestamp(1_000_000_000_000);

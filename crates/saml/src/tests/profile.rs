@@ -293,8 +293,8 @@ fn what_was_taken_is_not_taken_again() {
     let later = noon().plus(Duration::from_secs(320));
     let again = provider.accept(&response, later, expected, &mut take);
     assert_eq!(again, Err(Fault::Replayed));
-    // It is good until 12:05:00, and clocks may differ by half a minute.
-    assert_eq!(taken.first().map(|(_, until)| *until), Some(at("2026-11-30T12:05:30Z")));
+    // It is good until 12:05:00, clocks may differ by half a minute, and others by more.
+    assert_eq!(taken.first().map(|(_, until)| *until), Some(at("2026-11-30T12:20:30Z")));
     let mut full = |_: &str, _| Err("no place".to_owned());
     let unkept = provider.accept(&response, noon(), expected, &mut full);
     assert_eq!(unkept, Err(Fault::Unkept("no place".to_owned())));

@@ -160,3 +160,15 @@ fn a_request_is_signed_over_what_is_sent() {
     let error = Signer::new(ours().key.as_bytes(), other.as_bytes()).unwrap_err().to_string();
     assert!(error.contains("for another key"), "{error}");
 }
+
+#[test]
+fn p2_plans_with_other_certificates_are_told_apart_by_what_is_printed_of_them() {
+    let made = || {
+        let params = rcgen::CertificateParams::new(vec!["idp.example".to_owned()]).unwrap();
+        let signed = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap();
+        format!("{:?}", crate::Certificate::new(signed.der().to_vec()).unwrap())
+    };
+    let (one, other) = (made(), made());
+    assert_ne!(one, other);
+    assert_eq!(one.len(), other.len(), "{one}");
+}

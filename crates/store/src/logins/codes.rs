@@ -2,12 +2,12 @@
 //! that wait for their browser, and those that were taken. Whichever gateway comes next finds it.
 
 use model::Timestamp;
-use model::limit::{LOGIN_ANSWERS_MAX, LOGIN_CODES_MAX};
+use model::limit::{LOGIN_ANSWERS_MAX, LOGIN_CODES_MAX, LOGIN_DEVICES_MAX};
 
 use super::{Fingerprint, Logins, LoginsError};
 use crate::data_dir::hex;
 use crate::registry::{Tx, Value, opt};
-use crate::state::StateError;
+use crate::state::{Lane, StateError};
 
 /// What a code is of. Those of one kind keep out none of another.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -44,7 +44,8 @@ impl Code {
     /// So many may there be at once.
     const fn most(self) -> usize {
         match self {
-            Self::Program | Self::Device | Self::Answer => LOGIN_CODES_MAX,
+            Self::Program | Self::Answer => LOGIN_CODES_MAX,
+            Self::Device => LOGIN_DEVICES_MAX,
             Self::Taken => LOGIN_ANSWERS_MAX,
         }
     }
@@ -117,7 +118,7 @@ impl Logins {
         now: Timestamp,
     ) -> Result<Option<String>, StateError> {
         let fingerprint = hex(&kind.fingerprint(self, code));
-        self.write(|tx| find(tx, By::Code(&fingerprint), take, now))
+        self.found(By::Code(&fingerprint), take, now)
     }
 
     /// The same, by what a person types.
@@ -128,7 +129,15 @@ impl Logins {
         now: Timestamp,
     ) -> Result<Option<String>, StateError> {
         let said = hex(&self.fingerprint(said));
-        self.write(|tx| find(tx, By::Said(&said), take, now))
+        self.found(By::Said(&said), take, now)
+    }
+
+    fn found(&self, by: By<'_>, take: Take, now: Timestamp) -> Result<Option<String>, StateError> {
+        match take {
+            // Anybody can have somebody look.
+            Take::Look => self.registry.read(Lane::Reader, |tx| find(tx, by, take, now)),
+            Take::Once => self.write(|tx| find(tx, by, take, now)),
+        }
     }
 
     /// Changes what a code is for, if it still is for `before`.

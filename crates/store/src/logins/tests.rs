@@ -7,6 +7,7 @@ use super::*;
 use crate::testing::{Folder, at};
 
 const METHOD: &str = "oidc:https://idp.example narrows";
+const AS_IT_IS: &str = "as it is";
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn registry(folder: &Folder) -> Arc<Registry> {
@@ -17,13 +18,14 @@ fn registry(folder: &Folder) -> Arc<Registry> {
 fn logins(folder: &Folder) -> Logins {
     let key = InstallationKey::from_bytes(&[9; 32]).unwrap();
     let logins = Logins::open(registry(folder), &key).unwrap();
-    logins.honour("oidc:", [(METHOD.to_owned(), "as it is".to_owned())]);
+    logins.honour("oidc:", [(METHOD.to_owned(), AS_IT_IS.to_owned())]);
     logins
 }
 
 fn new(subject: &str, groups: &[&str]) -> NewLogin {
     NewLogin {
         method: METHOD.into(),
+        believed_by: AS_IT_IS.to_owned(),
         subject: subject.into(),
         name: None,
         groups: groups.iter().map(|group| Arc::from(*group)).collect(),
@@ -190,12 +192,12 @@ fn p8_codes_are_good_once_for_a_time_and_bounded_in_number() {
         "at its very end"
     );
     for number in 0..LOGIN_CODES_MAX {
-        logins.put_code(Code::Device, (&format!("n{number}"), None), "x", at(90), at(61)).unwrap();
+        let code = format!("n{number}");
+        logins.put_code(Code::Program, (&code, None), "x", at(90), at(61)).unwrap();
     }
-    let full = logins.put_code(Code::Device, ("more", None), "x", at(90), at(61)).unwrap_err();
-    assert!(matches!(full, LoginsError::Full(..)), "{full}");
-    logins.put_code(Code::Device, ("more", None), "x", at(200), at(90)).unwrap();
-    assert_eq!(logins.code(Code::Program, "more", Take::Look, at(91)).unwrap(), None);
+    let full = logins.put_code(Code::Program, ("more", None), "x", at(90), at(61)).unwrap_err();
+    assert_eq!(full.to_string(), "there are 1000 codes of programs, the limit");
+    logins.put_code(Code::Program, ("more", None), "x", at(200), at(90)).unwrap();
 }
 
 #[test]
@@ -203,14 +205,15 @@ fn p8_codes_of_one_kind_keep_out_none_of_another() {
     let folder = Folder::new();
     let logins = logins(&folder);
     for number in 0..LOGIN_CODES_MAX {
-        logins.put_code(Code::Device, (&format!("n{number}"), None), "x", at(90), at(0)).unwrap();
+        let code = format!("n{number}");
+        logins.put_code(Code::Answer, (&code, None), "x", at(90), at(0)).unwrap();
     }
     let code = ("n1", None);
-    let full = logins.put_code(Code::Device, code, "y", at(90), at(0)).unwrap_err().to_string();
-    assert_eq!(full, "there are 1000 codes of devices, the limit");
+    assert!(logins.put_code(Code::Answer, code, "y", at(90), at(0)).is_err());
     logins.put_code(Code::Program, code, "y", at(90), at(0)).unwrap();
     assert_eq!(logins.code(Code::Program, "n1", Take::Once, at(1)).unwrap().as_deref(), Some("y"));
-    assert_eq!(logins.code(Code::Device, "n1", Take::Once, at(1)).unwrap().as_deref(), Some("x"));
+    assert_eq!(logins.code(Code::Answer, "n1", Take::Once, at(1)).unwrap().as_deref(), Some("x"));
+    assert_eq!(logins.code(Code::Device, "n2", Take::Look, at(1)).unwrap(), None);
 }
 
 #[test]
@@ -252,6 +255,9 @@ fn p2_a_sign_in_counts_where_its_method_is_configured_as_it_was() {
     other.honour("saml:", []);
     assert!(other.verify(token.expose(), at(1)).is_ok());
     assert!(one.verify(token.expose(), at(1)).is_ok());
+    // What was believed under the former configuration begins nothing under the next one.
+    set(&[(METHOD, "otherwise")]);
+    assert!(matches!(other.begin(new("ann", &[]), at(1)), Err(LoginsError::Method)));
     other.honour("oidc:", []);
     assert!(matches!(other.begin(new("ann", &[]), at(1)), Err(LoginsError::Method)));
 }

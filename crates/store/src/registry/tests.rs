@@ -299,6 +299,7 @@ fn a_sign_in_and_what_becomes_of_it_are_known_everywhere() {
     shared.follow(feed, Arc::new(ears)).unwrap();
     let new = |groups: &[&str]| NewLogin {
         method: "oidc:x".into(),
+        believed_by: String::new(),
         subject: "ann".into(),
         name: None,
         groups: groups.iter().map(|group| Arc::from(*group)).collect(),
@@ -351,6 +352,7 @@ fn p2_a_sign_in_that_ended_while_nothing_could_be_written_stays_ended() {
     let begin = || {
         let new = NewLogin {
             method: "oidc:x".into(),
+            believed_by: String::new(),
             subject: "ann".into(),
             name: None,
             groups: Vec::new(),
