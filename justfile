@@ -42,6 +42,14 @@ postgres-versions *MAJORS:
     cargo build --release --locked -p narrows
     ./scripts/postgres_versions.sh {{MAJORS}}
 
+# Licences, sources, bans and advisories of what it is built from (deny.toml).
+deny *ARGS:
+    ./scripts/deny.sh {{ARGS}}
+
+# The bill of materials in CycloneDX: target/sbom/narrows.cdx.json.
+sbom *TARGET:
+    cargo xtask sbom {{TARGET}}
+
 # Runs every fuzz target, or those named, for so many seconds each.
 fuzz SECONDS="60" *TARGETS:
     ./scripts/fuzz.sh {{SECONDS}} {{TARGETS}}
