@@ -50,6 +50,15 @@ deny *ARGS:
 sbom *TARGET:
     cargo xtask sbom {{TARGET}}
 
+# Makes faults and checks what becomes of the gateway: RELIABILITY.md, or `just faults --quick`.
+faults *ARGS:
+    cargo build --release --locked -p narrows
+    ./scripts/faults.sh {{ARGS}}
+
+# The program as it is shipped, and its checksum.
+dist:
+    ./scripts/dist.sh
+
 # Runs every fuzz target, or those named, for so many seconds each.
 fuzz SECONDS="60" *TARGETS:
     ./scripts/fuzz.sh {{SECONDS}} {{TARGETS}}
