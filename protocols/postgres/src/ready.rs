@@ -23,6 +23,7 @@ use crate::message::{Frame, Inbox, Report, Severity};
 use crate::names::{Hides, Names, Portal, Prepared, Source, portals, statements};
 use crate::refusal;
 use crate::replies::Inflow;
+use crate::room::Room;
 use crate::startup::{Start, option_settings};
 use crate::survey::Snapshot;
 use crate::uncommitted::Uncommitted;
@@ -111,6 +112,7 @@ pub(crate) struct Ready {
     /// Definitions were changed that no reading has yet.
     pub unread: bool,
     pub inflow: Inflow,
+    room: Room,
     /// Transaction status of the last `ReadyForQuery`.
     pub status: u8,
     /// Something was sent since the last `Sync`.
@@ -324,6 +326,7 @@ impl Ready {
             readings: 0,
             unread: false,
             inflow: Inflow::default(),
+            room: Room::default(),
             status: opened.status,
             dirty: false,
             flushed: true,
@@ -391,7 +394,27 @@ impl Ready {
             | Input::Connected(_)
             | Input::Unreachable(_) => {}
         }
-        self.resume(out)
+        self.resume(out)?;
+        self.fit(out)
+    }
+
+    /// Ends the session that keeps more than there is room for while all have so much (P8).
+    fn fit(&mut self, out: &mut Outbox<Bytes>) -> Result<(), Fault> {
+        let client = self.frames_bytes.saturating_add(self.inbox.len());
+        if self.room.has(client.saturating_add(self.inflow.kept())) || self.over {
+            return Ok(());
+        }
+        let report = Report {
+            severity: Severity::Fatal,
+            code: "53200",
+            message: "sessions together keep too much of long messages; try again later",
+            detail: None,
+            hint: None,
+            position: None,
+        };
+        out.control(Side::Client, report.to_message());
+        self.over = true;
+        Err(Fault::client("a long message while there is no room for it"))
     }
 
     fn closed(&mut self, side: Side, out: &mut Outbox<Bytes>) {
