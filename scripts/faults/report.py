@@ -23,9 +23,13 @@ def machine():
     return f"{processor}, {cores} cores, {memory:.0f} GiB"
 
 
-def write(faults, results, began):
+def commit():
+    """What is checked out, to be asked before the faults begin."""
     changed = said("git", "status", "--porcelain", "--untracked-files=no")
-    commit = said("git", "rev-parse", "--short", "HEAD") + (" with changes" if changed else "")
+    return said("git", "rev-parse", "--short", "HEAD") + (" with changes" if changed else "")
+
+
+def write(faults, results, began, of):
     rows = []
     for name, words, _ in faults:
         verdict, seen, seconds = results[name]
@@ -43,7 +47,7 @@ def write(faults, results, began):
         rust=said("rustc", "--version"),
         date=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(began)),
         minutes=(time.time() - began) / 60,
-        commit=commit,
+        commit=of,
     )
     (ROOT / "RELIABILITY.md").write_text(text)
     print("RELIABILITY.md is written")
