@@ -112,7 +112,7 @@ pub(crate) struct Ready {
     /// Definitions were changed that no reading has yet.
     pub unread: bool,
     pub inflow: Inflow,
-    room: Room,
+    pub room: Room,
     /// Transaction status of the last `ReadyForQuery`.
     pub status: u8,
     /// Something was sent since the last `Sync`.
@@ -396,25 +396,6 @@ impl Ready {
         }
         self.resume(out)?;
         self.fit(out)
-    }
-
-    /// Ends the session that keeps more than there is room for while all have so much (P8).
-    fn fit(&mut self, out: &mut Outbox<Bytes>) -> Result<(), Fault> {
-        let client = self.frames_bytes.saturating_add(self.inbox.len());
-        if self.room.has(client.saturating_add(self.inflow.kept())) || self.over {
-            return Ok(());
-        }
-        let report = Report {
-            severity: Severity::Fatal,
-            code: "53200",
-            message: "sessions together keep too much of long messages; try again later",
-            detail: None,
-            hint: None,
-            position: None,
-        };
-        out.control(Side::Client, report.to_message());
-        self.over = true;
-        Err(Fault::client("a long message while there is no room for it"))
     }
 
     fn closed(&mut self, side: Side, out: &mut Outbox<Bytes>) {

@@ -1,10 +1,17 @@
 //! Room for messages that are not whole yet, or not decided.
 //!
 //! A message may be long, and is judged when it is whole. Many sessions that each keep most of one
-//! would together take more memory than there is. So all sessions have a bound together, and past it
-//! each may have a little: what most messages need (P8).
+//! would together take more memory than there is. So all sessions have a bound together, and past
+//! it each may have a little: what most messages need (P8).
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use engine::{Fault, Outbox};
+use model::Side;
+
+use crate::message::{Report, Severity};
+use crate::ready::Ready;
 
 /// Bytes of all sessions together before a session may have only [`OWN_BYTES`] of them.
 const ALL_BYTES_MAX: usize = 256 * 1024 * 1024;
@@ -37,6 +44,27 @@ impl Room {
 impl Drop for Room {
     fn drop(&mut self) {
         ALL.fetch_sub(self.0, Ordering::Relaxed);
+    }
+}
+
+impl Ready {
+    /// Ends the session that keeps more than there is room for while all have so much (P8).
+    pub fn fit(&mut self, out: &mut Outbox<Bytes>) -> Result<(), Fault> {
+        let client = self.frames_bytes.saturating_add(self.inbox.len());
+        if self.room.has(client.saturating_add(self.inflow.kept())) || self.over {
+            return Ok(());
+        }
+        let report = Report {
+            severity: Severity::Fatal,
+            code: "53200",
+            message: "sessions together keep too much of long messages; try again later",
+            detail: None,
+            hint: None,
+            position: None,
+        };
+        out.control(Side::Client, report.to_message());
+        self.over = true;
+        Err(Fault::client("a long message while there is no room for it"))
     }
 }
 
