@@ -60,11 +60,10 @@ What became of a gateway when things failed around it, seen by `just faults`. Wr
 command; do not edit.
 
 Each fault is made of a real server, real clients and a gateway of its own: the release build,
-with masks, approvals, recording with every
-reply, and an archive each second. Each has to be held by what is checked, not by what is said:
-afterwards a new client is served and gets a
-masked value masked, `/readyz` is 200, nothing in the log panicked, and where it says so the
-archive is verified whole.
+with masks, approvals, recording with every reply, and an archive each second. Each has to be held
+by what is checked, not by what is said: afterwards a new client is served and gets a masked value
+masked, `/readyz` is 200, nothing in the log panicked, and where it says so the archive is
+verified whole.
 
 {held} of {all} held.
 
@@ -82,18 +81,14 @@ just faults --sabotage --quick   # somebody kills the gateway in each of them: e
 ```
 
 {date}, {minutes:.0f} minutes, commit {commit}, {narrows}, {rust}; {postgres}; {system}, Linux
-{kernel}; {machine}. Other work was going on on the
-machine, so times are upper bounds of what is usual, and no measure of speed: for that see
-[PERFORMANCE](PERFORMANCE.md).
+{kernel}; {machine}. Other work was going on on the machine, so times are upper bounds of what is
+usual, and no measure of speed: for that see [PERFORMANCE](PERFORMANCE.md).
 
 ## What is tried elsewhere
 
 The tests (`./test`) make faults that need another build or more care: `kill -9` at any moment of
-the journal
-(`just kills 200`), a disk that becomes read-only, a bucket that is away for longer than the disk
-lasts, a torn journal, a damaged index,
-a shared state database that goes away, gateways of a pair that are killed. Decoders are fuzzed
-(`just fuzz`), and the engine is
-simulated over many seeds. [The threat model](docs/threat-model.md) names the tests that hold each
-promise.
+the journal (`just kills 200`), a disk that becomes read-only, a bucket that is away for longer
+than the disk lasts, a torn journal, a damaged index, a shared state database that goes away,
+gateways of a pair that are killed. Decoders are fuzzed (`just fuzz`), and the engine is simulated
+over many seeds. [The threat model](docs/threat-model.md) names the tests that hold each promise.
 """
