@@ -1,7 +1,7 @@
 """Makes faults of a real machine, and checks what becomes of a real gateway.
 
     scripts/faults.sh                 every fault at full size, and RELIABILITY.md from it
-    scripts/faults.sh --quick         the same faults, small: under two minutes
+    scripts/faults.sh --quick         the same faults, small: about two minutes
     scripts/faults.sh --only NAME…    those
     scripts/faults.sh --sabotage      kills the gateway in each of them: each must say so
 
@@ -63,7 +63,7 @@ def make(name, fault, server, arguments, results):
 
 def main():
     words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    words.add_argument("--quick", action="store_true", help="small: under two minutes")
+    words.add_argument("--quick", action="store_true", help="small: about two minutes")
     words.add_argument("--only", nargs="+", metavar="NAME", help="these faults")
     words.add_argument("--allow-missing", action="store_true",
                        help="what cannot be made here is said, and no failure")

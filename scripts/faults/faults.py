@@ -376,7 +376,7 @@ def greedy(gateway, size, clients, ask, what):
             peak, group = gateway.peak(), memory.peak()
         over(gateway)
         unharmed(gateway)
-        time.sleep(5)
+        time.sleep(size(5, 1))
         after = gateway.rss()
         gateway.whole()
         return (f"{clients} clients {what}, cgroup limit {limit} MiB: resident {before:.0f} → at "

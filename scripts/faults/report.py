@@ -75,7 +75,7 @@ verified whole.
 
 ```sh
 just faults                      # all of it, and this page
-just faults --quick              # the same faults, small: under two minutes
+just faults --quick              # the same faults, small: about two minutes
 just faults --only kill-9 drain  # those
 just faults --sabotage --quick   # somebody kills the gateway in each of them: each has to fail
 ```
