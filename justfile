@@ -42,6 +42,23 @@ postgres-versions *MAJORS:
     cargo build --release --locked -p narrows
     ./scripts/postgres_versions.sh {{MAJORS}}
 
+# Licences, sources, bans and advisories of what it is built from (deny.toml).
+deny *ARGS:
+    ./scripts/deny.sh {{ARGS}}
+
+# The bill of materials in CycloneDX: target/sbom/narrows.cdx.json.
+sbom *TARGET:
+    cargo xtask sbom {{TARGET}}
+
+# Makes faults and checks what becomes of the gateway: RELIABILITY.md, or `just faults --quick`.
+faults *ARGS:
+    cargo build --release --locked -p narrows
+    ./scripts/faults.sh {{ARGS}}
+
+# The program as it is shipped, and its checksum.
+dist:
+    ./scripts/dist.sh
+
 # Runs every fuzz target, or those named, for so many seconds each.
 fuzz SECONDS="60" *TARGETS:
     ./scripts/fuzz.sh {{SECONDS}} {{TARGETS}}

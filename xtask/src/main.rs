@@ -4,6 +4,7 @@ mod finding;
 mod layers;
 mod new_protocol;
 mod reviewed;
+mod sbom;
 mod schema;
 mod source;
 mod tidy;
@@ -22,6 +23,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   tidy                   what review would otherwise repeat
   tidy --write-reviewed  count the calls in xtask/reviewed.txt anew, after you have read them
   schema [--check]       write docs/narrows.schema.json, or compare it
+  sbom [TARGET]          write the bill of materials in CycloneDX (x86_64-unknown-linux-gnu)
   new-protocol NAME      make the folder of a new protocol";
 
 fn main() -> ExitCode {
@@ -50,6 +52,14 @@ fn run(arguments: &[&str]) -> Result<ExitCode> {
             ExitCode::SUCCESS
         }
         ["schema", "--check"] => report("schema", &schema::check(&tree)?),
+        ["sbom"] => {
+            sbom::write(&tree, "x86_64-unknown-linux-gnu")?;
+            ExitCode::SUCCESS
+        }
+        ["sbom", target] => {
+            sbom::write(&tree, target)?;
+            ExitCode::SUCCESS
+        }
         ["new-protocol", name] => {
             new_protocol::make(&tree, name)?;
             ExitCode::SUCCESS

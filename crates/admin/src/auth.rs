@@ -20,16 +20,16 @@ use crate::server::Shared;
 /// The subject under which the holder of the admin token acts.
 pub(crate) const ADMIN_SUBJECT: &str = "admin.token";
 
-/// Faults of tokens that go into the log in a minute; whoever sends more learns nothing by it.
+/// Faults of one kind that go into the log in a minute; whoever sends more learns nothing by it.
 const FAULTS_MAX: u64 = 60;
 
-/// Counts faults of tokens: the minute, and how many there were in it.
+/// Counts faults of one kind: the minute, and how many there were in it.
 #[derive(Debug, Default)]
 pub(crate) struct Faults(AtomicU64);
 
 impl Faults {
     /// Counts one. Two at the same moment may count as one.
-    fn may_tell(&self, now: Timestamp) -> bool {
+    pub fn may_tell(&self, now: Timestamp) -> bool {
         const BITS: u32 = 32;
         let minute = now.seconds() / 60;
         let before = self.0.load(Ordering::Relaxed);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
@@ -79,6 +79,8 @@ pub(crate) struct Shared {
     pub faults: Faults,
     /// Refusals for want of a role that were recorded.
     pub refusals: Faults,
+    /// Calls that were refused, and logged.
+    pub refused: Faults,
     /// Turns to wait for an answer, so that those who wait leave room for those who answer.
     pub waits: Semaphore,
     /// Tells of every change of an approval request.
@@ -145,6 +147,7 @@ impl Admin {
             questions,
             faults: Faults::default(),
             refusals: Faults::default(),
+            refused: Faults::default(),
             waits: Semaphore::new(ANSWERS_WAITED_FOR_MAX),
             changes,
         };
@@ -226,7 +229,7 @@ impl Admin {
             .method_not_allowed_fallback(wrong_method)
             .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
             .layer(middleware::from_fn(limit))
-            .layer(middleware::from_fn(watch))
+            .layer(middleware::from_fn_with_state(Arc::clone(&shared), watch))
             .with_state(shared)
     }
 }
@@ -273,11 +276,13 @@ async fn limit(request: Request, next: Next) -> Result<Response, ApiError> {
     }
 }
 
-/// Logs refused calls: someone may be guessing.
-async fn watch(request: Request, next: Next) -> Response {
+/// Logs refused calls: someone may be guessing, and must not fill the log by it.
+async fn watch(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let response = next.run(request).await;
-    if matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+    if matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+        && shared.refused.may_tell(shared.control.now())
+    {
         let status = response.status().as_u16();
         tracing::warn!(%method, path, status, "an administrative request was refused");
     }

@@ -5,11 +5,12 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
-use model::limit::READ_CHUNK_BYTES;
+use model::limit::{READ_CHUNK_BYTES, SEND_BUFFER_BYTES_MAX};
 use rustls_pki_types::CertificateDer;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
@@ -140,6 +141,23 @@ fn take(scratch: &mut BytesMut) -> Bytes {
     }
 }
 
+/// Bytes in all queues together before each may have only [`SLOW_BYTES_MAX`].
+const QUEUED_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Bytes that may wait for a slow reader then: as many as are read at once.
+const SLOW_BYTES_MAX: usize = READ_CHUNK_BYTES;
+
+/// Bytes in all queues of this process.
+static QUEUED: AtomicUsize = AtomicUsize::new(0);
+
+/// Bytes that may wait for a slow reader before the other side is no longer read. What one may keep
+/// is little where many are slow: together they must not take the memory of all (P8).
+pub(crate) fn queue_bytes_max() -> usize {
+    match QUEUED.load(Ordering::Relaxed) > QUEUED_BYTES_MAX {
+        true => SLOW_BYTES_MAX,
+        false => SEND_BUFFER_BYTES_MAX,
+    }
+}
+
 /// Units waiting for a socket to take them, in order.
 #[derive(Default)]
 pub(crate) struct Queue {
@@ -152,6 +170,7 @@ impl Queue {
     pub fn push(&mut self, unit: Bytes) {
         if !unit.is_empty() {
             self.bytes = self.bytes.saturating_add(unit.len());
+            QUEUED.fetch_add(unit.len(), Ordering::Relaxed);
             self.units.push_back(unit);
         }
     }
@@ -195,6 +214,7 @@ impl Queue {
     }
 
     fn advance(&mut self, mut written: usize) {
+        QUEUED.fetch_sub(written.min(self.bytes), Ordering::Relaxed);
         self.bytes = self.bytes.saturating_sub(written);
         while let Some(first) = self.units.front_mut() {
             if first.len() > written {
@@ -207,6 +227,12 @@ impl Queue {
     }
 }
 
+impl Drop for Queue {
+    fn drop(&mut self) {
+        QUEUED.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
 /// Sets what every socket of ours has: no delay for small messages, probes for silent peers.
 pub(crate) fn prepare(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
@@ -215,4 +241,27 @@ pub(crate) fn prepare(stream: &TcpStream) -> io::Result<()> {
         .with_interval(KEEPALIVE_INTERVAL)
         .with_retries(KEEPALIVE_PROBES);
     SockRef::from(stream).set_tcp_keepalive(&keepalive)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p8_many_slow_readers_may_keep_little_each_and_what_left_counts_no_more() {
+        let unit = Bytes::from(vec![0; QUEUED_BYTES_MAX]);
+        let (mut many, mut one) = (Queue::default(), Queue::default());
+        many.push(unit);
+        assert_eq!(queue_bytes_max(), SEND_BUFFER_BYTES_MAX, "exactly the bound");
+        one.push(Bytes::from_static(b"x"));
+        assert_eq!(queue_bytes_max(), SLOW_BYTES_MAX, "one past it");
+        many.advance(1);
+        assert_eq!(queue_bytes_max(), SEND_BUFFER_BYTES_MAX, "one was written");
+        one.push(Bytes::from_static(b"yz"));
+        assert_eq!(queue_bytes_max(), SLOW_BYTES_MAX);
+        many.clear();
+        assert_eq!(queue_bytes_max(), SEND_BUFFER_BYTES_MAX, "what is gone counts no more");
+        drop(one);
+        assert_eq!(QUEUED.load(Ordering::Relaxed), 0);
+    }
 }

@@ -36,6 +36,7 @@ mod refusal;
 mod render;
 mod replies;
 mod requests;
+mod room;
 mod rows;
 mod scrub;
 mod shape;

@@ -23,6 +23,7 @@ use crate::message::{Frame, Inbox, Report, Severity};
 use crate::names::{Hides, Names, Portal, Prepared, Source, portals, statements};
 use crate::refusal;
 use crate::replies::Inflow;
+use crate::room::Room;
 use crate::startup::{Start, option_settings};
 use crate::survey::Snapshot;
 use crate::uncommitted::Uncommitted;
@@ -111,6 +112,7 @@ pub(crate) struct Ready {
     /// Definitions were changed that no reading has yet.
     pub unread: bool,
     pub inflow: Inflow,
+    pub room: Room,
     /// Transaction status of the last `ReadyForQuery`.
     pub status: u8,
     /// Something was sent since the last `Sync`.
@@ -324,6 +326,7 @@ impl Ready {
             readings: 0,
             unread: false,
             inflow: Inflow::default(),
+            room: Room::default(),
             status: opened.status,
             dirty: false,
             flushed: true,
@@ -391,7 +394,8 @@ impl Ready {
             | Input::Connected(_)
             | Input::Unreachable(_) => {}
         }
-        self.resume(out)
+        self.resume(out)?;
+        self.fit(out)
     }
 
     fn closed(&mut self, side: Side, out: &mut Outbox<Bytes>) {

@@ -29,6 +29,13 @@ pub(crate) struct Inflow {
     skip: usize,
 }
 
+impl Inflow {
+    /// Bytes that are kept.
+    pub fn kept(&self) -> usize {
+        self.carry.len()
+    }
+}
+
 impl Ready {
     /// Takes what the server sent.
     pub fn upstream(&mut self, chunk: Bytes, out: &mut Outbox<Bytes>) -> Result<(), Fault> {

@@ -7,11 +7,10 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use engine::TlsFacts;
-use model::limit::SEND_BUFFER_BYTES_MAX;
 use rustls_pki_types::CertificateDer;
 use tokio::net::TcpStream;
 
-use crate::transport::{Queue, Wire};
+use crate::transport::{Queue, Wire, queue_bytes_max};
 use crate::upstream::Unreachable;
 
 /// A TLS handshake under way.
@@ -77,7 +76,7 @@ impl Port {
     pub fn send(&mut self, unit: Bytes) {
         if !matches!(self.link, Link::None) && !self.broken {
             self.queue.push(unit);
-            self.full |= self.queue.bytes() > SEND_BUFFER_BYTES_MAX;
+            self.full |= self.queue.bytes() > queue_bytes_max();
         }
     }
 
@@ -129,7 +128,7 @@ impl Port {
         } else {
             self.queue.poll_write(wire, cx)
         };
-        self.full &= self.queue.bytes() >= SEND_BUFFER_BYTES_MAX / 2;
+        self.full &= self.queue.bytes() >= queue_bytes_max() / 2;
         match written {
             Poll::Ready(Ok(())) if self.tls_wanted => {
                 self.tls_wanted = false;
