@@ -25,13 +25,13 @@ pub(super) fn proofs() -> Arc<Proofs> {
 }
 
 /// Asks once, and waits for the answer.
-fn ask(proofs: &Arc<Proofs>, token: &str, when: Timestamp) -> Result<String, NotProved> {
+pub(super) fn ask(proofs: &Arc<Proofs>, token: &str, when: Timestamp) -> Result<String, NotProved> {
     let tokio = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let proved = tokio.block_on(proofs.prove_now(token, true, when));
     proved.map(|principal| principal.subject.to_string())
 }
 
-fn until(what: &str, fine: impl Fn() -> bool) {
+pub(super) fn until(what: &str, fine: impl Fn() -> bool) {
     let began = Instant::now();
     while !fine() {
         assert!(began.elapsed() < Duration::from_secs(30), "{what}");
