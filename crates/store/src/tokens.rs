@@ -618,6 +618,16 @@ mod tests {
             assert_eq!(other.verify(lost.expose(), at(2)), Err(TokenError::Unknown));
         }
 
+        fn p8_so_many_tokens_of_others_are_denied_and_no_more() {
+            let folder = Folder::new();
+            let tokens = tokens(&folder);
+            let named = |number: usize| TokenId(number.to_string().into());
+            tokens.denied.write().extend((1..=limit::TOKENS_MAX).map(named));
+            let more = tokens.deny(&named(0), "robot", at(0)).unwrap_err();
+            assert!(matches!(more, TokensError::Full(_)), "{more}");
+            assert!(tokens.deny(&named(1), "robot", at(0)).is_ok(), "it is one of them");
+        }
+
         fn tokens_outlive_a_restart_and_only_under_the_same_key() {
             let folder = Folder::new();
             let (record, token) = tokens(&folder).create(new("bot"), at(0)).unwrap();

@@ -183,9 +183,11 @@ fn a_signature_is_over_the_element_that_it_stands_in() {
     }
     // What has no name is the whole document to some.
     let answer = Answer { assertion_id: String::new(), ..Answer::default() };
-    let unnamed = answer.assertion(&template_of("#", RSA_SHA256, SHA256, &both));
-    let why = refused(&answer.around("", &unnamed));
-    assert!(why.contains("not over the ID of Assertion"), "{why}");
+    for uri in ["", "#"] {
+        let unnamed = answer.assertion(&template_of(uri, RSA_SHA256, SHA256, &both));
+        let why = refused(&answer.around("", &unnamed));
+        assert!(why.contains("not over the ID of Assertion"), "{why}");
+    }
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! What only a shared registry has: several gateways at once, one schema, one key, and changes that
 //! nobody misses.
 
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Barrier};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use model::{Guess, Secret, Timestamp};
 use parking_lot::Mutex;
@@ -434,6 +434,14 @@ fn r4_what_is_done_at_one_gateway_counts_at_the_other() {
     assert_eq!(c.principal("ann", "db", day, at(6)).rows, 20);
 }
 
+fn until(fine: &dyn Fn() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !fine() {
+        assert!(Instant::now() < end, "it was not heard");
+        thread::yield_now();
+    }
+}
+
 /// Told nothing.
 fn deaf() -> crate::ears::Ears {
     crate::ears::Ears {
@@ -461,11 +469,6 @@ fn what_is_answered_given_and_taken_back_at_one_gateway_counts_at_the_other() {
         (shared, approvals)
     };
     let ((_one, a), (_other, b)) = (follows("gw-a"), follows("gw-b"));
-    let until = |fine: &dyn Fn() -> bool| {
-        while !fine() {
-            thread::yield_now();
-        }
-    };
     let dba = |name: &str| Approver {
         groups: vec!["dba".into()],
         ..Approver::from_principal(&principal(name))
@@ -578,6 +581,10 @@ fn what_one_gateway_denies_keeps_and_asks_the_other_hears() {
     let asked = asks.ask("who", "ann", PATIENCE, |_| false).unwrap();
     let said = vec![("gw-b".to_owned(), "who ann".to_owned())];
     assert_eq!(asked, Asked { answers: said, silent: Vec::new() });
+    let back = answers.ask("who", "ann", PATIENCE, |_| false).unwrap();
+    assert_eq!(back.answers, [("gw-a".to_owned(), "oneself".to_owned())]);
+    let own = "SELECT count(*) FROM narrows.answers WHERE gateway = 'gw-a'";
+    assert_eq!(postgres.sql(folder.path(), own), "1");
     assert!(heard.try_recv().is_err(), "nothing was told twice");
 }
 
@@ -657,4 +664,94 @@ fn p8_work_is_done_over_where_another_transaction_came_in_between() {
     assert_eq!(tries(9), (4, false));
     let told = "SELECT count(*) FROM narrows.changes WHERE id = 'tk_again'";
     assert_eq!(postgres.sql(folder.path(), told), "2");
+}
+
+fn new_login(renews: bool) -> NewLogin {
+    NewLogin {
+        method: "oidc:x".into(),
+        subject: "ann".into(),
+        name: None,
+        groups: Vec::new(),
+        issuer: "x".into(),
+        ends_at: at(100_000),
+        renews,
+        keep: None,
+    }
+}
+
+#[test]
+fn p1_a_code_that_gateways_race_for_is_had_once_and_no_token_outlives_its_sign_in() {
+    let postgres = Postgres::start();
+    let folder = Folder::new();
+    let [a, b] = ["gw-a", "gw-b"].map(|gateway| {
+        let logins = Logins::open(registry(&postgres, &folder, gateway), &key(9)).unwrap();
+        honour(&logins);
+        Arc::new(logins)
+    });
+    let barrier = Arc::new(Barrier::new(2));
+    let race = |one: &Arc<Logins>,
+                work: &dyn Fn(Arc<Logins>) -> Box<dyn FnOnce() -> bool + Send>| {
+        let (work, barrier) = (work(Arc::clone(one)), Arc::clone(&barrier));
+        thread::spawn(move || {
+            barrier.wait();
+            work()
+        })
+    };
+    for round in 0..60 {
+        let code = format!("code-{round}");
+        a.put_code(Code::Device, (&code, None), "for", at(60), at(0)).unwrap();
+        let take = |logins: Arc<Logins>| -> Box<dyn FnOnce() -> bool + Send> {
+            let code = code.clone();
+            Box::new(move || logins.code(Code::Device, &code, Take::Once, at(1)).unwrap().is_some())
+        };
+        let had = [race(&a, &take), race(&b, &take)].map(|one| one.join().unwrap());
+        assert_eq!(had.iter().filter(|had| **had).count(), 1, "round {round}");
+        let answer = |logins: Arc<Logins>| -> Box<dyn FnOnce() -> bool + Send> {
+            let name = code.clone();
+            Box::new(move || logins.take_once(&name, at(60), at(1)).unwrap())
+        };
+        let had = [race(&a, &answer), race(&b, &answer)].map(|one| one.join().unwrap());
+        assert_eq!(had.iter().filter(|had| **had).count(), 1, "round {round}");
+        let id = a.begin(new_login(false), at(0)).unwrap().0.id.clone();
+        b.heard(&id).unwrap();
+        let end = |logins: Arc<Logins>| -> Box<dyn FnOnce() -> bool + Send> {
+            let id = Arc::clone(&id);
+            Box::new(move || logins.end(&id, "signed_out").is_ok())
+        };
+        let make = |logins: Arc<Logins>| -> Box<dyn FnOnce() -> bool + Send> {
+            let id = Arc::clone(&id);
+            Box::new(move || logins.token(&id, "", at(1)).is_ok())
+        };
+        let [ended, _] = [race(&a, &end), race(&b, &make)].map(|one| one.join().unwrap());
+        assert!(ended);
+    }
+    let left = "SELECT count(*) FROM narrows.login_keys";
+    assert_eq!(postgres.sql(folder.path(), left), "0");
+}
+
+#[test]
+fn the_use_of_a_sign_in_and_the_end_of_its_parts_are_known_everywhere() {
+    let postgres = Postgres::start();
+    let folder = Folder::new();
+    let a = Logins::open(registry(&postgres, &folder, "gw-a"), &key(9)).unwrap();
+    let (shared, feed) = open(&postgres, &folder, "gw-b");
+    let b = Arc::new(Logins::open(Registry::shared(Arc::clone(&shared)), &key(9)).unwrap());
+    honour(&a);
+    honour(&b);
+    let ears = crate::ears::Ears { logins: Arc::downgrade(&b), ..deaf() };
+    shared.follow(feed, Arc::new(ears)).unwrap();
+    let hour = Duration::from_secs(3600);
+    let (login, cookie) = a.begin(new_login(true), at(0)).unwrap();
+    let (login_key, token) = a.token(&login.id, "laptop", at(0)).unwrap();
+    until(&|| b.verify(token.expose(), at(1)).is_ok());
+    assert!(b.by_cookie(cookie.expose(), hour, at(6_000)).is_none(), "silent since then");
+    assert!(a.by_cookie(cookie.expose(), hour, at(3_000)).is_some());
+    until(&|| b.by_cookie(cookie.expose(), hour, at(6_000)).is_some());
+    a.end_key(&login_key.id, "signed_out").unwrap();
+    until(&|| b.verify(token.expose(), at(1)).is_err());
+    let known = || b.login(&login.id).unwrap();
+    assert!(a.claim(&login, at(9)).unwrap());
+    until(&|| known().asked_at == at(9));
+    a.trouble(&login.id, "away", None).unwrap();
+    until(&|| known().trouble.is_some());
 }
