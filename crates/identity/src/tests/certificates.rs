@@ -45,7 +45,7 @@ impl Authority {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.distinguished_name.push(DnType::OrganizationName, "one below");
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let signed = params.signed_by(&key, &self.issuer).unwrap();
         (Self { issuer: Issuer::new(params, key), pem: signed.pem() }, signed.der().clone())
     }
@@ -245,6 +245,8 @@ fn p2_a_list_of_what_was_revoked_counts_and_one_that_is_out_of_date_refuses_all(
     assert!(judge(with(old), &leaf).is_err(), "its next one was due at this very time");
     let anothers = judge(with(Authority::new().list(&[], (2, 1))), &leaf);
     assert!(anothers.is_err(), "a list that does not know of it");
+    let below = authority.under().0.list(&[], (2, 1));
+    assert!(judge(with(below), &leaf).is_err(), "one of another name");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::{Timestamp, TokenId};
-use serde_json::json;
+use serde_json::{Value, json};
 use store::{Login, Store, StoreOptions};
 
 use super::fetching::{ask, until};
@@ -223,6 +223,7 @@ impl Lab {
         let page = |path: &str| json!(format!("{}{path}", provider.issuer));
         provider.metadata.lock()["authorization_endpoint"] = page("/authorize");
         provider.metadata.lock()["token_endpoint"] = page("/token");
+        provider.metadata.lock()["userinfo_endpoint"] = page("/userinfo");
         provider.metadata.lock()["authorization_response_iss_parameter_supported"] = json!(true);
         let issuer = provider.plan();
         world.proofs.believe(vec![issuer.clone()]).unwrap();
@@ -246,10 +247,17 @@ impl Lab {
 
     /// What the provider gives for a code from now on.
     fn says(&self, nonce: &str) {
-        let claims = json!({
+        self.says_with(nonce, json!(["dba"]));
+    }
+
+    fn says_with(&self, nonce: &str, groups: Value) {
+        let mut claims = json!({
             "iss": self.provider.issuer, "aud": "gateway", "sub": "ann", "nonce": nonce,
-            "groups": ["dba"], "iat": NOW_S - 10, "exp": NOW_S + 300,
+            "name": "Ann", "groups": groups, "iat": NOW_S - 10, "exp": NOW_S + 300,
         });
+        if claims["groups"].is_null() {
+            claims.as_object_mut().unwrap().remove("groups");
+        }
         let id = self.signer.token_with(&json!({"alg": "ES256", "kid": "k1"}), &claims);
         *self.provider.tokens.lock() = json!({"access_token": "a", "id_token": id});
     }
@@ -308,6 +316,24 @@ fn p2_an_answer_signs_in_the_browser_that_asked_and_is_of_whom_it_asked() {
     lab.says(&way.nonce);
     CLOCK.set(NOW_S + 600);
     assert_eq!(lab.finish(&right).unwrap_err(), NotSignedIn::State, "too old");
+}
+
+#[test]
+fn p2_userinfo_is_of_the_same_person_and_adds_to_what_was_signed() {
+    let lab = Lab::new();
+    let way = lab.begin().unwrap();
+    lab.says_with(&way.nonce, Value::Null);
+    for says in [json!({"sub": "eve", "groups": ["owners"]}), json!({"groups": ["owners"]})] {
+        *lab.provider.userinfo.lock() = says;
+        let why = lab.finish(&way.call(&lab)).unwrap_err();
+        assert!(
+            matches!(&why, NotSignedIn::Fault(Fault::Claim(name, _)) if name == "sub"),
+            "{why}"
+        );
+    }
+    *lab.provider.userinfo.lock() = json!({"sub": "ann", "name": "Eve", "groups": ["ops"]});
+    let (login, _) = lab.finish(&way.call(&lab)).unwrap();
+    assert_eq!((login.name.as_deref(), &*login.groups), (Some("Ann"), &["ops".into()][..]));
 }
 
 #[test]

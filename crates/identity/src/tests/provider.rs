@@ -183,6 +183,8 @@ pub(super) struct Provider {
     /// What it answers to whoever brings a code, and the last form that did.
     pub tokens: Arc<Mutex<Value>>,
     pub sent: Arc<Mutex<String>>,
+    /// What it says of whoever has a token.
+    pub userinfo: Arc<Mutex<Value>>,
 }
 
 impl Provider {
@@ -194,7 +196,9 @@ impl Provider {
         let keys = Arc::new(Mutex::new(Vec::new()));
         let (is_down, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let (tokens, sent) = (Arc::new(Mutex::new(Value::Null)), Arc::default());
-        let provider = Self { issuer, keys, metadata, is_down, asked, tokens, sent };
+        let userinfo = Arc::new(Mutex::new(Value::Null));
+        let provider = Self { issuer, keys, metadata, is_down, asked, tokens, sent, userinfo };
+        let userinfo = Arc::clone(&provider.userinfo);
         let (tokens, sent) = (Arc::clone(&provider.tokens), Arc::clone(&provider.sent));
         let (keys, metadata) = (Arc::clone(&provider.keys), Arc::clone(&provider.metadata));
         let (is_down, asked) = (Arc::clone(&provider.is_down), Arc::clone(&provider.asked));
@@ -209,6 +213,8 @@ impl Provider {
                     (200, json!({"keys": *keys.lock()}).to_string())
                 } else if request.starts_with("GET /.well-known/openid-configuration ") {
                     (200, metadata.lock().to_string())
+                } else if request.starts_with("GET /userinfo ") {
+                    (200, userinfo.lock().to_string())
                 } else if request.starts_with("POST /token ") {
                     let form = request.split_once("\r\n\r\n").map(|(_, form)| form);
                     *sent.lock() = form.unwrap_or_default().to_owned();
