@@ -374,6 +374,7 @@ fn p2_a_token_of_an_issuer_and_a_certificate_are_of_one_subject() {
     proofs.tokens().deny(&who.token.clone().unwrap(), "robot", now()).unwrap();
     assert_eq!(proofs.recheck(&who, now()), Err(NotProved::Revoked));
     assert_eq!(prove("robot").unwrap_err(), NotProved::Revoked);
-    assert_eq!(proofs.believe(Vec::new()).unwrap(), [provider.issuer.clone()]);
+    let changed = proofs.believe(Vec::new()).unwrap();
+    assert_eq!(changed, std::slice::from_ref(&provider.issuer));
     assert_eq!(prove("robot").unwrap_err(), NotProved::Unknown);
 }
