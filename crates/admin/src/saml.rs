@@ -309,3 +309,6 @@ fn not_believed(fault: &Fault) -> NotSignedIn {
     let class = fault.class();
     NotSignedIn::Answer { class: class.word(), words: class.words(), why: fault.to_string() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! The API over real sockets on loopback, with a real store in a folder of its own.
 
 mod access;
+mod guards;
 mod pages;
 mod reading;
 mod slack;

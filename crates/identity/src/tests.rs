@@ -3,6 +3,7 @@
 mod attacks;
 mod certificates;
 mod fetching;
+mod people;
 mod provider;
 mod signing_in;
 mod whom;

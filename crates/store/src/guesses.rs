@@ -244,6 +244,17 @@ mod tests {
             assert!(spent(&open(&folder, NOON), "1", NOON), "and the gateway started again");
         }
 
+        fn r5_a_clock_that_is_ahead_gives_others_no_budget_anew() {
+            let folder = Folder::new();
+            let (ahead, behind) = (open(&folder, NOON), open(&folder, NOON));
+            let spent = |guesses: &Guesses, value: &str, now| {
+                guesses.count("ann", "db", &[guess("ssn", value)], 2, now).unwrap().is_some()
+            };
+            assert!(!spent(&ahead, "1", NOON) && !spent(&behind, "2", NOON));
+            assert!(!spent(&ahead, "1", Timestamp(NOON.0 + DAY_NS)));
+            assert!(spent(&behind, "3", NOON));
+        }
+
         fn p7_no_value_is_kept() {
             let folder = Folder::new();
             let guesses = open(&folder, NOON);

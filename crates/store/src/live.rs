@@ -262,6 +262,8 @@ impl Drop for Registration {
 
 #[cfg(test)]
 mod tests {
+    use model::Voucher;
+
     use super::*;
     use crate::testing::principal;
 
@@ -328,5 +330,39 @@ mod tests {
         assert!(other.lock().is_empty());
         let refused = live.register(info("s_3", "t_1"), recorder().1).unwrap_err();
         assert_eq!(refused, NotAdmitted::Revoked);
+    }
+
+    #[test]
+    fn p2_a_session_that_rests_on_two_proofs_ends_with_either() {
+        let live = Live::new(10);
+        let certificate = TokenId("crt_1".into());
+        let both = |id: &str| {
+            let mut info = info(id, "t_1");
+            let voucher = Voucher { id: certificate.clone(), issuer: "corp".into() };
+            info.principal.certificate = Some(voucher);
+            info
+        };
+        let (heard, stop) = recorder();
+        let _one = live.register(both("s_1"), stop).unwrap();
+        let (other, stop) = recorder();
+        let _two = live.register(info("s_2", "t_1"), stop).unwrap();
+        assert_eq!(live.end(std::slice::from_ref(&certificate), "ended"), 1);
+        assert_eq!(live.revoke(&certificate, "revoked"), 1);
+        assert_eq!(*heard.lock(), ["ended", "revoked"]);
+        assert!(other.lock().is_empty());
+        let refused = live.register(both("s_3"), recorder().1).unwrap_err();
+        assert_eq!(refused, NotAdmitted::Revoked);
+        assert!(live.register(info("s_4", "t_1"), recorder().1).is_ok());
+    }
+
+    #[test]
+    fn a_session_begins_once_and_for_nobody_who_changed_meanwhile() {
+        let live = Live::new(10);
+        live.doubt_by(|principal| principal.token != Some(TokenId("t_old".into())));
+        let _one = live.register(info("s_1", "t_1"), recorder().1).unwrap();
+        let again = live.register(info("s_1", "t_2"), recorder().1).unwrap_err();
+        assert_eq!(again, NotAdmitted::Duplicate);
+        let changed = live.register(info("s_2", "t_old"), recorder().1).unwrap_err();
+        assert_eq!(changed, NotAdmitted::Revoked);
     }
 }

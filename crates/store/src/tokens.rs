@@ -585,6 +585,49 @@ mod tests {
             assert_eq!(tokens.revoke(&id, at(9)).unwrap().revoked_at, Some(at(5)));
         }
 
+        fn p2_what_changed_unheard_is_told_when_all_is_read_anew() {
+            let folder = Folder::new();
+            let (one, other) = (tokens(&folder), tokens(&folder));
+            let [(first, secret), (second, lost)] =
+                ["bot", "bob"].map(|who| one.create(new(who), at(0)).unwrap());
+            other.heard_all().unwrap();
+            let heard = Arc::new(Mutex::new(Vec::new()));
+            let ear = Arc::clone(&heard);
+            other.subscribe(Box::new(move |id| ear.lock().push(id.clone())));
+            let told = || std::mem::take(&mut *heard.lock());
+            let denied = TokenId("jwt_a".into());
+            one.revoke(&first.id, at(1)).unwrap();
+            one.deny(&denied, "robot", at(1)).unwrap();
+            other.heard_all().unwrap();
+            assert_eq!(told(), [first.id.clone(), denied.clone()]);
+            assert!(other.is_denied(&denied));
+            assert_eq!(other.verify(secret.expose(), at(2)), Err(TokenError::Revoked));
+            other.heard_all().unwrap();
+            assert!(told().is_empty(), "once");
+            // The database was put back from an older copy.
+            let back = |sql| one.registry.write(Lane::Registry, |tx| tx.run(sql, &[])).map(drop);
+            let done: Result<(), StateError> = back("UPDATE tokens SET revoked_at = NULL");
+            done.unwrap();
+            other.heard_all().unwrap();
+            assert_eq!(other.verify(secret.expose(), at(2)), Err(TokenError::Revoked));
+            let done: Result<(), StateError> = back("DELETE FROM tokens WHERE subject = 'bob'");
+            done.unwrap();
+            assert!(other.verify(lost.expose(), at(2)).is_ok());
+            other.heard_all().unwrap();
+            assert_eq!(told(), [second.id]);
+            assert_eq!(other.verify(lost.expose(), at(2)), Err(TokenError::Unknown));
+        }
+
+        fn p8_so_many_tokens_of_others_are_denied_and_no_more() {
+            let folder = Folder::new();
+            let tokens = tokens(&folder);
+            let named = |number: usize| TokenId(number.to_string().into());
+            tokens.denied.write().extend((1..=limit::TOKENS_MAX).map(named));
+            let more = tokens.deny(&named(0), "robot", at(0)).unwrap_err();
+            assert!(matches!(more, TokensError::Full(_)), "{more}");
+            assert!(tokens.deny(&named(1), "robot", at(0)).is_ok(), "it is one of them");
+        }
+
         fn tokens_outlive_a_restart_and_only_under_the_same_key() {
             let folder = Folder::new();
             let (record, token) = tokens(&folder).create(new("bot"), at(0)).unwrap();

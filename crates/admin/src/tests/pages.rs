@@ -43,11 +43,17 @@ impl World {
         self.people.signed_in(who, "127.0.0.1").unwrap()
     }
 
-    fn page(&self, path: &str, cookie: &str) -> Answer {
+    pub(super) fn page(&self, path: &str, cookie: &str) -> Answer {
         self.send("GET", path, cookie, &[])
     }
 
-    fn send(&self, verb: &str, path: &str, cookie: &str, form: &[(&str, &str)]) -> Answer {
+    pub(super) fn send(
+        &self,
+        verb: &str,
+        path: &str,
+        cookie: &str,
+        form: &[(&str, &str)],
+    ) -> Answer {
         let form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
         let request = ureq::http::Request::builder()
             .method(verb)
@@ -179,7 +185,7 @@ fn p8_one_person_is_signed_in_so_often_at_once_and_others_all_the_same() {
 }
 
 /// The word that forms on a page have.
-fn word_of(page: &Answer) -> String {
+pub(super) fn word_of(page: &Answer) -> String {
     let (_, rest) = page.text.split_once("name=\"csrf\" value=\"").unwrap();
     rest.split('"').next().unwrap().to_owned()
 }

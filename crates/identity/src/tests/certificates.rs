@@ -1,5 +1,7 @@
 //! Whom a certificate stands for, and whom it must not.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use model::{PrincipalKind, TokenId};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName,
@@ -7,11 +9,15 @@ use rcgen::{
     RevokedCertParams, SanType, SerialNumber, date_time_ymd,
 };
 use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
+use serde_json::{Value, json};
 use store::NewToken;
 
 use super::fetching::proofs;
 use super::provider::*;
-use crate::certificate::{CertificateFault, CertificatePlan, Judge, SubjectFrom};
+use crate::certificate::{
+    CertificateFault, CertificatePlan, Judge, SubjectFrom, check_certificates, is_trust_domain_name,
+};
 use crate::proofs::{NotProved, Proof};
 
 const DOMAIN: &str = "spiffe://acme.example";
@@ -31,6 +37,17 @@ impl Authority {
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let pem = params.self_signed(&key).unwrap().pem();
         Self { issuer: Issuer::new(params, key), pem }
+    }
+
+    /// One that this one vouches for, and its certificate.
+    fn under(&self) -> (Self, CertificateDer<'static>) {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::OrganizationName, "one below");
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let signed = params.signed_by(&key, &self.issuer).unwrap();
+        (Self { issuer: Issuer::new(params, key), pem: signed.pem() }, signed.der().clone())
     }
 
     fn sign(&self, change: impl FnOnce(&mut CertificateParams)) -> CertificateDer<'static> {
@@ -147,6 +164,76 @@ fn p2_what_is_not_vouched_for_now_and_for_clients_stands_for_nobody() {
 }
 
 #[test]
+fn p2_who_may_be_nobody_is_no_subject_and_the_last_second_is_good() {
+    let authority = Authority::new();
+    let mut plan = authority.plan("corp");
+    plan.subject_from = SubjectFrom::CommonName;
+    let named = |name: &str| {
+        let leaf = authority.sign(|params| {
+            params.distinguished_name.push(DnType::CommonName, name);
+        });
+        judge(plan.clone(), &leaf)
+    };
+    assert_eq!(named("job 7").as_deref(), Ok("job 7"));
+    for name in [" job", "a\u{202e}b", &"x".repeat(257)] {
+        let why = named(name).unwrap_err();
+        assert!(why.contains("a name that is"), "{name}: {why}");
+    }
+    let leaf = authority.sign(|params| params.subject_alt_names = vec![uri("urn:a")]);
+    let who = Judge::new(authority.plan("corp")).unwrap().judge(&[leaf], now()).unwrap();
+    assert_eq!(who.expires_at, Some(at(NOW_S + 31 * 24 * 3_600 + 1)));
+}
+
+#[test]
+fn p8_so_many_certificates_of_a_chain_are_looked_at() {
+    let authority = Authority::new();
+    let (between, certificate) = authority.under();
+    let leaf = between.sign(|params| params.subject_alt_names = vec![uri("urn:a")]);
+    let with = |strangers: usize| {
+        let mut chain = vec![leaf.clone()];
+        chain.extend((0..strangers).map(|_| Authority::new().sign(|_| {})));
+        chain.push(certificate.clone());
+        Judge::new(authority.plan("corp")).unwrap().judge(&chain, now()).is_ok()
+    };
+    assert!(with(0) && with(7));
+    assert!(!with(8));
+}
+
+#[test]
+fn a_bundle_of_a_trust_domain_says_what_each_of_its_keys_is_for() {
+    let (one, other) = (Authority::new(), Authority::new());
+    let x5c = |of: &Authority| {
+        let der = CertificateDer::from_pem_slice(of.pem.as_bytes()).unwrap();
+        vec![STANDARD.encode(der)]
+    };
+    let bundle = |keys: Value| CertificatePlan {
+        roots: json!({"keys": keys}).to_string().into_bytes(),
+        ..one.plan(DOMAIN)
+    };
+    let both = json!([
+        {"use": "jwt-svid", "x5c": x5c(&other)},
+        {"use": "x509-svid", "x5c": x5c(&one)},
+    ]);
+    let svid = |of: &Authority| of.sign(|params| params.subject_alt_names = vec![uri(ID)]);
+    assert_eq!(judge(bundle(both.clone()), &svid(&one)).as_deref(), Ok(ID));
+    assert!(judge(bundle(both), &svid(&other)).unwrap_err().contains("not vouched for"));
+    let none = bundle(json!([{"use": "jwt-svid", "x5c": x5c(&one)}]));
+    assert!(check_certificates(&none).unwrap_err().contains("no certificate to believe"));
+    for (name, fine) in [
+        ("acme.example", true),
+        ("a_b-c.1", true),
+        (&*"a".repeat(255), true),
+        (&*"a".repeat(256), false),
+        ("", false),
+        ("Acme", false),
+        ("a/b", false),
+        ("a:1", false),
+    ] {
+        assert_eq!(is_trust_domain_name(name), fine, "{name}");
+    }
+}
+
+#[test]
 fn p2_a_list_of_what_was_revoked_counts_and_one_that_is_out_of_date_refuses_all() {
     let authority = Authority::new();
     let leaf = authority.sign(|params| params.subject_alt_names = vec![uri("urn:a")]);
@@ -158,6 +245,8 @@ fn p2_a_list_of_what_was_revoked_counts_and_one_that_is_out_of_date_refuses_all(
     assert!(judge(with(old), &leaf).is_err(), "its next one was due at this very time");
     let anothers = judge(with(Authority::new().list(&[], (2, 1))), &leaf);
     assert!(anothers.is_err(), "a list that does not know of it");
+    let below = authority.under().0.list(&[], (2, 1));
+    assert!(judge(with(below), &leaf).is_err(), "one of another name");
 }
 
 #[test]
@@ -225,6 +314,10 @@ fn p2_an_svid_is_one_uri_of_its_domain_and_a_key_for_signatures() {
         let words = names(&[&format!("{DOMAIN}{path}")]);
         assert!(words.contains("path is not one of a SPIFFE ID"), "{path}: {words}");
     }
+    let long = |bytes: usize| format!("{DOMAIN}/{}", "a".repeat(bytes - DOMAIN.len() - 1));
+    assert!(names(&[&long(2_049)]).contains("path is not one of a SPIFFE ID"));
+    let other = svid(&|params| params.key_usages = vec![KeyUsagePurpose::KeyAgreement]);
+    assert!(other.unwrap_err().contains("not for signatures alone"));
     for usage in [KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign] {
         let words = svid(&|params| params.key_usages.push(usage)).unwrap_err();
         assert!(words.contains("not for signatures alone"), "{words}");
@@ -271,10 +364,19 @@ fn p2_a_token_and_a_certificate_are_of_one_subject_and_end_with_either() {
     let mismatch = prove(other.expose()).unwrap_err();
     assert!(matches!(mismatch, NotProved::Certificate(CertificateFault::Mismatch(..))));
     assert_eq!(prove("nrw_guess").unwrap_err(), NotProved::Unknown);
+    let stranger = Authority::new().sign(|params| params.subject_alt_names = vec![uri("urn:a")]);
+    match proofs.prove_either(secret.expose(), &[stranger], true, now()) {
+        Proof::Done(proved) => assert!(matches!(proved, Err(NotProved::Certificate(_)))),
+        Proof::Later(_) => unreachable!("nobody has to be asked"),
+    }
+    assert_eq!(proofs.recheck(&alone, now()), Ok(()));
+    let end = alone.expires_at.unwrap();
+    assert_eq!(proofs.recheck(&alone, end), Err(NotProved::Expired));
     // Without either it stands for nobody.
     assert_eq!(proofs.recheck(&who, now()), Ok(()));
     proofs.tokens().deny(&certificate, "urn:a", now()).unwrap();
     assert_eq!(proofs.recheck(&who, now()), Err(NotProved::Revoked));
+    assert_eq!(proofs.recheck(&alone, now()), Err(NotProved::Revoked));
     assert_eq!(prove(secret.expose()).unwrap_err(), NotProved::Revoked);
     let again = authority.sign(|params| params.subject_alt_names = vec![uri("urn:a")]);
     let fresh = match proofs.prove_either(secret.expose(), &[again], true, now()) {
@@ -284,4 +386,33 @@ fn p2_a_token_and_a_certificate_are_of_one_subject_and_end_with_either() {
     assert_eq!(proofs.recheck(&fresh, now()), Ok(()));
     assert_eq!(proofs.believe_certificates(Vec::new()).unwrap(), ["corp"]);
     assert_eq!(proofs.recheck(&fresh, now()), Err(NotProved::Revoked));
+}
+
+/// Goal: a token whose issuer has to be asked first is held to the certificate, too.
+#[test]
+fn p2_a_token_of_an_issuer_and_a_certificate_are_of_one_subject() {
+    let (provider, signer, authority) = (Provider::start(), Signer::ec(), Authority::new());
+    provider.keys.lock().push(signer.jwk("k1"));
+    let proofs = proofs();
+    proofs.believe(vec![provider.plan()]).unwrap();
+    proofs.believe_certificates(vec![authority.plan("corp")]).unwrap();
+    let token = signer.token("k1", &provider.claims());
+    let tokio = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let prove = |name: &str| {
+        let leaf = authority.sign(|params| params.subject_alt_names = vec![uri(name)]);
+        match proofs.prove_either(&token, &[leaf], true, now()) {
+            Proof::Done(proved) => proved,
+            Proof::Later(pending) => tokio.block_on(pending),
+        }
+    };
+    let mismatch = prove("urn:a").unwrap_err();
+    assert!(matches!(mismatch, NotProved::Certificate(CertificateFault::Mismatch(..))));
+    let who = prove("robot").unwrap();
+    assert_eq!(proofs.recheck(&who, now()), Ok(()));
+    proofs.tokens().deny(&who.token.clone().unwrap(), "robot", now()).unwrap();
+    assert_eq!(proofs.recheck(&who, now()), Err(NotProved::Revoked));
+    assert_eq!(prove("robot").unwrap_err(), NotProved::Revoked);
+    let changed = proofs.believe(Vec::new()).unwrap();
+    assert_eq!(changed, std::slice::from_ref(&provider.issuer));
+    assert_eq!(prove("robot").unwrap_err(), NotProved::Unknown);
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use model::Timestamp;
 use serde_json::{Value, json};
-use store::{InstallationKey, Logins, NewToken, Registry, State, Tokens};
+use store::{InstallationKey, Logins, NewLogin, NewToken, Registry, State, Tokens};
 
 use super::provider::*;
 use crate::jwt::Fault;
@@ -25,13 +25,13 @@ pub(super) fn proofs() -> Arc<Proofs> {
 }
 
 /// Asks once, and waits for the answer.
-fn ask(proofs: &Arc<Proofs>, token: &str, when: Timestamp) -> Result<String, NotProved> {
+pub(super) fn ask(proofs: &Arc<Proofs>, token: &str, when: Timestamp) -> Result<String, NotProved> {
     let tokio = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let proved = tokio.block_on(proofs.prove_now(token, true, when));
     proved.map(|principal| principal.subject.to_string())
 }
 
-fn until(what: &str, fine: impl Fn() -> bool) {
+pub(super) fn until(what: &str, fine: impl Fn() -> bool) {
     let began = Instant::now();
     while !fine() {
         assert!(began.elapsed() < Duration::from_secs(30), "{what}");
@@ -209,6 +209,48 @@ fn what_is_revoked_here_or_no_longer_believed_is_refused() {
     assert_eq!(proofs.believe(Vec::new()), Ok(changed));
     assert!(!proofs.believes(&provider.issuer) && proofs.believes("narrows"));
     assert_eq!(ask(&proofs, &another, now()), Err(NotProved::Unknown));
+}
+
+#[test]
+fn p2_whoever_was_believed_is_looked_at_again() {
+    let (provider, signer) = (Provider::start(), Signer::ec());
+    provider.keys.lock().push(signer.jwk("k1"));
+    let proofs = proofs();
+    proofs.believe(vec![provider.plan()]).unwrap();
+    let tokio = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let prove = |token: &str| tokio.block_on(proofs.prove_now(token, true, now())).unwrap();
+    let token = signer.token("k1", &provider.claims());
+    let who = prove(&token);
+    assert_eq!(proofs.recheck(&who, now()), Ok(()));
+    let late = at(NOW_S + 100_000);
+    assert_eq!(proofs.recheck(&who, late), Err(NotProved::Expired));
+    assert_eq!(ask(&proofs, &token, late), Err(NotProved::Expired), "it was remembered");
+    proofs.believe(Vec::new()).unwrap();
+    assert_eq!(proofs.recheck(&who, now()), Err(NotProved::Revoked));
+    let new = NewToken { subject: "dora".to_owned(), ..NewToken::default() };
+    let (record, own) = proofs.tokens().create(new, now()).unwrap();
+    let who = prove(own.expose());
+    assert_eq!(proofs.recheck(&who, now()), Ok(()));
+    proofs.tokens().revoke(&record.id, now()).unwrap();
+    assert_eq!(proofs.recheck(&who, now()), Err(NotProved::Revoked));
+    let logins = proofs.logins();
+    logins.honour("saml:", [("saml:x".to_owned(), String::new())]);
+    let new = NewLogin {
+        method: "saml:x".into(),
+        subject: "ann".into(),
+        name: None,
+        groups: Vec::new(),
+        issuer: "x".into(),
+        ends_at: late,
+        renews: false,
+        keep: None,
+    };
+    let (login, _) = logins.begin(new, now()).unwrap();
+    let (_, of_login) = logins.token(&login.id, "laptop", now()).unwrap();
+    let who = prove(of_login.expose());
+    assert_eq!(proofs.recheck(&who, now()), Ok(()));
+    logins.end(&login.id, "signed_out").unwrap();
+    assert_eq!(proofs.recheck(&who, now()), Err(NotProved::Revoked));
 }
 
 #[test]

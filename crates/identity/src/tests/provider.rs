@@ -1,7 +1,7 @@
 //! Keys, tokens, and a provider that serves its keys over HTTP.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -151,13 +151,40 @@ pub(super) fn keys(all: &[Value]) -> Keys {
     Keys::read(&set(all), false).unwrap()
 }
 
-/// Serves its metadata and its keys, and can be told to fail.
+/// A whole request, with the form that comes with it.
+fn request(stream: &mut TcpStream) -> String {
+    let mut whole = Vec::new();
+    loop {
+        let text = String::from_utf8_lossy(&whole).into_owned();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head.lines().find_map(|line| {
+                let (name, value) = line.split_once(':')?;
+                name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())?
+            });
+            if body.len() >= length.unwrap_or(0) {
+                return text;
+            }
+        }
+        let mut part = [0; 4096];
+        match stream.read(&mut part) {
+            Ok(read @ 1..) => whole.extend_from_slice(&part[..read]),
+            _ => return text,
+        }
+    }
+}
+
+/// Serves its metadata, its keys and tokens, and can be told to fail.
 pub(super) struct Provider {
     pub issuer: String,
     pub keys: Arc<Mutex<Vec<Value>>>,
     pub metadata: Arc<Mutex<Value>>,
     pub is_down: Arc<AtomicBool>,
     pub asked: Arc<AtomicUsize>,
+    /// What it answers to whoever brings a code, and the last form that did.
+    pub tokens: Arc<Mutex<Value>>,
+    pub sent: Arc<Mutex<String>>,
+    /// What it says of whoever has a token.
+    pub userinfo: Arc<Mutex<Value>>,
 }
 
 impl Provider {
@@ -168,15 +195,17 @@ impl Provider {
         let metadata = Arc::new(Mutex::new(metadata));
         let keys = Arc::new(Mutex::new(Vec::new()));
         let (is_down, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-        let provider = Self { issuer, keys, metadata, is_down, asked };
+        let (tokens, sent) = (Arc::new(Mutex::new(Value::Null)), Arc::default());
+        let userinfo = Arc::new(Mutex::new(Value::Null));
+        let provider = Self { issuer, keys, metadata, is_down, asked, tokens, sent, userinfo };
+        let userinfo = Arc::clone(&provider.userinfo);
+        let (tokens, sent) = (Arc::clone(&provider.tokens), Arc::clone(&provider.sent));
         let (keys, metadata) = (Arc::clone(&provider.keys), Arc::clone(&provider.metadata));
         let (is_down, asked) = (Arc::clone(&provider.is_down), Arc::clone(&provider.asked));
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let Ok(mut stream) = stream else { return };
-                let mut request = [0; 4096];
-                let read = stream.read(&mut request).unwrap_or(0);
-                let request = String::from_utf8_lossy(&request[..read]).into_owned();
+                let request = request(&mut stream);
                 let (status, body) = if is_down.load(Ordering::SeqCst) {
                     (503, String::new())
                 } else if request.starts_with("GET /keys ") {
@@ -184,6 +213,12 @@ impl Provider {
                     (200, json!({"keys": *keys.lock()}).to_string())
                 } else if request.starts_with("GET /.well-known/openid-configuration ") {
                     (200, metadata.lock().to_string())
+                } else if request.starts_with("GET /userinfo ") {
+                    (200, userinfo.lock().to_string())
+                } else if request.starts_with("POST /token ") {
+                    let form = request.split_once("\r\n\r\n").map(|(_, form)| form);
+                    *sent.lock() = form.unwrap_or_default().to_owned();
+                    (200, tokens.lock().to_string())
                 } else {
                     (404, String::new())
                 };

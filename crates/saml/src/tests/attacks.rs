@@ -181,6 +181,13 @@ fn a_signature_is_over_the_element_that_it_stands_in() {
         let why = refused(&document);
         assert!(why.contains("not over the ID of Assertion"), "{uri}: {why}");
     }
+    // What has no name is the whole document to some.
+    let answer = Answer { assertion_id: String::new(), ..Answer::default() };
+    for uri in ["", "#"] {
+        let unnamed = answer.assertion(&template_of(uri, RSA_SHA256, SHA256, &both));
+        let why = refused(&answer.around("", &unnamed));
+        assert!(why.contains("not over the ID of Assertion"), "{why}");
+    }
 }
 
 #[test]
@@ -188,6 +195,11 @@ fn a_signature_has_one_reference_and_nothing_else() {
     let fine = template("_a1", RSA_SHA256);
     let (reference, _) = cut(&fine, "ds:Reference");
     let object = "<ds:Object/></ds:Signature>";
+    let filled = |name: &str, algorithm: &str| {
+        let empty = format!("<{name} Algorithm=\"{algorithm}\"/>");
+        let open = empty.replace("/>", &format!("><ds:X/></{name}>"));
+        fine.replace(&empty, &open)
+    };
     for (changed, why) in [
         (
             fine.replace(&reference, &format!("{reference}{reference}")),
@@ -206,6 +218,41 @@ fn a_signature_has_one_reference_and_nothing_else() {
                 "<ds:SignatureMethod xmlns:x=\"urn:x\" x:Algorithm=\"y\" ",
             ),
             "has an attribute x:Algorithm",
+        ),
+        (
+            fine.replace("<ds:SignedInfo>", "<ds:SignedInfo x=\"y\">"),
+            "SignedInfo has an attribute x",
+        ),
+        (
+            fine.replacen("<ds:Signature ", "<ds:Signature x=\"y\" ", 1),
+            "Signature has an attribute x",
+        ),
+        (
+            fine.replace("<ds:SignatureValue>", "<ds:SignatureValue x=\"y\">"),
+            "SignatureValue has an attribute x",
+        ),
+        (
+            fine.replace("<ds:SignatureValue>", "<ds:SignatureValue><ds:X/>"),
+            "SignatureValue holds more than text",
+        ),
+        (
+            fine.replace("<ds:Transforms>", "<ds:Transforms x=\"y\">"),
+            "Transforms has an attribute x",
+        ),
+        (
+            fine.replace("<ds:DigestValue>", "<ds:DigestValue x=\"y\">"),
+            "DigestValue has an attribute x",
+        ),
+        (filled("ds:SignatureMethod", RSA_SHA256), "SignatureMethod holds X"),
+        (filled("ds:DigestMethod", SHA256), "DigestMethod holds X"),
+        (
+            fine.replace(&format!("Method Algorithm=\"{EXCLUSIVE}\""), "Method Algorithm=\"x\""),
+            "CanonicalizationMethod is \"x\"",
+        ),
+        (fine.replace("</ds:Reference>", "<ds:X/></ds:Reference>"), "Reference holds X"),
+        (
+            fine.replace("<ds:DigestMethod ", "<x:DigestMethod xmlns:x=\"urn:x\" "),
+            "Reference holds DigestMethod",
         ),
         (fine.replace("<ds:SignedInfo>", "<ds:SignedInfo>text"), "SignedInfo holds text"),
         (fine.replace("ds:SignedInfo", "ds:Signedinfo"), "Signature holds Signedinfo"),
@@ -236,4 +283,8 @@ fn prefixes_that_are_kept_besides_are_kept_here_too() {
     assert!(accept(&document).is_ok());
     let hidden = document.replace("PrefixList=", "xmlns:x=\"urn:x\" x:PrefixList=\"\" PrefixList=");
     assert!(refused(&hidden).contains("has an attribute x:PrefixList"));
+    let filled = document.replace("#default\"/>", "#default\"><ds:X/></ec:InclusiveNamespaces>");
+    assert!(refused(&filled).contains("InclusiveNamespaces holds X"), "{}", refused(&filled));
+    let many = document.replace("#default", &"p ".repeat(33));
+    assert!(refused(&many).contains("more than 32 prefixes"));
 }

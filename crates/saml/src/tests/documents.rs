@@ -127,4 +127,7 @@ fn whose_answer_it_says_it_is_can_be_read_without_a_key() {
     let mut broken = response;
     broken.insert_str(10, "\r\n");
     assert_eq!(peek(&broken).unwrap().issuer, super::idp::IDP, "lines are broken in forms");
+    let answer = Answer::default();
+    let assertion = answer.around("", "").replace("samlp:Response", "samlp:ArtifactResponse");
+    assert!(peek(&STANDARD.encode(assertion)).unwrap_err().to_string().contains("no Response"));
 }

@@ -163,6 +163,12 @@ fn what_is_for_somebody_else_is_refused() {
         (change(|a| a.response = a.response.replace("\"2.0\"", "\"1.1\"")), "version"),
         (change(|a| a.assertion = a.assertion.replace("\"2.0\"", "\"1.1\"")), "version"),
         (change(|a| a.statement.clear()), "no AuthnStatement"),
+        (change(|a| a.status.clear()), "no Status"),
+        // An attribute of another namespace is another.
+        (
+            change(|a| a.response = a.response.replace("Dest", "xmlns:x=\"urn:x\" x:Dest")),
+            "no Destination",
+        ),
         (
             change(|a| {
                 a.conditions = a.conditions.replace(
@@ -268,6 +274,14 @@ fn each_time_counts_for_itself() {
             altered(|a| a.confirmation = a.confirmation.replace(end, "2026-12-02T12:00:00Z")),
             "more than a day",
         ),
+        (
+            altered(|a| a.response = a.response.replace("T12:00:00Z", "T13:00:00Z")),
+            "IssueInstant is 3600 s from now",
+        ),
+        (
+            altered(|a| a.assertion = a.assertion.replace("T12:00:00Z", "T13:00:00Z")),
+            "IssueInstant is 3600 s from now",
+        ),
         (altered(|a| a.conditions = a.conditions.replace(end, "soon")), "its NotOnOrAfter is"),
         (
             altered(|a| a.conditions = a.conditions.replace(end, "1960-01-01T00:00:00Z")),
@@ -276,6 +290,61 @@ fn each_time_counts_for_itself() {
     ] {
         assert!(refused(&document).contains(why), "{why}: {}", refused(&document));
     }
+}
+
+#[test]
+fn the_session_of_the_provider_ends_with_the_first_of_its_statements() {
+    for (first, second) in [("T20:00:00Z", "T18:00:00Z"), ("T18:00:00Z", "T20:00:00Z")] {
+        let document = altered(|answer| {
+            let of = |end| answer.statement.replace("T20:00:00Z", end);
+            answer.statement = format!("{}{}", of(first), of(second));
+        });
+        let until = accept(&document).unwrap().not_on_or_after;
+        assert_eq!(until, Some(at("2026-11-30T18:00:30Z")), "{first}");
+    }
+}
+
+/// What is there once and may be there once: two readers would each have their own.
+#[test]
+fn what_is_said_twice_is_not_chosen_from() {
+    let twice = |part: &str| format!("{part}{part}");
+    for (document, what) in [
+        (altered(|a| a.subject = twice(&a.subject)), "2 elements NameID"),
+        (altered(|a| a.conditions = twice(&a.conditions)), "2 elements Conditions"),
+        (altered(|a| a.status = twice(&a.status)), "2 elements Status"),
+        (altered(|a| a.issuer = twice(&a.issuer)), "2 elements Issuer"),
+        (altered(|a| a.conditions.push_str("<saml:Subject/>")), "2 elements Subject"),
+    ] {
+        assert!(refused(&document).contains(what), "{what}: {}", refused(&document));
+    }
+}
+
+/// Around a signed assertion nothing is proved, but a provider that says no, or an answer for
+/// somebody else, is refused all the same.
+#[test]
+fn an_answer_that_is_not_signed_itself_has_to_be_for_us_too() {
+    let answer = || Answer::default();
+    let refusal = answer().status.replace("Success", "Responder");
+    let other = |from: &str, to: &str| answer().response.replace(from, to);
+    for (changed, why) in [
+        (Answer { status: refusal, ..answer() }, "the provider refused"),
+        (Answer { response: other(ACS, "https://other/acs"), ..answer() }, "Destination is"),
+        (Answer { response: other(REQUEST, "_other"), ..answer() }, "answers \"_other\""),
+        (Answer { response: other("T12:00", "T13:00"), ..answer() }, "IssueInstant is 3600 s"),
+        (Answer { response: other("\"2.0\"", "\"1.1\""), ..answer() }, "version"),
+    ] {
+        let document = changed.signed(Over::Assertion);
+        assert!(refused(&document).contains(why), "{why}: {}", refused(&document));
+    }
+    let document = answer().signed(Over::Assertion).replacen(IDP, "https://evil.example", 1);
+    assert!(refused(&document).contains("issuer is"));
+}
+
+#[test]
+fn a_provider_without_a_certificate_is_none() {
+    let mut plan = plan();
+    plan.certificates.clear();
+    assert!(Provider::new(plan, service()).unwrap_err().to_string().contains("no certificate"));
 }
 
 #[test]
@@ -293,6 +362,12 @@ fn what_was_taken_is_not_taken_again() {
     let later = noon().plus(Duration::from_secs(320));
     let again = provider.accept(&response, later, expected, &mut take);
     assert_eq!(again, Err(Fault::Replayed));
+    // Another provider may call its assertions the same.
+    let mut other = plan();
+    other.entity_id = "https://other.example".to_owned();
+    let theirs = altered(|answer| answer.issuer = answer.issuer.replace(IDP, &other.entity_id));
+    let another = Provider::new(other, service()).unwrap();
+    assert!(another.accept(&STANDARD.encode(theirs), noon(), expected, &mut take).is_ok());
     // It is good until 12:05:00, clocks may differ by half a minute, and others by more.
     assert_eq!(taken.first().map(|(_, until)| *until), Some(at("2026-11-30T12:20:30Z")));
     let mut full = |_: &str, _| Err("no place".to_owned());
@@ -353,4 +428,27 @@ fn encrypted_assertions_are_refused_in_words_that_say_so() {
     let fault = accept(&document).unwrap_err();
     assert_eq!(fault, Fault::Encrypted);
     assert_eq!(fault.class(), Class::Setup);
+    let name = altered(|answer| answer.subject.push_str("<saml:EncryptedID/>"));
+    assert_eq!(accept(&name), Err(Fault::Encrypted));
+    let attribute = altered(|answer| {
+        let end = "<saml:EncryptedAttribute/></saml:AttributeStatement>";
+        answer.attributes = answer.attributes.replace("</saml:AttributeStatement>", end);
+    });
+    assert_eq!(accept(&attribute), Err(Fault::Encrypted));
+}
+
+#[test]
+fn p8_an_assertion_has_so_many_attributes_and_values() {
+    let of = |attributes: usize, values: usize| {
+        let values = "<saml:AttributeValue/>".repeat(values);
+        let one = format!("<saml:Attribute Name=\"a\">{values}</saml:Attribute>");
+        altered(|answer| {
+            let all = one.repeat(attributes);
+            answer.attributes = format!("<saml:AttributeStatement>{all}</saml:AttributeStatement>");
+        })
+    };
+    assert!(accept(&of(512, 1)).is_ok());
+    assert!(refused(&of(513, 0)).contains("too many attributes"));
+    assert!(accept(&of(1, 4_096)).is_ok());
+    assert!(refused(&of(1, 4_097)).contains("too many attributes"));
 }

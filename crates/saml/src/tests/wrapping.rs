@@ -162,6 +162,17 @@ fn what_is_signed_has_to_be_the_answer_or_its_assertion() {
     assert!(refused(&document).contains("the ID \"_a1\" is twice"));
 }
 
+/// Two readers could each take another one of them.
+#[test]
+fn an_element_has_one_id() {
+    let Pieces { answer, whole, .. } = pieces();
+    for other in ["Id=\"_x\"", "xml:id=\"_x\"", "AssertionID=\"_x\""] {
+        let changed = answer.response.replace("ID=\"_r1\"", &format!("ID=\"_r1\" {other}"));
+        let two = Answer { response: changed, ..answer.clone() }.around("", &whole);
+        assert!(refused(&two).contains("an element has two IDs"), "{other}: {}", refused(&two));
+    }
+}
+
 #[test]
 fn an_assertion_deeper_in_the_answer_is_none() {
     let Pieces { mut answer, whole, .. } = pieces();

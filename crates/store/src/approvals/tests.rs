@@ -520,6 +520,86 @@ over_both! {
         assert_eq!(heard.try_recv(), Ok(()), "its end is told");
     }
 
+    fn an_answer_that_does_not_count_leaves_those_who_wait_where_they_are() {
+        let desk = Desk::new();
+        let id = desk.ask(new(1), at(0));
+        let (_, heard) = desk.wait(&id, "s_one", 120);
+        let stranger = Approver { groups: Vec::new(), ..dba("eve") };
+        assert!(desk.yes(&id, &stranger, 1).is_err());
+        assert_eq!(desk.yes(&id, &dba("ann"), 2).unwrap(), Status::Approved);
+        assert!(matches!(heard.try_recv(), Ok(Answer::Approved(_))));
+    }
+
+    fn p1_votes_at_two_gateways_count_together_and_each_use_once() {
+        let desk = Desk::new();
+        let other = open(&desk.folder, at(0));
+        // Of somebody else, and not used yet: nobody takes it who is not meant.
+        let another = desk.ask(NewApproval { principal: principal("robot"), ..new(1) }, at(0));
+        desk.yes(&another, &dba("ann"), 0).unwrap();
+        for session in [false, true] {
+            let rules = vec![rule("big-reads", &["dba"], 2)];
+            let id = desk.ask(NewApproval { rules, ..new(1) }, at(0));
+            other.heard(&id, at(1)).unwrap();
+            let (_, first) = desk.wait(&id, "s_one", 120);
+            let (_, second) = desk.wait(&id, "s_two", 120);
+            let (_, late) = desk.wait(&id, "s_one", 5);
+            assert_eq!(desk.yes(&id, &dba("ann"), 2).unwrap(), Status::Pending);
+            let yes = |by: &str| other.answer(&id, &dba(by), approve(None, session), at(3));
+            assert!(matches!(yes("Ann"), Err(AnswerError::AlreadyAnswered(Status::Pending))));
+            assert_eq!(yes("bob").unwrap(), Status::Approved);
+            desk.approvals.heard(&id, at(5)).unwrap();
+            assert!(matches!(first.try_recv(), Ok(Answer::Approved(_))), "{session}");
+            assert_eq!(second.try_recv(), Ok(Answer::Spent), "{session}");
+            assert_eq!(late.try_recv(), Ok(Answer::Late), "{session}");
+            desk.approvals.end_session(&SessionId("s_one".into())).unwrap();
+        }
+    }
+
+    fn p1_a_yes_for_one_session_is_for_no_other_that_waits_at_another_gateway() {
+        let desk = Desk::new();
+        let other = open(&desk.folder, at(0));
+        let id = desk.ask(new(1), at(0));
+        let (_, first) = desk.wait(&id, "s_one", 120);
+        let (_, second) = desk.wait(&id, "s_two", 120);
+        other.answer(&id, &dba("ann"), approve(None, true), at(1)).unwrap();
+        desk.approvals.heard(&id, at(2)).unwrap();
+        assert!(matches!(first.try_recv(), Ok(Answer::Approved(_))));
+        assert_eq!(second.try_recv(), Ok(Answer::Spent));
+        assert!(desk.is_granted(in_session("s_one"), at(3)));
+    }
+
+    fn what_another_gateway_answered_is_not_taken_back() {
+        let desk = Desk::new();
+        let other = open(&desk.folder, at(0));
+        let id = desk.ask(new(1), at(0));
+        let (_, heard) = desk.wait(&id, "s_one", 120);
+        other.answer(&id, &dba("ann"), approve(None, false), at(1)).unwrap();
+        assert!(!desk.approvals.withdraw(&id, at(2)).unwrap());
+        assert!(matches!(heard.try_recv(), Ok(Answer::Approved(_))));
+        let kept = desk.approvals.approval(&id).unwrap().unwrap();
+        assert_eq!(kept.status, Status::Approved);
+        // Nor is one answered that is over and that nobody has closed.
+        let id = desk.ask(new(2), at(10));
+        let late = other.answer(&id, &dba("ann"), approve(None, false), at(600)).unwrap_err();
+        assert!(matches!(late, AnswerError::Expired), "{late}");
+    }
+
+    fn p8_so_many_grants_are_in_force_and_no_more() {
+        let desk = Desk::new();
+        let first = desk.ask(new(1), at(0));
+        desk.yes(&first, &dba("ann"), 1).unwrap();
+        let id = desk.ask(new(2), at(1));
+        let mut inner = desk.approvals.inner.lock();
+        let grant = inner.grants.values().next().unwrap().clone();
+        for number in 1..limit::GRANTS_MAX {
+            inner.grants.insert(number.to_string().into(), grant.clone());
+        }
+        drop(inner);
+        assert!(matches!(desk.yes(&id, &dba("ann"), 2), Err(AnswerError::Full(_))));
+        desk.approvals.inner.lock().grants.remove("1");
+        assert_eq!(desk.yes(&id, &dba("ann"), 3).unwrap(), Status::Approved);
+    }
+
     fn r12_access_is_not_given_to_oneself_and_not_for_longer_than_asked() {
         let desk = Desk::new();
         let asked = desk.approvals.request_access(access("alice", 3600), at(0)).unwrap();

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use model::limit::LOGIN_CODES_MAX;
+use model::limit::{LOGIN_ANSWERS_MAX, LOGIN_CODES_MAX};
 use parking_lot::Mutex;
 
 use super::*;
@@ -108,12 +108,13 @@ fn a_browser_that_is_silent_and_a_login_that_is_over_are_let_in_no_more() {
     let folder = Folder::new();
     let logins = logins(&folder);
     let (login, cookie) = logins.begin(new("ann", &[]), at(0)).unwrap();
-    let (_, token) = logins.token(&login.id, "", at(0)).unwrap();
+    let (key, token) = logins.token(&login.id, "", at(0)).unwrap();
     assert!(logins.by_cookie(cookie.expose(), HOUR, at(3_599)).is_some());
     assert!(logins.by_cookie(cookie.expose(), HOUR, at(7_198)).is_some(), "it was used meanwhile");
     assert!(logins.by_cookie(cookie.expose(), HOUR, at(7_199 + 3_600)).is_none(), "silent");
     assert!(logins.verify(token.expose(), at(9_999)).is_ok(), "a token is not idle");
     assert_eq!(logins.verify(token.expose(), at(10_000)), Err(TokenError::Expired));
+    assert_eq!(logins.recheck(&key.id, at(10_000)), Err(TokenError::Expired));
     assert!(logins.token(&login.id, "", at(10_000)).is_err());
     let over = logins.sweep(at(10_000)).unwrap();
     assert_eq!(over.len(), 1);
@@ -287,4 +288,129 @@ fn what_is_sealed_opens_for_its_purpose_and_under_its_key_only() {
     let other = InstallationKey::from_bytes(&[8; 32]).unwrap();
     let other = Logins::open(registry(&folder), &other).unwrap();
     assert!(other.unseal("a", &sealed).is_none());
+}
+
+#[test]
+fn a_cookie_ends_by_silence_and_with_its_sign_in_each_for_itself() {
+    let folder = Folder::new();
+    let logins = logins(&folder);
+    let (_, cookie) = logins.begin(new("ann", &[]), at(0)).unwrap();
+    let is_in = |now| logins.by_cookie(cookie.expose(), HOUR, now).is_some();
+    assert!(!is_in(at(3_600)), "silent, and not over");
+    assert!([3_000, 6_000, 9_000, 9_999].iter().all(|now| is_in(at(*now))));
+    assert!(!is_in(at(10_000)), "over, and not silent");
+}
+
+#[test]
+fn a_sign_in_is_in_a_browser_while_that_uses_its_cookie() {
+    let folder = Folder::new();
+    let logins = logins(&folder);
+    let (ann, _) = logins.begin(new("ann", &[]), at(0)).unwrap();
+    let (ben, cookie) = logins.begin(new("ben", &[]), at(0)).unwrap();
+    logins.token(&ben.id, "", at(0)).unwrap();
+    assert!(logins.is_in_a_browser(&ann.id, HOUR, at(3_599)));
+    assert!(!logins.is_in_a_browser(&ann.id, HOUR, at(3_600)), "silent");
+    let (_, key) = logins.by_cookie(cookie.expose(), HOUR, at(1)).unwrap();
+    logins.end_key(&key.id, "signed_out").unwrap();
+    assert!(!logins.is_in_a_browser(&ben.id, HOUR, at(2)), "a program has it still");
+}
+
+#[test]
+fn a_code_is_changed_only_from_what_it_is_and_while_it_is_good() {
+    let folder = Folder::new();
+    let logins = logins(&folder);
+    let change = |before: &str, after: &str, now| {
+        logins.change_by_code(Code::Device, "a", before, after, now).unwrap()
+    };
+    logins.put_code(Code::Device, ("a", Some("SAID")), "one", at(60), at(0)).unwrap();
+    assert!(!change("other", "two", at(1)));
+    assert!(change("one", "two", at(59)));
+    assert!(!change("two", "three", at(60)));
+    assert!(!logins.change_code("SAID", "two", "three", at(60)).unwrap());
+    assert_eq!(logins.code_said("SAID", Take::Look, at(59)).unwrap().as_deref(), Some("two"));
+    assert_eq!(logins.code_said("SAID", Take::Look, at(60)).unwrap(), None);
+}
+
+#[test]
+fn p8_sign_ins_and_answers_that_were_taken_are_bounded_in_number() {
+    let folder = Folder::new();
+    let logins = logins(&folder);
+    let (login, _) = logins.begin(new("ann", &[]), at(0)).unwrap();
+    let fill = "WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 10000)
+        INSERT INTO login_codes (fingerprint, kind, said, expires_at, body)
+        SELECT 'x' || i, 'taken', NULL, ?1, '' FROM n";
+    let filled = logins.write(|tx| tx.run(fill, &[at(90).into()])).unwrap();
+    assert_eq!(filled, LOGIN_ANSWERS_MAX as u64 - 1);
+    assert!(logins.take_once("a", at(90), at(1)).unwrap(), "at the limit");
+    assert!(matches!(logins.take_once("b", at(90), at(1)), Err(LoginsError::Full(..))));
+    assert!(logins.take_once("b", at(190), at(90)).unwrap());
+    for number in 1..LOGINS_MAX {
+        let mut known = logins.known.write();
+        known.logins.insert(number.to_string().into(), Arc::clone(&login));
+    }
+    assert!(matches!(logins.begin(new("ben", &[]), at(1)), Err(LoginsError::Full(..))));
+}
+
+/// Goal: sessions end whose tokens another gateway took away or changed, however this one hears.
+#[test]
+fn p2_what_another_gateway_did_to_sign_ins_is_told_here() {
+    for all in [true, false] {
+        let folder = Folder::new();
+        let (one, other) = (logins(&folder), logins(&folder));
+        let heard = heard(&other);
+        let begin = |who: &str| {
+            let (login, _) = one.begin(new(who, &["dba"]), at(0)).unwrap();
+            let key = one.token(&login.id, "", at(0)).unwrap().0;
+            one.token(&login.id, "another", at(0)).unwrap();
+            (login, key)
+        };
+        let [(changed, _), (part, ended), (gone, _), (same, _)] =
+            ["ann", "ben", "cleo", "dan"].map(begin);
+        let hear = || match all {
+            true => other.heard_all().unwrap(),
+            false => {
+                [&changed, &part, &gone, &same].iter().for_each(|it| other.heard(&it.id).unwrap());
+            }
+        };
+        hear();
+        let told = |login: &Arc<Login>, why: &str| {
+            let keys = one.tokens(&login.id).into_iter();
+            keys.map(|key| format!("{} {why}", key.id.0)).collect::<Vec<_>>()
+        };
+        let mut wanted = told(&gone, "revoked");
+        let renewal = Renewal { groups: groups(&["ops"]), keep: None };
+        assert!(one.renew(&changed.id, renewal, at(1)).unwrap());
+        one.end_key(&ended.id, "signed_out").unwrap();
+        one.end(&gone.id, "signed_out").unwrap();
+        wanted.extend(told(&changed, "groups_changed"));
+        wanted.push(format!("{} revoked", ended.id.0));
+        assert!(heard.lock().is_empty());
+        hear();
+        let mut heard = std::mem::take(&mut *heard.lock());
+        heard.sort();
+        wanted.sort();
+        assert_eq!(heard, wanted, "all at once: {all}");
+    }
+}
+
+#[test]
+fn p2_what_another_gateway_ended_unheard_ends_when_its_provider_is_asked() {
+    for renews in [true, false] {
+        let folder = Folder::new();
+        let logins = logins(&folder);
+        let heard = heard(&logins);
+        let (login, _) = logins.begin(new("ann", &[]), at(0)).unwrap();
+        let (key, token) = logins.token(&login.id, "", at(0)).unwrap();
+        logins.write_behind_its_back(&login.id);
+        if renews {
+            let renewal = Renewal { groups: Vec::new(), keep: None };
+            let renewed = logins.renew(&login.id, renewal, at(1));
+            assert!(matches!(renewed, Err(LoginsError::Ended)));
+        } else {
+            assert!(!logins.trouble(&login.id, "away", None).unwrap());
+        }
+        assert_eq!(*heard.lock(), [format!("{} revoked", key.id.0)]);
+        assert!(logins.login(&login.id).is_none());
+        assert!(logins.verify(token.expose(), at(1)).is_err());
+    }
 }
