@@ -73,7 +73,7 @@ impl Ready {
                     hold: *hold,
                     hides: by.hides.clone(),
                     since: by.since,
-                    is_doubtful: self.seat.may_have_changed(&statement.facts, by.since),
+                    is_doubtful: self.seat.may_have_changed((judged, index), by.since),
                     fields: None,
                 };
                 if let Some(replaced) = self.portals.insert(cursor.as_bytes(), Arc::new(portal)) {

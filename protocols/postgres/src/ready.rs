@@ -13,7 +13,7 @@ use engine::{Connected, Fault, Input, Limits, MaskPlan, Outbox, Permit, Refusal,
 use model::limit::{ANSWERS_AWAITED_MAX, SEND_BUFFER_BYTES_MAX};
 use model::{ClientText, OperationId, Side};
 
-use crate::changing::{Seat, renamed};
+use crate::changing::{Seat, changed};
 use crate::conversation::cancel_errand;
 use crate::expected::{Expected, Step};
 use crate::follow::Origin;
@@ -563,8 +563,8 @@ impl Ready {
             self.defining = self.awaited;
             let snapshot = self.snapshot();
             let catalog = snapshot.as_ref().map(|snapshot| &*snapshot.catalog);
-            if let Some(renamed) = renamed(expected.what.executed(), catalog) {
-                self.seat.begin(renamed, inside && self.ending < self.awaited);
+            if let Some(change) = changed(expected.what.executed(), catalog) {
+                self.seat.begin(change, inside && self.ending < self.awaited);
             }
         }
         if expected.what.changes_path() {

@@ -243,6 +243,7 @@ impl Reading {
             fill: None,
             indexed: false,
             row_of: 0,
+            collated: row.flag(7)?,
         };
         if row.flag(6)? && !column.dropped {
             self.generated.insert((relation, attnum));

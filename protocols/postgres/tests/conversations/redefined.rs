@@ -246,3 +246,32 @@ fn r7_p3_what_another_session_changes_is_awaited() {
     text += &said(&mut asks, r#"server >> T x:text ; D null ; C "SELECT 1" ; Z I"#);
     written("r7_p3_what_another_session_changes_is_awaited", &text);
 }
+
+#[test]
+fn r7_a_change_withholds_only_what_goes_by_it() {
+    const RULES: &str = "rule hide mask customers.ssn\nlogin\n";
+    let play = || Play::of(scene(), Postgres::default(), RULES, Cuts::Whole);
+    let (mut changes, mut asks) = (play(), play());
+    let mut text = RULES.to_owned();
+    let lines: &[(bool, &str)] = &[
+        // Its constructor takes the name of a function that others call, not that of a table.
+        (false, r#"client >> Q "create type initcap as range (subtype = text)""#),
+        (true, r#"client >> Q "select id, upper(body) from notes""#),
+        (true, r#"server >> T id:notes.id x:text ; D "1" "ONE" ; C "SELECT 1" ; Z I"#),
+        (true, r#"client >> Q "select initcap(body) from notes""#),
+        (true, r#"server >> T x:text ; D "One" ; C "SELECT 1" ; Z I"#),
+        (false, r#"server >> C "CREATE TYPE" ; Z I"#),
+        // What goes with it can be a view or what it is made of, and no table that stays.
+        (false, r#"client >> Q "drop type initcap cascade""#),
+        (true, r#"client >> Q "select body from notes""#),
+        (true, r#"server >> T body:notes.body ; D "one" ; C "SELECT 1" ; Z I"#),
+        (true, r#"client >> Q "select who from people""#),
+        (true, r#"server >> T who:people.who ; D "ann" ; C "SELECT 1" ; Z I"#),
+        (false, r#"server >> C "DROP TYPE" ; Z I"#),
+    ];
+    for (asked, line) in lines {
+        text += if *asked { "# who asks\n" } else { "# who changes\n" };
+        text += &said(if *asked { &mut asks } else { &mut changes }, line);
+    }
+    written("r7_a_change_withholds_only_what_goes_by_it", &text);
+}
