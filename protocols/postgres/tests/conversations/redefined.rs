@@ -275,3 +275,35 @@ fn r7_a_change_withholds_only_what_goes_by_it() {
     }
     written("r7_a_change_withholds_only_what_goes_by_it", &text);
 }
+
+#[test]
+fn p3_a_schema_that_comes_into_the_search_path_is_looked_into() {
+    let before = r#"
+rule hide mask app.customers.id
+login
+client >> Q "select id::text || '' from customers"
+server >> T x:text ; D "1" ; C "SELECT 1" ; Z I
+"#;
+    let asks = &[
+        r#"client >> Q "select id::text || '' from customers""#,
+        r#"server >> T x:text ; D "1" ; C "SELECT 1" ; Z I"#,
+    ];
+    let set = &[r#"client >> Q "set search_path to public""#, r#"server >> C "SET" ; Z I"#];
+    let reset = &[r#"client >> Q "reset search_path""#, r#"server >> C "RESET" ; Z I"#];
+    let mut play = Play::of(scene(), Postgres::default(), before, Cuts::Whole);
+    let mut text = play.transcript().to_owned();
+    let mut changed = snapshot(2);
+    changed.search_path = vec!["app".into(), "public".into()];
+    play.stage.resurvey(Arc::new(changed.clone()));
+    text += "# app can be used now\n";
+    for line in [asks, set, asks, reset, asks].into_iter().flatten() {
+        text += &said(&mut play, line);
+    }
+    // Its next session begins there; where this one looks is not told any more.
+    changed.search_path = vec!["public".into()];
+    changed.settings = "0:1:2".into();
+    play.stage.resurvey(Arc::new(changed));
+    text += "# the role was given another search_path\n";
+    text += &said(&mut play, asks[0]);
+    written("p3_a_schema_that_comes_into_the_search_path_is_looked_into", &text);
+}
