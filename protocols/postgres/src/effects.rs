@@ -74,6 +74,7 @@ impl Ready {
                     hides: by.hides.clone(),
                     since: by.since,
                     is_doubtful: self.seat.may_have_changed((judged, index), by.since),
+                    is_bound: false,
                     fields: None,
                 };
                 if let Some(replaced) = self.portals.insert(cursor.as_bytes(), Arc::new(portal)) {

@@ -307,3 +307,41 @@ server >> T x:text ; D "1" ; C "SELECT 1" ; Z I
     text += &said(&mut play, asks[0]);
     written("p3_a_schema_that_comes_into_the_search_path_is_looked_into", &text);
 }
+
+#[test]
+fn r7_p3_a_cursor_that_was_bound_and_words_of_errors_are_not_trusted_beside_a_change() {
+    const RULES: &str = "rule hide mask customers.ssn\nlogin\n";
+    let play = || Play::of(scene(), Postgres::default(), RULES, Cuts::Whole);
+    let (mut changes, mut asks) = (play(), play());
+    let mut text = RULES.to_owned();
+    let lines: &[(bool, &str)] = &[
+        (true, r#"client >> Q "begin""#),
+        (true, r#"server >> C "BEGIN" ; Z T"#),
+        (false, r#"client >> Q "alter table public.vault rename column ssn to x""#),
+        (true, r#"client >> P "" "select ssn from vault" ; B "c" "" ; S"#),
+        (true, r#"server >> 1 ; t ; T ssn:vault.ssn ; 2 ; Z T"#),
+        (true, r#"client >> P "" "select id from orders" ; B "d" "" ; S"#),
+        (true, r#"server >> 1 ; t ; T id:orders.id ; 2 ; Z T"#),
+        (true, r#"client >> Q "fetch 1 from d""#),
+        (true, r#"server >> T id:orders.id ; C "FETCH 0" ; Z T"#),
+        (true, r#"client >> Q "fetch 1 from c""#),
+        (true, r#"server >> E 42601 "syntax error" ; Z E"#),
+        (true, r#"client >> Q "rollback""#),
+        (true, r#"server >> C "ROLLBACK" ; Z I"#),
+        (true, r#"client >> Q "select ref::int from vault""#),
+        (
+            true,
+            r#"server >> E 22P02 "invalid input syntax for type integer: \"123-45-6789\"" ; Z I"#,
+        ),
+        (true, r#"client >> Q "select body::int from notes""#),
+        (true, r#"server >> E 22P02 "invalid input syntax for type integer: \"one\"" ; Z I"#),
+    ];
+    for (asked, line) in lines {
+        text += if *asked { "# who asks\n" } else { "# who changes\n" };
+        text += &said(if *asked { &mut asks } else { &mut changes }, line);
+    }
+    written(
+        "r7_p3_a_cursor_that_was_bound_and_words_of_errors_are_not_trusted_beside_a_change",
+        &text,
+    );
+}
