@@ -89,9 +89,21 @@ fn bare(name: &str) -> &str {
 
 fn of(node: &Node, facts: &Facts) -> Option<Change> {
     let written = || facts.writes.iter().map(|name| &**name);
+    let is_temporary =
+        || !facts.writes.is_empty() && written().all(|name| name.starts_with("pg_temp."));
     Some(match inner(node)? {
-        // Building an index can take an hour; comments, values of enums and privileges on anything
-        // but a schema are in no name.
+        // No other session can name it.
+        N::CreateSeqStmt(_)
+        | N::CreateStmt(_)
+        | N::CreateTableAsStmt(_)
+        | N::SelectStmt(_)
+        | N::ViewStmt(_)
+            if is_temporary() =>
+        {
+            return None;
+        }
+        // Building an index can take an hour; comments, values of enums, how a sequence counts and
+        // privileges on anything but a schema are in no name.
         N::AlterDatabaseRefreshCollStmt(_)
         | N::AlterDatabaseSetStmt(_)
         | N::AlterDatabaseStmt(_)
@@ -99,6 +111,7 @@ fn of(node: &Node, facts: &Facts) -> Option<Change> {
         | N::AlterEnumStmt(_)
         | N::AlterPublicationStmt(_)
         | N::AlterRoleSetStmt(_)
+        | N::AlterSeqStmt(_)
         | N::AlterStatsStmt(_)
         | N::AlterSubscriptionStmt(_)
         | N::AlterTableMoveAllStmt(_)
@@ -134,7 +147,6 @@ fn of(node: &Node, facts: &Facts) -> Option<Change> {
             Change::of_names(written())
         }
         N::ExplainStmt(explain) => return of(boxed(&explain.query)?, facts),
-        N::AlterSeqStmt(alter) => Change::of_names(relation(alter.sequence.as_ref())),
         N::AlterTableStmt(alter) => altered(alter, facts),
         N::RenameStmt(rename) => renamed(rename),
         N::AlterObjectSchemaStmt(alter) => {

@@ -130,7 +130,6 @@ fn relations_concern_who_reads_them_in_any_way() {
         ("alter policy p on notes using (true)", "select body from notes"),
         ("create trigger t before insert on notes execute function f()", "table notes"),
         ("drop rule r on notes", "select body from notes"),
-        ("alter sequence notes restart", "select * from notes"),
         ("alter table notes set schema app", "select body from notes"),
         ("create schema s create view notes as select 1", "select body from notes"),
     ] {
@@ -249,10 +248,15 @@ fn what_gives_nothing_another_meaning_is_no_change() {
         "refresh materialized view totals",
         "create schema fresh",
         "drop schema fresh",
+        "create temp table notes (a int, b orders)",
+        "create temp view notes as select 1",
+        "select 1 into temp notes",
+        "create table pg_temp.notes as select 1",
         "create role someone",
         "create database x",
         "create tablespace x location '/x'",
         "alter type mood add value 'x'",
+        "alter sequence notes restart owned by none",
         "create publication p for table notes",
         "alter default privileges grant select on tables to someone",
     ] {
