@@ -11,6 +11,7 @@ WORDS = {
     "reaches large objects, for which no mask is known": "large_object",
     "this transaction changed definitions": "uncommitted_ddl",
     "would have columns that are masked for you": "uncommitted_ddl",
+    "decides how the server plans": "plan_setting",
     "the server describes other columns": "catalog_changed",
     "FETCH and EXECUTE must be sent alone": "unknown_source",
     "text withheld: it may quote masked values": "withheld",

@@ -7,6 +7,7 @@ use model::ClientText;
 use sql::{Catalog, ColumnId, Runs, Statement, StatementKind, TransactionKind};
 
 use crate::judge::{Judged, MaskedColumns};
+use crate::names::Portal;
 use crate::ready::{Ready, ResourceOptions, Settings};
 use crate::uncommitted::{Uncommitted, is_masked};
 
@@ -46,7 +47,7 @@ impl Ready {
         }
         let is_known = |source: &Runs| match source {
             Runs::Cursor(cursor) => {
-                self.portals.find(cursor.as_bytes()).is_some_and(|open| !open.is_doubtful)
+                self.portals.find(cursor.as_bytes()).is_some_and(|open| !self.is_doubtful(open))
             }
             Runs::Prepared(name) => {
                 self.statements.find(name.as_bytes()).is_some_and(|known| known.is_query())
@@ -62,6 +63,12 @@ impl Ready {
             uncommitted: &self.uncommitted,
         };
         hidden.admit(&judged.statements.list)
+    }
+
+    /// Whether the query of a cursor may be another than was judged.
+    fn is_doubtful(&self, open: &Portal) -> bool {
+        let query = (&*open.prepared.judged, open.prepared.index.unwrap_or(0));
+        open.is_doubtful || open.is_bound && self.seat.may_have_changed(query, open.since)
     }
 
     /// A statement that the planner may take for so large that it does what is off.

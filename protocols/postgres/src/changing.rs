@@ -1,20 +1,19 @@
 //! Definitions that sessions of one resource change (R7). A snapshot is read after such a change,
 //! so that a statement of another session may be judged before that and run behind it.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use sql::change::{Change, Words};
 use sql::own::{self, Names};
-use sql::{Catalog, Facts, Statement, StatementKind};
+use sql::{Catalog, Statement};
 
+use crate::judge::Judged;
 use crate::uncommitted::ends_a_prepared_one;
 
 /// Changes of one resource that are remembered one by one.
 const CHANGES_MAX: usize = 256;
-
-/// Names of relations, without their schemas, that may mean something else; `None` for any.
-pub(crate) type Renamed = Option<BTreeSet<Arc<str>>>;
 
 /// What sessions of every resource change.
 #[derive(Default)]
@@ -39,13 +38,13 @@ struct Changes {
     /// On their way, or not committed, each with its session.
     open: HashMap<u64, Open>,
     /// The last that are over, each with the epoch that it began.
-    over: VecDeque<(u64, Renamed)>,
+    over: VecDeque<(u64, Change)>,
 }
 
 /// What a session changes.
 #[derive(Default)]
 struct Open {
-    renamed: Renamed,
+    change: Change,
     /// Nothing keeps the server from having committed it.
     is_seen: bool,
 }
@@ -81,18 +80,10 @@ impl Seat {
 
     /// This session sends a change. Inside a transaction block nobody else sees it until something
     /// ends the block.
-    pub fn begin(&mut self, renamed: Renamed, inside: bool) {
+    pub fn begin(&mut self, change: Change, inside: bool) {
         self.changes = true;
         let mut changes = locked(&self.definitions.changes);
-        let nothing = || Open { renamed: Some(BTreeSet::new()), is_seen: false };
-        let open = changes.open.entry(self.session).or_insert_with(nothing);
-        open.renamed = match (open.renamed.take(), renamed) {
-            (Some(mut names), Some(more)) => {
-                names.extend(more);
-                Some(names)
-            }
-            _ => None,
-        };
+        changes.open.entry(self.session).or_default().change.extend(change);
         drop(changes);
         if !inside {
             self.show();
@@ -117,9 +108,9 @@ impl Seat {
             return None;
         }
         let mut changes = locked(&self.definitions.changes);
-        let renamed = changes.open.remove(&self.session).unwrap_or_default().renamed;
+        let change = changes.open.remove(&self.session).unwrap_or_default().change;
         let epoch = self.definitions.epoch.fetch_add(1, Ordering::AcqRel).saturating_add(1);
-        changes.over.push_back((epoch, renamed));
+        changes.over.push_back((epoch, change));
         if changes.over.len() > CHANGES_MAX {
             changes.over.pop_front();
         }
@@ -129,28 +120,26 @@ impl Seat {
         Some(epoch)
     }
 
-    /// Whether a name that this statement reads may have been changed by another session since this
-    /// epoch, or is being changed.
-    pub fn may_have_changed(&self, facts: &Facts, since: u64) -> bool {
+    /// Whether what a statement goes by, judged behind this epoch, may have been changed by another
+    /// session since, or is being changed.
+    pub fn may_have_changed(&self, (judged, index): (&Judged, usize), since: u64) -> bool {
         let is_open = self.definitions.open.load(Ordering::Acquire) > 0;
-        let is_still = !is_open && self.epoch() == since;
-        if is_still || facts.reads.is_empty() && facts.writes.is_empty() {
+        if !is_open && self.epoch() == since {
             return false;
         }
+        // It was judged when nothing was hidden.
+        let Some(uses) = judged.uses.get().and_then(|uses| uses.get(index)) else { return true };
+        let words = Words::of(judged.text_of(index));
         let changes = locked(&self.definitions.changes);
         let kept = changes.over.front().map_or(since, |(first, _)| *first);
         if since.saturating_add(1) < kept {
             return true;
         }
-        let names = || facts.reads.iter().chain(&facts.writes).map(|name| bare(name));
-        let concerns = |renamed: &Renamed| match renamed {
-            Some(renamed) => names().any(|name| renamed.contains(name)),
-            None => true,
-        };
         let mut over = changes.over.iter().filter(|(epoch, _)| *epoch > since);
         let others = |(session, open): &(&u64, &Open)| **session != self.session && open.is_seen;
         let mut open = changes.open.iter().filter(others);
-        over.any(|(_, renamed)| concerns(renamed)) || open.any(|(_, open)| concerns(&open.renamed))
+        over.any(|(_, change)| change.concerns(uses, &words))
+            || open.any(|(_, open)| open.change.concerns(uses, &words))
     }
 }
 
@@ -160,126 +149,114 @@ impl Drop for Seat {
     }
 }
 
-fn bare(name: &str) -> &str {
-    name.rsplit('.').next().unwrap_or(name)
-}
-
-/// Which names mean something else behind these statements; `None` when all mean the same.
-pub(crate) fn renamed<'a>(
+/// What these statements change the meaning of; `None` when all means what it meant.
+pub(crate) fn changed<'a>(
     statements: impl Iterator<Item = &'a Statement>,
     catalog: Option<&Catalog>,
-) -> Option<Renamed> {
-    let mut all: Option<Renamed> = None;
+) -> Option<Change> {
+    let mut all: Option<Change> = None;
     for statement in statements {
-        let facts = &statement.facts;
-        let changes = facts.ddl || ends_a_prepared_one(facts);
         let is_same = |catalog| own::names_after(statement, catalog) == Names::Same;
-        if !changes || is_harmless(statement) || facts.ddl && catalog.is_some_and(is_same) {
-            continue;
-        }
-        let names = catalog.and_then(|catalog| names(statement, catalog));
-        all = Some(match (all, names) {
-            (None, names) => names,
-            (Some(Some(mut known)), Some(names)) => {
-                known.extend(names);
-                Some(known)
-            }
-            _ => None,
-        });
+        let change = match &statement.changes {
+            // What it holds is in no text of this session.
+            _ if ends_a_prepared_one(&statement.facts) => Change::of_anything(),
+            Some(change) if !catalog.is_some_and(is_same) => Change::clone(change),
+            _ => continue,
+        };
+        all.get_or_insert_default().extend(change);
     }
     all
-}
-
-/// No name and no column means something else behind it. Building an index can take an hour.
-fn is_harmless(statement: &Statement) -> bool {
-    let StatementKind::Ddl { command } = &statement.kind else { return false };
-    let verb = &*statement.facts.verb;
-    matches!(verb, "comment" | "grant" | "refresh" | "revoke" | "security label")
-        || &**command == "create index"
-}
-
-/// The names that one concerns, where these are all.
-fn names(statement: &Statement, catalog: &Catalog) -> Renamed {
-    let StatementKind::Ddl { command } = &statement.kind else { return None };
-    let facts = &statement.facts;
-    let is_told = matches!(
-        &**command,
-        "alter table"
-            | "alter view"
-            | "alter materialized view"
-            | "create materialized view"
-            | "create sequence"
-            | "create table"
-            | "create table as"
-            | "create table if not exists"
-            | "create view"
-            | "drop index"
-            | "drop materialized view"
-            | "drop table"
-            | "drop view"
-    );
-    // Columns of those above and below change with it.
-    let is_related = |oid: &u32| {
-        catalog.relation(*oid).is_some_and(|relation| !relation.parents.is_empty())
-            || catalog.relations().any(|relation| relation.parents.contains(oid))
-    };
-    if !is_told || facts.writes.is_empty() || facts.objects.iter().any(is_related) {
-        return None;
-    }
-    Some(facts.writes.iter().map(|name| bare(name).into()).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::judge::{Environment, judge};
+
+    fn environment() -> Arc<Environment> {
+        Arc::new(Environment {
+            standard_conforming_strings: true,
+            search_path: Some(vec!["public".into()]),
+            role: "app".into(),
+        })
+    }
+
+    fn judged(text: &str) -> Judged {
+        let judged = judge(text, &environment(), &sql::sample()).expect("it is SQL");
+        judged.note_uses(&sql::sample());
+        judged
+    }
+
+    fn change(text: &str) -> Change {
+        let judged = judge(text, &environment(), &sql::sample()).expect("it is SQL");
+        changed(judged.statements.list.iter(), Some(&sql::sample())).expect("it changes something")
+    }
+
+    #[test]
+    fn r7_what_names_nothing_anew_is_told_to_nobody() {
+        let told = |text: &str| {
+            let judged = judge(text, &environment(), &sql::sample()).expect("it is SQL");
+            changed(judged.statements.list.iter(), Some(&sql::sample()))
+        };
+        for text in ["select 1", "create table fresh (a int)", "create index on orders (id)"] {
+            assert_eq!(told(text), None, "{text}");
+        }
+        assert_eq!(told("commit prepared 'x'"), Some(Change::of_anything()));
+        let both = told("alter table orders add x int; drop function f()").expect("it does");
+        assert!(both.names.contains("orders") && both.made && !both.any);
+    }
 
     #[test]
     fn r7_a_change_concerns_who_names_it_from_its_beginning_until_it_is_read() {
         let changing = Changing::default();
         let resource: Arc<str> = "appdb".into();
         let (mut one, other) = (changing.seat(&resource), changing.seat(&resource));
-        let reads = |name: &str| Facts { reads: vec![name.into()], ..Facts::default() };
-        let (mine, yours) = (reads("k.mine"), reads("k.yours"));
+        let (mine, yours) = (judged("select id from orders"), judged("select id from notes"));
         let before = other.epoch();
-        assert!(!other.may_have_changed(&mine, before));
-        one.begin(Some(BTreeSet::from(["mine".into()])), false);
-        assert!(other.may_have_changed(&mine, before) && !other.may_have_changed(&yours, before));
-        assert!(!one.may_have_changed(&mine, before), "its own are followed elsewhere");
+        assert!(!other.may_have_changed((&mine, 0), before));
+        one.begin(change("alter table orders add x int"), false);
+        assert!(
+            other.may_have_changed((&mine, 0), before)
+                && !other.may_have_changed((&yours, 0), before)
+        );
+        assert!(!one.may_have_changed((&mine, 0), before), "its own are followed elsewhere");
         assert_eq!(one.end(), Some(1));
-        assert!(other.may_have_changed(&mine, before));
-        assert!(!other.may_have_changed(&mine, other.epoch()));
-        one.begin(None, false);
-        assert!(other.may_have_changed(&yours, other.epoch()));
-        assert!(!other.may_have_changed(&Facts::default(), before), "it reads no table");
+        assert!(other.may_have_changed((&mine, 0), before));
+        assert!(!other.may_have_changed((&mine, 0), other.epoch()));
+        one.begin(Change::of_anything(), false);
+        assert!(other.may_have_changed((&yours, 0), other.epoch()));
+        assert!(!other.may_have_changed((&judged("select 1"), 0), before), "it goes by nothing");
+        let untold = judge("select 1", &environment(), &sql::sample()).expect("it is SQL");
+        assert!(other.may_have_changed((&untold, 0), before), "what it goes by was not looked for");
         drop(one);
         assert_eq!(other.epoch(), 2);
         let mut third = changing.seat(&resource);
         for _ in 0..=CHANGES_MAX {
-            third.begin(Some(BTreeSet::new()), false);
+            third.begin(Change::default(), false);
             third.end();
         }
-        assert!(other.may_have_changed(&yours, 0), "too long ago to be known");
+        assert!(other.may_have_changed((&yours, 0), 0), "too long ago to be known");
     }
     #[test]
     fn r7_what_is_not_committed_concerns_nobody_until_it_may_be() {
         let changing = Changing::default();
         let resource: Arc<str> = "appdb".into();
         let (mut one, other) = (changing.seat(&resource), changing.seat(&resource));
-        let facts = Facts { reads: vec!["k.mine".into()], ..Facts::default() };
+        let facts = judged("select id from orders");
         let before = other.epoch();
-        one.begin(None, true);
-        one.begin(Some(BTreeSet::from(["mine".into()])), true);
-        assert!(!other.may_have_changed(&facts, before), "nobody can see it");
+        one.begin(Change::of_anything(), true);
+        one.begin(change("alter table notes add x int"), true);
+        assert!(!other.may_have_changed((&facts, 0), before), "nobody can see it");
         one.show();
-        assert!(other.may_have_changed(&facts, before), "the server may have committed it");
+        assert!(other.may_have_changed((&facts, 0), before), "the server may have committed it");
         one.show();
         assert_eq!(one.end(), Some(1));
-        assert!(other.may_have_changed(&facts, before));
-        assert!(!other.may_have_changed(&facts, 1), "counted once, so nothing is left open");
-        one.begin(None, true);
-        one.begin(None, false);
-        assert!(other.may_have_changed(&facts, 1), "the second is in no block");
+        assert!(other.may_have_changed((&facts, 0), before));
+        assert!(!other.may_have_changed((&facts, 0), 1), "counted once, so nothing is left open");
+        one.begin(Change::of_anything(), true);
+        one.begin(Change::of_anything(), false);
+        assert!(other.may_have_changed((&facts, 0), 1), "the second is in no block");
         drop(one);
-        assert!(!other.may_have_changed(&facts, 2));
+        assert!(!other.may_have_changed((&facts, 0), 2));
     }
 }

@@ -9,7 +9,7 @@ use sql::{Statement, StatementKind};
 
 use crate::judge::Judged;
 use crate::names::{Hides, NAME_BYTES_MAX, Portal, Prepared, Source};
-use crate::ready::Ready;
+use crate::ready::{Path, Ready};
 
 /// How a statement ran.
 #[derive(Clone)]
@@ -73,7 +73,8 @@ impl Ready {
                     hold: *hold,
                     hides: by.hides.clone(),
                     since: by.since,
-                    is_doubtful: self.seat.may_have_changed(&statement.facts, by.since),
+                    is_doubtful: self.seat.may_have_changed((judged, index), by.since),
+                    is_bound: false,
                     fields: None,
                 };
                 if let Some(replaced) = self.portals.insert(cursor.as_bytes(), Arc::new(portal)) {
@@ -144,12 +145,13 @@ impl Ready {
 
     /// The `search_path` after a plain SET outside a transaction; `None` for anything else. What
     /// fails before the server is ready, and a ROLLBACK, can still undo it.
-    fn path_set(&self, judged: &Judged, statement: &Statement) -> Option<Vec<Arc<str>>> {
+    fn path_set(&self, judged: &Judged, statement: &Statement) -> Option<Path> {
         let alone = judged.statements.list.len() == 1 && self.status == b'I' && self.turn_is_plain;
         if !alone || statement.facts.role_change {
             return None;
         }
-        let default = || self.settings.default_search_path.clone().filter(|_| !self.role_changed);
+        let is_told = !self.settings.begins_elsewhere && !self.role_changed;
+        let default = || is_told.then_some(Path::Fresh);
         match &statement.kind {
             StatementKind::Set { name, value, values, local: false }
                 if &**name == "search_path" =>
@@ -157,7 +159,7 @@ impl Ready {
                 match value {
                     Some(_) => {
                         let role = (!self.role_changed).then_some(&self.settings.role);
-                        followed(values.as_deref()?, role)
+                        followed(values.as_deref()?, role).map(Path::Listed)
                     }
                     None => default(),
                 }

@@ -81,7 +81,7 @@ pub fn explain(
     let masked: MaskedColumns =
         sql::masked_kinds(catalog, |schema, table, column| plan.field(schema, table, column), made);
     let list = &judged.statements.list;
-    let settings = Settings::fresh(snapshot, Some(snapshot.search_path.clone()));
+    let settings = Settings::fresh(snapshot, false);
     let hidden = Hidden {
         masks: plan,
         masked: &masked,

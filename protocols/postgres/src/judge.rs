@@ -7,12 +7,13 @@ use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::hash::{BuildHasher as _, Hash};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use engine::{MaskKind, MaskPlan};
 use foldhash::quality::RandomState;
 use model::fact::{FactDecl, FactType, Phase, Value};
 use model::operation::{Effect, Objects, RowBound};
+use sql::change::Uses;
 use sql::{Catalog, ColumnId, Facts, SearchPath, Statement, Statements, Unparsable};
 
 use crate::admit::allowed_predicates;
@@ -58,6 +59,8 @@ pub struct Judged {
     pub catalog_version: u64,
     /// The settings it was judged under.
     pub environment: Arc<Environment>,
+    /// What each statement goes by, told when it is judged for someone with masks.
+    pub uses: Arc<OnceLock<Box<[Uses]>>>,
     /// The literals in `statements` are those of the text; otherwise they are left out.
     pub exact: bool,
 }
@@ -241,6 +244,23 @@ impl Judged {
         Self { statements: Arc::new(statements), exact: false, ..self.clone() }
     }
 
+    /// Looks through it for what it goes by, unless that is told. `catalog` is the one by which it
+    /// was judged.
+    pub fn note_uses(&self, catalog: &Catalog) {
+        self.uses.get_or_init(|| {
+            let list = self.statements.list.iter().enumerate();
+            list.map(|(index, one)| Uses::of(one, self.text_of(index), catalog)).collect()
+        });
+    }
+
+    /// The text of one of its statements.
+    pub fn text_of(&self, index: usize) -> &str {
+        let range = self.statements.list.get(index).map(|statement| statement.range.clone());
+        // What holds for all texts of a shape has no place in one.
+        let part = range.filter(|range| !range.is_empty()).and_then(|range| self.text.get(range));
+        part.unwrap_or(&self.text)
+    }
+
     /// Whether it runs statements that were sent before: FETCH, EXECUTE.
     pub fn is_indirect(&self) -> bool {
         self.statements.list.iter().any(|statement| statement.kind.runs().is_some())
@@ -308,6 +328,7 @@ pub fn judge(
         statements: Arc::new(statements),
         catalog_version: catalog.version,
         environment: Arc::clone(environment),
+        uses: Arc::default(),
         exact: true,
     })
 }

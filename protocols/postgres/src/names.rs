@@ -69,6 +69,8 @@ pub(crate) struct Portal {
     pub since: u64,
     /// Others were under way when it was opened.
     pub is_doubtful: bool,
+    /// It was bound, so that nothing told when it was opened.
+    pub is_bound: bool,
     /// As it was described when it was bound.
     pub fields: Option<PortalFields>,
 }

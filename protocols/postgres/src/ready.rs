@@ -13,7 +13,7 @@ use engine::{Connected, Fault, Input, Limits, MaskPlan, Outbox, Permit, Refusal,
 use model::limit::{ANSWERS_AWAITED_MAX, SEND_BUFFER_BYTES_MAX};
 use model::{ClientText, OperationId, Side};
 
-use crate::changing::{Seat, renamed};
+use crate::changing::{Seat, changed};
 use crate::conversation::cancel_errand;
 use crate::expected::{Expected, Step};
 use crate::follow::Origin;
@@ -106,7 +106,7 @@ pub(crate) struct Ready {
     /// The session began with settings under which rows do not come in the order of an index.
     pub plans_unordered: bool,
     /// What `search_path` is once the server is ready, if nothing undoes it until then.
-    pub path_after: Option<Vec<Arc<str>>>,
+    pub path_after: Option<Path>,
     /// Readings of the catalog that were asked for and are not done.
     pub readings: u32,
     /// Definitions were changed that no reading has yet.
@@ -217,10 +217,22 @@ pub(crate) struct Settings {
     pub client_encoding: String,
     pub server_encoding: String,
     /// `None`: changed in a way that was not followed.
-    pub search_path: Option<Vec<Arc<str>>>,
-    /// What it is after RESET; `None` when the client began with another than the role has.
-    pub default_search_path: Option<Vec<Arc<str>>>,
+    pub search_path: Option<Path>,
+    /// The client began with another `search_path` than the role has.
+    pub begins_elsewhere: bool,
+    /// Settings of the role and the database when the session began.
+    pub begun_with: Arc<str>,
     pub role: Arc<str>,
+}
+
+/// Where names are looked for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Path {
+    /// Where a fresh session of the role does, by the newest snapshot: which of the schemas exist,
+    /// and may be used, can change meanwhile. Anywhere once the role has other settings.
+    Fresh,
+    /// In these schemas.
+    Listed(Vec<Arc<str>>),
 }
 
 /// How the client's text is encoded.
@@ -276,7 +288,6 @@ impl Ready {
                     .is_some_and(|all| all.is_none_or(|all| all.iter().any(|(name, _)| sets(name))))
         });
         let seat = opened.cache.changing.seat(&opened.origin.resource);
-        let search_path = (!begins_elsewhere).then(|| opened.snapshot.search_path.clone());
         let mut ready = Self {
             cache: opened.cache,
             setup: opened.setup,
@@ -285,7 +296,7 @@ impl Ready {
             masks: opened.masks,
             sought: opened.sought,
             origin: opened.origin,
-            settings: Settings::fresh(&opened.snapshot, search_path),
+            settings: Settings::fresh(&opened.snapshot, begins_elsewhere),
             environment: None,
             key: opened.key,
             inbox: opened.inbox,
@@ -532,17 +543,25 @@ impl Ready {
         let settings = &self.settings;
         // What was dropped or renamed may have stood before something else of its name.
         let is_uncertain = self.unread || self.uncommitted.is_unknown();
-        let search_path = if is_uncertain { &None } else { &settings.search_path };
+        let path = settings.search_path.as_ref().filter(|_| !is_uncertain);
+        let snapshot = path.and_then(|_| self.snapshot());
+        let search_path = path.and_then(|path| match path {
+            Path::Fresh => snapshot
+                .as_ref()
+                .filter(|snapshot| snapshot.settings == settings.begun_with)
+                .map(|snapshot| &snapshot.search_path),
+            Path::Listed(schemas) => Some(schemas),
+        });
         if let Some(known) = &self.environment
             && known.standard_conforming_strings == settings.standard_conforming_strings
-            && known.search_path == *search_path
+            && known.search_path.as_ref() == search_path
             && known.role == settings.role
         {
             return Arc::clone(known);
         }
         let environment = Arc::new(Environment {
             standard_conforming_strings: settings.standard_conforming_strings,
-            search_path: search_path.clone(),
+            search_path: search_path.cloned(),
             role: Arc::clone(&settings.role),
         });
         self.environment = Some(Arc::clone(&environment));
@@ -567,8 +586,8 @@ impl Ready {
             self.defining = self.awaited;
             let snapshot = self.snapshot();
             let catalog = snapshot.as_ref().map(|snapshot| &*snapshot.catalog);
-            if let Some(renamed) = renamed(expected.what.executed(), catalog) {
-                self.seat.begin(renamed, inside && self.ending < self.awaited);
+            if let Some(change) = changed(expected.what.executed(), catalog) {
+                self.seat.begin(change, inside && self.ending < self.awaited);
             }
         }
         if expected.what.changes_path() {
@@ -703,14 +722,15 @@ impl Ready {
 
 impl Settings {
     /// Before the server said anything of them.
-    pub fn fresh(snapshot: &Snapshot, search_path: Option<Vec<Arc<str>>>) -> Self {
+    pub fn fresh(snapshot: &Snapshot, begins_elsewhere: bool) -> Self {
         Self {
             standard_conforming_strings: true,
             encoding: Encoding::Utf8,
             client_encoding: "UTF8".to_owned(),
             server_encoding: "UTF8".to_owned(),
-            default_search_path: search_path.clone(),
-            search_path,
+            search_path: (!begins_elsewhere).then_some(Path::Fresh),
+            begins_elsewhere,
+            begun_with: Arc::clone(&snapshot.settings),
             role: Arc::clone(&snapshot.role),
         }
     }

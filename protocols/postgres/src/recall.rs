@@ -276,7 +276,7 @@ fn exposed(judged: &Judged, snapshot: &Snapshot, masks: &MaskPlan) -> Exposed {
     if masked.is_empty() {
         return Exposed::No;
     }
-    let settings = Settings::fresh(snapshot, Some(snapshot.search_path.clone()));
+    let settings = Settings::fresh(snapshot, false);
     let hidden = Hidden {
         masks,
         masked: &masked,
@@ -327,6 +327,7 @@ fn snapshot(objects: &Objects, type_oid: u32) -> Snapshot {
         server_version_num: 0,
         costs: Vec::new(),
         superuser: false,
+        settings: "".into(),
         types: std::collections::HashMap::new(),
     }
 }

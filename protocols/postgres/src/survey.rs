@@ -41,6 +41,8 @@ pub struct Snapshot {
     /// The schemas a fresh session of this role looks in, in order, as they exist: `"$user"` is
     /// replaced, and implicit ones (`pg_catalog`, `pg_temp`) are left out.
     pub search_path: Vec<Arc<str>>,
+    /// Settings of the role and the database that a fresh session starts with.
+    pub settings: Arc<str>,
     /// The role a fresh session acts as.
     pub role: Arc<str>,
     /// `server_version_num`: 170002 for 17.2.

@@ -291,12 +291,13 @@ const SHOP: &str = r#"
     CREATE TABLE filled (a int DEFAULT opaque_number(), b int DEFAULT 5);
     CREATE TYPE boxed AS (v int);
     CREATE DOMAIN preset AS int DEFAULT 3;
+    CREATE COLLATION own (locale = 'C');
     CREATE TABLE kept (
         id int GENERATED ALWAYS AS IDENTITY, n int DEFAULT nextval('numbers'), five int DEFAULT 2 + 3,
         word varchar(9) DEFAULT 'x', of_domain preset, day date DEFAULT current_date,
         who text DEFAULT current_user, nothing text DEFAULT NULL,
         random uuid DEFAULT gen_random_uuid(), a int, b int, c int, whole boxed,
-        wholes boxed[], CHECK (day > current_date - 9));
+        wholes boxed[], ordered text COLLATE own, CHECK (day > current_date - 9));
     CREATE INDEX ON kept ((a * b));
     CREATE INDEX ON kept (word, five) INCLUDE (nothing);
     CREATE STATISTICS kept_s ON (b * c), id FROM kept;
@@ -442,6 +443,7 @@ fn kept_beside_is_read(snapshot: &Snapshot) {
     let boxed = relation(snapshot, "shop", "boxed").oid;
     assert_eq!((column("whole").row_of, column("wholes").row_of), (boxed, boxed));
     assert_eq!(column("a").row_of, 0);
+    assert!(column("ordered").collated && !column("word").collated);
     let id = |name: &str| ColumnId { relation: kept.oid, attnum: column(name).attnum };
     let tied =
         |from: &str, to: &str| snapshot.catalog.ties(id(from)).contains(&(id(to), TieKind::Check));

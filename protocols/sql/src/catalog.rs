@@ -101,6 +101,9 @@ pub struct StoredColumn {
     /// The relation whose row type its values have, alone or in arrays, or 0.
     #[serde(default)]
     pub row_of: u32,
+    /// Its collation does not ship with PostgreSQL: it goes when that is dropped.
+    #[serde(default)]
+    pub collated: bool,
 }
 
 /// What fills a column that a statement leaves out. What is always NULL, or drawn so that nobody

@@ -557,6 +557,12 @@ pub fn steers_plans(setting: &str, value: Option<&str>) -> bool {
         return !value
             .is_some_and(|value| quiet.iter().any(|word| word.eq_ignore_ascii_case(value)));
     }
+    if matches!(setting, "debug_parallel_query" | "force_parallel_mode")
+        && value.is_some_and(|value| value.eq_ignore_ascii_case("off"))
+    {
+        // What it is from the start.
+        return false;
+    }
     setting.starts_with("enable_")
         || setting.ends_with("_cost")
         || setting.starts_with("debug_")

@@ -10,6 +10,7 @@
 //! * [`statement`]: what is known of a statement, all of it flat, so it can be kept and shared.
 //! * [`shape`]: texts that differ only in their literals, told apart from all others.
 //! * [`exposure()`]: whether a statement could tell a principal what a mask hides.
+//! * [`change`]: what a definition changes the meaning of, and what a statement goes by.
 //!
 //! What it refuses to guess: a name it cannot resolve is listed as written and makes the columns
 //! that depend on it *unknown*; unknown is never the same as "depends on nothing".
@@ -19,6 +20,7 @@
 mod call;
 mod cast;
 pub mod catalog;
+pub mod change;
 mod complete;
 mod conversion;
 mod define;

@@ -216,6 +216,7 @@ fn stored(column: &ColumnDef, attnum: i16, catalog: &Catalog) -> Option<StoredCo
         fill: None,
         indexed: unique,
         row_of: 0,
+        collated: column.coll_clause.is_some(),
     })
 }
 

@@ -28,6 +28,7 @@ impl Relation {
             fill: None,
             indexed: false,
             row_of: 0,
+            collated: false,
         });
         Self {
             oid,

@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::catalog::{ColumnId, Relation};
+use crate::change::Change;
 
 /// A text and everything in it. Empty text, or only comments and semicolons, has an empty list.
 #[derive(Clone, Debug, Default)]
@@ -59,6 +60,8 @@ pub struct Statement {
     pub columns: Vec<ColumnId>,
     /// The table it makes, when that can be followed until it is committed (see [`crate::own`]).
     pub creates: Option<Arc<Relation>>,
+    /// What means something else behind it: `None` where nothing does, or nothing is defined.
+    pub changes: Option<Arc<Change>>,
     /// Its place in the text, bytes; surrounding blanks and comments may be included.
     pub range: Range<usize>,
 }

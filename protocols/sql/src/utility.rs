@@ -8,6 +8,7 @@ use pg_query::protobuf::{
 };
 
 use crate::catalog::{ColumnId, Relation, RelationKind};
+use crate::change::Change;
 use crate::define;
 use crate::known;
 use crate::rows;
@@ -61,6 +62,7 @@ pub(crate) fn statement(context: Context<'_>, node: &Node, budget: &mut u64) -> 
     let parts = recorder.finish(context.catalog, &made.verb, made.rows);
     Statement {
         kind: made.kind,
+        changes: Change::by(node, &parts.facts).map(Arc::new),
         facts: parts.facts,
         outputs: made.outputs,
         uses: parts.uses,

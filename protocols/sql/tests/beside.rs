@@ -100,6 +100,8 @@ fn p3_a_setting_that_steers_by_memory_is_a_plan_setting() {
         "select set_config('temp_buffers', '800kB', false)",
         "set default_statistics_target = 1",
         "set max_parallel_workers_per_gather = 0",
+        "set force_parallel_mode = regress",
+        "set debug_parallel_query = on",
         "alter role app set work_mem = '64kB'",
     ] {
         if !text.starts_with("alter") {
@@ -107,6 +109,8 @@ fn p3_a_setting_that_steers_by_memory_is_a_plan_setting() {
         }
     }
     passes("show work_mem");
+    passes("set force_parallel_mode = off");
+    passes("set debug_parallel_query to OFF");
     passes("set statement_timeout = 5");
 }
 

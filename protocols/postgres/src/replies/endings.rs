@@ -124,13 +124,19 @@ impl Ready {
         if !self.uncommitted.is_empty() {
             return false;
         }
-        let statement = match self.expected.front().map(|expected| &expected.what) {
-            Some(What::Rows(rows)) => rows.judged.statements.list.get(rows.statement),
+        let running = match self.expected.front().map(|expected| &expected.what) {
+            Some(What::Rows(rows)) => Some((&*rows.judged, rows.statement, rows.since)),
             Some(What::Bind { name }) => self.portals.awaited(name).and_then(|portal| {
-                portal.prepared.judged.statements.list.get(portal.prepared.index?)
+                Some((&*portal.prepared.judged, portal.prepared.index?, portal.since))
             }),
             _ => None,
         };
+        let Some((judged, index, since)) = running else { return false };
+        // It may read something else by now than it was judged to.
+        if self.seat.may_have_changed((judged, index), since) {
+            return false;
+        }
+        let statement = judged.statements.list.get(index);
         let (Some(statement), Some(snapshot)) = (statement, self.snapshot()) else { return false };
         let masked = self.cache.masked(&self.masks, &snapshot.catalog);
         let is_masked = |id| {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use engine::{Fault, MaskPlan, Outbox, Permit, Refusal, Searched, Sought};
 use model::{ClientText, Column};
-use sql::{Statement, StatementKind};
+use sql::StatementKind;
 
 use super::outgoing::Outgoing;
 use crate::expected::{Expected, Opened, RowsReply, Treatment, What};
@@ -255,12 +255,10 @@ impl Ready {
     /// Whether the server can have run something else than was judged: another session changed what
     /// it names. A cursor's query was planned when it was opened.
     pub(super) fn check_unchanged(&self, rows: &RowsReply) -> Result<(), Refusal> {
-        let statement = rows.judged.statements.list.get(rows.statement);
         let source = rows.source.as_ref().filter(|source| source.gate.is_none());
-        let executed = source.and_then(|source| source.judged.statements.list.get(source.index?));
-        let mut ran = statement.into_iter().chain(executed);
-        let may = |one: &Statement| self.seat.may_have_changed(&one.facts, rows.since);
-        match !rows.hides.is_empty() && ran.any(may) {
+        let executed = source.and_then(|source| Some((&*source.judged, source.index?)));
+        let mut ran = [(&*rows.judged, rows.statement)].into_iter().chain(executed);
+        match !rows.hides.is_empty() && ran.any(|one| self.seat.may_have_changed(one, rows.since)) {
             true => Err(changed()),
             false => Ok(()),
         }

@@ -127,19 +127,25 @@ impl Ready {
             let words = ClientText::fixed("the catalog of this database could not be read");
             return Err((Refusal::unjudgeable("catalog", words), None));
         };
-        let judged = match self.uncommitted.catalog(&snapshot.catalog) {
+        let own = self.uncommitted.catalog(&snapshot.catalog);
+        let judged = match &own {
             // What is this session's own is in no cache.
-            Some(catalog) => judge(text, environment, &catalog).map(Arc::new),
+            Some(catalog) => judge(text, environment, catalog).map(Arc::new),
             None => self.cache.judge(text, environment, &snapshot.catalog),
         };
-        judged.map_err(|unparsable| unjudged(text, &unparsable))
+        let judged = judged.map_err(|unparsable| unjudged(text, &unparsable))?;
+        if !self.masks.is_empty() {
+            judged.note_uses(own.as_ref().unwrap_or(&snapshot.catalog));
+        }
+        Ok(judged)
     }
 
     /// A prepared statement, judged as the server runs it now: it is planned anew when definitions
     /// or `search_path` have changed (PostgreSQL 17, PREPARE, "Notes"). Its strings stay as they
     /// were read.
     pub(super) fn current(&mut self, prepared: Arc<Prepared>) -> Result<Arc<Prepared>, Unjudged> {
-        let version = self.snapshot().map(|snapshot| snapshot.catalog.version);
+        let snapshot = self.snapshot();
+        let version = snapshot.as_ref().map(|snapshot| snapshot.catalog.version);
         let mut now = self.environment();
         let then = &prepared.judged.environment;
         let strings = then.standard_conforming_strings;
@@ -151,6 +157,9 @@ impl Ready {
         let is_certain =
             self.uncommitted.is_empty() && !objects.iter().any(|oid| *oid >= sql::own::FIRST_OID);
         if is_certain && version == Some(prepared.judged.catalog_version) && *then == now {
+            if let Some(snapshot) = snapshot.filter(|_| !self.masks.is_empty()) {
+                prepared.judged.note_uses(&snapshot.catalog);
+            }
             return Ok(prepared);
         }
         let judged = self.judge_in(&prepared.judged.text, &now)?;

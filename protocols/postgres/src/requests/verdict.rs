@@ -69,6 +69,7 @@ impl Ready {
                         hides,
                         since: self.seen,
                         is_doubtful: false,
+                        is_bound: true,
                         fields,
                     };
                     self.portals.ask(&name, Arc::new(portal), self.awaited);

@@ -211,7 +211,7 @@ const RELATIONS: &str = "SELECT c.oid, n.nspname, c.relname, c.relkind, c.relper
      WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'c', 'S')";
 
 const COLUMNS: &str = "SELECT a.attrelid, a.attnum, a.attname, a.atttypid, a.attlen, \
-         a.attisdropped, a.attgenerated <> '' \
+         a.attisdropped, a.attgenerated <> '', a.attcollation >= 16384 \
      FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid \
      WHERE a.attrelid >= 16384 AND a.attnum > 0 \
          AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'c', 'S') \

@@ -168,12 +168,13 @@ impl Reading {
             visible: comparison.visible,
             base: self.context.base,
             fingerprint: comparison.fingerprint,
-            settings: comparison.settings,
+            settings: comparison.settings.clone(),
             locked: if self.is_blocked { self.context.locked } else { Vec::new() },
         };
         let snapshot = Snapshot {
             catalog: Arc::new(Catalog::new(self.data)),
             search_path: self.search_path,
+            settings: comparison.settings.into(),
             role: self.role,
             server_version_num: self.context.server_version_num,
             costs: self.costs,
@@ -243,6 +244,7 @@ impl Reading {
             fill: None,
             indexed: false,
             row_of: 0,
+            collated: row.flag(7)?,
         };
         if row.flag(6)? && !column.dropped {
             self.generated.insert((relation, attnum));

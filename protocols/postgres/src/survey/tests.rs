@@ -89,6 +89,7 @@ impl Server {
                     Some("-1"),
                     Some("f"),
                     Some(generated),
+                    Some("f"),
                 ]
             };
             return vec![
@@ -441,7 +442,7 @@ fn p8_an_endless_catalog_is_given_up() {
 #[test]
 fn p8_columns_are_bounded() {
     let mut reading = Reading::with_columns(CATALOG_COLUMNS_MAX - 1);
-    let values = ["1", "1", "a", "25", "-1", "f", "f"].map(Some);
+    let values = ["1", "1", "a", "25", "-1", "f", "f", "f"].map(Some);
     let column = data_row(&values);
     let row = Row::read(&column[5..]).unwrap();
     assert!(reading.row(Part::Columns, &row).is_ok());

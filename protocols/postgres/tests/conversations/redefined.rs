@@ -246,3 +246,102 @@ fn r7_p3_what_another_session_changes_is_awaited() {
     text += &said(&mut asks, r#"server >> T x:text ; D null ; C "SELECT 1" ; Z I"#);
     written("r7_p3_what_another_session_changes_is_awaited", &text);
 }
+
+#[test]
+fn r7_a_change_withholds_only_what_goes_by_it() {
+    const RULES: &str = "rule hide mask customers.ssn\nlogin\n";
+    let play = || Play::of(scene(), Postgres::default(), RULES, Cuts::Whole);
+    let (mut changes, mut asks) = (play(), play());
+    let mut text = RULES.to_owned();
+    let lines: &[(bool, &str)] = &[
+        // Its constructor takes the name of a function that others call, not that of a table.
+        (false, r#"client >> Q "create type initcap as range (subtype = text)""#),
+        (true, r#"client >> Q "select id, upper(body) from notes""#),
+        (true, r#"server >> T id:notes.id x:text ; D "1" "ONE" ; C "SELECT 1" ; Z I"#),
+        (true, r#"client >> Q "select initcap(body) from notes""#),
+        (true, r#"server >> T x:text ; D "One" ; C "SELECT 1" ; Z I"#),
+        (false, r#"server >> C "CREATE TYPE" ; Z I"#),
+        // What goes with it can be a view or what it is made of, and no table that stays.
+        (false, r#"client >> Q "drop type initcap cascade""#),
+        (true, r#"client >> Q "select body from notes""#),
+        (true, r#"server >> T body:notes.body ; D "one" ; C "SELECT 1" ; Z I"#),
+        (true, r#"client >> Q "select who from people""#),
+        (true, r#"server >> T who:people.who ; D "ann" ; C "SELECT 1" ; Z I"#),
+        (false, r#"server >> C "DROP TYPE" ; Z I"#),
+    ];
+    for (asked, line) in lines {
+        text += if *asked { "# who asks\n" } else { "# who changes\n" };
+        text += &said(if *asked { &mut asks } else { &mut changes }, line);
+    }
+    written("r7_a_change_withholds_only_what_goes_by_it", &text);
+}
+
+#[test]
+fn p3_a_schema_that_comes_into_the_search_path_is_looked_into() {
+    let before = r#"
+rule hide mask app.customers.id
+login
+client >> Q "select id::text || '' from customers"
+server >> T x:text ; D "1" ; C "SELECT 1" ; Z I
+"#;
+    let asks = &[
+        r#"client >> Q "select id::text || '' from customers""#,
+        r#"server >> T x:text ; D "1" ; C "SELECT 1" ; Z I"#,
+    ];
+    let set = &[r#"client >> Q "set search_path to public""#, r#"server >> C "SET" ; Z I"#];
+    let reset = &[r#"client >> Q "reset search_path""#, r#"server >> C "RESET" ; Z I"#];
+    let mut play = Play::of(scene(), Postgres::default(), before, Cuts::Whole);
+    let mut text = play.transcript().to_owned();
+    let mut changed = snapshot(2);
+    changed.search_path = vec!["app".into(), "public".into()];
+    play.stage.resurvey(Arc::new(changed.clone()));
+    text += "# app can be used now\n";
+    for line in [asks, set, asks, reset, asks].into_iter().flatten() {
+        text += &said(&mut play, line);
+    }
+    // Its next session begins there; where this one looks is not told any more.
+    changed.search_path = vec!["public".into()];
+    changed.settings = "0:1:2".into();
+    play.stage.resurvey(Arc::new(changed));
+    text += "# the role was given another search_path\n";
+    text += &said(&mut play, asks[0]);
+    written("p3_a_schema_that_comes_into_the_search_path_is_looked_into", &text);
+}
+
+#[test]
+fn r7_p3_a_cursor_that_was_bound_and_words_of_errors_are_not_trusted_beside_a_change() {
+    const RULES: &str = "rule hide mask customers.ssn\nlogin\n";
+    let play = || Play::of(scene(), Postgres::default(), RULES, Cuts::Whole);
+    let (mut changes, mut asks) = (play(), play());
+    let mut text = RULES.to_owned();
+    let lines: &[(bool, &str)] = &[
+        (true, r#"client >> Q "begin""#),
+        (true, r#"server >> C "BEGIN" ; Z T"#),
+        (false, r#"client >> Q "alter table public.vault rename column ssn to x""#),
+        (true, r#"client >> P "" "select ssn from vault" ; B "c" "" ; S"#),
+        (true, r#"server >> 1 ; t ; T ssn:vault.ssn ; 2 ; Z T"#),
+        (true, r#"client >> P "" "select id from orders" ; B "d" "" ; S"#),
+        (true, r#"server >> 1 ; t ; T id:orders.id ; 2 ; Z T"#),
+        (true, r#"client >> Q "fetch 1 from d""#),
+        (true, r#"server >> T id:orders.id ; C "FETCH 0" ; Z T"#),
+        (true, r#"client >> Q "fetch 1 from c""#),
+        (true, r#"server >> E 42601 "syntax error" ; Z E"#),
+        (true, r#"client >> Q "rollback""#),
+        (true, r#"server >> C "ROLLBACK" ; Z I"#),
+        (true, r#"client >> Q "select ref::int from vault""#),
+        (
+            true,
+            r#"server >> E 22P02 "invalid input syntax for type integer: \"123-45-6789\"" ; Z I"#,
+        ),
+        (true, r#"client >> Q "select body::int from notes""#),
+        (true, r#"server >> E 22P02 "invalid input syntax for type integer: \"one\"" ; Z I"#),
+    ];
+    for (asked, line) in lines {
+        text += if *asked { "# who asks\n" } else { "# who changes\n" };
+        text += &said(if *asked { &mut asks } else { &mut changes }, line);
+    }
+    written(
+        "r7_p3_a_cursor_that_was_bound_and_words_of_errors_are_not_trusted_beside_a_change",
+        &text,
+    );
+}

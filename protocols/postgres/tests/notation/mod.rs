@@ -39,6 +39,7 @@ pub fn snapshot(version: u64) -> Snapshot {
         server_version_num: 170_002,
         costs: Vec::new(),
         superuser: false,
+        settings: "".into(),
         types: Default::default(),
     }
 }
