@@ -20,7 +20,7 @@ use model::event::EVENT_VERSION;
 use model::limit::LOGINS_EACH_MAX;
 use model::{Event, EventBody, Secret, Timestamp, TokenId};
 use serde::{Deserialize, Serialize};
-use store::{Journal, Login, LoginKey, Logins, NewLogin};
+use store::{Journal, Login, LoginKey, Logins, LoginsError, NewLogin};
 use url::Url;
 
 pub use attempts::{Attempts, network};
@@ -446,7 +446,10 @@ impl People {
             renews,
             keep: who.keep,
         };
-        self.logins.begin(new, now).map_err(|error| NotSignedIn::Kept(error.to_string()))
+        self.logins.begin(new, now).map_err(|error| match error {
+            LoginsError::Method => NotSignedIn::Method,
+            error => NotSignedIn::Kept(error.to_string()),
+        })
     }
 
     /// Whose cookie it is.

@@ -97,7 +97,12 @@ impl World {
             assertion: "_a1".to_owned(),
         };
         let handle = handle.map(str::to_owned);
-        let one = Waiting { method: format!("{METHOD}{IDP}"), who, handle };
+        let method = format!("{METHOD}{IDP}");
+        let set = self.saml.set.read();
+        let ready = set.iter().find(|ready| ready.method() == method);
+        let believed_by = ready.map(|ready| ready.believed_by()).unwrap_or_default();
+        drop(set);
+        let one = Waiting { method, believed_by, who, handle };
         let text = serde_json::to_string(&one).unwrap();
         let sealed = self.store.logins.seal(PROVED, &text).unwrap();
         let name = store::random_text().unwrap();
@@ -234,9 +239,13 @@ fn logins_end_with_the_configuration_that_they_began_under() {
     assert!(is_in(), "another provider went");
     let mut changed = plan(IDP);
     changed.provider.groups_prefix = "x-".to_owned();
+    // What was proved before does not begin under what holds now.
+    let waits = world.proved(None);
     world.saml.configure(vec![changed]).unwrap();
     assert!(!is_in());
     assert!(logins.login(&login.id).is_none(), "it ended");
+    assert_eq!(world.finish(&waits, None), Err(NotSignedIn::Method));
+    assert!(world.finish(&world.proved(None), None).is_ok());
 }
 
 #[test]

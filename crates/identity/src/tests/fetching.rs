@@ -237,6 +237,7 @@ fn p2_whoever_was_believed_is_looked_at_again() {
     logins.honour("saml:", [("saml:x".to_owned(), String::new())]);
     let new = NewLogin {
         method: "saml:x".into(),
+        believed_by: String::new(),
         subject: "ann".into(),
         name: None,
         groups: Vec::new(),

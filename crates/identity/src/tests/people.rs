@@ -71,6 +71,7 @@ impl Drop for World {
 fn who() -> SignedIn {
     SignedIn {
         method: "saml:x".to_owned(),
+        believed_by: String::new(),
         subject: "ann".into(),
         name: None,
         groups: Vec::new(),

@@ -607,6 +607,7 @@ fn p2_a_gateway_that_hears_nothing_believes_nobody_and_ends_what_it_can() {
         .unwrap();
     let new = NewLogin {
         method: "oidc:x".into(),
+        believed_by: String::new(),
         subject: "ann".into(),
         name: None,
         groups: Vec::new(),
@@ -671,6 +672,7 @@ fn p8_work_is_done_over_where_another_transaction_came_in_between() {
 fn new_login(renews: bool) -> NewLogin {
     NewLogin {
         method: "oidc:x".into(),
+        believed_by: String::new(),
         subject: "ann".into(),
         name: None,
         groups: Vec::new(),
