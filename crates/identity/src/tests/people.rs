@@ -140,7 +140,7 @@ fn p8_so_many_codes_may_be_wrong_in_a_minute() {
     assert_eq!(typed.unwrap_err(), NotSignedIn::TooMany);
     let another = world.sign_in();
     assert!(world.people.device(&device.user_code, &another).unwrap().is_some());
-    for _ in 1..20 {
+    for _ in 1..10 {
         world.device();
     }
     let asked = world.people.device_asks("", HERE).unwrap_err();
