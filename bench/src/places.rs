@@ -64,7 +64,7 @@ const REPLY_RULE: &str = r#"  - name: big-reads
 const APPROVE_RULE: &str = r#"rules:
   - name: writes
     when: sql.verbs.exists(v, v == "update")
-    approve: { by: [dba], timeout: 60s }
+    approve: { by: [dba], wait: 60s }
 "#;
 
 /// A way to the server.
