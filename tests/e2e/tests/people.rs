@@ -279,6 +279,11 @@ fn narrows_login_brings_a_token_from_the_browser() -> Result<()> {
     browser.open(&lab.at("/"))?;
     browser.until_text("Programs that act for you")?;
     browser.picture("home-with-programs")?;
+    let elsewhere = lab.browser("ann")?;
+    elsewhere.open(&lab.at("/"))?;
+    elsewhere.until_text("Signed in elsewhere")?;
+    elsewhere.until_text("from another sign-in")?;
+    elsewhere.picture("home-elsewhere")?;
     let (code, said) = lab.narrows(&home, &["logout"])?;
     ensure!(code == 0 && said.contains("signed out"), "{said}");
     wire.until_closed()?;
