@@ -21,6 +21,10 @@ fn catalog() -> Catalog {
     policed.row_security = true;
     data.relations.extend([collated, holder, policed, table(21_004, "moody", MOOD)]);
     data.types.push(Type { oid: MOOD, name: "mood".into(), kind: TypeKind::Plain });
+    let body = "SELECT body FROM public.notes WHERE id = a";
+    data.functions.push(Function::new(31_002, "of_note", "sql", Some(body)).taking(&["a"]));
+    let body = "SELECT public.of_note(a)";
+    data.functions.push(Function::new(31_003, "behind", "sql", Some(body)).taking(&["a"]));
     data.functions.push(Function::new(31_001, "lower", "sql", Some("SELECT 1")).taking(&["a"]));
     Catalog::new(data)
 }
@@ -132,6 +136,12 @@ fn relations_concern_who_reads_them_in_any_way() {
         ("drop rule r on notes", "select body from notes"),
         ("alter table notes set schema app", "select body from notes"),
         ("create schema s create view notes as select 1", "select body from notes"),
+        // A body names its tables when it runs.
+        ("alter table orders rename to notes", "select of_note(1)"),
+        ("alter table notes rename to other", "select of_note(1)"),
+        ("alter table notes rename column body to other", "select behind(1)"),
+        ("create table app.notes (id int)", "select behind(1)"),
+        ("drop table notes", "select id from orders where of_note(id) = 'x'"),
     ] {
         assert!(concerns(text, statement), "{text}: {statement}");
         assert!(!concerns(text, "select ref from vault"), "{text}");
