@@ -120,8 +120,8 @@ async fn run(loaded: Loaded, rulebook: Rulebook) -> anyhow::Result<()> {
     store.live.doubt_by(move |principal| {
         let now = runtime::clock::now();
         let said = weak.upgrade().map(|proofs| proofs.recheck(principal, now));
-        // What cannot be known now was weighed when it was proved.
-        said != Some(Err(NotProved::Revoked))
+        // Its end and an outage are weighed elsewhere.
+        !matches!(said, Some(Err(NotProved::Revoked | NotProved::Unknown)))
     });
     let gateway = wire::gateway(
         &config,
