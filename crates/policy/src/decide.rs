@@ -16,6 +16,7 @@ use model::operation::{RowBound, Stage};
 use model::{ClientText, Effect, OperationId};
 
 use crate::calendar::show_duration;
+use crate::index::Index;
 use crate::keep::PayloadPolicy;
 use crate::mask::MaskPlan;
 use crate::outcome::Settled;
@@ -105,6 +106,8 @@ pub struct Scope(pub(crate) Arc<Scoped>);
 
 pub(crate) struct Scoped {
     pub rules: Box<[ScopedRule]>,
+    /// Which of them an operation can concern.
+    pub index: Index,
     /// Rules left out because the protocol lacks a fact they read, with that fact's name.
     pub lacking: Box<[(Arc<Rule>, &'static str)]>,
     /// The facts that the rules read.
@@ -124,6 +127,12 @@ pub(crate) struct Scoped {
 }
 
 impl Scoped {
+    /// Whether all of these rules are certainly false.
+    fn are_false(&self, rules: &[usize], view: &View<'_>) -> bool {
+        let judge = |rule: &ScopedRule| rule.rule.judge(rule.frame(view));
+        rules.iter().filter_map(|rule| self.rules.get(*rule)).all(|rule| judge(rule) == Settled::No)
+    }
+
     /// The union of the masks without a condition and of these with one.
     fn union(&self, matching: &[usize]) -> Arc<MaskPlan> {
         let make = || {
@@ -277,11 +286,14 @@ impl Scope {
     pub fn decide_without(&self, request: Request<'_>, left_out: &[Arc<str>]) -> Decided {
         let view = View::new(request.facts, &self.0.facts);
         let mut judged = Judged::default();
-        for (index, scoped) in self.0.rules.iter().enumerate() {
-            if !left_out.contains(&scoped.rule.name) {
-                judged.judge(index, scoped, &view, &request);
+        self.0.index.candidates(&view, |number| {
+            if let Some(scoped) = self.0.rules.get(number)
+                && !left_out.contains(&scoped.rule.name)
+            {
+                judged.judge(number, scoped, &view, &request);
             }
-        }
+        });
+        debug_assert!(self.0.are_false(&self.0.index.left_out(&view), &view), "a rule was missed");
         let Judged { refusals, needs, pending, matches, alerts, masks, payload } = judged;
         let decision = match (refusals.told(), Needs::of(needs, self.0.hold_wait)) {
             (Some(refusal), _) => Decision::Refuse(refusal),

@@ -8,14 +8,28 @@ use std::fmt;
 #[derive(Clone, Eq, PartialEq)]
 pub(crate) struct Glob {
     pattern: Box<[char]>,
+    /// What every match begins with, where that is one byte.
+    first: Option<u8>,
 }
 
 impl Glob {
     pub fn new(pattern: &str) -> Self {
-        Self { pattern: fold(pattern) }
+        let pattern = fold(pattern);
+        let first = pattern.first().filter(|first| !['*', '?'].contains(first));
+        let first =
+            first.filter(|first| first.is_ascii()).and_then(|first| u8::try_from(*first).ok());
+        Self { pattern, first }
     }
 
     pub fn matches(&self, text: &str) -> bool {
+        // Most texts are told from most patterns by this. A character that is not ASCII can be an
+        // ASCII letter in lower case.
+        if let (Some(first), Some(begins)) = (self.first, text.bytes().next())
+            && begins.is_ascii()
+            && begins.to_ascii_lowercase() != first
+        {
+            return false;
+        }
         let mut text = text.chars().flat_map(char::to_lowercase);
         let mut at = 0;
         // Where to start again when a star must swallow one character more.

@@ -23,6 +23,7 @@ mod explain;
 mod fixture;
 mod glob;
 mod hours;
+mod index;
 mod keep;
 mod mask;
 mod nearest;

@@ -11,6 +11,7 @@ use model::{Principal, Resource, Timestamp};
 use crate::access::{Access, TemporaryAccess};
 use crate::capability::Capabilities;
 use crate::decide::{Scope, Scoped, ScopedRule};
+use crate::index::Index;
 use crate::mask::{MaskPlan, MaskRule};
 use crate::rule::{Action, Rule};
 use crate::schema::{BlockId, FactId};
@@ -165,6 +166,7 @@ impl PolicySet {
             _ => 0,
         };
         Scope(Arc::new(Scoped {
+            index: Index::new(&rules),
             rules: rules.into(),
             lacking: lacking.into(),
             facts: facts.into(),
