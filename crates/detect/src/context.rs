@@ -17,13 +17,13 @@ pub(crate) enum Words {
 }
 
 impl Words {
-    /// The first letters of the words, as bits.
-    const fn firsts(self) -> u32 {
+    /// The second letters of the words, as bits, by the first.
+    const fn pairs(self) -> &'static [u32; 26] {
         match self {
-            Self::Card => const { initials(Self::Card.list()) },
-            Self::Ssn => const { initials(Self::Ssn.list()) },
-            Self::Phone => const { initials(Self::Phone.list()) },
-            Self::Aws => const { initials(Self::Aws.list()) },
+            Self::Card => const { &pairs(Self::Card.list()) },
+            Self::Ssn => const { &pairs(Self::Ssn.list()) },
+            Self::Phone => const { &pairs(Self::Phone.list()) },
+            Self::Aws => const { &pairs(Self::Aws.list()) },
         }
     }
 
@@ -51,14 +51,23 @@ impl Words {
     }
 }
 
-const fn initials(words: &[&[u8]]) -> u32 {
-    let mut letters = 0;
+/// Every word begins with two letters.
+const fn pairs(words: &[&[u8]]) -> [u32; 26] {
+    let mut seconds = [0; 26];
     let mut rest = words;
-    while let [[first, ..], tail @ ..] = rest {
-        letters |= initial(*first);
+    while let [[first, second, ..], tail @ ..] = rest {
+        let mut place = 0;
+        let mut left: &mut [u32] = &mut seconds;
+        while let [slot, more @ ..] = left {
+            if 1 << place & letter(*first) != 0 {
+                *slot |= letter(*second);
+            }
+            place += 1;
+            left = more;
+        }
         rest = tail;
     }
-    letters
+    seconds
 }
 
 /// Longest word that must stand alone: `tel` must not be found in `hotel`.
@@ -91,14 +100,19 @@ fn any_word(
     if let Some(nul) = reach.iter().rposition(|byte| *byte == 0) {
         reach = reach.get(nul + 1..).unwrap_or_default();
     }
-    let firsts = words.firsts();
-    reach.iter().enumerate().filter(|(_, byte)| firsts & initial(**byte) != 0).any(|(from, _)| {
+    let pairs = words.pairs();
+    let begins = |first: u8, second: u8| {
+        let place = (first | 0x20).wrapping_sub(b'a');
+        pairs.get(usize::from(place)).is_some_and(|seconds| seconds & letter(second) != 0)
+    };
+    let seconds = reach.get(1..).unwrap_or_default();
+    (0..).zip(reach.iter().zip(seconds)).filter(|(_, (a, b))| begins(**a, **b)).any(|(from, _)| {
         list.iter().any(|word| starts_with(reach, from, word) && accept(reach, from, word))
     })
 }
 
 /// The letter as a bit; nothing for what is no letter.
-const fn initial(byte: u8) -> u32 {
+const fn letter(byte: u8) -> u32 {
     let place = (byte | 0x20).wrapping_sub(b'a');
     if place < 26 { 1 << place } else { 0 }
 }

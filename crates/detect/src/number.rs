@@ -14,12 +14,18 @@ pub(crate) struct Number {
     digits: [u8; DIGITS_MAX],
     /// Where the first digit starts, in bytes.
     origin: usize,
-    /// Where each digit starts and ends, in bytes from `origin`.
-    starts: [u16; DIGITS_MAX],
-    ends: [u16; DIGITS_MAX],
-    /// What stands before each digit; the first is not looked at.
-    gaps: [Gap; DIGITS_MAX],
+    places: [Place; DIGITS_MAX],
     length: usize,
+}
+
+/// Where a digit stands.
+#[derive(Clone, Copy)]
+struct Place {
+    /// In bytes from the number's origin.
+    start: u16,
+    end: u16,
+    /// What stands before it; of the first it is not looked at.
+    gap: Gap,
 }
 
 impl Number {
@@ -28,13 +34,19 @@ impl Number {
         let mut number = Self {
             digits: [0; DIGITS_MAX],
             origin: at,
-            starts: [0; DIGITS_MAX],
-            ends: [0; DIGITS_MAX],
-            gaps: [Gap::None; DIGITS_MAX],
+            places: [Place { start: 0, end: 0, gap: Gap::None }; DIGITS_MAX],
             length: 0,
         };
         let (mut at, mut gap, mut separators, mut invisible) = (at, Gap::None, 0, 0);
         loop {
+            // Nearly all of them.
+            while let Some(digit @ b'0'..=b'9') = text.get(at) {
+                if !number.push(digit - b'0', at, at + 1, gap) {
+                    return number;
+                }
+                (gap, separators, invisible) = (Gap::None, 0, 0);
+                at += 1;
+            }
             let (unit, bytes) = unit_at(text, at);
             match unit {
                 Unit::Digit(digit) => {
@@ -59,13 +71,9 @@ impl Number {
         // The bounds on separators and invisible characters keep this far below the type's range.
         let offset = |place: usize| u16::try_from(place - self.origin).unwrap_or(u16::MAX);
         let (start, end) = (offset(start), offset(end));
-        if let (Some(d), Some(s), Some(e), Some(g)) = (
-            self.digits.get_mut(at),
-            self.starts.get_mut(at),
-            self.ends.get_mut(at),
-            self.gaps.get_mut(at),
-        ) {
-            (*d, *s, *e, *g) = (digit, start, end, gap);
+        if let (Some(value), Some(place)) = (self.digits.get_mut(at), self.places.get_mut(at)) {
+            *value = digit;
+            *place = Place { start, end, gap };
             self.length += 1;
         }
         self.length < DIGITS_MAX
@@ -94,18 +102,18 @@ impl Number {
 
     /// Where the digit number `index` starts, in bytes.
     pub(crate) fn start(&self, index: usize) -> usize {
-        self.origin + self.starts.get(index).copied().map_or(0, usize::from)
+        self.origin + self.places.get(index).map_or(0, |place| usize::from(place.start))
     }
 
     /// Where the first `count` digits end, in bytes.
     pub(crate) fn end(&self, count: usize) -> usize {
-        let last = count.checked_sub(1).and_then(|i| self.ends.get(i));
-        self.origin + last.copied().map_or(0, usize::from)
+        let last = count.checked_sub(1).and_then(|i| self.places.get(i));
+        self.origin + last.map_or(0, |place| usize::from(place.end))
     }
 
     /// What stands after the first `count` digits, when a digit follows; [`None`] at the end.
     pub(crate) fn gap_after(&self, count: usize) -> Option<Gap> {
-        self.gaps.get(count).copied().filter(|_| count < self.length)
+        self.places.get(count).map(|place| place.gap).filter(|_| count < self.length)
     }
 
     /// Lengths of the groups of digits, in order, and what stands after each.

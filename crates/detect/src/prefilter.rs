@@ -5,7 +5,7 @@
 //! bytes between the word and the value), never on what surrounds it. So what holds for a field
 //! holds for every block that contains the field, whatever bytes frame it.
 
-use aho_corasick::AhoCorasick;
+use aho_corasick::{AhoCorasick, MatchKind};
 use memchr::{memchr, memchr3};
 
 use crate::context::{self, Words};
@@ -42,7 +42,10 @@ impl Prefilter {
         let literals = match literals.as_slice() {
             [] => None,
             // A handful of short texts always fits; without the automaton everything is a "maybe".
-            literals => AhoCorasick::new(literals).ok(),
+            // Only the leftmost match is searched for by vectors; no literal begins another one.
+            literals => {
+                AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).build(literals).ok()
+            }
         };
         Self { types, literals }
     }
@@ -70,7 +73,10 @@ impl Prefilter {
             let text = bytes.get(found.start()..found.end()).unwrap_or_default();
             match text {
                 b"ecret" | b"ECRET" => aws::secret_candidate(bytes, found.end()),
-                [b'A', ..] => aws::id_candidate(bytes, found.start()).is_some(),
+                // The last letter of what stands before an id can be the first of its prefix.
+                [b'A', ..] => [found.start(), found.end() - 1]
+                    .into_iter()
+                    .any(|at| aws::id_candidate(bytes, at).is_some()),
                 _ => true,
             }
         })
