@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::Instant;
 
 use anyhow::{Result, anyhow};
 use detect::TypeSet;
@@ -11,7 +10,7 @@ use engine::{HashKey, MaskPlan};
 use model::Resource;
 use web::body::{Codings, Filter, Kind};
 
-use crate::stats::median;
+use crate::stats::{Used, median};
 
 /// Length of each document, bytes.
 const BYTES: usize = 1 << 20;
@@ -47,9 +46,9 @@ pub fn measure(rounds: usize) -> Result<Vec<Speed>> {
         let mut seconds = WORK.map(|_| Vec::new());
         for _ in 0..rounds * 3 {
             for ((plan, (.., types)), seconds) in plans.iter().zip(WORK).zip(&mut seconds) {
-                let started = Instant::now();
+                let started = Used::now();
                 black_box(pass(&document, plan, &key, types)?);
-                seconds.push(started.elapsed().as_secs_f64());
+                seconds.push(started.since());
             }
         }
         let speed = |seconds: &Vec<f64>| {

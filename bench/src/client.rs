@@ -42,6 +42,11 @@ impl Client {
         Ok(client)
     }
 
+    /// Sends one simple query and waits for nothing.
+    pub fn begin(&mut self, sql: &str) -> Result<()> {
+        send(&self.stream, b'Q', sql)
+    }
+
     /// Runs one simple query and reads everything that comes back.
     pub fn query(&mut self, sql: &str) -> Result<Answer> {
         let start = Instant::now();

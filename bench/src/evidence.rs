@@ -173,7 +173,7 @@ fn make(
 }
 
 /// The events of a select by its key, seven milliseconds after the one before.
-fn small(number: u64) -> Vec<Event> {
+pub fn small(number: u64) -> Vec<Event> {
     let session = number / SESSION;
     let text =
         format!("SELECT abalance FROM pgbench_accounts WHERE aid = {}", number * 7919 % 100_000);
@@ -184,7 +184,7 @@ fn small(number: u64) -> Vec<Event> {
 }
 
 /// A reply of a megabyte.
-fn large(number: u64) -> Vec<Event> {
+pub fn large(number: u64) -> Vec<Event> {
     let row = |at: u64| format!("{at}\tcustomer number {at}\tcustomer{at}@shop.example\tLisbon\n");
     let payload: String = (number * 100..).map(row).take(18_000).collect();
     operation(number, 1, "SELECT * FROM customers", "public.customers", Vec::new(), payload.into())

@@ -3,12 +3,11 @@
 
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow};
 use postgres::{Cache, Environment};
 
-use crate::stats::median;
+use crate::stats::{Used, median};
 
 /// Statements that clients send, over the tables of [`sql::sample`].
 const STATEMENTS: [(&str, &str); 7] = [
@@ -80,10 +79,10 @@ pub fn measure(rounds: usize) -> Result<Vec<Cost>> {
             let mut alike = || {
                 number += 1;
                 let text = format!("SELECT name, email FROM customers WHERE id = {number}");
-                let started = Instant::now();
+                let started = Used::now();
                 let judged = cache.judge(&text, &environment, &catalog);
-                let took = started.elapsed();
-                judged.map(|_| took.as_secs_f64() * 1e6).unwrap_or(f64::NAN)
+                let took = started.since();
+                judged.map(|_| took * 1e6).unwrap_or(f64::NAN)
             };
             let mut of: [Vec<f64>; 4] = Default::default();
             for _ in 0..rounds * 3 {
@@ -107,15 +106,15 @@ pub fn measure(rounds: usize) -> Result<Vec<Cost>> {
 
 /// µs of one call, by calls for a hundredth of a second.
 fn time<R>(mut work: impl FnMut() -> R) -> f64 {
-    let started = Instant::now();
+    let started = Used::now();
     let mut calls = 0_u32;
-    while started.elapsed().as_millis() < 10 {
+    while started.since() < 0.01 {
         for _ in 0..8 {
             black_box(work());
         }
         calls += 8;
     }
-    started.elapsed().as_secs_f64() * 1e6 / f64::from(calls)
+    started.since() * 1e6 / f64::from(calls)
 }
 
 fn insert_of(rows: usize) -> String {

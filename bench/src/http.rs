@@ -13,6 +13,7 @@ use anyhow::{Context, Result};
 use crate::bodies;
 use crate::places::{address, is_open, start_gateway};
 use crate::process::{Account, Process, Processors, command, output};
+use crate::report::Aim;
 use crate::stats::median;
 
 const ORIGIN: u16 = 21_440;
@@ -24,6 +25,7 @@ const PLAIN: u16 = 21_445;
 const PLAIN_ADMIN: u16 = 21_446;
 const HEADS: u16 = 21_447;
 const HEADS_ADMIN: u16 = 21_448;
+const HAPROXY: u16 = 21_449;
 /// Connections of the load.
 pub const CONNECTIONS: usize = 32;
 
@@ -64,7 +66,7 @@ struct Measured {
 type Line = (&'static str, fn(&Measured) -> &[f64]);
 
 /// Measures, and gives the section of the page.
-pub fn measure(rounds: usize, seconds: u32) -> Result<String> {
+pub fn measure(rounds: usize, seconds: u32) -> Result<(String, Vec<Aim>)> {
     let folder = Folder::make("http")?;
     let sizes = [("1 KiB", "small.json", 1024_usize), ("1 MiB", "large.json", 1 << 20)];
     for (_, file, bytes) in sizes {
@@ -78,6 +80,7 @@ pub fn measure(rounds: usize, seconds: u32) -> Result<String> {
     let mut copy = Process::start("byte-copy", "-TERM", &folder.path().join("copy.log"), copy)?;
     copy.wait_until(|| is_open(COPY))?;
     let reverse = nginx(folder.path(), "reverse", NGINX, &reverse())?;
+    let haproxy = haproxy(folder.path())?;
     let masks = format!("{RULES}{MASK}");
     let (masked, masked_token) = gateway(folder.path(), "masked", (MASKED, MASKED_ADMIN), &masks)?;
     let masks = format!("{masks}{HEAD_ONLY}");
@@ -88,11 +91,13 @@ pub fn measure(rounds: usize, seconds: u32) -> Result<String> {
         way("direct", ORIGIN, "", None),
         way("byte-copy", COPY, "", None),
         way("nginx", NGINX, "", None),
+        way("HAProxy", HAPROXY, "", None),
         way("narrows", PLAIN, "/r/api", Some(plain_token)),
         way("narrows, masks", MASKED, "/r/api", Some(masked_token)),
         way("narrows, masks, heads", HEADS, "/r/api", Some(heads_token)),
     ];
-    let processes = [None, Some(&copy), Some(&reverse), Some(&plain), Some(&masked), Some(&heads)];
+    let proxies = [&copy, &reverse, &haproxy, &plain, &masked, &heads];
+    let processes: Vec<_> = std::iter::once(None).chain(proxies.map(Some)).collect();
     let mut results: Vec<Vec<Measured>> =
         sizes.iter().map(|_| ways.iter().map(|_| Measured::default()).collect()).collect();
     for round in 0..rounds {
@@ -116,7 +121,26 @@ pub fn measure(rounds: usize, seconds: u32) -> Result<String> {
             }
         }
     }
-    section(&ways, &sizes, &results)
+    let ratio = |size: usize, name: &str, of: fn(&Measured) -> &[f64]| {
+        let value = |name: &str| {
+            let at = ways.iter().position(|way| way.name == name)?;
+            median(of(results.get(size)?.get(at)?)).filter(|value| *value > 0.0)
+        };
+        Some(value(name)? / value("byte-copy")?)
+    };
+    let aims = vec![
+        Aim::at_least(
+            "HTTP, 1 KiB, 32 connections: requests/s against byte-copy",
+            0.8,
+            ratio(0, "narrows", |measured| &measured.requests),
+        ),
+        Aim::at_least(
+            "HTTP, JSON of 1 MiB, two fields masked: MB/s against byte-copy",
+            0.5,
+            ratio(1, "narrows, masks, heads", |measured| &measured.megabytes),
+        ),
+    ];
+    Ok((section(&ways, &sizes, &results)?, aims))
 }
 
 fn section(
@@ -205,6 +229,23 @@ pub fn nginx(folder: &Path, name: &'static str, port: u16, server: &str) -> Resu
         .wait_until(|| is_open(port))
         .with_context(|| fs::read_to_string(own.join("log")).unwrap_or_default())?;
     Ok(nginx)
+}
+
+fn haproxy(folder: &Path) -> Result<Process> {
+    let file = folder.join("haproxy.cfg");
+    fs::write(
+        &file,
+        format!(
+            "defaults\n  mode http\n  timeout connect 5s\n  timeout client 1m\n  timeout server \
+             1m\n  http-reuse always\nlisten api\n  bind 127.0.0.1:{HAPROXY}\n  server one \
+             127.0.0.1:{ORIGIN}\n"
+        ),
+    )?;
+    let mut proxy = command("/usr/sbin/haproxy", Processors::All, Account::Own)?;
+    proxy.args(["-db", "-f", &file.display().to_string()]);
+    let mut proxy = Process::start("HAProxy", "-TERM", &folder.join("haproxy.log"), proxy)?;
+    proxy.wait_until(|| is_open(HAPROXY)).context("HAProxy (Debian: haproxy)")?;
+    Ok(proxy)
 }
 
 fn gateway(

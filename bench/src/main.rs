@@ -4,6 +4,7 @@
 //! proxy, pgbouncer and narrows, measures them in turns and writes the page. `bench copy --listen A
 //! --to B` is that byte-copy proxy: the least that any proxy in user space can cost. `bench facts`
 //! measures what knowing a statement costs, alone, `bench bodies` what reading a body costs, alone,
+//! `bench parts` a decision, a search and the journal, alone,
 //! `bench http` an API behind each proxy, `bench archive` what the archive costs and answers,
 //! `bench recording` what being recorded costs those who are served.
 //! `bench release` how soon a client goes on after a person's yes.
@@ -16,6 +17,7 @@ mod evidence;
 mod facts;
 mod http;
 mod measure;
+mod parts;
 mod pgbench;
 mod places;
 mod process;
@@ -40,6 +42,7 @@ const USAGE: &str = "usage: bench copy --listen ADDRESS --to ADDRESS
        bench http [--quick]
        bench facts
        bench bodies
+       bench parts
        bench archive [--quick]
        bench release [--quick]
        bench recording [--quick] [--seconds N]";
@@ -55,8 +58,8 @@ fn main() -> Result<()> {
         }
         ["http", options @ ..] => {
             let plan = plan(options)?;
-            print!("{}", http::measure(plan.rounds, plan.seconds)?);
-            print!("{}", tls::measure(plan.rounds, plan.seconds)?);
+            print!("{}", http::measure(plan.rounds, plan.seconds)?.0);
+            print!("{}", tls::measure(plan.rounds, plan.seconds)?.0);
             Ok(())
         }
         ["facts"] => {
@@ -73,6 +76,10 @@ fn main() -> Result<()> {
         }
         ["recording", options @ ..] => {
             print!("{}", run::recording(&plan(options)?)?);
+            Ok(())
+        }
+        ["parts"] => {
+            print!("{}", parts::section(&parts::measure(5)?)?);
             Ok(())
         }
         ["archive"] => {

@@ -8,7 +8,10 @@ use anyhow::{Context, Result};
 use crate::Plan;
 use crate::client::Client;
 use crate::pgbench::{self, Load};
-use crate::places::{DIRECT, GATEWAY_RESULT_RULE, JOURNALLED_GATEWAY, Place, Places, Site};
+use crate::places::{
+    BOUNCER, BYTE_COPY, DIRECT, GATEWAY, GATEWAY_RESULT_RULE, GATEWAY_TYPES, HOLDING_GATEWAY,
+    JOURNALLED_GATEWAY, PROXY, Place, Places, Site,
+};
 use crate::process::{Process, Processors};
 use crate::sched::{self, Ungrouped};
 use crate::stats::median;
@@ -23,7 +26,11 @@ pub enum Quantity {
     PreparedP50,
     PreparedP99,
     CpuPerTransaction,
+    HundredRows,
     ReconnectP50,
+    CpuPerConnection,
+    EightSimple,
+    EightPrepared,
     ManySimple,
     ManyPrepared,
     Unmasked,
@@ -33,7 +40,15 @@ pub enum Quantity {
     RecordedLarge,
     PacedP99,
     PacedLoopsP99,
+    TroubledP99,
 }
+
+/// Those that are measured with many clients.
+const MANY: [&str; 5] = [DIRECT, BYTE_COPY, BOUNCER, PROXY, GATEWAY];
+/// Those before whom a result of a hundred rows is measured.
+const HUNDRED: [&str; 5] = [DIRECT, BYTE_COPY, PROXY, GATEWAY, GATEWAY_TYPES];
+/// Sessions that wait for a person while another's time is taken.
+const HELD: usize = 50;
 
 /// A load that leaves the processors room, as a part of what they do at most.
 pub const PACED_PART: f64 = 5.0;
@@ -65,51 +80,87 @@ impl Results {
     }
 }
 
-/// One client, everything on one processor: what a request waits for.
+/// Everything on one processor: what a request waits for, and what it costs.
 pub fn latency(site: &Site, places: &Places, plan: &Plan, results: &mut Results) -> Result<()> {
     let modes = [
         ("simple", Quantity::SimpleP50, Quantity::SimpleP99),
         ("extended", Quantity::ExtendedP50, Quantity::ExtendedP99),
         ("prepared", Quantity::PreparedP50, Quantity::PreparedP99),
     ];
+    let one = |mode| Load { mode, ..Load::of(1, plan.seconds, Processors::One) };
+    let hundred = site.folder().join("hundred.sql");
+    let last = plan.rows.saturating_sub(100).max(1);
+    std::fs::write(
+        &hundred,
+        format!(
+            "\\set a random(1, {last})\nselect * from people where id >= :a and id < :a + 100;\n"
+        ),
+    )?;
     for round in 0..plan.rounds {
         for (mode, p50, p99) in modes {
             for place in turns(places, round) {
-                let load = Load {
-                    clients: 1,
-                    seconds: plan.seconds,
-                    mode,
-                    reconnect: false,
-                    rate: None,
-                    processors: Processors::One,
-                };
-                let process = process(places, place);
-                let before = process.map(Process::cpu_seconds).transpose()?;
-                let run = pgbench::run(site, place, &load)?;
+                let (run, micros) = run(site, places, place, &one(mode))?;
                 results.add(p50, place, run.p50);
                 results.add(p99, place, run.p99);
-                if let (Some(process), Some(before), "simple") = (process, before, mode) {
-                    let used = process.cpu_seconds()? - before;
-                    let micros = used * 1e6 / run.transactions;
+                if let (Some(micros), "simple") = (micros, mode) {
                     results.add(Quantity::CpuPerTransaction, place, micros);
                 }
                 said(round, mode, place, &format!("p50 {:.0} us", run.p50));
             }
         }
+        for place in turns(places, round).filter(|place| HUNDRED.contains(&place.name)) {
+            let load = Load { script: Some(&hundred), ..one("simple") };
+            let (run, _) = run(site, places, place, &load)?;
+            results.add(Quantity::HundredRows, place, run.p50);
+            said(round, "100 rows", place, &format!("p50 {:.0} us", run.p50));
+        }
         for place in turns(places, round) {
-            let load = Load {
-                clients: 1,
-                seconds: plan.seconds,
-                mode: "simple",
-                reconnect: true,
-                rate: None,
-                processors: Processors::One,
-            };
-            let run = pgbench::run(site, place, &load)?;
+            let load = Load { reconnect: true, ..one("simple") };
+            let (run, micros) = run(site, places, place, &load)?;
             // pgbench counts the connection to the transaction that needs it.
             results.add(Quantity::ReconnectP50, place, 1e6 / run.tps);
+            if let Some(micros) = micros {
+                results.add(Quantity::CpuPerConnection, place, micros);
+            }
             said(round, "reconnect", place, &format!("{:.0} us", 1e6 / run.tps));
         }
+        let eight = [("simple", Quantity::EightSimple), ("prepared", Quantity::EightPrepared)];
+        for (mode, quantity) in eight {
+            let load = Load { mode, ..Load::of(8, plan.seconds, Processors::One) };
+            many(site, places, (round, quantity), &load, results)?;
+        }
+    }
+    Ok(())
+}
+
+/// A run, and the µs of the proxy's processor for each transaction.
+fn run(
+    site: &Site,
+    places: &Places,
+    place: &Place,
+    load: &Load<'_>,
+) -> Result<(pgbench::Run, Option<f64>)> {
+    let process = process(places, place);
+    let before = process.map(Process::cpu_seconds).transpose()?;
+    let run = pgbench::run(site, place, load)?;
+    let after = process.map(Process::cpu_seconds).transpose()?;
+    let used = after.zip(before).map(|(after, before)| (after - before) * 1e6 / run.transactions);
+    Ok((run, used))
+}
+
+/// How much gets through of each of [`MANY`].
+fn many(
+    site: &Site,
+    places: &Places,
+    (round, quantity): (usize, Quantity),
+    load: &Load<'_>,
+    results: &mut Results,
+) -> Result<()> {
+    for place in turns(places, round).filter(|place| MANY.contains(&place.name)) {
+        let run = pgbench::run(site, place, load)?;
+        results.add(quantity, place, run.tps);
+        let what = format!("{} clients, {}", load.clients, load.mode);
+        said(round, &what, place, &format!("{:.0} tps", run.tps));
     }
     Ok(())
 }
@@ -120,19 +171,39 @@ pub fn throughput(site: &Site, places: &Places, plan: &Plan, results: &mut Resul
         for (mode, quantity) in
             [("simple", Quantity::ManySimple), ("prepared", Quantity::ManyPrepared)]
         {
-            for place in turns(places, round) {
-                let load = Load {
-                    clients: 16,
-                    seconds: plan.seconds,
-                    mode,
-                    reconnect: false,
-                    rate: None,
-                    processors: Processors::All,
-                };
-                let run = pgbench::run(site, place, &load)?;
-                results.add(quantity, place, run.tps);
-                said(round, &format!("16 clients, {mode}"), place, &format!("{:.0} tps", run.tps));
+            let load = Load { mode, ..Load::of(32, plan.seconds, Processors::All) };
+            many(site, places, (round, quantity), &load, results)?;
+        }
+    }
+    Ok(())
+}
+
+/// How long one session's statements take while another's wait for a person, and while the store of
+/// recordings takes everything and answers nothing.
+pub fn troubled(site: &Site, plan: &Plan, results: &mut Results) -> Result<()> {
+    for round in 0..plan.rounds {
+        let (places, _hung) = site.start_troubled()?;
+        let mut load = Load::of(8, plan.seconds, Processors::All);
+        let calm = places.places.first().context("no gateway")?;
+        let most = pgbench::run(site, calm, &load)?.tps;
+        load.rate = Some((most / PACED_PART).max(1.0) as u32);
+        load.seconds = plan.seconds * 2;
+        let ungrouped = Ungrouped::begin();
+        results.grouped |= ungrouped.is_refused();
+        for place in turns(&places, round) {
+            quiet(&places)?;
+            let mut held = Vec::new();
+            if place.name == HOLDING_GATEWAY {
+                for _ in 0..HELD {
+                    let mut client = Client::connect(place)?;
+                    client.begin("update people set note = note where id = 1")?;
+                    held.push(client);
+                }
             }
+            let run = pgbench::run(site, place, &load)?;
+            drop(held);
+            results.add(Quantity::TroubledP99, place, run.p99);
+            said(round, "beside trouble", place, &format!("p99 {:.0} us", run.p99));
         }
     }
     Ok(())
@@ -147,6 +218,7 @@ pub fn bulk(places: &Places, plan: &Plan, results: &mut Results) -> Result<()> {
                 if place.name == GATEWAY_RESULT_RULE {
                     continue;
                 }
+
                 let mut client = Client::connect(place)?;
                 let answer = client.query(&format!("select * from {table}"))?;
                 anyhow::ensure!(answer.rows == plan.rows, "{} rows came", answer.rows);
@@ -163,14 +235,7 @@ pub fn bulk(places: &Places, plan: &Plan, results: &mut Results) -> Result<()> {
 pub fn recording(site: &Site, plan: &Plan, results: &mut Results) -> Result<()> {
     for round in 0..plan.rounds {
         let places = site.start_recording()?;
-        let mut load = Load {
-            clients: 16,
-            seconds: plan.seconds,
-            mode: "simple",
-            reconnect: false,
-            rate: None,
-            processors: Processors::All,
-        };
+        let mut load = Load::of(16, plan.seconds, Processors::All);
         let mut most: f64 = 0.0;
         for place in turns(&places, round) {
             quiet(&places)?;

@@ -34,12 +34,26 @@ pub struct Load<'a> {
     /// can be. The time of a transaction counts from when it should have begun.
     pub rate: Option<u32>,
     pub processors: Processors,
+    /// Instead of selecting one row: this script.
+    pub script: Option<&'a Path>,
+}
+
+impl Load<'static> {
+    /// Simple queries on connections that stay, as fast as they come.
+    pub fn of(clients: u32, seconds: u32, processors: Processors) -> Self {
+        let (mode, reconnect, rate, script) = ("simple", false, None, None);
+        Self { clients, seconds, mode, reconnect, rate, processors, script }
+    }
 }
 
 pub fn run(site: &Site, place: &Place, load: &Load<'_>) -> Result<Run> {
     let prefix = site.folder().join("latency");
     let mut pgbench = command(&site.program("pgbench"), load.processors, Account::Own)?;
-    pgbench.args(["-n", "-S", "-M", load.mode, "-h", "127.0.0.1", "-U", place.user]);
+    pgbench.args(["-n", "-M", load.mode, "-h", "127.0.0.1", "-U", place.user]);
+    match load.script {
+        Some(script) => pgbench.arg("-f").arg(script),
+        None => pgbench.arg("-S"),
+    };
     pgbench.args(["-p", &place.port.to_string()]);
     pgbench.args(["-c", &load.clients.to_string(), "-j", &load.clients.min(2).to_string()]);
     pgbench.args(["-T", &load.seconds.to_string()]);

@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result, bail};
 
@@ -19,6 +20,14 @@ const NARROWS: u16 = 21_435;
 const NARROWS_ADMIN: u16 = 21_436;
 const RESULT_RULE: u16 = 21_437;
 const RESULT_RULE_ADMIN: u16 = 21_438;
+const HAPROXY: u16 = 21_439;
+const TYPES: u16 = 21_470;
+const TYPES_ADMIN: u16 = 21_471;
+const TROUBLED: [(&str, u16, u16); 3] = [
+    (CALM_GATEWAY, 21_472, 21_473),
+    (HOLDING_GATEWAY, 21_474, 21_475),
+    (HUNG_GATEWAY, 21_476, 21_477),
+];
 const UNRECORDED: u16 = 21_460;
 const UNRECORDED_ADMIN: u16 = 21_461;
 const JOURNALLED: u16 = 21_462;
@@ -53,6 +62,15 @@ const RULES: &str = r#"  - name: mask-cards-and-ssn
     block: "destructive statement"
   - name: not-too-much
     limit: { operations: 1000000000, window: 1h }
+  - name: not-of-hr
+    when: sql.tables.exists(t, t.startsWith("hr."))
+    block: "salaries are not for agents"
+"#;
+/// Of each reply the beginning.
+const RECORDING: &str = "recording: { payload: head }\n";
+/// Every text that can hold one is searched.
+const TYPES_RULE: &str = r#"  - name: mask-what-is-found
+    mask: { types: [CREDIT_CARD, US_SSN], with: redact }
 "#;
 /// Withholds every reply until it is complete (R3).
 const REPLY_RULE: &str = r#"  - name: big-reads
@@ -60,7 +78,7 @@ const REPLY_RULE: &str = r#"  - name: big-reads
     approve: { by: [dba] }
 "#;
 
-/// Writes wait for a person.
+/// Writes wait for a person; other rules may follow.
 const APPROVE_RULE: &str = r#"rules:
   - name: writes
     when: sql.verbs.exists(v, v == "update")
@@ -90,6 +108,15 @@ pub const BYTE_COPY: &str = "byte-copy";
 pub const BOUNCER: &str = "pgbouncer";
 pub const GATEWAY: &str = "narrows";
 pub const GATEWAY_RESULT_RULE: &str = "narrows, result rule";
+/// No masked columns, but everything is searched for two types.
+pub const GATEWAY_TYPES: &str = "narrows, two types";
+/// HAProxy that copies bytes.
+pub const PROXY: &str = "HAProxy";
+pub const CALM_GATEWAY: &str = "calm";
+/// Other sessions wait for a person.
+pub const HOLDING_GATEWAY: &str = "others held";
+/// The store of recordings takes connections and never answers.
+pub const HUNG_GATEWAY: &str = "hung bucket";
 /// No payload and no archive: what cannot be left out is the journal (P1).
 pub const UNRECORDED_GATEWAY: &str = "decisions only";
 /// Every payload, and no archive.
@@ -106,7 +133,11 @@ pub struct Site {
 impl Site {
     /// Makes the cluster and its tables.
     pub fn build(rows: u64) -> Result<Self> {
-        let folder = std::env::temp_dir().join(format!("narrows-bench-{}", std::process::id()));
+        // One run can have several.
+        static BUILT: AtomicUsize = AtomicUsize::new(0);
+        let number = BUILT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("narrows-bench-{}-{number}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
         fs::create_dir(&folder).context("create a folder for the run")?;
         let site = Self { folder, bin: postgres_bin()? };
         let data = site.path("data");
@@ -127,6 +158,7 @@ impl Site {
         for (table, columns) in [("people", TABLE), ("articles", PLAIN)] {
             site.psql("bench", &format!("create table {table} {columns}"))?;
             site.psql("bench", &format!("insert into {table} {ROW}{rows}) as i"))?;
+            site.psql("bench", &format!("create index on {table} (id)"))?;
             site.psql("bench", &format!("vacuum analyze {table}"))?;
         }
         drop(server);
@@ -138,23 +170,66 @@ impl Site {
         let server = self.server(processors)?;
         let copy = self.byte_copy(processors)?;
         let bouncer = self.pgbouncer(processors)?;
-        let rules = format!("rules:\n{RULES}");
-        let (narrows, token) =
-            self.narrows("narrows", NARROWS, NARROWS_ADMIN, &rules, processors)?;
-        let rules = format!("{rules}{REPLY_RULE}");
-        let (result_rule, result_token) =
-            self.narrows("result-rule", RESULT_RULE, RESULT_RULE_ADMIN, &rules, processors)?;
-        Ok(Places {
-            places: vec![
-                place(DIRECT, SERVER, ""),
-                place(BYTE_COPY, COPY, ""),
-                place(BOUNCER, PGBOUNCER, ""),
-                place(GATEWAY, NARROWS, &token),
-                place(GATEWAY_RESULT_RULE, RESULT_RULE, &result_token),
-            ],
-            proxies: vec![copy, bouncer, narrows, result_rule],
-            _server: server,
-        })
+        let haproxy = self.haproxy(processors)?;
+        let rules = format!("{RECORDING}rules:\n{RULES}");
+        let mut gateways = Vec::new();
+        let (types, rest) = (TYPES_RULE, RULES.split_once("  - name: no-destruction"));
+        let (_, rest) = rest.context("the mask is the first rule")?;
+        for (name, port, admin, rules) in [
+            (GATEWAY, NARROWS, NARROWS_ADMIN, rules.clone()),
+            (GATEWAY_RESULT_RULE, RESULT_RULE, RESULT_RULE_ADMIN, format!("{rules}{REPLY_RULE}")),
+            (
+                GATEWAY_TYPES,
+                TYPES,
+                TYPES_ADMIN,
+                format!("{RECORDING}rules:\n{types}  - name: no-destruction{rest}"),
+            ),
+        ] {
+            let (process, token) = self.narrows(name, port, admin, &rules, processors, &[])?;
+            gateways.push((place(name, port, &token), process));
+        }
+        let mut places = vec![
+            place(DIRECT, SERVER, ""),
+            place(BYTE_COPY, COPY, ""),
+            place(BOUNCER, PGBOUNCER, ""),
+            place(PROXY, HAPROXY, ""),
+        ];
+        let mut proxies = vec![copy, bouncer, haproxy];
+        for (place, process) in gateways {
+            places.push(place);
+            proxies.push(process);
+        }
+        Ok(Places { places, proxies, _server: server })
+    }
+
+    /// Starts the server and gateways of which one has sessions that are held, and one a store that
+    /// never answers.
+    pub fn start_troubled(&self) -> Result<(Places, TcpListener)> {
+        let server = self.server(Processors::All)?;
+        let hung = TcpListener::bind("127.0.0.1:0").context("a listener that never answers")?;
+        let endpoint = format!("http://{}", hung.local_addr()?);
+        let environment = [
+            ("AWS_ENDPOINT_URL", &*endpoint),
+            ("AWS_ALLOW_HTTP", "true"),
+            ("AWS_ACCESS_KEY_ID", "bench"),
+            ("AWS_SECRET_ACCESS_KEY", "bench"),
+            ("AWS_REGION", "us-east-1"),
+        ];
+        let (mut places, mut proxies) = (Vec::new(), Vec::new());
+        for (name, port, admin) in TROUBLED {
+            let folder = self.folder.join(name);
+            if folder.exists() {
+                fs::remove_dir_all(&folder).context("remove what the round before recorded")?;
+            }
+            let store = if name == HUNG_GATEWAY { "s3://bench/narrows" } else { "none" };
+            let recording = format!("recording: {{ store: \"{store}\", archive_every: 1s }}\n");
+            let more = format!("{recording}{APPROVE_RULE}{RULES}");
+            let (process, token) =
+                self.narrows(name, port, admin, &more, Processors::All, &environment)?;
+            places.push(place(name, port, &token));
+            proxies.push(process);
+        }
+        Ok((Places { places, proxies, _server: server }, hung))
     }
 
     /// Starts the server and gateways that record differently, in folders without a past.
@@ -172,7 +247,7 @@ impl Site {
                 fs::remove_dir_all(&folder).context("remove what the round before recorded")?;
             }
             let more = format!("recording: {{ {recording} }}\nrules:\n{RULES}");
-            let (process, token) = self.narrows(name, port, admin, &more, Processors::All)?;
+            let (process, token) = self.narrows(name, port, admin, &more, Processors::All, &[])?;
             places.push(place(name, port, &token));
             proxies.push(process);
         }
@@ -193,7 +268,7 @@ impl Site {
                  \"off\" }}\nkeys: {{ installation: {{file: \"{}\"}} }}\n{APPROVE_RULE}",
                 key.display()
             );
-            let (process, token) = self.narrows(name, port, admin, &more, Processors::All)?;
+            let (process, token) = self.narrows(name, port, admin, &more, Processors::All, &[])?;
             let secret = fs::read_to_string(self.folder.join(name).join("var/admin.token"))?;
             places.push(place(name, port, &token));
             proxies.push(process);
@@ -281,6 +356,24 @@ impl Site {
         Ok(bouncer)
     }
 
+    fn haproxy(&self, processors: Processors) -> Result<Process> {
+        let file = self.folder.join("haproxy.cfg");
+        fs::write(
+            &file,
+            format!(
+                "global\n  maxconn 4000\ndefaults\n  mode tcp\n  timeout connect 5s\n  timeout \
+                 client 10m\n  timeout server 10m\nlisten bench\n  bind 127.0.0.1:{HAPROXY}\n  \
+                 server one 127.0.0.1:{SERVER}\n"
+            ),
+        )?;
+        let mut proxy = command("/usr/sbin/haproxy", processors, Account::Own)?;
+        proxy.args(["-db", "-f", &file.display().to_string()]);
+        let log = self.folder.join("haproxy.log");
+        let mut proxy = Process::start(PROXY, "-TERM", &log, proxy)?;
+        proxy.wait_until(|| is_open(HAPROXY)).context("HAProxy (Debian: haproxy)")?;
+        Ok(proxy)
+    }
+
     fn narrows(
         &self,
         name: &'static str,
@@ -288,6 +381,7 @@ impl Site {
         admin: u16,
         more: &str,
         processors: Processors,
+        environment: &[(&str, &str)],
     ) -> Result<(Process, String)> {
         let folder = self.folder.join(name);
         fs::create_dir_all(&folder)?;
@@ -300,7 +394,7 @@ impl Site {
             address(port),
             address(SERVER),
         );
-        start_gateway(name, &folder, &configuration, admin, processors)
+        start_gateway_with(name, &folder, &configuration, admin, processors, environment)
     }
 }
 
@@ -323,11 +417,24 @@ pub fn start_gateway(
     admin: u16,
     processors: Processors,
 ) -> Result<(Process, String)> {
+    start_gateway_with(name, folder, configuration, admin, processors, &[])
+}
+
+/// The same, with more in its environment.
+fn start_gateway_with(
+    name: &'static str,
+    folder: &Path,
+    configuration: &str,
+    admin: u16,
+    processors: Processors,
+    environment: &[(&str, &str)],
+) -> Result<(Process, String)> {
     let file = folder.join("narrows.yaml");
     fs::write(&file, configuration)?;
     let program = gateway_program()?;
     let mut serve = command(&program, processors, Account::Own)?;
     serve.args(["serve", "-c", &file.display().to_string()]).env("NARROWS_LOG", "warn");
+    serve.envs(environment.iter().copied());
     let log = folder.join("log");
     let mut process = Process::start(name, "-TERM", &log, serve)?;
     process

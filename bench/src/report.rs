@@ -8,9 +8,11 @@ use anyhow::Result;
 use crate::Plan;
 use crate::facts::{self, Cost};
 use crate::measure::{Quantity, Results};
+use crate::parts;
 use crate::places::{
-    ARCHIVED_GATEWAY, BOUNCER, BYTE_COPY, DIRECT, GATEWAY, GATEWAY_RESULT_RULE, JOURNALLED_GATEWAY,
-    Site, UNRECORDED_GATEWAY,
+    ARCHIVED_GATEWAY, BOUNCER, BYTE_COPY, CALM_GATEWAY, DIRECT, GATEWAY, GATEWAY_RESULT_RULE,
+    GATEWAY_TYPES, HOLDING_GATEWAY, HUNG_GATEWAY, JOURNALLED_GATEWAY, PROXY, Site,
+    UNRECORDED_GATEWAY,
 };
 use crate::process::output;
 
@@ -21,10 +23,11 @@ const RECORDING: [(Quantity, &str, &str, Bound); 3] = [
     (Quantity::PacedP99, "16 clients, paced: p99, µs", JOURNALLED_GATEWAY, Bound::AtMost(1.2)),
 ];
 
-const PLACES: [&str; 5] = [DIRECT, BYTE_COPY, BOUNCER, GATEWAY, GATEWAY_RESULT_RULE];
+const PLACES: [&str; 7] =
+    [DIRECT, BYTE_COPY, BOUNCER, PROXY, GATEWAY, GATEWAY_RESULT_RULE, GATEWAY_TYPES];
 
 /// One line of the table: quantity, words, unit, decimals.
-const LINES: [(Quantity, &str, &str, usize); 13] = [
+const LINES: [(Quantity, &str, &str, usize); 17] = [
     (Quantity::SimpleP50, "1 client, simple: p50", "µs", 0),
     (Quantity::SimpleP99, "1 client, simple: p99", "µs", 0),
     (Quantity::ExtendedP50, "1 client, extended: p50", "µs", 0),
@@ -32,81 +35,187 @@ const LINES: [(Quantity, &str, &str, usize); 13] = [
     (Quantity::PreparedP50, "1 client, prepared: p50", "µs", 0),
     (Quantity::PreparedP99, "1 client, prepared: p99", "µs", 0),
     (Quantity::CpuPerTransaction, "proxy's processor time per transaction", "µs", 1),
+    (Quantity::HundredRows, "1 client, 100 rows: p50", "µs", 0),
     (Quantity::ReconnectP50, "connect, one select, close", "µs", 0),
-    (Quantity::ManySimple, "16 clients, simple", "tps", 0),
-    (Quantity::ManyPrepared, "16 clients, prepared", "tps", 0),
-    (Quantity::Unmasked, "large result, nothing masked", "MB/s", 0),
-    (Quantity::Masked, "large result, two columns masked", "MB/s", 0),
+    (Quantity::CpuPerConnection, "the same: proxy's processor time", "µs", 0),
+    (Quantity::EightSimple, "8 clients on one processor, simple", "tps", 0),
+    (Quantity::EightPrepared, "8 clients on one processor, prepared", "tps", 0),
+    (Quantity::ManySimple, "32 clients, simple", "tps", 0),
+    (Quantity::ManyPrepared, "32 clients, prepared", "tps", 0),
+    (Quantity::Unmasked, "large result, no such column", "MB/s", 0),
+    (Quantity::Masked, "large result with cards and numbers", "MB/s", 0),
     (Quantity::IdleConnection, "memory per idle connection", "KiB", 1),
 ];
 
-/// An aim: what, of whom against whom, at most or at least how much.
-struct Aim {
-    words: &'static str,
-    quantity: Quantity,
-    against: Option<&'static str>,
-    bound: Bound,
-}
+/// An aim of what is measured in front of PostgreSQL: of whom, against whom.
+type Wanted = (&'static str, Quantity, &'static str, Option<&'static str>, Bound);
 
+#[derive(Clone, Copy)]
 enum Bound {
     AtMost(f64),
     AtLeast(f64),
 }
 
-const AIMS: [Aim; 4] = [
-    Aim {
-        words: "1 client, p50 against byte-copy",
-        quantity: Quantity::SimpleP50,
-        against: Some(BYTE_COPY),
-        bound: Bound::AtMost(1.5),
-    },
-    Aim {
-        words: "16 clients, tps against pgbouncer",
-        quantity: Quantity::ManySimple,
-        against: Some(BOUNCER),
-        bound: Bound::AtLeast(0.6),
-    },
-    Aim {
-        words: "large unmasked result, MB/s against byte-copy",
-        quantity: Quantity::Unmasked,
-        against: Some(BYTE_COPY),
-        bound: Bound::AtLeast(0.6),
-    },
-    Aim {
-        words: "KiB per idle connection",
-        quantity: Quantity::IdleConnection,
-        against: None,
-        bound: Bound::AtMost(64.0),
-    },
-];
+const AIMS: [Wanted; 13] = {
+    use Bound::{AtLeast, AtMost};
+    use Quantity as Q;
+    let copy = Some(BYTE_COPY);
+    [
+        (
+            "1 client, select by key: p50 against byte-copy",
+            Q::SimpleP50,
+            GATEWAY,
+            copy,
+            AtMost(1.2),
+        ),
+        (
+            "1 client: processor time per transaction against byte-copy",
+            Q::CpuPerTransaction,
+            GATEWAY,
+            copy,
+            AtMost(1.5),
+        ),
+        (
+            "100 rows, two columns masked: p50 against byte-copy",
+            Q::HundredRows,
+            GATEWAY,
+            copy,
+            AtMost(1.4),
+        ),
+        (
+            "100 rows, two types searched: p50 against byte-copy",
+            Q::HundredRows,
+            GATEWAY_TYPES,
+            copy,
+            AtMost(2.0),
+        ),
+        (
+            "8 clients on one processor: tps against pgbouncer",
+            Q::EightSimple,
+            GATEWAY,
+            Some(BOUNCER),
+            AtLeast(0.9),
+        ),
+        ("32 clients: tps against pgbouncer", Q::ManySimple, GATEWAY, Some(BOUNCER), AtLeast(0.9)),
+        (
+            "a connection per transaction: processor time against byte-copy",
+            Q::CpuPerConnection,
+            GATEWAY,
+            copy,
+            AtMost(2.0),
+        ),
+        (
+            "a million rows, no mask: MB/s against byte-copy",
+            Q::Unmasked,
+            GATEWAY,
+            copy,
+            AtLeast(0.9),
+        ),
+        (
+            "a million rows, two columns masked: MB/s against byte-copy",
+            Q::Masked,
+            GATEWAY,
+            copy,
+            AtLeast(0.6),
+        ),
+        (
+            "a million rows, two types searched: MB/s against byte-copy",
+            Q::Masked,
+            GATEWAY_TYPES,
+            copy,
+            AtLeast(0.4),
+        ),
+        ("KiB per idle connection", Q::IdleConnection, GATEWAY, None, AtMost(40.0)),
+        (
+            "p99 while other sessions wait for a person, against calm",
+            Q::TroubledP99,
+            HOLDING_GATEWAY,
+            Some(CALM_GATEWAY),
+            AtMost(1.2),
+        ),
+        (
+            "p99 while the store of recordings hangs, against calm",
+            Q::TroubledP99,
+            HUNG_GATEWAY,
+            Some(CALM_GATEWAY),
+            AtMost(1.2),
+        ),
+    ]
+};
 
+/// An aim, and what was reached.
+pub struct Aim {
+    words: &'static str,
+    bound: Bound,
+    reached: Option<f64>,
+}
+
+impl Aim {
+    pub fn at_most(words: &'static str, most: f64, reached: Option<f64>) -> Self {
+        Self { words, bound: Bound::AtMost(most), reached }
+    }
+
+    pub fn at_least(words: &'static str, least: f64, reached: Option<f64>) -> Self {
+        Self { words, bound: Bound::AtLeast(least), reached }
+    }
+}
+
+/// The whole page, of what is known of the whole run.
 pub fn page(
     site: &Site,
     plan: &Plan,
     results: &Results,
-    (costs, web): (&[Cost], &str),
+    (costs, parts, others): (&[Cost], &parts::Costs, &[Aim]),
+    web: &str,
 ) -> Result<String> {
     let mut page = String::new();
     page.push_str("# Performance\n\nWhat being watched costs, measured by `just bench`. ");
-    page.push_str("Written by that command; do not edit.\n\n## Against the aims\n\n");
+    page.push_str(
+        "Written by that command; do not edit. Where the time goes, and what would close ",
+    );
+    page.push_str("the gaps: [profiles](docs/performance/profiles.md).\n\n## Against the aims\n\n");
     page.push_str("| aim | bound | reached |\n| --- | --- | --- |\n");
-    for aim in &AIMS {
-        writeln!(page, "{}", line_of_aim(aim, results))?;
+    for (words, quantity, of, against, bound) in AIMS {
+        let reached = match against {
+            None => results.median(quantity, of),
+            Some(other) => ratio(results, quantity, of, other),
+        };
+        writeln!(page, "{}", line(&Aim { words, bound, reached }))?;
     }
-    let new = facts::worst(costs, |cost| cost.facts / cost.parse);
-    writeln!(
-        page,
-        "{}",
-        line("facts of a new statement against its parse", &Bound::AtMost(3.0), new)
-    )?;
-    let seen = facts::worst(costs, |cost| cost.seen);
-    writeln!(page, "{}", line("facts of a statement seen before, µs", &Bound::AtMost(1.0), seen))?;
+    let scan = parts.scan();
+    let own = [
+        Aim::at_most(
+            "facts of a new statement against its parse",
+            3.0,
+            facts::worst(costs, |cost| cost.facts / cost.parse),
+        ),
+        Aim::at_most(
+            "facts of a statement seen before, µs",
+            1.0,
+            facts::worst(costs, |cost| cost.seen),
+        ),
+        Aim::at_most("a decision with 5 rules, µs", 1.0, parts.decision(5)),
+        Aim::at_most("a decision with 500 rules, µs", 5.0, parts.decision(500)),
+        Aim::at_least(
+            "all detectors, rows without findings, MB/s",
+            500.0,
+            scan.map(|(clean, _)| clean),
+        ),
+        Aim::at_least(
+            "all detectors, rows full of findings, MB/s",
+            200.0,
+            scan.map(|(_, full)| full),
+        ),
+    ];
+    for aim in others.iter().chain(&own) {
+        writeln!(page, "{}", line(aim))?;
+    }
     page.push_str("\n## Measured\n\nMedians over the rounds. ");
     page.push_str("In brackets: against direct, and against byte-copy.\n\n| |");
     for place in PLACES {
         write!(page, " {place} |")?;
     }
-    page.push_str("\n| --- | --- | --- | --- | --- | --- |\n");
+    writeln!(page, "\n| ---{} |", " | ---".repeat(PLACES.len()))?;
     for (quantity, words, unit, decimals) in LINES {
         write!(page, "| {words}, {unit} |")?;
         for place in PLACES {
@@ -117,6 +226,7 @@ pub fn page(
     let worst = worst_spread(results);
     writeln!(page, "\nLargest deviation of a round from its median: {:.0} %.", worst * 100.0)?;
     page.push_str(&recording(results)?);
+    page.push_str(&troubled(results)?);
     page.push_str("\n## Knowing a statement\n\nFacts and lineage, parsing included, beside the ");
     page.push_str("bare parse by libpg_query. On one thread, in turns.\n\n");
     page.push_str(&facts(costs)?);
@@ -125,16 +235,8 @@ pub fn page(
     Ok(page)
 }
 
-fn line_of_aim(aim: &Aim, results: &Results) -> String {
-    let reached = match aim.against {
-        None => results.median(aim.quantity, GATEWAY),
-        Some(other) => ratio(results, aim.quantity, GATEWAY, other),
-    };
-    line(aim.words, &aim.bound, reached)
-}
-
-fn line(words: &str, bound: &Bound, reached: Option<f64>) -> String {
-    let (reached, bound) = reached_and_bound(bound, reached);
+fn line(Aim { words, bound, reached }: &Aim) -> String {
+    let (reached, bound) = reached_and_bound(bound, *reached);
     format!("| {words} | {bound} | {reached} |")
 }
 
@@ -150,6 +252,23 @@ fn reached_and_bound(bound: &Bound, reached: Option<f64>) -> (String, String) {
         None => "",
     };
     (format!("{reached}{verdict}"), format!("{sign} {bound}"))
+}
+
+/// How long statements take beside others' trouble.
+fn troubled(results: &Results) -> Result<String> {
+    let places = [CALM_GATEWAY, HOLDING_GATEWAY, HUNG_GATEWAY];
+    let mut text = format!(
+        "\n## Beside trouble\n\n8 clients, paced as above. «{HOLDING_GATEWAY}»: statements of 50 \
+         other sessions wait for a person; «{HUNG_GATEWAY}»: the store of recordings takes \
+         connections and never answers.\n\n| | {} |\n| --- | --- | --- | --- |\n| p99, µs |",
+        places.join(" | ")
+    );
+    for place in places {
+        let value = results.median(Quantity::TroubledP99, place);
+        write!(text, " {} |", value.map_or_else(|| "–".to_owned(), |value| format!("{value:.0}")))?;
+    }
+    text.push('\n');
+    Ok(text)
 }
 
 /// The table of what knowing statements costs.
@@ -275,6 +394,7 @@ fn conditions(site: &Site, plan: &Plan) -> Result<String> {
         ("load average at the end", load.split(' ').take(3).collect::<Vec<_>>().join(" ")),
         ("server", first_line(&site.program("postgres"), "--version")),
         ("pgbouncer", first_line("/usr/sbin/pgbouncer", "--version")),
+        ("HAProxy", first_line("/usr/sbin/haproxy", "-v")),
         ("compiler", first_line("rustc", "--version")),
     ] {
         writeln!(text, "- {what}: {value}")?;
@@ -283,12 +403,14 @@ fn conditions(site: &Site, plan: &Plan) -> Result<String> {
         text,
         "\n{} rounds; the candidates take turns within each round, and each round begins with \
          another. A pgbench run lasts {} s and selects one row by key per transaction. With 1 \
-         client everything (pgbench, proxy, server) shares one processor; with 16 nothing is \
-         pinned. The large result has {} rows of six columns. Idle memory is the growth of the \
+         and 8 clients everything (pgbench, proxy, server) shares one processor; with 16 and 32 \
+         nothing is pinned. The large result has {} rows of six columns. Idle memory is the growth of the \
          proxy's resident memory with {} connections that ran one query each.\n\n\
-         The gateway runs with masks on two columns, a condition on every statement, a limit, and \
-         full recording, synced every 50 ms; «result rule» adds a rule that withholds every reply \
-         until it is complete. Its clients prove themselves with a token. The server trusts \
+         The gateway runs with masks on two columns, two conditions on every statement, a limit, \
+         and a recording of every statement and of the beginning of every reply, synced every \
+         50 ms; «result rule» adds a rule that withholds every reply until it is complete; «two \
+         types» masks what looks like a card or a social security number, in every text, instead \
+         of columns. Its clients prove themselves with a token. The server trusts \
          loopback, pgbouncer pools sessions and checks nobody, and nothing uses TLS, so the \
          numbers show the proxies, not key derivation. The server does not wait for its disk.\n\n\
          ## Repeat\n\n```sh\njust bench            # this page\njust bench --quick    # two short \

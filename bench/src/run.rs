@@ -8,6 +8,7 @@ use crate::evidence;
 use crate::facts;
 use crate::http;
 use crate::measure::{self, Results};
+use crate::parts;
 use crate::places::{Site, gateway_program};
 use crate::process::Processors;
 use crate::release;
@@ -34,13 +35,18 @@ pub fn run(plan: &Plan) -> Result<()> {
         measure::idle(&places, plan, &mut results)?;
     }
     measure::recording(&site, plan, &mut results)?;
+    measure::troubled(&site, plan, &mut results)?;
     let costs = facts::measure(plan.rounds)?;
-    let mut web = http::measure(plan.rounds, plan.seconds)?;
-    web.push_str(&tls::measure(plan.rounds, plan.seconds)?);
+    let (mut web, mut aims) = http::measure(plan.rounds, plan.seconds)?;
+    let (opened, more) = tls::measure(plan.rounds, plan.seconds)?;
+    web.push_str(&opened);
+    aims.extend(more);
+    let parts = parts::measure(plan.rounds)?;
+    web.push_str(&parts::section(&parts)?);
     web.push_str(&bodies::section(&bodies::measure(plan.rounds)?)?);
     web.push_str(&release::measure(plan.rounds)?);
     web.push_str(&evidence::section(&evidence::measure(plan.archived)?)?);
-    let page = report::page(&site, plan, &results, (&costs, &web))?;
+    let page = report::page(&site, plan, &results, (&costs, &parts, &aims), &web)?;
     std::fs::write(&plan.out, page).with_context(|| format!("write {}", plan.out.display()))?;
     eprintln!("wrote {}", plan.out.display());
     Ok(())

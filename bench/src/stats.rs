@@ -1,4 +1,22 @@
-//! Numbers from numbers.
+//! Numbers from numbers, and the clock of work that is measured alone.
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// Processor time that this program has used, seconds: what others do meanwhile does not count.
+#[derive(Clone, Copy)]
+pub struct Used(f64);
+
+impl Used {
+    pub fn now() -> Self {
+        let time = clock_gettime(ClockId::ProcessCPUTime);
+        Self(time.tv_sec as f64 + time.tv_nsec as f64 / 1e9)
+    }
+
+    /// Seconds since then.
+    pub fn since(self) -> f64 {
+        Self::now().0 - self.0
+    }
+}
 
 /// The value below which `share` of the sorted values lie.
 pub fn percentile(sorted: &[f64], share: f64) -> Option<f64> {

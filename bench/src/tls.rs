@@ -21,12 +21,14 @@ use crate::bodies;
 use crate::http::{CONNECTIONS, Folder, RULES, nginx};
 use crate::places::{address, is_open, start_gateway};
 use crate::process::{Account, Process, Processors, command};
+use crate::report::Aim;
 use crate::stats::median;
 
 const ORIGIN: u16 = 21_450;
 const COPY: u16 = 21_451;
 const EGRESS: u16 = 21_452;
 const ADMIN: u16 = 21_453;
+const MITMPROXY: u16 = 21_454;
 /// What the origin is called, by its certificate.
 const NAME: &str = "origin.test";
 
@@ -52,7 +54,7 @@ struct Measured {
 type Line = (&'static str, fn(&Measured) -> &[f64]);
 
 /// Measures, and gives the section of the page.
-pub fn measure(rounds: usize, seconds: u32) -> Result<String> {
+pub fn measure(rounds: usize, seconds: u32) -> Result<(String, Vec<Aim>)> {
     let folder = Folder::make("tls")?;
     let sizes = [("1 KiB", "small.json", 1024_usize), ("1 MiB", "large.json", 1 << 20)];
     fs::create_dir_all(folder.path().join("files"))?;
@@ -96,7 +98,12 @@ pub fn measure(rounds: usize, seconds: u32) -> Result<String> {
         way("TLS copy", COPY, &ca, None),
         way("narrows", EGRESS, &local, Some(token)),
     ];
-    let processes = [None, Some(&copy), Some(&gateway)];
+    let mitmproxy = mitmproxy(folder.path())?;
+    let ways: Vec<Way> = ways
+        .into_iter()
+        .chain(mitmproxy.as_ref().map(|(_, trusted)| way("mitmproxy", MITMPROXY, trusted, None)))
+        .collect();
+    let processes = [None, Some(&copy), Some(&gateway), mitmproxy.as_ref().map(|(proxy, _)| proxy)];
     let mut results: Vec<Vec<Measured>> =
         sizes.iter().map(|_| ways.iter().map(|_| Measured::default()).collect()).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -117,7 +124,23 @@ pub fn measure(rounds: usize, seconds: u32) -> Result<String> {
             }
         }
     }
-    section(&ways, &sizes, &results)
+    let ratio = |size: usize, of: fn(&Measured) -> &[f64]| {
+        let value = |way: usize| median(of(results.get(size)?.get(way)?));
+        Some(value(2)? / value(1).filter(|value| *value > 0.0)?)
+    };
+    let aims = vec![
+        Aim::at_least(
+            "TLS that is opened, 1 KiB: requests/s against TLS copy",
+            0.7,
+            ratio(0, |measured| &measured.requests),
+        ),
+        Aim::at_least(
+            "TLS that is opened, 1 MiB: MB/s against TLS copy",
+            0.7,
+            ratio(1, |measured| &measured.megabytes),
+        ),
+    ];
+    Ok((section(&ways, &sizes, &results)?, aims))
 }
 
 fn section(
@@ -129,13 +152,14 @@ fn section(
         "\n### Through TLS that is opened\n\nThe same files from an origin that speaks TLS; \
          {CONNECTIONS} connections, kept open, from one thread. «TLS copy» decrypts and encrypts \
          again (tokio, rustls) and does nothing else; the gateway is the clients' proxy and opens \
-         their tunnels, with the rules and the recording above. In brackets: against TLS copy.\
+         their tunnels, with the rules and the recording above. mitmproxy is their server and opens \
+         what it gets. In brackets: against TLS copy.\
          \n\n| |"
     );
     for way in ways {
         write!(text, " {} |", way.name)?;
     }
-    text.push_str("\n| --- | --- | --- | --- |\n");
+    writeln!(text, "\n| ---{} |", " | ---".repeat(ways.len()))?;
     let middle = |values: &[f64]| median(values).unwrap_or_default();
     for ((size, ..), row) in sizes.iter().zip(results) {
         let lines: [Line; 3] = [
@@ -147,7 +171,8 @@ fn section(
             write!(text, "| {size}: {unit} |")?;
             let all: Vec<f64> = row.iter().map(|measured| middle(values(measured))).collect();
             for (way, value) in ways.iter().zip(&all) {
-                match (value, all.get(1), &way.token) {
+                let compared = (!["direct", "TLS copy"].contains(&way.name)).then_some(());
+                match (value, all.get(1), compared) {
                     (value, ..) if *value <= 0.0 => text.push_str(" – |"),
                     (value, Some(copy), Some(_)) => {
                         write!(text, " {value:.0} ({:.2}) |", value / copy)?;
@@ -159,6 +184,25 @@ fn section(
         }
     }
     Ok(text)
+}
+
+/// mitmproxy, where it is installed, and the authority that it makes for itself.
+fn mitmproxy(folder: &Path) -> Result<Option<(Process, PathBuf)>> {
+    let program = "/usr/bin/mitmdump";
+    if !Path::new(program).exists() {
+        eprintln!("mitmproxy is not installed (Debian: mitmproxy): not measured");
+        return Ok(None);
+    }
+    let own = folder.join("mitmproxy");
+    fs::create_dir_all(&own)?;
+    let mut proxy = command(program, Processors::All, Account::Own)?;
+    proxy.args(["-q", "--mode", &format!("reverse:https://{}", address(ORIGIN))]);
+    proxy.args(["--listen-host", "127.0.0.1", "--listen-port", &MITMPROXY.to_string()]);
+    proxy.args(["--ssl-insecure", "--set", &format!("confdir={}", own.display())]);
+    let mut proxy = Process::start("mitmproxy", "-TERM", &folder.join("mitmproxy.log"), proxy)?;
+    let trusted = own.join("mitmproxy-ca-cert.pem");
+    proxy.wait_until(|| trusted.exists() && is_open(MITMPROXY)).context("mitmproxy")?;
+    Ok(Some((proxy, trusted)))
 }
 
 /// An authority, and a certificate of the origin with its key, as PEM files.
