@@ -63,9 +63,9 @@ pub fn measure(rounds: usize) -> Result<Costs> {
 /// The section of the page.
 pub fn section(costs: &Costs) -> Result<String> {
     let mut text = String::from(
-        "\n## Parts\n\nEach alone, in the processor time of one thread (a sync: as it takes). Of the rules, a tenth are of each of: masks, \
-         limits, approvals, alerts, rules for another group, rules for another resource; the rest \
-         have conditions on tables, verbs, the text or the time. None stops the statement.\n\n\
+        "\n## Parts\n\nEach alone, in processor time (a sync: as long as it takes). A tenth of the \
+         rules each: masks, limits, approvals, alerts, blocks by table, verb, text, group, rows, \
+         resource. None stops the statement.\n\n\
          | rules in force |",
     );
     for rules in RULES {
@@ -93,7 +93,7 @@ pub fn section(costs: &Costs) -> Result<String> {
     Ok(text)
 }
 
-// ---- decisions -----------------------------------------------------------------------------------
+// ---- decisions ----------------------------------------------------------------------------------
 
 /// The facts of a select by its key.
 struct Known {
@@ -213,7 +213,7 @@ fn value(name: &str, kind: FactType) -> Value {
     }
 }
 
-// ---- searches ------------------------------------------------------------------------------------
+// ---- searches -----------------------------------------------------------------------------------
 
 fn scans(rounds: usize) -> Vec<(&'static str, f64, f64, f64)> {
     let sets: [(&'static str, TypeSet); 4] = [
@@ -315,7 +315,7 @@ fn card(number: usize) -> String {
     format!("{digits}{}", (10 - sum % 10) % 10)
 }
 
-// ---- the journal ---------------------------------------------------------------------------------
+// ---- the journal --------------------------------------------------------------------------------
 
 fn written(rounds: usize) -> Result<Written> {
     let folder = tempfile::tempdir()?;

@@ -404,8 +404,8 @@ fn conditions(site: &Site, plan: &Plan) -> Result<String> {
         "\n{} rounds; the candidates take turns within each round, and each round begins with \
          another. A pgbench run lasts {} s and selects one row by key per transaction. With 1 \
          and 8 clients everything (pgbench, proxy, server) shares one processor; with 16 and 32 \
-         nothing is pinned. The large result has {} rows of six columns. Idle memory is the growth of the \
-         proxy's resident memory with {} connections that ran one query each.\n\n\
+         nothing is pinned. The large result has {} rows of six columns. Idle memory is the growth \
+         of the proxy's resident memory with {} connections that ran one query each.\n\n\
          The gateway runs with masks on two columns, two conditions on every statement, a limit, \
          and a recording of every statement and of the beginning of every reply, synced every \
          50 ms; «result rule» adds a rule that withholds every reply until it is complete; «two \

@@ -152,8 +152,8 @@ fn section(
         "\n### Through TLS that is opened\n\nThe same files from an origin that speaks TLS; \
          {CONNECTIONS} connections, kept open, from one thread. «TLS copy» decrypts and encrypts \
          again (tokio, rustls) and does nothing else; the gateway is the clients' proxy and opens \
-         their tunnels, with the rules and the recording above. mitmproxy is their server and opens \
-         what it gets. In brackets: against TLS copy.\
+         their tunnels, with the rules and the recording above. mitmproxy is their server and \
+         opens what it gets. In brackets: against TLS copy.\
          \n\n| |"
     );
     for way in ways {
