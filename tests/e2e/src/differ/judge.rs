@@ -38,6 +38,17 @@ pub enum Promise {
     Open,
 }
 
+impl Promise {
+    /// Whether it may only look broken where tables are not as large everywhere.
+    #[must_use]
+    pub const fn may_be_size(self) -> bool {
+        match self {
+            Self::Unchanged | Self::Independent | Self::Undisturbed | Self::OnlyValues => true,
+            Self::Hidden | Self::Typed | Self::Open => false,
+        }
+    }
+}
+
 /// What was counted.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
@@ -47,6 +58,8 @@ pub struct Tally {
     pub statements: u64,
     /// Cases left out, because they took too long.
     pub slow: u64,
+    /// Cases that differed, and no more when tables were as large everywhere.
+    pub sizes: u64,
     /// Cases that fail directly.
     pub failed: u64,
     /// Cases that name a masked column.
@@ -67,6 +80,7 @@ impl Tally {
         self.cases += other.cases;
         self.statements += other.statements;
         self.slow += other.slow;
+        self.sizes += other.sizes;
         self.failed += other.failed;
         self.touched += other.touched;
         self.touched_refused += other.touched_refused;
