@@ -37,6 +37,15 @@ pub struct Case {
     pub session: bool,
 }
 
+impl Case {
+    /// How it is sent, and its statements, in one line.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let steps: Vec<&str> = self.steps.iter().map(|step| step.sql.as_str()).collect();
+        format!("{:?} {}", self.mode, steps.join("; "))
+    }
+}
+
 /// The case of a seed.
 #[must_use]
 pub fn case(seed: u64) -> (Case, Vec<u64>) {

@@ -61,19 +61,21 @@ pub struct Report {
 
 impl std::fmt::Display for Report {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Tally { cases, statements, slow, sizes, failed, touched, touched_refused, .. } =
-            self.tally;
+        let Tally { cases, statements, slow, failed, touched, touched_refused, .. } = self.tally;
         let seconds = self.took.as_secs_f64();
         let rate = f64::from(u32::try_from(statements).unwrap_or(u32::MAX)) / seconds.max(0.1);
         writeln!(
             f,
             "{statements} statements in {cases} cases, {seconds:.0} s, {rate:.0} a second, each run four times"
         )?;
-        writeln!(
-            f,
-            "{failed} cases failed directly, {slow} took too long to be judged, \
-             {sizes} differed only until tables were as large everywhere"
-        )?;
+        writeln!(f, "{failed} cases failed directly, {slow} took too long to be judged")?;
+        let (sizes, example) = &self.tally.sizes;
+        if *sizes > 0 {
+            writeln!(
+                f,
+                "{sizes} differed only until tables were as large everywhere, such as {example}"
+            )?;
+        }
         writeln!(
             f,
             "{touched} cases name a masked column, {touched_refused} of them were refused:"
@@ -84,8 +86,7 @@ impl std::fmt::Display for Report {
         let over: u64 = self.tally.over.values().map(|(count, _)| count).sum();
         writeln!(f, "{} cases name none, {over} of them were refused:", cases - touched)?;
         for (reason, (count, example)) in &self.tally.over {
-            let example: String = example.chars().take(400).collect();
-            writeln!(f, "    {reason}: {count}, such as {example}")?;
+            writeln!(f, "    {reason}: {count}, such as {}", clipped(example))?;
         }
         for (reason, count) in &self.tally.everyone {
             writeln!(f, "refused whoever asks, {reason}: {count}")?;
@@ -202,12 +203,16 @@ impl Worker<'_> {
         let received = self.lines.run(case)?;
         let mut counted = Tally::default();
         let mut finding = self.judge.judge(case, &received, &mut counted);
-        if finding.as_ref().is_some_and(|finding| finding.promise.may_be_size()) {
+        if let Some(doubted) = finding.take_if(|finding| finding.promise.may_be_size()) {
             self.lines.level()?;
             let received = self.lines.run(case)?;
             counted = Tally::default();
             finding = self.judge.judge(case, &received, &mut counted);
-            counted.sizes += u64::from(finding.is_none());
+            if finding.is_none() {
+                let Finding { promise, seen } = doubted;
+                let example = format!("{promise:?}, {}{}", case.text(), clipped(&seen));
+                counted.sizes = (1, example);
+            }
         }
         tally.add(counted);
         Ok(finding)
@@ -295,6 +300,10 @@ impl Worker<'_> {
         }
         Ok((case, finding))
     }
+}
+
+fn clipped(example: &str) -> String {
+    example.chars().take(400).collect()
 }
 
 fn length(case: &Case) -> usize {
