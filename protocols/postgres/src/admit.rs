@@ -40,11 +40,6 @@ impl Ready {
                          the order of masked values; connect again, without it";
             return Err(Refusal::unjudgeable("plan_setting", ClientText::fixed(words)));
         }
-        if snapshot.forbids_nothing()
-            && let Some(digits) = self.outbids(judged, catalog)
-        {
-            return Err(outbid(digits));
-        }
         let is_known = |source: &Runs| match source {
             Runs::Cursor(cursor) => {
                 self.portals.find(cursor.as_bytes()).is_some_and(|open| !self.is_doubtful(open))
@@ -62,7 +57,14 @@ impl Ready {
             is_known: &is_known,
             uncommitted: &self.uncommitted,
         };
-        hidden.admit(&judged.statements.list)
+        hidden.admit(&judged.statements.list)?;
+        // Last: a view that cannot be looked into counts as too large, and has a reason of its own.
+        if snapshot.forbids_nothing()
+            && let Some(digits) = self.outbids(judged, catalog)
+        {
+            return Err(outbid(digits));
+        }
+        Ok(())
     }
 
     /// Whether the query of a cursor may be another than was judged.
@@ -314,9 +316,9 @@ fn uncommitted() -> Refusal {
 
 fn outbid(digits: u32) -> Refusal {
     let words = format!(
-        "this statement reads so many tables and functions, one within another, that PostgreSQL \
-         may take it for 10^{digits} rows and hand them out in the order of masked values; ask for \
-         less at once"
+        "this statement reads so many tables and functions, one within another, or a view that \
+         cannot be looked into now, that PostgreSQL may take it for 10^{digits} rows and hand them \
+         out in the order of masked values; ask for less at once, or once more"
     );
     Refusal::unjudgeable("plan_setting", ClientText::composed(words))
 }

@@ -10,7 +10,7 @@ use sql::own::{self, Names};
 use sql::{Catalog, Statement};
 
 use crate::judge::Judged;
-use crate::uncommitted::ends_a_prepared_one;
+use crate::uncommitted::commits_a_prepared_one;
 
 /// Changes of one resource that are remembered one by one.
 const CHANGES_MAX: usize = 256;
@@ -159,7 +159,7 @@ pub(crate) fn changed<'a>(
         let is_same = |catalog| own::names_after(statement, catalog) == Names::Same;
         let change = match &statement.changes {
             // What it holds is in no text of this session.
-            _ if ends_a_prepared_one(&statement.facts) => Change::of_anything(),
+            _ if commits_a_prepared_one(&statement.facts) => Change::of_anything(),
             Some(change) if !catalog.is_some_and(is_same) => Change::clone(change),
             _ => continue,
         };
@@ -198,7 +198,14 @@ mod tests {
             let judged = judge(text, &environment(), &sql::sample()).expect("it is SQL");
             changed(judged.statements.list.iter(), Some(&sql::sample()))
         };
-        for text in ["select 1", "create table fresh (a int)", "create index on orders (id)"] {
+        for text in [
+            "select 1",
+            "create table fresh (a int)",
+            "create index on orders (id)",
+            "prepare transaction 'x'",
+            // What was never committed was never seen.
+            "rollback prepared 'x'",
+        ] {
             assert_eq!(told(text), None, "{text}");
         }
         assert_eq!(told("commit prepared 'x'"), Some(Change::of_anything()));

@@ -163,6 +163,12 @@ pub(crate) fn ends_a_prepared_one(facts: &Facts) -> bool {
     facts.transactions.iter().any(|step| matches!(step, CommitPrepared | RollbackPrepared))
 }
 
+/// It commits such a transaction, so that others see what it changed. Whether it is one that was
+/// prepared under this name through this session, or later by someone else, cannot be told.
+pub(crate) fn commits_a_prepared_one(facts: &Facts) -> bool {
+    facts.transactions.iter().any(|step| matches!(step, TransactionKind::CommitPrepared))
+}
+
 /// A table of which masks hide a column, by its name.
 pub(crate) fn is_masked(table: &Relation, masks: &MaskPlan) -> bool {
     let mut columns = table.columns.iter();

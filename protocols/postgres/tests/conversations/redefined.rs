@@ -3,9 +3,11 @@
 
 use std::sync::Arc;
 
+use postgres::POSTGRES;
 use testkit::conversation::{Cuts, Play};
+use testkit::stage::Scene;
 
-use super::notation::{Postgres, scene, snapshot};
+use super::notation::{Postgres, RESOURCE, scene, snapshot};
 use super::{check, written};
 
 conversations! {
@@ -274,6 +276,31 @@ fn r7_a_change_withholds_only_what_goes_by_it() {
         text += &said(if *asked { &mut asks } else { &mut changes }, line);
     }
     written("r7_a_change_withholds_only_what_goes_by_it", &text);
+}
+
+/// The seed 30133414547953040 of the differential fuzzer, which had locked the tables of a view.
+#[test]
+fn p2_a_view_that_was_locked_is_named_as_what_cannot_be_looked_into() {
+    let rules = "rule hide mask badges.serial\n";
+    let mut locked = snapshot(1);
+    let mut data = sql::CatalogData::from(sql::Catalog::clone(&locked.catalog));
+    for view in data.relations.iter_mut().filter(|relation| &*relation.name == "people") {
+        view.definition = None;
+    }
+    locked.catalog = Arc::new(sql::Catalog::new(data));
+    let scene = Scene::new(&POSTGRES, Arc::new(locked), RESOURCE);
+    let mut play = Play::of(scene, Postgres::default(), rules, Cuts::Whole);
+    let mut text = play.transcript().to_owned();
+    for line in [
+        "client >> start user=agent database=appdb",
+        r#"client >> p "token""#,
+        r#"server >> R ok ; S client_encoding UTF8 ; K 7 "4444" ; Z I"#,
+        r#"client >> Q "select who from people""#,
+        r#"client >> Q "select count(*) from people""#,
+    ] {
+        text += &said(&mut play, line);
+    }
+    written("p2_a_view_that_was_locked_is_named_as_what_cannot_be_looked_into", &text);
 }
 
 #[test]

@@ -38,6 +38,17 @@ pub enum Promise {
     Open,
 }
 
+impl Promise {
+    /// Whether it may only look broken where tables are not as large everywhere.
+    #[must_use]
+    pub const fn may_be_size(self) -> bool {
+        match self {
+            Self::Unchanged | Self::Independent | Self::Undisturbed | Self::OnlyValues => true,
+            Self::Hidden | Self::Typed | Self::Open => false,
+        }
+    }
+}
+
 /// What was counted.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
@@ -47,6 +58,8 @@ pub struct Tally {
     pub statements: u64,
     /// Cases left out, because they took too long.
     pub slow: u64,
+    /// Cases that differed, and no more when tables were as large everywhere; with the shortest.
+    pub sizes: (u64, String),
     /// Cases that fail directly.
     pub failed: u64,
     /// Cases that name a masked column.
@@ -67,6 +80,7 @@ impl Tally {
         self.cases += other.cases;
         self.statements += other.statements;
         self.slow += other.slow;
+        shortest(&mut self.sizes, other.sizes);
         self.failed += other.failed;
         self.touched += other.touched;
         self.touched_refused += other.touched_refused;
@@ -76,14 +90,18 @@ impl Tally {
         for (reason, count) in other.everyone {
             *self.everyone.entry(reason).or_default() += count;
         }
-        for (reason, (count, example)) in other.over {
-            let (all, shortest) = self.over.entry(reason).or_insert((0, example.clone()));
-            *all += count;
-            if example.len() < shortest.len() {
-                *shortest = example;
-            }
+        for (reason, counted) in other.over {
+            shortest(self.over.entry(reason).or_default(), counted);
         }
     }
+}
+
+/// Adds a number of cases, and keeps the shorter example.
+fn shortest(all: &mut (u64, String), (count, example): (u64, String)) {
+    if count > 0 && (all.0 == 0 || example.len() < all.1.len()) {
+        all.1 = example;
+    }
+    all.0 += count;
 }
 
 /// What the judge knows.
@@ -155,11 +173,7 @@ impl Judge {
                 tally.touched_refused += 1;
                 *tally.reasons.entry(reason.clone()).or_default() += 1;
             } else if !also_elsewhere(open) {
-                let text: Vec<&str> = case.steps.iter().map(|step| step.sql.as_str()).collect();
-                let mut other = Tally::default();
-                let text = format!("{:?} {}", case.mode, text.join("; "));
-                other.over.insert(reason.clone(), (1, text));
-                tally.add(other);
+                shortest(tally.over.entry(reason.clone()).or_default(), (1, case.text()));
             }
             return None;
         }

@@ -94,6 +94,34 @@ pub fn prepare(lab: &Lab, workers: usize) -> Result<()> {
     Ok(())
 }
 
+/// Has the server plan alike for everyone: where an index has a masked column, the gateway begins
+/// sessions with settings that steer plans, which the guide tells. The databases without masks are
+/// given what a session with masks has, whatever that is.
+///
+/// # Errors
+/// The server or the gateway refuses something.
+pub fn plan_alike(lab: &Lab, token: &Token, workers: usize) -> Result<()> {
+    let port = lab.server.upstream().port;
+    for worker in 0..workers {
+        let mut boss = Wire::connect(port, "boss", &format!("differ_direct{worker}"), "")?;
+        let listed = boss.query(
+            "SELECT name, current_setting(name) FROM pg_settings \
+             WHERE category LIKE 'Query Tuning / Planner %' ORDER BY name",
+        )?;
+        let mut masked = lab.wire_to(token, &format!("masked_a{worker}"))?;
+        for setting in listed.text() {
+            let [name, before] = setting.as_slice() else { bail!("a setting and its value") };
+            let value = one(&mut masked, &format!("SHOW {name}"))?;
+            for database in ["direct", "open"].iter().filter(|_| value != *before) {
+                let alter =
+                    format!("ALTER DATABASE differ_{database}{worker} SET {name} TO '{value}'");
+                one(&mut boss, &alter)?;
+            }
+        }
+    }
+    Ok(())
+}
+
 fn one(wire: &mut Wire, text: &str) -> Result<String> {
     let reply = wire.query(text)?;
     if let Some(error) = reply.error() {
@@ -156,15 +184,29 @@ impl<'a> Lines<'a> {
         Ok(all)
     }
 
-    /// Frees what rolled back statements took, so that tables are as large everywhere.
+    /// Writes tables and indexes anew, so that they are as large everywhere as they were at first:
+    /// what was rolled back leaves room behind, not everywhere alike, and plans follow sizes. VACUUM
+    /// alone makes no index smaller.
     ///
     /// # Errors
-    /// A connection cannot be opened.
-    pub fn vacuum(&self) -> Result<()> {
+    /// A connection cannot be opened, or a statement fails.
+    pub fn level(&self) -> Result<()> {
         for name in NAMES {
             let database = format!("differ_{name}{}", self.worker);
             let mut boss = Wire::connect(self.lab.server.upstream().port, "boss", &database, "")?;
-            one(&mut boss, "VACUUM")?;
+            let tables = boss.query(
+                "SELECT relname FROM pg_class \
+                 WHERE relkind IN ('r', 'm') AND relnamespace = 'public'::regnamespace",
+            )?;
+            one(&mut boss, &format!("VACUUM (FULL) {}", tables.text().concat().join(", ")))?;
+        }
+        // Of tables that were locked the gateway may have read that their views cannot be told.
+        // What follows a definition waits until the catalog is read behind it.
+        for at in 1..NAMES.len() {
+            let mut wire = self.connect(at)?;
+            for text in ["CREATE TABLE settled ()", "DROP TABLE settled", "TABLE dept"] {
+                one(&mut wire, text)?;
+            }
         }
         Ok(())
     }

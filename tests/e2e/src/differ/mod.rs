@@ -6,7 +6,8 @@
 //!
 //! What the guide says masks cannot do is not looked for: the time a statement takes, the order of
 //! rows without ORDER BY, physical places of rows, sizes, and what administrators' own checks,
-//! triggers and views decide.
+//! triggers and views decide. How the server plans is made alike: tables are as large everywhere, and
+//! the databases without masks have the settings that a session with masks begins with.
 
 mod canary;
 mod case;

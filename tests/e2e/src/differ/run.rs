@@ -12,13 +12,15 @@ use crate::{Config, Lab, Mode, Token, lab_with, place};
 
 use super::case::{Case, Step, case, case_of};
 use super::choices::Choices;
-use super::judge::{Finding, Judge, Promise, Tally};
-use super::lines::{Lines, prepare, resources, rules};
+use super::judge::{Finding, Judge, Tally};
+use super::lines::{Lines, plan_alike, prepare, resources, rules};
 
 /// Tries to make one finding smaller.
 const TRIES_MAX: usize = 250;
 /// Findings after which there are enough.
 const FINDINGS_MAX: usize = 25;
+/// Cases after which tables are made as large everywhere as they were.
+const LEVEL_EVERY: u64 = 500;
 /// How often it says how far it is.
 const WORD_EVERY: Duration = Duration::from_secs(60);
 
@@ -67,6 +69,13 @@ impl std::fmt::Display for Report {
             "{statements} statements in {cases} cases, {seconds:.0} s, {rate:.0} a second, each run four times"
         )?;
         writeln!(f, "{failed} cases failed directly, {slow} took too long to be judged")?;
+        let (sizes, example) = &self.tally.sizes;
+        if *sizes > 0 {
+            writeln!(
+                f,
+                "{sizes} differed only until tables were as large everywhere, such as {example}"
+            )?;
+        }
         writeln!(
             f,
             "{touched} cases name a masked column, {touched_refused} of them were refused:"
@@ -77,8 +86,7 @@ impl std::fmt::Display for Report {
         let over: u64 = self.tally.over.values().map(|(count, _)| count).sum();
         writeln!(f, "{} cases name none, {over} of them were refused:", cases - touched)?;
         for (reason, (count, example)) in &self.tally.over {
-            let example: String = example.chars().take(400).collect();
-            writeln!(f, "    {reason}: {count}, such as {example}")?;
+            writeln!(f, "    {reason}: {count}, such as {}", clipped(example))?;
         }
         for (reason, count) in &self.tally.everyone {
             writeln!(f, "refused whoever asks, {reason}: {count}")?;
@@ -96,6 +104,7 @@ pub fn fuzz(options: Options) -> Result<Report> {
     lab_with(&config(options), |lab| {
         let token = lab.gateway.agent("curious")?;
         prepare(lab, options.workers)?;
+        plan_alike(lab, &token, options.workers)?;
         let judge = judge(lab, &token, options.masked)?;
         let began = Instant::now();
         let next = AtomicU64::new(0);
@@ -149,6 +158,7 @@ impl Worker<'_> {
     fn work(&mut self, began: Instant, next: &AtomicU64, shared: &Mutex<Report>) -> Result<()> {
         let mut tally = Tally::default();
         let mut word = Instant::now();
+        let mut run = 0_u64;
         loop {
             let at = next.fetch_add(1, Ordering::Relaxed);
             let over = match self.options.ending {
@@ -159,16 +169,11 @@ impl Worker<'_> {
             let seed = self.options.seed.wrapping_add(at);
             if !over {
                 let (case, choices) = case(seed);
-                let received = self.lines.run(&case)?;
-                let mut finding = self.judge.judge(&case, &received, &mut tally);
-                // What was rolled back makes tables larger, not everywhere alike, and plans follow
-                // sizes: which of two conditions is tried first, in which order rows come.
-                let may_be_size = |finding: &Finding| finding.promise != Promise::Hidden;
-                if finding.as_ref().is_some_and(may_be_size) {
-                    self.lines.vacuum()?;
-                    let received = self.lines.run(&case)?;
-                    finding = self.judge.judge(&case, &received, &mut tally);
+                if run.is_multiple_of(LEVEL_EVERY) {
+                    self.lines.level()?;
                 }
+                run += 1;
+                let finding = self.tried(&case, &mut tally)?;
                 if let Some(finding) = finding {
                     let text = self.told(seed, case, choices, finding)?;
                     let mut shared = shared.lock().map_err(|_| anyhow::anyhow!("poisoned"))?;
@@ -189,6 +194,28 @@ impl Worker<'_> {
                 return Ok(());
             }
         }
+    }
+
+    /// What is wrong with a case. A difference that may come of sizes is looked at again where
+    /// tables are as large everywhere: plans follow sizes, and with them which of two conditions is
+    /// tried first, and in which order rows come.
+    fn tried(&mut self, case: &Case, tally: &mut Tally) -> Result<Option<Finding>> {
+        let received = self.lines.run(case)?;
+        let mut counted = Tally::default();
+        let mut finding = self.judge.judge(case, &received, &mut counted);
+        if let Some(doubted) = finding.take_if(|finding| finding.promise.may_be_size()) {
+            self.lines.level()?;
+            let received = self.lines.run(case)?;
+            counted = Tally::default();
+            finding = self.judge.judge(case, &received, &mut counted);
+            if finding.is_none() {
+                let Finding { promise, seen } = doubted;
+                let example = format!("{promise:?}, {}{}", case.text(), clipped(&seen));
+                counted.sizes = (1, example);
+            }
+        }
+        tally.add(counted);
+        Ok(finding)
     }
 
     /// A finding in words, made smaller and kept.
@@ -256,8 +283,7 @@ impl Worker<'_> {
                         continue;
                     }
                     tries += 1;
-                    let received = self.lines.run(&tried)?;
-                    let seen = self.judge.judge(&tried, &received, &mut Tally::default());
+                    let seen = self.tried(&tried, &mut Tally::default())?;
                     if let Some(seen) = seen.filter(|seen| seen.promise == finding.promise) {
                         (case, choices, finding) = (tried, made.taken(), seen);
                         (smaller, better) = (true, true);
@@ -274,6 +300,10 @@ impl Worker<'_> {
         }
         Ok((case, finding))
     }
+}
+
+fn clipped(example: &str) -> String {
+    example.chars().take(400).collect()
 }
 
 fn length(case: &Case) -> usize {
@@ -312,8 +342,10 @@ fn told(case: &Case) -> Result<String> {
     lab_with(&config(options), |lab| {
         let token = lab.gateway.agent("curious")?;
         prepare(lab, 1)?;
+        plan_alike(lab, &token, 1)?;
         let judge = judge(lab, &token, true)?;
         let mut lines = Lines::new(lab, &token, 0);
+        lines.level()?;
         let received = lines.run(case)?;
         let _ = writeln!(told, "{case:#?}");
         for (messages, name) in
