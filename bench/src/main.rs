@@ -1,14 +1,13 @@
 //! Measures what a gateway costs, and writes PERFORMANCE.md.
 //!
-//! `bench run [--quick] [--seconds N] [--out FILE]` starts a private PostgreSQL, a bare byte-copy
-//! proxy, pgbouncer and narrows, measures them in turns and writes the page. `bench copy --listen A
-//! --to B` is that byte-copy proxy: the least that any proxy in user space can cost. `bench facts`
-//! measures what knowing a statement costs, alone, `bench bodies` what reading a body costs, alone,
-//! `bench parts` a decision, a search and the journal, alone,
+//! `bench run [--quick] [--rounds N] [--seconds N] [--out FILE]` starts a private PostgreSQL, a
+//! bare byte-copy proxy, pgbouncer, HAProxy and narrows, measures them in turns and writes the
+//! page. `bench copy --listen A --to B` is that byte-copy proxy: the least that any proxy in user
+//! space can cost. `bench facts` measures what knowing a statement costs, alone, `bench bodies`
+//! what reading a body costs, alone, `bench parts` a decision, a search and the journal, alone,
 //! `bench http` an API behind each proxy, `bench archive` what the archive costs and answers,
-//! `bench recording` what being recorded costs those who are served.
-//! `bench release` how soon a client goes on after a person's yes.
-//! `bench recrypt` is a proxy that opens TLS and copies.
+//! `bench recording` what being recorded costs those who are served. `bench release` how soon a
+//! client goes on after a person's yes. `bench recrypt` is a proxy that opens TLS and copies.
 
 mod bodies;
 mod client;
@@ -38,14 +37,14 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const USAGE: &str = "usage: bench copy --listen ADDRESS --to ADDRESS
        bench recrypt --listen ADDRESS --to ADDRESS --folder FOLDER
-       bench run [--quick] [--seconds N] [--out FILE]
+       bench run [--quick] [--rounds N] [--seconds N] [--out FILE]
        bench http [--quick]
        bench facts
        bench bodies
        bench parts
        bench archive [--quick]
        bench release [--quick]
-       bench recording [--quick] [--seconds N]";
+       bench recording [--quick] [--rounds N] [--seconds N]";
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -132,6 +131,10 @@ fn plan(options: &[&str]) -> Result<Plan> {
             "--seconds" => {
                 let seconds = options.next().context("--seconds needs a number")?;
                 plan.seconds = seconds.parse().context("--seconds needs a number")?;
+            }
+            "--rounds" => {
+                let rounds = options.next().context("--rounds needs a number")?;
+                plan.rounds = rounds.parse().context("--rounds needs a number")?;
             }
             "--out" => plan.out = options.next().context("--out needs a file")?.into(),
             _ => bail!("unknown option {option:?}\n{USAGE}"),
