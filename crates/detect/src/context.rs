@@ -51,11 +51,13 @@ impl Words {
     }
 }
 
-/// Every word begins with two letters.
+/// The second letters by the first. A word that does not begin with two letters would never be
+/// found, so such a list does not compile.
 const fn pairs(words: &[&[u8]]) -> [u32; 26] {
     let mut seconds = [0; 26];
     let mut rest = words;
     while let [[first, second, ..], tail @ ..] = rest {
+        assert!(letter(*first) != 0 && letter(*second) != 0);
         let mut place = 0;
         let mut left: &mut [u32] = &mut seconds;
         while let [slot, more @ ..] = left {
@@ -67,6 +69,7 @@ const fn pairs(words: &[&[u8]]) -> [u32; 26] {
         }
         rest = tail;
     }
+    assert!(rest.is_empty());
     seconds
 }
 

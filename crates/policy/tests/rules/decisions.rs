@@ -523,3 +523,22 @@ fn what_is_recorded_is_told_of_operations_that_wait_and_explained() {
         "{head:?}"
     );
 }
+
+#[test]
+fn of_many_rules_those_that_match_are_found_in_their_order() {
+    let rules = (0..700).map(|number| {
+        let when = match number % 100 {
+            // No look at one fact says that it is false.
+            50 => "principal.rows > 3".to_owned(),
+            _ => format!("sql.verbs.exists(v, v == \"verb-{number}\")"),
+        };
+        rule(&format!("r{number}"), &when, alert("seen"))
+    });
+    let scope = scope(rules.collect());
+    let facts = statement(&["verb-699", "verb-3", "verb-512", "verb-64", "verb-701"]);
+    let expected =
+        ["r3", "r50", "r64", "r150", "r250", "r350", "r450", "r512", "r550", "r650", "r699"];
+    assert_eq!(matches(&decide(&scope, &facts.int("principal.rows", 4))), expected);
+    let facts = statement(&["verb-512"]).int("principal.rows", 3);
+    assert_eq!(matches(&decide(&scope, &facts)), ["r512"]);
+}
