@@ -38,6 +38,26 @@ const ISSUERS: &[(u16, u16, u32)] = &[
     (9792, 9792, bits(&[16])),                         // Troy
 ];
 
+/// For the first two digits of a number, the first of [`ISSUERS`] that can have it.
+const BY_HEAD: [u8; 100] = {
+    let mut by_head = [0; 100];
+    let mut head = 0;
+    let mut left: &mut [u8] = &mut by_head;
+    while let [slot, more @ ..] = left {
+        let mut rest = ISSUERS;
+        while let [(_, to, _), tail @ ..] = rest
+            && *to < head * 100
+        {
+            assert!(tail.is_empty() || tail[0].0 > *to, "in order, and not overlapping");
+            *slot += 1;
+            rest = tail;
+        }
+        head += 1;
+        left = more;
+    }
+    by_head
+};
+
 const fn bits(lengths: &[u32]) -> u32 {
     let mut set = 0;
     let mut rest = lengths;
@@ -76,7 +96,10 @@ pub(crate) fn is_card(digits: &[u8]) -> bool {
 fn lengths_issued(digits: &[u8]) -> u32 {
     let Some(head) = digits.first_chunk::<4>() else { return 0 };
     let head = head.iter().fold(0_u16, |value, digit| value * 10 + u16::from(*digit));
-    let issuer = ISSUERS.iter().find(|(from, to, _)| (*from..=*to).contains(&head));
+    let first = BY_HEAD.get(usize::from(head / 100)).copied().unwrap_or_default();
+    let issuers = ISSUERS.get(usize::from(first)..).unwrap_or_default();
+    let issuer =
+        issuers.iter().take_while(|(from, ..)| *from <= head).find(|(_, to, _)| head <= *to);
     issuer.map_or(0, |(.., lengths)| *lengths)
 }
 
@@ -176,7 +199,7 @@ mod tests {
 
     fn found(text: &str) -> Option<&str> {
         let at = text.find(|c: char| c.is_numeric())?;
-        let number = Number::read(text.as_bytes(), at);
+        let number = Number::at(text.as_bytes(), at);
         let count = recognise(text.as_bytes(), &number, None)?;
         text.get(at..number.end(count))
     }

@@ -143,11 +143,9 @@ fn plus_before(text: &[u8], at: usize) -> Option<usize> {
     }
 }
 
-/// Whether a `+` stands before one of the digits, enough of which follow.
+/// Whether a `+` stands before enough digits. There is none within a number: it would end there.
 pub(crate) fn follows_plus(text: &[u8], number: &Number) -> bool {
-    (0..number.len()).any(|from| {
-        number.len() - from >= DIGITS_MIN && plus_before(text, number.start(from)).is_some()
-    })
+    number.len() >= DIGITS_MIN && plus_before(text, number.start(0)).is_some()
 }
 
 /// Whether a national number, or one after `00`, may start at digit `from`, whatever surrounds it.
@@ -308,7 +306,7 @@ mod tests {
 
     fn found(text: &str) -> Option<&str> {
         let at = text.find(|c: char| c.is_numeric())?;
-        let number = Number::read(text.as_bytes(), at);
+        let number = Number::at(text.as_bytes(), at);
         let phone = recognise(text.as_bytes(), &number, None)?;
         text.get(phone.start..number.end(phone.count))
     }

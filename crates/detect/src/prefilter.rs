@@ -53,8 +53,13 @@ impl Prefilter {
     pub(crate) fn may_contain(&self, bytes: &[u8]) -> bool {
         self.literal(bytes)
             || (self.types.contains(DetectionType::Email) && may_contain_email(bytes))
-            || (self.types.contains(DetectionType::Iban) && may_contain_iban(bytes))
-            || self.number(bytes)
+            || self.may_contain_number(bytes)
+    }
+
+    /// The part of [`Self::may_contain`] that is about values which begin with a digit, or with a
+    /// country and a digit.
+    pub(crate) fn may_contain_number(&self, bytes: &[u8]) -> bool {
+        (self.types.contains(DetectionType::Iban) && may_contain_iban(bytes)) || self.number(bytes)
     }
 
     fn wants(&self, kinds: &[DetectionType]) -> bool {
@@ -108,12 +113,13 @@ impl Prefilter {
     /// Looks at every number in a run of bytes that can stand in numbers.
     fn run(&self, bytes: &[u8], start: usize, end: usize) -> bool {
         let mut at = start;
+        let mut number = Number::new();
         while at < end {
             let (Unit::Digit(_), width) = unit_at(bytes, at) else {
                 at += 1;
                 continue;
             };
-            let number = Number::read(bytes, at);
+            number.read(bytes, at);
             if self.numbers_in(bytes, &number) {
                 return true;
             }
@@ -133,14 +139,18 @@ impl Prefilter {
         let starts = if number.is_cut() { 1 } else { count };
         let told = |words| context::mentioned(bytes, number.start(0), words);
         let digits = number.digits();
-        (wants(DetectionType::Phone) && (told(Words::Phone) || phone::follows_plus(bytes, number)))
-            || (wants(DetectionType::UsSsn) && count >= ssn::DIGITS && told(Words::Ssn))
-            || (0..starts).any(|from| {
-                let rest = digits.get(from..).unwrap_or_default();
-                (wants(DetectionType::CreditCard) && card::starts_card(rest))
-                    || (wants(DetectionType::UsSsn) && grouped(number, from, &[3, 2, 4]))
-                    || (wants(DetectionType::Phone) && phone::may_start(number, from))
-            })
+        let card = |from: usize| digits.get(from..).is_some_and(card::starts_card);
+        let (ssn, phone) = (wants(DetectionType::UsSsn), wants(DetectionType::Phone));
+        (phone && (told(Words::Phone) || phone::follows_plus(bytes, number)))
+            || (ssn && count >= ssn::DIGITS && told(Words::Ssn))
+            || (wants(DetectionType::CreditCard)
+                && (0..starts.min((count + 1).saturating_sub(card::DIGITS_MIN))).any(card))
+            // These are told by how they are split.
+            || (number.is_split()
+                && (0..starts).any(|from| {
+                    (ssn && ssn::may_start(number, from))
+                        || (phone && phone::may_start(number, from))
+                }))
     }
 }
 
@@ -158,9 +168,21 @@ pub(crate) fn grouped(number: &Number, from: usize, lengths: &[usize]) -> bool {
 }
 
 /// Bytes of digits, separators and invisible characters, in whatever encoding of theirs.
+const IN_NUMBER: [bool; 256] = {
+    let mut bytes = [false; 256];
+    let mut byte = 0_u8;
+    let mut left: &mut [bool] = &mut bytes;
+    while let [slot, more @ ..] = left {
+        *slot = matches!(byte, b'0'..=b'9' | b' ' | b'-' | b'.' | b'(' | b')' | b'/' | b'_')
+            || matches!(byte, 0x80..|0x1b| b'[' | b';' | b'm');
+        byte = byte.wrapping_add(1);
+        left = more;
+    }
+    bytes
+};
+
 fn in_number(byte: u8) -> bool {
-    matches!(byte, b'0'..=b'9' | b' ' | b'-' | b'.' | b'(' | b')' | b'/' | b'_')
-        || matches!(byte, 0x80..|0x1b| b'[' | b';' | b'm')
+    IN_NUMBER.get(usize::from(byte)).copied().unwrap_or_default()
 }
 
 fn may_contain_email(bytes: &[u8]) -> bool {

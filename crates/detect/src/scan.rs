@@ -34,6 +34,8 @@ enum Mark {
 pub struct Scanner {
     types: TypeSet,
     marks: [Mark; 256],
+    /// Those that matter in a text without numbers; [`None`] when there are none.
+    other_marks: Option<Box<[Mark; 256]>>,
     secret: Finder<'static>,
     secret_upper: Finder<'static>,
     prefilter: Prefilter,
@@ -56,17 +58,7 @@ impl Scanner {
             DetectionType::Iban,
         ];
         let mut marks = [Mark::Nothing; 256];
-        let mut mark = |bytes: &[u8], as_what: Mark| {
-            for byte in bytes {
-                if let Some(slot) = marks.get_mut(usize::from(*byte)) {
-                    *slot = as_what;
-                }
-            }
-        };
-        if numbers.into_iter().any(|kind| types.contains(kind)) {
-            mark(b"0123456789", Mark::Digit);
-            mark(&[0xef], Mark::WideDigitOrSign);
-        }
+        let mut mark = |bytes: &[u8], as_what: Mark| set(&mut marks, bytes, as_what);
         if types.contains(DetectionType::Email) {
             mark(b"@%\\&", Mark::Sign);
             mark(&[0xef], Mark::WideDigitOrSign);
@@ -80,9 +72,15 @@ impl Scanner {
         if types.contains(DetectionType::PrivateKey) {
             mark(b"-", Mark::Armour);
         }
+        let other_marks = marks.iter().any(|mark| *mark != Mark::Nothing).then(|| marks.into());
+        if numbers.into_iter().any(|kind| types.contains(kind)) {
+            set(&mut marks, b"0123456789", Mark::Digit);
+            set(&mut marks, &[0xef], Mark::WideDigitOrSign);
+        }
         Self {
             types,
             marks,
+            other_marks,
             secret: Finder::new(b"ecret"),
             secret_upper: Finder::new(b"ECRET"),
             prefilter: Prefilter::new(types),
@@ -113,22 +111,24 @@ impl Scanner {
     /// known. Linear in its length. Allocates only to grow `found`.
     pub fn scan(&self, text: &[u8], found: &mut Vec<Span>) {
         found.clear();
-        let mut walk = Walk { text, found, digits_end: None };
+        let marks = match &self.other_marks {
+            _ if self.prefilter.may_contain_number(text) => &self.marks,
+            Some(marks) => marks,
+            None => return,
+        };
+        let mark = |byte: u8| marks.get(usize::from(byte)).copied().unwrap_or(Mark::Nothing);
+        let mut walk = Walk { text, found, digits_end: None, number: Number::new() };
         let mut at = 0;
         while let Some(rest) = text.get(at..)
-            && let Some(skip) = rest.iter().position(|byte| self.mark(*byte) != Mark::Nothing)
+            && let Some(skip) = rest.iter().position(|byte| mark(*byte) != Mark::Nothing)
         {
             at += skip;
             let byte = text.get(at).copied().unwrap_or_default();
-            at = self.visit(&mut walk, at, self.mark(byte)).max(at + 1);
+            at = self.visit(&mut walk, at, mark(byte)).max(at + 1);
         }
         if self.types.contains(DetectionType::AwsKey) && text.len() >= SECRET_TEXT_MIN {
             self.secrets(text, found);
         }
-    }
-
-    fn mark(&self, byte: u8) -> Mark {
-        self.marks.get(usize::from(byte)).copied().unwrap_or(Mark::Nothing)
     }
 
     /// Looks at the mark at `at`; says where to go on.
@@ -177,16 +177,19 @@ impl Scanner {
         if before == Some(Gap::None) {
             return walk.pass_digits(at);
         }
-        let number = Number::read(text, at);
+        walk.number.read(text, at);
+        let number = &walk.number;
         if number.len() < DIGITS_MIN {
-            walk.digits_end = Some(number.end(number.len()));
-            return number.end(number.len());
+            let end = number.end(number.len());
+            walk.digits_end = Some(end);
+            return end;
         }
-        if let Some(span) = self.recognise(text, &number, before) {
+        if let Some(span) = self.recognise(text, number, before) {
             return walk.push(span);
         }
         let first = number.groups().lengths().first().copied().map_or(1, usize::from);
-        walk.pass_digits(number.end(first))
+        let end = number.end(first);
+        walk.pass_digits(end)
     }
 
     fn recognise(&self, text: &[u8], number: &Number, before: Option<Gap>) -> Option<Span> {
@@ -236,6 +239,14 @@ impl Scanner {
     }
 }
 
+fn set(marks: &mut [Mark; 256], bytes: &[u8], mark: Mark) {
+    for byte in bytes {
+        if let Some(slot) = marks.get_mut(usize::from(*byte)) {
+            *slot = mark;
+        }
+    }
+}
+
 /// Puts spans in order and joins those that overlap.
 fn settle(found: &mut Vec<Span>) {
     found.sort_unstable_by_key(|span| (span.start, span.end));
@@ -257,6 +268,8 @@ struct Walk<'a> {
     found: &'a mut Vec<Span>,
     /// Where the last group of digits ended that was not part of a value.
     digits_end: Option<usize>,
+    /// The number that was read last.
+    number: Number,
 }
 
 impl Walk<'_> {

@@ -2,6 +2,7 @@
 
 use crate::context::{self, Words};
 use crate::number::Number;
+use crate::prefilter::grouped;
 use crate::text::{Gap, closes, opens};
 
 /// Digits of a social security number.
@@ -18,13 +19,20 @@ fn is_issuable(area: u32, group: u32, serial: u32) -> bool {
         && !KNOWN_FAKES.contains(&(area, group, serial))
 }
 
+fn is_issuable_from(number: &Number, from: usize) -> bool {
+    is_issuable(number.value(from, 3), number.value(from + 3, 2), number.value(from + 5, 4))
+}
+
+/// Whether one that needs no word may start at digit `from`, whatever surrounds it.
+pub(crate) fn may_start(number: &Number, from: usize) -> bool {
+    grouped(number, from, &[3, 2, 4]) && is_issuable_from(number, from)
+}
+
 /// How many digits of `number`, which starts a group of digits, are a social security number.
 ///
 /// `before` is what separates it from earlier digits of the same run, if there are any.
 pub(crate) fn recognise(text: &[u8], number: &Number, before: Option<Gap>) -> Option<usize> {
-    if number.len() < DIGITS
-        || !is_issuable(number.value(0, 3), number.value(3, 2), number.value(5, 4))
-    {
+    if number.len() < DIGITS || !is_issuable_from(number, 0) {
         return None;
     }
     let start = number.start(0);
@@ -85,7 +93,7 @@ mod tests {
 
     fn found(text: &str) -> Option<&str> {
         let at = text.find(|c: char| c.is_numeric())?;
-        let number = Number::read(text.as_bytes(), at);
+        let number = Number::at(text.as_bytes(), at);
         let count = recognise(text.as_bytes(), &number, None)?;
         text.get(at..number.end(count))
     }
