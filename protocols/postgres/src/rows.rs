@@ -85,12 +85,13 @@ impl RowMask {
     /// A run of whole messages that certainly stay as they are. Quick; "no" is a guess.
     #[must_use]
     pub fn untouched(&self, rows: &[u8]) -> bool {
-        if self.masked {
-            return false;
-        }
-        self.is_noop()
-            || self.decodes.stands_in(rows)
-                && self.detections.as_ref().is_none_or(|found| !found.may_contain(rows))
+        !self.masked && (self.is_noop() || self.finds_nothing(rows))
+    }
+
+    /// No search of a value in these bytes finds anything. Quick; "no" is a guess.
+    fn finds_nothing(&self, rows: &[u8]) -> bool {
+        self.decodes.stands_in(rows)
+            && self.detections.as_ref().is_none_or(|found| !found.may_contain(rows))
     }
 
     /// Writes the `DataRow` whose body is `body`, masked, to `out`, and adds what was recognised to
@@ -126,12 +127,14 @@ impl RowMask {
         if reader.count()? != self.columns.len() {
             return Err(Fault::upstream("row with another number of fields than described"));
         }
-        let quiet = self.untouched(body);
+        // Who asked before knows that something may be found; where columns are hidden whole nobody
+        // asked.
+        let quiet = self.masked && self.finds_nothing(body);
         let mut copied = 0;
         for column in &self.columns {
             let at = body.len().saturating_sub(reader.rest().len());
             let Some(value) = reader.value()? else { continue };
-            if quiet || column.is_noop() {
+            if column.is_noop() || quiet && !column.is_masked() {
                 continue;
             }
             let detections = self.detections.as_ref();

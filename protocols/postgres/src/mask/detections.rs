@@ -167,7 +167,7 @@ impl Detections {
 
     /// The text with what was found replaced; `None` when the whole value must go.
     fn within(&self, text: &[u8], spans: &[Span], key: &HashKey) -> Option<Vec<u8>> {
-        let mut out = Vec::with_capacity(text.len());
+        let mut out = Vec::with_capacity(text.len().saturating_add(REDACTED.len()));
         let mut from = 0;
         for span in spans {
             let Some(kind) = self.kind(span.kind) else { continue };
@@ -233,11 +233,9 @@ impl<'a> Subject<'a> {
 
     /// What `bytea` values within the text of a record or an array stand for.
     fn within(&self) -> impl Iterator<Item = Vec<u8>> + use<'a> {
-        let text = match (self.search, self.format) {
-            (Search::Opaque, Format::Text) if !self.value.starts_with(b"\\x") => self.value,
-            _ => &[],
-        };
-        types::hex_runs(text)
+        let is_text = matches!((self.search, self.format), (Search::Opaque, Format::Text));
+        let runs = is_text && !self.value.starts_with(b"\\x");
+        runs.then(|| types::hex_runs(self.value)).into_iter().flatten()
     }
 
     /// The replaced text as a value of the type; `None` when it is not one (P4).
