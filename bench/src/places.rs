@@ -297,6 +297,12 @@ impl Site {
     }
 
     fn server(&self, processors: Processors) -> Result<Process> {
+        if is_open(SERVER) {
+            bail!(
+                "somebody listens on {} already, where the private server would",
+                address(SERVER)
+            );
+        }
         let mut server = command(&self.program("postgres"), processors, Account::Server)?;
         server.args(["-D", &self.path("data"), "-p", &SERVER.to_string()]);
         let connections = format!("max_connections={CONNECTIONS_MAX}");

@@ -88,6 +88,11 @@ impl Process {
         Ok(())
     }
 
+    /// Its number, for a profiler.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Processor time used so far, user and system together, seconds.
     pub fn cpu_seconds(&self) -> Result<f64> {
         let stat = self.read("stat")?;

@@ -9,7 +9,7 @@ use crate::facts;
 use crate::http;
 use crate::measure::{self, Results};
 use crate::parts;
-use crate::places::{Site, gateway_program};
+use crate::places::{Place, Site, gateway_program};
 use crate::process::Processors;
 use crate::release;
 use crate::report;
@@ -49,6 +49,27 @@ pub fn run(plan: &Plan) -> Result<()> {
     let page = report::page(&site, plan, &results, (&costs, &parts, &aims), &web)?;
     std::fs::write(&plan.out, page).with_context(|| format!("write {}", plan.out.display()))?;
     eprintln!("wrote {}", plan.out.display());
+    Ok(())
+}
+
+/// Starts what a run measures and keeps it until the input ends, for a profiler or another client:
+/// says how each place is reached, and by which process.
+pub fn hold(rows: u64) -> Result<()> {
+    gateway_program()?;
+    let site = Site::build(rows)?;
+    let places = site.start(Processors::All)?;
+    for place in &places.places {
+        let process = places.proxies.iter().find(|process| process.name == place.name);
+        let pid =
+            process.map_or_else(String::new, |process| format!(" # process {}", process.id()));
+        let Place { name, port, user, password, database } = place;
+        println!(
+            "{name}: PGPASSWORD='{password}' PGSSLMODE=disable pgbench -n -S -h 127.0.0.1 -p {port} -U \
+             {user} {database}{pid}"
+        );
+    }
+    println!("until this input ends");
+    std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).context("wait for the end")?;
     Ok(())
 }
 
