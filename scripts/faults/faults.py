@@ -348,8 +348,14 @@ class Memory:
             self.folder.rmdir()
 
 
-def greedy(gateway, size, clients, ask, what):
-    """Many clients that take more than they should, and a limit of memory around the gateway."""
+def greedy(gateway, size, clients, ask, what, connect=None):
+    """Many clients that take more than they should, and a limit of memory around the gateway.
+
+    They speak PostgreSQL, unless they `connect` otherwise.
+    """
+    def session():
+        return Wire(gateway.postgres, gateway.agent, window=8192, timeout=60)
+
     limit = size(2048, 512)
     gateway.kill()
     memory = Memory(limit)
@@ -360,8 +366,7 @@ def greedy(gateway, size, clients, ask, what):
         with Crowd() as crowd:
             bystander = crowd.add(Wire(gateway.postgres, gateway.bystander))
             for number in range(clients):
-                wire = crowd.add(Wire(gateway.postgres, gateway.agent, window=8192, timeout=60))
-                ask(wire)
+                ask(crowd.add((connect or session)()))
                 if number % 25 == 0:
                     began = time.monotonic()
                     check(bystander.ask("SELECT 1") == [["1"]], "the bystander is not served")
@@ -374,7 +379,8 @@ def greedy(gateway, size, clients, ask, what):
             gateway.alive()
             check(memory.killed() == 0, "the kernel killed something of it")
             peak, group = gateway.peak(), memory.peak()
-        over(gateway)
+        if not connect:
+            over(gateway)
         unharmed(gateway)
         time.sleep(size(5, 1))
         after = gateway.rss()
@@ -432,6 +438,25 @@ def greedy_values(gateway, size):
                   "ask for a row of 100 MB and do not read it")
     check(set(told) == {"53200"}, f"those that were too many were told {set(told)}")
     return seen + f"; {len(told)} past the common bound were told 53200"
+
+
+def greedy_http(gateway, size):
+    """Long replies of an API that nobody reads."""
+    def connect():
+        client = socket.socket()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+        client.settimeout(60)
+        client.connect(("127.0.0.1", gateway.http))
+        return client
+
+    def ask(client):
+        client.sendall(f"GET /r/api/many/1000 HTTP/1.1\r\nhost: api\r\nauthorization: Bearer "
+                       f"{gateway.agent}\r\n\r\n".encode())
+        answer = client.recv(12)
+        check(answer == b"HTTP/1.1 200", f"it answers {answer}")
+
+    return greedy(gateway, size, size(1000, 80), ask,
+                  "that ask an API for 1 GB each and read nothing", connect)
 
 
 def full_disk(gateway, size):
@@ -755,6 +780,7 @@ FAULTS = [
     ("greedy-readers", "little memory, and results that nobody reads", greedy_readers),
     ("greedy-writers", "little memory, and statements that never end", greedy_writers),
     ("greedy-values", "little memory, and values that are never whole", greedy_values),
+    ("greedy-http", "little memory, and replies of an API that nobody reads", greedy_http),
     ("slow-loris", "slow-loris on every listener", slow_loris),
     ("full-disk", "the disk of the journal is full, and free again", full_disk),
     ("clock", "the clock jumps", clock),

@@ -18,6 +18,7 @@ import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 NARROWS = os.environ.get("NARROWS_BIN", str(ROOT / "target/release/narrows"))
+MEGABYTE = b"x" * (1 << 20)
 # Below the ports that the kernel gives to connections.
 FIRST_PORT = 21500
 
@@ -149,12 +150,17 @@ class Server:
 
 
 class Api(http.server.ThreadingHTTPServer):
-    """An HTTP API that answers with what it was asked, after the time that the path says."""
+    """An HTTP API that answers with what it was asked, after the time that the path says, or with as
+    many megabytes as it says."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self):
+            many = re.search(r"/many/(\d+)", self.path)
+            if many:
+                self.megabytes(int(many.group(1)))
+                return
             slow = re.search(r"/slow/(\d+)", self.path)
             time.sleep(int(slow.group(1)) if slow else 0)
             body = json.dumps({"path": self.path}).encode()
@@ -165,10 +171,21 @@ class Api(http.server.ThreadingHTTPServer):
             with contextlib.suppress(OSError):
                 self.wfile.write(body)
 
+        def megabytes(self, count):
+            self.send_response(200)
+            self.send_header("content-type", "text/plain")
+            self.send_header("content-length", str(count << 20))
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                for _ in range(count):
+                    self.wfile.write(MEGABYTE)
+
         def log_message(self, *_):
             pass
 
     def __init__(self):
+        # As many may wait to be accepted as one fault has clients.
+        self.request_queue_size = 1024
         super().__init__(("127.0.0.1", port()), self.Handler)
         self.daemon_threads = True
         threading.Thread(target=self.serve_forever, daemon=True).start()

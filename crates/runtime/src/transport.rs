@@ -146,15 +146,37 @@ const QUEUED_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Bytes that may wait for a slow reader then: as many as are read at once.
 const SLOW_BYTES_MAX: usize = READ_CHUNK_BYTES;
 
-/// Bytes in all queues of this process.
+/// Bytes in all queues of this process, and those that are [`Waiting`].
 static QUEUED: AtomicUsize = AtomicUsize::new(0);
 
 /// Bytes that may wait for a slow reader before the other side is no longer read. What one may keep
 /// is little where many are slow: together they must not take the memory of all (P8).
 pub(crate) fn queue_bytes_max() -> usize {
-    match QUEUED.load(Ordering::Relaxed) > QUEUED_BYTES_MAX {
+    match is_crowded() {
         true => SLOW_BYTES_MAX,
         false => SEND_BUFFER_BYTES_MAX,
+    }
+}
+
+/// Whether so much waits in this process that each peer may have only a little more.
+pub(crate) fn is_crowded() -> bool {
+    QUEUED.load(Ordering::Relaxed) > QUEUED_BYTES_MAX
+}
+
+/// Bytes that wait for a peer somewhere else than in a [`Queue`]: counted with those until it is
+/// dropped.
+pub(crate) struct Waiting(usize);
+
+impl Waiting {
+    pub fn new(bytes: usize) -> Self {
+        QUEUED.fetch_add(bytes, Ordering::Relaxed);
+        Self(bytes)
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        QUEUED.fetch_sub(self.0, Ordering::Relaxed);
     }
 }
 
@@ -261,6 +283,10 @@ mod tests {
         assert_eq!(queue_bytes_max(), SLOW_BYTES_MAX);
         many.clear();
         assert_eq!(queue_bytes_max(), SEND_BUFFER_BYTES_MAX, "what is gone counts no more");
+        let elsewhere = Waiting::new(QUEUED_BYTES_MAX);
+        assert!(is_crowded(), "bytes elsewhere count too");
+        drop(elsewhere);
+        assert!(!is_crowded());
         drop(one);
         assert_eq!(QUEUED.load(Ordering::Relaxed), 0);
     }

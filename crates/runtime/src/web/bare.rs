@@ -85,7 +85,7 @@ pub(super) async fn carry<S: AsyncRead + AsyncWrite>(
     let say = async {
         loop {
             let written = match passed.recv().await {
-                Some(Passed::Data(bytes)) => writer.write_all(&bytes).await,
+                Some(Passed::Data(bytes, _)) => writer.write_all(&bytes).await,
                 Some(Passed::End) => {
                     let _ = writer.shutdown().await;
                     return true;

@@ -10,19 +10,52 @@ use http_body::{Body, Frame, SizeHint};
 use model::exchange::{Length, Message};
 use tokio::sync::mpsc;
 
+use crate::transport::{Waiting, is_crowded};
+
 /// Frames that wait between an exchange and a connection.
 pub(super) const FRAMES_MAX: usize = 8;
 
-/// What an exchange passes on.
+/// What an exchange passes on. What takes memory is counted for as long as it waits.
 pub(crate) enum Passed {
-    Data(Bytes),
+    Data(Bytes, Waiting),
     Trailers(Box<HeaderMap>),
     /// The body is complete.
     End,
     /// To a WebSocket: a message.
-    Message(Message),
+    Message(Message, Waiting),
     /// To a WebSocket: the end, and why.
     Close(u16, Box<str>),
+}
+
+impl Passed {
+    pub fn data(bytes: Bytes) -> Self {
+        let waiting = Waiting::new(bytes.len());
+        Self::Data(bytes, waiting)
+    }
+
+    pub fn message(message: Message) -> Self {
+        let waiting = Waiting::new(message.data.len());
+        Self::Message(message, waiting)
+    }
+}
+
+/// Whether more may be added to what an exchange has for a peer: a few frames, and only one where
+/// many peers do not take what is theirs (P8).
+pub(super) fn has_room(waiting: &VecDeque<Passed>) -> bool {
+    waiting.len() < if is_crowded() { 1 } else { FRAMES_MAX }
+}
+
+/// Passes the first of `waiting` on; `false` when nobody takes it. Where much waits everywhere, not
+/// before all that was passed on earlier was taken.
+pub(super) async fn pass(to: &mpsc::Sender<Passed>, waiting: &mut VecDeque<Passed>) -> bool {
+    let room = if is_crowded() { to.max_capacity() } else { 1 };
+    let Ok(mut room) = to.reserve_many(room).await else { return false };
+    if let Some(room) = room.next()
+        && let Some(first) = waiting.pop_front()
+    {
+        room.send(first);
+    }
+    true
 }
 
 /// The body was not carried to its end.
@@ -79,9 +112,13 @@ impl Body for PassedBody {
             Frames::Coming(frames) => std::task::ready!(frames.poll_recv(cx)),
         };
         match next {
-            Some(Passed::Data(bytes)) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
+            Some(Passed::Data(bytes, waiting)) => {
+                // The connection has it, which takes no more than it has room for.
+                drop(waiting);
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
             Some(Passed::Trailers(fields)) => Poll::Ready(Some(Ok(Frame::trailers(*fields)))),
-            Some(Passed::End | Passed::Message(_) | Passed::Close(..)) => {
+            Some(Passed::End | Passed::Message(..) | Passed::Close(..)) => {
                 self.done = true;
                 Poll::Ready(None)
             }
@@ -113,5 +150,33 @@ pub(super) fn length<B: Body<Error = E>, E: std::error::Error>(body: &B) -> Leng
     match body.size_hint().exact() {
         Some(bytes) => Length::Known(bytes),
         None => Length::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    #[test]
+    fn p8_where_much_waits_a_peer_that_takes_nothing_gets_one_frame_and_no_more_is_read_for_it() {
+        let frame = || Passed::data(Bytes::from_static(b"x"));
+        let (to, mut taken) = mpsc::channel(FRAMES_MAX);
+        let mut waiting = VecDeque::from([frame(), frame()]);
+        let passes = |waiting: &mut _| pass(&to, waiting).now_or_never();
+        assert!(has_room(&waiting));
+        let crowd = Waiting::new(1 << 40);
+        assert!(!has_room(&waiting) && has_room(&VecDeque::new()));
+        assert_eq!(passes(&mut waiting), Some(true), "the first");
+        assert_eq!(passes(&mut waiting), None, "not before it was taken");
+        assert!(matches!(taken.try_recv(), Ok(Passed::Data(..))));
+        assert_eq!(passes(&mut waiting), Some(true));
+        drop(crowd);
+        waiting.extend([frame(), frame()]);
+        assert!(has_room(&waiting));
+        assert_eq!(passes(&mut waiting), Some(true), "a few, where little waits");
+        drop(taken);
+        assert_eq!(passes(&mut waiting), Some(false), "nobody takes it");
     }
 }

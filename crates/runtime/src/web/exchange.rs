@@ -36,7 +36,7 @@ use self::tunnel::PassedOn;
 use self::upstream::knows;
 use super::answer::NotAnswered;
 use super::bare::Bare;
-use super::body::{FRAMES_MAX, Passed, ReplyBody};
+use super::body::{Passed, ReplyBody, has_room, pass};
 use super::echo::Echo;
 use super::held::Share;
 use super::sessions::{Joined, record};
@@ -354,23 +354,24 @@ impl Exchange {
     // ---- waiting -------------------------------------------------------------------------------
 
     async fn turn(&mut self) -> Turn {
-        let reads_client = !self.client_paused && self.to_upstream.len() < FRAMES_MAX;
-        let reads_upstream = !self.upstream_paused && self.to_client.len() < FRAMES_MAX;
+        let reads_client = !self.client_paused && has_room(&self.to_upstream);
+        let reads_upstream = !self.upstream_paused && has_room(&self.to_client);
         let reads_client = reads_client && !self.closing && self.incoming.is_some();
         let reads_upstream = reads_upstream && !self.closing && self.answer.is_some();
         let (to_client, to_upstream) = (!self.to_client.is_empty(), !self.to_upstream.is_empty());
         let reads_both = !self.client_paused && !self.upstream_paused && !self.closing;
         let reads_both = reads_both
             && self.said.is_some()
-            && self.to_client.len().max(self.to_upstream.len()) < FRAMES_MAX;
+            && has_room(&self.to_client)
+            && has_room(&self.to_upstream);
         let listens = self.upstream.is_some() && !to_upstream;
         let (from_client, from_upstream) = self.hears_tunnel();
         tokio::select! {
             biased;
-            passed = pass(&self.client, &mut self.to_client), if to_client => {
+            passed = pass_on(&self.client, &mut self.to_client), if to_client => {
                 if passed { Turn::Passed } else { Turn::Gone }
             }
-            passed = pass(&self.upstream, &mut self.to_upstream), if to_upstream => {
+            passed = pass_on(&self.upstream, &mut self.to_upstream), if to_upstream => {
                 if passed { Turn::Passed } else { Turn::Deaf }
             }
             note = self.notes.recv() => Turn::Note(note),
@@ -646,16 +647,12 @@ impl Exchange {
 }
 
 /// Passes the first of `waiting` on; `false` when nobody takes it.
-async fn pass(to: &Option<mpsc::Sender<Passed>>, waiting: &mut VecDeque<Passed>) -> bool {
-    let Some(to) = to else {
+async fn pass_on(to: &Option<mpsc::Sender<Passed>>, waiting: &mut VecDeque<Passed>) -> bool {
+    match to {
+        Some(to) => pass(to, waiting).await,
         // The head has not left.
-        return std::future::pending().await;
-    };
-    let Ok(room) = to.reserve().await else { return false };
-    if let Some(first) = waiting.pop_front() {
-        room.send(first);
+        None => std::future::pending().await,
     }
-    true
 }
 
 /// Does something long on this thread, while others take over what it serves.

@@ -58,14 +58,18 @@ pub(super) async fn serve(
         tokio::select! {
             passed = passed.recv() => {
                 let sent = match passed {
-                    Some(Passed::Message(message)) => socket.send(framed(message)).await,
+                    Some(Passed::Message(message, waiting)) => {
+                        let sent = socket.send(framed(message)).await;
+                        drop(waiting);
+                        sent
+                    }
                     Some(Passed::Close(code, words)) => {
                         let reason = String::from(words).into();
                         let frame = CloseFrame { code: CloseCode::from(code), reason };
                         let _ = socket.close(Some(frame)).await;
                         return;
                     }
-                    Some(Passed::Data(_) | Passed::Trailers(_)) => Ok(()),
+                    Some(Passed::Data(..) | Passed::Trailers(_)) => Ok(()),
                     Some(Passed::End) | None => {
                         let _ = socket.close(None).await;
                         return;

@@ -17,7 +17,7 @@ use super::{Exchange, NotAnswered, Turn};
 use crate::clock;
 use crate::timers::Alarm;
 use crate::web::bare;
-use crate::web::body::FRAMES_MAX;
+use crate::web::body::{FRAMES_MAX, has_room};
 use crate::web::socket::Heard;
 
 /// How long the first thing said in a tunnel may take.
@@ -99,8 +99,8 @@ impl Exchange {
     pub(super) fn hears_tunnel(&self) -> (bool, bool) {
         let goes_on = self.passed_on.joined && !self.closing;
         (
-            goes_on && !self.client_paused && self.to_upstream.len() < FRAMES_MAX,
-            goes_on && !self.upstream_paused && self.to_client.len() < FRAMES_MAX,
+            goes_on && !self.client_paused && has_room(&self.to_upstream),
+            goes_on && !self.upstream_paused && has_room(&self.to_client),
         )
     }
 

@@ -29,10 +29,10 @@ impl Exchange {
             Part::Request(request) => self.call(*request),
             Part::Data(bytes) => {
                 self.held.give(bytes.len());
-                self.to_upstream.push_back(Passed::Data(bytes));
+                self.to_upstream.push_back(Passed::data(bytes));
             }
             Part::Last(bytes) => {
-                self.to_upstream.extend([Passed::Data(bytes), Passed::End]);
+                self.to_upstream.extend([Passed::data(bytes), Passed::End]);
             }
             Part::Trailers(mut fields) => {
                 // None of them may stand for a field that carries the gateway's credential.
@@ -42,7 +42,7 @@ impl Exchange {
             Part::Raw(bytes) => {
                 // Its first words were read and found right.
                 self.stirred();
-                self.to_upstream.push_back(Passed::Data(bytes));
+                self.to_upstream.push_back(Passed::data(bytes));
             }
             Part::End if self.passed_on.is_joined() => self.to_upstream.push_back(Passed::End),
             Part::End => {
@@ -50,7 +50,7 @@ impl Exchange {
                 self.timers.set(Alarm::Connect, clock::now().plus(ANSWER_TIMEOUT));
                 self.to_upstream.push_back(Passed::End);
             }
-            Part::Message(message) => self.to_upstream.push_back(Passed::Message(message)),
+            Part::Message(message) => self.to_upstream.push_back(Passed::message(message)),
             Part::Close(code, words) => self.to_upstream.push_back(Passed::Close(code, words)),
             Part::Reply(_) => {}
         }
@@ -119,7 +119,8 @@ impl Exchange {
             return;
         };
         let Bare::Upgrade(client) = client else { return };
-        let (heard, said) = mpsc::channel(FRAMES_MAX);
+        // A message can be long, and those that wait here are counted nowhere.
+        let (heard, said) = mpsc::channel(1);
         for (side, upgrade, heard) in
             [(Side::Client, client, heard.clone()), (Side::Upstream, upstream, heard)]
         {

@@ -38,9 +38,9 @@ impl Exchange {
                 self.to_client.push_back(Passed::End);
             }
             Part::Message(message) if self.echo.is_in(&message.data) => self.shown(),
-            Part::Message(message) => self.to_client.push_back(Passed::Message(message)),
+            Part::Message(message) => self.to_client.push_back(Passed::message(message)),
             Part::Close(code, words) => self.to_client.push_back(Passed::Close(code, words)),
-            Part::Raw(bytes) => self.to_client.push_back(Passed::Data(bytes)),
+            Part::Raw(bytes) => self.to_client.push_back(Passed::data(bytes)),
             Part::Request(_) => {}
         }
     }
@@ -76,7 +76,7 @@ impl Exchange {
     fn say_data(&mut self, bytes: bytes::Bytes) {
         match self.echo.pass(bytes) {
             Ok(piece) if piece.is_empty() => {}
-            Ok(piece) => self.to_client.push_back(Passed::Data(piece)),
+            Ok(piece) => self.to_client.push_back(Passed::data(piece)),
             Err(Shown) => self.shown(),
         }
     }
@@ -84,7 +84,7 @@ impl Exchange {
     fn say_rest(&mut self) {
         let rest = self.echo.rest();
         if !rest.is_empty() {
-            self.to_client.push_back(Passed::Data(rest));
+            self.to_client.push_back(Passed::data(rest));
         }
     }
 
