@@ -285,8 +285,8 @@ fn renamed(rename: &RenameStmt) -> Change {
     }
 }
 
-/// What is dropped is not found, and what another schema has by its name was looked at beside it.
-/// What goes with it is made too.
+/// What is dropped is not found, and what another schema has by its name may be instead. What goes
+/// with it is made too, and can be any relation: all of a schema, of an extension, of a type.
 fn dropped(drop: &DropStmt, facts: &Facts) -> Option<Change> {
     use ObjectType::{
         ObjectForeignTable, ObjectIndex, ObjectMatview, ObjectPolicy, ObjectRule, ObjectSchema,
@@ -311,7 +311,8 @@ fn dropped(drop: &DropStmt, facts: &Facts) -> Option<Change> {
             | ObjectView
     );
     let names = Change::of_names(facts.writes.iter().map(|name| &**name));
-    Some(Change { made: !(is_alone && is_of_relations), ..names })
+    let takes_more = !(is_alone && is_of_relations);
+    Some(Change { made: takes_more, moved: takes_more, ..names })
 }
 
 /// A range type comes with a multirange, and both with functions of their names.

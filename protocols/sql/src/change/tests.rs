@@ -214,6 +214,11 @@ fn other_schemas_concern_names_that_several_relations_have() {
         "alter schema app owner to other",
         "reassign owned by other to someone",
         "alter table badges set schema public",
+        "drop schema app cascade",
+        "drop extension x",
+        "drop access method m cascade",
+        "drop type mood cascade",
+        "drop table badges cascade",
     ] {
         assert!(concerns(text, several), "{text}");
         assert!(concerns(text, "select who from people"), "{text}");
