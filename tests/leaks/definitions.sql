@@ -395,3 +395,68 @@ INSERT INTO badges (id) VALUES (103)
 DROP ROUTINE ssn_of CASCADE
 SELECT holder FROM badges WHERE id = 103
 -- end
+-- Definitions that are not committed and not followed, and what is said behind them.
+-- script
+CREATE SCHEMA front
+CREATE TABLE front.secrets (id int, ssn text)
+SET search_path = front, public
+BEGIN
+DROP SCHEMA front CASCADE
+SELECT ssn || '' FROM secrets ORDER BY id
+-- end
+-- script
+CREATE SCHEMA front
+CREATE VIEW front.secrets AS SELECT id, body AS ssn FROM notes
+SET search_path = front, public
+BEGIN
+DROP VIEW front.secrets
+SELECT ssn || '' FROM secrets ORDER BY id
+-- end
+-- script
+CREATE SCHEMA front
+CREATE TABLE front.secrets (id int, ssn text)
+SET search_path = front, public
+PREPARE kept AS SELECT ssn || '' FROM secrets ORDER BY id
+BEGIN
+ALTER TABLE front.secrets RENAME TO others
+EXECUTE kept
+-- end
+-- script
+CREATE SCHEMA front
+CREATE TABLE front.base (id int, ssn text)
+CREATE TABLE front.secrets () INHERITS (front.base)
+SET search_path = front, public
+BEGIN
+DROP TABLE front.base CASCADE
+SELECT ssn || '' FROM secrets ORDER BY id
+-- end
+-- script
+CREATE TYPE shape AS (id int, ssn text)
+CREATE SCHEMA front
+CREATE TABLE front.secrets OF shape
+SET search_path = front, public
+BEGIN
+DROP TYPE shape CASCADE
+SELECT ssn || '' FROM secrets ORDER BY id
+-- end
+-- script
+BEGIN
+CREATE TYPE feeling AS ENUM ('x')
+SELECT ssn || '' FROM secrets ORDER BY id
+-- end
+-- script
+BEGIN
+CREATE TEMP VIEW kept AS SELECT id, ssn AS body FROM secrets
+SELECT body || '' FROM kept ORDER BY id
+-- end
+-- script
+BEGIN
+CREATE TEMP VIEW kept AS SELECT 1 AS id, 'x'::text AS ssn
+ALTER VIEW kept RENAME TO secrets_too
+SELECT body || '' FROM (SELECT ssn AS body FROM secrets) q
+-- end
+-- script
+CREATE TABLE kept (id int PRIMARY KEY, ssn text UNIQUE, guess text REFERENCES kept (ssn))
+INSERT INTO kept SELECT id, ssn FROM secrets
+INSERT INTO kept VALUES (100, NULL, '523-45-6789')
+-- end

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use engine::{MaskPlan, Predicates, Refusal};
 use model::ClientText;
-use sql::{Catalog, ColumnId, Runs, Statement, StatementKind, TransactionKind};
+use sql::{Catalog, ColumnId, Runs, Statement, StatementKind};
 
 use crate::judge::{Judged, MaskedColumns};
 use crate::names::Portal;
@@ -29,7 +29,8 @@ impl Ready {
             return Ok(());
         }
         if self.uncommitted.hides_masks(&self.masks)
-            && judged.statements.list.iter().any(|s| !ends_transaction(s))
+            && judged.statements.list.iter().any(|s| !s.ends_transaction())
+            || self.uncommitted.concerns(judged)
         {
             return Err(uncommitted());
         }
@@ -163,12 +164,13 @@ impl Hidden<'_> {
         let mut before = self.uncommitted.clone();
         for (index, statement) in all.iter().enumerate() {
             // All are judged by one snapshot, and none has run.
-            if before.is_unknown() && !ends_transaction(statement) {
+            if before.is_lost() && !statement.ends_transaction() {
                 return Err(uncommitted());
             }
             if index.saturating_add(1) < all.len() {
                 before.stands_before(statement, self.catalog);
             }
+            self.admit_keys(statement)?;
             self.admit_indirect(statement, all)?;
             self.admit_encoding(statement, all)?;
             let predicates = |id: ColumnId| allowed_predicates(self.masks, self.catalog, id);
@@ -209,6 +211,21 @@ impl Hidden<'_> {
         let words = "characters of masked columns may not exist in this encoding; \
                      SET client_encoding TO 'UTF8' in a statement of its own";
         Err(Refusal::unjudgeable("encoding", ClientText::fixed(words)))
+    }
+
+    /// A foreign key answers whether values are there, as often as it is asked: also of a table that
+    /// has masked columns by its name as soon as it is made.
+    fn admit_keys(&self, statement: &Statement) -> Result<(), Refusal> {
+        let mut keys = statement.facts.keys_to_itself.iter();
+        let is_masked = |(schema, table, column): &&sql::statement::StoredName| {
+            self.masks.field(schema, table, column).is_some()
+        };
+        let Some((schema, table, column)) = keys.find(is_masked) else { return Ok(()) };
+        let words = format!(
+            "FOREIGN KEY concerns {schema}.{table}.{column}, which is masked; ask an administrator \
+             to do it"
+        );
+        Err(Refusal::unjudgeable("redefined", ClientText::composed(words)))
     }
 
     /// FETCH and EXECUTE return the columns of another statement, which must be known and alone.
@@ -292,15 +309,6 @@ fn sets_any_of(statement: &Statement, settings: &[&str]) -> bool {
             &statement.kind,
             StatementKind::Reset { name: None } | StatementKind::Discard { what: "all" }
         )
-}
-
-fn ends_transaction(statement: &Statement) -> bool {
-    matches!(
-        &statement.kind,
-        StatementKind::Transaction(
-            TransactionKind::Commit { .. } | TransactionKind::Rollback { .. }
-        )
-    )
 }
 
 fn no_catalog() -> Refusal {

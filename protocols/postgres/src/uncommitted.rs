@@ -6,14 +6,19 @@ use std::sync::Arc;
 
 use engine::MaskPlan;
 use sql::catalog::Relation;
+use sql::change::{Change, Words};
 use sql::own::{self, Names};
-use sql::{Catalog, Facts, Statement, TransactionKind};
+use sql::{Catalog, Facts, Statement, StatementKind, TransactionKind};
+
+use crate::judge::Judged;
 
 /// What is not committed.
 #[derive(Clone, Default)]
 pub(crate) struct Uncommitted {
-    /// Definitions were changed in a way that is not followed.
-    unknown: bool,
+    /// What was changed in a way that is not followed.
+    unfollowed: Change,
+    /// The same by statements that stand before others in one text and have not run.
+    is_ahead: bool,
     /// Their transaction ended and another has begun, or part of it was taken back.
     ended: bool,
     /// Tables of its own, each followed from the text that made it.
@@ -31,12 +36,31 @@ pub(crate) struct Uncommitted {
 impl Uncommitted {
     /// Nothing was changed, not even for a while.
     pub fn is_empty(&self) -> bool {
-        self.changes == 0 && !self.unknown
+        self.changes == 0 && !self.is_ahead
     }
 
-    /// Names may mean something else than the snapshot says.
+    /// Some names may mean something else than the snapshot says.
     pub fn is_unknown(&self) -> bool {
-        self.unknown || self.ended
+        !self.unfollowed.is_nothing() || self.is_lost()
+    }
+
+    /// Any name may.
+    pub fn is_lost(&self) -> bool {
+        self.is_ahead || self.ended
+    }
+
+    /// Whether a statement of this text may mean something else than it was judged to.
+    pub fn concerns(&self, judged: &Judged) -> bool {
+        if self.unfollowed.is_nothing() {
+            return false;
+        }
+        let mut all = judged.statements.list.iter().enumerate();
+        all.any(|(index, statement)| {
+            let uses = judged.uses.get().and_then(|uses| uses.get(index));
+            let words = || Words::of(judged.text_of(index));
+            !statement.ends_transaction()
+                && uses.is_none_or(|uses| self.unfollowed.concerns(uses, &words()))
+        })
     }
 
     /// A step of a transaction is done. Where one is over within a text or a pipeline, and where
@@ -60,7 +84,7 @@ impl Uncommitted {
             // What it holds is in no text of this session.
             CommitPrepared | RollbackPrepared => {
                 self.changes = self.changes.saturating_add(1);
-                self.unknown = true;
+                self.unfollowed = Change::of_anything();
             }
             _ => {
                 self.ended |= !self.is_empty();
@@ -74,7 +98,7 @@ impl Uncommitted {
 
     /// Names of others may mean something else once the transaction is over.
     pub fn renames(&self) -> bool {
-        self.unknown || self.has_dropped()
+        self.is_ahead || !self.unfollowed.is_nothing() || self.has_dropped()
     }
 
     /// Names may mean another relation of their name, which [`Uncommitted::catalog`] takes in.
@@ -87,8 +111,13 @@ impl Uncommitted {
         self.changes = self.changes.saturating_add(1);
         let names = snapshot.map_or(Names::Unknown, |catalog| self.names_after(statement, catalog));
         let followed = self.tables.len().max(self.dropped.len());
-        if names == Names::Unknown || followed >= own::TABLES_MAX {
-            self.unknown = true;
+        if followed >= own::TABLES_MAX || snapshot.is_none() || statement.facts.changes_search_path
+        {
+            self.unfollowed = Change::of_anything();
+            return;
+        }
+        if names == Names::Unknown {
+            self.unfollowed.extend(unfollowed(statement));
             return;
         }
         self.changed = None;
@@ -116,14 +145,14 @@ impl Uncommitted {
     /// A statement of a text stands before others, which are judged before it has run. Tables that
     /// it makes are followed where the text is taken apart.
     pub fn stands_before(&mut self, statement: &Statement, snapshot: &Catalog) {
-        self.unknown |= ends_a_prepared_one(&statement.facts);
+        self.is_ahead |= ends_a_prepared_one(&statement.facts);
         if !statement.facts.ddl {
             return;
         }
         match self.names_after(statement, snapshot) {
             Names::Same => {}
             Names::AnyOfTheName => self.dropped.extend(&statement.facts.objects),
-            Names::Unknown => self.unknown = true,
+            Names::Unknown => self.is_ahead = true,
         }
     }
 
@@ -144,8 +173,10 @@ impl Uncommitted {
         }
         let mut catalog = snapshot.clone();
         catalog.mark_dropped(self.dropped.iter().copied());
-        // Somebody else made something of that name since.
-        self.unknown |= self.tables.iter().any(|table| !catalog.is_free(&table.name));
+        if self.tables.iter().any(|table| !catalog.is_free(&table.name)) {
+            // Somebody else made something of that name since.
+            self.unfollowed = Change::of_anything();
+        }
         let catalog = Arc::new(catalog.with_own(self.tables.iter().map(|table| &**table)));
         self.changed = Some(Arc::clone(&catalog));
         Some(catalog)
@@ -153,7 +184,18 @@ impl Uncommitted {
 
     /// What is masked for someone with `masks` cannot be told from the snapshot.
     pub fn hides_masks(&self, masks: &MaskPlan) -> bool {
-        self.is_unknown() || self.tables.iter().any(|table| is_masked(table, masks))
+        self.is_lost() || self.tables.iter().any(|table| is_masked(table, masks))
+    }
+}
+
+/// What a statement changed that is not followed: something that runs another one says nothing of
+/// what that defines.
+fn unfollowed(statement: &Statement) -> Change {
+    match (&statement.changes_within, &statement.kind) {
+        (_, kind) if kind.runs().is_some() => Change::of_anything(),
+        (Some(change), _) => Change::clone(change),
+        (None, StatementKind::Ddl { .. }) => Change::default(),
+        (None, _) => Change::of_anything(),
     }
 }
 

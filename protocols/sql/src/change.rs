@@ -79,7 +79,30 @@ impl Change {
     /// What the statement at `node` changes, which has these facts. `None`: nothing means anything
     /// else behind it, or it defines nothing.
     pub(crate) fn by(node: &Node, facts: &Facts) -> Option<Self> {
-        if facts.ddl { of(node, facts) } else { None }
+        if facts.ddl { of(node, facts, false) } else { None }
+    }
+
+    /// The same for the session itself, before it commits: its temporary relations stand before
+    /// all others.
+    pub(crate) fn within(node: &Node, facts: &Facts) -> Option<Self> {
+        if !facts.ddl {
+            return None;
+        }
+        if facts.changes_search_path {
+            return Some(Self::of_anything());
+        }
+        let mut change = of(node, facts, true)?;
+        // A type comes with the type of its arrays.
+        let arrays: Vec<Arc<str>> =
+            change.names.iter().map(|name| format!("_{name}").into()).collect();
+        change.names.extend(arrays);
+        Some(change)
+    }
+
+    /// Nothing means anything else.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
     }
 }
 
@@ -87,7 +110,7 @@ fn bare(name: &str) -> &str {
     name.rsplit('.').next().unwrap_or(name)
 }
 
-fn of(node: &Node, facts: &Facts) -> Option<Change> {
+fn of(node: &Node, facts: &Facts, sees_temporary: bool) -> Option<Change> {
     let written = || facts.writes.iter().map(|name| &**name);
     let is_temporary =
         || !facts.writes.is_empty() && written().all(|name| name.starts_with("pg_temp."));
@@ -98,7 +121,7 @@ fn of(node: &Node, facts: &Facts) -> Option<Change> {
         | N::CreateTableAsStmt(_)
         | N::SelectStmt(_)
         | N::ViewStmt(_)
-            if is_temporary() =>
+            if !sees_temporary && is_temporary() =>
         {
             return None;
         }
@@ -146,7 +169,9 @@ fn of(node: &Node, facts: &Facts) -> Option<Change> {
         N::CreateSeqStmt(_) | N::CreateTableAsStmt(_) | N::SelectStmt(_) | N::ViewStmt(_) => {
             Change::of_names(written())
         }
-        N::ExplainStmt(explain) => return of(boxed(&explain.query)?, facts),
+        N::ExplainStmt(explain) => {
+            return of(boxed(&explain.query)?, facts, sees_temporary);
+        }
         N::AlterTableStmt(alter) => altered(alter, facts),
         N::RenameStmt(rename) => renamed(rename),
         N::AlterObjectSchemaStmt(alter) => {
@@ -157,7 +182,9 @@ fn of(node: &Node, facts: &Facts) -> Option<Change> {
         N::DropStmt(drop) => return dropped(drop, facts),
         N::CreateSchemaStmt(create) => {
             let mut all: Option<Change> = None;
-            for element in create.schema_elts.iter().filter_map(|element| of(element, facts)) {
+            for element in
+                create.schema_elts.iter().filter_map(|one| of(one, facts, sees_temporary))
+            {
                 all.get_or_insert_default().extend(element);
             }
             return all;

@@ -10,7 +10,7 @@ use pg_query::protobuf::{
 
 use crate::catalog::{ColumnId, Relation, SearchPath};
 use crate::scope::{Columns, Scope, Source, column_id};
-use crate::statement::{Place, StatementKind};
+use crate::statement::{Place, StatementKind, StoredName};
 use crate::tree::{self, N, boxed, inner};
 use crate::utility::{Made, moved_all};
 use crate::value::{Deps, Table, Val};
@@ -101,14 +101,8 @@ fn installs(walk: &mut Walk<'_>, command: &str) {
 
 /// A relation that comes into being: as written, in the first schema of the path.
 pub(crate) fn created(walk: &mut Walk<'_>, var: &RangeVar) {
-    let (schema, name) = tree::range_name(var);
-    let temporary = var.relpersistence == "t" || schema == Some("pg_temp");
-    let schema: Option<Arc<str>> = match (schema, walk.context.creates) {
-        _ if temporary => Some("pg_temp".into()),
-        (Some(schema), _) => Some(schema.into()),
-        (None, SearchPath::Known(path)) => path.first().cloned(),
-        (None, SearchPath::Unknown) => None,
-    };
+    let name = tree::range_name(var).1;
+    let schema = place(walk, var);
     let written = schema.map_or_else(|| Arc::from(name), |s| format!("{s}.{name}").into());
     walk.rec.write(written);
 }
@@ -145,6 +139,7 @@ fn create_table(walk: &mut Walk<'_>, create: &CreateStmt) -> Made {
         }
     }
     let name = create.relation.as_ref().map_or("", |var| var.relname.as_str());
+    let made = Some(create);
     if let Some(bound) = &create.partbound {
         partition_bound(walk, bound, name);
     }
@@ -157,8 +152,8 @@ fn create_table(walk: &mut Walk<'_>, create: &CreateStmt) -> Made {
     }
     for node in create.table_elts.iter().chain(&create.constraints) {
         match inner(node) {
-            Some(N::ColumnDef(column)) => column_defined(walk, column, name),
-            Some(N::Constraint(_)) => constraints(walk, std::slice::from_ref(node), name),
+            Some(N::ColumnDef(column)) => column_defined(walk, column, name, made),
+            Some(N::Constraint(_)) => constraints(walk, std::slice::from_ref(node), name, made),
             Some(N::TableLikeClause(like)) => {
                 if let Some(var) = &like.relation {
                     walk.relation(var, Mode::Read);
@@ -211,14 +206,15 @@ fn partition_bound(walk: &mut Walk<'_>, bound: &PartitionBoundSpec, name: &str) 
     }
 }
 
-fn column_defined(walk: &mut Walk<'_>, column: &ColumnDef, name: &str) {
+/// A column of `name`, which this statement makes where `made` is given.
+fn column_defined(walk: &mut Walk<'_>, column: &ColumnDef, name: &str, made: Option<&CreateStmt>) {
     if let Some(default) = boxed(&column.raw_default) {
         kept(walk, default, name, "DEFAULT");
     }
     if holds_a_value(column) {
         value_converted(walk, column, "DEFAULT");
     }
-    constraints(walk, &column.constraints, name);
+    constraints(walk, &column.constraints, name, made);
 }
 
 /// A value is converted to the type of a column and stays there.
@@ -236,7 +232,7 @@ fn holds_a_value(column: &ColumnDef) -> bool {
 
 /// A foreign key answers whether values are there, as often as it is asked. Other constraints hold
 /// expressions.
-fn constraints(walk: &mut Walk<'_>, list: &[Node], name: &str) {
+fn constraints(walk: &mut Walk<'_>, list: &[Node], name: &str, made: Option<&CreateStmt>) {
     for node in list {
         let Some(N::Constraint(constraint)) = inner(node) else { continue };
         let constraint: &Constraint = constraint;
@@ -259,6 +255,10 @@ fn constraints(walk: &mut Walk<'_>, list: &[Node], name: &str) {
             checked(walk, condition, name, "EXCLUDE");
         }
         let Some(var) = &constraint.pktable else { continue };
+        if let Some(keys) = made.and_then(|made| keys_of_itself(walk, made, constraint, var)) {
+            walk.rec.keys_to_itself.extend(keys);
+            continue;
+        }
         let item = walk.relation(var, Mode::Read);
         let Columns::Stored(relation) = item.columns else { continue };
         let named = tree::strings(&constraint.pk_attrs);
@@ -269,6 +269,52 @@ fn constraints(walk: &mut Walk<'_>, list: &[Node], name: &str) {
                 walk.blame_place(&Deps::one(column_id(relation, column)), &place);
             }
         }
+    }
+}
+
+/// The columns that a foreign key of the table that `made` makes points at, when that is the table
+/// itself and nothing else can be meant.
+fn keys_of_itself(
+    walk: &Walk<'_>,
+    made: &CreateStmt,
+    key: &Constraint,
+    var: &RangeVar,
+) -> Option<Vec<StoredName>> {
+    let table = made.relation.as_ref()?;
+    let ((schema, name), (given, own)) = (tree::range_name(var), tree::range_name(table));
+    let place = place(walk, table)?;
+    let is_itself = name == own
+        && schema.is_none_or(|schema| Some(schema) == given || *schema == *place)
+        && walk.context.catalog.find(schema, name, walk.context.path).is_empty();
+    if !is_itself {
+        return None;
+    }
+    let named = tree::strings(&key.pk_attrs);
+    let columns: Vec<&str> = match named.as_slice() {
+        // The primary key; whichever that is, it is of these.
+        [] => made
+            .table_elts
+            .iter()
+            .filter_map(|node| match inner(node) {
+                Some(N::ColumnDef(column)) => Some(column.colname.as_str()),
+                _ => None,
+            })
+            .collect(),
+        named => named.to_vec(),
+    };
+    let name: Arc<str> = own.into();
+    let stored = |column: &str| (Arc::clone(&place), Arc::clone(&name), Arc::from(column));
+    Some(columns.into_iter().map(stored).collect())
+}
+
+/// The schema of a relation that comes into being, where it is known.
+fn place(walk: &Walk<'_>, var: &RangeVar) -> Option<Arc<str>> {
+    let (schema, _) = tree::range_name(var);
+    match (schema, walk.context.creates) {
+        _ if var.relpersistence == "t" || schema == Some("pg_temp") => Some("pg_temp".into()),
+        (Some(schema), _) => Some(schema.into()),
+        (None, SearchPath::Known(path)) => path.first().cloned(),
+        (None, SearchPath::Unknown) => None,
     }
 }
 
@@ -356,14 +402,14 @@ fn alter_table(walk: &mut Walk<'_>, alter: &AlterTableStmt) -> Made {
         let Some(def) = boxed(&command.def) else { continue };
         match inner(def) {
             Some(N::ColumnDef(column)) => {
-                column_defined(walk, column, name);
+                column_defined(walk, column, name, None);
                 if AlterTableType::try_from(command.subtype)
                     == Ok(AlterTableType::AtAlterColumnType)
                 {
                     value_converted(walk, column, "ALTER TABLE");
                 }
             }
-            Some(N::Constraint(_)) => constraints(walk, std::slice::from_ref(def), name),
+            Some(N::Constraint(_)) => constraints(walk, std::slice::from_ref(def), name, None),
             Some(N::PartitionCmd(part)) => {
                 if let Some(var) = &part.name {
                     redefined(walk, var, "ALTER TABLE");

@@ -9,7 +9,8 @@
 use std::sync::Arc;
 
 use pg_query::protobuf::{
-    ColumnDef, ConstrType, Constraint, CreateStmt, CreateTableAsStmt, Node, ObjectType, RangeVar,
+    AExprKind, ColumnDef, ConstrType, Constraint, CreateStmt, CreateTableAsStmt, Node, ObjectType,
+    RangeVar,
 };
 
 use crate::catalog::{Catalog, ColumnId, Relation, RelationKind, SearchPath, StoredColumn};
@@ -116,7 +117,7 @@ pub(crate) fn table(context: Context<'_>, node: &Node, budget: &mut u64) -> Opti
         return None;
     }
     let columns = match inner(node)? {
-        N::CreateStmt(create) => defined(create, catalog)?,
+        N::CreateStmt(create) => defined(create, &name, catalog)?,
         N::CreateTableAsStmt(create) => selected(context, create, budget)?,
         _ => return None,
     };
@@ -145,7 +146,7 @@ fn place(var: &RangeVar, path: &SearchPath) -> Option<(Arc<str>, Arc<str>)> {
     Some((schema, name.into()))
 }
 
-fn defined(create: &CreateStmt, catalog: &Catalog) -> Option<Vec<StoredColumn>> {
+fn defined(create: &CreateStmt, name: &str, catalog: &Catalog) -> Option<Vec<StoredColumn>> {
     let is_plain = !create.if_not_exists
         && create.inh_relations.is_empty()
         && create.partspec.is_none()
@@ -160,10 +161,10 @@ fn defined(create: &CreateStmt, catalog: &Catalog) -> Option<Vec<StoredColumn>> 
         match inner(node)? {
             N::ColumnDef(column) => {
                 let attnum = i16::try_from(columns.len()).ok()?.checked_add(1)?;
-                columns.push(stored(column, attnum, catalog)?);
+                columns.push(stored(column, attnum, name, catalog)?);
             }
             N::Constraint(constraint) => {
-                if !is_harmless(constraint, catalog) {
+                if !is_harmless(constraint, name, catalog) {
                     return None;
                 }
                 let keys = tree::strings(&constraint.keys);
@@ -177,7 +178,7 @@ fn defined(create: &CreateStmt, catalog: &Catalog) -> Option<Vec<StoredColumn>> 
     Some(columns)
 }
 
-fn stored(column: &ColumnDef, attnum: i16, catalog: &Catalog) -> Option<StoredColumn> {
+fn stored(column: &ColumnDef, attnum: i16, table: &str, catalog: &Catalog) -> Option<StoredColumn> {
     let name = column.type_name.as_ref()?;
     if name.setof || name.pct_type {
         return None;
@@ -197,7 +198,7 @@ fn stored(column: &ColumnDef, attnum: i16, catalog: &Catalog) -> Option<StoredCo
     }
     for node in &column.constraints {
         let N::Constraint(constraint) = inner(node)? else { return None };
-        if !is_harmless(constraint, catalog) {
+        if !is_harmless(constraint, table, catalog) {
             return None;
         }
         use ConstrType::{ConstrForeign, ConstrPrimary, ConstrUnique};
@@ -220,12 +221,14 @@ fn stored(column: &ColumnDef, attnum: i16, catalog: &Catalog) -> Option<StoredCo
     })
 }
 
-/// Neither an expression that could call anything, nor a tie to a table of others.
-fn is_harmless(constraint: &Constraint, catalog: &Catalog) -> bool {
+/// Neither an expression that could call anything, nor a tie to a table of others. A condition
+/// decides which rows there are and not what columns are; what it calls was looked at where it
+/// stands.
+fn is_harmless(constraint: &Constraint, table: &str, catalog: &Catalog) -> bool {
     use ConstrType::{
         ConstrAttrDeferrable, ConstrAttrDeferred, ConstrAttrImmediate, ConstrAttrNotDeferrable,
-        ConstrDefault, ConstrForeign, ConstrIdentity, ConstrNotnull, ConstrNull, ConstrPrimary,
-        ConstrUnique,
+        ConstrCheck, ConstrDefault, ConstrForeign, ConstrIdentity, ConstrNotnull, ConstrNull,
+        ConstrPrimary, ConstrUnique,
     };
     match ConstrType::try_from(constraint.contype) {
         Ok(
@@ -239,12 +242,39 @@ fn is_harmless(constraint: &Constraint, catalog: &Catalog) -> bool {
             | ConstrAttrDeferred
             | ConstrAttrImmediate,
         ) => true,
+        Ok(ConstrCheck) => boxed(&constraint.raw_expr).is_some_and(|expr| compares(expr, 0)),
         Ok(ConstrDefault) => boxed(&constraint.raw_expr).is_some_and(is_constant),
         Ok(ConstrForeign) => constraint.pktable.as_ref().is_some_and(|var| {
             let (_, name) = tree::range_name(var);
             let mut named = catalog.named(name);
-            named.next().is_some_and(|relation| relation.oid >= FIRST_OID)
+            match named.next() {
+                Some(relation) => relation.oid >= FIRST_OID,
+                None => name == table,
+            }
         }),
+        _ => false,
+    }
+}
+
+/// Columns compared with constants, and such comparisons joined.
+fn compares(node: &Node, depth: usize) -> bool {
+    /// No condition that a person writes is as deep.
+    const DEPTH_MAX: usize = 16;
+    /// As they are written; not those that match patterns.
+    const OPERATORS: [&str; 7] = ["=", "<>", "!=", "<", "<=", ">", ">="];
+    let deeper = |node: &Node| depth < DEPTH_MAX && compares(node, depth + 1);
+    match inner(node) {
+        Some(N::AConst(_) | N::ColumnRef(_)) => true,
+        Some(N::BoolExpr(all)) => all.args.iter().all(deeper),
+        Some(N::NullTest(test)) => boxed(&test.arg).is_some_and(deeper),
+        Some(N::AExpr(operation)) => {
+            let name = tree::strings(&operation.name);
+            let is_plain = AExprKind::try_from(operation.kind) == Ok(AExprKind::AexprOp);
+            let sides = [&operation.lexpr, &operation.rexpr];
+            is_plain
+                && matches!(name.as_slice(), [name] if OPERATORS.contains(name))
+                && sides.into_iter().all(|side| boxed(side).is_some_and(deeper))
+        }
         _ => false,
     }
 }

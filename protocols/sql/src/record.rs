@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::catalog::{Catalog, ColumnId};
 use crate::known;
 use crate::statement::{
-    Facts, Guess, Missing, Opaque, Operand, Place, Statement, TransactionKind, Use,
+    Facts, Guess, Missing, Opaque, Operand, Place, Statement, StoredName, TransactionKind, Use,
 };
 
 /// Sets `read_only` and friends from what was seen.
@@ -35,6 +35,7 @@ pub(crate) struct Recorder {
     pub transactions: Vec<TransactionKind>,
     pub objects: BTreeSet<u32>,
     pub unresolved: BTreeSet<Arc<str>>,
+    pub keys_to_itself: BTreeSet<StoredName>,
     pub uses: BTreeSet<(ColumnId, Place)>,
     pub opaque: BTreeSet<Opaque>,
     pub guesses: BTreeSet<Guess>,
@@ -190,6 +191,7 @@ impl Recorder {
             transactions: self.transactions,
             objects: self.objects.into_iter().collect(),
             unresolved: self.unresolved.into_iter().collect(),
+            keys_to_itself: self.keys_to_itself.into_iter().collect(),
             estimate_digits: self.estimate_digits,
         };
         Parts {
@@ -225,6 +227,7 @@ impl Recorder {
         self.other_backends.extend(facts.other_backends.iter().cloned());
         self.objects.extend(facts.objects.iter().copied());
         self.unresolved.extend(facts.unresolved.iter().cloned());
+        self.keys_to_itself.extend(facts.keys_to_itself.iter().cloned());
         self.uses.extend(inner.uses.iter().map(|used| (used.column, used.place.clone())));
         self.opaque.extend(inner.opaque.iter().cloned());
         self.guesses.extend(inner.guesses.iter().cloned());

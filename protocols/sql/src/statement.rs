@@ -62,6 +62,8 @@ pub struct Statement {
     pub creates: Option<Arc<Relation>>,
     /// What means something else behind it: `None` where nothing does, or nothing is defined.
     pub changes: Option<Arc<Change>>,
+    /// The same for the session itself until it commits.
+    pub changes_within: Option<Arc<Change>>,
     /// Its place in the text, bytes; surrounding blanks and comments may be included.
     pub range: Range<usize>,
 }
@@ -191,6 +193,15 @@ pub enum Runs {
     Prepared(Arc<str>),
 }
 
+impl Statement {
+    /// It is a COMMIT or a ROLLBACK, also one that another transaction follows at once.
+    #[must_use]
+    pub fn ends_transaction(&self) -> bool {
+        use TransactionKind::{Commit, Rollback};
+        matches!(&self.kind, StatementKind::Transaction(Commit { .. } | Rollback { .. }))
+    }
+}
+
 impl StatementKind {
     /// What FETCH, MOVE, EXECUTE, and EXPLAIN of EXECUTE run.
     #[must_use]
@@ -311,10 +322,15 @@ pub struct Facts {
     pub objects: Vec<u32>,
     /// Names that resolved to nothing in the snapshot, as written.
     pub unresolved: Vec<Arc<str>>,
+    /// Columns of a table that it makes, at which a foreign key of that table points.
+    pub keys_to_itself: Vec<StoredName>,
     /// The server's planner takes no query of the statement for one of more than ten to this power
     /// rows, whatever its conditions, and so for none that costs much more than that.
     pub estimate_digits: u32,
 }
+
+/// A column that is or will be stored: schema, table, column.
+pub type StoredName = (Arc<str>, Arc<str>, Arc<str>);
 
 /// The columns a statement returns.
 #[derive(Clone, Debug, Default)]

@@ -63,6 +63,7 @@ pub(crate) fn statement(context: Context<'_>, node: &Node, budget: &mut u64) -> 
     Statement {
         kind: made.kind,
         changes: Change::by(node, &parts.facts).map(Arc::new),
+        changes_within: Change::within(node, &parts.facts).map(Arc::new),
         facts: parts.facts,
         outputs: made.outputs,
         uses: parts.uses,

@@ -32,6 +32,9 @@ fn r7_what_is_certain_from_the_text_is_followed() {
         ("CREATE TABLE app.t (a varchar(9) DEFAULT 'x', UNIQUE (a))", "app.t(a:1043!)"),
         ("CREATE UNLOGGED TABLE t (a numeric(8, 2) DEFAULT 0, b date)", "public.t(a:1700 b:1082)"),
         ("CREATE TABLE t (a text[], b int[3][3])", "public.t(a:1009 b:1007)"),
+        ("CREATE TABLE t (a int PRIMARY KEY, b int REFERENCES t)", "public.t(a:23! b:23!)"),
+        ("CREATE TABLE app.t (a int, FOREIGN KEY (a) REFERENCES app.t (a))", "app.t(a:23)"),
+        ("CREATE TABLE t (a int CHECK (a > 0 AND NOT a IS NULL))", "public.t(a:23)"),
         ("CREATE TABLE t AS SELECT id, name AS n FROM customers", "public.t(id:23 n:25)"),
         ("CREATE TABLE t (x, y) AS SELECT id, name FROM customers", "public.t(x:23 y:25)"),
     ] {
@@ -55,7 +58,10 @@ fn r7_what_is_certain_from_the_text_is_followed() {
         "CREATE VIEW t AS SELECT 1 AS a",
         // What runs, or asks, when rows are written.
         "CREATE TABLE t (a text DEFAULT ssn_of('1'))",
-        "CREATE TABLE t (a int CHECK (a > 0))",
+        "CREATE TABLE t (a int CHECK (a + 1 > 0))",
+        "CREATE TABLE t (a text CHECK (a LIKE 'x%'))",
+        "CREATE TABLE t (a int CHECK (a OPERATOR(app.>) 0))",
+        "CREATE TABLE t (a int CHECK (abs(a) > 0))",
         "CREATE TABLE t (a int, b int GENERATED ALWAYS AS (a + 1) STORED)",
         "CREATE TABLE t (a text REFERENCES vault)",
         "CREATE TABLE t (a int, EXCLUDE USING gist (a WITH =))",

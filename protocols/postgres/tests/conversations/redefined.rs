@@ -51,6 +51,82 @@ server >> C "DROP TABLE" ; C "SELECT 0" ; T id:99001.1 ; C "SELECT 0" ; Z I
 client >> Q "drop table notes; create table notes (id int, body text); insert into notes values (1, 'x')"
 server >> C "DROP TABLE" ; C "CREATE TABLE" ; C "INSERT 0 1" ; Z I
 "#;
+    r7_p9_what_was_defined_in_ways_that_are_not_followed_concerns_who_goes_by_it: r#"
+rule hide mask customers.ssn
+login
+client >> Q "begin"
+server >> C "BEGIN" ; Z T
+client >> Q "create type mood as enum ('a')"
+server >> C "CREATE TYPE" ; Z T
+client >> Q "select body from notes"
+server >> T body:notes.body ; D "one" ; C "SELECT 1" ; Z T
+client >> Q "rollback"
+server >> C "ROLLBACK" ; Z I
+client >> Q "begin"
+server >> C "BEGIN" ; Z T
+client >> Q "drop view totals"
+server >> C "DROP VIEW" ; Z T
+client >> Q "select 1 from pg_catalog.pg_class c where relname = 'orders'"
+server >> T x:int4 ; C "SELECT 0" ; Z T
+client >> Q "select id, ssn from public.customers"
+server >> T id:customers.id ssn:customers.ssn ; D "1" "123-45-6789" ; C "SELECT 1" ; Z T
+client >> Q "drop sequence notes_id_seq"
+server >> C "DROP SEQUENCE" ; Z T
+client >> Q "select sum from totals"
+server >> E 42601 "syntax error" ; Z E
+client >> Q "rollback"
+server >> C "ROLLBACK" ; Z I
+client >> Q "begin"
+server >> C "BEGIN" ; Z T
+client >> Q "create type mood as enum ('a')"
+server >> C "CREATE TYPE" ; Z T
+client >> Q "select sum from totals"
+server >> E 42601 "syntax error" ; Z E
+client >> Q "rollback"
+server >> C "ROLLBACK" ; Z I
+client >> Q "begin"
+server >> C "BEGIN" ; Z T
+client >> Q "create type mood as enum ('a')"
+server >> C "CREATE TYPE" ; Z T
+client >> Q "create temp table mine (m mood)"
+server >> E 42601 "syntax error" ; Z E
+client >> Q "rollback"
+server >> C "ROLLBACK" ; Z I
+client >> Q "begin"
+server >> C "BEGIN" ; Z T
+client >> Q "create temp view notes as select id as body from orders"
+server >> C "CREATE VIEW" ; Z T
+client >> Q "select body from notes"
+server >> E 42601 "syntax error" ; Z E
+client >> Q "rollback"
+server >> C "ROLLBACK" ; Z I
+client >> P "before" "select body from notes" ; S
+server >> 1 ; t ; T body:notes.body ; Z I
+client >> Q "begin"
+server >> C "BEGIN" ; Z T
+client >> Q "create temp view notes as select id as body from orders"
+server >> C "CREATE VIEW" ; Z T
+client >> B "" "before" ; E "" ; S
+"#;
+    p3_a_table_whose_keys_point_at_itself: r#"
+rule hide mask ssn
+login
+client >> Q "create table tree (id serial primary key, up int references tree, check (id > 0 and up <> id))"
+server >> C "CREATE TABLE" ; Z I
+client >> Q "create table public.tree (id int, up int, foreign key (up) references public.tree (id))"
+server >> C "CREATE TABLE" ; Z I
+client >> Q "create table tree (ssn text primary key, guess text references tree)"
+client >> Q "create table tree (ssn text unique, guess text, foreign key (guess) references tree (ssn))"
+client >> Q "create table tree (id int references app.tree)"
+client >> Q "begin"
+server >> C "BEGIN" ; Z T
+client >> Q "create table tree (id serial primary key, up int references tree, check (id > 0))"
+server >> C "CREATE TABLE" ; Z T
+client >> Q "insert into tree (up) values (null)"
+server >> C "INSERT 0 1" ; Z T
+client >> Q "select up from tree"
+server >> T up:99001.2 ; C "SELECT 0" ; Z T
+"#;
     p9_without_masks_nothing_is_refused_for_definitions: r#"
 login
 client >> Q "alter table public.vault rename column ssn to x; select (select ssn from public.vault limit 1) || '' from customers"

@@ -49,6 +49,28 @@ fn uses(text: &str, catalog: &Catalog) -> Uses {
     Uses::of(&judged(text, catalog).list[0], text, catalog)
 }
 
+fn within(change_text: &str, text: &str) -> bool {
+    let statements = judged(change_text, &catalog());
+    let change = statements.list[0].changes_within.as_deref();
+    change.is_some_and(|change| change.concerns(&uses(text, &catalog()), &Words::of(text)))
+}
+
+#[test]
+fn within_a_session_its_temporary_relations_stand_before_others() {
+    for text in [
+        "create temp table notes (a int)",
+        "create temp view notes as select 1",
+        "create table pg_temp.notes (a int)",
+        "select 1 as a into temp notes",
+        "create temp sequence notes",
+    ] {
+        assert!(within(text, "select body from notes"), "{text}");
+        assert!(!within(text, "select ref from vault"), "{text}");
+        assert!(!concerns(text, "select body from notes"), "no other session can name it: {text}");
+    }
+    assert!(within("create table t (a int)", "select null::_t"), "the type of its arrays");
+}
+
 fn concerns(change_text: &str, text: &str) -> bool {
     let change = change(change_text);
     change.is_some_and(|change| change.concerns(&uses(text, &catalog()), &Words::of(text)))
