@@ -10,6 +10,7 @@ WORDS = {
     "runs SQL that cannot be traced": "dynamic_query",
     "reaches large objects, for which no mask is known": "large_object",
     "this transaction changed definitions": "uncommitted_ddl",
+    "changed definitions that masks depend on": "uncommitted_ddl",
     "would have columns that are masked for you": "uncommitted_ddl",
     "decides how the server plans": "plan_setting",
     "the server describes other columns": "catalog_changed",

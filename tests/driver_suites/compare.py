@@ -123,12 +123,13 @@ def differ(direct, report, accepted_path):
     suite, run, _ = pathlib.Path(report).name.split(".")
     expected, got = outcomes(direct), outcomes(report)
     patterns = list(accepted(accepted_path, suite, run))
-    unexpected, listed, refused = 0, 0, collections.Counter()
+    differing, unexpected, listed, refused = 0, 0, 0, collections.Counter()
     for test in sorted(expected.keys() | got.keys()):
         before, _ = expected.get(test, ("missing", ""))
         after, said = got.get(test) or ("missing", got.get(test.split(":")[0], ("", ""))[1])
         if before == after:
             continue
+        differing += 1
         why = reasons(said)
         if any(pattern.fullmatch(test) for pattern in patterns):
             listed += 1
@@ -138,7 +139,8 @@ def differ(direct, report, accepted_path):
             unexpected += 1
             print(f"  not accepted: {suite} {run} {test} ({before}, here {after})")
     given = ", ".join(f"{reason} {times}" for reason, times in refused.most_common())
-    print(f"  {suite:16} {run:10} accepted: {listed}; refused: {given or 'nothing'}", flush=True)
+    print(f"  {suite:16} {run:10} {differing} differ; accepted: {listed}; refused:"
+          f" {given or 'nothing'}", flush=True)
     return unexpected
 
 
