@@ -64,8 +64,8 @@ pub fn hold(rows: u64) -> Result<()> {
             process.map_or_else(String::new, |process| format!(" # process {}", process.id()));
         let Place { name, port, user, password, database } = place;
         println!(
-            "{name}: PGPASSWORD='{password}' PGSSLMODE=disable pgbench -n -S -h 127.0.0.1 -p {port} -U \
-             {user} {database}{pid}"
+            "{name}: PGPASSWORD='{password}' PGSSLMODE=disable pgbench -n -S -h 127.0.0.1 \
+             -p {port} -U {user} {database}{pid}"
         );
     }
     println!("until this input ends");

@@ -48,7 +48,9 @@ const BY_HEAD: [u8; 100] = {
         while let [(_, to, _), tail @ ..] = rest
             && *to < head * 100
         {
-            assert!(tail.is_empty() || tail[0].0 > *to, "in order, and not overlapping");
+            if let [(from, ..), ..] = tail {
+                assert!(*from > *to, "in order, and not overlapping");
+            }
             *slot += 1;
             rest = tail;
         }

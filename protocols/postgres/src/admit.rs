@@ -213,8 +213,8 @@ impl Hidden<'_> {
         Err(Refusal::unjudgeable("encoding", ClientText::fixed(words)))
     }
 
-    /// A foreign key answers whether values are there, as often as it is asked: also of a table that
-    /// has masked columns by its name as soon as it is made.
+    /// A foreign key answers whether values are there, as often as it is asked: also of a table
+    /// that has masked columns, by its name, as soon as it is made.
     fn admit_keys(&self, statement: &Statement) -> Result<(), Refusal> {
         let mut keys = statement.facts.keys_to_itself.iter();
         let is_masked = |(schema, table, column): &&sql::statement::StoredName| {
@@ -222,8 +222,8 @@ impl Hidden<'_> {
         };
         let Some((schema, table, column)) = keys.find(is_masked) else { return Ok(()) };
         let words = format!(
-            "FOREIGN KEY concerns {schema}.{table}.{column}, which is masked; ask an administrator \
-             to do it"
+            "FOREIGN KEY concerns {schema}.{table}.{column}, which is masked; ask an \
+             administrator to do it"
         );
         Err(Refusal::unjudgeable("redefined", ClientText::composed(words)))
     }
