@@ -50,6 +50,9 @@ const HUNDRED: [&str; 5] = [DIRECT, BYTE_COPY, PROXY, GATEWAY, GATEWAY_TYPES];
 /// Sessions that wait for a person while another's time is taken.
 const HELD: usize = 50;
 
+/// Sessions that a gateway has to carry at once.
+const CROWD: usize = 10_000;
+
 /// A load that leaves the processors room, as a part of what they do at most.
 pub const PACED_PART: f64 = 5.0;
 
@@ -59,6 +62,7 @@ pub struct Results {
     of: BTreeMap<(Quantity, &'static str), Vec<f64>>,
     /// The kernel kept its groups for sessions during the paced load.
     pub grouped: bool,
+    pub crowd: Option<Crowd>,
 }
 
 impl Results {
@@ -311,6 +315,44 @@ pub fn idle(places: &Places, plan: &Plan, results: &mut Results) -> Result<()> {
         said(0, "idle", place, &format!("{each:.1} KiB per connection"));
     }
     Ok(())
+}
+
+/// Sessions that do nothing, and what else is asked beside them.
+pub struct Crowd {
+    /// How many there were.
+    pub sessions: usize,
+    /// Memory of each, KiB.
+    pub each: f64,
+    /// A select by its key of one client more, p50 in µs: before they came, and beside them.
+    pub before: f64,
+    pub beside: f64,
+    /// The gateway's processor time meanwhile that is not for that client, parts of one processor.
+    pub processor: f64,
+}
+
+/// As many sessions as are asked for, or as this machine gives a process file descriptors for: a
+/// session has two.
+pub fn crowd(site: &Site, plan: &Plan) -> Result<Crowd> {
+    let limit = std::fs::read_to_string("/proc/self/limits")?;
+    let files = limit.lines().find_map(|line| line.strip_prefix("Max open files"));
+    let files = files.and_then(|line| line.split_whitespace().next()?.parse::<usize>().ok());
+    let sessions = CROWD.min(files.context("no limit of files")?.saturating_sub(300) / 2);
+    let places = site.start_crowded(sessions)?;
+    let place = places.places.first().context("no gateway")?;
+    let process = process(&places, place).context("no gateway")?;
+    let load = Load::of(1, plan.seconds, Processors::All);
+    drop(idle_clients(place, 10)?);
+    let before = pgbench::run(site, place, &load)?.p50;
+    let memory = settled(process)?;
+    let clients = idle_clients(place, sessions)?;
+    let each = settled(process)?.saturating_sub(memory) as f64 / sessions as f64;
+    let used = process.cpu_seconds()?;
+    std::thread::sleep(Duration::from_secs(5));
+    let processor = (process.cpu_seconds()? - used) / 5.0;
+    let beside = pgbench::run(site, place, &load)?.p50;
+    drop(clients);
+    said(0, "crowd", place, &format!("{sessions} sessions, {each:.1} KiB each"));
+    Ok(Crowd { sessions, each, before, beside, processor })
 }
 
 fn idle_clients(place: &Place, count: usize) -> Result<Vec<Client>> {

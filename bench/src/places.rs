@@ -169,7 +169,7 @@ impl Site {
     pub fn start(&self, processors: Processors) -> Result<Places> {
         let server = self.server(processors)?;
         let copy = self.byte_copy(processors)?;
-        let bouncer = self.pgbouncer(processors)?;
+        let bouncer = self.pgbouncer(processors, ("session", POOL_MAX, POOL_MAX))?;
         let haproxy = self.haproxy(processors)?;
         let rules = format!("{RECORDING}rules:\n{RULES}");
         let mut gateways = Vec::new();
@@ -230,6 +230,20 @@ impl Site {
             proxies.push(process);
         }
         Ok((Places { places, proxies, _server: server }, hung))
+    }
+
+    /// Starts a gateway for so many sessions. Its server is pgbouncer, which needs few connections to
+    /// PostgreSQL for sessions that are idle.
+    pub fn start_crowded(&self, sessions: usize) -> Result<Places> {
+        let server = self.server(Processors::All)?;
+        let clients = sessions.saturating_add(100);
+        let bouncer = self.pgbouncer(Processors::All, ("transaction", clients, 20))?;
+        let rules = format!("{RECORDING}rules:\n{RULES}");
+        let ports = (NARROWS, NARROWS_ADMIN);
+        let (process, token) =
+            self.narrows_before(PGBOUNCER, GATEWAY, ports, &rules, Processors::All, &[])?;
+        let places = vec![place(GATEWAY, NARROWS, &token)];
+        Ok(Places { places, proxies: vec![process, bouncer], _server: server })
     }
 
     /// Starts the server and gateways that record differently, in folders without a past.
@@ -334,18 +348,22 @@ impl Site {
         Ok(copy)
     }
 
-    fn pgbouncer(&self, processors: Processors) -> Result<Process> {
+    /// With this pooling, so many clients, and so many connections to the server.
+    fn pgbouncer(
+        &self,
+        processors: Processors,
+        (pooling, clients, pool): (&str, usize, usize),
+    ) -> Result<Process> {
         let folder = self.folder.join("pgbouncer");
         fs::create_dir_all(&folder)?;
         fs::write(folder.join("users.txt"), "\"bench\" \"\"\n")?;
         let configuration = format!(
             "[databases]\nbench = host=127.0.0.1 port={SERVER} dbname=bench user=bench\n\
              [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {PGBOUNCER}\n\
-             unix_socket_dir =\nauth_type = trust\nauth_file = {}\npool_mode = session\n\
-             max_client_conn = {POOL_MAX}\ndefault_pool_size = {}\n\
+             unix_socket_dir =\nauth_type = trust\nauth_file = {}\npool_mode = {pooling}\n\
+             max_client_conn = {clients}\ndefault_pool_size = {pool}\n\
              ignore_startup_parameters = extra_float_digits\n",
             folder.join("users.txt").display(),
-            POOL_MAX,
         );
         let file = folder.join("pgbouncer.ini");
         fs::write(&file, configuration)?;
@@ -389,6 +407,19 @@ impl Site {
         processors: Processors,
         environment: &[(&str, &str)],
     ) -> Result<(Process, String)> {
+        self.narrows_before(SERVER, name, (port, admin), more, processors, environment)
+    }
+
+    /// A gateway before whoever listens there.
+    fn narrows_before(
+        &self,
+        server: u16,
+        name: &'static str,
+        (port, admin): (u16, u16),
+        more: &str,
+        processors: Processors,
+        environment: &[(&str, &str)],
+    ) -> Result<(Process, String)> {
         let folder = self.folder.join(name);
         fs::create_dir_all(&folder)?;
         let configuration = format!(
@@ -398,7 +429,7 @@ impl Site {
             folder.join("var").display(),
             address(admin),
             address(port),
-            address(SERVER),
+            address(server),
         );
         start_gateway_with(name, &folder, &configuration, admin, processors, environment)
     }

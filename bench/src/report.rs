@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::Plan;
 use crate::facts::{self, Cost};
-use crate::measure::{Quantity, Results};
+use crate::measure::{Crowd, Quantity, Results};
 use crate::parts;
 use crate::places::{
     ARCHIVED_GATEWAY, BOUNCER, BYTE_COPY, CALM_GATEWAY, DIRECT, GATEWAY, GATEWAY_RESULT_RULE,
@@ -268,6 +268,15 @@ fn troubled(results: &Results) -> Result<String> {
         write!(text, " {} |", value.map_or_else(|| "–".to_owned(), |value| format!("{value:.0}")))?;
     }
     text.push('\n');
+    if let Some(Crowd { sessions, each, before, beside, processor }) = &results.crowd {
+        writeln!(
+            text,
+            "\n{sessions} sessions that do nothing, through one gateway to pgbouncer: {each:.1} KiB \
+             of the gateway each, and {:.1} % of a processor for all of them. A select by its key of \
+             one client more takes {beside:.0} µs beside them, {before:.0} before they came (p50).",
+            processor * 100.0
+        )?;
+    }
     Ok(text)
 }
 
@@ -399,6 +408,11 @@ fn conditions(site: &Site, plan: &Plan) -> Result<String> {
     ] {
         writeln!(text, "- {what}: {value}")?;
     }
+    writeln!(
+        text,
+        "- options: --rounds {} --seconds {}, an archive of {} operations",
+        plan.rounds, plan.seconds, plan.archived
+    )?;
     write!(
         text,
         "\n{} rounds; the candidates take turns within each round, and each round begins with \

@@ -34,6 +34,7 @@ pub fn run(plan: &Plan) -> Result<()> {
         let places = site.start(Processors::All)?;
         measure::idle(&places, plan, &mut results)?;
     }
+    results.crowd = Some(measure::crowd(&site, plan)?);
     measure::recording(&site, plan, &mut results)?;
     measure::troubled(&site, plan, &mut results)?;
     let costs = facts::measure(plan.rounds)?;

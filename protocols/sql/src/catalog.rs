@@ -475,7 +475,8 @@ impl Catalog {
         if own == 0 && self.data.relations.iter().any(|relation| relation.oid >= first) {
             return false;
         }
-        if !self.is_free(&table.name) || own >= crate::own::TABLES_MAX {
+        let is_free = self.is_free_in(&table.schema, &table.name);
+        if !is_free || own >= crate::own::TABLES_MAX {
             return false;
         }
         let oid = u32::try_from(own).map_or(first, |own| first.saturating_add(own));
@@ -665,7 +666,18 @@ impl Catalog {
     /// whichever is meant.
     #[must_use]
     pub fn is_free(&self, name: &str) -> bool {
-        let taken = |relation: &Relation| !relation.temp && !self.is_dropped(relation.oid);
+        self.is_free_but_for(name, |_| false)
+    }
+
+    /// The same in this schema, where the session has tables of its own: those in other schemas are
+    /// looked at beside it as well.
+    pub(crate) fn is_free_in(&self, schema: &str, name: &str) -> bool {
+        let is_own = |of: &Relation| of.oid >= crate::own::FIRST_OID && &*of.schema != schema;
+        self.is_free_but_for(name, is_own)
+    }
+
+    fn is_free_but_for(&self, name: &str, other: impl Fn(&Relation) -> bool) -> bool {
+        let taken = |of: &Relation| !of.temp && !self.is_dropped(of.oid) && !other(of);
         !self.types_by_name.contains_key(name) && !self.named(name).any(taken)
     }
 

@@ -113,7 +113,7 @@ pub(crate) fn table(context: Context<'_>, node: &Node, budget: &mut u64) -> Opti
     };
     let (schema, name) = place(var, context.creates)?;
     // Names that begin so are PostgreSQL's; those that are taken could mean either.
-    if name.starts_with("pg_") || !catalog.is_free(&name) {
+    if name.starts_with("pg_") || !catalog.is_free_in(&schema, &name) {
         return None;
     }
     let columns = match inner(node)? {
@@ -246,9 +246,9 @@ fn is_harmless(constraint: &Constraint, table: &str, catalog: &Catalog) -> bool 
         Ok(ConstrDefault) => boxed(&constraint.raw_expr).is_some_and(is_constant),
         Ok(ConstrForeign) => constraint.pktable.as_ref().is_some_and(|var| {
             let (_, name) = tree::range_name(var);
-            let mut named = catalog.named(name);
-            match named.next() {
-                Some(relation) => relation.oid >= FIRST_OID,
+            let mut named = catalog.named(name).peekable();
+            match named.peek() {
+                Some(_) => named.all(|relation| relation.oid >= FIRST_OID),
                 None => name == table,
             }
         }),

@@ -87,6 +87,24 @@ fn r7_statements_after_it_in_the_text_know_it() {
 }
 
 #[test]
+fn r7_tables_of_one_name_in_two_schemas_are_both_known() {
+    let text = "CREATE TABLE public.t (id int PRIMARY KEY, up int REFERENCES t); \
+                CREATE TABLE app.t (code text, of int REFERENCES public.t); \
+                CREATE UNIQUE INDEX ON app.t (code); SELECT code FROM app.t; SELECT id FROM public.t; \
+                CREATE TABLE app.t (again int); SELECT code FROM app.t";
+    let statements = analysed(text, &sample());
+    let known: Vec<_> = statements.list.iter().map(|one| one.creates.is_some()).collect();
+    assert_eq!(known, [true, true, false, false, false, false, false]);
+    for statement in statements.list.iter().take(5) {
+        assert!(statement.opaque.is_empty(), "{:?}", statement.opaque);
+        assert!(statement.facts.unresolved.is_empty(), "{:?}", statement.facts.unresolved);
+    }
+    let reads: Vec<String> =
+        statements.list.iter().map(|statement| statement.facts.reads.join(" ")).collect();
+    assert_eq!(reads.get(3..5), Some(&["app.t".to_owned(), "public.t".to_owned()][..]));
+}
+
+#[test]
 fn r7_what_the_snapshot_has_by_now_is_not_ones_own() {
     let statements = analysed("CREATE TABLE t (a int)", &sample());
     let Some(table) = statements.list.first().and_then(|one| one.creates.clone()) else {
