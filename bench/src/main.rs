@@ -8,7 +8,7 @@
 //! `bench http` an API behind each proxy, `bench archive` what the archive costs and answers,
 //! `bench recording` what being recorded costs those who are served. `bench release` how soon a
 //! client goes on after a person's yes. `bench hold` starts what `bench run` measures and keeps it,
-//! for a profiler. `bench recrypt` is a proxy that opens TLS and copies.
+//! for a profiler. `bench crowd` measures ten thousand idle sessions, alone. `bench recrypt` is a proxy that opens TLS and copies.
 
 mod bodies;
 mod client;
@@ -40,6 +40,7 @@ const USAGE: &str = "usage: bench copy --listen ADDRESS --to ADDRESS
        bench recrypt --listen ADDRESS --to ADDRESS --folder FOLDER
        bench run [--quick] [--rounds N] [--seconds N] [--out FILE]
        bench hold
+       bench crowd
        bench http [--quick]
        bench facts
        bench bodies
@@ -54,6 +55,7 @@ fn main() -> Result<()> {
     match words.as_slice() {
         ["copy", "--listen", listen, "--to", to] => copy::serve(listen, to),
         ["run", options @ ..] => run::run(&plan(options)?).context("the run failed"),
+        ["crowd"] => run::crowd(&plan(&[])?),
         ["hold"] => run::hold(plan(&[])?.rows),
         ["recrypt", "--listen", listen, "--to", to, "--folder", folder] => {
             tls::recrypt(listen, to, folder)

@@ -339,7 +339,7 @@ pub fn crowd(site: &Site, plan: &Plan) -> Result<Crowd> {
     let sessions = CROWD.min(files.context("no limit of files")?.saturating_sub(300) / 2);
     let places = site.start_crowded(sessions)?;
     let place = places.places.first().context("no gateway")?;
-    let process = process(&places, place).context("no gateway")?;
+    let process = places.proxies.first().context("no gateway")?;
     let load = Load::of(1, plan.seconds, Processors::All);
     drop(idle_clients(place, 10)?);
     let before = pgbench::run(site, place, &load)?.p50;

@@ -53,6 +53,12 @@ pub fn run(plan: &Plan) -> Result<()> {
     Ok(())
 }
 
+/// What sessions cost that do nothing, alone.
+pub fn crowd(plan: &Plan) -> Result<()> {
+    gateway_program()?;
+    measure::crowd(&Site::build(plan.rows)?, plan).map(|_| ())
+}
+
 /// Starts what a run measures and keeps it until the input ends, for a profiler or another client:
 /// says how each place is reached, and by which process.
 pub fn hold(rows: u64) -> Result<()> {
