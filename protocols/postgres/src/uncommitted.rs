@@ -17,6 +17,8 @@ use crate::judge::Judged;
 pub(crate) struct Uncommitted {
     /// What was changed in a way that is not followed.
     unfollowed: Change,
+    /// Names of what the snapshot has are among that.
+    is_moved: bool,
     /// The same by statements that stand before others in one text and have not run.
     is_ahead: bool,
     /// Their transaction ended and another has begun, or part of it was taken back.
@@ -39,9 +41,9 @@ impl Uncommitted {
         self.changes == 0 && !self.is_ahead
     }
 
-    /// Some names may mean something else than the snapshot says.
+    /// Some names that the snapshot has may mean something else than it says.
     pub fn is_unknown(&self) -> bool {
-        !self.unfollowed.is_nothing() || self.is_lost()
+        self.is_moved || self.is_lost()
     }
 
     /// Any name may.
@@ -84,7 +86,7 @@ impl Uncommitted {
             // What it holds is in no text of this session.
             CommitPrepared | RollbackPrepared => {
                 self.changes = self.changes.saturating_add(1);
-                self.unfollowed = Change::of_anything();
+                self.is_changed(Change::of_anything(), None);
             }
             _ => {
                 self.ended |= !self.is_empty();
@@ -113,11 +115,11 @@ impl Uncommitted {
         let followed = self.tables.len().max(self.dropped.len());
         if followed >= own::TABLES_MAX || snapshot.is_none() || statement.facts.changes_search_path
         {
-            self.unfollowed = Change::of_anything();
+            self.is_changed(Change::of_anything(), snapshot);
             return;
         }
         if names == Names::Unknown {
-            self.unfollowed.extend(unfollowed(statement));
+            self.is_changed(unfollowed(statement), snapshot);
             return;
         }
         self.changed = None;
@@ -131,6 +133,11 @@ impl Uncommitted {
         };
         self.tables.retain(|table| !dropped(table));
         self.tables.extend(statement.creates.clone());
+    }
+
+    fn is_changed(&mut self, change: Change, snapshot: Option<&Catalog>) {
+        self.is_moved |= snapshot.is_none_or(|catalog| change.moves_any_of(catalog));
+        self.unfollowed.extend(change);
     }
 
     fn names_after(&self, statement: &Statement, snapshot: &Catalog) -> Names {
@@ -175,7 +182,7 @@ impl Uncommitted {
         catalog.mark_dropped(self.dropped.iter().copied());
         if self.tables.iter().any(|table| !catalog.is_free(&table.name)) {
             // Somebody else made something of that name since.
-            self.unfollowed = Change::of_anything();
+            self.is_changed(Change::of_anything(), None);
         }
         let catalog = Arc::new(catalog.with_own(self.tables.iter().map(|table| &**table)));
         self.changed = Some(Arc::clone(&catalog));

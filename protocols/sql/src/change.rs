@@ -59,6 +59,18 @@ impl Change {
         self.names.extend(other.names);
     }
 
+    /// Whether it can give a name that the catalog has another meaning: more than names are changed,
+    /// or one of these.
+    #[must_use]
+    pub fn moves_any_of(&self, catalog: &Catalog) -> bool {
+        let is_known = |name: &Arc<str>| {
+            catalog.named(name).next().is_some()
+                || catalog.has_type_named(name)
+                || catalog.functions(name).next().is_some()
+        };
+        self.any || self.made || self.moved || self.names.iter().any(is_known)
+    }
+
     /// Whether it can give a text of these words another meaning, which was judged to go by `uses`.
     #[must_use]
     pub fn concerns(&self, uses: &Uses, words: &Words) -> bool {

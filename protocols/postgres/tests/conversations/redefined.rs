@@ -108,6 +108,31 @@ client >> Q "create temp view notes as select id as body from orders"
 server >> C "CREATE VIEW" ; Z T
 client >> B "" "before" ; E "" ; S
 "#;
+    p9_names_that_are_new_move_no_others: r#"
+rule hide mask customers.ssn
+login
+client >> Q "begin"
+server >> C "BEGIN" ; Z T
+client >> Q "create temp view fresh_v as select 1 as one"
+server >> C "CREATE VIEW" ; Z T
+client >> Q "create table fresh (id int, body text)"
+server >> C "CREATE TABLE" ; Z T
+client >> Q "select id from fresh"
+server >> T id:99001.1 ; C "SELECT 0" ; Z T
+client >> Q "drop view totals"
+server >> C "DROP VIEW" ; Z T
+client >> Q "create table later (id int)"
+server >> C "CREATE TABLE" ; Z T
+client >> Q "select id from later"
+server >> E 42601 "syntax error" ; Z E
+client >> Q "rollback"
+server >> C "ROLLBACK" ; Z I
+client >> Q "begin"
+server >> C "BEGIN" ; Z T
+client >> Q "create temp view fresh_v as select 1 as one"
+server >> C "CREATE VIEW" ; Z T
+client >> Q "select one from fresh_v"
+"#;
     p3_a_table_whose_keys_point_at_itself: r#"
 rule hide mask ssn
 login

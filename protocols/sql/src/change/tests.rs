@@ -71,6 +71,30 @@ fn within_a_session_its_temporary_relations_stand_before_others() {
     assert!(within("create table t (a int)", "select null::_t"), "the type of its arrays");
 }
 
+#[test]
+fn names_that_nothing_has_move_nothing_that_is_there() {
+    let moves = |text: &str| {
+        let statements = judged(text, &catalog());
+        statements.list[0].changes_within.as_deref().is_some_and(|c| c.moves_any_of(&catalog()))
+    };
+    for text in ["create view v as select 1", "create temp view v as select 1", "create sequence s"]
+    {
+        assert!(!moves(text), "{text}");
+    }
+    for text in [
+        "create temp view notes as select 1",
+        "create view greet as select 1",
+        "create view mood as select 1",
+        "drop view totals",
+        "create type fresh as enum ('x')",
+        "drop schema app cascade",
+        "alter view totals rename to fresh",
+        "create extension x",
+    ] {
+        assert!(moves(text), "{text}");
+    }
+}
+
 fn concerns(change_text: &str, text: &str) -> bool {
     let change = change(change_text);
     change.is_some_and(|change| change.concerns(&uses(text, &catalog()), &Words::of(text)))
