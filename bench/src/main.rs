@@ -8,7 +8,8 @@
 //! `bench http` an API behind each proxy, `bench archive` what the archive costs and answers,
 //! `bench recording` what being recorded costs those who are served. `bench release` how soon a
 //! client goes on after a person's yes. `bench hold` starts what `bench run` measures and keeps it,
-//! for a profiler. `bench crowd` measures ten thousand idle sessions, alone. `bench recrypt` is a proxy that opens TLS and copies.
+//! for a profiler. `bench crowd` measures ten thousand idle sessions, alone. `bench recrypt` is a
+//! proxy that opens TLS and copies.
 
 mod bodies;
 mod client;

@@ -232,8 +232,8 @@ impl Site {
         Ok((Places { places, proxies, _server: server }, hung))
     }
 
-    /// Starts a gateway for so many sessions. Its server is pgbouncer, which needs few connections to
-    /// PostgreSQL for sessions that are idle.
+    /// Starts a gateway for so many sessions. Its server is pgbouncer, which needs few connections
+    /// to PostgreSQL for sessions that are idle.
     pub fn start_crowded(&self, sessions: usize) -> Result<Places> {
         let server = self.server(Processors::All)?;
         let clients = sessions.saturating_add(100);

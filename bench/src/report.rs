@@ -271,9 +271,10 @@ fn troubled(results: &Results) -> Result<String> {
     if let Some(Crowd { sessions, each, before, beside, processor }) = &results.crowd {
         writeln!(
             text,
-            "\n{sessions} sessions that do nothing, through one gateway to pgbouncer: {each:.1} KiB \
-             of the gateway each, and {:.1} % of a processor for all of them. A select by its key of \
-             one client more takes {beside:.0} µs beside them, {before:.0} before they came (p50).",
+            "\n{sessions} sessions that do nothing, through one gateway to pgbouncer: {each:.1} \
+             KiB of the gateway each, and {:.1} % of a processor for all of them. A select by its \
+             key of one client more takes {beside:.0} µs beside them, {before:.0} before they \
+             came (p50).",
             processor * 100.0
         )?;
     }

@@ -59,8 +59,8 @@ impl Change {
         self.names.extend(other.names);
     }
 
-    /// Whether it can give a name that the catalog has another meaning: more than names are changed,
-    /// or one of these.
+    /// Whether it can give a name that the catalog has another meaning: more than names are
+    /// changed, or one of these.
     #[must_use]
     pub fn moves_any_of(&self, catalog: &Catalog) -> bool {
         let is_known = |name: &Arc<str>| {
