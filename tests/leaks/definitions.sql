@@ -460,3 +460,24 @@ CREATE TABLE kept (id int PRIMARY KEY, ssn text UNIQUE, guess text REFERENCES ke
 INSERT INTO kept SELECT id, ssn FROM secrets
 INSERT INTO kept VALUES (100, NULL, '523-45-6789')
 -- end
+-- script
+BEGIN
+CREATE SCHEMA app
+CREATE TABLE IF NOT EXISTS people (id int, name text, taken text)
+INSERT INTO people SELECT id, name, pin FROM public.people
+SELECT taken FROM app.people ORDER BY id
+-- end
+-- script
+BEGIN
+CREATE SCHEMA AUTHORIZATION app
+SAVEPOINT s
+CREATE TABLE IF NOT EXISTS people (id int, name text, taken text)
+INSERT INTO people SELECT id, name, pin FROM public.people
+SELECT taken FROM app.people ORDER BY id
+-- end
+-- script
+CREATE SCHEMA app CREATE VIEW unrelated AS SELECT 1 AS a
+CREATE TABLE IF NOT EXISTS people (id int, name text, taken text)
+INSERT INTO people SELECT id, name, pin FROM public.people
+SELECT taken FROM app.people ORDER BY id
+-- end

@@ -266,6 +266,11 @@ impl Judged {
         self.statements.list.iter().any(|statement| statement.kind.runs().is_some())
     }
 
+    /// Whether what it names is looked up when it is executed and not before.
+    pub fn is_named_late(&self) -> bool {
+        self.is_indirect() || self.statements.list.iter().any(|one| one.kind.is_named_late())
+    }
+
     /// The same text, with the facts of the statements it has run added to its own.
     pub fn with(&self, others: &[Arc<Self>]) -> Self {
         let others_statements = others.iter().flat_map(|other| &other.statements.list);

@@ -192,14 +192,15 @@ fn of(node: &Node, facts: &Facts, sees_temporary: bool) -> Option<Change> {
             Change { moved: true, ..Change::of_made(names) }
         }
         N::DropStmt(drop) => return dropped(drop, facts),
+        // `"$user"` and what a path lists mean it from now on, and what is made without a schema can
+        // be in it.
         N::CreateSchemaStmt(create) => {
-            let mut all: Option<Change> = None;
-            for element in
-                create.schema_elts.iter().filter_map(|one| of(one, facts, sees_temporary))
-            {
-                all.get_or_insert_default().extend(element);
+            let elements = create.schema_elts.iter();
+            let mut all = Change::of_places();
+            for element in elements.filter_map(|one| of(one, facts, sees_temporary)) {
+                all.extend(element);
             }
-            return all;
+            all
         }
 
         N::CreateFunctionStmt(create) => Change::of_made(last(&create.funcname)),
@@ -334,8 +335,8 @@ fn dropped(drop: &DropStmt, facts: &Facts) -> Option<Change> {
     let kind = ObjectType::try_from(drop.remove_type).unwrap_or_default();
     let is_alone = !cascades(drop.behavior);
     if is_alone && kind == ObjectSchema {
-        // It is empty, or stays.
-        return None;
+        // It is empty, or stays; what is made without a schema can be elsewhere then.
+        return Some(Change::of_places());
     }
     let is_of_relations = matches!(
         kind,

@@ -103,6 +103,7 @@ fn installs(walk: &mut Walk<'_>, command: &str) {
 pub(crate) fn created(walk: &mut Walk<'_>, var: &RangeVar) {
     let name = tree::range_name(var).1;
     let schema = place(walk, var);
+    walk.rec.names_schema = !var.schemaname.is_empty();
     let written = schema.map_or_else(|| Arc::from(name), |s| format!("{s}.{name}").into());
     walk.rec.write(written);
 }

@@ -52,7 +52,7 @@ impl<'c> Walk<'c> {
                 Some(_) => targets.len(),
                 None => table.cols.len(),
             };
-            self.stored_into(&item, &var.relname, &targets, &table, listed.is_some());
+            self.stored_into(&item, var, &targets, &table, listed.is_some());
         }
         let given = targets.iter().take(given).filter_map(|target| target.column);
         let given: Vec<ColumnId> = given.collect();
@@ -389,12 +389,13 @@ impl<'c> Walk<'c> {
     fn stored_into(
         &mut self,
         item: &Item<'c>,
-        name: &str,
+        var: &RangeVar,
         targets: &[Target],
         table: &Table,
         listed: bool,
     ) {
-        let place = Place::Moved(format!("INSERT INTO {name}").into());
+        let place = Place::Moved(format!("INSERT INTO {}", var.relname).into());
+        let is_placed = self.stays(var, item);
         if table.rest.is_some() {
             let whole = table.whole();
             self.blame_place(&whole.deps, &place);
@@ -409,7 +410,7 @@ impl<'c> Walk<'c> {
         let mut written = Vec::new();
         for (index, col) in table.cols.iter().enumerate() {
             let target = targets.get(index).copied().unwrap_or_default();
-            self.moved(&col.val, target, &place);
+            self.moved(&col.val, target, is_placed, &place);
             let Some(id) = target.column else { continue };
             if self.is_unique(id) && !(listed && col.val.client) {
                 self.guessed_in(id, None);
@@ -432,11 +433,22 @@ impl<'c> Walk<'c> {
     }
 
     /// A value is stored. A column may be copied onto itself: its mask goes with it.
-    fn moved(&mut self, val: &Val, target: Target, place: &Place) {
+    /// Whether what is written is the table that is read, whatever happens meanwhile. Without a
+    /// schema it may be another one by the time it runs, which somebody makes in front of this; what
+    /// is read without a schema, and not through a view, is that one then, too.
+    fn stays(&self, var: &RangeVar, item: &Item<'c>) -> bool {
+        let Columns::Stored(relation) = &item.columns else { return false };
+        let own = format!("{}.{}", relation.schema, relation.name);
+        !var.schemaname.is_empty()
+            || !self.rec.reads_by_schema && self.rec.reads.iter().all(|name| **name == *own)
+    }
+
+    fn moved(&mut self, val: &Val, target: Target, is_placed: bool, place: &Place) {
         if let Some(column) = target.column {
             self.converted_into(column, val, place);
         }
-        if val.direct.is_some() && val.direct == target.column && !target.is_part {
+        let is_same = val.direct.is_some() && val.direct == target.column;
+        if is_same && is_placed && !target.is_part {
             return;
         }
         self.blame_place(&val.deps, place);
@@ -479,7 +491,8 @@ impl<'c> Walk<'c> {
         excluded.qualified_only = true;
         source.push(excluded);
         let scope = Scope { source: &source, parent, ctes };
-        self.assignments(&conflict.target_list, item, &scope, CONFLICT);
+        // Of what is excluded, the INSERT has told where it comes from.
+        self.assignments(&conflict.target_list, item, &scope, (CONFLICT, Goal::SameRow));
         if let Some(condition) = boxed(&conflict.where_clause) {
             self.predicate(condition, &scope, "WHERE");
         }
@@ -491,7 +504,7 @@ impl<'c> Walk<'c> {
         list: &[Node],
         item: &Item<'c>,
         scope: &Scope<'_, 'c>,
-        statement: &str,
+        (statement, goal): (&str, Goal<'_>),
     ) {
         let mut written = Vec::new();
         for node in list {
@@ -508,7 +521,12 @@ impl<'c> Walk<'c> {
             let Some(value) = boxed(&target.val) else { continue };
             let val = self.eval(value, scope, &Blame::Expression);
             let place = Place::Moved(format!("{statement} SET {}", target.name).into());
-            self.moved(&val, Target { column: id, is_part: part }, &place);
+            let is_placed = match goal {
+                Goal::SameRow => true,
+                Goal::Table(var) => self.stays(var, item),
+                Goal::Any => false,
+            };
+            self.moved(&val, Target { column: id, is_part: part }, is_placed, &place);
             let Some(id) = id else { continue };
             let value = assigned_value(value);
             if !part && val.direct == Some(id) && is_of_same_row(value, item, scope) {
@@ -564,7 +582,7 @@ impl<'c> Walk<'c> {
         if !filtered {
             self.rec.unfiltered("update");
         }
-        self.assignments(&update.target_list, &item, &scope, "UPDATE");
+        self.assignments(&update.target_list, &item, &scope, ("UPDATE", Goal::Table(var)));
         self.returning(update.returning_clause.as_ref(), source, item.columns, parent, &ctes)
     }
 
@@ -647,7 +665,7 @@ impl<'c> Walk<'c> {
             }
             CmdType::CmdUpdate => {
                 self.rec.verb("update");
-                self.assignments(&when.target_list, item, scope, "MERGE UPDATE");
+                self.assignments(&when.target_list, item, scope, ("MERGE UPDATE", Goal::Any));
                 !filtered
             }
             CmdType::CmdDelete => {
@@ -666,7 +684,7 @@ impl<'c> Walk<'c> {
         for (index, value) in when.values.iter().enumerate() {
             let val = self.eval(value, scope, &Blame::Expression);
             let target = targets.get(index).copied().unwrap_or_default();
-            self.moved(&val, target, &place);
+            self.moved(&val, target, false, &place);
             let Some(id) = target.column else { continue };
             if self.is_unique(id) {
                 self.given_in(id, value);
@@ -721,6 +739,16 @@ impl<'c> Walk<'c> {
 
 /// `ON CONFLICT DO UPDATE`, in which `excluded` is the row that would have been inserted.
 const CONFLICT: &str = "ON CONFLICT DO UPDATE";
+
+/// What assignments are made to.
+#[derive(Clone, Copy)]
+enum Goal<'a> {
+    /// A row that was to be inserted; what its values are is told there.
+    SameRow,
+    /// Rows of the table of this name.
+    Table(&'a RangeVar),
+    Any,
+}
 
 /// Where an INSERT puts a value.
 #[derive(Clone, Copy, Debug, Default)]

@@ -58,7 +58,10 @@ pub fn names_after(statement: &Statement, catalog: &Catalog) -> Names {
     match &**command {
         "create table" | "create table as" => same_if(statement.creates.is_some()),
         "create table if not exists" => same_if(
-            !facts.writes.is_empty() && facts.writes.iter().all(|name| is_there(name, catalog)),
+            // Without a schema it may be made in another one than the path says by then.
+            facts.names_schema
+                && !facts.writes.is_empty()
+                && facts.writes.iter().all(|name| is_there(name, catalog)),
         ),
         "create index" => same_if(!facts.objects.is_empty() && facts.objects.iter().all(is_own)),
         "drop table" => after_drop(statement, catalog),

@@ -36,6 +36,9 @@ pub(crate) struct Recorder {
     pub objects: BTreeSet<u32>,
     pub unresolved: BTreeSet<Arc<str>>,
     pub keys_to_itself: BTreeSet<StoredName>,
+    pub names_schema: bool,
+    /// A relation that is read is written with its schema.
+    pub reads_by_schema: bool,
     pub uses: BTreeSet<(ColumnId, Place)>,
     pub opaque: BTreeSet<Opaque>,
     pub guesses: BTreeSet<Guess>,
@@ -192,6 +195,7 @@ impl Recorder {
             objects: self.objects.into_iter().collect(),
             unresolved: self.unresolved.into_iter().collect(),
             keys_to_itself: self.keys_to_itself.into_iter().collect(),
+            names_schema: self.names_schema,
             estimate_digits: self.estimate_digits,
         };
         Parts {

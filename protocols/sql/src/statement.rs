@@ -203,6 +203,23 @@ impl Statement {
 }
 
 impl StatementKind {
+    /// The server looks up what it names when it is executed, and not when it is parsed or bound
+    /// (PostgreSQL: utility statements are not analysed before they run).
+    #[must_use]
+    pub fn is_named_late(&self) -> bool {
+        use StatementKind::{Call, Copy, Ddl, Declare, Do, Explain, Prepare, Utility};
+        matches!(
+            self,
+            Call | Copy(_)
+                | Ddl { .. }
+                | Declare { .. }
+                | Do
+                | Explain { .. }
+                | Prepare { .. }
+                | Utility(_)
+        )
+    }
+
     /// What FETCH, MOVE, EXECUTE, and EXPLAIN of EXECUTE run.
     #[must_use]
     pub fn runs(&self) -> Option<Runs> {
@@ -322,6 +339,8 @@ pub struct Facts {
     pub objects: Vec<u32>,
     /// Names that resolved to nothing in the snapshot, as written.
     pub unresolved: Vec<Arc<str>>,
+    /// What it makes is written with its schema.
+    pub names_schema: bool,
     /// Columns of a table that it makes, at which a foreign key of that table points.
     pub keys_to_itself: Vec<StoredName>,
     /// The server's planner takes no query of the statement for one of more than ten to this power

@@ -220,6 +220,7 @@ impl<'c> Walk<'c> {
     /// A relation that a statement reads or changes, as an item.
     pub(crate) fn relation(&mut self, var: &RangeVar, mode: Mode) -> Item<'c> {
         let (schema, name) = tree::range_name(var);
+        self.rec.reads_by_schema |= schema.is_some() && mode == Mode::Read;
         let found = self.context.catalog.find(schema, name, self.context.path);
         for relation in &found {
             self.note(relation, mode);

@@ -197,7 +197,7 @@ impl Ready {
         self.take_describe_portal(&mut group, &portal, &opened, bound.statement);
         let step = Step::Execute { opened, portal: None };
         let executes = self.take_execute(&mut group, &portal, step);
-        if judged.is_indirect() && !executes {
+        if judged.is_named_late() && !executes {
             self.refuse_unjudged("bind", &judged.text, execute_apart(), false, None, out);
             return Ok(true);
         }
@@ -353,7 +353,8 @@ impl Ready {
 
 /// The name is looked up when it is executed, and may mean something else by then.
 fn execute_apart() -> Refusal {
-    let words = "a bound FETCH or EXECUTE must be followed by its Execute at once";
+    let words = "a bound FETCH, EXECUTE, COPY, EXPLAIN or definition must be followed by its Execute \
+                 at once: what it names is looked up only then";
     Refusal::unjudgeable("unknown_source", ClientText::fixed(words))
 }
 

@@ -108,6 +108,49 @@ client >> Q "create temp view notes as select id as body from orders"
 server >> C "CREATE VIEW" ; Z T
 client >> B "" "before" ; E "" ; S
 "#;
+    p3_r7_what_is_made_without_a_schema_may_be_in_a_new_one: r#"
+rule hide mask customers.ssn
+login
+client >> Q "begin"
+server >> C "BEGIN" ; Z T
+client >> Q "create schema app2"
+server >> C "CREATE SCHEMA" ; Z T
+client >> Q "create table if not exists customers (id int, a text, b text, c text)"
+server >> E 42601 "syntax error" ; Z E
+client >> Q "rollback"
+server >> C "ROLLBACK" ; Z I
+client >> Q "begin"
+server >> C "BEGIN" ; Z T
+client >> Q "create table if not exists notes (id int, a text)"
+server >> C "CREATE TABLE" ; Z T
+client >> Q "insert into notes values (1, 'x')"
+server >> E 42601 "syntax error" ; Z E
+client >> Q "rollback"
+server >> C "ROLLBACK" ; Z I
+client >> Q "create table if not exists notes (id int, a text); insert into notes values (1, 'x')"
+client >> Q "insert into customers (id, ssn) select id, ssn from public.customers"
+client >> Q "update customers set ssn = other.ssn from public.customers other"
+client >> Q "insert into public.customers (id, ssn) select id + 100, ssn from public.customers"
+server >> C "INSERT 0 1" ; Z I
+"#;
+    p3_what_is_named_late_is_bound_and_executed_at_once: r#"
+rule hide mask customers.ssn
+login
+client >> Q "begin"
+server >> C "BEGIN" ; Z T
+client >> P "s" "copy notes to stdout" ; B "p" "s" ; S
+server >> E 42601 "syntax error" ; Z E
+client >> Q "rollback"
+server >> C "ROLLBACK" ; Z I
+client >> P "s" "alter table notes rename column body to x" ; B "p" "s" ; S
+server >> Z I
+client >> P "s" "explain select body from notes" ; B "p" "s" ; S
+server >> Z I
+client >> P "s" "lock table notes" ; B "p" "s" ; S
+server >> Z I
+client >> P "s" "copy notes (body) to stdout" ; B "p" "s" ; E "p" ; S
+server >> 1 ; t ; n ; 2 ; H 1 ; d "x\n" ; c ; C "COPY 1" ; Z I
+"#;
     p9_names_that_are_new_move_no_others: r#"
 rule hide mask customers.ssn
 login

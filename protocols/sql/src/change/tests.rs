@@ -90,6 +90,8 @@ fn names_that_nothing_has_move_nothing_that_is_there() {
         "drop schema app cascade",
         "alter view totals rename to fresh",
         "create extension x",
+        "create schema fresh",
+        "drop schema fresh",
     ] {
         assert!(moves(text), "{text}");
     }
@@ -260,6 +262,9 @@ fn other_schemas_concern_names_that_several_relations_have() {
         "alter schema app owner to other",
         "reassign owned by other to someone",
         "alter table badges set schema public",
+        "create schema fresh",
+        "create schema authorization someone create view v as select 1",
+        "drop schema fresh",
         "drop schema app cascade",
         "drop extension x",
         "drop access method m cascade",
@@ -307,8 +312,6 @@ fn what_gives_nothing_another_meaning_is_no_change() {
         "comment on table notes is 'x'",
         "grant select on notes to someone",
         "refresh materialized view totals",
-        "create schema fresh",
-        "drop schema fresh",
         "create temp table notes (a int, b orders)",
         "create temp view notes as select 1",
         "select 1 into temp notes",

@@ -205,7 +205,7 @@ fn r5_a_masked_value_that_is_copied_is_not_compared() {
         ),
         (
             "update staff_view t set ssn = s.ssn from staff_view s where s.id = 3 and t.id = 9",
-            Err("predicate"),
+            Err("moved"),
         ),
         (
             "insert into staff (id, salary, cap) select 9, salary, 50 from staff where id = 1",
