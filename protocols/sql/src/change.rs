@@ -192,8 +192,8 @@ fn of(node: &Node, facts: &Facts, sees_temporary: bool) -> Option<Change> {
             Change { moved: true, ..Change::of_made(names) }
         }
         N::DropStmt(drop) => return dropped(drop, facts),
-        // `"$user"` and what a path lists mean it from now on, and what is made without a schema can
-        // be in it.
+        // `"$user"` and what a path lists mean it from now on, and what is made without a schema
+        // can be in it.
         N::CreateSchemaStmt(create) => {
             let elements = create.schema_elts.iter();
             let mut all = Change::of_places();

@@ -434,8 +434,8 @@ impl<'c> Walk<'c> {
 
     /// A value is stored. A column may be copied onto itself: its mask goes with it.
     /// Whether what is written is the table that is read, whatever happens meanwhile. Without a
-    /// schema it may be another one by the time it runs, which somebody makes in front of this; what
-    /// is read without a schema, and not through a view, is that one then, too.
+    /// schema it may be another one by the time it runs, which somebody makes in front of this;
+    /// what is read without a schema, and not through a view, is that one then, too.
     fn stays(&self, var: &RangeVar, item: &Item<'c>) -> bool {
         let Columns::Stored(relation) = &item.columns else { return false };
         let own = format!("{}.{}", relation.schema, relation.name);

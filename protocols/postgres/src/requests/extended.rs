@@ -353,8 +353,8 @@ impl Ready {
 
 /// The name is looked up when it is executed, and may mean something else by then.
 fn execute_apart() -> Refusal {
-    let words = "a bound FETCH, EXECUTE, COPY, EXPLAIN or definition must be followed by its Execute \
-                 at once: what it names is looked up only then";
+    let words = "a bound FETCH, EXECUTE, COPY, EXPLAIN or definition must be followed by its \
+                 Execute at once: what it names is looked up only then";
     Refusal::unjudgeable("unknown_source", ClientText::fixed(words))
 }
 
