@@ -432,7 +432,6 @@ impl<'c> Walk<'c> {
         }
     }
 
-    /// A value is stored. A column may be copied onto itself: its mask goes with it.
     /// Whether what is written is the table that is read, whatever happens meanwhile. Without a
     /// schema it may be another one by the time it runs, which somebody makes in front of this;
     /// what is read without a schema, and not through a view, is that one then, too.
@@ -443,6 +442,7 @@ impl<'c> Walk<'c> {
             || !self.rec.reads_by_schema && self.rec.reads.iter().all(|name| **name == *own)
     }
 
+    /// A value is stored. A column may be copied onto itself: its mask goes with it.
     fn moved(&mut self, val: &Val, target: Target, is_placed: bool, place: &Place) {
         if let Some(column) = target.column {
             self.converted_into(column, val, place);
