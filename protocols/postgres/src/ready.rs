@@ -70,6 +70,8 @@ pub(crate) struct Ready {
     pub expected: VecDeque<Expected>,
     /// Answers ever awaited, those that came included.
     pub awaited: u64,
+    /// The portal that was bound last, and how many answers were awaited behind it.
+    pub bound_last: Option<(Vec<u8>, u64)>,
     /// How many these were when the server was last made to start afresh (Sync, Query).
     pub boundary: u64,
     /// How many these were, with it, when something was last sent that may change names.
@@ -316,6 +318,7 @@ impl Ready {
             looked_again: false,
             expected: VecDeque::new(),
             awaited: 0,
+            bound_last: None,
             boundary: 0,
             naming: 0,
             defining: 0,

@@ -197,7 +197,7 @@ impl Ready {
         self.take_describe_portal(&mut group, &portal, &opened, bound.statement);
         let step = Step::Execute { opened, portal: None };
         let executes = self.take_execute(&mut group, &portal, step);
-        if judged.is_named_late() && !executes {
+        if judged.is_indirect() && !executes {
             self.refuse_unjudged("bind", &judged.text, execute_apart(), false, None, out);
             return Ok(true);
         }
@@ -324,6 +324,11 @@ impl Ready {
             return Ok(true);
         };
         let judged = Arc::clone(&portal.prepared.judged);
+        let is_next = |(last, awaited): &(Vec<u8>, u64)| *last == name && *awaited == self.awaited;
+        if judged.is_named_late() && !self.bound_last.as_ref().is_some_and(is_next) {
+            self.refuse_unjudged("execute", &judged.text, execute_apart(), false, None, out);
+            return Ok(true);
+        }
         let mut operation = operation("execute", &judged, None, Vec::new());
         operation.stage = Stage::Repeat;
         operation.under = Some(portal.gate);

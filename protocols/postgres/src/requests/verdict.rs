@@ -47,6 +47,7 @@ impl Ready {
         self.dirty = true;
         self.flushed = false;
         let last = steps.len().saturating_sub(1);
+        let mut bound = None;
         for (index, step) in steps.into_iter().enumerate() {
             let what = match step {
                 Step::Parse { name, prepared } => {
@@ -73,6 +74,7 @@ impl Ready {
                         fields,
                     };
                     self.portals.ask(&name, Arc::new(portal), self.awaited);
+                    bound = Some(name.clone());
                     What::Bind { name }
                 }
                 Step::DescribePortal { own, fields } => What::DescribePortal { own, fields },
@@ -90,6 +92,9 @@ impl Ready {
             };
             let ends = index == last;
             self.expect(Expected { what, permit: Some(Arc::clone(permit)), ends });
+        }
+        if let Some(name) = bound {
+            self.bound_last = Some((name, self.awaited));
         }
     }
 

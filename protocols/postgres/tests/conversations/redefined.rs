@@ -138,18 +138,25 @@ rule hide mask customers.ssn
 login
 client >> Q "begin"
 server >> C "BEGIN" ; Z T
-client >> P "s" "copy notes to stdout" ; B "p" "s" ; S
+client >> P "s" "copy notes (body) to stdout" ; B "p" "s" ; S
+server >> 1 ; t ; n ; 2 ; Z T
+client >> Q "set local search_path = app"
+server >> C "SET" ; Z T
+client >> E "p" ; S
 server >> E 42601 "syntax error" ; Z E
 client >> Q "rollback"
 server >> C "ROLLBACK" ; Z I
-client >> P "s" "alter table notes rename column body to x" ; B "p" "s" ; S
-server >> Z I
-client >> P "s" "explain select body from notes" ; B "p" "s" ; S
-server >> Z I
-client >> P "s" "lock table notes" ; B "p" "s" ; S
-server >> Z I
-client >> P "s" "copy notes (body) to stdout" ; B "p" "s" ; E "p" ; S
+client >> P "s" "alter table notes rename column body to x" ; B "p" "s" ; P "" "set search_path = app" ; B "" "" ; E "" ; E "p" ; S
+server >> 1 ; t ; n ; 2 ; 1 ; t ; n ; 2 ; C "SET"
+server >> E 42601 "syntax error" ; Z I
+client >> P "s" "copy notes (body) to stdout" ; B "p" "s" ; H ; E "p" ; H ; S
 server >> 1 ; t ; n ; 2 ; H 1 ; d "x\n" ; c ; C "COPY 1" ; Z I
+client >> Q "begin"
+server >> C "BEGIN" ; Z T
+client >> B "p" "s" ; S
+server >> 2 ; n ; Z T
+client >> E "p" ; S
+server >> H 1 ; d "x\n" ; c ; C "COPY 1" ; Z T
 "#;
     p9_names_that_are_new_move_no_others: r#"
 rule hide mask customers.ssn
