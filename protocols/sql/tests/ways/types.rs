@@ -225,7 +225,7 @@ fn r5_a_masked_value_that_is_copied_is_not_compared() {
         (
             "merge into staff t using staff s on t.id = s.id + 1 when matched then \
              update set ssn = s.ssn",
-            Err("predicate"),
+            Err("moved"),
         ),
         (
             "merge into staff t using staff s on t.id = s.id + 1 when not matched then \
