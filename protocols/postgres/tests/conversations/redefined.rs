@@ -155,6 +155,8 @@ client >> Q "begin"
 server >> C "BEGIN" ; Z T
 client >> B "p" "s" ; S
 server >> 2 ; n ; Z T
+client >> D P "p" ; H
+server >> n
 client >> E "p" ; S
 server >> H 1 ; d "x\n" ; c ; C "COPY 1" ; Z T
 "#;
