@@ -481,3 +481,24 @@ CREATE TABLE IF NOT EXISTS people (id int, name text, taken text)
 INSERT INTO people SELECT id, name, pin FROM public.people
 SELECT taken FROM app.people ORDER BY id
 -- end
+-- What is looked up when it runs, under another search_path than it was declared or bound under.
+-- script
+CREATE SCHEMA aside
+CREATE TABLE aside.secrets (id int, other text)
+SET search_path = aside
+BEGIN
+DECLARE c CURSOR FOR SELECT public.whole_of(1)
+SET LOCAL search_path = public
+FETCH ALL FROM c
+-- end
+-- script
+CREATE SCHEMA aside
+CREATE TABLE aside.secrets (id int, other text)
+SET search_path = aside
+BEGIN
+DECLARE c CURSOR WITH HOLD FOR SELECT public.whole_of(1)
+SET search_path = public
+COMMIT
+SET search_path = aside
+FETCH ALL FROM c
+-- end

@@ -70,8 +70,10 @@ impl Ready {
 
     /// Whether the query of a cursor may be another than was judged.
     fn is_doubtful(&self, open: &Portal) -> bool {
-        let query = (&*open.prepared.judged, open.prepared.index.unwrap_or(0));
-        open.is_doubtful || open.is_bound && self.seat.may_have_changed(query, open.since)
+        let judged = &*open.prepared.judged;
+        let query = (judged, open.prepared.index.unwrap_or(0));
+        let is_late = open.is_bound || judged.goes_by_made();
+        open.is_doubtful || is_late && self.seat.may_have_changed(query, open.since)
     }
 
     /// A statement that the planner may take for so large that it does what is off.

@@ -22,6 +22,8 @@ pub(crate) struct Ran {
     pub hides: Hides,
     /// Which changes of definitions it was judged behind.
     pub since: u64,
+    /// How many answers were awaited when it was sent.
+    pub behind: u64,
 }
 
 impl Ready {
@@ -73,6 +75,7 @@ impl Ready {
                     hold: *hold,
                     hides: by.hides.clone(),
                     since: by.since,
+                    behind: by.behind,
                     is_doubtful: self.seat.may_have_changed((judged, index), by.since),
                     is_bound: false,
                     fields: None,

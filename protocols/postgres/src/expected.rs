@@ -202,6 +202,8 @@ pub(crate) struct RowsReply {
     pub hides: Hides,
     /// Which changes of definitions it was judged behind.
     pub since: u64,
+    /// How many answers were awaited when it was sent; told when this one is.
+    pub behind: u64,
     pub treatment: Treatment,
     /// The client sends data now.
     pub copies_in: bool,
@@ -240,6 +242,7 @@ impl RowsReply {
             portal: None,
             hides,
             since,
+            behind: 0,
             treatment,
             copies_in,
             takes_data: false,
@@ -262,6 +265,7 @@ impl RowsReply {
             portal: Some(opened),
             hides,
             since,
+            behind: 0,
             treatment: Treatment::Undescribed,
             takes_data: false,
             taken: 0,

@@ -271,6 +271,12 @@ impl Judged {
         self.is_indirect() || self.statements.list.iter().any(|one| one.kind.is_named_late())
     }
 
+    /// Whether it may call what looks names up when it first runs, behind the opening of a portal:
+    /// bodies of functions. What was not looked through for that may.
+    pub fn goes_by_made(&self) -> bool {
+        self.uses.get().is_none_or(|uses| uses.iter().any(Uses::goes_by_made))
+    }
+
     /// The same text, with the facts of the statements it has run added to its own.
     pub fn with(&self, others: &[Arc<Self>]) -> Self {
         let others_statements = others.iter().flat_map(|other| &other.statements.list);

@@ -67,6 +67,8 @@ pub(crate) struct Portal {
     pub hides: Hides,
     /// Which changes of definitions it was judged behind.
     pub since: u64,
+    /// How many answers were awaited when what opened it was sent.
+    pub behind: u64,
     /// Others were under way when it was opened.
     pub is_doubtful: bool,
     /// It was bound, so that nothing told when it was opened.

@@ -15,7 +15,7 @@ use model::{ClientText, OperationId, Side};
 
 use crate::changing::{Seat, changed};
 use crate::conversation::cancel_errand;
-use crate::expected::{Expected, Step};
+use crate::expected::{Expected, Step, What};
 use crate::follow::Origin;
 use crate::judge::{Cache, Environment, Judged, MaskedColumns};
 use crate::login::BackendKey;
@@ -70,8 +70,6 @@ pub(crate) struct Ready {
     pub expected: VecDeque<Expected>,
     /// Answers ever awaited, those that came included.
     pub awaited: u64,
-    /// The portal that was bound last, and how many answers were awaited behind it.
-    pub bound_last: Option<(Vec<u8>, u64)>,
     /// How many these were when the server was last made to start afresh (Sync, Query).
     pub boundary: u64,
     /// How many these were, with it, when something was last sent that may change names.
@@ -79,7 +77,7 @@ pub(crate) struct Ready {
     /// How many these were, with it, when something was last sent that changes definitions.
     pub defining: u64,
     /// How many these were, with it, when something was last sent that may change `search_path`.
-    pathing: u64,
+    pub pathing: u64,
     /// How many of these are since the server was last ready with all of them answered.
     path_changes: u32,
     /// The role, and with it what `"$user"` means, was or may have been changed.
@@ -318,7 +316,6 @@ impl Ready {
             looked_again: false,
             expected: VecDeque::new(),
             awaited: 0,
-            bound_last: None,
             boundary: 0,
             naming: 0,
             defining: 0,
@@ -572,7 +569,10 @@ impl Ready {
     }
 
     /// The server owes one more answer.
-    pub fn expect(&mut self, expected: Expected) {
+    pub fn expect(&mut self, mut expected: Expected) {
+        if let What::Rows(rows) = &mut expected.what {
+            rows.behind = self.awaited;
+        }
         self.awaited = self.awaited.saturating_add(1);
         if expected.what.is_boundary() {
             self.boundary = self.awaited;

@@ -72,20 +72,8 @@ impl Ready {
         }
     }
 
-    /// Describe, Close, Flush, Sync and Terminate: they carry no operation, and so nothing that a
-    /// bound portal could mean something else behind.
+    /// Describe, Close, Flush, Sync and Terminate: they carry no operation.
     fn plain(&mut self, tag: u8, out: &mut Outbox<Bytes>) -> Result<bool, Fault> {
-        let before = self.awaited;
-        let went_on = self.plainly(tag, out)?;
-        if let Some((_, behind)) = &mut self.bound_last
-            && *behind == before
-        {
-            *behind = self.awaited;
-        }
-        Ok(went_on)
-    }
-
-    fn plainly(&mut self, tag: u8, out: &mut Outbox<Bytes>) -> Result<bool, Fault> {
         if tag == b'D' && !self.describes_what_is_known(out) {
             return Ok(false);
         }

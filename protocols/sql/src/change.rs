@@ -403,6 +403,13 @@ const TEXT_BYTES_MAX: usize = 256 * 1024;
 const RELATIONS_MAX: usize = 1024;
 
 impl Uses {
+    /// It goes by definitions that do not ship with PostgreSQL and are more than tables of plain
+    /// columns: functions whose bodies name something, above all.
+    #[must_use]
+    pub fn goes_by_made(&self) -> bool {
+        self.made
+    }
+
     /// What `statement` goes by, of this text and judged by `catalog`.
     #[must_use]
     pub fn of(statement: &Statement, text: &str, catalog: &Catalog) -> Self {

@@ -203,20 +203,15 @@ impl Statement {
 }
 
 impl StatementKind {
-    /// The server looks up what it names when it is executed, and not when it is parsed or bound
-    /// (PostgreSQL: utility statements are not analysed before they run).
+    /// The server looks up what it names when it is executed, and not when it is parsed or bound:
+    /// utility statements are not analysed before they run (PostgreSQL, `parse_analyze`; of a
+    /// DECLARE, the query is).
     #[must_use]
     pub fn is_named_late(&self) -> bool {
-        use StatementKind::{Call, Copy, Ddl, Declare, Do, Explain, Prepare, Utility};
+        use StatementKind::{Call, Copy, Ddl, Do, Explain, Prepare, Utility};
         matches!(
             self,
-            Call | Copy(_)
-                | Ddl { .. }
-                | Declare { .. }
-                | Do
-                | Explain { .. }
-                | Prepare { .. }
-                | Utility(_)
+            Call | Copy(_) | Ddl { .. } | Do | Explain { .. } | Prepare { .. } | Utility(_)
         )
     }
 

@@ -100,6 +100,7 @@ CREATE FUNCTION ssns() RETURNS TABLE (i int, s text) LANGUAGE sql STABLE AS 'SEL
 CREATE FUNCTION rows_of() RETURNS SETOF secrets LANGUAGE sql STABLE AS 'SELECT * FROM secrets ORDER BY id';
 CREATE FUNCTION ssn_pl(int) RETURNS text LANGUAGE plpgsql STABLE AS 'BEGIN RETURN (SELECT ssn FROM secrets WHERE id = $1); END';
 CREATE FUNCTION is_known(text) RETURNS bool LANGUAGE sql STABLE AS 'SELECT EXISTS (SELECT FROM secrets WHERE ssn = $1)';
+CREATE FUNCTION whole_of(int) RETURNS text LANGUAGE sql STABLE AS 'SELECT q::text FROM secrets q WHERE id = $1';
 CREATE FUNCTION same(anyelement) RETURNS anyelement LANGUAGE sql IMMUTABLE AS 'SELECT $1';
 CREATE FUNCTION one_pair(OUT p pair) LANGUAGE sql IMMUTABLE AS 'SELECT ROW(''x'', 1)::pair';
 CREATE PROCEDURE ssn_proc(whose int, INOUT s text) LANGUAGE sql AS 'SELECT ssn FROM secrets WHERE id = whose';

@@ -25,6 +25,7 @@ impl Ready {
             source: rows.source.clone(),
             hides: rows.hides.clone(),
             since: rows.since,
+            behind: rows.behind,
         };
         let is_portal = rows.portal.is_some();
         rows.statement = rows.statement.saturating_add(1);

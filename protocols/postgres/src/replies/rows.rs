@@ -253,9 +253,10 @@ impl Ready {
     }
 
     /// Whether the server can have run something else than was judged: another session changed what
-    /// it names. A cursor's query was planned when it was opened.
+    /// it names. A cursor's query was planned when it was opened, but for what functions look up.
     pub(super) fn check_unchanged(&self, rows: &RowsReply) -> Result<(), Refusal> {
-        let source = rows.source.as_ref().filter(|source| source.gate.is_none());
+        let is_looked_up = |source: &&Source| source.gate.is_none() || source.judged.goes_by_made();
+        let source = rows.source.as_ref().filter(is_looked_up);
         let executed = source.and_then(|source| Some((&*source.judged, source.index?)));
         let mut ran = [(&*rows.judged, rows.statement)].into_iter().chain(executed);
         match !rows.hides.is_empty() && ran.any(|one| self.seat.may_have_changed(one, rows.since)) {

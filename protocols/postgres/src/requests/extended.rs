@@ -9,6 +9,7 @@ use model::{ClientText, Side};
 
 use super::ask::{Asked, operation};
 use super::decode::{Bound, parse_fields};
+use super::judging::adrift;
 use crate::expected::{Opened, Step};
 use crate::message::{Frame, Reader, message, put_cstr};
 use crate::names::{PortalFields, Prepared};
@@ -324,9 +325,8 @@ impl Ready {
             return Ok(true);
         };
         let judged = Arc::clone(&portal.prepared.judged);
-        let is_next = |(last, awaited): &(Vec<u8>, u64)| *last == name && *awaited == self.awaited;
-        if judged.is_named_late() && !self.bound_last.as_ref().is_some_and(is_next) {
-            self.refuse_unjudged("execute", &judged.text, execute_apart(), false, None, out);
+        if self.is_adrift(&portal) {
+            self.refuse_unjudged("execute", &judged.text, adrift(), false, None, out);
             return Ok(true);
         }
         let mut operation = operation("execute", &judged, None, Vec::new());
@@ -358,8 +358,7 @@ impl Ready {
 
 /// The name is looked up when it is executed, and may mean something else by then.
 fn execute_apart() -> Refusal {
-    let words = "a bound FETCH, EXECUTE, COPY, EXPLAIN or definition must be followed by its \
-                 Execute at once: what it names is looked up only then";
+    let words = "a bound FETCH or EXECUTE must be followed by its Execute at once";
     Refusal::unjudgeable("unknown_source", ClientText::fixed(words))
 }
 

@@ -10,7 +10,7 @@ use sql::{Runs, Statement, StatementKind, Unparsable};
 use crate::admit::may_set_encoding;
 use crate::expected::What;
 use crate::judge::{Environment, Judged, judge};
-use crate::names::{Prepared, Source};
+use crate::names::{Portal, Prepared, Source};
 use crate::ready::{Encoding, Ready};
 
 impl Ready {
@@ -202,6 +202,21 @@ impl Ready {
         Err((Refusal::unjudgeable("unknown_source", words), None))
     }
 
+    /// What a portal runs may be looked up by other names than it was judged by. The server looks
+    /// up what utility statements name when it runs them, and what bodies of functions name when
+    /// it first runs those; everything else is settled when a portal is opened.
+    pub(super) fn is_adrift(&self, portal: &Portal) -> bool {
+        let judged = &portal.prepared.judged;
+        let is_late = judged.is_named_late();
+        let is_moved = self.pathing > portal.behind || is_late && self.defining > portal.behind;
+        if !is_moved || is_late {
+            return is_moved;
+        }
+        let Some(snapshot) = self.snapshot() else { return true };
+        judged.note_uses(&snapshot.catalog);
+        judged.goes_by_made()
+    }
+
     /// For texts with FETCH and EXECUTE: what really runs. Ask only when all is quiet.
     pub(super) fn source(&mut self, judged: &Arc<Judged>) -> Result<Option<Source>, Unjudged> {
         let list = &judged.statements.list;
@@ -214,6 +229,9 @@ impl Ready {
                     let Some(portal) = self.portals.find(cursor.as_bytes()) else { continue };
                     if !alone {
                         return Err((fetch_with_others(), None));
+                    }
+                    if self.is_adrift(portal) {
+                        return Err((adrift(), None));
                     }
                     return Ok(Some(match &portal.source {
                         Some(source) => {
@@ -257,6 +275,13 @@ impl Ready {
         let hides = Vec::new();
         Ok(Some(Source { judged, index: None, gate: None, hides, takes_effect: false }))
     }
+}
+
+/// See [`Ready::is_adrift`].
+pub(super) fn adrift() -> Refusal {
+    let words = "search_path, the role or a definition was changed after this was bound or \
+                 declared, and what it names is looked up when it runs; bind or declare it anew";
+    Refusal::unjudgeable("unknown_source", ClientText::fixed(words))
 }
 
 /// Each EXECUTE of an EXECUTE is looked up, so far.

@@ -47,7 +47,6 @@ impl Ready {
         self.dirty = true;
         self.flushed = false;
         let last = steps.len().saturating_sub(1);
-        let mut bound = None;
         for (index, step) in steps.into_iter().enumerate() {
             let what = match step {
                 Step::Parse { name, prepared } => {
@@ -69,12 +68,12 @@ impl Ready {
                         hold: false,
                         hides,
                         since: self.seen,
+                        behind: self.awaited,
                         is_doubtful: false,
                         is_bound: true,
                         fields,
                     };
                     self.portals.ask(&name, Arc::new(portal), self.awaited);
-                    bound = Some(name.clone());
                     What::Bind { name }
                 }
                 Step::DescribePortal { own, fields } => What::DescribePortal { own, fields },
@@ -92,9 +91,6 @@ impl Ready {
             };
             let ends = index == last;
             self.expect(Expected { what, permit: Some(Arc::clone(permit)), ends });
-        }
-        if let Some(name) = bound {
-            self.bound_last = Some((name, self.awaited));
         }
     }
 

@@ -133,13 +133,19 @@ client >> Q "update customers set ssn = other.ssn from public.customers other"
 client >> Q "insert into public.customers (id, ssn) select id + 100, ssn from public.customers"
 server >> C "INSERT 0 1" ; Z I
 "#;
-    p3_what_is_named_late_is_bound_and_executed_at_once: r#"
+    p3_what_is_named_late_is_not_run_by_other_names_than_it_was_bound_by: r#"
 rule hide mask customers.ssn
 login
 client >> Q "begin"
 server >> C "BEGIN" ; Z T
 client >> P "s" "copy notes (body) to stdout" ; B "p" "s" ; S
 server >> 1 ; t ; n ; 2 ; Z T
+client >> Q "select id from notes"
+server >> T id:notes.id ; C "SELECT 0" ; Z T
+client >> E "p" ; S
+server >> H 1 ; d "x\n" ; c ; C "COPY 1" ; Z T
+client >> B "p" "s" ; S
+server >> 2 ; n ; Z T
 client >> Q "set local search_path = app"
 server >> C "SET" ; Z T
 client >> E "p" ; S
@@ -155,10 +161,32 @@ client >> Q "begin"
 server >> C "BEGIN" ; Z T
 client >> B "p" "s" ; S
 server >> 2 ; n ; Z T
-client >> D P "p" ; H
-server >> n
+client >> Q "drop view totals"
+server >> C "DROP VIEW" ; Z T
 client >> E "p" ; S
-server >> H 1 ; d "x\n" ; c ; C "COPY 1" ; Z T
+"#;
+    p3_what_a_cursor_calls_is_not_run_under_another_search_path: r#"
+rule hide mask customers.ssn
+login
+client >> Q "begin"
+server >> C "BEGIN" ; Z T
+client >> Q "declare bare cursor for select body from notes"
+server >> C "DECLARE CURSOR" ; Z T
+client >> Q "declare calls cursor for select greet(body) from notes"
+server >> C "DECLARE CURSOR" ; Z T
+client >> P "s" "select greet(body) from notes" ; B "p" "s" ; S
+server >> 1 ; t ; T greet:text ; 2 ; Z T
+client >> Q "set local search_path = app"
+server >> C "SET" ; Z T
+client >> Q "fetch all from bare"
+server >> T body:notes.body ; D "one" ; C "FETCH 1" ; Z T
+client >> Q "fetch all from calls"
+server >> E 42601 "syntax error" ; Z E
+client >> Q "rollback"
+server >> C "ROLLBACK" ; Z I
+client >> Q "begin"
+server >> C "BEGIN" ; Z T
+client >> P "s" "select greet(body) from notes" ; B "p" "s" ; P "" "set local search_path = app" ; B "" "" ; E "" ; E "p" ; S
 "#;
     p9_names_that_are_new_move_no_others: r#"
 rule hide mask customers.ssn
@@ -524,4 +552,42 @@ fn r7_p3_a_cursor_that_was_bound_and_words_of_errors_are_not_trusted_beside_a_ch
         "r7_p3_a_cursor_that_was_bound_and_words_of_errors_are_not_trusted_beside_a_change",
         &text,
     );
+}
+
+#[test]
+fn r7_p3_a_cursor_that_calls_functions_is_not_trusted_behind_a_change() {
+    const RULES: &str = "rule hide mask customers.ssn\nlogin\n";
+    let play = || Play::of(scene(), Postgres::default(), RULES, Cuts::Whole);
+    let (mut changes, mut asks) = (play(), play());
+    let mut text = RULES.to_owned();
+    let lines: &[(bool, &str)] = &[
+        (true, r#"client >> Q "begin""#),
+        (true, r#"server >> C "BEGIN" ; Z T"#),
+        (true, r#"client >> Q "declare bare cursor for select body from notes""#),
+        (true, r#"server >> C "DECLARE CURSOR" ; Z T"#),
+        (true, r#"client >> Q "declare calls cursor for select greet(body) from notes""#),
+        (true, r#"server >> C "DECLARE CURSOR" ; Z T"#),
+        (true, r#"client >> Q "fetch 1 from calls""#),
+        (false, r#"client >> Q "create type fresh as enum ('x')""#),
+        (true, r#"server >> T greet:text ; D "hello" ; C "FETCH 1" ; Z T"#),
+        (true, r#"server >> E 42601 "syntax error" ; Z E"#),
+        (true, r#"client >> Q "rollback""#),
+        (true, r#"server >> C "ROLLBACK" ; Z I"#),
+        (false, r#"server >> C "CREATE TYPE" ; Z I"#),
+        (true, r#"client >> Q "begin""#),
+        (true, r#"server >> C "BEGIN" ; Z T"#),
+        (true, r#"client >> Q "declare bare cursor for select body from notes""#),
+        (true, r#"server >> C "DECLARE CURSOR" ; Z T"#),
+        (true, r#"client >> Q "declare calls cursor for select greet(body) from notes""#),
+        (true, r#"server >> C "DECLARE CURSOR" ; Z T"#),
+        (false, r#"client >> Q "create type other as enum ('x')""#),
+        (true, r#"client >> Q "fetch 1 from bare""#),
+        (true, r#"server >> T body:notes.body ; D "one" ; C "FETCH 1" ; Z T"#),
+        (true, r#"client >> Q "fetch 1 from calls""#),
+    ];
+    for (asked, line) in lines {
+        text += if *asked { "# who asks\n" } else { "# who changes\n" };
+        text += &said(if *asked { &mut asks } else { &mut changes }, line);
+    }
+    written("r7_p3_a_cursor_that_calls_functions_is_not_trusted_behind_a_change", &text);
 }
