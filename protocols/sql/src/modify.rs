@@ -59,7 +59,7 @@ impl<'c> Walk<'c> {
         let operand = if rows > 1 { Operand::Unbounded } else { Operand::Computed };
         self.inserted_beside(&item, &given, &operand);
         if let Some(conflict) = &insert.on_conflict_clause {
-            self.on_conflict(conflict, &item, parent, &ctes);
+            self.on_conflict(conflict, (var, &item), parent, &ctes);
         }
         let columns = item.columns.clone();
         let source = Source::of(item);
@@ -457,7 +457,7 @@ impl<'c> Walk<'c> {
     fn on_conflict(
         &mut self,
         conflict: &OnConflictClause,
-        item: &Item<'c>,
+        (var, item): (&RangeVar, &Item<'c>),
         parent: Option<&Scope<'_, 'c>>,
         ctes: &Ctes,
     ) {
@@ -491,8 +491,7 @@ impl<'c> Walk<'c> {
         excluded.qualified_only = true;
         source.push(excluded);
         let scope = Scope { source: &source, parent, ctes };
-        // Of what is excluded, the INSERT has told where it comes from.
-        self.assignments(&conflict.target_list, item, &scope, (CONFLICT, Goal::SameRow));
+        self.assignments(&conflict.target_list, item, &scope, (CONFLICT, Some(var)));
         if let Some(condition) = boxed(&conflict.where_clause) {
             self.predicate(condition, &scope, "WHERE");
         }
@@ -504,7 +503,7 @@ impl<'c> Walk<'c> {
         list: &[Node],
         item: &Item<'c>,
         scope: &Scope<'_, 'c>,
-        (statement, goal): (&str, Goal<'_>),
+        (statement, into): (&str, Option<&RangeVar>),
     ) {
         let mut written = Vec::new();
         for node in list {
@@ -521,11 +520,11 @@ impl<'c> Walk<'c> {
             let Some(value) = boxed(&target.val) else { continue };
             let val = self.eval(value, scope, &Blame::Expression);
             let place = Place::Moved(format!("{statement} SET {}", target.name).into());
-            let is_placed = match goal {
-                Goal::SameRow => true,
-                Goal::Table(var) => self.stays(var, item),
-                Goal::Any => false,
-            };
+            // What the same statement would have inserted there was counted and judged with it.
+            let is_excluded = statement == CONFLICT
+                && item.name.as_deref() != Some("excluded")
+                && is_excluded(assigned_value(value), &target.name);
+            let is_placed = is_excluded || into.is_some_and(|var| self.stays(var, item));
             self.moved(&val, Target { column: id, is_part: part }, is_placed, &place);
             let Some(id) = id else { continue };
             let value = assigned_value(value);
@@ -533,10 +532,6 @@ impl<'c> Walk<'c> {
                 self.checked_again(id);
                 continue;
             }
-            // What the same statement would have inserted there was counted and judged with it.
-            let is_excluded = statement == CONFLICT
-                && item.name.as_deref() != Some("excluded")
-                && is_excluded(value, &target.name);
             if self.is_unique(id) && !is_excluded && val.direct != Some(id) {
                 self.given_in(id, value);
             }
@@ -582,7 +577,7 @@ impl<'c> Walk<'c> {
         if !filtered {
             self.rec.unfiltered("update");
         }
-        self.assignments(&update.target_list, &item, &scope, ("UPDATE", Goal::Table(var)));
+        self.assignments(&update.target_list, &item, &scope, ("UPDATE", Some(var)));
         self.returning(update.returning_clause.as_ref(), source, item.columns, parent, &ctes)
     }
 
@@ -665,7 +660,7 @@ impl<'c> Walk<'c> {
             }
             CmdType::CmdUpdate => {
                 self.rec.verb("update");
-                self.assignments(&when.target_list, item, scope, ("MERGE UPDATE", Goal::Any));
+                self.assignments(&when.target_list, item, scope, ("MERGE UPDATE", None));
                 !filtered
             }
             CmdType::CmdDelete => {
@@ -739,16 +734,6 @@ impl<'c> Walk<'c> {
 
 /// `ON CONFLICT DO UPDATE`, in which `excluded` is the row that would have been inserted.
 const CONFLICT: &str = "ON CONFLICT DO UPDATE";
-
-/// What assignments are made to.
-#[derive(Clone, Copy)]
-enum Goal<'a> {
-    /// A row that was to be inserted; what its values are is told there.
-    SameRow,
-    /// Rows of the table of this name.
-    Table(&'a RangeVar),
-    Any,
-}
 
 /// Where an INSERT puts a value.
 #[derive(Clone, Copy, Debug, Default)]
