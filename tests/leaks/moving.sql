@@ -108,6 +108,10 @@ SELECT id, ssn AS x INTO kept FROM secrets
 SELECT x FROM kept ORDER BY id
 -- end
 -- script
+SELECT keep_ssns()
+SELECT x FROM kept_ssns ORDER BY id
+-- end
+-- script
 SELECT ssn AS x INTO TEMP kept FROM secrets WHERE id = 1 UNION ALL SELECT 'y'
 SELECT x FROM kept
 -- end

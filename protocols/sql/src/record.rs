@@ -137,6 +137,8 @@ impl Recorder {
         for verb in &body.verbs {
             self.verb(verb);
         }
+        // What a body names is found by its own rules.
+        self.reads_by_schema |= body.reads_by_schema || !body.reads.is_empty();
         self.reads.extend(body.reads);
         self.writes.extend(body.writes);
         self.columns.extend(body.columns);

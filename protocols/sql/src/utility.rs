@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use pg_query::protobuf::{
-    CallStmt, CopyStmt, DiscardMode, ExplainStmt, FetchDirection, FetchStmt, Node, SelectStmt,
-    TransactionStmt, TransactionStmtKind, VariableSetKind, VariableSetStmt,
+    CallStmt, CopyStmt, DiscardMode, ExplainStmt, FetchDirection, FetchStmt, IntoClause, Node,
+    SelectStmt, TransactionStmt, TransactionStmtKind, VariableSetKind, VariableSetStmt,
 };
 
 use crate::catalog::{ColumnId, Relation, RelationKind};
@@ -172,7 +172,7 @@ fn query(walk: &mut Walk<'_>, node: &Node) -> Made {
 }
 
 /// INTO stands in the first arm of a set operation.
-fn into_clause(select: &SelectStmt) -> Option<&pg_query::protobuf::IntoClause> {
+pub(crate) fn into_clause(select: &SelectStmt) -> Option<&IntoClause> {
     let mut select = select;
     loop {
         if let Some(into) = &select.into_clause {

@@ -9,6 +9,7 @@ use crate::scope::column_id;
 use crate::stack;
 use crate::statement::Opaque;
 use crate::tree::{N, inner};
+use crate::utility::into_clause;
 use crate::value::{Deps, Table, Val};
 use crate::walk::{Context, Params, Walk, Within};
 
@@ -265,6 +266,8 @@ pub(crate) fn body(
         for raw in &tree.stmts {
             let node = raw.stmt.as_deref()?;
             table = match inner(node)? {
+                // It makes a table, like what no body is walked for.
+                N::SelectStmt(select) if into_clause(select).is_some() => return None,
                 N::SelectStmt(_)
                 | N::InsertStmt(_)
                 | N::UpdateStmt(_)

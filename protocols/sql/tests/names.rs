@@ -195,6 +195,26 @@ fn p3_set_of_several_columns_counts_the_fields_of_a_row() {
 }
 
 #[test]
+fn p3_a_function_that_makes_a_table_of_what_it_reads_is_opaque() {
+    let mut data = CatalogData::from(sample());
+    for (oid, name, body) in [
+        (33_010, "makes", "SELECT name AS a INTO public.made FROM public.customers"),
+        (33_011, "joins", "SELECT 'x' AS a INTO made UNION SELECT name FROM public.customers"),
+        (33_012, "reads", "SELECT name AS a FROM public.customers"),
+    ] {
+        data.functions.push(Function::new(oid, name, "sql", Some(body)));
+    }
+    let catalog = Catalog::new(data);
+    for (text, refused) in
+        [("SELECT makes()", true), ("SELECT 1 FROM joins()", true), ("SELECT reads()", false)]
+    {
+        let found = parsed(text, &catalog);
+        let opaque = found.list.iter().any(|one| !one.opaque.is_empty());
+        assert_eq!(opaque, refused, "{text}");
+    }
+}
+
+#[test]
 fn p3_a_function_that_overloads_a_shipped_one_is_looked_into() {
     let mut data = CatalogData::from(sample());
     let mut with_default =
