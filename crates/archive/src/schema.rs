@@ -35,6 +35,8 @@ pub const SCHEMA_VERSION: u32 = 1;
 pub const GROUP_ROWS_MAX: usize = 65_536;
 /// Bytes of a row group before compression past which it is closed.
 pub const GROUP_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Bytes of payloads that are copied for their column at once.
+const BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// What the files say wrote them. Fixed, so that the same events always make the same bytes.
 const CREATED_BY: &str = "narrows archive version 1";
 
@@ -581,15 +583,20 @@ impl Leaf {
                 levels.write(column.typed::<ByteArrayType>(), &values.values())
             }
             Way::Bytes(get, _) => {
+                let column = column.typed::<ByteArrayType>();
                 let mut values = Joined::default();
                 for row in rows {
                     let value = get(row);
+                    if values.all.len() + value.len() > BATCH_BYTES && !values.ends.is_empty() {
+                        let levels = std::mem::take(&mut levels);
+                        levels.write(column, &std::mem::take(&mut values).values())?;
+                    }
                     mark(&mut levels, !value.is_empty());
                     if !value.is_empty() {
                         values.push(value);
                     }
                 }
-                levels.write(column.typed::<ByteArrayType>(), &values.values())
+                levels.write(column, &values.values())
             }
             Way::Hash(get, _) => {
                 let values: Vec<_> =
