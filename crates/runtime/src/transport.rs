@@ -19,7 +19,7 @@ use tokio_rustls::TlsStream;
 
 /// Reads up to this size are copied into a buffer of their own; larger ones are handed on as they
 /// are. So a message that waits somewhere never keeps 64 KiB alive.
-const COPIED_BYTES_MAX: usize = 8 * 1024;
+pub(crate) const COPIED_BYTES_MAX: usize = 8 * 1024;
 /// The shared buffer is replaced when less than this is left in it.
 const ROOM_MIN: usize = 32 * 1024;
 /// Units joined in one write.
@@ -142,7 +142,7 @@ fn take(scratch: &mut BytesMut) -> Bytes {
 }
 
 /// Bytes in all queues together before each may have only [`SLOW_BYTES_MAX`].
-const QUEUED_BYTES_MAX: usize = 256 * 1024 * 1024;
+pub(crate) const QUEUED_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Bytes that may wait for a slow reader then: as many as are read at once.
 const SLOW_BYTES_MAX: usize = READ_CHUNK_BYTES;
 
@@ -161,6 +161,12 @@ pub(crate) fn queue_bytes_max() -> usize {
 /// Whether so much waits in this process that each peer may have only a little more.
 pub(crate) fn is_crowded() -> bool {
     QUEUED.load(Ordering::Relaxed) > QUEUED_BYTES_MAX
+}
+
+/// Whether enough waits in this process that what is added had better take no more memory than it
+/// is long.
+pub(crate) fn is_filling() -> bool {
+    QUEUED.load(Ordering::Relaxed) > QUEUED_BYTES_MAX / 4
 }
 
 /// Bytes that wait for a peer somewhere else than in a [`Queue`]: counted with those until it is

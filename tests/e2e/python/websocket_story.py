@@ -15,6 +15,9 @@ REVERSE = os.environ["REVERSE"]
 PROXY = os.environ["HTTP_PROXY"]
 CLEAR, SECURE = int(os.environ["CLEAR_PORT"]), int(os.environ["SECURE_PORT"])
 
+# Messages of a flood: more than any buffer on the way has room for.
+MANY = 40
+
 heard = []
 
 
@@ -96,6 +99,31 @@ async def the_server_closes_and_the_client_hears_why():
             raise AssertionError("a closed socket was read")
         except ConnectionClosed as closed:
             check((closed.rcvd.code, closed.rcvd.reason), (4321, ""), "close")
+
+
+@step
+async def both_sides_say_more_than_the_other_has_read():
+    async def talk_and_listen(socket):
+        async def say():
+            for number in range(MANY):
+                await socket.send(f"{number} " + "x" * 60_000)
+
+        talking = asyncio.create_task(say())
+        for number in range(MANY):
+            check((await socket.recv()).split(" ")[0], str(number), "a message")
+            await asyncio.sleep(0.002)
+        await talking
+
+    heard_all = asyncio.get_running_loop().create_future()
+
+    async def flood(socket):
+        await talk_and_listen(socket)
+        heard_all.set_result(None)
+        await socket.wait_closed()
+
+    async with serve(flood, "127.0.0.1", CLEAR), through("reverse") as socket:
+        await asyncio.wait_for(talk_and_listen(socket), 60)
+        await asyncio.wait_for(heard_all, 60)
 
 
 tell()

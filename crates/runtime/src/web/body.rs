@@ -10,7 +10,8 @@ use http_body::{Body, Frame, SizeHint};
 use model::exchange::{Length, Message};
 use tokio::sync::mpsc;
 
-use crate::transport::{Waiting, is_crowded};
+use super::listen::HEAD_BYTES_MAX;
+use crate::transport::{COPIED_BYTES_MAX, Waiting, is_crowded, is_filling};
 
 /// Frames that wait between an exchange and a connection.
 pub(super) const FRAMES_MAX: usize = 8;
@@ -28,9 +29,13 @@ pub(crate) enum Passed {
 }
 
 impl Passed {
+    /// Part of a body. However short, it can keep all that was read with it from being freed: it
+    /// counts for so much, or is copied out, and where much waits everywhere it always is.
     pub fn data(bytes: Bytes) -> Self {
-        let waiting = Waiting::new(bytes.len());
-        Self::Data(bytes, waiting)
+        let is_copied = bytes.len() <= COPIED_BYTES_MAX || is_filling();
+        let kept = if is_copied { bytes.len() } else { bytes.len().max(HEAD_BYTES_MAX) };
+        let bytes = if is_copied { Bytes::copy_from_slice(&bytes) } else { bytes };
+        Self::Data(bytes, Waiting::new(kept))
     }
 
     pub fn message(message: Message) -> Self {
@@ -39,16 +44,25 @@ impl Passed {
     }
 }
 
-/// Whether more may be added to what an exchange has for a peer: a few frames, and only one where
-/// many peers do not take what is theirs (P8).
-pub(super) fn has_room(waiting: &VecDeque<Passed>) -> bool {
-    waiting.len() < if is_crowded() { 1 } else { FRAMES_MAX }
+/// Frames that may wait for a peer in each place: fewer the more waits everywhere, and only one
+/// where many peers do not take what is theirs (P8).
+fn frames_max() -> usize {
+    match (is_crowded(), is_filling()) {
+        (true, _) => 1,
+        (false, true) => 2,
+        (false, false) => FRAMES_MAX,
+    }
 }
 
-/// Passes the first of `waiting` on; `false` when nobody takes it. Where much waits everywhere, not
-/// before all that was passed on earlier was taken.
+/// Whether more may be added to what an exchange has for a peer.
+pub(super) fn has_room(waiting: &VecDeque<Passed>) -> bool {
+    waiting.len() < frames_max()
+}
+
+/// Passes the first of `waiting` on, when fewer are left of what was passed on earlier than may
+/// wait; `false` when nobody takes it.
 pub(super) async fn pass(to: &mpsc::Sender<Passed>, waiting: &mut VecDeque<Passed>) -> bool {
-    let room = if is_crowded() { to.max_capacity() } else { 1 };
+    let room = to.max_capacity().saturating_sub(frames_max() - 1).max(1);
     let Ok(mut room) = to.reserve_many(room).await else { return false };
     if let Some(room) = room.next()
         && let Some(first) = waiting.pop_front()
@@ -158,6 +172,21 @@ mod tests {
     use futures_util::FutureExt as _;
 
     use super::*;
+    use crate::transport::QUEUED_BYTES_MAX;
+
+    #[test]
+    fn p8_a_short_frame_does_not_keep_what_was_read_with_it() {
+        let read = Bytes::from(vec![0; HEAD_BYTES_MAX]);
+        let short = Passed::data(read.slice(..COPIED_BYTES_MAX));
+        let long = Passed::data(read.slice(..=COPIED_BYTES_MAX));
+        let shares = |passed: &Passed| match passed {
+            Passed::Data(bytes, _) => bytes.as_ptr() == read.as_ptr(),
+            _ => unreachable!("it is data"),
+        };
+        assert!(!shares(&short) && shares(&long));
+        let _filled = Waiting::new(QUEUED_BYTES_MAX / 2);
+        assert!(!shares(&Passed::data(read.slice(..=COPIED_BYTES_MAX))));
+    }
 
     #[test]
     fn p8_where_much_waits_a_peer_that_takes_nothing_gets_one_frame_and_no_more_is_read_for_it() {
@@ -173,7 +202,13 @@ mod tests {
         assert!(matches!(taken.try_recv(), Ok(Passed::Data(..))));
         assert_eq!(passes(&mut waiting), Some(true));
         drop(crowd);
+        let filled = Waiting::new(QUEUED_BYTES_MAX / 2);
         waiting.extend([frame(), frame()]);
+        assert!(!has_room(&waiting), "two");
+        let passed: Vec<_> = (0..2).map(|_| passes(&mut waiting)).collect();
+        assert_eq!(passed, [Some(true), None], "two with the one that is there");
+        drop(filled);
+        waiting.push_back(frame());
         assert!(has_room(&waiting));
         assert_eq!(passes(&mut waiting), Some(true), "a few, where little waits");
         drop(taken);

@@ -66,7 +66,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a client that was answered may go on to send its request.
 const LINGER: Duration = Duration::from_secs(30);
 /// How long it may pause.
-const LINGER_PAUSE: Duration = Duration::from_secs(5);
+pub(super) const LINGER_PAUSE: Duration = Duration::from_secs(5);
 
 /// How the client reached the gateway.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -145,9 +145,7 @@ pub(super) struct Exchange {
     /// Both connections, should the protocol change: the client's, then the upstream's.
     client_socket: Option<Bare>,
     upstream_socket: Option<OnUpgrade>,
-    /// What both sides say once it has.
-    said: Option<mpsc::Receiver<Heard>>,
-    /// A tunnel that is passed on unopened.
+    /// A WebSocket, or a tunnel that is passed on unopened.
     passed_on: PassedOn,
     upstream_paused: bool,
     /// The client knows of the upstream that it speaks HTTP/2 without being asked.
@@ -275,7 +273,6 @@ impl Exchange {
             own_fields: Vec::new(),
             client_socket: arrived.socket,
             upstream_socket: None,
-            said: None,
             passed_on: PassedOn::default(),
             upstream_paused: false,
             prior,
@@ -354,18 +351,11 @@ impl Exchange {
     // ---- waiting -------------------------------------------------------------------------------
 
     async fn turn(&mut self) -> Turn {
-        let reads_client = !self.client_paused && has_room(&self.to_upstream);
-        let reads_upstream = !self.upstream_paused && has_room(&self.to_client);
-        let reads_client = reads_client && !self.closing && self.incoming.is_some();
-        let reads_upstream = reads_upstream && !self.closing && self.answer.is_some();
+        // A side whose words the other does not take is not listened to.
+        let hears_client = !self.client_paused && !self.closing && has_room(&self.to_upstream);
+        let hears_upstream = !self.upstream_paused && !self.closing && has_room(&self.to_client);
         let (to_client, to_upstream) = (!self.to_client.is_empty(), !self.to_upstream.is_empty());
-        let reads_both = !self.client_paused && !self.upstream_paused && !self.closing;
-        let reads_both = reads_both
-            && self.said.is_some()
-            && has_room(&self.to_client)
-            && has_room(&self.to_upstream);
         let listens = self.upstream.is_some() && !to_upstream;
-        let (from_client, from_upstream) = self.hears_tunnel();
         tokio::select! {
             biased;
             passed = pass_on(&self.client, &mut self.to_client), if to_client => {
@@ -376,14 +366,13 @@ impl Exchange {
             }
             note = self.notes.recv() => Turn::Note(note),
             answered = call(&mut self.call), if self.call.is_some() => Turn::Answered(answered),
-            frame = frame(&mut self.answer), if reads_upstream => {
+            frame = frame(&mut self.answer), if hears_upstream && self.answer.is_some() => {
                 Turn::Upstream(frame)
             }
-            frame = frame(&mut self.incoming), if reads_client => {
+            frame = frame(&mut self.incoming), if hears_client && self.incoming.is_some() => {
                 Turn::Client(frame)
             }
-            heard = said(&mut self.said), if reads_both => Turn::Said(heard),
-            turn = self.passed_on.turn(from_client, from_upstream) => turn,
+            turn = self.passed_on.turn(hears_client, hears_upstream) => turn,
             () = gone(&mut self.head, &self.client) => Turn::Gone,
             () = closed(&self.upstream), if listens => Turn::Deaf,
             () = poll_fn(|cx| self.timers.poll(cx)) => Turn::Alarm,
@@ -694,19 +683,6 @@ async fn gone(
         (Some(head), _) => head.closed().await,
         (None, Some(client)) => client.closed().await,
         (None, None) => std::future::pending().await,
-    }
-}
-
-async fn said(said: &mut Option<mpsc::Receiver<Heard>>) -> Heard {
-    match said {
-        Some(receiver) => match receiver.recv().await {
-            Some(heard) => heard,
-            None => {
-                *said = None;
-                (Side::Upstream, None)
-            }
-        },
-        None => std::future::pending().await,
     }
 }
 

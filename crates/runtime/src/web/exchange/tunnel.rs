@@ -17,7 +17,7 @@ use super::{Exchange, NotAnswered, Turn};
 use crate::clock;
 use crate::timers::Alarm;
 use crate::web::bare;
-use crate::web::body::{FRAMES_MAX, has_room};
+use crate::web::body::FRAMES_MAX;
 use crate::web::socket::Heard;
 
 /// How long the first thing said in a tunnel may take.
@@ -64,6 +64,11 @@ impl PassedOn {
         if self.begun { "idle" } else { "hello_timeout" }
     }
 
+    /// What both sides say is heard from here on.
+    pub fn listen(&mut self, client: mpsc::Receiver<Heard>, upstream: mpsc::Receiver<Heard>) {
+        (self.client, self.upstream) = (Some(client), Some(upstream));
+    }
+
     /// What happens next; never, where there is no tunnel.
     pub async fn turn(&mut self, from_client: bool, from_upstream: bool) -> Turn {
         let Self { dialling, client, upstream, .. } = self;
@@ -95,15 +100,6 @@ async fn said(receiver: &mut Option<mpsc::Receiver<Heard>>) -> Heard {
 }
 
 impl Exchange {
-    /// Which sides of a tunnel are listened to: a side whose words the other does not take is not.
-    pub(super) fn hears_tunnel(&self) -> (bool, bool) {
-        let goes_on = self.passed_on.joined && !self.closing;
-        (
-            goes_on && !self.client_paused && has_room(&self.to_upstream),
-            goes_on && !self.upstream_paused && has_room(&self.to_client),
-        )
-    }
-
     /// The tunnel was let go: its host is looked up and dialled.
     pub(super) fn dial(&mut self, request: &Request) {
         let Some(stay) = &self.stay else { return };
@@ -146,15 +142,14 @@ impl Exchange {
             return;
         };
         let (to_client, passed) = mpsc::channel(FRAMES_MAX);
-        let (heard, said) = mpsc::channel(FRAMES_MAX);
+        let (heard, client_said) = mpsc::channel(FRAMES_MAX);
         tokio::spawn(client.carry(passed, heard));
         self.client = Some(to_client);
-        self.passed_on.client = Some(said);
         let (to_upstream, passed) = mpsc::channel(FRAMES_MAX);
-        let (heard, said) = mpsc::channel(FRAMES_MAX);
+        let (heard, upstream_said) = mpsc::channel(FRAMES_MAX);
         tokio::spawn(bare::carry(Side::Upstream, stream, passed, heard));
         self.upstream = Some(to_upstream);
-        self.passed_on.upstream = Some(said);
+        self.passed_on.listen(client_said, upstream_said);
         self.passed_on.joined = true;
         self.timers.set(Alarm::Idle, clock::now().plus(HELLO_TIMEOUT));
     }

@@ -119,19 +119,16 @@ impl Exchange {
             return;
         };
         let Bare::Upgrade(client) = client else { return };
-        // A message can be long, and those that wait here are counted nowhere.
-        let (heard, said) = mpsc::channel(1);
-        for (side, upgrade, heard) in
-            [(Side::Client, client, heard.clone()), (Side::Upstream, upstream, heard)]
-        {
+        let ends = [(Side::Client, client), (Side::Upstream, upstream)];
+        let [client, upstream] = ends.map(|(side, upgrade)| {
+            // A message can be long, and those that wait here are counted nowhere.
+            let (heard, said) = mpsc::channel(1);
             let (sender, passed) = mpsc::channel(FRAMES_MAX);
             tokio::spawn(socket::serve(side, upgrade, passed, heard));
-            match side {
-                Side::Client => self.client = Some(sender),
-                Side::Upstream => self.upstream = Some(sender),
-            }
-        }
-        self.said = Some(said);
+            (sender, said)
+        });
+        (self.client, self.upstream) = (Some(client.0), Some(upstream.0));
+        self.passed_on.listen(client.1, upstream.1);
     }
 
     pub(super) fn answered(&mut self, mut response: Response<Incoming>, echo: Echo) {
