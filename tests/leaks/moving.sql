@@ -109,7 +109,7 @@ SELECT x FROM kept ORDER BY id
 -- end
 -- script
 SELECT keep_ssns()
-SELECT x FROM kept_ssns ORDER BY id
+SELECT x FROM copied ORDER BY id
 -- end
 -- script
 SELECT ssn AS x INTO TEMP kept FROM secrets WHERE id = 1 UNION ALL SELECT 'y'

@@ -97,7 +97,7 @@ CREATE FUNCTION ssn_named(whose int) RETURNS text LANGUAGE sql STABLE AS 'SELECT
 CREATE FUNCTION ssn_atomic(whose int) RETURNS text LANGUAGE sql STABLE BEGIN ATOMIC SELECT s.ssn FROM secrets s WHERE s.id = whose; END;
 CREATE FUNCTION ssn_constant(int) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT ssn FROM secrets WHERE id = $1';
 CREATE FUNCTION ssns() RETURNS TABLE (i int, s text) LANGUAGE sql STABLE AS 'SELECT id, ssn FROM secrets ORDER BY id';
-CREATE FUNCTION keep_ssns() RETURNS void LANGUAGE sql AS 'SELECT id, ssn AS x INTO kept_ssns FROM secrets';
+CREATE FUNCTION keep_ssns() RETURNS void LANGUAGE sql AS 'SELECT id, ssn AS x INTO TEMP copied FROM secrets';
 CREATE FUNCTION rows_of() RETURNS SETOF secrets LANGUAGE sql STABLE AS 'SELECT * FROM secrets ORDER BY id';
 CREATE FUNCTION ssn_pl(int) RETURNS text LANGUAGE plpgsql STABLE AS 'BEGIN RETURN (SELECT ssn FROM secrets WHERE id = $1); END';
 CREATE FUNCTION is_known(text) RETURNS bool LANGUAGE sql STABLE AS 'SELECT EXISTS (SELECT FROM secrets WHERE ssn = $1)';
