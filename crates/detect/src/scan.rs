@@ -111,11 +111,27 @@ impl Scanner {
     /// known. Linear in its length. Allocates only to grow `found`.
     pub fn scan(&self, text: &[u8], found: &mut Vec<Span>) {
         found.clear();
-        let marks = match &self.other_marks {
-            _ if self.prefilter.may_contain_number(text) => &self.marks,
-            Some(marks) => marks,
-            None => return,
-        };
+        let has_numbers = self.prefilter.may_contain_number(text);
+        match &self.other_marks {
+            _ if has_numbers => self.walk(text, &self.marks, found),
+            Some(marks) => self.walk(text, marks, found),
+            None => {}
+        }
+        debug_assert!(has_numbers || self.is_all(text, found), "a number was passed over");
+        if self.types.contains(DetectionType::AwsKey) && text.len() >= SECRET_TEXT_MIN {
+            self.secrets(text, found);
+        }
+    }
+
+    /// Whether a walk to all marks finds no more than this.
+    fn is_all(&self, text: &[u8], found: &[Span]) -> bool {
+        let mut all = Vec::new();
+        self.walk(text, &self.marks, &mut all);
+        all == found
+    }
+
+    /// Visits every byte of `text` that is marked.
+    fn walk(&self, text: &[u8], marks: &[Mark; 256], found: &mut Vec<Span>) {
         let mark = |byte: u8| marks.get(usize::from(byte)).copied().unwrap_or(Mark::Nothing);
         let mut walk = Walk { text, found, digits_end: None, number: Number::new() };
         let mut at = 0;
@@ -125,9 +141,6 @@ impl Scanner {
             at += skip;
             let byte = text.get(at).copied().unwrap_or_default();
             at = self.visit(&mut walk, at, mark(byte)).max(at + 1);
-        }
-        if self.types.contains(DetectionType::AwsKey) && text.len() >= SECRET_TEXT_MIN {
-            self.secrets(text, found);
         }
     }
 
