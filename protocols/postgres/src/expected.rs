@@ -47,7 +47,8 @@ impl What {
 
     /// It changes definitions, so that names of tables may mean something else behind it.
     pub fn defines(&self) -> bool {
-        self.executed().any(|one| one.facts.ddl || ends_a_prepared_one(&one.facts))
+        let defines = |facts: &Facts| facts.ddl || facts.may_define || ends_a_prepared_one(facts);
+        self.executed().any(|one| defines(&one.facts))
     }
 
     /// It changes, or may change, what names of relations mean.

@@ -312,12 +312,16 @@ impl<'c> Walk<'c> {
         };
         if self.rec.quiet == 0 {
             self.rec.objects.insert(function.oid);
+            self.rec.may_define |= function.may_define && reach != Reach::Body;
             self.rec.may_write |= volatile && reach != Reach::Body;
             self.rec.dynamic |= volatile && reach == Reach::Anything;
             self.note_shipped_by_extension(function);
             if reach == Reach::Anything {
                 let name = format!("{}.{}", function.schema, function.name);
                 self.rec.opaque("opaque_function", &name);
+                if volatile {
+                    self.rec.acting.insert(name.into());
+                }
             }
         }
         reach
@@ -373,7 +377,11 @@ impl<'c> Walk<'c> {
             }
             let Some(body) = view::body(self.context, function, params, &mut self.budget) else {
                 if self.rec.quiet == 0 {
+                    self.rec.may_define |= function.may_define;
                     self.rec.opaque("opaque_function", &function.name);
+                    if function.volatility == 'v' {
+                        self.rec.acting.insert(Arc::clone(&function.name));
+                    }
                 }
                 return (Val::unknown(), None);
             };

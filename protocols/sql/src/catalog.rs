@@ -207,6 +207,10 @@ pub struct Function {
     /// functions are all immutable and written in C.
     #[serde(default)]
     pub aggregate: bool,
+    /// It is written in a language that is no machine code, and has one of
+    /// [`DEFINING_WORDS`](crate::change::DEFINING_WORDS).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub may_define: bool,
 }
 
 impl Function {

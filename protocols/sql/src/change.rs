@@ -18,6 +18,17 @@ use crate::own;
 use crate::statement::{Facts, Statement, StatementKind};
 use crate::tree::{self, N, boxed, inner};
 
+/// Words that code in other languages can give names another meaning with: those that begin
+/// definitions, and those that run text.
+pub const DEFINING_WORDS: [&str; 6] = ["alter", "create", "drop", "execute", "grant", "revoke"];
+
+/// Whether code has one of [`DEFINING_WORDS`].
+pub(crate) fn defines(code: &str) -> bool {
+    let in_word = |c: char| c.is_alphanumeric() || c == '_';
+    code.split(|c| !in_word(c))
+        .any(|word| DEFINING_WORDS.iter().any(|known| known.eq_ignore_ascii_case(word)))
+}
+
 /// What a definition can give another meaning.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Change {
@@ -91,7 +102,11 @@ impl Change {
     /// What the statement at `node` changes, which has these facts. `None`: nothing means anything
     /// else behind it, or it defines nothing.
     pub(crate) fn by(node: &Node, facts: &Facts) -> Option<Self> {
-        if facts.ddl { of(node, facts, false) } else { None }
+        match (facts.ddl, facts.may_define) {
+            (_, true) => Some(Self::of_anything()),
+            (true, false) => of(node, facts, false),
+            (false, false) => None,
+        }
     }
 
     /// The same for the session itself, before it commits: its temporary relations stand before

@@ -254,6 +254,9 @@ pub fn masked_kinds<K: Ord + Copy>(
         return masks;
     }
     let edges = derivations(catalog);
+    if let Some(kind) = masks.values().map(|kind| made(*kind)).min() {
+        masks.extend(known::copies().map(|id| (id, kind)));
+    }
     carry(&mut masks, &edges, &made);
     let indexed = masks
         .iter()
@@ -364,9 +367,12 @@ pub(crate) fn kept(catalog: &Catalog) -> Kept {
     }
 }
 
-/// Where definitions that are stored are read: every name in them is qualified.
+/// Where definitions that are stored are read: every name in them is qualified, but bodies of
+/// functions look names up by the path of whoever reads or writes one day.
 fn standing<'c>(catalog: &'c Catalog, path: &'c SearchPath) -> Context<'c> {
-    Context { catalog, path, creates: path, used: 0, nesting: 0, within: None, late_numbers: false }
+    let bodies = &SearchPath::Unknown;
+    let (creates, used, nesting, within) = (path, 0, 0, None);
+    Context { catalog, path, bodies, creates, used, nesting, within, late_numbers: false }
 }
 
 /// A column of a row type holds a value of every column of the relation.
@@ -387,12 +393,16 @@ fn rows_held(catalog: &Catalog, relation: &Relation, edges: &mut Vec<Edge>) {
 fn defaults(context: Context<'_>, relation: &Relation, edges: &mut Vec<Edge>) {
     for column in &relation.columns {
         let Some(expression) = &column.default else { continue };
-        // The functions' bodies look names up by the path of whoever inserts.
-        let context = Context { path: &SearchPath::Unknown, ..context };
+        let Some(filled) = view::filled(context, expression) else { continue };
         let to = ColumnId { relation: relation.oid, attnum: column.attnum };
-        if let Some(table) = view::defaults(context, expression, &mut { Walk::BUDGET }) {
-            let deps = table.whole().deps;
-            edges.extend(deps.iter().map(|from| Edge { from, to, computed: true }));
+        // What is written to a view is stored below.
+        let below = view::lineage(context, relation).map(|lineage| {
+            let place = relation.columns.iter().position(|other| other.attnum == column.attnum);
+            place.and_then(|place| lineage.table.at(place).map(|val| val.deps.clone()))
+        });
+        let below = below.flatten().unwrap_or_default();
+        for to in below.iter().chain([to]) {
+            edges.extend(filled.reads.iter().map(|from| Edge { from, to, computed: true }));
         }
     }
 }

@@ -589,6 +589,10 @@ pub fn steers_plans(setting: &str, value: Option<&str>) -> bool {
         )
 }
 
+/// Columns of PostgreSQL's own relations that hold values of others: what rows have that were there
+/// before the column was added. They stand for all such columns.
+const COPIES: [(&str, &str); 1] = [("pg_attribute", "attmissingval")];
+
 /// Columns of PostgreSQL's own relations that tell what the indexes of a table hold: how many
 /// entries one has, how many of them were gone through, which of them an update left alone. They
 /// stand for all such relations.
@@ -605,25 +609,35 @@ const COUNTS: [(&str, &str); 7] = [
 /// No relation has this number.
 const COUNTS_OID: u32 = 1;
 
-/// Those of a relation in `pg_catalog`, by name.
-pub(crate) fn counts_of(relation: &str) -> impl Iterator<Item = (&'static str, ColumnId)> {
+/// Columns of a relation in `pg_catalog` that tell of values of others, by name.
+pub(crate) fn telling(relation: &str) -> impl Iterator<Item = (&'static str, ColumnId)> {
     let stands_for = match relation {
         "pg_stat_sys_tables" | "pg_stat_user_tables" => "pg_stat_all_tables",
         "pg_stat_sys_indexes" | "pg_stat_user_indexes" => "pg_stat_all_indexes",
         other => other,
     };
-    let stands_for = COUNTS.iter().find(|(of, _)| *of == stands_for).map(|(of, _)| *of);
-    let all = COUNTS.iter().zip(index_counts());
+    let all = COUNTS.iter().zip(index_counts()).chain(COPIES.iter().zip(copies()));
+    let stands_for = all.clone().find(|((of, _), _)| *of == stands_for).map(|((of, _), _)| *of);
     all.filter(move |((of, _), _)| Some(*of) == stands_for).map(|((_, name), id)| (*name, id))
 }
 
-/// The numbers of all of them.
-pub(crate) fn index_counts() -> impl Iterator<Item = ColumnId> {
+/// The numbers of those that hold values of others.
+pub(crate) fn copies() -> impl Iterator<Item = ColumnId> + Clone {
+    let first = 1 + i16::try_from(COUNTS.len()).unwrap_or(i16::MAX);
+    (first..).take(COPIES.len()).map(|attnum| ColumnId { relation: COUNTS_OID, attnum })
+}
+
+/// The numbers of those that tell of indexes.
+pub(crate) fn index_counts() -> impl Iterator<Item = ColumnId> + Clone {
     (1..).take(COUNTS.len()).map(|attnum| ColumnId { relation: COUNTS_OID, attnum })
 }
 
 /// What one of them is called.
 pub(crate) fn count_name(id: ColumnId) -> Option<String> {
-    let place = index_counts().position(|count| count == id)?;
-    COUNTS.get(place).map(|(relation, column)| format!("pg_catalog.{relation}.{column}"))
+    let place = index_counts().chain(copies()).position(|column| column == id)?;
+    COUNTS
+        .iter()
+        .chain(&COPIES)
+        .nth(place)
+        .map(|(relation, column)| format!("pg_catalog.{relation}.{column}"))
 }

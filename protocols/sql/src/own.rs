@@ -48,8 +48,8 @@ pub enum Names {
 pub fn names_after(statement: &Statement, catalog: &Catalog) -> Names {
     let facts = &statement.facts;
     let StatementKind::Ddl { command } = &statement.kind else {
-        let silent = !facts.ddl && !facts.changes_search_path && statement.kind.runs().is_none();
-        return same_if(silent);
+        let silent = !facts.ddl && !facts.may_define && !facts.changes_search_path;
+        return same_if(silent && statement.kind.runs().is_none());
     };
     if facts.changes_search_path {
         return Names::Unknown;

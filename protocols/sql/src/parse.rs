@@ -150,6 +150,7 @@ fn spending(
             let context = Context {
                 catalog: with_own.as_ref().unwrap_or(catalog),
                 path,
+                bodies: path,
                 creates,
                 used,
                 nesting: 0,
@@ -160,7 +161,14 @@ fn spending(
             if inner(node).is_none() {
                 return Err(Unparsable::internal("the parser returned an empty statement"));
             }
+            let mut context = context;
             let mut statement = utility::statement(context, node, budget);
+            if statement.facts.ddl || statement.facts.changes_search_path {
+                // What is stored is run under any path, and a path that is changed by one part of
+                // a statement is that of the functions in its others.
+                context.bodies = &SearchPath::Unknown;
+                statement = utility::statement(context, node, budget);
+            }
             statement.range = range(text, raw.stmt_location, raw.stmt_len);
             statement.creates = own::table(context, node, budget).map(Arc::new);
             match own::names_after(&statement, context.catalog) {

@@ -28,6 +28,7 @@ pub(crate) struct Recorder {
     pub role_change: bool,
     pub other_backends: BTreeSet<Arc<str>>,
     pub ddl: bool,
+    pub may_define: bool,
     pub changes_search_path: bool,
     /// A name may mean another relation than the one that is recorded.
     pub shadows: bool,
@@ -42,6 +43,8 @@ pub(crate) struct Recorder {
     pub uses: BTreeSet<(ColumnId, Place)>,
     pub opaque: BTreeSet<Opaque>,
     pub guesses: BTreeSet<Guess>,
+    /// Functions of `opaque` that may do something beside giving a value.
+    pub acting: BTreeSet<Arc<str>>,
     /// Something that was found out depends on the value of a literal.
     pub literals_matter: bool,
     /// See [`Facts::estimate_digits`].
@@ -152,6 +155,7 @@ impl Recorder {
         self.role_change |= body.role_change;
         self.other_backends.extend(body.other_backends);
         self.ddl |= body.ddl;
+        self.may_define |= body.may_define;
         self.changes_search_path |= body.changes_search_path;
         self.shadows |= body.shadows;
         self.sets.extend(body.sets);
@@ -160,6 +164,7 @@ impl Recorder {
         self.uses.extend(body.uses);
         self.opaque.extend(body.opaque);
         self.guesses.extend(body.guesses);
+        self.acting.extend(body.acting);
     }
 
     /// Everything but the kind, outputs and range of a statement.
@@ -190,6 +195,7 @@ impl Recorder {
             role_change: self.role_change,
             other_backends: self.other_backends.into_iter().collect(),
             ddl: self.ddl,
+            may_define: self.may_define,
             changes_search_path: self.changes_search_path,
             shadows: self.shadows,
             sets: self.sets,
@@ -222,6 +228,7 @@ impl Recorder {
             self.changes_search_path |= facts.changes_search_path;
             self.shadows |= facts.shadows;
             self.ddl |= facts.ddl;
+            self.may_define |= facts.may_define;
         }
         self.reads.extend(facts.reads.iter().cloned());
         self.writes.extend(facts.writes.iter().cloned());

@@ -105,6 +105,7 @@ impl Function {
             return_relation: 0,
             defaults: None,
             aggregate: false,
+            may_define: false,
         }
     }
 
@@ -197,7 +198,7 @@ fn data() -> CatalogData {
             .under(&[20_008]),
         contacts,
         Relation::new(20_011, View, "public", "opaque_people", &[("id", INT4), ("x", TEXT)])
-            .defined("SELECT id, public.plain(name) AS x FROM public.customers"),
+            .defined("SELECT id, public.steady(name) AS x FROM public.customers"),
         Relation::new(20_012, Table, "public", "vault", &[("ssn", TEXT), ("ref", TEXT)])
             .keyed(&["ssn"]),
         Relation::new(20_013, Table, "app", "badges", &[("id", INT4), ("serial", TEXT)])
@@ -213,7 +214,10 @@ fn data() -> CatalogData {
     ];
     let mut immutable = Function::new(30_004, "soundslike", "c", None).taking(&["a", "b"]);
     immutable.volatility = 'i';
+    let mut steady = Function::new(30_007, "steady", "plpgsql", None).taking(&["x"]);
+    steady.volatility = 's';
     let functions = vec![
+        steady,
         Function::new(30_001, "plain", "plpgsql", None).taking(&["x"]),
         Function::new(
             30_002,

@@ -379,11 +379,11 @@ pub(crate) fn stored_val(id: ColumnId) -> Val {
     Val { deps: Deps::one(id), direct: Some(id), pure: true, ..Val::default() }
 }
 
-/// The columns of a relation in `pg_catalog`: those that tell of indexes, and any others, which
-/// tell of nothing stored.
+/// The columns of a relation in `pg_catalog`: those that tell of stored values or of indexes, and any
+/// others, which tell of nothing stored.
 pub(crate) fn system_table(name: &str) -> Table {
     let counted = |(name, id)| col(name, Val { deps: Deps::one(id), ..Val::none() });
-    let mut cols: Vec<Col> = crate::known::counts_of(name).map(counted).collect();
+    let mut cols: Vec<Col> = crate::known::telling(name).map(counted).collect();
     if !cols.is_empty() {
         // What may be a function or a type as well would be called with the whole row.
         cols.push(col("oid", Val::none()));

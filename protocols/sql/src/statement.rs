@@ -321,6 +321,8 @@ pub struct Facts {
     pub other_backends: Vec<Arc<str>>,
     /// It defines, alters or drops objects.
     pub ddl: bool,
+    /// Code that it runs, and that cannot be looked into, has words that do.
+    pub may_define: bool,
     /// It changes, or may change, `search_path`.
     pub changes_search_path: bool,
     /// A name may mean a relation further along `search_path` than the one that is told of.

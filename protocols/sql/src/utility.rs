@@ -8,7 +8,7 @@ use pg_query::protobuf::{
 };
 
 use crate::catalog::{ColumnId, Relation, RelationKind};
-use crate::change::Change;
+use crate::change::{self, Change};
 use crate::define;
 use crate::known;
 use crate::rows;
@@ -114,7 +114,12 @@ fn dispatch(walk: &mut Walk<'_>, node: &Node) -> Made {
             Made { kind: StatementKind::Show { name }, verb: "show".into(), outputs, rows }
         }
         Some(N::CallStmt(call)) => call_statement(walk, call),
-        Some(N::DoStmt(_)) => {
+        Some(N::DoStmt(code)) => {
+            let parts = code.args.iter().filter_map(|part| match inner(part) {
+                Some(N::DefElem(part)) => boxed(&part.arg).and_then(tree::string),
+                _ => None,
+            });
+            walk.rec.may_define |= parts.into_iter().any(change::defines);
             walk.rec.dynamic = true;
             walk.rec.may_write = true;
             walk.rec.opaque("dynamic_query", "DO");

@@ -7,7 +7,7 @@ use crate::estimate;
 use crate::record::Recorder;
 use crate::scope::column_id;
 use crate::stack;
-use crate::statement::Opaque;
+use crate::statement::{Opaque, Place};
 use crate::tree::{N, inner};
 use crate::utility::into_clause;
 use crate::value::{Deps, Table, Val};
@@ -21,13 +21,16 @@ pub(crate) struct Lineage {
     pub objects: Vec<u32>,
     other_backends: Vec<Arc<str>>,
     server_access: Vec<&'static str>,
-    /// It reads what holds copies of other tables' values.
-    copies: Vec<Opaque>,
+    /// It reads what holds copies of other tables' values, or does what cannot be looked into.
+    opaque: Vec<Opaque>,
+    /// Where functions in it copy stored columns to.
+    moves: Vec<(ColumnId, Place)>,
     may_write: bool,
     dynamic: bool,
     /// Settings that it changes, by `set_config`.
     sets: Vec<(Arc<str>, Option<Arc<str>>)>,
     changes_search_path: bool,
+    may_define: bool,
     role_change: bool,
     /// Its own share of [`crate::Facts::estimate_digits`].
     estimate_digits: u32,
@@ -49,15 +52,22 @@ impl Lineage {
         rec.objects.extend(self.objects.iter().copied());
         rec.other_backends.extend(self.other_backends.iter().cloned());
         rec.server_access.extend(self.server_access.iter().copied());
-        rec.opaque.extend(self.copies.iter().cloned());
+        self.note_actions(rec);
         rec.may_write |= self.may_write;
         rec.dynamic |= self.dynamic;
         for (name, value) in &self.sets {
             rec.set(name, value.clone());
         }
         rec.changes_search_path |= self.changes_search_path;
+        rec.may_define |= self.may_define;
         rec.role_change |= self.role_change;
         rec.multiplies(self.estimate_digits);
+    }
+
+    /// Whatever is done with the view, functions in it do this.
+    pub(crate) fn note_actions(&self, rec: &mut Recorder) {
+        rec.opaque.extend(self.opaque.iter().cloned());
+        rec.uses.extend(self.moves.iter().cloned());
     }
 }
 
@@ -86,8 +96,10 @@ fn trace(context: Context<'_>, relation: &Relation) -> Option<Lineage> {
     let text = relation.definition.as_deref()?;
     // Names in a definition are qualified. If they are not, these two are the likeliest.
     let path = SearchPath::Known(vec![Arc::clone(&relation.schema), "public".into()]);
+    let bodies = &SearchPath::Unknown;
     stack::with_tree(text, true, context.used, |tree, used| {
-        let context = Context { path: &path, used, nesting: context.nesting + 1, ..context };
+        let nesting = context.nesting + 1;
+        let context = Context { path: &path, bodies, used, nesting, ..context };
         let mut walk = Walk::new(context, Walk::BUDGET);
         let mut table = match tree.stmts.as_slice() {
             [only] => walk.query(only.stmt.as_deref()?, None, &None),
@@ -99,19 +111,25 @@ fn trace(context: Context<'_>, relation: &Relation) -> Option<Lineage> {
         crate::query::forget_client(&mut table);
         let opaque = !walk.passed.all_of(&tree.stmts)
             || walk.rec.opaque.iter().any(|found| found.reason == "unknown_statement");
-        let copies =
-            |found: &&Opaque| matches!(found.reason, "statistics" | "large_object" | "raw_storage");
+        // A column is refused for what it is made of when it is asked for.
+        let is_done = |found: &&Opaque| {
+            !matches!(found.reason, "opaque_function" | "opaque_view" | "unknown_object")
+                || walk.rec.acting.contains(&found.object)
+        };
+        let moves = walk.rec.uses.iter().filter(|(_, place)| is_moved(place)).cloned().collect();
         Some(Lineage {
             table: if opaque { Table::any(Val::unknown()) } else { table },
             reads: walk.rec.reads.into_iter().collect(),
             objects: walk.rec.objects.into_iter().collect(),
             other_backends: walk.rec.other_backends.into_iter().collect(),
             server_access: walk.rec.server_access.into_iter().collect(),
-            copies: walk.rec.opaque.iter().filter(copies).cloned().collect(),
+            opaque: walk.rec.opaque.iter().filter(is_done).cloned().collect(),
+            moves,
             may_write: walk.rec.may_write,
             dynamic: walk.rec.dynamic,
             sets: walk.rec.sets,
             changes_search_path: walk.rec.changes_search_path,
+            may_define: walk.rec.may_define,
             role_change: walk.rec.role_change,
             estimate_digits: walk.rec.estimate_digits,
         })
@@ -120,7 +138,40 @@ fn trace(context: Context<'_>, relation: &Relation) -> Option<Lineage> {
     .flatten()
 }
 
-/// What defaults, of a function's arguments or of a column, depend on, when that is all they do.
+fn is_moved(place: &Place) -> bool {
+    matches!(place, Place::Moved(_) | Place::Redefined(_))
+}
+
+/// What filling a column by its default does.
+#[derive(Debug)]
+pub(crate) struct Filled {
+    /// Columns that the value can depend on.
+    pub reads: Deps,
+    /// Where functions in it copy stored columns to.
+    pub moves: Vec<(ColumnId, Place)>,
+}
+
+/// What a column's default does, as far as it can be told.
+pub(crate) fn filled(context: Context<'_>, expression: &str) -> Option<Filled> {
+    if context.nesting >= Walk::NESTING {
+        return None;
+    }
+    let text = format!("SELECT {expression}");
+    let path = SearchPath::Known(Vec::new());
+    stack::with_tree(&text, true, context.used, |tree, used| {
+        let nesting = context.nesting + 1;
+        let context =
+            Context { path: &path, bodies: &SearchPath::Unknown, used, nesting, ..context };
+        let mut walk = Walk::new(context, Walk::BUDGET);
+        let reads = walk.query(tree.stmts.first()?.stmt.as_deref()?, None, &None).whole().deps;
+        let uses = walk.rec.uses.into_iter();
+        Some(Filled { reads, moves: uses.filter(|(_, place)| is_moved(place)).collect() })
+    })
+    .ok()
+    .flatten()
+}
+
+/// What defaults of a function's arguments depend on, when that is all they do.
 pub(crate) fn defaults(context: Context<'_>, text: &str, budget: &mut u64) -> Option<Table> {
     if context.nesting >= Walk::NESTING {
         return None;
@@ -255,8 +306,9 @@ pub(crate) fn body(
     let context = Context { within: Some(&within), ..context };
     let (text, is_standard) = plain_statements(function.body.as_deref()?);
     // A body of the standard form is printed as a view is: with an empty search path.
-    let path = SearchPath::Known(Vec::new());
-    let context = if is_standard { Context { path: &path, ..context } } else { context };
+    let empty = SearchPath::Known(Vec::new());
+    let path = if is_standard { &empty } else { context.bodies };
+    let context = Context { path, ..context };
     let mut share = Share::of(budget, &text)?;
     stack::with_tree(&text, true, context.used, |tree, used| {
         let context = Context { used, nesting: context.nesting + 1, ..context };

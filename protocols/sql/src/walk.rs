@@ -24,6 +24,8 @@ use crate::view;
 pub(crate) struct Context<'c> {
     pub catalog: &'c Catalog,
     pub path: &'c SearchPath,
+    /// Where bodies of functions look names up: the path of whoever runs what is walked.
+    pub bodies: &'c SearchPath,
     /// Where what is made without a schema goes, and where types are found. `path` does not say so
     /// after a DROP.
     pub creates: &'c SearchPath,
@@ -312,9 +314,26 @@ impl<'c> Walk<'c> {
                 }
             }
             Mode::Write => {
+                self.done_by(relation);
                 self.rec.write(name);
                 self.rec.multiplies(estimate::relation(&relation.schema, &relation.name));
             }
+        }
+    }
+
+    /// What is done when rows are put into a relation: by defaults, and by the view that it is.
+    fn done_by(&mut self, relation: &Relation) {
+        let lineage = view::lineage(self.context, relation);
+        let below = lineage.iter().flat_map(|lineage| lineage.objects.iter());
+        let below = below.filter_map(|oid| self.context.catalog.relation(*oid));
+        for relation in std::iter::once(relation).chain(below) {
+            for expression in relation.columns.iter().filter_map(|column| column.default.as_ref()) {
+                let filled = view::filled(self.context, expression);
+                self.rec.uses.extend(filled.into_iter().flat_map(|filled| filled.moves));
+            }
+        }
+        if let Some(lineage) = lineage {
+            lineage.note_actions(&mut self.rec);
         }
     }
 

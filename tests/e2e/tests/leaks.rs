@@ -43,6 +43,8 @@ const MASKS: [(&str, &[&str]); 2] = [
             "ordered.v",
             "paired.v",
             "gathered.v",
+            "tenant.letters.body",
+            "late.since",
         ],
     ),
     (
@@ -149,7 +151,11 @@ const ROWS: &str = "SELECT md5(concat_ws('|', \
     (SELECT string_agg(t::text, ';') FROM public.limited t), \
     (SELECT string_agg(t::text, ';') FROM public.ordered t), (SELECT string_agg(t::text, ';') FROM public.paired t), \
     (SELECT string_agg(t::text, ';') FROM public.gathered t), \
-    (SELECT string_agg(t::text, ';') FROM public.holder t)))";
+    (SELECT string_agg(t::text, ';') FROM public.holder t), (SELECT string_agg(t::text, ';') FROM public.diary t), \
+    (SELECT string_agg(t::text, ';') FROM public.turns t), (SELECT string_agg(t::text, ';') FROM public.noted t), \
+    (SELECT string_agg(t::text, ';') FROM public.numbered_ssns t), \
+    (SELECT string_agg(t::text, ';') FROM public.firsts t), (SELECT string_agg(t::text, ';') FROM public.below t), \
+    (SELECT string_agg(t::text, ';') FROM public.copied_letters t)))";
 
 fn one(wire: &mut Wire, text: &str) -> Result<String> {
     let reply = wire.query(text)?;
@@ -197,7 +203,8 @@ impl World {
             one(
                 &mut self.boss,
                 "TRUNCATE secrets, notes, refs, inbox, badges, people, people_eu, events, bands, accounts, depts, \
-                 products_of, numbered, preset, joined, limited, ordered, paired, gathered, holder",
+                 products_of, numbered, preset, joined, limited, ordered, paired, gathered, holder, diary, \
+                 turns, noted, numbered_ssns, firsts, below, copied_letters, tenant.letters",
             )?;
             one(&mut self.boss, &file(&format!("worlds/{}.sql", self.letter))?)?;
         }
@@ -366,7 +373,7 @@ fn template(port: u16, script: &str) -> Result<()> {
     })
 }
 
-const FAMILIES: [&str; 14] = [
+const FAMILIES: [&str; 15] = [
     "beside",
     "outputs",
     "json",
@@ -375,6 +382,7 @@ const FAMILIES: [&str; 14] = [
     "errors",
     "moving",
     "definitions",
+    "kept",
     "catalogs",
     "session",
     "copy",

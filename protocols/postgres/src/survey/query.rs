@@ -382,16 +382,26 @@ fn generated(locked: &[u32]) -> String {
     )
 }
 
-/// Defaults that call functions or operators of somebody's own.
+/// Defaults that call functions or operators of somebody's own, those of domains for columns that
+/// have none too.
 fn defaults(locked: &[u32]) -> String {
+    let calls = |class: &str, object: &str| {
+        format!(
+            "EXISTS (SELECT FROM pg_depend p WHERE p.classid = '{class}'::regclass \
+             AND p.objid = {object} AND p.refobjid >= 16384 \
+             AND p.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass))"
+        )
+    };
     format!(
-        "SELECT a.attrelid, a.attnum, pg_get_expr(d.adbin, d.adrelid) \
-         FROM pg_attribute a JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
-         WHERE a.attrelid >= 16384 AND a.attgenerated = '' AND NOT ({}) AND EXISTS ( \
-             SELECT FROM pg_depend p WHERE p.classid = 'pg_attrdef'::regclass AND p.objid = d.oid \
-                 AND p.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass) \
-                 AND p.refobjid >= 16384)",
-        any_of("d.adrelid", locked)
+        "SELECT a.attrelid, a.attnum, CASE WHEN d.oid IS NULL \
+             THEN pg_get_expr(t.typdefaultbin, 0) ELSE pg_get_expr(d.adbin, d.adrelid) END \
+         FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid \
+             LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
+         WHERE a.attrelid >= 16384 AND a.attnum > 0 AND a.attgenerated = '' AND NOT ({}) \
+             AND ({} OR d.oid IS NULL AND t.typtype = 'd' AND {})",
+        any_of("a.attrelid", locked),
+        calls("pg_attrdef", "d.oid"),
+        calls("pg_type", "t.oid")
     )
 }
 
@@ -414,6 +424,7 @@ fn functions(server_version_num: i32, locked: &[u32]) -> String {
         (body, if locked.is_empty() { "false".to_owned() } else { blocked })
     };
     let (inputs, outputs) = (argument_names("'i', 'b', 'v'"), argument_names("'o', 'b', 't'"));
+    let defining = sql::change::DEFINING_WORDS.join("|");
     format!(
         "SELECT p.oid, n.nspname, p.proname, l.lanname, p.provolatile, \
              CASE WHEN l.lanname = 'sql' AND p.proconfig IS NULL THEN {body} END, \
@@ -425,7 +436,8 @@ fn functions(server_version_num: i32, locked: &[u32]) -> String {
              p.prokind = 'w' OR p.prokind = 'a' AND NOT {AGGREGATE_IS_NATIVE}, b.is_blocked, \
              CASE WHEN p.pronargdefaults > 0 AND l.lanname = 'sql' AND NOT b.is_blocked \
                  THEN pg_get_expr(p.proargdefaults, 0) END, \
-             (SELECT t.typrelid FROM pg_type t WHERE t.oid = p.prorettype) \
+             (SELECT t.typrelid FROM pg_type t WHERE t.oid = p.prorettype), \
+             l.lanname NOT IN ('c', 'internal') AND p.prosrc ~* '\\m({defining})\\M' \
          FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace \
              JOIN pg_language l ON l.oid = p.prolang \
              CROSS JOIN LATERAL (SELECT {blocked} AS is_blocked) b \

@@ -313,6 +313,7 @@ impl Reading {
             aggregate: row.flag(11)?,
             defaults: row.optional(13)?.map(Into::into),
             return_relation: row.number(14)?,
+            may_define: row.flag(15)?,
         });
         Ok(())
     }

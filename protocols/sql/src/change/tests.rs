@@ -26,6 +26,9 @@ fn catalog() -> Catalog {
     let body = "SELECT public.of_note(a)";
     data.functions.push(Function::new(31_003, "behind", "sql", Some(body)).taking(&["a"]));
     data.functions.push(Function::new(31_001, "lower", "sql", Some("SELECT 1")).taking(&["a"]));
+    let mut flips = Function::new(31_005, "flips", "plpgsql", None);
+    flips.may_define = true;
+    data.functions.extend([flips, Function::new(31_006, "counts", "plpgsql", None)]);
     Catalog::new(data)
 }
 
@@ -301,6 +304,24 @@ fn what_can_be_anything_concerns_all_that_goes_by_anything() {
         for statement in ["select 1", "show transaction isolation level", "fetch all from c"] {
             assert!(!concerns(text, statement), "{text}: {statement}");
         }
+    }
+}
+
+#[test]
+fn code_with_words_that_define_can_change_anything() {
+    for text in [
+        "do $$ begin execute 'create or replace view v as select 1'; end $$",
+        "do language plpgsql 'begin DROP TABLE notes; end'",
+        "select flips()",
+        "select 1 from (select flips()) as flipped",
+        "call flips()",
+    ] {
+        assert!(change(text).is_some_and(|change| change.any), "{text}");
+    }
+    for text in
+        ["do $$ begin perform created(1); update notes set n = 1; end $$", "select counts()"]
+    {
+        assert_eq!(change(text), None, "{text}");
     }
 }
 
