@@ -379,8 +379,8 @@ pub(crate) fn stored_val(id: ColumnId) -> Val {
     Val { deps: Deps::one(id), direct: Some(id), pure: true, ..Val::default() }
 }
 
-/// The columns of a relation in `pg_catalog`: those that tell of stored values or of indexes, and any
-/// others, which tell of nothing stored.
+/// The columns of a relation in `pg_catalog`: those that tell of stored values or of indexes, and
+/// any others, which tell of nothing stored.
 pub(crate) fn system_table(name: &str) -> Table {
     let counted = |(name, id)| col(name, Val { deps: Deps::one(id), ..Val::none() });
     let mut cols: Vec<Col> = crate::known::telling(name).map(counted).collect();

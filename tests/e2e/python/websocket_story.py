@@ -126,4 +126,40 @@ async def both_sides_say_more_than_the_other_has_read():
         await asyncio.wait_for(heard_all, 60)
 
 
+@step
+async def the_client_closes_and_the_server_hears_all_and_why():
+    got, over = [], asyncio.get_running_loop().create_future()
+
+    async def listen(socket):
+        try:
+            while True:
+                got.append(await socket.recv())
+                # It is slower than the client.
+                await asyncio.sleep(0.05)
+        except ConnectionClosed as closed:
+            over.set_result(closed.rcvd and closed.rcvd.code)
+
+    async with serve(listen, "127.0.0.1", CLEAR, max_queue=1), through("reverse") as socket:
+        for number in range(MANY):
+            await socket.send(f"{number} " + "x" * 100_000)
+        await socket.close(4001, "words of the client")
+        check(await asyncio.wait_for(over, 60), 4001, "close")
+        check([message.split(" ")[0] for message in got], [str(n) for n in range(MANY)], "messages")
+
+
+@step
+async def a_server_that_breaks_off_is_no_good_end():
+    async def break_off(socket):
+        await socket.recv()
+        socket.transport.abort()
+
+    async with serve(break_off, "127.0.0.1", CLEAR), through("reverse") as socket:
+        await socket.send("hello")
+        try:
+            await socket.recv()
+            raise AssertionError("a socket that broke off was read")
+        except ConnectionClosed as closed:
+            check(closed.rcvd.code, 1011, "close")
+
+
 tell()

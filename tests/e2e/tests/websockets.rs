@@ -68,7 +68,7 @@ rules:
     let output = agent.python("websocket_story.py", &[])?;
     let steps = output.stdout.lines().filter(|line| line.starts_with("ok ")).count();
     let said = output.success().with_context(|| gateway.log_tail())?;
-    ensure!(steps == 6, "{said}");
+    ensure!(steps == 8, "{said}");
     ensure!(!gateway.log().contains("panicked"), "{}", gateway.log_tail());
     let session = gateway.session_of("talker")?;
     ensure!(

@@ -13,6 +13,8 @@ use tokio::sync::mpsc;
 use super::listen::HEAD_BYTES_MAX;
 use crate::transport::{COPIED_BYTES_MAX, Waiting, is_crowded, is_filling};
 
+/// Most that the library reads at once: its buffer doubles once it is past what it may have.
+const READ_BYTES_MAX: usize = 2 * HEAD_BYTES_MAX;
 /// Frames that wait between an exchange and a connection.
 pub(super) const FRAMES_MAX: usize = 8;
 
@@ -33,7 +35,7 @@ impl Passed {
     /// counts for so much, or is copied out, and where much waits everywhere it always is.
     pub fn data(bytes: Bytes) -> Self {
         let is_copied = bytes.len() <= COPIED_BYTES_MAX || is_filling();
-        let kept = if is_copied { bytes.len() } else { bytes.len().max(HEAD_BYTES_MAX) };
+        let kept = if is_copied { bytes.len() } else { bytes.len().max(READ_BYTES_MAX) };
         let bytes = if is_copied { Bytes::copy_from_slice(&bytes) } else { bytes };
         Self::Data(bytes, Waiting::new(kept))
     }

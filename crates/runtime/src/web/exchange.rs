@@ -41,7 +41,7 @@ use super::echo::Echo;
 use super::held::Share;
 use super::sessions::{Joined, record};
 use super::site::Site;
-use super::socket::Heard;
+use super::socket::{FAREWELL_TIMEOUT, Heard};
 use crate::alert::Alert;
 use crate::clock;
 use crate::drive::{Meter, stop_words};
@@ -64,7 +64,7 @@ const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long the other side may take to accept what is left for it when the exchange ends.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a client that was answered may go on to send its request.
-const LINGER: Duration = Duration::from_secs(30);
+pub(super) const LINGER: Duration = Duration::from_secs(30);
 /// How long it may pause.
 pub(super) const LINGER_PAUSE: Duration = Duration::from_secs(5);
 
@@ -160,7 +160,9 @@ pub(super) struct Exchange {
     head_only: bool,
     stopped: bool,
     closing: bool,
-    _seat: Arc<Seat>,
+    seat: Arc<Seat>,
+    /// Something waits for a side of a WebSocket, and an alarm is set for it.
+    waits: bool,
 }
 
 struct Stay {
@@ -282,7 +284,8 @@ impl Exchange {
             head_only: false,
             stopped: false,
             closing: false,
-            _seat: arrived.seat,
+            seat: arrived.seat,
+            waits: false,
             gateway,
         })
     }
@@ -294,10 +297,39 @@ impl Exchange {
             if self.closing && (self.to_client.is_empty() || self.client.is_none()) {
                 break;
             }
+            self.watch_queues();
             let turn = self.turn().await;
             self.take(turn);
         }
+        self.farewell();
         self.discard();
+    }
+
+    /// A side of a WebSocket that takes nothing for long ends it: nothing else would, when what the
+    /// other side said has to wait for it.
+    fn watch_queues(&mut self) {
+        let waits = !self.to_client.is_empty() || !self.to_upstream.is_empty();
+        if waits && !self.waits && self.passed_on.is_socket() {
+            self.waits = true;
+            let idle = self.gateway.settings.session_idle;
+            self.timers.set(Alarm::Idle, clock::now().plus(idle));
+        }
+    }
+
+    /// What was let go to the other side of a WebSocket or tunnel, and is recorded as sent, reaches
+    /// it although the exchange is over.
+    fn farewell(&mut self) {
+        let mut waiting = std::mem::take(&mut self.to_upstream);
+        let Some(upstream) = self.upstream.take() else { return };
+        if waiting.is_empty() || !self.passed_on.is_listened_to() {
+            return;
+        }
+        let seat = Arc::clone(&self.seat);
+        tokio::spawn(async move {
+            let all = async { while !waiting.is_empty() && pass(&upstream, &mut waiting).await {} };
+            let _ = timeout(FAREWELL_TIMEOUT, all).await;
+            drop(seat);
+        });
     }
 
     /// Nobody wants the rest of the request. It is read all the same for a while: a connection that
@@ -405,13 +437,22 @@ impl Exchange {
             Turn::Reached(Ok(stream)) => self.reached(stream),
             Turn::Reached(Err(error)) => self.not_answered(&error),
             Turn::Note(Some(note)) => self.note(note),
-            Turn::Note(None) | Turn::Passed => {}
+            Turn::Note(None) => {}
+            Turn::Passed => {
+                if std::mem::take(&mut self.waits) {
+                    self.timers.clear(Alarm::Idle);
+                }
+            }
             Turn::Alarm => self.alarms(),
             Turn::Gone => {
                 self.client = None;
                 self.head = None;
                 self.reply = None;
                 self.to_client.clear();
+                // Of a side that is gone, what it said last may not have been heard.
+                for part in self.passed_on.last_words() {
+                    self.work.push_back(Happening::Data(Side::Client, part));
+                }
                 self.work.push_back(Happening::Closed(Side::Client));
                 self.closing = true;
             }
@@ -555,8 +596,10 @@ impl Exchange {
         self.closing = true;
         self.call = None;
         self.answer = None;
-        self.upstream = None;
-        self.to_upstream.clear();
+        if !self.passed_on.is_listened_to() {
+            self.upstream = None;
+            self.to_upstream.clear();
+        }
         self.timers.set(Alarm::Close, clock::now().plus(CLOSE_TIMEOUT));
     }
 

@@ -27,7 +27,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 
 use super::body::Passed;
-use super::exchange::LINGER_PAUSE;
+use super::exchange::{LINGER, LINGER_PAUSE};
 use crate::transport::Waiting;
 
 /// Longest message, bytes.
@@ -37,8 +37,11 @@ const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 const WRITE_BYTES_MAX: usize = MESSAGE_BYTES_MAX + 64 * 1024;
 /// How long a peer may take no answers to its pings, and no last words.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(30);
+/// Pings that are answered before a peer has taken what it was told: the library keeps an answer to
+/// each.
+const PINGS_MAX: u32 = 64;
 /// How long a peer may take for each message that is left when its exchange is over.
-const FAREWELL_TIMEOUT: Duration = Duration::from_secs(120);
+pub(super) const FAREWELL_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// What a side of a WebSocket did; `None`: it broke off.
 pub(super) type Heard = (Side, Option<Part>);
@@ -72,7 +75,7 @@ async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
         .max_frame_size(Some(MESSAGE_BYTES_MAX))
         .max_write_buffer_size(WRITE_BYTES_MAX);
     let socket = WebSocketStream::from_raw_socket(stream, role, Some(config)).await;
-    let mut peer = Peer { socket, untaken: None, deadline: None };
+    let mut peer = Peer { socket, untaken: None, deadline: None, pings: 0, is_deaf: false };
     peer.converse(side, passed, heard).await;
     peer.see_off().await;
 }
@@ -84,6 +87,10 @@ struct Peer<S> {
     untaken: Option<Option<Waiting>>,
     /// Until when it has to.
     deadline: Option<Instant>,
+    /// How often it has pinged meanwhile.
+    pings: u32,
+    /// It did not take it.
+    is_deaf: bool,
 }
 
 enum Event {
@@ -139,7 +146,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
                         let frame = CloseFrame { code: CloseCode::from(code), reason };
                         return self.close(Some(frame)).await;
                     }
-                    Some(Passed::End) | None => return self.close(None).await,
+                    Some(Passed::End) => return self.close(None).await,
+                    // The other side is gone, or what it says is no WebSocket any more.
+                    None => {
+                        let code = match side {
+                            Side::Client => CloseCode::Error,
+                            Side::Upstream => CloseCode::Away,
+                        };
+                        return self.close(Some(CloseFrame { code, reason: "".into() })).await;
+                    }
                 },
                 event = poll_fn(|cx| self.poll(cx, reads)) => {
                     let part = match event {
@@ -166,6 +181,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
                 }
                 () = until(deadline) => {
                     self.give_up();
+                    self.is_deaf = true;
                     is_over = true;
                     said.push_back(None);
                 }
@@ -189,9 +205,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
     /// It pinged, and the library has the answer ready. Whoever does not read the answers asks no
     /// more.
     fn answer(&mut self) {
-        if self.untaken.is_none() {
-            self.untaken = Some(None);
-            self.deadline = Some(Instant::now() + FLUSH_TIMEOUT);
+        self.pings += 1;
+        if self.untaken.is_none() || self.pings == PINGS_MAX {
+            self.untaken.get_or_insert(None);
+            self.deadline.get_or_insert(Instant::now() + FLUSH_TIMEOUT);
         }
     }
 
@@ -203,6 +220,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
     fn give_up(&mut self) {
         self.untaken = None;
         self.deadline = None;
+        self.pings = 0;
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, reads: bool) -> Poll<Event> {
@@ -212,7 +230,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
             self.give_up();
             return Poll::Ready(if taken.is_ok() { Event::Taken } else { Event::BrokeOff });
         }
-        if !reads {
+        if !reads || self.pings >= PINGS_MAX {
             return Poll::Pending;
         }
         self.socket.poll_next_unpin(cx).map(|said| match said {
@@ -223,6 +241,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
 
     /// Tells it that it is over, and why.
     async fn close(&mut self, frame: Option<CloseFrame>) {
+        if self.is_deaf {
+            return;
+        }
         // It may be gone already.
         let _ = timeout(FLUSH_TIMEOUT, async {
             self.socket.flush().await?;
@@ -234,9 +255,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
     /// A connection that is closed with bytes unread is reset, and the peer may lose what it was
     /// told last: they are read for a while.
     async fn see_off(&mut self) {
-        let _ =
-            timeout(LINGER_PAUSE, async { while let Some(Ok(_)) = self.socket.next().await {} })
-                .await;
+        if self.is_deaf {
+            return;
+        }
+        let said = async {
+            while let Ok(Some(Ok(_))) = timeout(LINGER_PAUSE, self.socket.next()).await {}
+        };
+        let _ = timeout(LINGER, said).await;
     }
 }
 
@@ -329,5 +354,26 @@ mod tests {
         }
         let frame = CloseFrame { code: CloseCode::from(4000), reason: "over".into() };
         assert_eq!(client.next().await.unwrap().unwrap(), tungstenite::Message::Close(Some(frame)));
+    }
+
+    #[tokio::test]
+    async fn p8_whoever_reads_no_answers_to_its_pings_is_not_read_for_ever() {
+        let (mut client, to_client, _said) = connected().await;
+        to_client.send(message("x".repeat(100_000))).await.unwrap();
+        let pings = async {
+            let mut count = 0_u32;
+            loop {
+                let ping = tungstenite::Message::Ping(vec![0; 100].into());
+                client.feed(ping).await.unwrap();
+                client.flush().await.unwrap();
+                count += 1;
+                assert!(count < PINGS_MAX + 64, "it goes on to be read");
+            }
+        };
+        // The client cannot say more, and the task is not busy with it.
+        tokio::select! {
+            () = pings => {}
+            () = async { for _ in 0..10_000 { tokio::task::yield_now().await } } => {}
+        }
     }
 }

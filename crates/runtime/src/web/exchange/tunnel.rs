@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 
 use super::{Exchange, NotAnswered, Turn};
 use crate::clock;
+use crate::gateway::Seat;
 use crate::timers::Alarm;
 use crate::web::bare;
 use crate::web::body::FRAMES_MAX;
@@ -33,6 +34,7 @@ pub(super) struct PassedOn {
     /// What each side says, once both are joined.
     client: Option<mpsc::Receiver<Heard>>,
     upstream: Option<mpsc::Receiver<Heard>>,
+    listened_to: bool,
     joined: bool,
     /// Something was said.
     begun: bool,
@@ -59,13 +61,35 @@ impl PassedOn {
         self.stream.take()
     }
 
+    /// Both sides are listened to, or were.
+    pub fn is_listened_to(&self) -> bool {
+        self.listened_to
+    }
+
+    /// It is a WebSocket.
+    pub fn is_socket(&self) -> bool {
+        self.listened_to && !self.joined
+    }
+
+    /// What the client said and nobody heard.
+    pub fn last_words(&mut self) -> Vec<Part> {
+        let mut words = Vec::new();
+        if let Some(client) = &mut self.client {
+            while let Ok((_, part)) = client.try_recv() {
+                words.extend(part);
+            }
+        }
+        words
+    }
+
     /// Why nothing came: a fixed word.
     pub fn idle_reason(&self) -> &'static str {
-        if self.begun { "idle" } else { "hello_timeout" }
+        if self.begun || self.is_socket() { "idle" } else { "hello_timeout" }
     }
 
     /// What both sides say is heard from here on.
     pub fn listen(&mut self, client: mpsc::Receiver<Heard>, upstream: mpsc::Receiver<Heard>) {
+        self.listened_to = true;
         (self.client, self.upstream) = (Some(client), Some(upstream));
     }
 
@@ -97,6 +121,12 @@ async fn said(receiver: &mut Option<mpsc::Receiver<Heard>>) -> Heard {
             None => *receiver = None,
         }
     }
+}
+
+/// A task that has its place among the connections for as long as it runs.
+pub(super) async fn seated(seat: Arc<Seat>, task: impl Future<Output = ()> + Send) {
+    task.await;
+    drop(seat);
 }
 
 impl Exchange {
@@ -143,11 +173,14 @@ impl Exchange {
         };
         let (to_client, passed) = mpsc::channel(FRAMES_MAX);
         let (heard, client_said) = mpsc::channel(FRAMES_MAX);
-        tokio::spawn(client.carry(passed, heard));
+        tokio::spawn(seated(Arc::clone(&self.seat), client.carry(passed, heard)));
         self.client = Some(to_client);
         let (to_upstream, passed) = mpsc::channel(FRAMES_MAX);
         let (heard, upstream_said) = mpsc::channel(FRAMES_MAX);
-        tokio::spawn(bare::carry(Side::Upstream, stream, passed, heard));
+        tokio::spawn(seated(
+            Arc::clone(&self.seat),
+            bare::carry(Side::Upstream, stream, passed, heard),
+        ));
         self.upstream = Some(to_upstream);
         self.passed_on.listen(client_said, upstream_said);
         self.passed_on.joined = true;

@@ -12,6 +12,7 @@ use model::exchange::{Door, Length, Part, Reply, Request, Scheme};
 use tokio::sync::mpsc;
 
 use super::beside::remove_own;
+use super::tunnel::seated;
 use super::{ANSWER_TIMEOUT, Exchange, NotAnswered};
 use crate::clock;
 use crate::timers::Alarm;
@@ -124,7 +125,10 @@ impl Exchange {
             // A message can be long, and those that wait here are counted nowhere.
             let (heard, said) = mpsc::channel(1);
             let (sender, passed) = mpsc::channel(FRAMES_MAX);
-            tokio::spawn(socket::serve(side, upgrade, passed, heard));
+            tokio::spawn(seated(
+                Arc::clone(&self.seat),
+                socket::serve(side, upgrade, passed, heard),
+            ));
             (sender, said)
         });
         (self.client, self.upstream) = (Some(client.0), Some(upstream.0));
