@@ -257,7 +257,10 @@ fn shape(messages: &[Message]) -> Vec<String> {
         }
         _ => Some(crate::line(message)),
     };
-    let rows = messages.iter().filter(|message| message.tag == b'D').count();
+    // With masks where an index has the column, the server plans otherwise, as the guide says.
+    let is_plan = |message: &Message| message.tag == b'C' && message.body.starts_with(b"EXPLAIN");
+    let counted = !messages.iter().any(is_plan);
+    let rows = messages.iter().filter(|message| counted && message.tag == b'D').count();
     let mut all: Vec<String> = messages.iter().filter_map(described).collect();
     all.push(format!("{rows} rows"));
     all
