@@ -137,3 +137,49 @@ TABLE kept
 INSERT INTO v_below (id) VALUES (1)
 TABLE below
 -- end
+-- Relations with the names of PostgreSQL's own, and what else defaults and labels can hide.
+-- script
+CREATE TABLE pg_stats (tablename text, attname text, most_common_vals text)
+SELECT most_common_vals::text FROM pg_stats WHERE tablename = 'secrets' AND attname = 'salary'
+DROP TABLE public.pg_stats
+-- end
+-- script
+CREATE TEMP TABLE pg_attribute (attname text, attmissingval text)
+SET search_path = pg_catalog, pg_temp
+SELECT attmissingval::text FROM pg_attribute WHERE attname = 'since'
+-- end
+-- script
+CREATE TYPE pg_stats AS (tablename text, attname text, most_common_vals text)
+SELECT most_common_vals::text FROM pg_stats WHERE tablename = 'secrets' AND attname = 'salary'
+DROP TYPE public.pg_stats
+-- end
+SELECT a.attname, a.* FROM pg_attribute a WHERE attrelid = 'late'::regclass AND attnum = 2
+-- script
+SELECT noted_given()
+TABLE diary
+-- end
+-- script
+SELECT id FROM v_given
+TABLE diary
+-- end
+-- script
+INSERT INTO given_rows (id) VALUES (1)
+TABLE diary
+-- end
+SELECT path_given(), letter_of(1)
+-- script
+SELECT id FROM v_stable
+TABLE diary
+-- end
+-- script
+SELECT count(*) FROM v_gathered
+TABLE diary
+-- end
+-- script
+INSERT INTO own_path_rows (id) VALUES (1) RETURNING z
+TABLE own_path_rows
+-- end
+-- script
+INSERT INTO moved_rows (id) VALUES (1) RETURNING letter_of(1)
+SELECT letter_of(1)
+-- end

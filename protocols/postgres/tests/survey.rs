@@ -274,6 +274,8 @@ const SHOP: &str = r#"
         AS 'SELECT ssn::text, 1 FROM customers WHERE id = who';
     CREATE FUNCTION standard(who int) RETURNS text LANGUAGE sql
         RETURN (SELECT name FROM customers WHERE id = who);
+    CREATE FUNCTION slowed() RETURNS bigint LANGUAGE sql SET enable_seqscan = off
+        AS 'SELECT count(*) FROM customers';
     CREATE FUNCTION tuned() RETURNS bigint LANGUAGE sql SET search_path = shop
         AS 'SELECT count(*) FROM customers';
     CREATE FUNCTION opaque(text, label text) RETURNS SETOF int LANGUAGE plpgsql
@@ -353,7 +355,8 @@ fn relations_are_read(snapshot: &Snapshot) {
     for (name, kind) in kinds {
         assert_eq!(relation(snapshot, "shop", name).kind, kind, "{name}");
     }
-    assert_eq!(snapshot.catalog.relations().count(), kinds.len());
+    // With pg_attribute.
+    assert_eq!(snapshot.catalog.relations().count(), kinds.len() + 1);
     let parents = |name| relation(snapshot, "shop", name).parents.clone();
     assert_eq!(parents("orders_2024"), [relation(snapshot, "shop", "orders").oid]);
     assert_eq!(parents("vip"), [relation(snapshot, "shop", "customers").oid]);
@@ -476,7 +479,11 @@ fn functions_are_read(snapshot: &Snapshot) {
     assert_eq!((card.volatility, &*card.language, card.builtin), ('s', "sql", false));
     let standard = function("standard").body.as_deref().unwrap();
     assert!(standard.starts_with("RETURN (") && standard.contains("shop.customers"), "{standard}");
-    assert_eq!(function("tuned").body, None);
+    // A path of its own, and another setting of its own.
+    let tuned = function("tuned");
+    assert_eq!(tuned.body.as_deref(), Some("SELECT count(*) FROM customers"));
+    assert!(tuned.own_path && !card.own_path);
+    assert_eq!(function("slowed").body, None);
     let opaque = function("opaque");
     assert_eq!((opaque.body.as_deref(), &*opaque.language), (None, "plpgsql"));
     assert_eq!(words(&opaque.arg_names), ["", "label"]);

@@ -317,10 +317,15 @@ impl<'c> Walk<'c> {
             self.rec.dynamic |= volatile && reach == Reach::Anything;
             self.note_shipped_by_extension(function);
             if reach == Reach::Anything {
-                let name = format!("{}.{}", function.schema, function.name);
+                let name: Arc<str> = format!("{}.{}", function.schema, function.name).into();
                 self.rec.opaque("opaque_function", &name);
-                if volatile {
-                    self.rec.acting.insert(name.into());
+                // That a function is said to be stable keeps it from nothing: it can call others,
+                // and an aggregate's functions are its own. Only superusers make those in C.
+                if volatile || !native || function.aggregate {
+                    self.rec.acting.insert(Arc::clone(&name));
+                }
+                if &*function.language == "sql" {
+                    self.rec.unwalked.insert(name);
                 }
             }
         }
@@ -352,12 +357,25 @@ impl<'c> Walk<'c> {
             values = vec![all; wanted];
         } else if args.len() < wanted
             && let Some(defaults) = &function.defaults
-            && let Some(table) = view::defaults(self.context, defaults, &mut self.budget)
-            && table.rest.is_none()
         {
             let missing = wanted - args.len();
-            let left_out = table.cols.len().saturating_sub(missing);
-            values.extend(table.cols.into_iter().skip(left_out).map(|col| col.val));
+            match view::defaults(self.context, defaults, &mut self.budget) {
+                Some((table, rec)) if table.rest.is_none() => {
+                    if self.rec.quiet == 0 {
+                        self.rec.absorb(rec);
+                    }
+                    let left_out = table.cols.len().saturating_sub(missing);
+                    values.extend(table.cols.into_iter().skip(left_out).map(|col| col.val));
+                }
+                _ => {
+                    if self.rec.quiet == 0 {
+                        self.rec.opaque("opaque_function", &function.name);
+                        self.rec.acting.insert(Arc::clone(&function.name));
+                        self.rec.unwalked.insert(Arc::clone(&function.name));
+                    }
+                    values.resize(wanted, Val::unknown());
+                }
+            }
         }
         Params { values, names }
     }
@@ -379,9 +397,8 @@ impl<'c> Walk<'c> {
                 if self.rec.quiet == 0 {
                     self.rec.may_define |= function.may_define;
                     self.rec.opaque("opaque_function", &function.name);
-                    if function.volatility == 'v' {
-                        self.rec.acting.insert(Arc::clone(&function.name));
-                    }
+                    self.rec.acting.insert(Arc::clone(&function.name));
+                    self.rec.unwalked.insert(Arc::clone(&function.name));
                 }
                 return (Val::unknown(), None);
             };

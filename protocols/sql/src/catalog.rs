@@ -178,7 +178,8 @@ pub struct Function {
     /// It ships with PostgreSQL (`oid < 16384`).
     pub builtin: bool,
     /// The body of a function in SQL: `prosrc`, or `pg_get_function_sqlbody` for the standard form.
-    /// `None` when it cannot be read or when the function has settings of its own (`proconfig`).
+    /// `None` when it cannot be read or when the function has settings of its own (`proconfig`)
+    /// beside `search_path`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<Arc<str>>,
     /// Types of its input arguments.
@@ -211,6 +212,9 @@ pub struct Function {
     /// [`DEFINING_WORDS`](crate::change::DEFINING_WORDS).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub may_define: bool,
+    /// It has a `search_path` of its own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub own_path: bool,
 }
 
 impl Function {
@@ -334,6 +338,9 @@ pub struct CatalogData {
     /// PostgreSQL 15 and the additions up to 18.
     #[serde(default)]
     pub builtin_functions: Vec<Arc<str>>,
+    /// Names of the tables and views in `pg_catalog`, which are found before those of anybody's own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub builtin_relations: Vec<Arc<str>>,
     /// Operators that do not ship with PostgreSQL.
     #[serde(default)]
     pub operators: Vec<Operator>,
@@ -362,6 +369,7 @@ pub struct Catalog {
     operators_by_name: HashMap<Arc<str>, Vec<u32>>,
     children: HashMap<u32, Vec<u32>>,
     builtin_functions: HashSet<Arc<str>>,
+    builtin_relations: HashSet<Arc<str>>,
     /// Places of types.
     types: HashMap<u32, usize>,
     types_by_name: HashMap<Arc<str>, Vec<u32>>,
@@ -439,6 +447,7 @@ impl Catalog {
             }
         }
         catalog.builtin_functions = data.builtin_functions.iter().cloned().collect();
+        catalog.builtin_relations = data.builtin_relations.iter().cloned().collect();
         catalog.data = data;
         catalog
     }
@@ -541,7 +550,7 @@ impl Catalog {
             return Vec::new();
         }
         let found: Vec<u32> = self.first_in_path(name, schemas).iter().map(|r| r.oid).collect();
-        if self.relation_is_builtin(&found) {
+        if self.relation_is_builtin(&found) || found.is_empty() && self.ships_relation(name) {
             return Vec::new();
         }
         let is_meant = |relation: &&Relation| {
@@ -580,12 +589,22 @@ impl Catalog {
         lists: &dyn Fn(&str) -> bool,
     ) -> Option<&Relation> {
         let implicit = (!lists("pg_catalog")).then_some("pg_catalog");
-        implicit.into_iter().chain(schemas.iter().map(|schema| &**schema)).find_map(|schema| {
-            self.named(name).find(|relation| match schema {
+        for schema in implicit.into_iter().chain(schemas.iter().map(|schema| &**schema)) {
+            let found = self.named(name).find(|relation| match schema {
                 "pg_temp" => relation.temp,
                 schema => &*relation.schema == schema,
-            })
-        })
+            });
+            if found.is_some() || schema == "pg_catalog" && self.ships_relation(name) {
+                return found;
+            }
+        }
+        None
+    }
+
+    /// Whether `pg_catalog` has a table or view of this name.
+    #[must_use]
+    pub fn ships_relation(&self, name: &str) -> bool {
+        self.builtin_relations.contains(name)
     }
 
     /// Relations that inherit from `oid` or are partitions of it, one level down.

@@ -256,6 +256,7 @@ pub fn masked_kinds<K: Ord + Copy>(
     let edges = derivations(catalog);
     if let Some(kind) = masks.values().map(|kind| made(*kind)).min() {
         masks.extend(known::copies().map(|id| (id, kind)));
+        masks.extend(known::copies_in(catalog).map(|id| (id, kind)));
     }
     carry(&mut masks, &edges, &made);
     let indexed = masks
@@ -402,7 +403,8 @@ fn defaults(context: Context<'_>, relation: &Relation, edges: &mut Vec<Edge>) {
         });
         let below = below.flatten().unwrap_or_default();
         for to in below.iter().chain([to]) {
-            edges.extend(filled.reads.iter().map(|from| Edge { from, to, computed: true }));
+            let reads = filled.table.whole().deps;
+            edges.extend(reads.iter().map(|from| Edge { from, to, computed: true }));
         }
     }
 }

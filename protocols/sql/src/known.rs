@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
-use crate::catalog::ColumnId;
+use crate::catalog::{Catalog, ColumnId};
 
 /// Every function name in `pg_catalog`, a `!` after those with a volatile variant.
 const BUILTIN: &str = include_str!("builtin.txt");
@@ -625,6 +625,17 @@ pub(crate) fn telling(relation: &str) -> impl Iterator<Item = (&'static str, Col
 pub(crate) fn copies() -> impl Iterator<Item = ColumnId> + Clone {
     let first = 1 + i16::try_from(COUNTS.len()).unwrap_or(i16::MAX);
     (first..).take(COPIES.len()).map(|attnum| ColumnId { relation: COUNTS_OID, attnum })
+}
+
+/// The same, where the snapshot has them.
+pub(crate) fn copies_in(catalog: &Catalog) -> impl Iterator<Item = ColumnId> + '_ {
+    COPIES.iter().flat_map(|(name, column)| {
+        let relations = catalog.named(name).filter(|relation| relation.builtin());
+        relations.filter_map(|relation| {
+            let attnum = relation.column(column)?.attnum;
+            Some(ColumnId { relation: relation.oid, attnum })
+        })
+    })
 }
 
 /// The numbers of those that tell of indexes.

@@ -6,7 +6,7 @@ use crate::catalog::{Catalog, SearchPath};
 use crate::own::{self, Names};
 use crate::record;
 use crate::stack;
-use crate::statement::{Statement, Statements};
+use crate::statement::{Statement, StatementKind, Statements};
 use crate::tree::inner;
 use crate::utility;
 use crate::walk::{Context, Walk};
@@ -163,7 +163,7 @@ fn spending(
             }
             let mut context = context;
             let mut statement = utility::statement(context, node, budget);
-            if statement.facts.ddl || statement.facts.changes_search_path {
+            if stores(&statement) || statement.facts.changes_search_path {
                 // What is stored is run under any path, and a path that is changed by one part of
                 // a statement is that of the functions in its others.
                 context.bodies = &SearchPath::Unknown;
@@ -201,6 +201,14 @@ fn spending(
         let facts = merged(&list);
         Ok(Statements { list, facts })
     })?
+}
+
+/// Whether it puts expressions into the catalog. What CREATE TABLE AS and SELECT INTO run, they run
+/// at once.
+fn stores(statement: &Statement) -> bool {
+    let at_once = |command: &str| matches!(command, "create table as" | "select into");
+    let at_once = matches!(&statement.kind, StatementKind::Ddl { command } if at_once(command));
+    statement.facts.ddl && !at_once
 }
 
 /// Whether something in the text looks like `0x1F` or `1_000`: numbers since version 16. Before 15

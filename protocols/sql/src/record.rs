@@ -45,6 +45,8 @@ pub(crate) struct Recorder {
     pub guesses: BTreeSet<Guess>,
     /// Functions of `opaque` that may do something beside giving a value.
     pub acting: BTreeSet<Arc<str>>,
+    /// Those that are written in SQL.
+    pub unwalked: BTreeSet<Arc<str>>,
     /// Something that was found out depends on the value of a literal.
     pub literals_matter: bool,
     /// See [`Facts::estimate_digits`].
@@ -165,6 +167,7 @@ impl Recorder {
         self.opaque.extend(body.opaque);
         self.guesses.extend(body.guesses);
         self.acting.extend(body.acting);
+        self.unwalked.extend(body.unwalked);
     }
 
     /// Everything but the kind, outputs and range of a statement.

@@ -106,6 +106,7 @@ impl Function {
             defaults: None,
             aggregate: false,
             may_define: false,
+            own_path: false,
         }
     }
 
@@ -214,7 +215,7 @@ fn data() -> CatalogData {
     ];
     let mut immutable = Function::new(30_004, "soundslike", "c", None).taking(&["a", "b"]);
     immutable.volatility = 'i';
-    let mut steady = Function::new(30_007, "steady", "plpgsql", None).taking(&["x"]);
+    let mut steady = Function::new(30_007, "steady", "c", None).taking(&["x"]);
     steady.volatility = 's';
     let functions = vec![
         steady,
@@ -242,6 +243,7 @@ fn data() -> CatalogData {
         relations,
         functions,
         builtin_functions: Vec::new(),
+        builtin_relations: Vec::new(),
         operators: vec![Operator { name: "===".into(), function: 30_001 }],
         types: Vec::new(),
         casts: Vec::new(),

@@ -37,12 +37,41 @@ pub(crate) struct Lineage {
 }
 
 impl Lineage {
-    fn unknown() -> Self {
+    /// Of what cannot be looked into.
+    fn unknown(relation: &Relation) -> Self {
+        let object = format!("{}.{}.*", relation.schema, relation.name).into();
+        let opaque = Opaque { reason: "opaque_view", object, missing: None };
         Self {
             table: Table::any(Val::unknown()),
+            opaque: vec![opaque],
             may_write: true,
             estimate_digits: estimate::UNKNOWN,
             ..Self::default()
+        }
+    }
+
+    /// What a walk has found that gives `table`.
+    fn of(rec: Recorder, table: Table) -> Self {
+        // A column is refused for what it is made of when it is asked for.
+        let is_done = |found: &&Opaque| {
+            !matches!(found.reason, "opaque_function" | "opaque_view" | "unknown_object")
+                || rec.acting.contains(&found.object)
+        };
+        Self {
+            table,
+            opaque: rec.opaque.iter().filter(is_done).cloned().collect(),
+            moves: rec.uses.into_iter().filter(|(_, place)| is_moved(place)).collect(),
+            reads: rec.reads.into_iter().collect(),
+            objects: rec.objects.into_iter().collect(),
+            other_backends: rec.other_backends.into_iter().collect(),
+            server_access: rec.server_access.into_iter().collect(),
+            may_write: rec.may_write,
+            dynamic: rec.dynamic,
+            sets: rec.sets,
+            changes_search_path: rec.changes_search_path,
+            may_define: rec.may_define,
+            role_change: rec.role_change,
+            estimate_digits: rec.estimate_digits,
         }
     }
 
@@ -55,12 +84,6 @@ impl Lineage {
         self.note_actions(rec);
         rec.may_write |= self.may_write;
         rec.dynamic |= self.dynamic;
-        for (name, value) in &self.sets {
-            rec.set(name, value.clone());
-        }
-        rec.changes_search_path |= self.changes_search_path;
-        rec.may_define |= self.may_define;
-        rec.role_change |= self.role_change;
         rec.multiplies(self.estimate_digits);
     }
 
@@ -68,6 +91,12 @@ impl Lineage {
     pub(crate) fn note_actions(&self, rec: &mut Recorder) {
         rec.opaque.extend(self.opaque.iter().cloned());
         rec.uses.extend(self.moves.iter().cloned());
+        for (name, value) in &self.sets {
+            rec.set(name, value.clone());
+        }
+        rec.changes_search_path |= self.changes_search_path;
+        rec.may_define |= self.may_define;
+        rec.role_change |= self.role_change;
     }
 }
 
@@ -83,9 +112,10 @@ pub(crate) fn lineage(context: Context<'_>, relation: &Relation) -> Option<Arc<L
         return Some(Arc::clone(known));
     }
     if context.nesting >= Walk::NESTING {
-        return Some(Arc::new(Lineage::unknown()));
+        return Some(Arc::new(Lineage::unknown(relation)));
     }
-    let made = Arc::new(trace(context, relation).unwrap_or_else(Lineage::unknown));
+    let made = trace(context, relation).unwrap_or_else(|| Lineage::unknown(relation));
+    let made = Arc::new(made);
     // A definition that names itself, which no server has, was settled further down; the first
     // answer stays.
     let _ = kept.set(Arc::clone(&made));
@@ -111,28 +141,8 @@ fn trace(context: Context<'_>, relation: &Relation) -> Option<Lineage> {
         crate::query::forget_client(&mut table);
         let opaque = !walk.passed.all_of(&tree.stmts)
             || walk.rec.opaque.iter().any(|found| found.reason == "unknown_statement");
-        // A column is refused for what it is made of when it is asked for.
-        let is_done = |found: &&Opaque| {
-            !matches!(found.reason, "opaque_function" | "opaque_view" | "unknown_object")
-                || walk.rec.acting.contains(&found.object)
-        };
-        let moves = walk.rec.uses.iter().filter(|(_, place)| is_moved(place)).cloned().collect();
-        Some(Lineage {
-            table: if opaque { Table::any(Val::unknown()) } else { table },
-            reads: walk.rec.reads.into_iter().collect(),
-            objects: walk.rec.objects.into_iter().collect(),
-            other_backends: walk.rec.other_backends.into_iter().collect(),
-            server_access: walk.rec.server_access.into_iter().collect(),
-            opaque: walk.rec.opaque.iter().filter(is_done).cloned().collect(),
-            moves,
-            may_write: walk.rec.may_write,
-            dynamic: walk.rec.dynamic,
-            sets: walk.rec.sets,
-            changes_search_path: walk.rec.changes_search_path,
-            may_define: walk.rec.may_define,
-            role_change: walk.rec.role_change,
-            estimate_digits: walk.rec.estimate_digits,
-        })
+        let table = if opaque { Table::any(Val::unknown()) } else { table };
+        Some(Lineage::of(walk.rec, table))
     })
     .ok()
     .flatten()
@@ -142,17 +152,9 @@ fn is_moved(place: &Place) -> bool {
     matches!(place, Place::Moved(_) | Place::Redefined(_))
 }
 
-/// What filling a column by its default does.
-#[derive(Debug)]
-pub(crate) struct Filled {
-    /// Columns that the value can depend on.
-    pub reads: Deps,
-    /// Where functions in it copy stored columns to.
-    pub moves: Vec<(ColumnId, Place)>,
-}
-
-/// What a column's default does, as far as it can be told.
-pub(crate) fn filled(context: Context<'_>, expression: &str) -> Option<Filled> {
+/// What filling a column by its default does, as far as it can be told: functions that are not
+/// written in SQL are taken to give a value and no more. `None` when it cannot be read at all.
+pub(crate) fn filled(context: Context<'_>, expression: &str) -> Option<Lineage> {
     if context.nesting >= Walk::NESTING {
         return None;
     }
@@ -163,16 +165,22 @@ pub(crate) fn filled(context: Context<'_>, expression: &str) -> Option<Filled> {
         let context =
             Context { path: &path, bodies: &SearchPath::Unknown, used, nesting, ..context };
         let mut walk = Walk::new(context, Walk::BUDGET);
-        let reads = walk.query(tree.stmts.first()?.stmt.as_deref()?, None, &None).whole().deps;
-        let uses = walk.rec.uses.into_iter();
-        Some(Filled { reads, moves: uses.filter(|(_, place)| is_moved(place)).collect() })
+        let table = walk.query(tree.stmts.first()?.stmt.as_deref()?, None, &None);
+        let unwalked = std::mem::take(&mut walk.rec.unwalked);
+        walk.rec.opaque.retain(|found| unwalked.contains(&found.object));
+        walk.rec.acting = unwalked;
+        (walk.budget > 0).then(|| Lineage::of(walk.rec, table))
     })
     .ok()
     .flatten()
 }
 
-/// What defaults of a function's arguments depend on, when that is all they do.
-pub(crate) fn defaults(context: Context<'_>, text: &str, budget: &mut u64) -> Option<Table> {
+/// What defaults of a function's arguments depend on, and what they do.
+pub(crate) fn defaults(
+    context: Context<'_>,
+    text: &str,
+    budget: &mut u64,
+) -> Option<(Table, Recorder)> {
     if context.nesting >= Walk::NESTING {
         return None;
     }
@@ -183,11 +191,10 @@ pub(crate) fn defaults(context: Context<'_>, text: &str, budget: &mut u64) -> Op
         let mut walk = Walk::new(context, share.left);
         let table = walk.query(tree.stmts.first()?.stmt.as_deref()?, None, &None);
         share.left = walk.budget;
-        let plain = walk.rec.opaque.is_empty()
-            && !walk.rec.may_write
-            && walk.budget > 0
-            && walk.passed.all_of(&tree.stmts);
-        plain.then_some(table)
+        let is_whole = walk.budget > 0 && walk.passed.all_of(&tree.stmts);
+        // Nobody wrote it in this statement.
+        walk.rec.verbs.clear();
+        is_whole.then_some((table, walk.rec))
     })
     .ok()
     .flatten()
@@ -307,8 +314,11 @@ pub(crate) fn body(
     let (text, is_standard) = plain_statements(function.body.as_deref()?);
     // A body of the standard form is printed as a view is: with an empty search path.
     let empty = SearchPath::Known(Vec::new());
-    let path = if is_standard { &empty } else { context.bodies };
-    let context = Context { path, ..context };
+    // What it sets itself, and what it calls then, is not looked at: it may be any.
+    let own = function.own_path.then_some(&SearchPath::Unknown);
+    let bodies = own.unwrap_or(context.bodies);
+    let path = if is_standard { &empty } else { bodies };
+    let context = Context { path, bodies, ..context };
     let mut share = Share::of(budget, &text)?;
     stack::with_tree(&text, true, context.used, |tree, used| {
         let context = Context { used, nesting: context.nesting + 1, ..context };

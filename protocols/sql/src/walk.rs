@@ -227,6 +227,9 @@ impl<'c> Walk<'c> {
         for relation in &found {
             self.note(relation, mode);
         }
+        if schema.is_none() && found.iter().any(|relation| !relation.builtin()) {
+            self.may_be_shipped(name);
+        }
         let hidden = self.context.catalog.hidden(schema, name, self.context.path);
         self.rec.shadows |= !hidden.is_empty();
         let meant = [found.as_slice(), hidden.as_slice()].concat();
@@ -328,12 +331,25 @@ impl<'c> Walk<'c> {
         let below = below.filter_map(|oid| self.context.catalog.relation(*oid));
         for relation in std::iter::once(relation).chain(below) {
             for expression in relation.columns.iter().filter_map(|column| column.default.as_ref()) {
-                let filled = view::filled(self.context, expression);
-                self.rec.uses.extend(filled.into_iter().flat_map(|filled| filled.moves));
+                match view::filled(self.context, expression) {
+                    Some(filled) => filled.note_actions(&mut self.rec),
+                    None => self.rec.opaque("opaque_function", expression),
+                }
             }
         }
         if let Some(lineage) = lineage {
             lineage.note_actions(&mut self.rec);
+        }
+    }
+
+    /// A relation of somebody's own that has the name of one of PostgreSQL's, where it cannot be
+    /// told that it stands before that.
+    fn may_be_shipped(&mut self, name: &str) {
+        if self.rec.quiet == 0 && self.context.catalog.ships_relation(name) {
+            self.note_system("pg_catalog", name);
+            if known::telling(name).next().is_some() {
+                self.rec.opaque("raw_storage", name);
+            }
         }
     }
 

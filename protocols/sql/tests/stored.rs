@@ -50,6 +50,63 @@ fn letters() -> Catalog {
     let mut made = Relation::new(34_008, RelationKind::Table, "public", "made", COLUMNS);
     made.columns[1].generated = Some("public.letter()".into());
     data.relations.extend([filled, numbered, made]);
+    // Defaults of arguments, a label that is not true, an aggregate, a path of one's own.
+    let mut given = Function::new(34_105, "given", "sql", Some("SELECT 'x' || a")).taking(&["a"]);
+    given.defaults = Some("public.copies()".into());
+    let mut moving = Function::new(34_106, "given_path", "sql", Some("SELECT a")).taking(&["a"]);
+    moving.defaults = Some("public.moves()::text".into());
+    let mut stable = Function::new(34_107, "stable", "plpgsql", None);
+    stable.volatility = 's';
+    let mut gathers = Function::new(34_108, "gathers", "internal", None).taking(&["a"]);
+    (gathers.aggregate, gathers.volatility) = (true, 'i');
+    let own = Some("SELECT body FROM letters WHERE id = 1");
+    let mut own = Function::new(34_109, "own_path", "sql", own);
+    own.own_path = true;
+    let set = Function::new(34_110, "sets", "sql", None);
+    data.functions.extend([given, moving, stable, gathers, own, set]);
+    let mut filled = |oid, name: &str, default: &str| {
+        let mut relation = Relation::new(oid, RelationKind::Table, "public", name, COLUMNS);
+        relation.columns[1].default = Some(default.into());
+        data.relations.push(relation);
+    };
+    filled(34_009, "given_rows", "public.given()");
+    filled(34_010, "moved_rows", "public.moves()::text");
+    filled(34_011, "own_rows", "public.own_path()");
+    filled(34_012, "set_rows", "public.sets()");
+    filled(34_013, "acted_rows", "public.acts()");
+    let view = |oid, name: &str, text: &str| {
+        Relation::new(oid, RelationKind::View, "public", name, COLUMNS).defined(text)
+    };
+    data.relations.extend([
+        view(
+            34_014,
+            "given_view",
+            "SELECT letters.id FROM public.letters WHERE public.given() = ''",
+        ),
+        view(
+            34_015,
+            "stable_view",
+            "SELECT letters.id FROM public.letters WHERE public.stable() = ''",
+        ),
+        view(
+            34_016,
+            "gathered_view",
+            "SELECT letters.id FROM public.letters GROUP BY letters.id \
+             HAVING public.gathers(letters.body) IS NULL",
+        ),
+        view(
+            34_017,
+            "of_stats",
+            "SELECT 1 AS id, pg_stats.most_common_vals::text AS body FROM pg_stats",
+        ),
+    ]);
+    // The first is the one above.
+    data.relations.push(view(34_100, "deep_0", "SELECT copying.id FROM public.copying"));
+    for at in 1..40 {
+        let text = format!("SELECT deep_{0}.id FROM public.deep_{0}", at - 1);
+        data.relations.push(view(34_100 + at, &format!("deep_{at}"), &text));
+    }
+    data.builtin_relations = ["pg_attribute", "pg_stats", "pg_class"].map(Into::into).into();
     Catalog::new(data)
 }
 
@@ -118,6 +175,76 @@ fn p3_what_functions_do_is_done_by_views_and_defaults_too() {
     assert_eq!(told("SELECT id FROM acting", &catalog), Err("opaque_function"));
     let returned = "INSERT INTO numbered (id) VALUES (1) RETURNING *";
     assert_eq!(told(returned, &catalog), Ok(vec!["body".into()]));
+}
+
+#[test]
+fn p3_defaults_of_arguments_are_given_as_if_they_were_written() {
+    let catalog = letters();
+    for text in ["SELECT given()", "SELECT id FROM given_view", "INSERT INTO given_rows VALUES (1)"]
+    {
+        assert_eq!(told(text, &catalog), Err("moved"), "{text}");
+    }
+    assert_eq!(told("SELECT given('a')", &catalog), Ok(vec![]));
+    let moved = "SELECT given_path() AS x, letter() AS body";
+    assert_eq!(told(moved, &catalog), Ok(vec!["body".into()]));
+}
+
+#[test]
+fn p3_labels_of_functions_are_not_believed() {
+    let catalog = letters();
+    for text in ["SELECT id FROM stable_view", "SELECT count(*) FROM gathered_view"] {
+        assert_eq!(told(text, &catalog), Err("opaque_function"), "{text}");
+    }
+}
+
+#[test]
+fn p3_defaults_in_sql_are_followed_or_refused() {
+    let catalog = letters();
+    assert_eq!(told("TABLE own_rows", &catalog), Ok(vec!["body".into()]));
+    assert_eq!(told("SELECT own_path()", &catalog), Ok(vec!["own_path".into()]));
+    assert_eq!(told("INSERT INTO set_rows VALUES (1)", &catalog), Err("opaque_function"));
+    // The guide says that these are not followed.
+    assert_eq!(told("INSERT INTO acted_rows VALUES (1)", &catalog), Ok(vec![]));
+    let moved = "INSERT INTO moved_rows (id) VALUES (1) RETURNING letter() AS x";
+    assert_eq!(told(moved, &catalog), Ok(vec!["x".into()]));
+}
+
+#[test]
+fn p3_views_deeper_than_they_are_followed_are_refused() {
+    let catalog = letters();
+    for at in [1, 20, 30, 35, 39] {
+        assert!(told(&format!("SELECT count(*) FROM deep_{at}"), &catalog).is_err(), "{at}");
+    }
+}
+
+#[test]
+fn p3_relations_with_names_of_postgresqls_do_not_stand_for_them() {
+    let mut data = CatalogData::from(sample());
+    data.builtin_relations = ["pg_attribute", "pg_stats", "pg_class"].map(Into::into).into();
+    let columns: &[(&str, u32)] = &[("most_common_vals", 25), ("attmissingval", 25)];
+    let table = |oid, schema: &str, name: &str| {
+        Relation::new(oid, RelationKind::Table, schema, name, columns)
+    };
+    let mut temp = table(35_002, "pg_temp_3", "pg_attribute");
+    temp.temp = true;
+    data.relations.extend([
+        table(35_000, "public", "pg_stats"),
+        table(35_001, "tenant", "pg_attribute"),
+        temp,
+        table(34_001, "tenant", "letters"),
+        Relation::new(35_003, RelationKind::View, "public", "of_stats", columns)
+            .defined("SELECT pg_stats.most_common_vals::text FROM pg_stats"),
+    ]);
+    let catalog = Catalog::new(data);
+    for text in [
+        "SELECT most_common_vals FROM pg_stats",
+        "SELECT most_common_vals FROM of_stats",
+        "SELECT attmissingval FROM pg_attribute",
+        "DROP TABLE letters; SELECT most_common_vals FROM pg_stats",
+    ] {
+        assert!(told(text, &catalog).is_err(), "{text}");
+    }
+    assert_eq!(told("SELECT most_common_vals FROM public.pg_stats", &catalog), Ok(vec![]));
 }
 
 #[test]

@@ -155,7 +155,8 @@ const ROWS: &str = "SELECT md5(concat_ws('|', \
     (SELECT string_agg(t::text, ';') FROM public.turns t), (SELECT string_agg(t::text, ';') FROM public.noted t), \
     (SELECT string_agg(t::text, ';') FROM public.numbered_ssns t), \
     (SELECT string_agg(t::text, ';') FROM public.firsts t), (SELECT string_agg(t::text, ';') FROM public.below t), \
-    (SELECT string_agg(t::text, ';') FROM public.copied_letters t)))";
+    (SELECT string_agg(t::text, ';') FROM public.copied_letters t), \
+    (SELECT string_agg(t::text, ';') FROM public.own_path_rows t)))";
 
 fn one(wire: &mut Wire, text: &str) -> Result<String> {
     let reply = wire.query(text)?;
@@ -204,7 +205,7 @@ impl World {
                 &mut self.boss,
                 "TRUNCATE secrets, notes, refs, inbox, badges, people, people_eu, events, bands, accounts, depts, \
                  products_of, numbered, preset, joined, limited, ordered, paired, gathered, holder, diary, \
-                 turns, noted, numbered_ssns, firsts, below, copied_letters, tenant.letters",
+                 turns, noted, numbered_ssns, firsts, below, copied_letters, tenant.letters, own_path_rows",
             )?;
             one(&mut self.boss, &file(&format!("worlds/{}.sql", self.letter))?)?;
         }

@@ -130,7 +130,7 @@ pub(super) fn text(part: Part, context: &Context) -> String {
         Part::Generated => generated(&context.locked),
         Part::Defaults => defaults(&context.locked),
         Part::Functions => functions(context.server_version_num, &context.locked),
-        Part::BuiltinFunctions => BUILTIN_FUNCTIONS.to_owned(),
+        Part::BuiltinFunctions => BUILTIN.to_owned(),
         Part::Operators => OPERATORS.to_owned(),
         Part::Casts => CASTS.to_owned(),
         Part::Types => TYPES.to_owned(),
@@ -204,16 +204,17 @@ fn fingerprint(base: u64) -> String {
     text
 }
 
-/// Every relation with columns that a statement can name. Those of PostgreSQL itself are left out.
+/// Every relation with columns that a statement can name. Those of PostgreSQL itself are left out,
+/// but for `pg_attribute`, one of whose columns holds values of others.
 const RELATIONS: &str = "SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence = 't', \
          c.relrowsecurity \
      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-     WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'c', 'S')";
+     WHERE (c.oid >= 16384 OR c.oid = 1249) AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'c', 'S')";
 
 const COLUMNS: &str = "SELECT a.attrelid, a.attnum, a.attname, a.atttypid, a.attlen, \
          a.attisdropped, a.attgenerated <> '', a.attcollation >= 16384 \
      FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid \
-     WHERE a.attrelid >= 16384 AND a.attnum > 0 \
+     WHERE (a.attrelid >= 16384 OR a.attrelid = 1249) AND a.attnum > 0 \
          AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'c', 'S') \
      ORDER BY a.attrelid, a.attnum";
 
@@ -336,7 +337,10 @@ const FILLS: &str = "SELECT a.attrelid, a.attnum::int4, \
 const PARENTS: &str = "SELECT i.inhrelid, i.inhparent FROM pg_inherits i \
      WHERE i.inhrelid >= 16384 ORDER BY i.inhrelid, i.inhseqno";
 
-const BUILTIN_FUNCTIONS: &str = "SELECT DISTINCT p.proname FROM pg_proc p WHERE p.oid < 16384";
+/// Names of what ships with PostgreSQL: functions, and the relations of `pg_catalog`.
+const BUILTIN: &str = "SELECT DISTINCT p.proname, false FROM pg_proc p WHERE p.oid < 16384 \
+     UNION ALL SELECT c.relname, true FROM pg_class c WHERE c.oid < 16384 \
+         AND c.relnamespace = 'pg_catalog'::regnamespace AND c.relkind IN ('r', 'v', 'm')";
 
 const OPERATORS: &str = "SELECT o.oprname, o.oprcode::oid FROM pg_operator o WHERE o.oid >= 16384";
 
@@ -407,8 +411,8 @@ fn defaults(locked: &[u32]) -> String {
 
 /// All functions that do not ship with PostgreSQL, and those of PostgreSQL that are not immutable.
 ///
-/// A function with settings of its own may look names up elsewhere than its caller, so its body is
-/// not given. Names of arguments are those of input arguments, so that they go with `proargtypes`.
+/// A function with settings of its own can do otherwise than its body says, so that is not given,
+/// but for a `search_path`, which only says where names are looked up. Names of arguments are those of input arguments, so that they go with `proargtypes`.
 fn functions(server_version_num: i32, locked: &[u32]) -> String {
     let (body, blocked) = if server_version_num < 140_000 {
         ("p.prosrc", "false".to_owned())
@@ -427,7 +431,7 @@ fn functions(server_version_num: i32, locked: &[u32]) -> String {
     let defining = sql::change::DEFINING_WORDS.join("|");
     format!(
         "SELECT p.oid, n.nspname, p.proname, l.lanname, p.provolatile, \
-             CASE WHEN l.lanname = 'sql' AND p.proconfig IS NULL THEN {body} END, \
+             CASE WHEN l.lanname = 'sql' AND (p.proconfig IS NULL OR {OWN_PATH}) THEN {body} END, \
              p.proargtypes, \
              CASE WHEN p.proargmodes IS NULL THEN to_json(p.proargnames)::text \
                  ELSE {inputs} END, \
@@ -437,13 +441,17 @@ fn functions(server_version_num: i32, locked: &[u32]) -> String {
              CASE WHEN p.pronargdefaults > 0 AND l.lanname = 'sql' AND NOT b.is_blocked \
                  THEN pg_get_expr(p.proargdefaults, 0) END, \
              (SELECT t.typrelid FROM pg_type t WHERE t.oid = p.prorettype), \
-             l.lanname NOT IN ('c', 'internal') AND p.prosrc ~* '\\m({defining})\\M' \
+             l.lanname NOT IN ('c', 'internal') AND p.prosrc ~* '\\m({defining})\\M', \
+             p.proconfig IS NOT NULL \
          FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace \
              JOIN pg_language l ON l.oid = p.prolang \
              CROSS JOIN LATERAL (SELECT {blocked} AS is_blocked) b \
          WHERE p.oid >= 16384 OR p.provolatile <> 'i'"
     )
 }
+
+/// Whether all that a function sets is `search_path`.
+const OWN_PATH: &str = "(array_length(p.proconfig, 1) = 1 AND p.proconfig[1] LIKE 'search_path=%')";
 
 /// Whether all functions behind an aggregate are immutable and written in C.
 const AGGREGATE_IS_NATIVE: &str = "(SELECT bool_and(f.provolatile = 'i' \

@@ -128,7 +128,10 @@ impl Reading {
             Part::Functions => self.function(row)?,
             Part::BuiltinFunctions => {
                 let name = self.names.shared(&row.text(0)?);
-                self.data.builtin_functions.push(name);
+                let is_relation = row.flag(1)?;
+                let (functions, relations) =
+                    (&mut self.data.builtin_functions, &mut self.data.builtin_relations);
+                if is_relation { relations } else { functions }.push(name);
             }
             Part::Operators => {
                 let name = self.names.shared(&row.text(0)?);
@@ -314,6 +317,7 @@ impl Reading {
             defaults: row.optional(13)?.map(Into::into),
             return_relation: row.number(14)?,
             may_define: row.flag(15)?,
+            own_path: row.flag(16)?,
         });
         Ok(())
     }
