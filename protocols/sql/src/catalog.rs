@@ -338,7 +338,8 @@ pub struct CatalogData {
     /// PostgreSQL 15 and the additions up to 18.
     #[serde(default)]
     pub builtin_functions: Vec<Arc<str>>,
-    /// Names of the tables and views in `pg_catalog`, which are found before those of anybody's own.
+    /// Names of the tables and views in `pg_catalog`, which are found before those of anybody's
+    /// own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub builtin_relations: Vec<Arc<str>>,
     /// Operators that do not ship with PostgreSQL.

@@ -412,7 +412,8 @@ fn defaults(locked: &[u32]) -> String {
 /// All functions that do not ship with PostgreSQL, and those of PostgreSQL that are not immutable.
 ///
 /// A function with settings of its own can do otherwise than its body says, so that is not given,
-/// but for a `search_path`, which only says where names are looked up. Names of arguments are those of input arguments, so that they go with `proargtypes`.
+/// but for a `search_path`, which only says where names are looked up. Names of arguments are those
+/// of input arguments, so that they go with `proargtypes`.
 fn functions(server_version_num: i32, locked: &[u32]) -> String {
     let (body, blocked) = if server_version_num < 140_000 {
         ("p.prosrc", "false".to_owned())
