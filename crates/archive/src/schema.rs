@@ -35,8 +35,8 @@ pub const SCHEMA_VERSION: u32 = 1;
 pub const GROUP_ROWS_MAX: usize = 65_536;
 /// Bytes of a row group before compression past which it is closed.
 pub const GROUP_BYTES_MAX: usize = 32 * 1024 * 1024;
-/// Bytes of payloads that are copied for their column at once.
-const BATCH_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes of payloads that are copied for their column at once: those of a page.
+const BATCH_BYTES: usize = 1024 * 1024;
 /// What the files say wrote them. Fixed, so that the same events always make the same bytes.
 const CREATED_BY: &str = "narrows archive version 1";
 
@@ -519,6 +519,19 @@ struct Joined {
 }
 
 impl Joined {
+    /// Room for as many values of these lengths as are written at once. A vector that grows leaves
+    /// all that it was before behind it.
+    fn for_batch(lengths: impl Iterator<Item = usize>) -> Self {
+        let mut bytes: usize = 0;
+        for length in lengths {
+            if bytes > 0 && bytes + length > BATCH_BYTES {
+                break;
+            }
+            bytes += length;
+        }
+        Self { all: Vec::with_capacity(bytes), ends: Vec::new() }
+    }
+
     fn push(&mut self, value: &[u8]) {
         self.all.extend_from_slice(value);
         self.ends.push(self.all.len());
@@ -584,12 +597,14 @@ impl Leaf {
             }
             Way::Bytes(get, _) => {
                 let column = column.typed::<ByteArrayType>();
-                let mut values = Joined::default();
-                for row in rows {
+                let batch = |rows: &[Row]| Joined::for_batch(rows.iter().map(|row| get(row).len()));
+                let mut values = batch(rows);
+                for (at, row) in rows.iter().enumerate() {
                     let value = get(row);
                     if values.all.len() + value.len() > BATCH_BYTES && !values.ends.is_empty() {
                         let levels = std::mem::take(&mut levels);
-                        levels.write(column, &std::mem::take(&mut values).values())?;
+                        let next = batch(rows.get(at..).unwrap_or_default());
+                        levels.write(column, &std::mem::replace(&mut values, next).values())?;
                     }
                     mark(&mut levels, !value.is_empty());
                     if !value.is_empty() {
