@@ -183,3 +183,9 @@ TABLE own_path_rows
 INSERT INTO moved_rows (id) VALUES (1) RETURNING letter_of(1)
 SELECT letter_of(1)
 -- end
+-- script
+CREATE TABLE kept (id int)
+INSERT INTO kept VALUES (1)
+ALTER TABLE kept ADD COLUMN x noted_domain
+TABLE diary
+-- end

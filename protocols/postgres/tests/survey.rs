@@ -274,6 +274,11 @@ const SHOP: &str = r#"
         AS 'SELECT ssn::text, 1 FROM customers WHERE id = who';
     CREATE FUNCTION standard(who int) RETURNS text LANGUAGE sql
         RETURN (SELECT name FROM customers WHERE id = who);
+    CREATE FUNCTION defining() RETURNS void LANGUAGE plpgsql
+        AS 'BEGIN EXECUTE ''CREATE VIEW made AS SELECT 1''; END';
+    CREATE FUNCTION passing() RETURNS void LANGUAGE plpgsql
+        AS 'BEGIN -- to create nothing
+            CREATE TEMP TABLE created (a int) ON COMMIT DROP; EXECUTE ''SELECT 1''; END';
     CREATE FUNCTION slowed() RETURNS bigint LANGUAGE sql SET enable_seqscan = off
         AS 'SELECT count(*) FROM customers';
     CREATE FUNCTION tuned() RETURNS bigint LANGUAGE sql SET search_path = shop
@@ -484,6 +489,7 @@ fn functions_are_read(snapshot: &Snapshot) {
     assert_eq!(tuned.body.as_deref(), Some("SELECT count(*) FROM customers"));
     assert!(tuned.own_path && !card.own_path);
     assert_eq!(function("slowed").body, None);
+    assert!(function("defining").may_define && !function("passing").may_define);
     let opaque = function("opaque");
     assert_eq!((opaque.body.as_deref(), &*opaque.language), (None, "plpgsql"));
     assert_eq!(words(&opaque.arg_names), ["", "label"]);

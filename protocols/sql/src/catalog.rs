@@ -269,6 +269,9 @@ pub struct Type {
     pub name: Arc<str>,
     /// What kind.
     pub kind: TypeKind,
+    /// The default of a domain, where it calls functions or operators of somebody's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<Arc<str>>,
 }
 
 /// What kind of type.

@@ -18,15 +18,14 @@ use crate::own;
 use crate::statement::{Facts, Statement, StatementKind};
 use crate::tree::{self, N, boxed, inner};
 
-/// Words that code in other languages can give names another meaning with: those that begin
-/// definitions, and those that run text.
-pub const DEFINING_WORDS: [&str; 6] = ["alter", "create", "drop", "execute", "grant", "revoke"];
+/// Words that begin what gives names another meaning, in the text of functions in any language.
+pub const DEFINING_WORDS: [&str; 5] = ["alter", "create", "drop", "grant", "revoke"];
 
-/// Whether code has one of [`DEFINING_WORDS`].
+/// Whether the code of a DO has one of [`DEFINING_WORDS`], or runs text, which may.
 pub(crate) fn defines(code: &str) -> bool {
     let in_word = |c: char| c.is_alphanumeric() || c == '_';
-    code.split(|c| !in_word(c))
-        .any(|word| DEFINING_WORDS.iter().any(|known| known.eq_ignore_ascii_case(word)))
+    let known = DEFINING_WORDS.iter().chain(&["execute"]);
+    code.split(|c| !in_word(c)).any(|word| known.clone().any(|one| one.eq_ignore_ascii_case(word)))
 }
 
 /// What a definition can give another meaning.

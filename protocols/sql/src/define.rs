@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pg_query::protobuf::{
     AlterTableCmd, AlterTableStmt, AlterTableType, ColumnDef, ConstrType, Constraint, CreateStmt,
     CreateTableAsStmt, DropBehavior, DropStmt, IndexStmt, Node, ObjectType, PartitionBoundSpec,
-    RangeVar, RenameStmt, VacuumStmt, ViewStmt,
+    RangeVar, RenameStmt, TypeName, VacuumStmt, ViewStmt,
 };
 
 use crate::catalog::{ColumnId, Relation, SearchPath};
@@ -209,13 +209,28 @@ fn partition_bound(walk: &mut Walk<'_>, bound: &PartitionBoundSpec, name: &str) 
 
 /// A column of `name`, which this statement makes where `made` is given.
 fn column_defined(walk: &mut Walk<'_>, column: &ColumnDef, name: &str, made: Option<&CreateStmt>) {
-    if let Some(default) = boxed(&column.raw_default) {
-        kept(walk, default, name, "DEFAULT");
+    match (boxed(&column.raw_default), &column.type_name) {
+        (Some(default), _) => kept(walk, default, name, "DEFAULT"),
+        // It is run at once for all rows that are there.
+        (None, Some(of)) => domain_default(walk, of),
+        (None, None) => {}
     }
     if holds_a_value(column) {
         value_converted(walk, column, "DEFAULT");
     }
     constraints(walk, &column.constraints, name, made);
+}
+
+/// A column without a default has that of its type, if this is a domain with one.
+fn domain_default(walk: &mut Walk<'_>, of: &TypeName) {
+    let catalog = walk.context.catalog;
+    let parts = tree::strings(&of.names);
+    let (_, bare) = tree::qualified(&parts);
+    for found in catalog.types_named(bare).iter().filter_map(|oid| catalog.type_of(*oid)) {
+        if let Some(expression) = &found.default {
+            walk.done_by_default(expression, &found.name);
+        }
+    }
 }
 
 /// A value is converted to the type of a column and stays there.

@@ -330,15 +330,23 @@ impl<'c> Walk<'c> {
         let below = lineage.iter().flat_map(|lineage| lineage.objects.iter());
         let below = below.filter_map(|oid| self.context.catalog.relation(*oid));
         for relation in std::iter::once(relation).chain(below) {
-            for expression in relation.columns.iter().filter_map(|column| column.default.as_ref()) {
-                match view::filled(self.context, expression) {
-                    Some(filled) => filled.note_actions(&mut self.rec),
-                    None => self.rec.opaque("opaque_function", expression),
+            for column in &relation.columns {
+                if let Some(expression) = &column.default {
+                    let of = format!("{}.{}.{}", relation.schema, relation.name, column.name);
+                    self.done_by_default(expression, &of);
                 }
             }
         }
         if let Some(lineage) = lineage {
             lineage.note_actions(&mut self.rec);
+        }
+    }
+
+    /// What is done when a value is made by a default, the one `of` a column or a domain.
+    pub(crate) fn done_by_default(&mut self, expression: &str, of: &str) {
+        match view::filled(self.context, expression) {
+            Some(filled) => filled.note_actions(&mut self.rec),
+            None => self.rec.opaque("opaque_function", &format!("behind the default of {of}")),
         }
     }
 

@@ -4,7 +4,7 @@
 
 use sql::{
     Catalog, CatalogData, Function, Options, Predicates, Relation, RelationKind, SearchPath,
-    Statements, analyse, exposure, masked_columns, sample,
+    Statements, Type, TypeKind, analyse, exposure, masked_columns, sample,
 };
 
 fn parsed(text: &str, catalog: &Catalog) -> Statements {
@@ -106,6 +106,9 @@ fn letters() -> Catalog {
         let text = format!("SELECT deep_{0}.id FROM public.deep_{0}", at - 1);
         data.relations.push(view(34_100 + at, &format!("deep_{at}"), &text));
     }
+    let copied = Some("public.copies()".into());
+    let kind = TypeKind::Domain(25);
+    data.types.push(Type { oid: 34_200, name: "copied".into(), kind, default: copied });
     data.builtin_relations = ["pg_attribute", "pg_stats", "pg_class"].map(Into::into).into();
     Catalog::new(data)
 }
@@ -203,6 +206,13 @@ fn p3_defaults_in_sql_are_followed_or_refused() {
     assert_eq!(told("TABLE own_rows", &catalog), Ok(vec!["body".into()]));
     assert_eq!(told("SELECT own_path()", &catalog), Ok(vec!["own_path".into()]));
     assert_eq!(told("INSERT INTO set_rows VALUES (1)", &catalog), Err("opaque_function"));
+    for text in [
+        "ALTER TABLE made ADD COLUMN x copied",
+        "ALTER TABLE made ADD COLUMN x public.copied NOT NULL",
+        "CREATE TABLE t (x copied)",
+    ] {
+        assert_eq!(told(text, &catalog), Err("moved"), "{text}");
+    }
     // The guide says that these are not followed.
     assert_eq!(told("INSERT INTO acted_rows VALUES (1)", &catalog), Ok(vec![]));
     let moved = "INSERT INTO moved_rows (id) VALUES (1) RETURNING letter() AS x";

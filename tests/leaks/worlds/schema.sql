@@ -150,6 +150,7 @@ CREATE TABLE firsts (id int, z first_ssn);
 CREATE TABLE below (id int, z text);
 CREATE VIEW v_below AS SELECT id, z FROM below;
 ALTER VIEW v_below ALTER z SET DEFAULT ssn_of(1);
+CREATE DOMAIN noted_domain AS text DEFAULT note_ssns();
 CREATE FUNCTION noted_given(x text DEFAULT note_ssns()) RETURNS bool LANGUAGE sql AS 'SELECT x IS NOT NULL';
 CREATE VIEW v_given AS SELECT id FROM letters WHERE noted_given();
 CREATE TABLE given_rows (id int, z bool DEFAULT noted_given());

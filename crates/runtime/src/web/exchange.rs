@@ -317,11 +317,11 @@ impl Exchange {
     }
 
     /// What was let go to the other side of a WebSocket or tunnel, and is recorded as sent, reaches
-    /// it although the exchange is over.
+    /// it although the exchange is over; not when that was ended for it.
     fn farewell(&mut self) {
         let mut waiting = std::mem::take(&mut self.to_upstream);
         let Some(upstream) = self.upstream.take() else { return };
-        if waiting.is_empty() || !self.passed_on.is_listened_to() {
+        if waiting.is_empty() || self.stopped || !self.passed_on.is_listened_to() {
             return;
         }
         let seat = Arc::clone(&self.seat);
@@ -596,7 +596,7 @@ impl Exchange {
         self.closing = true;
         self.call = None;
         self.answer = None;
-        if !self.passed_on.is_listened_to() {
+        if self.stopped || !self.passed_on.is_listened_to() {
             self.upstream = None;
             self.to_upstream.clear();
         }

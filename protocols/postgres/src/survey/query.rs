@@ -133,7 +133,7 @@ pub(super) fn text(part: Part, context: &Context) -> String {
         Part::BuiltinFunctions => BUILTIN.to_owned(),
         Part::Operators => OPERATORS.to_owned(),
         Part::Casts => CASTS.to_owned(),
-        Part::Types => TYPES.to_owned(),
+        Part::Types => types(),
         Part::End => "COMMIT".to_owned(),
     }
 }
@@ -348,11 +348,26 @@ const CASTS: &str = "SELECT t.typname, c.castfunc::oid \
      FROM pg_cast c JOIN pg_type t ON t.oid = c.casttarget \
      WHERE c.oid >= 16384 AND c.castfunc <> 0";
 
-const TYPES: &str = "SELECT t.oid, n.nspname, t.typname, t.typtype, t.typbasetype, \
-         CASE WHEN t.typlen = -1 AND e.typarray = t.oid THEN t.typelem ELSE 0 END \
-     FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace \
-         LEFT JOIN pg_type e ON e.oid = t.typelem \
-     WHERE t.oid >= 16384 AND t.typtype <> 'c' AND e.typtype IS DISTINCT FROM 'c'";
+fn types() -> String {
+    format!(
+        "SELECT t.oid, n.nspname, t.typname, t.typtype, t.typbasetype, \
+             CASE WHEN t.typlen = -1 AND e.typarray = t.oid THEN t.typelem ELSE 0 END, \
+             CASE WHEN t.typtype = 'd' AND {} THEN pg_get_expr(t.typdefaultbin, 0) END \
+         FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace \
+             LEFT JOIN pg_type e ON e.oid = t.typelem \
+         WHERE t.oid >= 16384 AND t.typtype <> 'c' AND e.typtype IS DISTINCT FROM 'c'",
+        calls_own("pg_type", "t.oid")
+    )
+}
+
+/// Whether a definition calls functions or operators of somebody's own.
+fn calls_own(class: &str, object: &str) -> String {
+    format!(
+        "EXISTS (SELECT FROM pg_depend p WHERE p.classid = '{class}'::regclass \
+         AND p.objid = {object} AND p.refobjid >= 16384 \
+         AND p.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass))"
+    )
+}
 
 /// Describing a view locks what it reads, so it would wait for whoever holds one of `locked`, and
 /// everyone else for us. Such a view is listed as blocked instead.
@@ -389,13 +404,6 @@ fn generated(locked: &[u32]) -> String {
 /// Defaults that call functions or operators of somebody's own, those of domains for columns that
 /// have none too.
 fn defaults(locked: &[u32]) -> String {
-    let calls = |class: &str, object: &str| {
-        format!(
-            "EXISTS (SELECT FROM pg_depend p WHERE p.classid = '{class}'::regclass \
-             AND p.objid = {object} AND p.refobjid >= 16384 \
-             AND p.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass))"
-        )
-    };
     format!(
         "SELECT a.attrelid, a.attnum, CASE WHEN d.oid IS NULL \
              THEN pg_get_expr(t.typdefaultbin, 0) ELSE pg_get_expr(d.adbin, d.adrelid) END \
@@ -404,8 +412,8 @@ fn defaults(locked: &[u32]) -> String {
          WHERE a.attrelid >= 16384 AND a.attnum > 0 AND a.attgenerated = '' AND NOT ({}) \
              AND ({} OR d.oid IS NULL AND t.typtype = 'd' AND {})",
         any_of("a.attrelid", locked),
-        calls("pg_attrdef", "d.oid"),
-        calls("pg_type", "t.oid")
+        calls_own("pg_attrdef", "d.oid"),
+        calls_own("pg_type", "t.oid")
     )
 }
 
@@ -442,7 +450,8 @@ fn functions(server_version_num: i32, locked: &[u32]) -> String {
              CASE WHEN p.pronargdefaults > 0 AND l.lanname = 'sql' AND NOT b.is_blocked \
                  THEN pg_get_expr(p.proargdefaults, 0) END, \
              (SELECT t.typrelid FROM pg_type t WHERE t.oid = p.prorettype), \
-             l.lanname NOT IN ('c', 'internal') AND p.prosrc ~* '\\m({defining})\\M', \
+             l.lanname NOT IN ('c', 'internal') \
+                 AND regexp_replace(p.prosrc, '{PASSING}', ' ', 'gi') ~* '\\m({defining})\\M', \
              p.proconfig IS NOT NULL \
          FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace \
              JOIN pg_language l ON l.oid = p.prolang \
@@ -450,6 +459,11 @@ fn functions(server_version_num: i32, locked: &[u32]) -> String {
          WHERE p.oid >= 16384 OR p.provolatile <> 'i'"
     )
 }
+
+/// What has words of definitions in code and changes nothing for anybody else: comments, and tables
+/// of the session.
+const PASSING: &str =
+    r"--[^\n]*|\mon\s+commit\s+drop\M|\mcreate\s+((global|local)\s+)?temp(orary)?\M";
 
 /// Whether all that a function sets is `search_path`.
 const OWN_PATH: &str = "(array_length(p.proconfig, 1) = 1 AND p.proconfig[1] LIKE 'search_path=%')";

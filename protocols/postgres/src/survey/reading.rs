@@ -339,7 +339,8 @@ impl Reading {
             TypeKind::Domain(base) => sql::TypeKind::Domain(base),
             _ => sql::TypeKind::Plain,
         };
-        self.data.types.push(Type { oid, name: Arc::clone(&name), kind: known });
+        let default = row.optional(6)?.map(Into::into);
+        self.data.types.push(Type { oid, name: Arc::clone(&name), kind: known, default });
         self.types.insert(oid, StoredType { schema, name, kind });
         Ok(())
     }

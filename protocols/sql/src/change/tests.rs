@@ -20,7 +20,7 @@ fn catalog() -> Catalog {
     let mut policed = table(21_003, "policed", TEXT);
     policed.row_security = true;
     data.relations.extend([collated, holder, policed, table(21_004, "moody", MOOD)]);
-    data.types.push(Type { oid: MOOD, name: "mood".into(), kind: TypeKind::Plain });
+    data.types.push(Type { oid: MOOD, name: "mood".into(), kind: TypeKind::Plain, default: None });
     let body = "SELECT body FROM public.notes WHERE id = a";
     data.functions.push(Function::new(31_002, "of_note", "sql", Some(body)).taking(&["a"]));
     let body = "SELECT public.of_note(a)";

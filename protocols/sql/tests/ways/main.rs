@@ -63,7 +63,12 @@ fn catalog() -> Catalog {
     ]);
     data.operators.push(Operator { name: "@!".into(), function: 31_000 });
     data.casts.push(Cast { to: "ssn_box".into(), function: 31_000 });
-    data.types.push(Type { oid: 21_901, name: "mood".into(), kind: TypeKind::Plain });
+    data.types.push(Type {
+        oid: 21_901,
+        name: "mood".into(),
+        kind: TypeKind::Plain,
+        default: None,
+    });
     data.ties.extend([
         Tie { from: column(STAFF, 4), to: column(STAFF, 12), by: TieKind::Check },
         Tie { from: column(STAFF, 3), to: column(STAFF, 5), by: TieKind::Key },
@@ -162,7 +167,12 @@ fn p3_a_type_called_text_is_not_taken_for_text() {
     let mut data = CatalogData::from(catalog());
     let text = "select ssn::text from staff";
     assert_eq!(refused(text, &catalog(), Predicates::Refuse), None);
-    data.types.push(Type { oid: 21_950, name: "text".into(), kind: TypeKind::Plain });
+    data.types.push(Type {
+        oid: 21_950,
+        name: "text".into(),
+        kind: TypeKind::Plain,
+        default: None,
+    });
     assert_eq!(refused(text, &Catalog::new(data), Predicates::Refuse), Some("expression"));
 }
 

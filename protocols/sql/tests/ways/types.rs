@@ -23,8 +23,18 @@ fn catalog_of_types() -> Catalog {
             &[("id", 23), ("b", BOX_TYPE), ("a", 1009)],
         ),
     ]);
-    data.types.push(Type { oid: 21_902, name: "boxed".into(), kind: TypeKind::Domain(BOX_TYPE) });
-    data.types.push(Type { oid: 21_903, name: "small".into(), kind: TypeKind::Domain(23) });
+    data.types.push(Type {
+        oid: 21_902,
+        name: "boxed".into(),
+        kind: TypeKind::Domain(BOX_TYPE),
+        default: None,
+    });
+    data.types.push(Type {
+        oid: 21_903,
+        name: "small".into(),
+        kind: TypeKind::Domain(23),
+        default: None,
+    });
     data.operators.push(Operator { name: "@!~".into(), function: 31_000 });
     for relation in data.relations.iter_mut().filter(|relation| relation.oid == STAFF) {
         let plain = Relation::new(1, RelationKind::Table, "x", "x", &[("plain", 25)]);
@@ -397,9 +407,9 @@ fn p3_what_foreign_keys_lock_is_known_by_them() {
 fn p3_json_within_other_types_may_not_be_jsonb() {
     let mut data = CatalogData::from(catalog());
     data.types.extend([
-        Type { oid: 21_960, name: "jsons".into(), kind: TypeKind::Domain(199) },
-        Type { oid: 21_961, name: "texts".into(), kind: TypeKind::Domain(1009) },
-        Type { oid: 21_962, name: "_home".into(), kind: TypeKind::Array },
+        Type { oid: 21_960, name: "jsons".into(), kind: TypeKind::Domain(199), default: None },
+        Type { oid: 21_961, name: "texts".into(), kind: TypeKind::Domain(1009), default: None },
+        Type { oid: 21_962, name: "_home".into(), kind: TypeKind::Array, default: None },
     ]);
     let columns =
         [("a", 199), ("b", 21_960), ("c", 21_961), ("d", 21_962), ("e", 2249), ("f", 3802)];
