@@ -24,7 +24,8 @@ pub enum Happening<U> {
     Closed(Side),
     /// The journal holds every batch of events up to this one.
     Recorded(Ticket),
-    /// The journal could not take a batch; nothing that waits for it may happen (P5).
+    /// The journal could not take a batch; nothing that waits for it may happen (P5). It holds
+    /// every batch before this one that it was not said to have failed on.
     RecordFailed(Ticket),
     /// A claim was proved; with the session that this connection joins, where it does not make one.
     Proved(Arc<Principal>, Resource, PayloadPolicy, Option<Arc<SharedSession>>),

@@ -15,7 +15,7 @@
 //! server >> unreachable REASON    the upstream cannot be had
 //! person >> approve #2 [rows_max N]
 //! person >> deny #2 "why"
-//! journal >> waits | keeps | fails | catches up
+//! journal >> waits | keeps | fails | loses one | catches up
 //! clock >> 60 s
 //! gateway >> stop REASON | cancel | reload [; RULE]… | withdraw
 //! ```
@@ -299,7 +299,11 @@ impl<U: Unit, N: Script<U>> Play<N, U> {
                 self.stage.journal_catches_up();
                 self.say();
             }
-            _ => return Err("waits, fails, keeps or catches up".to_owned()),
+            "loses one" => {
+                self.stage.journal_loses_one();
+                self.say();
+            }
+            _ => return Err("waits, fails, keeps, loses one or catches up".to_owned()),
         }
         Ok(())
     }

@@ -353,6 +353,13 @@ impl<U: Unit> Stage<U> {
         self.settle();
     }
 
+    /// The journal cannot take the first of what waits.
+    pub fn journal_loses_one(&mut self) {
+        let lost = self.unrecorded.pop_front().map(Happening::RecordFailed);
+        self.reactions.extend(lost);
+        self.settle();
+    }
+
     /// Time passes; alarms go off on the way.
     pub fn wait(&mut self, time: Duration) {
         let end = self.now.plus(time);
@@ -472,6 +479,11 @@ impl<U: Unit> Stage<U> {
         let said = match act {
             Act::Record(ticket, events) => {
                 self.said.push(Said::Record(ticket, events));
+                if self.journal != JournalMode::Waits {
+                    // Batches are acknowledged in order: what waits is decided before this one.
+                    let before = self.unrecorded.drain(..).map(Happening::Recorded);
+                    self.reactions.extend(before);
+                }
                 match self.journal {
                     JournalMode::Keeps => self.reactions.push_back(Happening::Recorded(ticket)),
                     JournalMode::Waits => self.unrecorded.push_back(ticket),

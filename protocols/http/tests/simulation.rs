@@ -4,8 +4,8 @@
 //! Whatever the seed, [`notation::Watch`] finds no promise broken, nobody waits for ever, and a
 //! client that nothing happened to has a whole answer: the host's, masked, or the gateway's.
 //!
-//! `NARROWS_SEED=n` replays one seed and prints what happened. The simulation was seen to fail with
-//! an engine that does not wait for the journal (P1), with one that lets withheld replies go, and
+//! `NARROWS_SEED=n` replays one seed and prints what happened; `NARROWS_SEEDS=n` plays so many. The
+//! simulation was seen to fail with an engine that does not wait for the journal (P1), with one that lets withheld replies go, and
 //! with a conversation that does not resume its client.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on fails")]
@@ -15,6 +15,7 @@ mod notation;
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -27,6 +28,7 @@ use testkit::random::Random;
 use testkit::stage::{JournalMode, Said, Stage};
 use testkit::story;
 
+/// Played while working; `./test` plays more.
 const SEEDS: u64 = 600;
 /// Stops a reply, where a rule says so.
 const CARD: &str = "4111111111111111";
@@ -372,22 +374,40 @@ fn rules(withholds: bool, more: &[&str]) -> Vec<String> {
 #[test]
 fn p1_p3_p5_p7_r3_simulation_of_many_seeds() {
     assert_eq!(notation::name(), "http");
-    let one = std::env::var("NARROWS_SEED").ok().and_then(|seed| seed.parse::<u64>().ok());
-    let seeds = one.map_or(0..SEEDS, |seed| seed..seed + 1);
-    let (mut exchanges, mut answered) = (0, 0);
-    let mut broken = Vec::new();
-    for seed in seeds {
-        let mut run = Run::new(seed);
-        run.run();
-        if one.is_some() {
-            println!("{}", run.transcript);
+    let number = |name| std::env::var(name).ok().and_then(|number| number.parse::<u64>().ok());
+    let one = number("NARROWS_SEED");
+    let next = AtomicU64::new(one.unwrap_or(0));
+    let end = one.map_or(number("NARROWS_SEEDS").unwrap_or(SEEDS), |seed| seed + 1);
+    let play = || {
+        let (mut exchanges, mut answered, mut broken) = (0, 0, Vec::new());
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= end {
+                return (exchanges, answered, broken);
+            }
+            let mut run = Run::new(seed);
+            run.run();
+            if one.is_some() {
+                println!("{}", run.transcript);
+            }
+            if let Some(why) = run.broken.first() {
+                broken.push(format!("NARROWS_SEED={seed}: {why}"));
+            }
+            exchanges += run.exchanges;
+            answered += run.answered;
         }
-        if let Some(why) = run.broken.first() {
-            broken.push(format!("NARROWS_SEED={seed}: {why}"));
+    };
+    let (mut exchanges, mut answered, mut broken) = (0, 0, Vec::new());
+    std::thread::scope(|scope| {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(play)).collect();
+        for thread in threads {
+            let played = thread.join().unwrap();
+            exchanges += played.0;
+            answered += played.1;
+            broken.extend(played.2);
         }
-        exchanges += run.exchanges;
-        answered += run.answered;
-    }
+    });
     if !broken.is_empty() {
         let shown = broken[..broken.len().min(20)].join("\n");
         panic!("{} seeds break a promise:\n{shown}", broken.len());

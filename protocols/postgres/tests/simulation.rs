@@ -13,7 +13,7 @@
 mod notation;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use model::Side;
 use notation::{Postgres, frame, scene, take_frame};
@@ -24,6 +24,9 @@ use testkit::words::messages;
 
 /// Played while working; `./test` plays more.
 const SEEDS: u64 = 3000;
+/// Seeds that found something, played every time: a reply went on behind a part of it that the
+/// journal had lost (the first three); a session whose abort could not be recorded had no answer.
+const FOUND: [u64; 6] = [14484, 42899, 52621, 58439, 66980, 90273];
 /// Rows past which a reply needs a yes.
 const THRESHOLD: usize = 3;
 const SECRET: &str = "123-45-6789";
@@ -431,15 +434,15 @@ fn p1_p2_p3_r2_r3_simulation_of_many_seeds() {
     ];
     let number = |name| std::env::var(name).ok().and_then(|number| number.parse::<u64>().ok());
     let (one, count) = (number("NARROWS_SEED"), number("NARROWS_SEEDS").unwrap_or(SEEDS));
-    let next = AtomicU64::new(one.unwrap_or(0));
-    let end = one.map_or(count, |seed| seed + 1);
+    let seeds: Vec<u64> =
+        one.map_or_else(|| FOUND.into_iter().chain(0..count).collect(), |seed| vec![seed]);
+    let next = AtomicUsize::new(0);
     let play = || {
         let (mut operations, mut ended, mut broken) = (0_u64, 0_u64, Vec::new());
         loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= end {
+            let Some(seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)).copied() else {
                 return (operations, ended, broken);
-            }
+            };
             let outcome = run(scene.clone(), Players::new(), reloads.clone(), seed);
             if one.is_some() {
                 println!("{}", outcome.transcript);

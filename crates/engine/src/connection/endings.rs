@@ -120,12 +120,22 @@ impl<U: Unit> Connection<U> {
                 pending.stage = Waiting::RecordToRefuse(ticket, refusal);
             }
         }
-        let before = self.client_queue.len();
-        self.client_queue.retain(|entry| {
-            entry.gate != EntryGate::Ticket(ticket) || !matches!(entry.item, Item::Unit(_))
+        let first = self.client_queue.iter().position(|entry| {
+            entry.gate == EntryGate::Ticket(ticket) && matches!(entry.item, Item::Unit(_))
         });
-        let lost = self.client_queue.len() != before;
-        self.upstream_queue.retain(|(waits, _)| *waits != ticket);
+        if let Some(first) = first {
+            // What follows would be taken for the rest of a reply that has a gap, or for its end.
+            let mut behind = self.client_queue.split_off(first);
+            behind.retain(|entry| matches!(entry.item, Item::Close));
+            self.client_queue.append(&mut behind);
+        }
+        let mut lost = first.is_some();
+        if self.upstream_queue.iter().any(|(waits, _)| *waits == ticket) {
+            // An abort that cannot be sent: the transaction it was to fail would go on (R2), and
+            // its answer never come. What waits behind it does not go either.
+            self.upstream_queue.clear();
+            lost = true;
+        }
         if lost && !self.ended {
             self.stop(Refusal::unjudgeable("not_recorded", words));
         }
