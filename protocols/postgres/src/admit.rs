@@ -8,7 +8,8 @@ use sql::{Catalog, ColumnId, Runs, Statement, StatementKind};
 
 use crate::judge::{Judged, MaskedColumns};
 use crate::names::Portal;
-use crate::ready::{Ready, ResourceOptions, Settings};
+use crate::ready::{Ready, ResourceOptions};
+use crate::settings::Settings;
 use crate::uncommitted::{Uncommitted, is_masked};
 
 impl Ready {

@@ -9,7 +9,8 @@ use sql::{Statement, StatementKind};
 
 use crate::judge::Judged;
 use crate::names::{Hides, NAME_BYTES_MAX, Portal, Prepared, Source};
-use crate::ready::{Path, Ready};
+use crate::ready::Ready;
+use crate::settings::Path;
 
 /// How a statement ran.
 #[derive(Clone)]

@@ -10,7 +10,8 @@ use sql::{Catalog, ColumnId, OutputColumn, Place, Predicates, Statement, Use};
 
 use crate::admit::{Hidden, admit_for_everyone, allowed_predicates};
 use crate::judge::{Environment, MaskedColumns, judge};
-use crate::ready::{ResourceOptions, Settings};
+use crate::ready::ResourceOptions;
+use crate::settings::Settings;
 use crate::shape::made;
 use crate::survey::Snapshot;
 use crate::uncommitted::Uncommitted;

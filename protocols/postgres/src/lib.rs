@@ -39,6 +39,7 @@ mod requests;
 mod room;
 mod rows;
 mod scrub;
+mod settings;
 mod shape;
 mod startup;
 mod survey;

@@ -16,7 +16,8 @@ use sql::{CatalogData, Relation, RelationKind};
 
 use crate::admit::{Hidden, admit_for_everyone};
 use crate::judge::{Environment, FACTS, Judged, judge};
-use crate::ready::{ResourceOptions, Settings};
+use crate::ready::ResourceOptions;
+use crate::settings::Settings;
 use crate::shape::made;
 use crate::survey::Snapshot;
 use crate::uncommitted::Uncommitted;

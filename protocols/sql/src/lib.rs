@@ -39,6 +39,7 @@ mod parse;
 mod predicate;
 mod query;
 mod record;
+mod relation;
 mod rows;
 mod sample;
 mod scope;

@@ -12,7 +12,8 @@ use super::rows::{Described, no_source, reads_replies};
 use crate::copy::{CopyFormat, CopyMask, CopyOptions};
 use crate::expected::{Expected, Treatment, What};
 use crate::follow::{Follow, FollowCopy};
-use crate::ready::{Encoding, Ready, counted};
+use crate::ready::{Ready, counted};
+use crate::settings::Encoding;
 use crate::shape::Shape;
 use crate::types::{Format, oid};
 

@@ -11,7 +11,8 @@ use crate::admit::may_set_encoding;
 use crate::expected::What;
 use crate::judge::{Environment, Judged, judge};
 use crate::names::{Portal, Prepared, Source};
-use crate::ready::{Encoding, Ready};
+use crate::ready::Ready;
+use crate::settings::Encoding;
 
 impl Ready {
     /// Whether `text` can be judged now: no definitions that it may name are being changed. Where a
