@@ -11,7 +11,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use crate::bodies;
-use crate::places::{address, is_open, start_gateway};
+use crate::places::{GATEWAY, OTHER_GATEWAY, address, gateway_program, is_open, start_gateway};
 use crate::process::{Account, Process, Processors, command, output};
 use crate::report::Aim;
 use crate::stats::median;
@@ -82,6 +82,8 @@ pub fn measure(rounds: usize, seconds: u32) -> Result<(String, Vec<Aim>)> {
     let reverse = nginx(folder.path(), "reverse", NGINX, &reverse())?;
     let haproxy = haproxy(folder.path())?;
     let masks = format!("{RULES}{MASK}");
+    let program = gateway_program()?;
+    let gateway = |folder, name, ports, rules: &str| gateway(&program, folder, name, ports, rules);
     let (masked, masked_token) = gateway(folder.path(), "masked", (MASKED, MASKED_ADMIN), &masks)?;
     let masks = format!("{masks}{HEAD_ONLY}");
     let (heads, heads_token) = gateway(folder.path(), "heads", (HEADS, HEADS_ADMIN), &masks)?;
@@ -142,6 +144,46 @@ pub fn measure(rounds: usize, seconds: u32) -> Result<(String, Vec<Aim>)> {
     ];
     Ok((section(&ways, &sizes, &results)?, aims))
 }
+
+/// A size of reply, a build of the gateway, and what was measured.
+pub type Compared = (&'static str, &'static str, f64);
+
+/// This build of the gateway and `other`, turn by turn: requests of 1 KiB a second, and megabytes a
+/// second of 1 MiB with two fields masked and the beginning of each reply recorded.
+pub fn compare(other: &str, rounds: usize, seconds: u32) -> Result<Vec<Compared>> {
+    let folder = Folder::make("compare")?;
+    let files = folder.path().join("files");
+    fs::create_dir_all(&files)?;
+    fs::write(files.join("small.json"), bodies::records(1024))?;
+    fs::write(files.join("large.json"), bodies::records(1 << 20))?;
+    let _origin = nginx(folder.path(), "origin", ORIGIN, &origin(folder.path()))?;
+    let masks = format!("{RULES}{MASK}{HEAD_ONLY}");
+    let own = gateway_program()?;
+    let mut ways = Vec::new();
+    let mut processes = Vec::new();
+    for (program, name, ports) in
+        [(other, OTHER_GATEWAY, (PLAIN, PLAIN_ADMIN)), (&*own, GATEWAY, (MASKED, MASKED_ADMIN))]
+    {
+        let (process, token) = gateway(program, folder.path(), name, ports, &masks)?;
+        ways.push(Way { name, port: ports.0, path: "/r/api", token: Some(token) });
+        processes.push(process);
+    }
+    let mut found = Vec::new();
+    for round in 0..rounds {
+        for (what, file) in [(SMALL, "small.json"), (LARGE, "large.json")] {
+            for way in ways.iter().cycle().skip(round % ways.len()).take(ways.len()) {
+                let load = wrk(way, file, seconds)?;
+                let value = if what == SMALL { load.requests } else { load.bytes / 1e6 };
+                eprintln!("round {}  {what:<34} {:<10} {value:.0}", round + 1, way.name);
+                found.push((what, way.name, value));
+            }
+        }
+    }
+    Ok(found)
+}
+
+const SMALL: &str = "HTTP, 1 KiB, 32 connections, requests/s";
+const LARGE: &str = "HTTP, 1 MiB, two fields masked, MB/s";
 
 fn section(
     ways: &[Way],
@@ -224,7 +266,8 @@ pub fn nginx(folder: &Path, name: &'static str, port: u16, server: &str) -> Resu
     )?;
     let mut nginx = command("/usr/sbin/nginx", Processors::All, Account::Own)?;
     nginx.args(["-c", &file.display().to_string(), "-p", &own.display().to_string()]);
-    let mut nginx = Process::start(name, "-TERM", &own.join("log"), nginx)?;
+    let mut nginx = Process::start(name, "-TERM", &own.join("log"), nginx)
+        .context("nginx (Debian: nginx-light)")?;
     nginx
         .wait_until(|| is_open(port))
         .with_context(|| fs::read_to_string(own.join("log")).unwrap_or_default())?;
@@ -249,6 +292,7 @@ fn haproxy(folder: &Path) -> Result<Process> {
 }
 
 fn gateway(
+    program: &str,
     folder: &Path,
     name: &'static str,
     (port, admin): (u16, u16),
@@ -264,7 +308,7 @@ fn gateway(
         address(admin),
         address(port),
     );
-    start_gateway(name, &own, &configuration, admin, Processors::All)
+    start_gateway(program, name, &own, &configuration, (admin, Processors::All), &[])
 }
 
 fn wrk(way: &Way, file: &str, seconds: u32) -> Result<Load> {

@@ -13,6 +13,7 @@
 
 mod bodies;
 mod client;
+mod compare;
 mod copy;
 mod evidence;
 mod facts;
@@ -40,6 +41,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const USAGE: &str = "usage: bench copy --listen ADDRESS --to ADDRESS
        bench recrypt --listen ADDRESS --to ADDRESS --folder FOLDER
        bench run [--quick] [--rounds N] [--seconds N] [--out FILE]
+       bench compare NARROWS [--quick] [--rounds N] [--seconds N]
        bench hold
        bench crowd
        bench http [--quick]
@@ -56,6 +58,14 @@ fn main() -> Result<()> {
     match words.as_slice() {
         ["copy", "--listen", listen, "--to", to] => copy::serve(listen, to),
         ["run", options @ ..] => run::run(&plan(options)?).context("the run failed"),
+        ["compare", other, options @ ..] => {
+            print!("{}", compare::measure(other, &plan(options)?)?);
+            Ok(())
+        }
+        ["--help" | "-h"] => {
+            println!("{USAGE}");
+            Ok(())
+        }
         ["crowd"] => run::crowd(&plan(&[])?),
         ["hold"] => run::hold(plan(&[])?.rows),
         ["recrypt", "--listen", listen, "--to", to, "--folder", folder] => {

@@ -138,7 +138,7 @@ pub fn latency(site: &Site, places: &Places, plan: &Plan, results: &mut Results)
 }
 
 /// A run, and the µs of the proxy's processor for each transaction.
-fn run(
+pub fn run(
     site: &Site,
     places: &Places,
     place: &Place,
@@ -380,7 +380,7 @@ fn settled(process: &Process) -> Result<u64> {
 }
 
 /// Every place, each round beginning with another, so that none always follows the same one.
-fn turns(places: &Places, round: usize) -> impl Iterator<Item = &Place> {
+pub fn turns(places: &Places, round: usize) -> impl Iterator<Item = &Place> {
     let count = places.places.len();
     places.places.iter().cycle().skip(round % count).take(count)
 }
@@ -393,6 +393,6 @@ fn process<'a>(places: &'a Places, place: &Place) -> Option<&'a Process> {
     places.proxies.get(at.checked_sub(1)?)
 }
 
-fn said(round: usize, what: &str, place: &Place, value: &str) {
+pub fn said(round: usize, what: &str, place: &Place, value: &str) {
     eprintln!("round {}  {what:<22} {:<22} {value}", round + 1, place.name);
 }

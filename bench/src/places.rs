@@ -124,10 +124,15 @@ pub const JOURNALLED_GATEWAY: &str = "payload, no archive";
 /// Every payload, and an archive that never rests.
 pub const ARCHIVED_GATEWAY: &str = "payload and archive";
 
+/// Another build of the gateway, which this one is compared with.
+pub const OTHER_GATEWAY: &str = "before";
+
 /// A folder that is removed in the end, with a database cluster in it.
 pub struct Site {
     folder: PathBuf,
     bin: PathBuf,
+    /// What runs as [`OTHER_GATEWAY`].
+    other: Option<String>,
 }
 
 impl Site {
@@ -139,7 +144,7 @@ impl Site {
         let name = format!("narrows-bench-{}-{number}", std::process::id());
         let folder = std::env::temp_dir().join(name);
         fs::create_dir(&folder).context("create a folder for the run")?;
-        let site = Self { folder, bin: postgres_bin()? };
+        let site = Self { folder, bin: postgres_bin()?, other: None };
         let data = site.path("data");
         fs::create_dir(&data)?;
         if is_root()? {
@@ -197,6 +202,24 @@ impl Site {
         let mut proxies = vec![copy, bouncer, haproxy];
         for (place, process) in gateways {
             places.push(place);
+            proxies.push(process);
+        }
+        Ok(Places { places, proxies, _server: server })
+    }
+
+    /// Starts the server, a byte-copy proxy, this build of the gateway and `other`, alike but for
+    /// the program.
+    pub fn start_compared(&mut self, other: &str, processors: Processors) -> Result<Places> {
+        self.other = Some(other.to_owned());
+        let server = self.server(processors)?;
+        let mut places = vec![place(DIRECT, SERVER, ""), place(BYTE_COPY, COPY, "")];
+        let mut proxies = vec![self.byte_copy(processors)?];
+        let rules = format!("{RECORDING}rules:\n{RULES}");
+        for (name, port, admin) in
+            [(OTHER_GATEWAY, RESULT_RULE, RESULT_RULE_ADMIN), (GATEWAY, NARROWS, NARROWS_ADMIN)]
+        {
+            let (process, token) = self.narrows(name, port, admin, &rules, processors, &[])?;
+            places.push(place(name, port, &token));
             proxies.push(process);
         }
         Ok(Places { places, proxies, _server: server })
@@ -431,7 +454,11 @@ impl Site {
             address(port),
             address(server),
         );
-        start_gateway_with(name, &folder, &configuration, admin, processors, environment)
+        let program = match &self.other {
+            Some(other) if name == OTHER_GATEWAY => other.clone(),
+            _ => gateway_program()?,
+        };
+        start_gateway(&program, name, &folder, &configuration, (admin, processors), environment)
     }
 }
 
@@ -445,31 +472,19 @@ impl Drop for Site {
     }
 }
 
-/// Starts the gateway that is measured, in a folder that holds its configuration and its log, and
-/// makes a token for the group `agents`.
+/// Starts a gateway in a folder that holds its configuration and its log, and makes a token for the
+/// group `agents`.
 pub fn start_gateway(
+    program: &str,
     name: &'static str,
     folder: &Path,
     configuration: &str,
-    admin: u16,
-    processors: Processors,
-) -> Result<(Process, String)> {
-    start_gateway_with(name, folder, configuration, admin, processors, &[])
-}
-
-/// The same, with more in its environment.
-fn start_gateway_with(
-    name: &'static str,
-    folder: &Path,
-    configuration: &str,
-    admin: u16,
-    processors: Processors,
+    (admin, processors): (u16, Processors),
     environment: &[(&str, &str)],
 ) -> Result<(Process, String)> {
     let file = folder.join("narrows.yaml");
     fs::write(&file, configuration)?;
-    let program = gateway_program()?;
-    let mut serve = command(&program, processors, Account::Own)?;
+    let mut serve = command(program, processors, Account::Own)?;
     serve.args(["serve", "-c", &file.display().to_string()]).env("NARROWS_LOG", "warn");
     serve.envs(environment.iter().copied());
     let log = folder.join("log");
@@ -477,7 +492,7 @@ fn start_gateway_with(
     process
         .wait_until(|| is_ready(admin))
         .with_context(|| fs::read_to_string(&log).unwrap_or_default())?;
-    let mut create = Command::new(&program);
+    let mut create = Command::new(program);
     create.args(["token", "create", "bench-agent", "--group", "agents", "--json"]);
     create.args(["-c", &file.display().to_string()]);
     let made: serde_json::Value = serde_json::from_str(&output(create, "make a token")?)?;

@@ -19,7 +19,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::bodies;
 use crate::http::{CONNECTIONS, Folder, RULES, nginx};
-use crate::places::{address, is_open, start_gateway};
+use crate::places::{address, gateway_program, is_open, start_gateway};
 use crate::process::{Account, Process, Processors, command};
 use crate::report::Aim;
 use crate::stats::median;
@@ -88,8 +88,14 @@ pub fn measure(rounds: usize, seconds: u32) -> Result<(String, Vec<Aim>)> {
     );
     let narrows = folder.path().join("narrows");
     fs::create_dir_all(&narrows)?;
-    let (gateway, token) =
-        start_gateway("narrows", &narrows, &configuration, ADMIN, Processors::All)?;
+    let (gateway, token) = start_gateway(
+        &gateway_program()?,
+        "narrows",
+        &narrows,
+        &configuration,
+        (ADMIN, Processors::All),
+        &[],
+    )?;
     let local = narrows.join("var/ca/ca.pem");
     let way =
         |name, port, trusted: &Path, token| Way { name, port, trusted: trusted.into(), token };
