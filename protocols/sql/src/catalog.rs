@@ -321,6 +321,14 @@ pub enum TieKind {
     Key,
     /// A foreign key: values of `from` must be values of `to`.
     Reference,
+    /// The same, when rows of `to` go: those of `from` go with them.
+    Removed,
+    /// The same, when `to` changes or its rows go: `from` changes with it.
+    Changed,
+    /// An exclusion constraint that does not ask for equality, of `from` itself.
+    Overlap,
+    /// `from` itself says in which partition a row is.
+    Partition,
 }
 
 /// The parts of a [`Catalog`], without its indexes: what is written down.
@@ -437,8 +445,10 @@ impl Catalog {
         }
         for tie in &data.ties {
             catalog.ties.entry(tie.from).or_default().push((tie.to, tie.by));
-            catalog.tied.extend([tie.from, tie.to]);
-            if tie.by == TieKind::Reference {
+            if tie.from != tie.to {
+                catalog.tied.extend([tie.from, tie.to]);
+            }
+            if matches!(tie.by, TieKind::Reference | TieKind::Removed | TieKind::Changed) {
                 catalog.referencing.entry(tie.to.relation).or_default().push(*tie);
             }
         }
@@ -744,7 +754,7 @@ impl Catalog {
         self.tied.contains(&column)
     }
 
-    /// Foreign keys to columns of `relation`.
+    /// Foreign keys to columns of `relation`, and what they do when those change or go.
     #[must_use]
     pub fn referencing(&self, relation: u32) -> &[Tie] {
         self.referencing.get(&relation).map_or(&[], Vec::as_slice)
@@ -752,7 +762,7 @@ impl Catalog {
 
     /// All foreign keys.
     pub(crate) fn references(&self) -> impl Iterator<Item = &Tie> {
-        self.referencing.values().flatten()
+        self.referencing.values().flatten().filter(|tie| tie.by == TieKind::Reference)
     }
 
     /// Whether PostgreSQL itself ships a function called `name`, as far as the snapshot says.

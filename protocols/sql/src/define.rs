@@ -9,6 +9,7 @@ use pg_query::protobuf::{
 };
 
 use crate::catalog::{ColumnId, Relation, SearchPath};
+use crate::exposure::Copied;
 use crate::scope::{Columns, Scope, Source, column_id};
 use crate::statement::{Place, StatementKind, StoredName};
 use crate::tree::{self, N, boxed, inner};
@@ -131,12 +132,13 @@ fn create_table(walk: &mut Walk<'_>, create: &CreateStmt) -> Made {
     }
     for node in &create.inh_relations {
         if let Some(N::RangeVar(var)) = inner(node) {
-            if create.partbound.is_some() {
-                // Rows of a default partition are compared with the bound.
-                redefined(walk, var, "PARTITION OF");
-            } else {
-                walk.relation(var, Mode::Read);
-            }
+            // Rows of a default partition are compared with the bound; rows of a child are in what
+            // its parents show, and it need not have their keys.
+            redefined(
+                walk,
+                var,
+                if create.partbound.is_some() { "PARTITION OF" } else { "INHERITS" },
+            );
         }
     }
     let name = create.relation.as_ref().map_or("", |var| var.relname.as_str());
@@ -581,10 +583,12 @@ fn uncovered_by_schemas(walk: &mut Walk<'_>, schemas: &[&str]) {
     let is_dropped = |id: &ColumnId| dropped.contains(&id.relation);
     let kept = crate::exposure::kept(catalog);
     let keys = kept.references.iter().filter(|(from, _)| is_dropped(from) || typed(from));
-    let defaults = kept.defaults.iter().filter(|(from, _)| is_read_through || is_dropped(from));
+    let copies = kept.copies.iter().filter(|copied| is_read_through || is_dropped(&copied.from));
+    let copies = copies.map(|copied| (copied.from, copied.to));
+    let tree = kept.inherited.iter().filter(|(from, _)| is_dropped(from));
     let place = Place::Redefined("DROP SCHEMA".into());
-    for (from, _) in keys.chain(defaults).filter(|(_, to)| !is_dropped(to)) {
-        walk.blame_place(&Deps::one(*from), &place);
+    for (from, _) in keys.chain(tree).copied().chain(copies).filter(|(_, to)| !is_dropped(to)) {
+        walk.blame_place(&Deps::one(from), &place);
     }
 }
 
@@ -611,16 +615,30 @@ fn uncovered(walk: &mut Walk<'_>, kind: ObjectType, dropped: &[u32], cascades: b
     if on_table || !(is_table || is_read_through || cascades) {
         return;
     }
-    let kept = crate::exposure::kept(walk.context.catalog);
+    let catalog = walk.context.catalog;
+    let kept = crate::exposure::kept(catalog);
     let is_dropped = |id: &ColumnId| dropped.contains(&id.relation);
     // A type, a schema or an index takes columns and keys of any table with it.
     let any_key = cascades && !is_table && !is_read_through;
-    let any_default = cascades || is_read_through;
+    let any_copy = cascades || is_read_through;
+    let names: Vec<String> = dropped
+        .iter()
+        .filter_map(|oid| catalog.relation(*oid))
+        .map(|relation| format!("{}.{}", relation.schema, relation.name))
+        .collect();
+    // Where it is known through which views something was read, others may go.
+    let is_view = matches!(kind, ObjectMatview | ObjectView) && !cascades;
+    let is_through = |copied: &Copied| match &copied.through {
+        Some(through) if is_view => through.iter().any(|name| names.contains(&name.to_string())),
+        _ => any_copy,
+    };
     let keys = kept.references.iter().filter(|(from, _)| any_key || is_dropped(from));
-    let defaults = kept.defaults.iter().filter(|(from, _)| any_default || is_dropped(from));
+    let copies = kept.copies.iter().filter(|copied| is_through(copied) || is_dropped(&copied.from));
+    let copies = copies.map(|copied| (copied.from, copied.to));
+    let tree = kept.inherited.iter().filter(|(from, _)| is_dropped(from));
     let place = Place::Redefined("DROP".into());
-    for (from, _) in keys.chain(defaults).filter(|(_, to)| !is_dropped(to)) {
-        walk.blame_place(&Deps::one(*from), &place);
+    for (from, _) in keys.chain(tree).copied().chain(copies).filter(|(_, to)| !is_dropped(to)) {
+        walk.blame_place(&Deps::one(from), &place);
     }
 }
 

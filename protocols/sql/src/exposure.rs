@@ -6,8 +6,9 @@
 //! Anything else is refused, with a reason from [`REASONS`].
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
-use crate::catalog::{Catalog, ColumnId, Relation, RelationKind, SearchPath};
+use crate::catalog::{Catalog, ColumnId, Relation, RelationKind, SearchPath, StoredColumn};
 use crate::known;
 use crate::statement::{Missing, Opaque, Operand, Place, Statement, StatementKind, Use};
 use crate::view;
@@ -78,9 +79,12 @@ pub fn exposure(
         }
     }
     if let Some(guess) = statement.guesses.iter().find(|guess| {
-        guess.operand == Operand::Unbounded
-            && masked(guess.column)
-            && predicates(guess.column) == Predicates::Equality
+        let is_uncounted = match guess.operand {
+            Operand::Unbounded => true,
+            Operand::Stored(of) => !masked(of),
+            Operand::Computed | Operand::Constant(_) | Operand::Parameter(_) => false,
+        };
+        is_uncounted && masked(guess.column) && predicates(guess.column) == Predicates::Equality
     }) {
         let name = statement.uses.iter().find(|used| used.column == guess.column);
         let name = name.map_or("a masked column", |used| &used.name);
@@ -315,23 +319,9 @@ fn derivations(catalog: &Catalog) -> Vec<Edge> {
     let context = standing(catalog, &path);
     let mut edges = Vec::new();
     for relation in catalog.relations() {
-        for parent in relation.parents.iter().filter_map(|oid| catalog.relation(*oid)) {
-            for column in relation.columns.iter().filter(|column| !column.dropped) {
-                if let Some(same) = parent.column(&column.name) {
-                    let below = ColumnId { relation: relation.oid, attnum: column.attnum };
-                    let above = ColumnId { relation: parent.oid, attnum: same.attnum };
-                    edges.push(Edge { from: below, to: above, computed: false });
-                    edges.push(Edge { from: above, to: below, computed: false });
-                }
-            }
-        }
+        edges.extend(inheritance(catalog, relation));
         if let Some(lineage) = view::lineage(context, relation) {
-            for (place, column) in relation.columns.iter().enumerate() {
-                let to = ColumnId { relation: relation.oid, attnum: column.attnum };
-                let Some(under) = lineage.table.at(place) else { continue };
-                let computed = !under.pure;
-                edges.extend(under.deps.iter().map(|from| Edge { from, to, computed }));
-            }
+            viewed(&lineage, relation, &mut edges);
         }
         generated(context, relation, &mut edges);
         defaults(context, relation, &mut edges);
@@ -339,6 +329,37 @@ fn derivations(catalog: &Catalog) -> Vec<Edge> {
     }
     edges.extend(references(catalog));
     edges
+}
+
+/// Columns of a table and the same of those it inherits, both ways.
+fn inheritance<'c>(
+    catalog: &'c Catalog,
+    relation: &'c Relation,
+) -> impl Iterator<Item = Edge> + use<'c> {
+    let parents = relation.parents.iter().filter_map(|oid| catalog.relation(*oid));
+    parents.flat_map(move |parent| {
+        let columns = relation.columns.iter().filter(|column| !column.dropped);
+        columns.filter_map(|column| Some((column, parent.column(&column.name)?))).flat_map(
+            move |(column, same)| {
+                let below = ColumnId { relation: relation.oid, attnum: column.attnum };
+                let above = ColumnId { relation: parent.oid, attnum: same.attnum };
+                [
+                    Edge { from: below, to: above, computed: false },
+                    Edge { from: above, to: below, computed: false },
+                ]
+            },
+        )
+    })
+}
+
+/// What the columns of a view are made of.
+fn viewed(lineage: &view::Lineage, relation: &Relation, edges: &mut Vec<Edge>) {
+    for (place, column) in relation.columns.iter().enumerate() {
+        let to = ColumnId { relation: relation.oid, attnum: column.attnum };
+        let Some(under) = lineage.table.at(place) else { continue };
+        let computed = !under.pure;
+        edges.extend(under.deps.iter().map(|from| Edge { from, to, computed }));
+    }
 }
 
 /// What references a column holds values of it.
@@ -350,22 +371,53 @@ fn references(catalog: &Catalog) -> impl Iterator<Item = Edge> {
 pub(crate) struct Kept {
     /// Foreign keys: what is referenced, and what references it.
     pub references: Vec<(ColumnId, ColumnId)>,
-    /// Defaults that call functions: what these read, and the column.
-    pub defaults: Vec<(ColumnId, ColumnId)>,
+    /// Defaults that call functions: what these read, and the column. Materialized views and
+    /// generated columns too: they may read through functions, which nothing ties to what is read.
+    pub copies: Vec<Copied>,
+    /// Tables that inherit, and what they inherit: rows may have gone from one to the other.
+    pub inherited: Vec<(ColumnId, ColumnId)>,
+}
+
+/// A column that has what was read from another when it was stored.
+pub(crate) struct Copied {
+    pub from: ColumnId,
+    pub to: ColumnId,
+    /// Names of the views that may stand between; `None` where that cannot be told.
+    pub through: Option<Vec<Arc<str>>>,
 }
 
 /// What has the mask of another column only as long as something else is there.
 pub(crate) fn kept(catalog: &Catalog) -> Kept {
     let path = SearchPath::Known(Vec::new());
-    let mut edges = Vec::new();
+    let context = standing(catalog, &path);
+    let mut copies = Vec::new();
+    let mut inherited = Vec::new();
     for relation in catalog.relations() {
-        defaults(standing(catalog, &path), relation, &mut edges);
+        let copied = |through: Option<Vec<Arc<str>>>| {
+            move |edge: Edge| Copied { from: edge.from, to: edge.to, through: through.clone() }
+        };
+        let mut edges = Vec::new();
+        generated(context, relation, &mut edges);
+        let others = edges.into_iter().filter(|edge| edge.from.relation != edge.to.relation);
+        copies.extend(others.map(copied(None)));
+        for column in &relation.columns {
+            let mut edges = Vec::new();
+            if let Some(reads) = default(context, relation, column, &mut edges) {
+                copies.extend(edges.into_iter().map(copied(Some(reads))));
+            }
+        }
+        if relation.kind == RelationKind::MaterializedView
+            && let Some(lineage) = view::lineage(context, relation)
+        {
+            let mut edges = Vec::new();
+            viewed(&lineage, relation, &mut edges);
+            copies.extend(edges.into_iter().map(copied(Some(lineage.reads.clone()))));
+        }
+        let tree = inheritance(catalog, relation);
+        inherited.extend(tree.map(|edge| (edge.from, edge.to)));
     }
     let pair = |edge: Edge| (edge.from, edge.to);
-    Kept {
-        references: references(catalog).map(pair).collect(),
-        defaults: edges.into_iter().map(pair).collect(),
-    }
+    Kept { references: references(catalog).map(pair).collect(), copies, inherited }
 }
 
 /// Where definitions that are stored are read: every name in them is qualified, but bodies of
@@ -393,20 +445,30 @@ fn rows_held(catalog: &Catalog, relation: &Relation, edges: &mut Vec<Edge>) {
 /// A default that calls a function in SQL stores what that reads.
 fn defaults(context: Context<'_>, relation: &Relation, edges: &mut Vec<Edge>) {
     for column in &relation.columns {
-        let Some(expression) = &column.default else { continue };
-        let Some(filled) = view::filled(context, expression) else { continue };
-        let to = ColumnId { relation: relation.oid, attnum: column.attnum };
-        // What is written to a view is stored below.
-        let below = view::lineage(context, relation).map(|lineage| {
-            let place = relation.columns.iter().position(|other| other.attnum == column.attnum);
-            place.and_then(|place| lineage.table.at(place).map(|val| val.deps.clone()))
-        });
-        let below = below.flatten().unwrap_or_default();
-        for to in below.iter().chain([to]) {
-            let reads = filled.table.whole().deps;
-            edges.extend(reads.iter().map(|from| Edge { from, to, computed: true }));
-        }
+        default(context, relation, column, edges);
     }
+}
+
+/// The same for one column; gives the names of the relations that it reads.
+fn default(
+    context: Context<'_>,
+    relation: &Relation,
+    column: &StoredColumn,
+    edges: &mut Vec<Edge>,
+) -> Option<Vec<Arc<str>>> {
+    let filled = view::filled(context, column.default.as_ref()?)?;
+    let to = ColumnId { relation: relation.oid, attnum: column.attnum };
+    // What is written to a view is stored below.
+    let below = view::lineage(context, relation).map(|lineage| {
+        let place = relation.columns.iter().position(|other| other.attnum == column.attnum);
+        place.and_then(|place| lineage.table.at(place).map(|val| val.deps.clone()))
+    });
+    let below = below.flatten().unwrap_or_default();
+    for to in below.iter().chain([to]) {
+        let reads = filled.table.whole().deps;
+        edges.extend(reads.iter().map(|from| Edge { from, to, computed: true }));
+    }
+    Some(filled.reads)
 }
 
 fn generated(context: Context<'_>, relation: &Relation, edges: &mut Vec<Edge>) {

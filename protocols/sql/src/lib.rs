@@ -17,6 +17,7 @@
 
 #![deny(missing_docs)]
 
+mod beside;
 mod call;
 mod cast;
 pub mod catalog;
@@ -34,6 +35,7 @@ mod known;
 mod label;
 mod letters;
 mod modify;
+mod operand;
 pub mod own;
 mod parse;
 mod predicate;

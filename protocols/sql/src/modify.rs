@@ -8,7 +8,7 @@ use pg_query::protobuf::{
     OnConflictClause, RangeVar, ReturningClause, ReturningOptionKind, SelectStmt, UpdateStmt,
 };
 
-use crate::catalog::{ColumnId, Fill, Relation, TieKind};
+use crate::catalog::{ColumnId, Relation, TieKind};
 use crate::query::is_expansion;
 use crate::scope::{Columns, Ctes, Item, Scope, Source, column_id};
 use crate::statement::{Operand, Place};
@@ -154,7 +154,7 @@ impl<'c> Walk<'c> {
     }
 
     /// Whether what is written there takes part in a comparison or in an expression that can fail.
-    fn is_tied(&mut self, id: ColumnId) -> bool {
+    pub(crate) fn is_tied(&mut self, id: ColumnId) -> bool {
         let catalog = self.context.catalog;
         self.is_unique(id)
             || self.everywhere(id).iter().any(|id| {
@@ -167,7 +167,7 @@ impl<'c> Walk<'c> {
     }
 
     /// Generated columns whose expressions read a column.
-    fn made_from(&mut self, id: ColumnId) -> Vec<Rc<view::Generated>> {
+    pub(crate) fn made_from(&mut self, id: ColumnId) -> Vec<Rc<view::Generated>> {
         let Some((relation, _)) = self.context.catalog.column(id) else { return Vec::new() };
         let context = self.context;
         let made = self.generated.entry(relation.oid).or_insert_with(|| {
@@ -178,9 +178,15 @@ impl<'c> Walk<'c> {
 
     /// A column, what is under it, and the same column of tables that inherit it: rows of those are
     /// changed too, and have keys of their own.
-    fn everywhere(&mut self, id: ColumnId) -> Vec<ColumnId> {
+    pub(crate) fn everywhere(&mut self, id: ColumnId) -> Vec<ColumnId> {
+        let under = self.under(id);
+        self.inherited(under)
+    }
+
+    /// Columns, and the same columns of tables that inherit them.
+    pub(crate) fn inherited(&mut self, columns: Vec<ColumnId>) -> Vec<ColumnId> {
         let catalog = self.context.catalog;
-        let mut all = self.under(id);
+        let mut all = columns;
         let mut next = 0;
         while let Some(id) = all.get(next).copied() {
             next += 1;
@@ -199,7 +205,7 @@ impl<'c> Walk<'c> {
     }
 
     /// A column, and what is under it when its relation is a view.
-    fn under(&mut self, id: ColumnId) -> Vec<ColumnId> {
+    pub(crate) fn under(&mut self, id: ColumnId) -> Vec<ColumnId> {
         let Some((relation, column)) = self.context.catalog.column(id) else { return vec![id] };
         let mut all = self.unread(|walk| walk.stored(relation, column)).deps;
         all.insert(id);
@@ -209,12 +215,16 @@ impl<'c> Walk<'c> {
     /// The client's value is compared with those of a column, and with those it references.
     pub(crate) fn guessed_in(&mut self, id: ColumnId, value: Option<&Node>) {
         for id in self.compared_with(id) {
+            let ties = self.context.catalog.ties(id);
+            if ties.iter().any(|(_, by)| *by == TieKind::Overlap) {
+                self.rec.used(id, Place::Predicate("EXCLUDE"));
+            }
             self.guessed(&crate::scope::stored_val(id), value);
         }
     }
 
     /// The columns whose values one that is written to a key is compared with.
-    fn compared_with(&mut self, id: ColumnId) -> Vec<ColumnId> {
+    pub(crate) fn compared_with(&mut self, id: ColumnId) -> Vec<ColumnId> {
         let catalog = self.context.catalog;
         let mut all = Vec::new();
         for id in self.under(id) {
@@ -236,153 +246,6 @@ impl<'c> Walk<'c> {
             Some(N::SetToDefault(_)) => self.defaulted(id),
             _ => self.guessed_in(id, Some(value)),
         }
-    }
-
-    /// A column gets what fills it. A constant is one guess; what is computed can be made to be
-    /// anything. The next number of a sequence is nobody's choice, as long as nobody moves it
-    /// ([`Walk::sequence_moved`]) and the numbers of the key come from it too.
-    fn defaulted(&mut self, id: ColumnId) {
-        let catalog = self.context.catalog;
-        for id in self.under(id) {
-            let fill = catalog.column(id).and_then(|(_, column)| column.fill.as_ref());
-            let Some(fill) = fill.filter(|_| self.is_unique(id)) else { continue };
-            let mut ties = catalog.ties(id).iter();
-            let operand = match fill {
-                Fill::Constant => Operand::Computed,
-                Fill::Sequence(_) if !ties.any(|(_, by)| *by == TieKind::Reference) => continue,
-                Fill::Sequence(_) | Fill::Other => Operand::Unbounded,
-            };
-            for id in self.compared_with(id) {
-                self.rec.used(id, Place::Equality);
-                self.rec.guess(id, operand.clone());
-            }
-        }
-    }
-
-    /// New rows have defaults where nothing is `given`, and are compared by expressions and
-    /// conditions of unique indexes whatever is given: a value beside the guess changes it.
-    pub(crate) fn inserted_beside(
-        &mut self,
-        item: &Item<'c>,
-        given: &[ColumnId],
-        operand: &Operand,
-    ) {
-        let Columns::Stored(relation) = &item.columns else { return };
-        let catalog = self.context.catalog;
-        let given: Vec<ColumnId> = given.iter().flat_map(|id| self.under(*id)).collect();
-        let mut relations = self.relations_under(relation);
-        for relation in relations.iter().filter_map(|oid| catalog.relation(*oid)) {
-            for column in crate::scope::live(relation) {
-                let id = column_id(relation, column);
-                if column.fill.is_some() && !given.contains(&id) {
-                    self.defaulted(id);
-                }
-            }
-        }
-        let mut next = 0;
-        while let Some(oid) = relations.get(next).copied() {
-            next += 1;
-            self.spend(0);
-            let more = catalog.children(oid).iter().filter(|oid| !relations.contains(oid));
-            let more: Vec<u32> = more.copied().collect();
-            relations.extend(more);
-            let columns = catalog.relation(oid).into_iter().flat_map(crate::scope::live);
-            for column in columns {
-                let ties = catalog.ties(ColumnId { relation: oid, attnum: column.attnum });
-                for (other, _) in ties.iter().filter(|(_, by)| *by == TieKind::Expression) {
-                    self.rec.used(*other, Place::Equality);
-                    self.rec.guess(*other, operand.clone());
-                }
-            }
-        }
-    }
-
-    /// What is written is compared by the keys, checks and references of its column, and the error
-    /// says how that went.
-    fn compared(&mut self, written: &[Written]) {
-        for Written { column, val } in written {
-            if !val.deps.is_empty() && self.is_tied(*column) {
-                self.blame_place(&val.deps, &Place::Predicate("a constraint"));
-            }
-        }
-    }
-
-    /// Columns of stored rows are changed: these are compared by what keys and checks hold beside
-    /// them, and by what is made of them and others.
-    fn changed_beside(&mut self, written: &[Written]) {
-        let written: Vec<ColumnId> =
-            written.iter().flat_map(|written| self.everywhere(written.column)).collect();
-        for id in &written {
-            self.beside(*id, &written);
-            for made in self.made_from(*id) {
-                self.beside(made.column, &written);
-                let is_tied =
-                    self.is_unique(made.column) || self.context.catalog.is_tied(made.column);
-                let looked = if is_tied { &made.reads } else { &made.looked_into };
-                for other in looked.iter().filter(|other| !written.contains(other)) {
-                    self.rec.used(other, Place::Predicate("GENERATED"));
-                }
-            }
-            self.no_longer_referenced(id.relation, Some(id.attnum));
-        }
-    }
-
-    /// A column is written as it was: what is checked whatever is written is checked again.
-    fn checked_again(&mut self, id: ColumnId) {
-        for id in self.everywhere(id) {
-            let ties = self.context.catalog.ties(id).iter();
-            for (other, _) in ties.filter(|(_, by)| *by == TieKind::Always) {
-                self.rec.used(*other, Place::Predicate("CHECK"));
-            }
-        }
-    }
-
-    fn beside(&mut self, id: ColumnId, written: &[ColumnId]) {
-        for (other, by) in self.context.catalog.ties(id) {
-            if written.contains(other) {
-                continue;
-            }
-            match by {
-                TieKind::Expression | TieKind::Key => {
-                    self.rec.used(*other, Place::Equality);
-                    self.rec.guess(*other, Operand::Computed);
-                }
-                TieKind::Always | TieKind::Check => {
-                    self.rec.used(*other, Place::Predicate("CHECK"));
-                }
-                TieKind::Reference => {}
-            }
-        }
-    }
-
-    /// Rows go, or their keys change: whether others reference them is an answer about those.
-    fn no_longer_referenced(&mut self, relation: u32, attnum: Option<i16>) {
-        for tie in self.context.catalog.referencing(relation) {
-            if attnum.is_none_or(|attnum| tie.to.attnum == attnum) {
-                self.rec.used(tie.from, Place::Equality);
-                self.rec.guess(tie.from, Operand::Computed);
-            }
-        }
-    }
-
-    /// Rows of an item are removed.
-    fn removed(&mut self, item: &Item<'c>) {
-        let Columns::Stored(relation) = &item.columns else { return };
-        for relation in self.relations_under(relation) {
-            self.no_longer_referenced(relation, None);
-        }
-    }
-
-    /// A relation, and what is under it when it is a view.
-    fn relations_under(&mut self, relation: &Relation) -> Vec<u32> {
-        let mut relations = vec![relation.oid];
-        for column in crate::scope::live(relation) {
-            let under = self.under(column_id(relation, column));
-            relations.extend(under.iter().map(|id| id.relation));
-        }
-        relations.sort_unstable();
-        relations.dedup();
-        relations
     }
 
     /// Query results go into a table.
@@ -746,9 +609,9 @@ struct Target {
 
 /// A column that is written, and what with.
 #[derive(Debug)]
-struct Written {
-    column: ColumnId,
-    val: Val,
+pub(crate) struct Written {
+    pub column: ColumnId,
+    pub val: Val,
 }
 
 /// The value that `(a, b) = (x, y)` gives one column, where that can be told; any other as it is.

@@ -2,7 +2,9 @@
 
 use pg_query::protobuf::{AExpr, AExprKind, Node, SubLink, SubLinkType};
 
+use crate::catalog::{ColumnId, TieKind};
 use crate::expression::tested_for_null;
+use crate::operand;
 use crate::query::is_expansion;
 use crate::scope::Scope;
 use crate::statement::{Operand, Place};
@@ -143,11 +145,12 @@ impl<'c> Walk<'c> {
         clause: &'static str,
     ) {
         match (left.direct.filter(|_| left.pure), right.direct.filter(|_| right.pure)) {
-            // What is written to a key counts as a guess; what is written elsewhere does not, and a
-            // join would say where else it is.
-            (Some(a), Some(b)) if self.is_key(left) && self.is_key(right) => {
+            (Some(a), Some(b)) if let Some(keys) = self.joined_by_key(left, right) => {
                 self.blame_place(&left.deps, &Place::EquiJoin(b));
                 self.blame_place(&right.deps, &Place::EquiJoin(a));
+                for key in keys {
+                    self.blame_place(&left.deps, &Place::EquiJoin(key));
+                }
             }
             (Some(_), None) if right.client => self.guessed(left, nodes.map(|pair| pair.1)),
             (None, Some(_)) if left.client => self.guessed(right, nodes.map(|pair| pair.0)),
@@ -158,9 +161,54 @@ impl<'c> Walk<'c> {
         }
     }
 
-    fn is_key(&self, val: &Val) -> bool {
-        let is_key = |id| self.context.catalog.column(id).is_some_and(|(_, column)| column.unique);
-        val.deps.iter().any(is_key)
+    /// Two columns of which one references the other, or both the same third, or that are one. A
+    /// table of somebody's own may have any values in a column of the right name, and joining it
+    /// would say which of them are there; what is written to these is compared with what is there,
+    /// and so was counted. Gives the third columns.
+    fn joined_by_key(&mut self, left: &Val, right: &Val) -> Option<Vec<ColumnId>> {
+        if !self.is_key_everywhere(left) || !self.is_key_everywhere(right) {
+            return None;
+        }
+        let catalog = self.context.catalog;
+        let mut keys = Vec::new();
+        let referenced = |id: ColumnId| {
+            let ties = catalog.ties(id).iter().filter(|(_, by)| *by == TieKind::Reference);
+            ties.map(|(to, _)| *to)
+        };
+        let plain = |val: &Val| -> Vec<ColumnId> {
+            let is_of_view = |id: &ColumnId| {
+                catalog.column(*id).is_some_and(|(relation, _)| relation.definition.is_some())
+            };
+            val.deps.iter().filter(|id| !is_of_view(id)).collect()
+        };
+        let (left, right) = (plain(left), plain(right));
+        for a in &left {
+            for b in &right {
+                let is_direct = a == b
+                    || referenced(*a).any(|to| to == *b)
+                    || referenced(*b).any(|to| to == *a);
+                let third = referenced(*a).find(|to| referenced(*b).any(|other| other == *to));
+                match third.filter(|_| !is_direct) {
+                    Some(third) => keys.push(third),
+                    None if is_direct => {}
+                    None => return None,
+                }
+            }
+        }
+        (!left.is_empty() && !right.is_empty()).then_some(keys)
+    }
+
+    /// Whether values written to the column, in tables that inherit it too, are compared with what
+    /// is there.
+    fn is_key_everywhere(&mut self, val: &Val) -> bool {
+        let catalog = self.context.catalog;
+        let is_key = |id: &ColumnId| {
+            catalog
+                .column(*id)
+                .is_some_and(|(relation, column)| column.unique || relation.definition.is_some())
+        };
+        let all: Vec<ColumnId> = val.deps.iter().flat_map(|id| self.inherited(vec![id])).collect();
+        all.iter().all(is_key) && !all.is_empty()
     }
 
     /// A stored column is compared with what the client sent.
@@ -169,12 +217,11 @@ impl<'c> Walk<'c> {
         if self.rec.quiet > 0 {
             return;
         }
-        let mut operands = Vec::new();
-        match with {
+        let operands = match with {
             // `$1` in the body of a function is not the client's own.
-            Some(node) if self.params.is_none() => operands_of(node, &mut operands),
-            _ => operands.push(Operand::Unbounded),
-        }
+            Some(node) if self.params.is_none() => operand::of(self.context.catalog, column, node),
+            _ => vec![Operand::Unbounded],
+        };
         for id in column.deps.iter() {
             for operand in &operands {
                 if !self.spend(0) {
@@ -236,55 +283,6 @@ impl<'c> Walk<'c> {
             }
         }
         true
-    }
-}
-
-/// The client's values in an expression made of nothing else.
-fn operands_of(node: &Node, operands: &mut Vec<Operand>) {
-    match inner(node) {
-        Some(N::AArrayExpr(array)) => {
-            for element in &array.elements {
-                operands_of(element, operands);
-            }
-        }
-        Some(N::ParamRef(param)) => operands.push(Operand::Parameter(param.number)),
-        Some(N::TypeCast(cast)) => match boxed(&cast.arg) {
-            Some(arg) => operands_of(arg, operands),
-            None => operands.push(Operand::Unbounded),
-        },
-        Some(N::AConst(value)) => operands.push(match tree::guessed(value) {
-            Some(text) => Operand::Constant(text),
-            None => Operand::Constant("NULL".into()),
-        }),
-        _ if is_one_value(node) => operands.push(Operand::Computed),
-        _ => operands.push(Operand::Unbounded),
-    }
-}
-
-/// Functions of values that give the same one value wherever they stand.
-const PLAIN_FUNCTIONS: &[&str] =
-    &["lower", "upper", "btrim", "ltrim", "rtrim", "md5", "concat", "replace", "lpad", "rpad"];
-
-/// The expression has one value for all rows: constants, parameters, and plain functions of them.
-fn is_one_value(node: &Node) -> bool {
-    match inner(node) {
-        Some(N::AConst(_) | N::ParamRef(_)) => true,
-        Some(N::TypeCast(cast)) => boxed(&cast.arg).is_some_and(is_one_value),
-        Some(N::AExpr(expr)) => {
-            let mut sides = [&expr.lexpr, &expr.rexpr].into_iter().filter_map(|side| boxed(side));
-            sides.all(is_one_value)
-        }
-        Some(N::FuncCall(call)) => {
-            let name = match call.funcname.as_slice() {
-                [name] => tree::string(name),
-                [schema, name] if tree::string(schema) == Some("pg_catalog") => tree::string(name),
-                _ => None,
-            };
-            name.is_some_and(|name| PLAIN_FUNCTIONS.contains(&name))
-                && call.over.is_none()
-                && call.args.iter().all(is_one_value)
-        }
-        _ => false,
     }
 }
 

@@ -112,6 +112,8 @@ pub enum StatementKind {
     Execute {
         /// Its name.
         name: Arc<str>,
+        /// What is in its arguments; which argument it is of is not told apart.
+        arguments: Vec<Operand>,
     },
     /// EXPLAIN.
     Explain {
@@ -220,7 +222,7 @@ impl StatementKind {
     pub fn runs(&self) -> Option<Runs> {
         match self {
             Self::Fetch { cursor, .. } => Some(Runs::Cursor(Arc::clone(cursor))),
-            Self::Execute { name } => Some(Runs::Prepared(Arc::clone(name))),
+            Self::Execute { name, .. } => Some(Runs::Prepared(Arc::clone(name))),
             Self::Explain { inner, .. } => inner.kind.runs(),
             _ => None,
         }
@@ -459,6 +461,9 @@ pub enum Operand {
     Parameter(i32),
     /// One value made of such values and nothing else.
     Computed,
+    /// Values of this column, in rows that the client chooses. Where it is in clear text, these are
+    /// any number of values that the client knows.
+    Stored(ColumnId),
     /// Any number of values: rows of a query or of COPY, joins with what the client made up.
     Unbounded,
 }

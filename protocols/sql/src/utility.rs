@@ -11,6 +11,7 @@ use crate::catalog::{ColumnId, Relation, RelationKind};
 use crate::change::{self, Change};
 use crate::define;
 use crate::known;
+use crate::operand;
 use crate::rows;
 use crate::scope::{Columns, Scope, Source, column_id, live};
 use crate::statement::{
@@ -479,7 +480,22 @@ fn named_things(walk: &mut Walk<'_>, node: &Node) -> Made {
                 return Made::silent(StatementKind::Utility("prepare".into()), "prepare");
             };
             walk.rec.verb("prepare");
-            let inner = within(walk, query, true);
+            let mut inner = within(walk, query, true);
+            let catalog = walk.context.catalog;
+            let is_plain = |node: &Node| match crate::tree::inner(node) {
+                Some(N::TypeName(name)) => operand::is_plain(catalog, name),
+                _ => false,
+            };
+            if !prepare.argtypes.iter().all(is_plain) {
+                // What is given would be converted, or the column would.
+                for guess in &mut inner.guesses {
+                    if matches!(guess.operand, Operand::Parameter(_) | Operand::Computed) {
+                        guess.operand = Operand::Unbounded;
+                    }
+                }
+                let converted: Vec<_> = inner.guesses.clone();
+                walk.rec.guesses.extend(converted);
+            }
             let outputs = inner.outputs.clone();
             let name = prepare.name.as_str().into();
             let kind = StatementKind::Prepare { name, inner: Box::new(inner) };
@@ -493,7 +509,8 @@ fn named_things(walk: &mut Walk<'_>, node: &Node) -> Made {
             // What they become in that statement is judged as if the client had sent it.
             let val = walk.eval_all(&execute.params, &scope, &Blame::Expression);
             walk.blame_place(&val.deps, &Place::Moved("EXECUTE".into()));
-            let kind = StatementKind::Execute { name: execute.name.as_str().into() };
+            let arguments = operand::of_arguments(walk.context.catalog, &execute.params);
+            let kind = StatementKind::Execute { name: execute.name.as_str().into(), arguments };
             Made { rows: None, ..Made::silent(kind, "execute") }
         }
         Some(N::FetchStmt(fetch)) => fetch_statement(fetch),

@@ -100,8 +100,8 @@ const ATTEMPTS: &[(&str, Meets)] = &[
     ("select c.*::text from customers c", Masked(&[1])),
     ("select c::text from customers c", Masked(&[1])),
     ("select (select x from (select c as x) q) from customers c", Masked(&[1])),
-    ("select ssn from customers join vault using (ssn)", Masked(&[1])),
-    ("select * from customers natural join vault", Masked(&[1, 5])),
+    ("select ssn from customers join vault using (ssn)", Refused("predicate")),
+    ("select * from customers natural join vault", Refused("predicate")),
     ("select j.x from (customers c join notes n on n.id = c.id) as j(a, b, d, x)", Masked(&[1])),
     // S09 copies and definitions
     ("select code from people", Masked(&[1])),
@@ -508,9 +508,6 @@ fn r5_equality_is_answered_as_far_as_the_mask_allows() {
         "select id from customers where ssn = any ($1)",
         "select id from customers where (id, ssn) in ((1, '1'), (2, '2'))",
         "select id from people where code = lower('X')",
-        "select c.id from customers c join vault v on v.ssn = c.ssn",
-        "select id from customers join vault using (ssn)",
-        "select id from customers where ssn in (select ssn from vault)",
         "delete from customers where ssn = '1'",
     ];
     for text in asked {
@@ -523,8 +520,40 @@ fn r5_equality_is_answered_as_far_as_the_mask_allows() {
         "select ssn, count(*) from customers group by ssn",
         "select n.id from notes n join customers c on c.ssn = n.body",
         "select id from customers where upper(ssn) = 'X'",
+        // No key ties the two: the other table may be somebody's own.
+        "select c.id from customers c join vault v on v.ssn = c.ssn",
+        "select id from customers join vault using (ssn)",
+        "select id from customers where ssn in (select ssn from vault)",
     ] {
         assert_eq!(judged(text, Predicates::Allow), Ok(()), "{text}");
+        assert_eq!(judged(text, Predicates::Equality).unwrap_err().reason, "predicate", "{text}");
+    }
+}
+
+/// What has another value tomorrow, or as many as it likes, is none that can be counted by its text.
+#[test]
+fn r5_only_what_is_written_out_can_be_counted() {
+    for text in [
+        "select id from customers where ssn = 'x'::text",
+        "select id from customers where ssn = $1::varchar::text",
+        "select id from customers where ssn = any ('{a,b}'::text[])",
+        "select id from customers where ssn = any (array['a', $1]::text[])",
+        "select id from customers where ssn = lower($1)",
+    ] {
+        assert_eq!(judged(text, Predicates::Equality), Ok(()), "{text}");
+    }
+    for text in [
+        "select id from customers where ssn = any (array['{a,b}'::text[] || '{c}'::text[]])",
+        "select id from customers where ssn = any (array[lower($1)])",
+        "select id from customers where ssn = any ('100 101'::int2vector)",
+        "select id from customers where ssn = 16400::regclass::text",
+        "select id from customers where ssn = (16400::regclass::text::json #>> '{}')",
+        "select id from customers where ssn = lower(16400::regclass::text)",
+        "select id from customers where ssn = '2026-01-01'::timestamptz::text",
+        "select id from customers where ssn = 1::oid",
+        "select id from customers where ssn = 1::float8",
+        "select id from customers where ssn = current_setting('my.guess')",
+    ] {
         assert_eq!(judged(text, Predicates::Equality).unwrap_err().reason, "predicate", "{text}");
     }
 }

@@ -45,6 +45,14 @@ const MASKS: [(&str, &[&str]); 2] = [
             "gathered.v",
             "tenant.letters.body",
             "late.since",
+            "key_pairs.v",
+            "key_refs.v",
+            "whole_rows.v",
+            "allowed_rows.v",
+            "routed.v",
+            "nets.ip",
+            "chain_c.v",
+            "follows.v",
         ],
     ),
     (
@@ -156,6 +164,16 @@ const ROWS: &str = "SELECT md5(concat_ws('|', \
     (SELECT string_agg(t::text, ';') FROM public.numbered_ssns t), \
     (SELECT string_agg(t::text, ';') FROM public.firsts t), (SELECT string_agg(t::text, ';') FROM public.below t), \
     (SELECT string_agg(t::text, ';') FROM public.copied_letters t), \
+    (SELECT string_agg(t::text, ';') FROM public.key_pairs t), \
+    (SELECT string_agg(t::text, ';') FROM public.key_refs t), \
+    (SELECT string_agg(t::text, ';') FROM public.whole_rows t), \
+    (SELECT string_agg(t::text, ';') FROM public.allowed_rows t), \
+    (SELECT string_agg(t::text, ';') FROM public.routed t), \
+    (SELECT string_agg(t::text, ';') FROM public.nets t), \
+    (SELECT string_agg(t::text, ';') FROM public.chain_a t), \
+    (SELECT string_agg(t::text, ';') FROM public.chain_b t), \
+    (SELECT string_agg(t::text, ';') FROM public.chain_c t), \
+    (SELECT string_agg(t::text, ';') FROM public.follows t), \
     (SELECT string_agg(t::text, ';') FROM public.own_path_rows t)))";
 
 fn one(wire: &mut Wire, text: &str) -> Result<String> {
@@ -205,6 +223,7 @@ impl World {
                 &mut self.boss,
                 "TRUNCATE secrets, notes, refs, inbox, badges, people, people_eu, events, bands, accounts, depts, \
                  products_of, numbered, preset, joined, limited, ordered, paired, gathered, holder, diary, \
+                 key_pairs, key_refs, whole_rows, allowed_rows, routed, nets, chain_a, chain_b, chain_c, follows, \
                  turns, noted, numbered_ssns, firsts, below, copied_letters, tenant.letters, own_path_rows",
             )?;
             one(&mut self.boss, &file(&format!("worlds/{}.sql", self.letter))?)?;
@@ -374,7 +393,7 @@ fn template(port: u16, script: &str) -> Result<()> {
     })
 }
 
-const FAMILIES: [&str; 15] = [
+const FAMILIES: [&str; 16] = [
     "beside",
     "outputs",
     "json",
@@ -384,6 +403,7 @@ const FAMILIES: [&str; 15] = [
     "moving",
     "definitions",
     "kept",
+    "keys",
     "catalogs",
     "session",
     "copy",

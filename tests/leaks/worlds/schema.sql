@@ -163,4 +163,22 @@ CREATE VIEW v_gathered AS SELECT body FROM letters GROUP BY body HAVING gathers(
 CREATE FUNCTION own_path_ssn() RETURNS text LANGUAGE sql STABLE SET search_path = public AS 'SELECT ssn FROM secrets WHERE id = 1';
 CREATE TABLE own_path_rows (id int, z text DEFAULT own_path_ssn());
 CREATE TABLE moved_rows (id int, z bool DEFAULT to_tenant());
+-- Masked: v, ip. What compares them when another column is written, or another row goes.
+CREATE TABLE key_pairs (a int, v int, PRIMARY KEY (a, v));
+CREATE TABLE key_refs (id int PRIMARY KEY, a int, v int, FOREIGN KEY (a, v) REFERENCES key_pairs);
+CREATE TABLE whole_rows (id int PRIMARY KEY, pub int, v int, CHECK ((hstore(whole_rows.*) -> 'v')::int <= (hstore(whole_rows.*) -> 'pub')::int));
+CREATE TABLE allowed_rows (id int PRIMARY KEY, pub int, v int);
+ALTER TABLE allowed_rows ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY below_pub ON allowed_rows USING (v <= pub);
+CREATE TABLE routed (id int, pub int, v int) PARTITION BY RANGE ((pub + v));
+CREATE TABLE routed_low PARTITION OF routed FOR VALUES FROM (0) TO (1000);
+CREATE TABLE nets (id int PRIMARY KEY, ip inet, EXCLUDE USING gist (ip inet_ops WITH &&));
+CREATE TABLE chain_a (id int PRIMARY KEY);
+CREATE TABLE chain_b (id int PRIMARY KEY REFERENCES chain_a ON DELETE CASCADE ON UPDATE CASCADE);
+CREATE TABLE chain_c (id int PRIMARY KEY, v int REFERENCES chain_b);
+CREATE TABLE follows (id int PRIMARY KEY, a int REFERENCES chain_a ON UPDATE CASCADE, v int, CHECK (v <= a));
+-- Materialized views that read through functions, and these through a view.
+CREATE VIEW tenant.v_hidden AS SELECT id, body FROM tenant.letters;
+CREATE FUNCTION hidden_of(int) RETURNS text LANGUAGE sql STABLE AS 'SELECT body FROM tenant.v_hidden WHERE id = $1';
+CREATE MATERIALIZED VIEW mv_hidden AS SELECT id, hidden_of(id) AS b FROM letters WITH NO DATA;
 RESET ROLE;

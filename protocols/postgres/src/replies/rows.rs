@@ -283,7 +283,9 @@ impl Ready {
             Some(StatementKind::Fetch { cursor, .. }) => {
                 self.portals.find(cursor.as_bytes()).map(|portal| Arc::clone(&portal.prepared))
             }
-            Some(StatementKind::Execute { name }) => self.statements.find(name.as_bytes()).cloned(),
+            Some(StatementKind::Execute { name, .. }) => {
+                self.statements.find(name.as_bytes()).cloned()
+            }
             _ => None,
         };
         match source {

@@ -62,9 +62,14 @@ impl<'a> Bound<'a> {
     }
 
     /// The values, as far as what they are compared with must be counted.
-    pub(super) fn values(&self) -> Vec<BoundValue> {
+    pub(super) fn values(&self, types: &[u32]) -> Vec<BoundValue> {
         let values = self.values.iter().enumerate();
-        values.map(|(index, value)| BoundValue::new(*value, self.format(index) == 1)).collect()
+        values
+            .map(|(index, value)| {
+                let oid = types.get(index).copied().unwrap_or(0);
+                BoundValue::new(*value, self.format(index) == 1, oid)
+            })
+            .collect()
     }
 
     pub(super) fn parameters(&self, types: &[u32]) -> Vec<Parameter> {

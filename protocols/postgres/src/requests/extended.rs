@@ -188,6 +188,7 @@ impl Ready {
         let parameters = bound.parameters(&prepared.parameter_types);
         group.units.push(frame.bytes.clone());
         let portal = bound.portal.to_vec();
+        let values = bound.values(&prepared.parameter_types);
         let opened = Opened {
             prepared,
             source: source.clone(),
@@ -206,7 +207,6 @@ impl Ready {
         let kind = if executes { "execute" } else { "bind" };
         let operation = operation(kind, &judged, source.as_ref(), parameters);
         let plan = Plan::Extended { steps: group.steps, sync: group.sync };
-        let values = bound.values();
         let asked = Asked { operation, judged: &judged, source: source.as_ref(), values: &values };
         self.submit(asked, group.units, plan, out);
         if let Some(undecided) = &self.undecided

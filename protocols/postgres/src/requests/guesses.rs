@@ -5,7 +5,7 @@ use std::sync::Arc;
 use aws_lc_rs::digest::{Context, SHA256};
 use engine::Refusal;
 use model::{ClientText, Guess};
-use sql::Operand;
+use sql::{Operand, StatementKind};
 
 use crate::admit::allowed_predicates;
 use crate::judge::{Judged, judge};
@@ -16,13 +16,17 @@ use crate::ready::Ready;
 const VALUES_MAX: usize = 100_000;
 
 /// A value bound to a statement: itself, and its elements when it may be an array.
-pub(super) struct BoundValue(Vec<Box<[u8]>>);
+pub(super) struct BoundValue {
+    values: Vec<Box<[u8]>>,
+    /// Its type, as the client declared it: `pg_type.oid`; 0 for the one it is used as.
+    type_oid: u32,
+}
 
 impl BoundValue {
-    pub fn new(value: Option<&[u8]>, is_binary: bool) -> Self {
-        let Some(value) = value else { return Self(Vec::new()) };
+    pub fn new(value: Option<&[u8]>, is_binary: bool, type_oid: u32) -> Self {
+        let Some(value) = value else { return Self { values: Vec::new(), type_oid } };
         let elements = if is_binary { binary_elements(value) } else { text_elements(value) };
-        Self(with_itself(value, elements))
+        Self { values: with_itself(value, elements), type_oid }
     }
 }
 
@@ -43,6 +47,8 @@ impl Ready {
         let catalog = &snapshot.catalog;
         let masked = self.cache.masked(&self.masks, catalog);
         let mut guesses = Vec::new();
+        let by = judged;
+        let mut arguments = None;
         let source = source.map(|source| (&source.judged, true));
         for (judged, is_run_by_another) in [(judged, false)].into_iter().chain(source) {
             let concerned = |guess: &&sql::Guess| {
@@ -70,16 +76,25 @@ impl Ready {
                 let field: Arc<str> =
                     format!("{}.{}.{}", relation.schema, relation.name, column.name).into();
                 let all = match &guess.operand {
-                    Operand::Constant(text) => {
-                        with_itself(text.as_bytes(), text_elements(text.as_bytes()))
+                    Operand::Parameter(_) | Operand::Computed | Operand::Stored(_)
+                        if is_run_by_another =>
+                    {
+                        let arguments = arguments.get_or_insert_with(|| self.arguments(by));
+                        let Some(arguments) = arguments else { return Err(not_written_out()) };
+                        let mut all = Vec::new();
+                        for argument in arguments.iter() {
+                            all.extend(written(argument, values, catalog)?);
+                        }
+                        if !matches!(guess.operand, Operand::Parameter(_)) {
+                            all.push(made_of(judged, &all));
+                        }
+                        all
                     }
-                    Operand::Parameter(number) if !is_run_by_another => {
-                        let index = usize::try_from(number.saturating_sub(1)).unwrap_or_default();
-                        values.get(index).map(|value| value.0.clone()).unwrap_or_default()
+                    Operand::Computed | Operand::Stored(_) => {
+                        let bound = values.iter().flat_map(|value| value.values.iter().cloned());
+                        vec![made_of(judged, &bound.collect::<Vec<_>>())]
                     }
-                    // The arguments of EXECUTE, which are not told apart.
-                    Operand::Parameter(_) | Operand::Unbounded => made_of(judged, values, true),
-                    Operand::Computed => made_of(judged, values, false),
+                    operand => written(operand, values, catalog)?,
                 };
                 if guesses.len().saturating_add(all.len()) > VALUES_MAX {
                     return Err(too_many());
@@ -90,6 +105,58 @@ impl Ready {
         }
         Ok(guesses)
     }
+
+    /// What the arguments of every EXECUTE in a text are; `None` when that cannot be told.
+    fn arguments(&self, by: &Arc<Judged>) -> Option<Vec<Operand>> {
+        let exact = match by.exact {
+            true => Arc::clone(by),
+            false => Arc::new(judge(&by.text, &by.environment, &self.snapshot()?.catalog).ok()?),
+        };
+        let mut all = Vec::new();
+        for statement in &exact.statements.list {
+            let StatementKind::Execute { name, arguments } = &statement.kind else { continue };
+            // `Parse` can prepare an EXECUTE, whose arguments are not those of this one.
+            let runs = self.statements.find(name.as_bytes())?;
+            let mut list = runs.judged.statements.list.iter();
+            if list.any(|one| matches!(one.kind, StatementKind::Execute { .. })) {
+                return None;
+            }
+            all.extend(arguments.iter().cloned());
+        }
+        Some(all)
+    }
+}
+
+/// The values of an operand that is written out or bound.
+fn written(
+    operand: &Operand,
+    values: &[BoundValue],
+    catalog: &sql::Catalog,
+) -> Result<Vec<Box<[u8]>>, Refusal> {
+    match operand {
+        Operand::Constant(text) => Ok(with_itself(text.as_bytes(), text_elements(text.as_bytes()))),
+        Operand::Parameter(number) => {
+            let index = usize::try_from(number.saturating_sub(1)).unwrap_or_default();
+            let Some(value) = values.get(index) else { return Ok(Vec::new()) };
+            if !catalog.is_plain(value.type_oid) {
+                return Err(converts());
+            }
+            Ok(value.values.clone())
+        }
+        Operand::Computed | Operand::Stored(_) | Operand::Unbounded => Err(not_written_out()),
+    }
+}
+
+fn not_written_out() -> Refusal {
+    let words = "a masked column may be compared only with values that are in the statement or \
+                 bound to it, so that they can be counted";
+    Refusal::unjudgeable("predicate", ClientText::fixed(words))
+}
+
+fn converts() -> Refusal {
+    let words = "a masked column would be converted to the type of what it is compared with; bind \
+                 a value of the column's own type";
+    Refusal::unjudgeable("predicate", ClientText::fixed(words))
 }
 
 fn too_many() -> Refusal {
@@ -105,42 +172,38 @@ fn with_itself(value: &[u8], elements: Option<Vec<Box<[u8]>>>) -> Vec<Box<[u8]>>
     values
 }
 
-/// Something for each value that could be made of the text and what is bound to it: one, or as many
-/// as there can be when they are arguments of EXECUTE, which are parted by commas.
-fn made_of(judged: &Judged, values: &[BoundValue], several: bool) -> Vec<Box<[u8]>> {
+/// Stands for the one value that is made of the text and what is bound to it.
+fn made_of(judged: &Judged, bound: &[Box<[u8]>]) -> Box<[u8]> {
     let mut all = Context::new(&SHA256);
     all.update(judged.text.as_bytes());
-    let bound = values.iter().flat_map(|value| &value.0);
-    for value in bound.clone() {
+    for value in bound {
         all.update(&(value.len() as u64).to_be_bytes());
         all.update(value);
     }
-    let all = all.finish();
-    let commas = memchr::memchr_iter(b',', judged.text.as_bytes()).count();
-    let count = if several { commas.saturating_add(bound.count()) } else { 0 };
-    let numbered = |number: usize| {
-        let mut value = all.as_ref().to_vec();
-        value.extend((number as u64).to_be_bytes());
-        value.into_boxed_slice()
-    };
-    (0..=count.min(VALUES_MAX)).map(numbered).collect()
+    all.finish().as_ref().into()
 }
 
 /// The elements of what may be an array literal (PostgreSQL 17, section 8.15.2), roughly: parted at
 /// every comma, so never fewer than there are.
+///
+/// A vector of numbers (`int2vector`, `oidvector`) has blanks between them, and no braces.
 fn text_elements(text: &[u8]) -> Option<Vec<Box<[u8]>>> {
-    let trimmed = text.trim_ascii();
-    if !matches!(trimmed.first(), Some(b'{' | b'[')) {
+    // What `array_in` skips has a vertical tab in it too.
+    let is_blank = |byte: &u8| byte.is_ascii_whitespace() || *byte == 0x0b;
+    let start = text.iter().position(|byte| !is_blank(byte))?;
+    let trimmed = text.get(start..)?;
+    let is_array = matches!(trimmed.first(), Some(b'{' | b'['));
+    let of_vector = |byte: &u8| byte.is_ascii_digit() || is_blank(byte) || *byte == b'-';
+    let is_vector = trimmed.iter().any(is_blank) && trimmed.iter().all(of_vector);
+    if !is_array && !is_vector {
         return None;
     }
-    let parts = trimmed.split(|byte| matches!(byte, b',' | b'{' | b'}'));
-    Some(
-        parts
-            .filter(|part| !part.is_empty())
-            .take(VALUES_MAX.saturating_add(1))
-            .map(Into::into)
-            .collect(),
-    )
+    let parts = trimmed.split(|byte| match is_array {
+        true => matches!(byte, b',' | b'{' | b'}'),
+        false => is_blank(byte),
+    });
+    let parts = parts.filter(|part| !part.is_empty());
+    Some(parts.take(VALUES_MAX.saturating_add(1)).map(Into::into).collect())
 }
 
 /// The elements of an array in binary (`array_send`): dimensions, a flag, the type, each
@@ -182,7 +245,7 @@ mod tests {
     use super::*;
 
     fn count(value: &[u8], is_binary: bool) -> usize {
-        BoundValue::new(Some(value), is_binary).0.len()
+        BoundValue::new(Some(value), is_binary, 0).values.len()
     }
 
     #[test]
@@ -192,7 +255,10 @@ mod tests {
         assert_eq!(count(b" {{a,b},{c,NULL}}", false), 5);
         assert_eq!(count(b"[0:1]={a,b}", false), 4);
         assert_eq!(count(b"{,}", false), 1);
-        assert_eq!(BoundValue::new(None, false).0.len(), 0);
+        assert_eq!(count(b"\x0b\t{a,b}", false), 3, "array_in skips vertical tabs");
+        assert_eq!(count(b"100 101\t-102", false), 4, "int2vector and oidvector");
+        assert_eq!(count(b"100", false), 1);
+        assert_eq!(BoundValue::new(None, false, 0).values.len(), 0);
         let array = |values: &[Option<&str>]| {
             let mut out = Vec::new();
             for head in [1, 0, 25, values.len() as i32, 1] {

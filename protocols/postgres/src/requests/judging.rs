@@ -190,7 +190,7 @@ impl Ready {
             self.statements.renew(name.as_bytes(), &prepared);
             let list = &prepared.judged.statements.list;
             let next = match prepared.index.and_then(|index| list.get(index)).map(|one| &one.kind) {
-                Some(StatementKind::Execute { name }) => Arc::clone(name),
+                Some(StatementKind::Execute { name, .. }) => Arc::clone(name),
                 _ => return Ok(prepared),
             };
             // One that is not there fails.

@@ -235,7 +235,7 @@ const KEYS: &str = "SELECT i.indrelid, k.attnum::int4 FROM pg_index i \
 
 /// Every column of every index, and how it is in it: as a key, beside the keys, or in its
 /// expressions and condition. A whole row there is in no dependency, and is every column.
-const IN_INDEX: &str = "WITH indexed (index, relation, attnum, is_plain) AS ( \
+const IN_INDEX: &str = "WITH RECURSIVE indexed (index, relation, attnum, is_plain) AS ( \
          SELECT i.indexrelid, i.indrelid, k.attnum::int4, true FROM pg_index i \
              CROSS JOIN LATERAL unnest(i.indkey::int2[]) AS k (attnum) \
          WHERE i.indrelid >= 16384 AND k.attnum > 0 \
@@ -249,6 +249,23 @@ const IN_INDEX: &str = "WITH indexed (index, relation, attnum, is_plain) AS ( \
          WHERE i.indrelid >= 16384 \
              AND concat(i.indexprs, ' ', i.indpred) LIKE '%:varattno 0 %')";
 
+/// The columns by which rows are put into partitions, in every table of the tree. Those in
+/// expressions depend on the table, not it on them.
+const ROUTED: &str = "tree (root, relation) AS ( \
+         SELECT p.partrelid, p.partrelid FROM pg_partitioned_table p WHERE p.partrelid >= 16384 \
+         UNION SELECT t.root, i.inhrelid FROM tree t \
+             JOIN pg_inherits i ON i.inhparent = t.relation), \
+     by (root, attnum) AS ( \
+         SELECT p.partrelid, k.attnum FROM pg_partitioned_table p \
+             CROSS JOIN LATERAL unnest(p.partattrs::int2[]) AS k (attnum) WHERE k.attnum > 0 \
+         UNION SELECT p.partrelid, d.objsubid FROM pg_partitioned_table p JOIN pg_depend d \
+             ON d.classid = 'pg_class'::regclass AND d.objid = p.partrelid AND d.objsubid > 0 \
+             AND d.refclassid = d.classid AND d.refobjid = p.partrelid AND d.refobjsubid = 0), \
+     routed (root, relation, attnum) AS ( \
+         SELECT t.root, t.relation, a.attnum::int4 FROM by b JOIN tree t ON t.root = b.root \
+             JOIN pg_attribute n ON n.attrelid = b.root AND n.attnum = b.attnum \
+             JOIN pg_attribute a ON a.attrelid = t.relation AND a.attname = n.attname)";
+
 /// Columns that take part when another is written: those of the same unique or exclusion index, its
 /// expressions and condition included, those of the same check, and those of foreign keys.
 ///
@@ -258,13 +275,15 @@ const IN_INDEX: &str = "WITH indexed (index, relation, attnum, is_plain) AS ( \
 /// calls what is not immutable, can fail when any column is written.
 fn ties() -> String {
     format!(
-        "{IN_INDEX}, keyed AS ( \
+        "{IN_INDEX}, {ROUTED}, keyed AS ( \
          SELECT k.*, i.indexprs IS NOT NULL OR i.indpred IS NOT NULL AS is_computed \
              FROM indexed k JOIN pg_index i ON i.indexrelid = k.index \
          WHERE (i.indisunique OR i.indisexclusion) AND (NOT k.is_plain \
              OR k.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1]))), \
      checks AS ( \
-         SELECT c.conrelid, c.conkey, NOT c.convalidated \
+         SELECT c.conrelid, CASE WHEN 0 = ANY (c.conkey) THEN (SELECT array_agg(w.attnum) \
+                 FROM pg_attribute w WHERE w.attrelid = c.conrelid AND w.attnum > 0 \
+                     AND NOT w.attisdropped) ELSE c.conkey END AS conkey, NOT c.convalidated \
              OR c.conbin::text ~ '\\{{(SQLVALUEFUNCTION|COERCEVIAIO)' OR EXISTS (SELECT FROM \
                  regexp_matches(c.conbin::text, ':(?:op)?funcid (\\d+)', 'g') AS m (found) \
                  JOIN pg_proc p ON p.oid = m.found[1]::oid WHERE p.provolatile <> 'i') AS is_shaky \
@@ -291,9 +310,32 @@ fn ties() -> String {
          JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum > 0 \
      WHERE b.attnum > 0 AND (c.is_shaky \
          OR (a.attnum = ANY (c.conkey) AND a.attnum <> b.attnum)) \
-     UNION SELECT c.conrelid, k.attnum::int4, c.confrelid, k.other::int4, 'f' \
+     UNION SELECT c.conrelid, k.attnum::int4, c.confrelid, k.other::int4, by.kind \
      FROM pg_constraint c CROSS JOIN LATERAL unnest(c.conkey, c.confkey) AS k (attnum, other) \
-     WHERE c.contype = 'f' AND c.conrelid >= 16384"
+         CROSS JOIN LATERAL (VALUES ('f', true), ('d', c.confdeltype = 'c'), \
+             ('u', c.confdeltype IN ('n', 'd') OR c.confupdtype IN ('c', 'n', 'd'))) \
+             AS by (kind, holds) \
+     WHERE c.contype = 'f' AND c.conrelid >= 16384 AND by.holds \
+     UNION SELECT c.conrelid, a.attnum::int4, c.conrelid, b.attnum::int4, 'k' \
+     FROM pg_constraint c CROSS JOIN LATERAL unnest(c.conkey) AS a (attnum) \
+         CROSS JOIN LATERAL unnest(c.conkey) AS b (attnum) \
+     WHERE c.contype = 'f' AND c.conrelid >= 16384 AND a.attnum <> b.attnum \
+     UNION SELECT i.indrelid, k.attnum, i.indrelid, k.attnum, 'o' \
+     FROM pg_index i JOIN indexed k ON k.index = i.indexrelid \
+     WHERE i.indisexclusion AND EXISTS (SELECT FROM pg_constraint c \
+         CROSS JOIN LATERAL unnest(c.conexclop) AS e (operator) \
+             JOIN pg_operator o ON o.oid = e.operator \
+         WHERE c.conindid = i.indexrelid AND c.contype = 'x' AND o.oprname <> '=') \
+     UNION SELECT p.polrelid, a.refobjsubid, p.polrelid, b.refobjsubid, 'c' \
+     FROM pg_policy p JOIN pg_depend a ON a.classid = 'pg_policy'::regclass AND a.objid = p.oid \
+         JOIN pg_depend b ON b.classid = a.classid AND b.objid = p.oid \
+     WHERE p.polrelid >= 16384 AND a.refclassid = 'pg_class'::regclass \
+         AND a.refobjid = p.polrelid AND b.refclassid = a.refclassid \
+         AND b.refobjid = p.polrelid AND a.refobjsubid > 0 AND b.refobjsubid > 0 \
+         AND a.refobjsubid <> b.refobjsubid \
+     UNION SELECT a.relation, a.attnum, b.relation, b.attnum, \
+         CASE WHEN a.attnum = b.attnum THEN 'p' ELSE 'c' END \
+     FROM routed a JOIN routed b ON b.relation = a.relation AND b.root = a.root"
     )
 }
 

@@ -81,7 +81,11 @@ impl Reading {
                     'a' => TieKind::Always,
                     'c' => TieKind::Check,
                     'e' => TieKind::Expression,
+                    'd' => TieKind::Removed,
                     'f' => TieKind::Reference,
+                    'o' => TieKind::Overlap,
+                    'p' => TieKind::Partition,
+                    'u' => TieKind::Changed,
                     _ => TieKind::Key,
                 };
                 let from = ColumnId { relation: row.number(0)?, attnum: row.number(1)? };

@@ -79,7 +79,7 @@ impl Server {
             };
             return vec![relation("16400", "customers", "r"), relation("16401", "faces", "v")];
         }
-        if text.contains("attisdropped") {
+        if text.contains("a.attisdropped, a.attgenerated") {
             let column = |relation, number, name, generated| {
                 vec![
                     Some(relation),

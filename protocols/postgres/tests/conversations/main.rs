@@ -37,6 +37,7 @@ mod definitions;
 mod delegation;
 mod detections;
 mod endings;
+mod guesses;
 mod kept;
 mod login;
 mod pipelines;
