@@ -177,7 +177,9 @@ impl Hidden<'_> {
             self.admit_indirect(statement, all)?;
             self.admit_encoding(statement, all)?;
             let predicates = |id: ColumnId| allowed_predicates(self.masks, self.catalog, id);
-            sql::exposure(statement, &|id| self.masked.contains_key(&id), &predicates).map_err(
+            let masked = |id| self.masked.contains_key(&id);
+            let named = |id| is_named(self.masks, self.catalog, id);
+            sql::exposure_beside(statement, &masked, &named, &predicates).map_err(
                 |untraceable| {
                     let words = ClientText::composed(untraceable.message);
                     Refusal::unjudgeable(untraceable.reason, words).with_code(untraceable.sqlstate)
@@ -284,6 +286,13 @@ pub(crate) fn allowed_predicates(
         None if has_many_values(column.type_oid) => sql::Predicates::Equality,
         None => sql::Predicates::Refuse,
     }
+}
+
+/// Whether a mask says the column's name, so that it has it whatever else there is.
+pub(crate) fn is_named(plan: &MaskPlan, catalog: &Catalog, id: ColumnId) -> bool {
+    catalog.column(id).is_some_and(|(relation, column)| {
+        plan.field(&relation.schema, &relation.name, &column.name).is_some()
+    })
 }
 
 /// Types with too many values to try, by `pg_type.oid`: bytea, int8, text, macaddr, inet, bpchar,

@@ -8,7 +8,7 @@ use model::operation::{Objects, RowBound};
 use model::{Effect, Value};
 use sql::{Catalog, ColumnId, OutputColumn, Place, Predicates, Statement, Use};
 
-use crate::admit::{Hidden, admit_for_everyone, allowed_predicates};
+use crate::admit::{Hidden, admit_for_everyone, allowed_predicates, is_named};
 use crate::judge::{Environment, MaskedColumns, judge};
 use crate::ready::ResourceOptions;
 use crate::settings::Settings;
@@ -221,7 +221,9 @@ fn listed(names: &[Arc<str>]) -> String {
 fn explained_use(used: &Use, hidden: &Hidden<'_>) -> (String, String, String) {
     let catalog = hidden.catalog;
     let predicates = |id| allowed_predicates(hidden.masks, catalog, id);
-    let outcome = match sql::refused_use(used, &|id| hidden.masked.contains_key(&id), &predicates) {
+    let masked = |id| hidden.masked.contains_key(&id);
+    let named = |id| is_named(hidden.masks, catalog, id);
+    let outcome = match sql::refused_use(used, &masked, &named, &predicates) {
         Some(reason) => format!("refused: {reason}"),
         None if used.place == Place::Equality
             && predicates(used.column) == Predicates::Equality =>
@@ -240,6 +242,13 @@ fn explained_use(used: &Use, hidden: &Hidden<'_>) -> (String, String, String) {
         Place::FromFunction(function) => format!("an argument of {function} in FROM"),
         Place::Moved(to) => format!("copied ({to})"),
         Place::Predicate(clause) => format!("in {clause}"),
+        Place::Covers(other) => {
+            let other = name_of(*other, catalog);
+            format!(
+                "dropped, and {} has values of it",
+                other.as_deref().unwrap_or("another column")
+            )
+        }
         Place::Redefined(command) => format!("redefined by {command}"),
         Place::Ambiguous(name) => format!("{name} may mean its table"),
     };

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use pg_query::protobuf::{
     AlterTableCmd, AlterTableStmt, AlterTableType, ColumnDef, ConstrType, Constraint, CreateStmt,
-    CreateTableAsStmt, DropBehavior, DropStmt, IndexStmt, Node, ObjectType, PartitionBoundSpec,
-    RangeVar, RenameStmt, TypeName, VacuumStmt, ViewStmt,
+    CreateTableAsStmt, IndexStmt, Node, ObjectType, PartitionBoundSpec, RangeVar, RenameStmt,
+    TypeName, VacuumStmt, ViewStmt,
 };
 
-use crate::catalog::{ColumnId, Relation, SearchPath};
-use crate::exposure::Copied;
+use crate::catalog::{Relation, SearchPath};
+use crate::dropped;
 use crate::scope::{Columns, Scope, Source, column_id};
 use crate::statement::{Place, StatementKind, StoredName};
 use crate::tree::{self, N, boxed, inner};
@@ -42,7 +42,7 @@ pub(crate) fn statement(walk: &mut Walk<'_>, node: &Node) -> Made {
             }
             ddl(walk, "alter", "alter set schema")
         }
-        Some(N::DropStmt(drop)) => drop_statement(walk, drop),
+        Some(N::DropStmt(drop)) => dropped::statement(walk, drop),
         Some(N::TruncateStmt(truncate)) => {
             written_all(walk, &truncate.relations);
             if truncate.restart_seqs {
@@ -90,7 +90,7 @@ fn utility(verb: &str) -> Made {
     Made::silent(StatementKind::Utility(verb.into()), verb)
 }
 
-fn ddl(walk: &mut Walk<'_>, verb: &str, command: &str) -> Made {
+pub(crate) fn ddl(walk: &mut Walk<'_>, verb: &str, command: &str) -> Made {
     walk.rec.ddl = true;
     Made::silent(StatementKind::Ddl { command: command.into() }, verb)
 }
@@ -511,137 +511,6 @@ fn rename_statement(walk: &mut Walk<'_>, rename: &RenameStmt) -> Made {
     ddl(walk, "alter", "alter rename")
 }
 
-fn drop_statement(walk: &mut Walk<'_>, drop: &DropStmt) -> Made {
-    let kind = ObjectType::try_from(drop.remove_type).unwrap_or_default();
-    let (what, relations) = match kind {
-        ObjectType::ObjectTable => ("table", true),
-        ObjectType::ObjectView => ("view", true),
-        ObjectType::ObjectMatview => ("materialized view", true),
-        ObjectType::ObjectForeignTable => ("foreign table", true),
-        ObjectType::ObjectSequence => ("sequence", true),
-        ObjectType::ObjectIndex => ("index", true),
-        ObjectType::ObjectSchema => ("schema", false),
-        ObjectType::ObjectFunction => ("function", false),
-        ObjectType::ObjectTrigger => ("trigger", false),
-        ObjectType::ObjectType => ("type", false),
-        ObjectType::ObjectExtension => ("extension", false),
-        _ => ("object", false),
-    };
-    let cascades = DropBehavior::try_from(drop.behavior) == Ok(DropBehavior::DropCascade);
-    let command = format!("drop {what}{}", if cascades { " cascade" } else { "" });
-    let mut dropped: Vec<u32> = Vec::new();
-    let schemas = tree::strings(&drop.objects);
-    for object in &drop.objects {
-        let Some(N::List(list)) = inner(object) else { continue };
-        let parts = tree::strings(&list.items);
-        // A trigger, rule or policy is named behind its table.
-        let on_table = matches!(
-            kind,
-            ObjectType::ObjectTrigger | ObjectType::ObjectRule | ObjectType::ObjectPolicy
-        );
-        let parts = match parts.split_last() {
-            Some((_, table)) if on_table => table,
-            _ if relations => parts.as_slice(),
-            _ => continue,
-        };
-        let (schema, name) = tree::qualified(parts);
-        let var = RangeVar {
-            schemaname: schema.unwrap_or_default().into(),
-            relname: name.into(),
-            ..RangeVar::default()
-        };
-        let quiet = walk.rec.opaque.clone();
-        walk.relation(&var, Mode::Write);
-        // Dropping what is not there tells nothing.
-        walk.rec.opaque = quiet;
-        if !on_table {
-            let found = walk.context.catalog.find(schema, name, walk.context.path);
-            dropped.extend(found.iter().map(|relation| relation.oid));
-        }
-    }
-    match kind {
-        ObjectType::ObjectSchema if cascades => uncovered_by_schemas(walk, &schemas),
-        _ => uncovered(walk, kind, &dropped, cascades),
-    }
-    ddl(walk, "drop", &command)
-}
-
-/// The same for everything in these schemas.
-fn uncovered_by_schemas(walk: &mut Walk<'_>, schemas: &[&str]) {
-    let catalog = walk.context.catalog;
-    let is_in = |schema: &Arc<str>| schemas.contains(&&**schema);
-    let inside: Vec<&Relation> =
-        catalog.relations().filter(|relation| is_in(&relation.schema)).collect();
-    let dropped: Vec<u32> = inside.iter().map(|relation| relation.oid).collect();
-    let is_read_through = inside.iter().any(|relation| relation.definition.is_some())
-        || catalog.all_functions().any(|function| is_in(&function.schema));
-    // A type takes the columns of any table with it.
-    let typed = |id: &ColumnId| {
-        let column = catalog.column(*id);
-        column.is_none_or(|(_, column)| column.type_oid >= crate::catalog::FIRST_NORMAL_OID)
-    };
-    let is_dropped = |id: &ColumnId| dropped.contains(&id.relation);
-    let kept = crate::exposure::kept(catalog);
-    let keys = kept.references.iter().filter(|(from, _)| is_dropped(from) || typed(from));
-    let copies = kept.copies.iter().filter(|copied| is_read_through || is_dropped(&copied.from));
-    let copies = copies.map(|copied| (copied.from, copied.to));
-    let tree = kept.inherited.iter().filter(|(from, _)| is_dropped(from));
-    let place = Place::Redefined("DROP SCHEMA".into());
-    for (from, _) in keys.chain(tree).copied().chain(copies).filter(|(_, to)| !is_dropped(to)) {
-        walk.blame_place(&Deps::one(from), &place);
-    }
-}
-
-/// What is dropped, or stops to be read, and has its values in columns that stay: these have a mask
-/// only as long as what ties them is there.
-fn uncovered(walk: &mut Walk<'_>, kind: ObjectType, dropped: &[u32], cascades: bool) {
-    use ObjectType::{
-        ObjectAggregate, ObjectForeignTable, ObjectFunction, ObjectMatview, ObjectPolicy,
-        ObjectProcedure, ObjectRoutine, ObjectRule, ObjectTable, ObjectTrigger, ObjectView,
-    };
-    let is_table = matches!(kind, ObjectTable | ObjectForeignTable);
-    // Which functions a default calls in the end, and through which views these read, is in no
-    // tie.
-    let is_read_through = matches!(
-        kind,
-        ObjectAggregate
-            | ObjectFunction
-            | ObjectMatview
-            | ObjectProcedure
-            | ObjectRoutine
-            | ObjectView
-    );
-    let on_table = matches!(kind, ObjectPolicy | ObjectRule | ObjectTrigger);
-    if on_table || !(is_table || is_read_through || cascades) {
-        return;
-    }
-    let catalog = walk.context.catalog;
-    let kept = crate::exposure::kept(catalog);
-    let is_dropped = |id: &ColumnId| dropped.contains(&id.relation);
-    // A type, a schema or an index takes columns and keys of any table with it.
-    let any_key = cascades && !is_table && !is_read_through;
-    let any_copy = cascades || is_read_through;
-    let names: Vec<String> = dropped
-        .iter()
-        .filter_map(|oid| catalog.relation(*oid))
-        .map(|relation| format!("{}.{}", relation.schema, relation.name))
-        .collect();
-    // Where it is known through which views something was read, others may go.
-    let is_view = matches!(kind, ObjectMatview | ObjectView) && !cascades;
-    let is_through = |copied: &Copied| match &copied.through {
-        Some(through) if is_view => through.iter().any(|name| names.contains(&name.to_string())),
-        _ => any_copy,
-    };
-    let keys = kept.references.iter().filter(|(from, _)| any_key || is_dropped(from));
-    let copies = kept.copies.iter().filter(|copied| is_through(copied) || is_dropped(&copied.from));
-    let copies = copies.map(|copied| (copied.from, copied.to));
-    let tree = kept.inherited.iter().filter(|(from, _)| is_dropped(from));
-    let place = Place::Redefined("DROP".into());
-    for (from, _) in keys.chain(tree).copied().chain(copies).filter(|(_, to)| !is_dropped(to)) {
-        walk.blame_place(&Deps::one(from), &place);
-    }
-}
-
 fn vacuum_statement(walk: &mut Walk<'_>, vacuum: &VacuumStmt) -> Made {
     for node in &vacuum.rels {
         if let Some(N::VacuumRelation(relation)) = inner(node)
@@ -663,7 +532,7 @@ fn roles(walk: &mut Walk<'_>, node: &Node) -> Option<Made> {
         N::CreateRoleStmt(_) => ("create", "create role"),
         N::ReassignOwnedStmt(_) => ("reassign", "reassign owned"),
         N::DropOwnedStmt(_) => {
-            uncovered(walk, ObjectType::ObjectSchema, &[], true);
+            dropped::uncovered(walk, ObjectType::ObjectSchema, (&[], &[]), true);
             ("drop", "drop owned")
         }
         _ => return None,

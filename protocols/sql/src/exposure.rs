@@ -6,6 +6,7 @@
 //! Anything else is refused, with a reason from [`REASONS`].
 
 use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::catalog::{Catalog, ColumnId, Relation, RelationKind, SearchPath, StoredColumn};
@@ -68,12 +69,26 @@ pub fn exposure(
     masked: &dyn Fn(ColumnId) -> bool,
     predicates: &dyn Fn(ColumnId) -> Predicates,
 ) -> Result<(), Untraceable> {
+    exposure_beside(statement, masked, &|_| false, predicates)
+}
+
+/// The same where it is known of which columns a mask says the name: these have it whatever becomes
+/// of those that theirs would be derived from.
+///
+/// # Errors
+/// As [`exposure`].
+pub fn exposure_beside(
+    statement: &Statement,
+    masked: &dyn Fn(ColumnId) -> bool,
+    named: &dyn Fn(ColumnId) -> bool,
+    predicates: &dyn Fn(ColumnId) -> Predicates,
+) -> Result<(), Untraceable> {
     if let Some(opaque) = statement.opaque.first() {
         return Err(untraceable(opaque));
     }
     for used in &statement.uses {
         if masked(used.column)
-            && let Some(reason) = refused_use(used, masked, predicates)
+            && let Some(reason) = refused_use(used, masked, named, predicates)
         {
             return Err(Untraceable { sqlstate: None, reason, message: message(used, reason) });
         }
@@ -82,7 +97,11 @@ pub fn exposure(
         let is_uncounted = match guess.operand {
             Operand::Unbounded => true,
             Operand::Stored(of) => !masked(of),
-            Operand::Computed | Operand::Constant(_) | Operand::Parameter(_) => false,
+            Operand::Cast(_)
+            | Operand::Computed
+            | Operand::Constant(_)
+            | Operand::Given(_)
+            | Operand::Parameter(_) => false,
         };
         is_uncounted && masked(guess.column) && predicates(guess.column) == Predicates::Equality
     }) {
@@ -92,8 +111,8 @@ pub fn exposure(
             sqlstate: None,
             reason: "predicate",
             message: format!(
-                "{name} is masked and may be compared only with values that are in the statement \
-                 or bound to it, so that they can be counted"
+                "{name} is masked and may be compared only with values that are in the statement, \
+                 or bound to it for nothing else, so that they can be counted"
             ),
         });
     }
@@ -149,6 +168,7 @@ pub fn is_clear(
 pub fn refused_use(
     used: &Use,
     masked: &dyn Fn(ColumnId) -> bool,
+    named: &dyn Fn(ColumnId) -> bool,
     predicates: &dyn Fn(ColumnId) -> Predicates,
 ) -> Option<&'static str> {
     let allowed = || predicates(used.column);
@@ -167,6 +187,7 @@ pub fn refused_use(
         Place::FromFunction(_) => Some("from_function"),
         Place::Moved(_) => Some("moved"),
         Place::Redefined(_) => Some("redefined"),
+        Place::Covers(other) => (!named(*other)).then_some("redefined"),
         Place::Ambiguous(_) => Some("unknown_object"),
     }
 }
@@ -230,6 +251,10 @@ fn message(used: &Use, reason: &str) -> String {
         Place::Ambiguous(written) => format!(
             "{written} may mean the table of {name}, which is masked, as well as another; write it \
              with its schema"
+        ),
+        Place::Covers(_) => format!(
+            "DROP concerns {name}, which is masked, and what stays has values of it and its mask \
+             by it alone; ask an administrator to do it"
         ),
         Place::Redefined(command) => {
             format!("{command} concerns {name}, which is masked; ask an administrator to do it")
@@ -382,8 +407,24 @@ pub(crate) struct Kept {
 pub(crate) struct Copied {
     pub from: ColumnId,
     pub to: ColumnId,
-    /// Names of the views that may stand between; `None` where that cannot be told.
-    pub through: Option<Vec<Arc<str>>>,
+    /// What may stand between; `None` where that cannot be told.
+    pub through: Option<Rc<Through>>,
+}
+
+/// What something reads through.
+pub(crate) struct Through {
+    /// Relations, `schema.name`.
+    pub relations: Vec<Arc<str>>,
+    /// Functions of somebody's own, by their bare names. Where there is none, the server knows what
+    /// depends on what.
+    pub functions: Vec<Arc<str>>,
+}
+
+impl Through {
+    fn of(lineage: &view::Lineage) -> Rc<Self> {
+        let own = lineage.functions.iter().filter_map(|name| Some(name.rsplit_once('.')?.1.into()));
+        Rc::new(Self { relations: lineage.reads.clone(), functions: own.collect() })
+    }
 }
 
 /// What has the mask of another column only as long as something else is there.
@@ -393,7 +434,7 @@ pub(crate) fn kept(catalog: &Catalog) -> Kept {
     let mut copies = Vec::new();
     let mut inherited = Vec::new();
     for relation in catalog.relations() {
-        let copied = |through: Option<Vec<Arc<str>>>| {
+        let copied = |through: Option<Rc<Through>>| {
             move |edge: Edge| Copied { from: edge.from, to: edge.to, through: through.clone() }
         };
         let mut edges = Vec::new();
@@ -411,7 +452,7 @@ pub(crate) fn kept(catalog: &Catalog) -> Kept {
         {
             let mut edges = Vec::new();
             viewed(&lineage, relation, &mut edges);
-            copies.extend(edges.into_iter().map(copied(Some(lineage.reads.clone()))));
+            copies.extend(edges.into_iter().map(copied(Some(Through::of(&lineage)))));
         }
         let tree = inheritance(catalog, relation);
         inherited.extend(tree.map(|edge| (edge.from, edge.to)));
@@ -449,13 +490,13 @@ fn defaults(context: Context<'_>, relation: &Relation, edges: &mut Vec<Edge>) {
     }
 }
 
-/// The same for one column; gives the names of the relations that it reads.
+/// The same for one column; gives what it reads through.
 fn default(
     context: Context<'_>,
     relation: &Relation,
     column: &StoredColumn,
     edges: &mut Vec<Edge>,
-) -> Option<Vec<Arc<str>>> {
+) -> Option<Rc<Through>> {
     let filled = view::filled(context, column.default.as_ref()?)?;
     let to = ColumnId { relation: relation.oid, attnum: column.attnum };
     // What is written to a view is stored below.
@@ -468,7 +509,7 @@ fn default(
         let reads = filled.table.whole().deps;
         edges.extend(reads.iter().map(|from| Edge { from, to, computed: true }));
     }
-    Some(filled.reads)
+    Some(Through::of(&filled))
 }
 
 fn generated(context: Context<'_>, relation: &Relation, edges: &mut Vec<Edge>) {

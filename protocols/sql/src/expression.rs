@@ -8,6 +8,7 @@ use pg_query::protobuf::{
 use crate::call::Reach;
 use crate::catalog::{FIRST_NORMAL_OID, SearchPath};
 use crate::known;
+use crate::operand;
 use crate::query::is_expansion;
 use crate::scope::{Columns, Scope};
 use crate::statement::Place;
@@ -32,7 +33,12 @@ impl<'c> Walk<'c> {
             Some(N::ColumnRef(column)) => self.column_ref(&column.fields, scope),
             Some(N::AConst(_)) => Val::literal(),
             Some(N::SetToDefault(_)) => Val::client(),
-            Some(N::ParamRef(param)) => self.param(param.number),
+            Some(N::ParamRef(param)) => {
+                if self.params.is_none() {
+                    self.rec.parameters.insert((param.number, param.location));
+                }
+                self.param(param.number)
+            }
             Some(N::TypeCast(cast)) => self.cast(cast, scope, blame),
             Some(N::AExpr(expr)) => self.operation(expr, scope, blame),
             Some(N::BoolExpr(expr)) => {
@@ -107,6 +113,10 @@ impl<'c> Walk<'c> {
     /// Whether a value is NULL: no secret, but of a row whose fields are.
     fn null_test(&mut self, of: Option<&Node>, scope: &Scope<'_, 'c>, blame: &Blame) -> Val {
         let val = of.map_or_else(Val::client, |node| self.eval(node, scope, blame));
+        if let Some(parameter) = of.and_then(|node| operand::tested(self.context.catalog, node)) {
+            // Whether it is NULL gives it no type.
+            self.rec.counted.insert(parameter);
+        }
         if self.has_fields(&val.deps) {
             self.blame(&val.deps, blame, "IS NULL");
         }

@@ -26,6 +26,7 @@ mod complete;
 mod conversion;
 mod define;
 mod depth;
+mod dropped;
 mod estimate;
 pub mod exposure;
 mod expression;
@@ -61,7 +62,8 @@ pub use catalog::{
 };
 pub use estimate::{LIMIT as ESTIMATE_DIGITS_MAX, SCALE as COST_SCALE};
 pub use exposure::{
-    Predicates, REASONS, Untraceable, exposure, is_clear, masked_columns, masked_kinds, refused_use,
+    Predicates, REASONS, Untraceable, exposure, exposure_beside, is_clear, masked_columns,
+    masked_kinds, refused_use,
 };
 pub use fuzzing::fuzz;
 pub use known::steers_plans;

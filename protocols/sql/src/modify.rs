@@ -13,7 +13,7 @@ use crate::query::is_expansion;
 use crate::scope::{Columns, Ctes, Item, Scope, Source, column_id};
 use crate::statement::{Operand, Place};
 use crate::tree::{self, N, boxed, inner};
-use crate::value::{Deps, Table, Val};
+use crate::value::{Deps, Table, Typed, Val};
 use crate::view;
 use crate::walk::{Blame, Mode, Walk};
 
@@ -219,8 +219,16 @@ impl<'c> Walk<'c> {
             if ties.iter().any(|(_, by)| *by == TieKind::Overlap) {
                 self.rec.used(id, Place::Predicate("EXCLUDE"));
             }
-            self.guessed(&crate::scope::stored_val(id), value);
+            self.guessed_by(&self.typed_val(id), value, true);
         }
+    }
+
+    fn typed_val(&self, id: ColumnId) -> Val {
+        let mut val = crate::scope::stored_val(id);
+        if let Some((_, column)) = self.context.catalog.column(id) {
+            val.typed = Typed::Stored(column.type_oid);
+        }
+        val
     }
 
     /// The columns whose values one that is written to a key is compared with.

@@ -1,5 +1,7 @@
-//! What a client compares with a column, so that it can be counted (R5): values that are written out,
-//! and few expressions of these, which have one value whenever the text is the same.
+//! What a client compares with a column, so that it can be counted (R5): values that are written
+//! out, and few expressions of these, which have one value whenever the text is the same.
+
+use std::cell::RefCell;
 
 use pg_query::protobuf::{Node, TypeCast, TypeName};
 
@@ -38,33 +40,69 @@ const FLOATS: [u32; 2] = [700, 701];
 const FUNCTIONS: &[&str] =
     &["lower", "upper", "btrim", "ltrim", "rtrim", "md5", "concat", "replace", "lpad", "rpad"];
 
-/// The client's values in an expression that is compared with `column`.
-pub(crate) fn of(catalog: &Catalog, column: &Val, node: &Node) -> Vec<Operand> {
+/// The client's values in an expression that is compared with `column`, or written to it; and where
+/// in the text parameters stand that are nothing else.
+pub(crate) fn of(
+    catalog: &Catalog,
+    column: &Val,
+    node: &Node,
+    is_written: bool,
+) -> (Vec<Operand>, Vec<(i32, i32)>) {
     let mut operands = Vec::new();
-    Compared { catalog, column: Some(column) }.of(node, false, &mut operands);
-    operands
+    let compared =
+        Compared { catalog, column: Some(column), is_written, parameters: RefCell::default() };
+    compared.of(node, false, &mut operands);
+    (operands, compared.parameters.into_inner())
 }
 
 /// The same for the arguments of EXECUTE, of which nobody knows yet what they are compared with.
 pub(crate) fn of_arguments(catalog: &Catalog, nodes: &[Node]) -> Vec<Operand> {
     let mut operands = Vec::new();
+    let compared = Compared::any(catalog);
     for node in nodes {
-        Compared { catalog, column: None }.of(node, true, &mut operands);
+        compared.of(node, true, &mut operands);
     }
     operands
 }
 
+/// The parameter that is asked whether it is NULL: number and place.
+pub(crate) fn tested(catalog: &Catalog, node: &Node) -> Option<(i32, i32)> {
+    match inner(node)? {
+        N::ParamRef(param) => Some((param.number, param.location)),
+        N::TypeCast(cast) if cast.type_name.as_ref().is_some_and(|to| is_plain(catalog, to)) => {
+            match inner(boxed(&cast.arg)?)? {
+                N::ParamRef(param) => Some((param.number, param.location)),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
 /// Whether a parameter of this type is compared as what is bound to it.
 pub(crate) fn is_plain(catalog: &Catalog, name: &TypeName) -> bool {
-    Compared { catalog, column: None }.is_plain(name)
+    Compared::any(catalog).is_plain(name)
+}
+
+/// Whether what is made of a parameter of this type is the same whenever it is bound.
+pub(crate) fn is_steady(catalog: &Catalog, name: &TypeName) -> bool {
+    STEADY.contains(&Compared::any(catalog).builtin(name))
 }
 
 struct Compared<'a> {
     catalog: &'a Catalog,
     column: Option<&'a Val>,
+    /// It is converted to the column's type, not the column to its.
+    is_written: bool,
+    /// Number and place of each.
+    parameters: RefCell<Vec<(i32, i32)>>,
 }
 
-impl Compared<'_> {
+impl<'a> Compared<'a> {
+    fn any(catalog: &'a Catalog) -> Self {
+        Self { catalog, column: None, is_written: false, parameters: RefCell::default() }
+    }
+
     /// What is computed inside an array may be an array, of any length.
     fn of(&self, node: &Node, within: bool, operands: &mut Vec<Operand>) {
         operands.push(match inner(node) {
@@ -74,9 +112,22 @@ impl Compared<'_> {
                 }
                 return;
             }
-            Some(N::ParamRef(param)) => Operand::Parameter(param.number),
+            Some(N::ParamRef(param)) => {
+                self.parameters.borrow_mut().push((param.number, param.location));
+                if self.is_written {
+                    Operand::Given(param.number)
+                } else {
+                    Operand::Parameter(param.number)
+                }
+            }
             Some(N::TypeCast(cast)) => match boxed(&cast.arg) {
-                Some(arg) if self.is_written(cast, arg) => return self.of(arg, within, operands),
+                Some(arg) if self.is_told(cast, arg) => match inner(arg) {
+                    Some(N::ParamRef(param)) if self.is_text(cast) => {
+                        self.parameters.borrow_mut().push((param.number, param.location));
+                        Operand::Cast(param.number)
+                    }
+                    _ => return self.of(arg, within, operands),
+                },
                 _ => Operand::Unbounded,
             },
             Some(N::AConst(value)) => match tree::guessed(value) {
@@ -89,13 +140,19 @@ impl Compared<'_> {
     }
 
     /// A cast of what is written out, or of what was cast to a type that says no more than that.
-    fn is_written(&self, cast: &TypeCast, arg: &Node) -> bool {
+    fn is_told(&self, cast: &TypeCast, arg: &Node) -> bool {
         let to = cast.type_name.as_ref();
         to.is_some_and(|to| self.is_plain(to))
             && match inner(arg) {
                 Some(N::TypeCast(within)) => self.is_steady(within),
                 _ => true,
             }
+    }
+
+    fn is_text(&self, cast: &TypeCast) -> bool {
+        const TEXTS: &[&str] =
+            &["bpchar", "bytea", "char", "json", "jsonb", "name", "text", "varchar"];
+        cast.type_name.as_ref().is_some_and(|to| TEXTS.contains(&self.builtin(to)))
     }
 
     fn is_steady(&self, cast: &TypeCast) -> bool {
@@ -106,11 +163,12 @@ impl Compared<'_> {
         let name = to.names.last().and_then(tree::string).unwrap_or_default();
         let made = self.catalog.types_named(name);
         if !made.is_empty() {
-            // An enum, or what is one of these under another name.
+            // One of these under another name, or the column's own: what prints names of relations
+            // can be put into a type, too.
+            let own = self.column.map(|column| column.typed);
             return made.iter().all(|oid| match self.catalog.type_kind(*oid) {
                 Some(TypeKind::Domain(base)) => is_plain_oid(base),
-                Some(_) => true,
-                None => false,
+                _ => own == Some(Typed::Stored(*oid)),
             });
         }
         let name = self.builtin(to);
@@ -120,7 +178,8 @@ impl Compared<'_> {
         };
         STEADY.contains(&name)
             || PLAIN.contains(&name)
-            || matches!(name, "float4" | "float8") && self.column.is_some_and(is_float)
+            || matches!(name, "float4" | "float8")
+                && (self.is_written || self.column.is_some_and(is_float))
     }
 
     /// The name of a type, unless somebody made one of it.
@@ -133,7 +192,11 @@ impl Compared<'_> {
     /// and plain functions of them.
     fn is_one_value(&self, node: &Node) -> bool {
         match inner(node) {
-            Some(N::AConst(_) | N::ParamRef(_)) => true,
+            Some(N::AConst(_)) => true,
+            Some(N::ParamRef(param)) => {
+                self.parameters.borrow_mut().push((param.number, param.location));
+                true
+            }
             Some(N::TypeCast(cast)) => {
                 self.is_steady(cast) && boxed(&cast.arg).is_some_and(|arg| self.is_one_value(arg))
             }
@@ -162,8 +225,7 @@ impl Compared<'_> {
     }
 }
 
-/// The same by `pg_type.oid`, arrays of them too, and what is none of PostgreSQL's own: that can only
-/// be told with a catalog.
+/// The same by `pg_type.oid`, arrays of them too.
 fn is_plain_oid(oid: u32) -> bool {
     const PLAIN: &[u32] = &[
         0, 16, 17, 19, 20, 21, 23, 25, 114, 650, 705, 774, 829, 869, 1042, 1043, 1082, 1083, 1114,
@@ -184,9 +246,16 @@ impl Catalog {
         if oid < crate::catalog::FIRST_NORMAL_OID {
             return is_plain_oid(oid);
         }
-        match self.type_kind(oid) {
-            Some(TypeKind::Domain(base)) => is_plain_oid(base),
-            _ => true,
-        }
+        matches!(self.type_kind(oid), Some(TypeKind::Domain(base)) if is_plain_oid(base))
+    }
+
+    /// Whether what is made of a parameter of this type is the same whenever the same is bound.
+    #[must_use]
+    pub fn is_steady(oid: u32) -> bool {
+        const STEADY: &[u32] = &[
+            0, 16, 20, 21, 23, 25, 114, 705, 1042, 1043, 1700, 2950, 3802, 199, 1000, 1005, 1007,
+            1009, 1014, 1015, 1016, 1231, 2951, 3807,
+        ];
+        STEADY.contains(&oid)
     }
 }

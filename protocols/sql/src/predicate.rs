@@ -2,7 +2,7 @@
 
 use pg_query::protobuf::{AExpr, AExprKind, Node, SubLink, SubLinkType};
 
-use crate::catalog::{ColumnId, TieKind};
+use crate::catalog::{ColumnId, Fill, TieKind};
 use crate::expression::tested_for_null;
 use crate::operand;
 use crate::query::is_expansion;
@@ -184,7 +184,11 @@ impl<'c> Walk<'c> {
         let (left, right) = (plain(left), plain(right));
         for a in &left {
             for b in &right {
-                let is_direct = a == b
+                // What a sequence fills was never given, and so not counted.
+                let is_filled = catalog
+                    .column(*a)
+                    .is_some_and(|(_, column)| matches!(column.fill, Some(Fill::Sequence(_))));
+                let is_direct = a == b && !is_filled
                     || referenced(*a).any(|to| to == *b)
                     || referenced(*b).any(|to| to == *a);
                 let third = referenced(*a).find(|to| referenced(*b).any(|other| other == *to));
@@ -213,13 +217,23 @@ impl<'c> Walk<'c> {
 
     /// A stored column is compared with what the client sent.
     pub(crate) fn guessed(&mut self, column: &Val, with: Option<&Node>) {
+        self.guessed_by(column, with, false);
+    }
+
+    /// The same, or what the client sent is written there.
+    pub(crate) fn guessed_by(&mut self, column: &Val, with: Option<&Node>, is_written: bool) {
         self.blame_place(&column.deps, &Place::Equality);
         if self.rec.quiet > 0 {
             return;
         }
         let operands = match with {
             // `$1` in the body of a function is not the client's own.
-            Some(node) if self.params.is_none() => operand::of(self.context.catalog, column, node),
+            Some(node) if self.params.is_none() => {
+                let (operands, parameters) =
+                    operand::of(self.context.catalog, column, node, is_written);
+                self.rec.counted.extend(parameters);
+                operands
+            }
             _ => vec![Operand::Unbounded],
         };
         for id in column.deps.iter() {

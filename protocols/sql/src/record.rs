@@ -43,6 +43,9 @@ pub(crate) struct Recorder {
     pub uses: BTreeSet<(ColumnId, Place)>,
     pub opaque: BTreeSet<Opaque>,
     pub guesses: BTreeSet<Guess>,
+    /// Parameters by number and place: all, and those that stand only for what is counted.
+    pub parameters: BTreeSet<(i32, i32)>,
+    pub counted: BTreeSet<(i32, i32)>,
     /// Functions of `opaque` that may do something beside giving a value.
     pub acting: BTreeSet<Arc<str>>,
     /// Those that are written in SQL.
@@ -213,7 +216,7 @@ impl Recorder {
             facts,
             uses,
             opaque: self.opaque.into_iter().collect(),
-            guesses: self.guesses.into_iter().collect(),
+            guesses: counted(self.guesses, &self.parameters, &self.counted),
         }
     }
 
@@ -288,4 +291,28 @@ pub(crate) fn merge(list: &[Statement]) -> Facts {
     all.columns.clear();
     let verb = list.first().map_or("", |first| &*first.facts.verb);
     all.finish(&Catalog::default(), verb, rows).facts
+}
+
+/// A parameter that is used for something else as well has the type of that, and may be converted
+/// to anything where it is compared.
+fn counted(
+    guesses: BTreeSet<Guess>,
+    parameters: &BTreeSet<(i32, i32)>,
+    counted: &BTreeSet<(i32, i32)>,
+) -> Vec<Guess> {
+    let elsewhere: BTreeSet<i32> =
+        parameters.difference(counted).map(|(number, _)| *number).collect();
+    let guesses = guesses.into_iter().map(|guess| match guess.operand {
+        Operand::Cast(number) | Operand::Given(number) | Operand::Parameter(number)
+            if elsewhere.contains(&number) =>
+        {
+            Guess { operand: Operand::Unbounded, ..guess }
+        }
+        // What it is made of is not told apart.
+        Operand::Computed if counted.iter().any(|(number, _)| elsewhere.contains(number)) => {
+            Guess { operand: Operand::Unbounded, ..guess }
+        }
+        _ => guess,
+    });
+    guesses.collect()
 }

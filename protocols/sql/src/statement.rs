@@ -403,6 +403,8 @@ pub enum Place {
     /// Decides which rows, how many, or in which order: the text says by what (`WHERE`, `ORDER BY`,
     /// `GROUP BY`, `DISTINCT`, …).
     Predicate(&'static str),
+    /// It is dropped, and this column, which stays, has values of it and a mask derived from it.
+    Covers(ColumnId),
     /// Its definition, or that of its table, is changed. The text names the command.
     Redefined(Arc<str>),
     /// It may be written, under a name that means several relations. The text is the name.
@@ -459,6 +461,10 @@ pub enum Operand {
     Constant(Arc<str>),
     /// Beside it: `$1` is 1. It may be an array of many values.
     Parameter(i32),
+    /// The same where it is written to a key, and so converted to the type of the column.
+    Given(i32),
+    /// The same where it is cast to a text: what that says depends on the type it had.
+    Cast(i32),
     /// One value made of such values and nothing else.
     Computed,
     /// Values of this column, in rows that the client chooses. Where it is in clear text, these are

@@ -482,19 +482,32 @@ fn named_things(walk: &mut Walk<'_>, node: &Node) -> Made {
             walk.rec.verb("prepare");
             let mut inner = within(walk, query, true);
             let catalog = walk.context.catalog;
-            let is_plain = |node: &Node| match crate::tree::inner(node) {
-                Some(N::TypeName(name)) => operand::is_plain(catalog, name),
-                _ => false,
-            };
-            if !prepare.argtypes.iter().all(is_plain) {
+            let types: Vec<_> = prepare
+                .argtypes
+                .iter()
+                .filter_map(|node| match crate::tree::inner(node) {
+                    Some(N::TypeName(name)) => Some(name),
+                    _ => None,
+                })
+                .collect();
+            let of = |number: i32| types.get(usize::try_from(number).ok()?.checked_sub(1)?);
+            let all_steady = types.iter().all(|name| operand::is_steady(catalog, name));
+            for guess in &mut inner.guesses {
                 // What is given would be converted, or the column would.
-                for guess in &mut inner.guesses {
-                    if matches!(guess.operand, Operand::Parameter(_) | Operand::Computed) {
-                        guess.operand = Operand::Unbounded;
+                let is_counted = match guess.operand {
+                    Operand::Parameter(number) | Operand::Given(number) => {
+                        of(number).is_none_or(|name| operand::is_plain(catalog, name))
                     }
+                    Operand::Cast(number) => {
+                        of(number).is_none_or(|name| operand::is_steady(catalog, name))
+                    }
+                    Operand::Computed => all_steady,
+                    Operand::Constant(_) | Operand::Stored(_) | Operand::Unbounded => true,
+                };
+                if !is_counted {
+                    guess.operand = Operand::Unbounded;
+                    walk.rec.guess(guess.column, Operand::Unbounded);
                 }
-                let converted: Vec<_> = inner.guesses.clone();
-                walk.rec.guesses.extend(converted);
             }
             let outputs = inner.outputs.clone();
             let name = prepare.name.as_str().into();

@@ -19,6 +19,8 @@ pub(crate) struct Lineage {
     pub table: Table,
     pub reads: Vec<Arc<str>>,
     pub objects: Vec<u32>,
+    /// Those of somebody's own with their schemas.
+    pub functions: Vec<Arc<str>>,
     other_backends: Vec<Arc<str>>,
     server_access: Vec<&'static str>,
     /// It reads what holds copies of other tables' values, or does what cannot be looked into.
@@ -63,6 +65,7 @@ impl Lineage {
             moves: rec.uses.into_iter().filter(|(_, place)| is_moved(place)).collect(),
             reads: rec.reads.into_iter().collect(),
             objects: rec.objects.into_iter().collect(),
+            functions: rec.functions.into_iter().collect(),
             other_backends: rec.other_backends.into_iter().collect(),
             server_access: rec.server_access.into_iter().collect(),
             may_write: rec.may_write,

@@ -76,21 +76,34 @@ impl Ready {
                 let field: Arc<str> =
                     format!("{}.{}.{}", relation.schema, relation.name, column.name).into();
                 let all = match &guess.operand {
-                    Operand::Parameter(_) | Operand::Computed | Operand::Stored(_)
+                    Operand::Cast(_)
+                    | Operand::Given(_)
+                    | Operand::Parameter(_)
+                    | Operand::Computed
+                    | Operand::Stored(_)
                         if is_run_by_another =>
                     {
                         let arguments = arguments.get_or_insert_with(|| self.arguments(by));
-                        let Some(arguments) = arguments else { return Err(not_written_out()) };
+                        let Some((arguments, types)) = arguments else {
+                            return Err(not_written_out());
+                        };
+                        if !is_counted(&guess.operand, types, catalog) {
+                            return Err(converts());
+                        }
                         let mut all = Vec::new();
                         for argument in arguments.iter() {
                             all.extend(written(argument, values, catalog)?);
                         }
-                        if !matches!(guess.operand, Operand::Parameter(_)) {
+                        if matches!(guess.operand, Operand::Computed | Operand::Stored(_)) {
                             all.push(made_of(judged, &all));
                         }
                         all
                     }
                     Operand::Computed | Operand::Stored(_) => {
+                        let types: Vec<u32> = values.iter().map(|value| value.type_oid).collect();
+                        if !is_counted(&guess.operand, &types, catalog) {
+                            return Err(converts());
+                        }
                         let bound = values.iter().flat_map(|value| value.values.iter().cloned());
                         vec![made_of(judged, &bound.collect::<Vec<_>>())]
                     }
@@ -106,13 +119,14 @@ impl Ready {
         Ok(guesses)
     }
 
-    /// What the arguments of every EXECUTE in a text are; `None` when that cannot be told.
-    fn arguments(&self, by: &Arc<Judged>) -> Option<Vec<Operand>> {
+    /// What the arguments of every EXECUTE in a text are, and the types that `Parse` declared for
+    /// what they run; `None` when that cannot be told.
+    fn arguments(&self, by: &Arc<Judged>) -> Option<(Vec<Operand>, Vec<u32>)> {
         let exact = match by.exact {
             true => Arc::clone(by),
             false => Arc::new(judge(&by.text, &by.environment, &self.snapshot()?.catalog).ok()?),
         };
-        let mut all = Vec::new();
+        let (mut all, mut types) = (Vec::new(), Vec::new());
         for statement in &exact.statements.list {
             let StatementKind::Execute { name, arguments } = &statement.kind else { continue };
             // `Parse` can prepare an EXECUTE, whose arguments are not those of this one.
@@ -122,8 +136,9 @@ impl Ready {
                 return None;
             }
             all.extend(arguments.iter().cloned());
+            types.extend(&runs.parameter_types);
         }
-        Some(all)
+        Some((all, types))
     }
 }
 
@@ -135,16 +150,29 @@ fn written(
 ) -> Result<Vec<Box<[u8]>>, Refusal> {
     match operand {
         Operand::Constant(text) => Ok(with_itself(text.as_bytes(), text_elements(text.as_bytes()))),
-        Operand::Parameter(number) => {
+        Operand::Cast(number) | Operand::Given(number) | Operand::Parameter(number) => {
             let index = usize::try_from(number.saturating_sub(1)).unwrap_or_default();
             let Some(value) = values.get(index) else { return Ok(Vec::new()) };
-            if !catalog.is_plain(value.type_oid) {
+            if !is_counted(operand, &[value.type_oid], catalog) {
                 return Err(converts());
             }
             Ok(value.values.clone())
         }
         Operand::Computed | Operand::Stored(_) | Operand::Unbounded => Err(not_written_out()),
     }
+}
+
+/// Whether values of these types are compared as what was bound.
+fn is_counted(operand: &Operand, types: &[u32], catalog: &sql::Catalog) -> bool {
+    /// `float4` and `float8`.
+    const FLOATS: [u32; 2] = [700, 701];
+    types.iter().all(|oid| match operand {
+        Operand::Cast(_) | Operand::Computed => sql::Catalog::is_steady(*oid),
+        Operand::Given(_) => FLOATS.contains(oid) || catalog.is_plain(*oid),
+        // What is removed or changed has no value of the client's in it.
+        Operand::Stored(_) => true,
+        _ => catalog.is_plain(*oid),
+    })
 }
 
 fn not_written_out() -> Refusal {

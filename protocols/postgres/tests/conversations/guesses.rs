@@ -36,4 +36,19 @@ client >> Q "select id from customers where ssn = 1::oid"
 client >> P "" "select id from customers where ssn = $1" 26 ; B "" "" "1" ; E "" ; S
 client >> Q "prepare p (oid) as select id from customers where ssn = $1"
 "#;
+    r5_a_parameter_that_something_else_uses_has_its_type: r#"
+rule hide mask ssn
+login
+client >> Q "prepare p as select $1::regclass, id from customers where ssn = $1::text"
+client >> P "" "select sin($1) from customers where ssn = $1::text" ; B "" "" "1" ; E "" ; S
+client >> P "a" "select id from customers where ssn = replace($1 || '', 'x', '')" 2205 ; B "" "a" "1" ; E "" ; S
+client >> P "b" "select id from customers where $1::text is null or ssn = $1::text" ; B "" "b" "1" ; E "" ; S
+"#;
+    r5_what_parse_prepared_keeps_its_types_in_execute: r#"
+rule hide mask ssn
+login
+client >> P "s" "select id from customers where ssn = $1::text" 2205 ; S
+server >> 1 ; t ; T id:customers.id ; Z I
+client >> Q "execute s (16400)"
+"#;
 }

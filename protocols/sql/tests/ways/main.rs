@@ -368,12 +368,15 @@ fn p3_what_a_column_has_its_mask_by_is_not_dropped() {
         ("drop table refs", None),
         ("drop table orders", None),
         ("drop table depts", None),
-        ("drop table orders cascade", Some("redefined")),
+        ("drop table depts cascade", Some("redefined")),
+        // It is not there.
+        ("drop table if exists nowhere cascade", None),
         // No default reads through it.
         ("drop view staff_view", None),
         ("drop function ssn_of(text) cascade", Some("redefined")),
         ("drop routine ssn_of", Some("redefined")),
-        ("drop function double", Some("redefined")),
+        ("drop function double", None),
+        ("drop function double cascade", Some("redefined")),
         ("drop domain mood cascade", Some("redefined")),
         ("drop type mood", None),
         ("drop schema app cascade", None),
