@@ -112,6 +112,7 @@ impl<'c> Walk<'c> {
         }
     }
 
+    /// What is compared when `id` changes and these do not stay as they are either.
     pub(crate) fn beside(&mut self, id: ColumnId, written: &[ColumnId]) {
         for (other, by) in self.context.catalog.ties(id) {
             if written.contains(other) {
@@ -180,6 +181,7 @@ impl<'c> Walk<'c> {
         self.rows_removed(relations);
     }
 
+    /// Rows of these relations go, and of those that inherit them.
     pub(crate) fn rows_removed(&mut self, mut relations: Vec<u32>) {
         let catalog = self.context.catalog;
         let mut next = 0;

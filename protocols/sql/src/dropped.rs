@@ -12,6 +12,7 @@ use crate::utility::Made;
 use crate::value::Deps;
 use crate::walk::{Mode, Walk};
 
+/// DROP of anything that has a name.
 pub(crate) fn statement(walk: &mut Walk<'_>, drop: &DropStmt) -> Made {
     let kind = ObjectType::try_from(drop.remove_type).unwrap_or_default();
     let (what, relations) = match kind {
@@ -75,7 +76,7 @@ pub(crate) fn statement(walk: &mut Walk<'_>, drop: &DropStmt) -> Made {
     crate::define::ddl(walk, "drop", &command)
 }
 
-/// The same for everything in these schemas.
+/// As [`uncovered`], for everything in these schemas.
 fn uncovered_by_schemas(walk: &mut Walk<'_>, schemas: &[&str]) {
     let catalog = walk.context.catalog;
     let is_in = |schema: &Arc<str>| schemas.contains(&&**schema);
