@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::Plan;
 use crate::client::Client;
 use crate::http;
-use crate::measure::{run, said, turns};
+use crate::measure::{hundred_rows, run, said, turns};
 use crate::pgbench::Load;
 use crate::places::{BYTE_COPY, GATEWAY, OTHER_GATEWAY, Places, Site};
 use crate::process::Processors;
@@ -34,14 +34,7 @@ pub fn measure(other: &str, plan: &Plan) -> Result<String> {
 
 /// Everything on one processor.
 fn latency(site: &Site, places: &Places, plan: &Plan, values: &mut Values) -> Result<()> {
-    let hundred = site.folder().join("hundred.sql");
-    let last = plan.rows.saturating_sub(100).max(1);
-    std::fs::write(
-        &hundred,
-        format!(
-            "\\set a random(1, {last})\nselect * from people where id >= :a and id < :a + 100;\n"
-        ),
-    )?;
+    let hundred = hundred_rows(site, plan)?;
     let one = |mode| Load { mode, ..Load::of(1, plan.seconds, Processors::One) };
     let loads = [
         ("1 client, simple", one("simple")),

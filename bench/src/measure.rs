@@ -1,6 +1,7 @@
 //! What is measured, and of whom.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -92,14 +93,7 @@ pub fn latency(site: &Site, places: &Places, plan: &Plan, results: &mut Results)
         ("prepared", Quantity::PreparedP50, Quantity::PreparedP99),
     ];
     let one = |mode| Load { mode, ..Load::of(1, plan.seconds, Processors::One) };
-    let hundred = site.folder().join("hundred.sql");
-    let last = plan.rows.saturating_sub(100).max(1);
-    std::fs::write(
-        &hundred,
-        format!(
-            "\\set a random(1, {last})\nselect * from people where id >= :a and id < :a + 100;\n"
-        ),
-    )?;
+    let hundred = hundred_rows(site, plan)?;
     for round in 0..plan.rounds {
         for (mode, p50, p99) in modes {
             for place in turns(places, round) {
@@ -135,6 +129,19 @@ pub fn latency(site: &Site, places: &Places, plan: &Plan, results: &mut Results)
         }
     }
     Ok(())
+}
+
+/// A script that reads a hundred rows of the table with masked columns.
+pub fn hundred_rows(site: &Site, plan: &Plan) -> Result<PathBuf> {
+    let script = site.folder().join("hundred.sql");
+    let last = plan.rows.saturating_sub(100).max(1);
+    std::fs::write(
+        &script,
+        format!(
+            "\\set a random(1, {last})\nselect * from people where id >= :a and id < :a + 100;\n"
+        ),
+    )?;
+    Ok(script)
 }
 
 /// A run, and the µs of the proxy's processor for each transaction.
