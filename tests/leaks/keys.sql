@@ -48,6 +48,9 @@ UPDATE whole_rows SET pub = 50 WHERE id = 1
 UPDATE allowed_rows SET pub = 50 WHERE id = 1
 -- end
 -- script
+UPDATE ruled_rows SET pub = 50 WHERE id = 1
+-- end
+-- script
 UPDATE routed SET pub = 950 WHERE id = 1
 -- end
 -- script

@@ -566,6 +566,7 @@ fn a_probe_notices_every_change_of_the_catalog_and_nothing_else() {
     }
     for change in [
         "ALTER TABLE shop.customers ADD later int",
+        "CREATE POLICY seen ON shop.customers USING (true)",
         "ALTER TABLE shop.customers RENAME later TO sooner",
         "ALTER TABLE shop.customers ALTER sooner TYPE bigint",
         "ALTER TABLE shop.customers DROP sooner",

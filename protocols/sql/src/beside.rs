@@ -17,14 +17,13 @@ impl<'c> Walk<'c> {
             let fill = catalog.column(id).and_then(|(_, column)| column.fill.as_ref());
             let Some(fill) = fill.filter(|_| self.is_unique(id)) else { continue };
             let mut ties = catalog.ties(id).iter();
-            let operand = match fill {
-                Fill::Constant => Operand::Computed,
+            let is_constant = match fill {
+                Fill::Constant => true,
                 Fill::Sequence(_) if !ties.any(|(_, by)| *by == TieKind::Reference) => continue,
-                Fill::Sequence(_) | Fill::Other => Operand::Unbounded,
+                Fill::Sequence(_) | Fill::Other => false,
             };
             for id in self.compared_with(id) {
-                self.rec.used(id, Place::Equality);
-                self.rec.guess(id, operand.clone());
+                self.takes_part(id, is_constant);
             }
         }
     }
@@ -35,12 +34,12 @@ impl<'c> Walk<'c> {
         &mut self,
         item: &Item<'c>,
         given: &[ColumnId],
-        operand: &Operand,
+        is_one_row: bool,
     ) {
         let Columns::Stored(relation) = &item.columns else { return };
         let catalog = self.context.catalog;
         let given: Vec<ColumnId> = given.iter().flat_map(|id| self.under(*id)).collect();
-        let mut relations = self.relations_under(relation);
+        let relations = self.relations_under(relation);
         for relation in relations.iter().filter_map(|oid| catalog.relation(*oid)) {
             for column in crate::scope::live(relation) {
                 let id = column_id(relation, column);
@@ -49,22 +48,21 @@ impl<'c> Walk<'c> {
                 }
             }
         }
-        let mut next = 0;
-        while let Some(oid) = relations.get(next).copied() {
-            next += 1;
-            self.spend(0);
-            let more = catalog.children(oid).iter().filter(|oid| !relations.contains(oid));
-            let more: Vec<u32> = more.copied().collect();
-            relations.extend(more);
+        for oid in self.with_descendants(relations) {
             let columns = catalog.relation(oid).into_iter().flat_map(crate::scope::live);
             for column in columns {
                 let ties = catalog.ties(ColumnId { relation: oid, attnum: column.attnum });
                 for (other, _) in ties.iter().filter(|(_, by)| *by == TieKind::Expression) {
-                    self.rec.used(*other, Place::Equality);
-                    self.rec.guess(*other, operand.clone());
+                    self.takes_part(*other, is_one_row);
                 }
             }
         }
+    }
+
+    /// A column takes part in a comparison, by one value or by any number.
+    fn takes_part(&mut self, id: ColumnId, is_one: bool) {
+        self.rec.used(id, Place::Equality);
+        self.rec.guess(id, if is_one { Operand::Stored(id) } else { Operand::Unbounded });
     }
 
     /// What is written is compared by the keys, checks and references of its column, and the error
@@ -120,8 +118,7 @@ impl<'c> Walk<'c> {
             }
             match by {
                 TieKind::Expression | TieKind::Key => {
-                    self.rec.used(*other, Place::Equality);
-                    self.rec.guess(*other, Operand::Computed);
+                    self.takes_part(*other, true);
                 }
                 TieKind::Always | TieKind::Check => {
                     self.rec.used(*other, Place::Predicate("CHECK"));
@@ -182,17 +179,26 @@ impl<'c> Walk<'c> {
     }
 
     /// Rows of these relations go, and of those that inherit them.
-    pub(crate) fn rows_removed(&mut self, mut relations: Vec<u32>) {
+    pub(crate) fn rows_removed(&mut self, relations: Vec<u32>) {
+        for relation in self.with_descendants(relations) {
+            self.no_longer_referenced(relation, None);
+        }
+    }
+
+    /// Relations, and all that inherit from them or are partitions of them.
+    pub(crate) fn with_descendants(&mut self, mut relations: Vec<u32>) -> Vec<u32> {
         let catalog = self.context.catalog;
         let mut next = 0;
         while let Some(relation) = relations.get(next).copied() {
             next += 1;
             self.spend(0);
-            let more = catalog.children(relation).iter().filter(|oid| !relations.contains(oid));
-            let more: Vec<u32> = more.copied().collect();
-            relations.extend(more);
-            self.no_longer_referenced(relation, None);
+            for child in catalog.children(relation) {
+                if !relations.contains(child) {
+                    relations.push(*child);
+                }
+            }
         }
+        relations
     }
 
     /// A relation, and what is under it when it is a view.

@@ -131,18 +131,13 @@ pub(crate) fn uncovered(
     }
     let catalog = walk.context.catalog;
     let kept = crate::exposure::kept(catalog);
-    let mut dropped = dropped.to_vec();
-    let mut next = 0;
     // Partitions go with what they are of, and children by CASCADE.
-    while let Some(oid) = dropped.get(next).copied() {
-        next += 1;
-        let is_split = catalog.relation(oid).is_some_and(|of| of.kind == RelationKind::Partitioned);
-        if is_split || cascades {
-            let more = catalog.children(oid).iter().filter(|oid| !dropped.contains(oid));
-            let more: Vec<u32> = more.copied().collect();
-            dropped.extend(more);
-        }
-    }
+    let is_followed = |oid: &&u32| {
+        let is_split = |of: &Relation| of.kind == RelationKind::Partitioned;
+        cascades || catalog.relation(**oid).is_some_and(is_split)
+    };
+    let followed = walk.with_descendants(dropped.iter().filter(is_followed).copied().collect());
+    let dropped: Vec<u32> = dropped.iter().copied().chain(followed).collect();
     let is_dropped = |id: &ColumnId| dropped.contains(&id.relation);
     // A type, a schema or an index takes columns and keys of any table with it.
     let any_key = cascades && !is_table && !is_read_through;

@@ -113,9 +113,10 @@ impl<'c> Walk<'c> {
     /// Whether a value is NULL: no secret, but of a row whose fields are.
     fn null_test(&mut self, of: Option<&Node>, scope: &Scope<'_, 'c>, blame: &Blame) -> Val {
         let val = of.map_or_else(Val::client, |node| self.eval(node, scope, blame));
-        if let Some(parameter) = of.and_then(|node| operand::tested(self.context.catalog, node)) {
+        if let Some((at, settled)) = of.and_then(|node| operand::tested(self.context.catalog, node))
+        {
             // Whether it is NULL gives it no type.
-            self.rec.counted.insert(parameter);
+            self.rec.counted.insert(at, settled);
         }
         if self.has_fields(&val.deps) {
             self.blame(&val.deps, blame, "IS NULL");

@@ -56,8 +56,7 @@ impl<'c> Walk<'c> {
         }
         let given = targets.iter().take(given).filter_map(|target| target.column);
         let given: Vec<ColumnId> = given.collect();
-        let operand = if rows > 1 { Operand::Unbounded } else { Operand::Computed };
-        self.inserted_beside(&item, &given, &operand);
+        self.inserted_beside(&item, &given, rows <= 1);
         if let Some(conflict) = &insert.on_conflict_clause {
             self.on_conflict(conflict, (var, &item), parent, &ctes);
         }
@@ -344,7 +343,7 @@ impl<'c> Walk<'c> {
                     None => {
                         if let Some(id) = self.target_column(item, &elem.name) {
                             self.rec.used(id, Place::Equality);
-                            self.rec.guess(id, Operand::Computed);
+                            self.rec.guess(id, Operand::Stored(id));
                         }
                     }
                 }
@@ -558,7 +557,7 @@ impl<'c> Walk<'c> {
             written.push(Written { column: id, val });
         }
         let given: Vec<ColumnId> = written.iter().map(|written| written.column).collect();
-        self.inserted_beside(item, &given, &Operand::Unbounded);
+        self.inserted_beside(item, &given, false);
         self.filled(item, &mut written);
         self.compared(&written);
     }

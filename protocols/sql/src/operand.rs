@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 
-use pg_query::protobuf::{Node, TypeCast, TypeName};
+use pg_query::protobuf::{Node, ParamRef, TypeCast, TypeName};
 
 use crate::catalog::{Catalog, TypeKind};
 use crate::statement::Operand;
@@ -40,6 +40,22 @@ const FLOATS: [u32; 2] = [700, 701];
 const FUNCTIONS: &[&str] =
     &["lower", "upper", "btrim", "ltrim", "rtrim", "md5", "concat", "replace", "lpad", "rpad"];
 
+/// The type that a place gives a parameter: one whose values say the same whatever the settings
+/// are, or another.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Settled {
+    Steady,
+    /// `pg_type.oid`.
+    Stored(u32),
+    /// One of [`PLAIN`].
+    Plain(&'static str),
+    /// Another, by the place in the text where it is written, or where none can be told.
+    At(i32),
+}
+
+/// Number and place of a parameter, and the type that it has by that; `None`: any.
+pub(crate) type Settling = ((i32, i32), Option<Settled>);
+
 /// The client's values in an expression that is compared with `column`, or written to it; and where
 /// in the text parameters stand that are nothing else.
 pub(crate) fn of(
@@ -47,7 +63,7 @@ pub(crate) fn of(
     column: &Val,
     node: &Node,
     is_written: bool,
-) -> (Vec<Operand>, Vec<(i32, i32)>) {
+) -> (Vec<Operand>, Vec<Settling>) {
     let mut operands = Vec::new();
     let compared =
         Compared { catalog, column: Some(column), is_written, parameters: RefCell::default() };
@@ -66,12 +82,15 @@ pub(crate) fn of_arguments(catalog: &Catalog, nodes: &[Node]) -> Vec<Operand> {
 }
 
 /// The parameter that is asked whether it is NULL: number and place.
-pub(crate) fn tested(catalog: &Catalog, node: &Node) -> Option<(i32, i32)> {
+pub(crate) fn tested(catalog: &Catalog, node: &Node) -> Option<Settling> {
     match inner(node)? {
-        N::ParamRef(param) => Some((param.number, param.location)),
+        N::ParamRef(param) => Some(((param.number, param.location), None)),
         N::TypeCast(cast) if cast.type_name.as_ref().is_some_and(|to| is_plain(catalog, to)) => {
             match inner(boxed(&cast.arg)?)? {
-                N::ParamRef(param) => Some((param.number, param.location)),
+                N::ParamRef(param) => {
+                    let settled = Compared::any(catalog).cast_to(cast);
+                    Some(((param.number, param.location), Some(settled)))
+                }
                 _ => None,
             }
         }
@@ -94,8 +113,7 @@ struct Compared<'a> {
     column: Option<&'a Val>,
     /// It is converted to the column's type, not the column to its.
     is_written: bool,
-    /// Number and place of each.
-    parameters: RefCell<Vec<(i32, i32)>>,
+    parameters: RefCell<Vec<Settling>>,
 }
 
 impl<'a> Compared<'a> {
@@ -113,7 +131,7 @@ impl<'a> Compared<'a> {
                 return;
             }
             Some(N::ParamRef(param)) => {
-                self.parameters.borrow_mut().push((param.number, param.location));
+                self.settles(param, self.of_column(param));
                 if self.is_written {
                     Operand::Given(param.number)
                 } else {
@@ -122,9 +140,13 @@ impl<'a> Compared<'a> {
             }
             Some(N::TypeCast(cast)) => match boxed(&cast.arg) {
                 Some(arg) if self.is_told(cast, arg) => match inner(arg) {
-                    Some(N::ParamRef(param)) if self.is_text(cast) => {
-                        self.parameters.borrow_mut().push((param.number, param.location));
-                        Operand::Cast(param.number)
+                    Some(N::ParamRef(param)) => {
+                        self.settles(param, self.cast_to(cast));
+                        match (self.is_text(cast), self.is_written) {
+                            (true, _) => Operand::Cast(param.number),
+                            (false, true) => Operand::Given(param.number),
+                            (false, false) => Operand::Parameter(param.number),
+                        }
                     }
                     _ => return self.of(arg, within, operands),
                 },
@@ -139,6 +161,28 @@ impl<'a> Compared<'a> {
         });
     }
 
+    fn settles(&self, param: &ParamRef, settled: Settled) {
+        self.parameters.borrow_mut().push(((param.number, param.location), Some(settled)));
+    }
+
+    /// What a parameter beside the column is.
+    fn of_column(&self, param: &ParamRef) -> Settled {
+        match self.column.map(|column| column.typed) {
+            Some(Typed::Stored(oid)) if Catalog::is_steady(oid) => Settled::Steady,
+            Some(Typed::Stored(oid)) => Settled::Stored(oid),
+            _ => Settled::At(param.location),
+        }
+    }
+
+    fn cast_to(&self, cast: &TypeCast) -> Settled {
+        let name = cast.type_name.as_ref().map_or("", |to| self.builtin(to));
+        match PLAIN.iter().find(|plain| **plain == name) {
+            _ if STEADY.contains(&name) => Settled::Steady,
+            Some(plain) => Settled::Plain(plain),
+            None => Settled::At(cast.location),
+        }
+    }
+
     /// A cast of what is written out, or of what was cast to a type that says no more than that.
     fn is_told(&self, cast: &TypeCast, arg: &Node) -> bool {
         let to = cast.type_name.as_ref();
@@ -150,8 +194,7 @@ impl<'a> Compared<'a> {
     }
 
     fn is_text(&self, cast: &TypeCast) -> bool {
-        const TEXTS: &[&str] =
-            &["bpchar", "bytea", "char", "json", "jsonb", "name", "text", "varchar"];
+        const TEXTS: &[&str] = &["bpchar", "bytea", "json", "jsonb", "name", "text", "varchar"];
         cast.type_name.as_ref().is_some_and(|to| TEXTS.contains(&self.builtin(to)))
     }
 
@@ -194,7 +237,7 @@ impl<'a> Compared<'a> {
         match inner(node) {
             Some(N::AConst(_)) => true,
             Some(N::ParamRef(param)) => {
-                self.parameters.borrow_mut().push((param.number, param.location));
+                self.settles(param, Settled::Steady);
                 true
             }
             Some(N::TypeCast(cast)) => {

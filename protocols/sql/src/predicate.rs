@@ -211,8 +211,12 @@ impl<'c> Walk<'c> {
                 .column(*id)
                 .is_some_and(|(relation, column)| column.unique || relation.definition.is_some())
         };
-        let all: Vec<ColumnId> = val.deps.iter().flat_map(|id| self.inherited(vec![id])).collect();
-        all.iter().all(is_key) && !all.is_empty()
+        if val.deps.is_empty() || !val.deps.iter().all(|id| is_key(&id)) {
+            return false;
+        }
+        let has_children = |id: &ColumnId| !catalog.children(id.relation).is_empty();
+        let parents: Vec<ColumnId> = val.deps.iter().filter(has_children).collect();
+        self.inherited(parents).iter().all(is_key)
     }
 
     /// A stored column is compared with what the client sent.

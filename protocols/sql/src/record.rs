@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::catalog::{Catalog, ColumnId};
 use crate::known;
+use crate::operand::Settled;
 use crate::statement::{
     Facts, Guess, Missing, Opaque, Operand, Place, Statement, StoredName, TransactionKind, Use,
 };
@@ -20,6 +21,8 @@ pub(crate) struct Recorder {
     /// Columns of relations that are not, as written.
     pub written_columns: BTreeSet<Arc<str>>,
     pub functions: BTreeSet<Arc<str>>,
+    /// Those that views call, which the statement does not name.
+    pub functions_beneath: BTreeSet<Arc<str>>,
     pub unfiltered: Vec<Arc<str>>,
     pub dynamic: bool,
     /// Something was seen that may change something.
@@ -45,7 +48,7 @@ pub(crate) struct Recorder {
     pub guesses: BTreeSet<Guess>,
     /// Parameters by number and place: all, and those that stand only for what is counted.
     pub parameters: BTreeSet<(i32, i32)>,
-    pub counted: BTreeSet<(i32, i32)>,
+    pub counted: BTreeMap<(i32, i32), Option<Settled>>,
     /// Functions of `opaque` that may do something beside giving a value.
     pub acting: BTreeSet<Arc<str>>,
     /// Those that are written in SQL.
@@ -152,6 +155,7 @@ impl Recorder {
         self.columns.extend(body.columns);
         self.written_columns.extend(body.written_columns);
         self.functions.extend(body.functions);
+        self.functions_beneath.extend(body.functions_beneath);
         self.unfiltered.extend(body.unfiltered);
         self.multiplies(body.estimate_digits);
         self.dynamic |= body.dynamic;
@@ -294,14 +298,21 @@ pub(crate) fn merge(list: &[Statement]) -> Facts {
 }
 
 /// A parameter that is used for something else as well has the type of that, and may be converted
-/// to anything where it is compared.
+/// to anything where it is compared. Where several types are possible, all have to say the same
+/// whatever the settings are.
 fn counted(
     guesses: BTreeSet<Guess>,
     parameters: &BTreeSet<(i32, i32)>,
-    counted: &BTreeSet<(i32, i32)>,
+    counted: &BTreeMap<(i32, i32), Option<Settled>>,
 ) -> Vec<Guess> {
-    let elsewhere: BTreeSet<i32> =
-        parameters.difference(counted).map(|(number, _)| *number).collect();
+    let mut elsewhere: BTreeSet<i32> = BTreeSet::new();
+    elsewhere.extend(parameters.iter().filter(|at| !counted.contains_key(at)).map(|at| at.0));
+    let mut types: BTreeMap<i32, BTreeSet<Settled>> = BTreeMap::new();
+    for ((number, _), settled) in counted {
+        types.entry(*number).or_default().extend(*settled);
+    }
+    let is_mixed = |types: &BTreeSet<Settled>| types.len() > 1;
+    elsewhere.extend(types.iter().filter(|(_, types)| is_mixed(types)).map(|(number, _)| *number));
     let guesses = guesses.into_iter().map(|guess| match guess.operand {
         Operand::Cast(number) | Operand::Given(number) | Operand::Parameter(number)
             if elsewhere.contains(&number) =>
@@ -309,7 +320,7 @@ fn counted(
             Guess { operand: Operand::Unbounded, ..guess }
         }
         // What it is made of is not told apart.
-        Operand::Computed if counted.iter().any(|(number, _)| elsewhere.contains(number)) => {
+        Operand::Computed if types.keys().any(|number| elsewhere.contains(number)) => {
             Guess { operand: Operand::Unbounded, ..guess }
         }
         _ => guess,

@@ -467,8 +467,8 @@ pub enum Operand {
     Cast(i32),
     /// One value made of such values and nothing else.
     Computed,
-    /// Values of this column, in rows that the client chooses. Where it is in clear text, these are
-    /// any number of values that the client knows.
+    /// Values of this column, in rows that the client chooses: one guess, whatever these are. Where
+    /// it is in clear text, they are any number of values that the client knows.
     Stored(ColumnId),
     /// Any number of values: rows of a query or of COPY, joins with what the client made up.
     Unbounded,

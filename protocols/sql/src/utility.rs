@@ -288,7 +288,7 @@ fn copied<'c>(walk: &mut Walk<'c>, copy: &CopyStmt, item: &crate::scope::Item<'c
                 walk.guessed_in(*id, None);
             }
         }
-        walk.inserted_beside(item, &given, &Operand::Unbounded);
+        walk.inserted_beside(item, &given, false);
         if let Some(condition) = boxed(&copy.where_clause) {
             walk.predicate(condition, &scope, "WHERE");
         }

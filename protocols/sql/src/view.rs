@@ -65,7 +65,7 @@ impl Lineage {
             moves: rec.uses.into_iter().filter(|(_, place)| is_moved(place)).collect(),
             reads: rec.reads.into_iter().collect(),
             objects: rec.objects.into_iter().collect(),
-            functions: rec.functions.into_iter().collect(),
+            functions: rec.functions.into_iter().chain(rec.functions_beneath).collect(),
             other_backends: rec.other_backends.into_iter().collect(),
             server_access: rec.server_access.into_iter().collect(),
             may_write: rec.may_write,
@@ -82,6 +82,7 @@ impl Lineage {
     pub(crate) fn note(&self, rec: &mut Recorder) {
         rec.reads.extend(self.reads.iter().cloned());
         rec.objects.extend(self.objects.iter().copied());
+        rec.functions_beneath.extend(self.functions.iter().cloned());
         rec.other_backends.extend(self.other_backends.iter().cloned());
         rec.server_access.extend(self.server_access.iter().copied());
         self.note_actions(rec);

@@ -49,6 +49,7 @@ const MASKS: [(&str, &[&str]); 2] = [
             "key_refs.v",
             "whole_rows.v",
             "allowed_rows.v",
+            "ruled_rows.v",
             "routed.v",
             "nets.ip",
             "chain_c.v",
@@ -168,6 +169,7 @@ const ROWS: &str = "SELECT md5(concat_ws('|', \
     (SELECT string_agg(t::text, ';') FROM public.key_refs t), \
     (SELECT string_agg(t::text, ';') FROM public.whole_rows t), \
     (SELECT string_agg(t::text, ';') FROM public.allowed_rows t), \
+    (SELECT string_agg(t::text, ';') FROM public.ruled_rows t), \
     (SELECT string_agg(t::text, ';') FROM public.routed t), \
     (SELECT string_agg(t::text, ';') FROM public.nets t), \
     (SELECT string_agg(t::text, ';') FROM public.chain_a t), \
@@ -223,7 +225,7 @@ impl World {
                 &mut self.boss,
                 "TRUNCATE secrets, notes, refs, inbox, badges, people, people_eu, events, bands, accounts, depts, \
                  products_of, numbered, preset, joined, limited, ordered, paired, gathered, holder, diary, \
-                 key_pairs, key_refs, whole_rows, allowed_rows, routed, nets, chain_a, chain_b, chain_c, follows, \
+                 key_pairs, key_refs, whole_rows, allowed_rows, ruled_rows, routed, nets, chain_a, chain_b, chain_c, follows, \
                  turns, noted, numbered_ssns, firsts, below, copied_letters, tenant.letters, own_path_rows",
             )?;
             one(&mut self.boss, &file(&format!("worlds/{}.sql", self.letter))?)?;

@@ -29,6 +29,7 @@ INSERT INTO key_pairs VALUES (4, 5);
 INSERT INTO key_refs VALUES (1, 1, 5);
 INSERT INTO whole_rows VALUES (1, 100, 40);
 INSERT INTO allowed_rows VALUES (1, 100, 40);
+INSERT INTO ruled_rows VALUES (1, 100, 40);
 INSERT INTO routed VALUES (1, 100, 40);
 INSERT INTO nets VALUES (1, '10.0.0.1');
 INSERT INTO chain_a SELECT generate_series(10, 80, 10);

@@ -170,6 +170,9 @@ CREATE TABLE whole_rows (id int PRIMARY KEY, pub int, v int, CHECK ((hstore(whol
 CREATE TABLE allowed_rows (id int PRIMARY KEY, pub int, v int);
 ALTER TABLE allowed_rows ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY below_pub ON allowed_rows USING (v <= pub);
+CREATE TABLE ruled_rows (id int PRIMARY KEY, pub int, v int);
+ALTER TABLE ruled_rows ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY whole_row ON ruled_rows USING ((hstore(ruled_rows.*) -> 'v')::int <= (hstore(ruled_rows.*) -> 'pub')::int);
 CREATE TABLE routed (id int, pub int, v int) PARTITION BY RANGE ((pub + v));
 CREATE TABLE routed_low PARTITION OF routed FOR VALUES FROM (0) TO (1000);
 CREATE TABLE nets (id int PRIMARY KEY, ip inet, EXCLUDE USING gist (ip inet_ops WITH &&));

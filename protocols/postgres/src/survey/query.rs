@@ -154,7 +154,7 @@ const FACTS: &str = "SELECT current_setting('server_version_num'), current_user,
 /// The catalogs a snapshot is made of, and memberships, which decide what of a search path a role
 /// may use. None of them is changed by routine vacuuming or analysing, which update `pg_class` in
 /// place.
-const WATCHED: [&str; 14] = [
+const WATCHED: [&str; 15] = [
     "pg_attrdef",
     "pg_attribute",
     "pg_auth_members",
@@ -165,6 +165,7 @@ const WATCHED: [&str; 14] = [
     "pg_inherits",
     "pg_namespace",
     "pg_operator",
+    "pg_policy",
     "pg_proc",
     "pg_rewrite",
     "pg_statistic_ext",
@@ -266,6 +267,18 @@ const ROUTED: &str = "tree (root, relation) AS ( \
              JOIN pg_attribute n ON n.attrelid = b.root AND n.attnum = b.attnum \
              JOIN pg_attribute a ON a.attrelid = t.relation AND a.attname = n.attname)";
 
+/// The columns that row security policies read of their own table. A whole row is in no dependency,
+/// and is every column.
+const RULED: &str = "ruled (policy, relation, attnum) AS ( \
+         SELECT p.oid, p.polrelid, d.refobjsubid FROM pg_policy p JOIN pg_depend d \
+             ON d.classid = 'pg_policy'::regclass AND d.objid = p.oid \
+             AND d.refclassid = 'pg_class'::regclass AND d.refobjid = p.polrelid \
+         WHERE p.polrelid >= 16384 AND d.refobjsubid > 0 \
+         UNION SELECT p.oid, p.polrelid, a.attnum::int4 FROM pg_policy p \
+             JOIN pg_attribute a ON a.attrelid = p.polrelid AND a.attnum > 0 \
+         WHERE p.polrelid >= 16384 \
+             AND concat(p.polqual, ' ', p.polwithcheck) LIKE '%:varattno 0 %')";
+
 /// Columns that take part when another is written: those of the same unique or exclusion index, its
 /// expressions and condition included, those of the same check, and those of foreign keys.
 ///
@@ -275,7 +288,7 @@ const ROUTED: &str = "tree (root, relation) AS ( \
 /// calls what is not immutable, can fail when any column is written.
 fn ties() -> String {
     format!(
-        "{IN_INDEX}, {ROUTED}, keyed AS ( \
+        "{IN_INDEX}, {ROUTED}, {RULED}, keyed AS ( \
          SELECT k.*, i.indexprs IS NOT NULL OR i.indpred IS NOT NULL AS is_computed \
              FROM indexed k JOIN pg_index i ON i.indexrelid = k.index \
          WHERE (i.indisunique OR i.indisexclusion) AND (NOT k.is_plain \
@@ -326,13 +339,8 @@ fn ties() -> String {
          CROSS JOIN LATERAL unnest(c.conexclop) AS e (operator) \
              JOIN pg_operator o ON o.oid = e.operator \
          WHERE c.conindid = i.indexrelid AND c.contype = 'x' AND o.oprname <> '=') \
-     UNION SELECT p.polrelid, a.refobjsubid, p.polrelid, b.refobjsubid, 'c' \
-     FROM pg_policy p JOIN pg_depend a ON a.classid = 'pg_policy'::regclass AND a.objid = p.oid \
-         JOIN pg_depend b ON b.classid = a.classid AND b.objid = p.oid \
-     WHERE p.polrelid >= 16384 AND a.refclassid = 'pg_class'::regclass \
-         AND a.refobjid = p.polrelid AND b.refclassid = a.refclassid \
-         AND b.refobjid = p.polrelid AND a.refobjsubid > 0 AND b.refobjsubid > 0 \
-         AND a.refobjsubid <> b.refobjsubid \
+     UNION SELECT a.relation, a.attnum, b.relation, b.attnum, 'c' \
+     FROM ruled a JOIN ruled b ON b.policy = a.policy AND b.attnum <> a.attnum \
      UNION SELECT a.relation, a.attnum, b.relation, b.attnum, \
          CASE WHEN a.attnum = b.attnum THEN 'p' ELSE 'c' END \
      FROM routed a JOIN routed b ON b.relation = a.relation AND b.root = a.root"

@@ -51,4 +51,18 @@ client >> P "s" "select id from customers where ssn = $1::text" 2205 ; S
 server >> 1 ; t ; T id:customers.id ; Z I
 client >> Q "execute s (16400)"
 "#;
+    r5_what_is_bound_is_counted_whoever_fetches_it: r#"
+rule hide mask ssn
+set guesses_max 1
+login
+client >> P "s" "select id from customers where ssn = $1" ; B "p" "s" "a" ; S
+server >> 1 ; t ; T id:customers.id ; 2 ; Z I
+client >> Q "begin"
+server >> C "BEGIN" ; Z T
+client >> B "q" "s" "a" ; S
+server >> 2 ; T id:customers.id ; Z T
+client >> Q "fetch all from q"
+server >> T id:customers.id ; C "FETCH 0" ; Z T
+client >> B "q" "s" "b" ; S
+"#;
 }

@@ -342,6 +342,12 @@ fn r5_columns_are_joined_where_a_key_ties_them() {
         ("select a.id from refs a join refs b on a.of = b.of", None),
         ("select v.id from staff_view v join refs r on r.of = v.ssn", None),
         ("select s.id from staff s join depts d on d.dept = s.ssn", Some("predicate")),
+        // Other uses give the parameter its type.
+        ("select id from staff where card = $1 and balance = $1", None),
+        ("select id from staff where ($1 is null or ssn = $1) and name = $1", None),
+        ("select id from staff where grade = $1 and ssn = $1::text", Some("predicate")),
+        ("select $1::timestamptz from staff where ssn = $1::text", Some("predicate")),
+        ("update staff set dept = $1 where id = 1", None),
         // The operator is somebody's own.
         ("select id from staff where ssn = ('a' @! 'b')", Some("predicate")),
         ("create table kid () inherits (staff)", Some("redefined")),
@@ -387,6 +393,30 @@ fn p3_what_a_column_has_its_mask_by_is_not_dropped() {
         ("drop sequence s", None),
         ("drop trigger t on notes cascade", None),
         ("drop owned by app cascade", Some("redefined")),
+    ] {
+        assert_eq!(refused(text, &catalog, Predicates::Refuse), reason, "{text}");
+    }
+    // A materialized view over a view that calls a function, and this reads through another view.
+    let mut data = CatalogData::from(self::catalog());
+    data.functions.push(
+        Function::new(31_050, "seen", "sql", Some("SELECT ssn FROM public.staff_view LIMIT 1"))
+            .taking(&[]),
+    );
+    let columns = [("seen", 25)];
+    data.relations.extend([
+        Relation::new(21_050, RelationKind::View, "public", "v_seen", &columns)
+            .defined("SELECT public.seen() AS seen"),
+        Relation::new(21_051, RelationKind::MaterializedView, "public", "mv_seen", &columns)
+            .defined("SELECT v_seen.seen FROM public.v_seen"),
+    ]);
+    let catalog = Catalog::new(data);
+    for (text, reason) in [
+        ("drop view staff_view", Some("redefined")),
+        ("drop function seen()", Some("redefined")),
+        ("drop view v_seen", Some("redefined")),
+        ("drop materialized view mv_seen", None),
+        ("drop view bloat", None),
+        ("drop function double(text)", None),
     ] {
         assert_eq!(refused(text, &catalog, Predicates::Refuse), reason, "{text}");
     }
